@@ -1,0 +1,130 @@
+# The study as a graph: data -> trained runs -> measures -> chapters -> report.
+#
+#   snakemake --profile profiles/local --cores 2 --config study=NAME variants=A,B seeds=0,1
+#
+# `segnb report` settles the study and calls this; on its own, `segnb study` prints NAME.
+import json
+import sys
+
+from segnb.rundir import open_study
+
+for needed in ("study", "variants", "seeds"):
+    if needed not in config:
+        raise WorkflowError(f"--config {needed}=... is missing; 'make report' gives all three")
+
+study = open_study(str(config["study"]))
+variants = str(config["variants"]).split(",")
+seeds = str(config["seeds"]).split(",")
+folder = f"runs/{study.name}"
+shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(seeds)}
+python = sys.executable
+chapters = ["claims", "dataset", "fcn", "unet"]
+
+
+def run_parameters(wildcards):
+    """The parameters of train.ipynb for one run, as papermill takes them (JSON is YAML)."""
+    run = {"variant": wildcards.variant, "seed": int(wildcards.seed)}
+    return json.dumps(study.settled["request"] | run)
+
+
+wildcard_constraints:
+    seed=r"\d+",
+    variant=r"\w+",
+
+
+rule report:
+    input:
+        chapters=expand(f"{folder}/chapters/{{chapter}}.ipynb", chapter=chapters),
+        code=["segnb/html/export.py", "segnb/html/segnb/index.html.j2"],
+    output:
+        "report/index.html",
+    params:
+        **shown,
+    message:
+        "report: joining the chapters"
+    shell:
+        "{python:q} -m segnb.cli export {input.chapters:q} --out {output:q}"
+        " --study {params.study:q} --variants {params.variants:q} --seeds {params.seeds:q}"
+
+
+rule chapter:
+    input:
+        notebook="notebooks/{chapter}.ipynb",
+        code=["segnb/figures.py", "segnb/claims.py", "segnb/measures.py"],
+        tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
+        cost=f"{folder}/cost.json",
+    output:
+        f"{folder}/chapters/{{chapter}}.ipynb",
+    params:
+        yaml=json.dumps(shown),
+    log:
+        f"{folder}/chapters/{{chapter}}.log",
+    message:
+        "chapter: {wildcards.chapter}"
+    shell:
+        "{python:q} -m papermill {input.notebook:q} {output:q} -y {params.yaml:q}"
+        " --no-progress-bar > {log:q} 2>&1"
+
+
+rule measure:
+    input:
+        ancient(f"{folder}/{{variant}}/seed{{seed}}/train.ipynb"),
+    output:
+        confusion=f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz",
+        predictions=f"{folder}/{{variant}}/seed{{seed}}/predictions.npz",
+    params:
+        run=f"{folder}/{{variant}}/seed{{seed}}",
+    log:
+        f"{folder}/{{variant}}/seed{{seed}}/measure.log",
+    threads: study.machine.threads
+    message:
+        "measure: {wildcards.variant}, seed {wildcards.seed}"
+    shell:
+        "{python:q} -m segnb.cli measure {params.run:q} > {log:q} 2>&1"
+
+
+# What a run leaves behind is its folder; the executed notebook is declared because it is moved into
+# place last. last.pt stays undeclared: Snakemake deletes declared outputs of a failed job, and it is
+# what the next try goes on from.
+rule train:
+    input:
+        data=ancient(expand(f"{folder}/data-{{size}}.json", size=study.sizes())),
+    output:
+        f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
+    params:
+        yaml=run_parameters,
+        part=f"{folder}/{{variant}}/seed{{seed}}/.train.ipynb",
+    log:
+        f"{folder}/{{variant}}/seed{{seed}}/train.log",
+    threads: study.machine.threads
+    message:
+        "train: {wildcards.variant}, seed {wildcards.seed}"
+    shell:
+        "{python:q} -m papermill notebooks/train.ipynb {params.part:q} -y {params.yaml:q}"
+        " --no-progress-bar --log-output > {log:q} 2>&1 && mv {params.part:q} {output:q}"
+
+
+# Alone on the machine, hence all cores.
+rule cost:
+    output:
+        f"{folder}/cost.json",
+    params:
+        study=study.name,
+        variants=",".join(variants),
+    threads: workflow.cores
+    message:
+        "cost: timing every variant, alone on the machine"
+    shell:
+        "{python:q} -m segnb.cli cost --study {params.study:q} --variants {params.variants:q}"
+
+
+rule data:
+    output:
+        f"{folder}/data-{{size}}.json",
+    params:
+        study=study.name,
+    threads: workflow.cores
+    message:
+        "data: {wildcards.size} pixels a side"
+    shell:
+        "{python:q} -m segnb.cli data --study {params.study:q} --size {wildcards.size} --done {output:q}"

@@ -1,0 +1,261 @@
+"""The charts of the report: shares, scores and costs by network or class. Rules as in `segnb.figures`."""
+
+from textwrap import fill
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from segnb.figures import FAINT, INK, Picture, bare, figure, legend_of_networks, look, percent
+
+
+@figure
+def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
+    """How much there is of each class.
+
+    pixels: share of all pixels, 0 to 1: a row a class, a column a source ("train", "val", ...)
+    images: share of the images in which the class occurs, the same shape
+    """
+    order = pixels.iloc[:, 0].sort_values().index
+    fig = Picture(height=0.3 * len(order) + 1.2)
+    left, right = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+    marks = [("o", "#1a5fb4"), ("^", "#12837f"), ("s", "#6d3fb0"), ("D", "#c4561a")]
+    rows = np.arange(len(order))
+    for ax, frame in ((left, pixels), (right, images)):
+        shares = 100 * frame.loc[order]
+        ax.hlines(rows, shares.min(axis=1), shares.max(axis=1), color=FAINT, lw=3)
+        for (marker, colour), source in zip(marks, shares, strict=False):
+            last = source == shares.columns[-1]  # the reference lies on top, hollow
+            positive = shares[source].where(shares[source] > 0)  # a log axis has no place for 0
+            ax.plot(
+                positive if ax is left else shares[source],
+                rows,
+                marker,
+                ms=7,
+                mec=colour,
+                mfc="none" if last else colour,
+                mew=1.6,
+                ls="",
+                label=source,
+                clip_on=False,
+            )
+    left.set(yticks=rows, yticklabels=order, xscale="log", xlabel="share of pixels, % (log scale)")
+    left.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    right.set(xlabel="share of images, %", xlim=(0, 100))
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    first = pixels.columns[0]
+    told = ", ".join(f"{name} {percent(pixels[first][name], 2)}" for name in order[::-1])
+    return fig.described(
+        f"Dot plot of the classes by share of pixels and by share of images that show them, for"
+        f" {', '.join(pixels.columns)}. Share of pixels in {first}: {told}.",
+        "Left: how much of all pixels a class covers. Right: in how many images it occurs at all.",
+    )
+
+
+@figure
+def score_bars(scores: pd.DataFrame) -> Picture:
+    """Bars of test mIoU and test loss, one row a network.
+
+    scores: indexed by label; columns miou, low, high (interval), loss, and seeds_miou, seeds_loss:
+            lists with a value a seed
+    """
+    fig = Picture(height=0.42 * len(scores) + 0.85)
+    left, right = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+    rows = np.arange(len(scores))
+    reach = np.nanmax(scores[["high", "miou"]].to_numpy())
+    for ax, column in ((left, "miou"), (right, "loss")):
+        for y, (label, row) in zip(rows, scores.iterrows(), strict=True):
+            one = look(label)
+            ax.barh(
+                y,
+                row[column],
+                height=0.62,
+                color=one.fill,
+                edgecolor=one.colour,
+                lw=1.5,
+                hatch="////" if one.frozen else None,
+            )
+            seeds = row[f"seeds_{column}"]
+            if len(seeds) > 1:
+                ax.plot(seeds, [y + 0.2] * len(seeds), "o", ms=4.5, mfc="white", mec=INK, mew=1)
+            end = max([row[column], *seeds])
+            if column == "miou" and not np.isnan(row.low):
+                ax.plot([row.low, row.high], [y, y], color=INK, lw=1.6, marker="|", ms=8)
+                end = max(end, row.high)
+            room = 0.02 * (reach if column == "miou" else scores["loss"].max())
+            ax.text(end + room, y, f"{row[column]:.3f}", va="center", fontsize=9.5)
+    left.set(yticks=rows, yticklabels=scores.index, xlabel="test mIoU", xlim=(0, 1.17 * reach))
+    loss_reach = max(max(seeds) for seeds in scores["seeds_loss"])
+    right.set(xlabel="test loss (cross-entropy)", xlim=(0, 1.3 * loss_reach))
+    left.invert_yaxis()
+    for ax in (left, right):
+        ax.grid(False, axis="y")
+        ax.tick_params(axis="y", length=0)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+    several = max(map(len, scores["seeds_miou"])) > 1
+    told = [_with_interval(label, row) for label, row in scores.iterrows()]
+    return fig.described(
+        f"Bars of test mIoU with 95 % intervals and of test loss. mIoU: {'; '.join(told)}.",
+        "Black lines: 95 % interval for these very networks on new images of the same kind; another"
+        " training is not in it."
+        + (" Dots: single seeds." if several else "")
+        + (" Hatched: frozen trunk." if any(look(label).frozen for label in scores.index) else ""),
+    )
+
+
+def _with_interval(label: str, row) -> str:
+    interval = "" if np.isnan(row.low) else f" ({row.low:.3f} to {row.high:.3f})"
+    return f"{label} {row.miou:.3f}{interval}"
+
+
+@figure
+def class_scores(iou: pd.DataFrame) -> Picture:
+    """Heat map of test IoU: a row a class (and the mean), a column a network; NaN where a class is absent."""
+    fig = Picture(height=0.3 * len(iou) + 1.3)
+    ax = fig.subplots()
+    colours = mpl.colormaps["YlGnBu"].with_extremes(bad="#eceef0")
+    ax.imshow(iou, aspect="auto", cmap=colours, vmin=0, vmax=1)
+    for (y, x), value in np.ndenumerate(iou.to_numpy()):
+        text = "–" if np.isnan(value) else f"{value:.2f}"
+        weight = "bold" if iou.index[y] == "mIoU" else "normal"
+        ax.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            fontsize=9.5,
+            weight=weight,
+            color="white" if value > 0.55 else INK,
+        )
+    names = [fill(label, 12, break_on_hyphens=False) for label in iou.columns]
+    ax.set(xticks=range(len(names)), yticks=range(len(iou)))
+    ax.set_xticklabels(names, fontsize=9)
+    ax.set_yticklabels(iou.index)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    ax.grid(False)
+    ax.set_frame_on(False)
+    ax.hlines(np.arange(len(iou) + 1) - 0.5, -0.5, len(names) - 0.5, color="white", lw=1.5)
+    if "mIoU" in iou.index:
+        ax.axhline(list(iou.index).index("mIoU") - 0.5, color=INK, lw=1.2)
+    best = iou.max(axis=1)
+    told = ", ".join(f"{name} {value:.2f}" for name, value in best.items() if not np.isnan(value))
+    absent = ", ".join(name for name, value in best.items() if np.isnan(value))
+    return fig.described(
+        f"Heat map of test IoU by class for {', '.join(iou.columns)}. Best of them by class: {told}."
+        + (f" Not in the test images: {absent}." if absent else ""),
+        "IoU by class, 1 is perfect." + (" A dash: the class is in no test image." if absent else ""),
+    )
+
+
+@figure
+def cost_quality(table: pd.DataFrame) -> Picture:
+    """Quality against cost, one point a network.
+
+    table: indexed by label; columns miou, low, high, predict_seconds, train_seconds, parameters
+    """
+    fig = Picture(height=3.3 + 0.22 * -(-len(table) // 3))
+    axes = fig.subplots(1, 3, sharey=True)
+    units = {
+        "predict_seconds": ("predicting, ms an image", 1e3),
+        "train_seconds": ("training, ms an image", 1e3),
+        "parameters": ("parameters, millions", 1e-6),
+    }
+    for ax, (column, (title, unit)) in zip(axes, units.items(), strict=True):
+        for label, row in table.iterrows():
+            one, x = look(label), row[column] * unit
+            if not np.isnan(row.low):
+                ax.plot([x, x], [row.low, row.high], color=one.colour, lw=1.2)
+            ax.plot(x, row.miou, one.marker, color=one.colour, mfc=one.fill, ms=9, mew=1.8, clip_on=False)
+        ax.set(xlabel=title, xlim=(0, 1.12 * table[column].max() * unit))
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    axes[0].set(ylabel="test mIoU", ylim=(0, None))
+    legend_of_networks(fig, table.index)
+    told = [
+        f"{label} {row.miou:.3f} at {1e3 * row.predict_seconds:.1f} ms and {row.parameters / 1e6:.2f} million"
+        for label, row in table.iterrows()
+    ]
+    return fig.described(
+        "Test mIoU against time to predict an image, time to train on one, and parameters."
+        f" mIoU at prediction time and parameters: {'; '.join(told)}.",
+        "Up and to the left is better. Lines: 95 % interval for these networks on new images.",
+    )
+
+
+@figure
+def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
+    """The score as published beside the mean of class IoU, joined by a line.
+
+    panels: {title: frame indexed by label with columns as_published, miou}, drawn side by side
+    """
+    labels = list(dict.fromkeys(label for frame in panels.values() for label in frame.index))
+    fig = Picture(height=0.3 * len(labels) + 1.25)
+    axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    rows = {label: y for y, label in enumerate(labels)}
+    for ax, (title, frame) in zip(axes, panels.items(), strict=True):
+        for label, row in frame.iterrows():
+            ax.plot([row.miou, row.as_published], [rows[label]] * 2, color=FAINT, lw=4, zorder=1)
+            ax.plot(row.miou, rows[label], "o", ms=8, color="#1a5fb4", clip_on=False)
+            ax.plot(
+                row.as_published, rows[label], "D", ms=7, mfc="white", mec="#c4561a", mew=1.8, clip_on=False
+            )
+        ax.set(title=title, xlim=(0, 1), xlabel="score")
+    axes[0].set(yticks=range(len(labels)), yticklabels=labels)
+    axes[0].invert_yaxis()
+    keys = [
+        Line2D([], [], ls="", marker="o", ms=8, color="#1a5fb4", label="dataset mIoU (mean of class IoU)"),
+        Line2D([], [], ls="", marker="D", ms=7, mfc="white", mec="#c4561a", mew=1.8, label="as published"),
+    ]
+    fig.legend(handles=keys, loc="outside lower center", ncols=2)
+    told = []
+    for title, frame in panels.items():
+        gap = frame.as_published - frame.miou
+        told.append(f"{title}: the published way gives {gap.min():.3f} to {gap.max():.3f} more")
+    return fig.described(
+        f"Dot plot of two scores for {len(labels)} networks. {'; '.join(told)}.",
+        "The same predictions, scored twice; the longer the line, the more the published way differs.",
+    )
+
+
+@figure
+def slopes(scores: pd.DataFrame, title: str = "") -> Picture:
+    """Two rankings of the same networks, best on top, joined by lines.
+
+    scores: indexed by label, columns as_published and miou. Networks that tie in one score are put in
+            the order of the other, so that a tie never looks like a swap.
+    """
+    left = scores.sort_values(["as_published", "miou"], ascending=False).index
+    right = scores.sort_values(["miou", "as_published"], ascending=False).index
+    fig = Picture(height=0.31 * len(scores) + 0.75)
+    ax = fig.subplots()
+    bare(ax)
+    ax.set(xlim=(-1.15, 2.15), ylim=(len(scores) - 0.5, -1.2))
+    ax.text(0, -0.8, "as published", ha="right", weight="bold")
+    ax.text(1, -0.8, "dataset mIoU", ha="left", weight="bold")
+    ax.text(-1.15, -0.8, title, ha="left", weight="bold")
+    moved = 0
+    for label, row in scores.iterrows():
+        one, y = look(label), (left.get_loc(label), right.get_loc(label))
+        crosses = y[0] != y[1]
+        moved += crosses
+        ax.plot(
+            [0, 1],
+            y,
+            color=one.colour,
+            ls=one.line,
+            lw=2.6 if crosses else 1.4,
+            marker=one.marker,
+            mfc=one.fill,
+            ms=7,
+        )
+        weight = "bold" if crosses else "normal"
+        ax.text(-0.05, y[0], f"{label}  {row.as_published:.3f}", ha="right", va="center", weight=weight)
+        ax.text(1.05, y[1], f"{row.miou:.3f}  {label}", ha="left", va="center", weight=weight)
+    ranks = lambda order: ", ".join(order)  # noqa: E731
+    return fig.described(
+        f"Two rankings of {len(scores)} networks{f' ({title})' if title else ''}, {moved} of which change"
+        f" place. As published: {ranks(left)}. By dataset mIoU: {ranks(right)}.",
+        "Best on top. Bold: networks whose place differs between the two scores.",
+    )

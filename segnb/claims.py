@@ -1,0 +1,335 @@
+"""From runs to numbers and sentences: scores by network, the ranking, and the audit of the published metric.
+
+The sentences of the report that hold a number are made here, from the files of runs and from the
+published table. M1 and M2 are the claims that this version decides.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from segnb import measures
+from segnb.rundir import RunDir, Study
+
+READING_ERROR = 0.003  # of the published class IoUs, which are read off bar charts
+
+
+def label(name: str) -> str:
+    """A variant's name in words, "UNet_Standard_256" -> "U-Net"; a name nobody knows stays as it is."""
+    from segnb.models.variants import EXTENSIONS, VARIANTS
+
+    known = VARIANTS | EXTENSIONS
+    return known[name].label if name in known else name
+
+
+def family(runs: list[RunDir], name: str) -> list[RunDir]:
+    """The runs of the "fcn" or "unet" family."""
+    from segnb.models.variants import EXTENSIONS, VARIANTS
+
+    known = VARIANTS | EXTENSIONS
+    return [run for run in runs if run.variant in known and known[run.variant].family == name]
+
+
+def by_variant(runs: list[RunDir]) -> dict[str, list[RunDir]]:
+    """{name: [run of each seed]} in the order in which the variants come."""
+    groups: dict[str, list[RunDir]] = {}
+    for run in runs:
+        groups.setdefault(run.variant, []).append(run)
+    return groups
+
+
+def scope_sentence(study: Study, runs: list[RunDir]) -> str:
+    """What this report rests on: study, data, runs and machine."""
+    if not runs:
+        return f"Study {study.name} has no finished run yet, so only the published numbers are looked at."
+    seeds = sorted({run.seed for run in runs})
+    machine = study.machine
+    return (
+        f"Study `{study.name}`: {len(by_variant(runs))} networks with {len(seeds)}"
+        f" {'seed' if len(seeds) == 1 else 'seeds'} ({', '.join(map(str, seeds))}), {len(runs)} trainings,"
+        f" preset {study.preset.name}, on {machine.device_name} in {machine.precision}."
+    )
+
+
+def missing(runs: list[RunDir], name: str, wanted: str = "all") -> str:
+    """One sentence on the networks of a family that were asked for and have no run; "" if all are there."""
+    from segnb.models.variants import VARIANTS, parse_variants
+
+    there = {run.variant for run in runs}
+    asked = [v for v in parse_variants(wanted) if VARIANTS[v].family == name]
+    gone = [label(v) for v in asked if v not in there]
+    if not asked:
+        return "No network of this family was asked for, so this chapter is empty."
+    if not gone:
+        return ""
+    if len(gone) == len(asked):
+        return f"No network of this family has been trained and tested in this study yet: {', '.join(gone)}."
+    return f"Left out, because no run of them is finished: {', '.join(gone)}."
+
+
+def kept_images(runs: list[RunDir]) -> int:
+    """How many test images the runs kept predictions of; 0 without runs."""
+    return len(runs[0].predictions()["names"]) if runs else 0
+
+
+# --- scores ---
+
+
+def image_interval(
+    confusions: list[np.ndarray], draws: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
+    """Interval (low, high) for the mean mIoU of *these networks on new images* of the same kind.
+
+    confusions: one (N, C, C) a seed, over the same N test images
+
+    Bayesian bootstrap (Rubin 1981) as in `measures.bootstrap_miou`, which it equals for one seed. Seeds
+    are crossed with images: a draw weighs the images once, for all seeds alike, and takes the mean of
+    their scores. Networks trained anew are not in it. NaN for a single image.
+    """
+    n, c, _ = confusions[0].shape
+    if n < 2:
+        return np.nan, np.nan
+    weights = np.random.default_rng(0).dirichlet(np.ones(n), draws)  # (draws, N)
+    scores = [measures.mean_iou((weights @ one.reshape(n, c * c)).reshape(draws, c, c)) for one in confusions]
+    low, high = np.quantile(np.mean(scores, axis=0), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def scores(runs: list[RunDir]) -> pd.DataFrame:
+    """Test scores by variant (the index), in the order in which the variants come.
+
+    miou:         dataset mIoU, mean over seeds
+    seeds:        how many there are
+    low, high:    95 % interval, see `image_interval`
+    as_published: the study's own score of the same predictions, mean over seeds
+    loss:         mean cross-entropy a pixel, mean over seeds
+    seeds_miou, seeds_loss: lists with a value a seed
+    """
+    rows = {}
+    for name, group in by_variant(runs).items():
+        tests = [run.test() for run in group]
+        mious = [float(measures.mean_iou(test["confusion"].sum(0))) for test in tests]
+        losses = [float(test["loss"]) for test in tests]
+        low, high = image_interval([test["confusion"] for test in tests])
+        rows[name] = {
+            "miou": np.mean(mious),
+            "seeds": len(group),
+            "low": low,
+            "high": high,
+            "as_published": np.mean([float(test["as_published"]) for test in tests]),
+            "loss": np.mean(losses),
+            "seeds_miou": mious,
+            "seeds_loss": losses,
+        }
+    columns = ["miou", "seeds", "low", "high", "as_published", "loss", "seeds_miou", "seeds_loss"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("variant")
+
+
+def ranking(runs: list[RunDir]) -> pd.DataFrame:
+    """The numeric columns of `scores`, the highest mIoU first."""
+    columns = ["miou", "seeds", "low", "high", "as_published"]
+    return scores(runs)[columns].sort_values("miou", ascending=False, kind="stable")
+
+
+def class_ious(runs: list[RunDir]) -> pd.DataFrame:
+    """Test IoU, mean over seeds: a row a class and a last one "mIoU", a column a variant.
+
+    NaN for a class that no test image shows. The column's class IoUs average to its mIoU.
+    """
+    columns = {}
+    for name, group in by_variant(runs).items():
+        ious = [measures.class_iou(run.test()["confusion"].sum(0)) for run in group]
+        mean = np.mean(ious, axis=0)
+        columns[name] = [*mean, np.nanmean(mean)]
+    names = [*runs[0].study.classes.names, "mIoU"] if runs else []
+    return pd.DataFrame(columns, index=pd.Index(names, name="class"))
+
+
+def best_and_worst(scores: pd.DataFrame) -> str:
+    """One sentence that sums up a ranking or `scores`; "" for fewer than two networks."""
+    if len(scores) < 2:
+        return ""
+    order = scores.sort_values("miou", ascending=False)
+    best, second, worst = order.iloc[0], order.iloc[1], order.iloc[-1]
+    sentence = (
+        f"On the test images {label(best.name)} scores highest, {_miou(best)}, and {label(worst.name)}"
+        f" lowest, {_miou(worst)}: {100 * (best.miou - worst.miou):.1f} points of mIoU apart."
+    )
+    if len(order) > 2 and second.high >= best.low:
+        sentence += f" The intervals of the first two, {label(best.name)} and {label(second.name)}, overlap."
+    return sentence + " " + seeds_caveat(scores)
+
+
+def _miou(row) -> str:
+    return f"{row.miou:.3f}" + ("" if np.isnan(row.low) else f" ({row.low:.3f} to {row.high:.3f})")
+
+
+def seeds_caveat(scores: pd.DataFrame) -> str:
+    """What the number of seeds allows to be said."""
+    if scores.seeds.min() == 1:
+        return (
+            "With one seed a network, whether one *kind* of network beats another is inconclusive: the"
+            " intervals are about these very networks on new images, not about training them again."
+        )
+    return (
+        f"The means are over {scores.seeds.min()} to {scores.seeds.max()} seeds a network; the intervals are"
+        " about these very networks on new images, and the spread of the seeds shows what training adds."
+    )
+
+
+def stride_grid(size: int) -> str:
+    """One sentence on what a stride of 32 leaves of an image of `size` pixels a side."""
+    cells = size // 32
+    sentence = f"At {size} pixels a side, a stride of 32 leaves a grid of {cells}×{cells} cells"
+    if cells >= 7:
+        return sentence + "."
+    return sentence + (
+        ", where the study's 224 pixels give 7×7: every cell covers a larger part of the street, so the"
+        " gap between FCN-32s and the finer strides says more about this image size than about the study."
+    )
+
+
+# --- data ---
+
+
+def data_sentence(study: Study) -> str:
+    """Where the images come from, how many there are and how large they are."""
+    data = study.settled["data"]
+    counts = data["counts"]
+    origin = data["origin"]
+    sides = [f"{study.recipe(name).size}×{study.recipe(name).size}" for name in ("fcn", "unet")]
+    sizes = (
+        f"{sides[0]} pixels" if sides[0] == sides[1] else f"{sides[0]} (FCN) and {sides[1]} (U-Net) pixels"
+    )
+    return (
+        f"{origin[0].upper()}{origin[1:]}: {counts['train']} training, {counts['val']} validation and"
+        f" {counts['test']} test images, of {sizes}. The set is identified by `{data['digest']}`."
+    )
+
+
+def rare_sentence(pixels: pd.Series, images: pd.Series, count: int) -> str:
+    """One sentence on the scarce classes of a split: shares of pixels and images by class, 0 to 1."""
+    order = pixels.sort_values()
+    below = [name for name in order.index if 0 < pixels[name] < 0.01]
+    absent = [name for name in order.index if pixels[name] == 0]
+    largest = order.index[::-1][:3]
+    sentence = (
+        f"{', '.join(largest)} make up {100 * pixels[largest].sum():.0f} % of the training pixels;"
+        f" {len(below)} classes stay below 1 %"
+    )
+    if below:
+        sentence += (
+            f", the rarest, {below[0]}, at {100 * pixels[below[0]]:.2g} %"
+            f" in {images[below[0]] * count:.0f} of {count} images"
+        )
+    return sentence + "." + (f" Not there at all: {', '.join(absent)}." if absent else "")
+
+
+def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Pixels by class of each image: labels uint8 (N, S, S) to int64 (N, classes)."""
+    return np.stack([np.bincount(one.ravel(), minlength=classes) for one in labels])
+
+
+def class_shares(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Share of all pixels, and share of the images that show the class at all: both (classes,), 0 to 1."""
+    counts = class_counts(labels, classes)
+    return counts.sum(0) / counts.sum(), (counts > 0).mean(0)
+
+
+def class_heat(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Share of the images whose pixel there is of the class: labels (N, S, S) to float (classes, S, S)."""
+    return np.stack([(labels == i).mean(0) for i in range(classes)])
+
+
+def published_shares() -> pd.DataFrame:
+    """pixel_share and image_share, 0 to 1, by class in the study's 2,000 training images."""
+    return pd.read_csv(Path(__file__).with_name("published_shares.csv"), index_col="class")
+
+
+# --- the metric audit: claims M1 and M2 ---
+
+
+def kendall_tau_b(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation of two scores of the same things, -1 to 1 (Kendall 1945).
+
+    tau_b = (concordant - discordant) / sqrt((pairs - ties in a) · (pairs - ties in b))
+
+    NaN when one of them ties everywhere, since then there is no ranking.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    order_a, order_b = np.sign(a[:, None] - a), np.sign(b[:, None] - b)  # (n, n): who is above whom
+    untied = np.sqrt((order_a**2).sum() * (order_b**2).sum())
+    return float((order_a * order_b).sum() / untied) if untied else np.nan
+
+
+def swaps(scores: pd.DataFrame, tolerance: float = READING_ERROR) -> pd.DataFrame:
+    """Pairs that as_published ranks one way and miou the other, both by more than `tolerance`.
+
+    scores: indexed by name, columns as_published and miou
+
+    Returns a row a pair: above and below (names, as published), published_gap (> 0), miou_gap (< 0).
+    """
+    rows = []
+    for above, first in scores.iterrows():
+        for below, second in scores.iterrows():
+            published_gap = first.as_published - second.as_published
+            miou_gap = first.miou - second.miou
+            if published_gap > tolerance and miou_gap < -tolerance:
+                rows.append((above, below, published_gap, miou_gap))
+    return pd.DataFrame(rows, columns=["above", "below", "published_gap", "miou_gap"])
+
+
+def published_scores() -> pd.DataFrame:
+    """The study's own numbers by variant: as_published (as it prints) and miou (mean of its class IoUs)."""
+    table = measures.published()
+    return pd.DataFrame({"as_published": table["reported_test_miou"], "miou": table["mean_of_class_iou"]})
+
+
+def verdict_m1(published: pd.DataFrame) -> str:
+    """M1, "the published mIoU is the mean class IoU of the test set", decided from the published numbers.
+
+    Refuted where a reported score differs from the mean of the class IoUs by more than the reading error.
+    """
+    gap = (published.as_published - published.miou).abs()
+    off = gap[gap > READING_ERROR]
+    if off.empty:
+        return f"supported: all {len(gap)} scores equal the mean of their class IoUs within {READING_ERROR}"
+    return (
+        f"refuted: for {len(off)} of {len(gap)} networks the reported score is not the mean of the class"
+        f" IoUs; they differ by {off.min():.3f} to {off.max():.3f}, the reading error is {READING_ERROR}"
+    )
+
+
+def verdict_m2(published: pd.DataFrame) -> str:
+    """M2, "the ranking survives the correction", decided from the published numbers.
+
+    Refuted when a pair swaps by more than the reading error in both scores.
+    """
+    pairs = swaps(published)
+    tau = kendall_tau_b(published.as_published, published.miou)
+    if pairs.empty:
+        return f"supported: no pair of networks swaps beyond ±{READING_ERROR}; Kendall's tau-b is {tau:.2f}"
+    told = "; ".join(
+        f"{label(pair.above)} is above {label(pair.below)} as published and below it by class means"
+        for pair in pairs.itertuples()
+    )
+    return f"refuted: {told} (both beyond ±{READING_ERROR}). Kendall's tau-b is {tau:.2f}"
+
+
+def rankings_agree(scores: pd.DataFrame) -> str:
+    """One sentence on how far the two scores rank our own networks alike; "" for fewer than two."""
+    if len(scores) < 2:
+        return ""
+    pairs = swaps(scores)
+    told = ", ".join(f"{label(pair.above)} and {label(pair.below)}" for pair in pairs.itertuples())
+    return (
+        f"For the {len(scores)} networks trained here Kendall's tau-b between the two rankings is"
+        f" {kendall_tau_b(scores.as_published, scores.miou):.2f};"
+        + (f" pairs that swap beyond ±{READING_ERROR}: {told}." if told else " no pair swaps.")
+        + (
+            " That is one training of each, so it is inconclusive for the kinds of network."
+            if scores.seeds.min() == 1
+            else ""
+        )
+    )

@@ -1,0 +1,220 @@
+"""The command line: `segnb report` for everything, and the single steps that the Snakefile calls."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from segnb import __version__
+from segnb.errors import SegnbError
+from segnb.files import root, write_json
+from segnb.params import ReportParams, StudyParams, parse_seeds
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0, or 1 after one line on stderr that says what is wrong and what to do."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except SegnbError as error:
+        print(f"segnb: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("segnb: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def report(options: argparse.Namespace) -> int:
+    """Settle the study, let Snakemake do what is missing, and say where the report is."""
+    from segnb.models.variants import parse_variants
+    from segnb.rundir import settle
+
+    variants = parse_variants(options.variants)
+    params = _study_params(options)
+    if options.offline:
+        os.environ["SEGNB_OFFLINE"] = "1"
+    _announce(params, options.offline)
+    study = settle(params)
+    seeds = parse_seeds(options.seeds) if options.seeds else list(range(study.preset.seeds))
+    jobs = options.jobs or _jobs(study.machine.threads, study.machine.device)
+    print(
+        f"study {study.name}: {len(variants)} variants, seeds {seeds}, on {study.machine.device_name}\n"
+        f"  {study.machine.threads} thread(s) a run, {jobs} run(s) side by side, {study.machine.precision};"
+        f" trunk weights: {study.weights.source}"
+    )
+    for warning in study.warnings:
+        print(f"  warning: {warning}")
+    status = subprocess.call(
+        [
+            *(sys.executable, "-m", "snakemake"),
+            *("--snakefile", str(root() / "Snakefile"), "--directory", str(root())),
+            *("--profile", str(root() / "profiles" / "local")),
+            *("--cores", str(jobs * study.machine.threads)),
+            "--config",
+            f"study={study.name}",
+            f"variants={','.join(variants)}",
+            f"seeds={','.join(map(str, seeds))}",
+        ],
+        # What there was to fetch has been fetched: no run shall wait for a network again.
+        env=os.environ | {"SEGNB_OFFLINE": "1"},
+    )
+    if status:
+        raise SegnbError(
+            "the report was not finished; the lines above name the step and its log."
+            " What is done is kept: the same command goes on from there"
+        )
+    _print_ranking(study, variants, seeds)
+    print(f"\nreport: {root() / 'report' / 'index.html'}")
+    return 0
+
+
+def _announce(params: StudyParams, offline: bool) -> None:
+    """Say what is about to be fetched before it is."""
+    from segnb.presets import preset
+
+    weights = params.weights or preset(params.preset).weights
+    if weights == "random":
+        return
+    if offline:
+        print("OFFLINE: nothing is fetched; without ImageNet weights in torch's cache the trunk is random")
+    else:
+        print("trunk weights: torchvision's VGG16 (ImageNet, 528 MB) is looked for, and fetched if missing")
+
+
+def _jobs(threads: int, device: str) -> int:
+    """Runs side by side: as many as fill the cores and fit into memory; one on a GPU."""
+    import psutil
+
+    if device == "cuda":
+        return 1
+    memory = psutil.virtual_memory().available // (3 * 2**30)  # an FCN run at quick size stays below 3 GiB
+    return max(1, min((os.cpu_count() or 1) // threads, memory))
+
+
+def _print_ranking(study, variants: list[str], seeds: list[int]) -> None:
+    from segnb.claims import ranking
+
+    table = ranking(study.measured(",".join(variants), ",".join(map(str, seeds))))
+    print(f"\n{'test mIoU':<30}{'mean':>7}{'seeds':>7}")
+    for name, row in table.iterrows():
+        print(f"{name:<30}{row.miou:>7.3f}{row.seeds:>7.0f}")
+
+
+def data(options: argparse.Namespace) -> None:
+    """Make the cached arrays of one size."""
+    from segnb.rundir import open_study
+
+    study = open_study(options.study)
+    counts = {name: len(study.split(name, options.size)) for name in ("train", "val", "test")}
+    if options.done:
+        write_json(Path(options.done), counts)
+    print(f"{study.settled['data']['name']} at {options.size} px: {counts}")
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Test one finished run."""
+    from segnb.inference import measure as measure_run
+    from segnb.rundir import RunDir
+
+    run = RunDir(Path(options.run).resolve())
+    if not run.done:
+        raise SegnbError(f"{run.path} is not a finished run; train it first ('make report' does)")
+    measure_run(run)
+
+
+def cost(options: argparse.Namespace) -> None:
+    """Measure cost; what an earlier call measured is measured again beside it, so that all can be compared."""
+    from segnb.cost import measure as measure_cost
+    from segnb.files import read_json
+    from segnb.models.variants import VARIANTS, parse_variants
+    from segnb.rundir import open_study
+
+    study = open_study(options.study)
+    known = set(read_json(study.cost_path)["variants"]) if study.cost_path.exists() else set()
+    wanted = set(parse_variants(options.variants))
+    if wanted <= known:
+        os.utime(study.cost_path)
+        return
+    rows = measure_cost(study, [name for name in VARIANTS if name in wanted | known])
+    write_json(study.cost_path, {"machine": study.settled["machine"], "variants": rows})
+
+
+def export(options: argparse.Namespace) -> None:
+    """Join executed chapters into one HTML file, with the training notebooks as pages beside it."""
+    from segnb.html import export_study
+
+    params = ReportParams.check({name: getattr(options, name) for name in ReportParams.model_fields})
+    print(export_study(params, [Path(path) for path in options.chapters], Path(options.out)))
+
+
+def _study_params(options: argparse.Namespace) -> StudyParams:
+    return StudyParams.check({name: getattr(options, name) for name in StudyParams.model_fields})
+
+
+def study(options: argparse.Namespace) -> None:
+    """Settle a study and print its name: what a Snakemake call on a cluster needs first."""
+    from segnb.rundir import settle
+
+    print(settle(_study_params(options)).name)
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print study.json."""
+    from segnb.rundir import open_study
+
+    print(json.dumps(open_study(options.study).settled, indent=2))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="segnb", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"segnb {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function, *, name: str | None = None) -> argparse.ArgumentParser:
+        name = name or function.__name__
+        added = commands.add_parser(name, help=function.__doc__.splitlines()[0], description=function.__doc__)
+        added.set_defaults(command=function)
+        return added
+
+    def study_options(added: argparse.ArgumentParser) -> None:
+        fields = StudyParams.model_fields
+        added.add_argument("--preset", default=fields["preset"].default, help=fields["preset"].description)
+        added.add_argument("--data", default=fields["data"].default, help=fields["data"].description)
+        added.add_argument("--epochs", type=int, help=fields["epochs"].description)
+        added.add_argument("--learning-rate", type=float, help=fields["learning_rate"].description)
+        added.add_argument("--weights", help=fields["weights"].description)
+
+    everything = command(report)
+    study_options(everything)
+    everything.add_argument("--variants", default="all", help='"all", "fcn", "unet" or names with commas')
+    everything.add_argument("--seeds", help="whole numbers with commas between; else the preset's")
+    everything.add_argument("--jobs", type=int, help="runs side by side; else what fits")
+    everything.add_argument("--offline", action="store_true", help="fetch nothing")
+
+    study_options(command(study))
+    command(show).add_argument("--study", default="latest")
+
+    arrays = command(data)
+    arrays.add_argument("--study", default="latest")
+    arrays.add_argument("--size", type=int, required=True, help="pixels a side")
+    arrays.add_argument("--done", help="a file to write when all splits are there")
+
+    command(measure).add_argument("run", help="a folder such as runs/STUDY/VARIANT/seed0")
+
+    costs = command(cost)
+    costs.add_argument("--study", default="latest")
+    costs.add_argument("--variants", default="all")
+
+    joined = command(export)
+    joined.add_argument("chapters", nargs="+", help="executed notebooks in the order of the report")
+    joined.add_argument("--study", default="latest")
+    joined.add_argument("--variants", default="all")
+    joined.add_argument("--seeds", default="all")
+    joined.add_argument("--out", default="report/index.html")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

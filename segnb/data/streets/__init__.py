@@ -1,0 +1,147 @@
+"""Procedural street scenes with exact masks of the thirteen classes.
+
+    image, mask = render_scene("train", 0, size=256)
+    images, masks = render("train", count=300, size=128)
+
+A scene is a function of (split, index) alone: the same on every machine with the same package versions,
+whatever the order, the process count or the other scenes. Its size changes the resolution, not the street.
+
+Files: shapes.py (triangles) -> objects.py (things) -> layout.py (a street); materials.py (textures) and
+tracing.py (rays, light, lens) turn it into a picture.
+"""
+
+import ast
+import contextlib
+import hashlib
+import importlib.metadata
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+from tqdm import tqdm
+
+from segnb.classes import STREET
+from segnb.data.streets.layout import draw_scene
+from segnb.data.streets.tracing import take_picture
+
+SPLITS = ("train", "val", "test")
+SMALLEST = 32
+VERSION = 1  # first word of every scene's seed
+
+
+def check(split: str, size: int) -> None:
+    """ValueError in one line if there is no such split or the size is not a whole number >= 32."""
+    if split not in SPLITS:
+        raise ValueError(f"split: {split!r} is unknown; choose from {', '.join(SPLITS)}")
+    if size != int(size) or size < SMALLEST:
+        raise ValueError(f"size: {size} pixels will not do; choose a whole number of at least {SMALLEST}")
+
+
+def render_scene(split: str, index: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """One scene: image uint8 (size, size, 3) RGB and labels uint8 (size, size), ids 0..12.
+
+    split: train, val or test, which never share a scene; index: 0, 1, ...; size: pixels, at least 32.
+    Raises ValueError on an unknown split, a negative index or a size below 32.
+    """
+    check(split, size)
+    if index < 0:
+        raise ValueError(f"index: {index} is negative; scenes are numbered from 0")
+    seed = np.random.SeedSequence([VERSION, SPLITS.index(split), index])
+    # Two streams, so that the number of rays (the size) cannot change the street.
+    street, sensor = (np.random.default_rng(s) for s in seed.spawn(2))
+    return take_picture(draw_scene(street), int(size), sensor)
+
+
+def render(
+    split: str, count: int, size: int, processes: int | None = None, progress: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scenes 0..count-1 of a split: images uint8 (count, size, size, 3), labels uint8 (count, size, size).
+
+    processes: worker processes of one thread each, by default one a usable core; the result does not
+    depend on it. progress: a bar on a terminal, a line every tenth of the way elsewhere.
+    Raises ValueError on an unknown split, a count or processes below 1, or a size below 32.
+    """
+    check(split, size)
+    if count < 1:
+        raise ValueError(f"count: {count} scenes cannot be rendered; ask for at least 1")
+    if processes is not None and processes < 1:
+        raise ValueError(f"processes: {processes} is too few; give at least 1, or None for one a core")
+    images = np.empty((count, size, size, 3), np.uint8)
+    labels = np.empty((count, size, size), np.uint8)
+    jobs = [(split, index, size) for index in range(count)]
+    with scenes(jobs, min(count, processes or usable_cores())) as results:
+        for i, (image, mask) in enumerate(report(results, f"{split} scenes", count, progress)):
+            images[i], labels[i] = image, mask
+    return images, labels
+
+
+@contextlib.contextmanager
+def scenes(jobs: list[tuple[str, int, int]], processes: int):
+    """Iterator of render_scene(*job) in the order of the jobs, drawn here or by worker processes."""
+    if processes == 1:
+        yield map(render_job, jobs)
+        return
+    # Spawned, not forked: a fork of a Jupyter kernel copies its threads' locks in whatever state they are.
+    with multiprocessing.get_context("spawn").Pool(processes, one_thread) as pool:
+        yield pool.imap(render_job, jobs)
+
+
+def render_job(job: tuple[str, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return render_scene(*job)
+
+
+def one_thread() -> None:
+    """Keep Embree from starting a thread a core in each worker.
+
+    Its thread pool is as large as the cores that the process may use when the first scene is built, so
+    for that moment there is one. NumPy needs no such care: nothing here goes through BLAS.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(cores)})
+        first = EmbreeScene()
+        TriangleMesh(first, np.eye(3, dtype=np.float32)[None])
+        first.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))
+        os.sched_setaffinity(0, cores)
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def report(results, title: str, count: int, progress: bool):
+    """The results unchanged; says on stderr how far along they are."""
+    if not progress or sys.stderr.isatty():
+        yield from tqdm(results, desc=title, total=count, unit="scene", disable=not progress)
+        return
+    for done, result in enumerate(results, 1):
+        yield result
+        if done * 10 // count > (done - 1) * 10 // count:
+            print(f"{title}: {done} of {count}", file=sys.stderr, flush=True)
+
+
+def fingerprint(sources: list[str], versions: list[str]) -> str:
+    """16 hex digits of SHA-256 over Python sources, less comments and docstrings, and over `versions`."""
+    documented = ast.Module | ast.FunctionDef | ast.ClassDef
+    digest = hashlib.sha256()
+    for source in sources:
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, documented) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        digest.update(ast.unparse(tree).encode() + b"\0")
+    for version in versions:
+        digest.update(version.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def digest() -> str:
+    """16 hex digits that change when a scene might: this package's code, the class names and the versions
+    of numpy, trimesh and embreex. The size is not in it. Serves as the key of caches."""
+    sources = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "trimesh", "embreex")]
+    return fingerprint(sources, versions + list(STREET.names))

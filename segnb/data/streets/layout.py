@@ -1,0 +1,503 @@
+"""One random street: its weather, its camera, and everything that stands on it.
+
+Street coordinates: x metres ahead of the camera, y to the left of the road's middle. Traffic keeps to
+the right, so the camera drives at y < 0. Things on one line (kerb, lane, pavement ...) are dealt out
+along it with gaps larger than they are, so nothing overlaps and nothing has to be tested for overlap.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from segnb.data.streets import materials as m
+from segnb.data.streets import objects as o
+from segnb.data.streets.objects import near, pick
+from segnb.data.streets.shapes import Centreline, Soup, ball, box, sheet
+
+BEHIND, AHEAD = -12.0, 120.0  # the part of the street that is built
+KERB = 0.13  # height of the pavement
+
+
+TARS = [(0.11, 0.11, 0.115), (0.16, 0.16, 0.16), (0.22, 0.21, 0.20), (0.08, 0.08, 0.085)]
+STONES = [(0.34, 0.33, 0.31), (0.26, 0.25, 0.24), (0.42, 0.39, 0.34), (0.30, 0.22, 0.18)]
+
+
+@dataclass
+class Weather:
+    """Light and air. Colours are linear RGB radiances; sun: unit vector towards the sun."""
+
+    sun: np.ndarray
+    sun_colour: np.ndarray
+    zenith: np.ndarray
+    horizon: np.ndarray
+    cloud_cover: float  # 0..1, share of the sky
+    cloud_colour: np.ndarray
+    softness: float  # radius of the light source in radians: sharp or soft shadows
+    fog: float  # 1/m
+    wetness: float  # 0..1
+    lit_windows: float  # 0..1
+    lights_on: bool
+
+
+@dataclass
+class Camera:
+    """Pinhole camera in street coordinates; angles in radians, yaw to the left, pitch up."""
+
+    position: np.ndarray
+    yaw: float
+    pitch: float
+    roll: float
+    field_of_view: float  # across the picture's width; pictures are square
+    squeeze: float  # vertical over horizontal scale: square pictures are often squeezed from wide ones
+
+
+@dataclass
+class Road:
+    """Measures of the road. Half widths and positions in metres; sides are +1 (left) and -1 (right)."""
+
+    lane: float
+    lanes: int  # each way
+    parking: float  # width of the parking lane each side, or 0
+    verge: float  # grass between kerb and pavement, or 0
+    pavement: float
+    junction: float | None  # x of the crossing road's middle, or None
+    crossing: float  # half width of the crossing road
+
+    @property
+    def half(self) -> float:
+        return self.lane * self.lanes + self.parking
+
+    @property
+    def plots(self) -> float:
+        """Distance from the middle of the road to where plots begin."""
+        return self.half + self.verge + self.pavement
+
+
+def draw_weather(rng) -> Weather:
+    """A time of day and a sky, with the sun anywhere around."""
+    kinds = ["clear", "cloudy", "overcast", "sunset", "dusk", "fog"]
+    kind = str(rng.choice(kinds, p=[0.3, 0.2, 0.15, 0.17, 0.1, 0.08]))
+    azimuth = rng.uniform(-np.pi, np.pi)
+    elevation = np.radians(rng.uniform(*{"sunset": (5, 16), "dusk": (4, 20)}.get(kind, (18, 65))))
+    level = np.cos(elevation)
+    sun = np.array([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)])
+    sun_colour, zenith, horizon = {
+        "clear": ((3.0, 2.8, 2.4), (0.20, 0.38, 0.80), (0.62, 0.74, 0.88)),
+        "cloudy": ((2.2, 2.1, 1.9), (0.28, 0.42, 0.70), (0.70, 0.76, 0.82)),
+        "overcast": ((0.55, 0.55, 0.55), (0.62, 0.66, 0.70), (0.80, 0.82, 0.84)),
+        "sunset": ((2.6, 1.7, 0.85), (0.42, 0.42, 0.46), (1.00, 0.74, 0.44)),
+        "dusk": ((0.28, 0.22, 0.24), (0.10, 0.14, 0.26), (0.38, 0.34, 0.36)),
+        "fog": ((0.4, 0.4, 0.38), (0.66, 0.69, 0.71), (0.74, 0.75, 0.76)),
+    }[kind]
+    cover = {"clear": (0, 0.35), "overcast": (0.7, 1), "fog": (0.9, 1)}.get(kind, (0.2, 0.7))
+    wet = rng.random() < {"clear": 0.12, "overcast": 0.5, "sunset": 0.5}.get(kind, 0.3)
+    haze = {"fog": (0.010, 0.028), "dusk": (0.0005, 0.003)}.get(kind, (0.0003, 0.004))
+    return Weather(
+        sun=sun,
+        sun_colour=np.array(sun_colour) * rng.normal(1, 0.12),
+        zenith=near(rng, zenith, 0.12),
+        horizon=np.array(horizon) * rng.normal(1, 0.05, 3),
+        cloud_cover=rng.uniform(*cover),
+        cloud_colour=np.array(horizon) * rng.uniform(0.75, 1.15) * (0.6 + 0.6 * np.mean(zenith)),
+        softness={"clear": 0.01, "cloudy": 0.03, "sunset": 0.03, "dusk": 0.3}.get(kind, 0.5),
+        fog=rng.uniform(*haze),
+        wetness=rng.uniform(0.15, 0.55) if wet else 0.0,
+        lit_windows=rng.uniform(0.15, 0.5) if kind == "dusk" else 0.0,
+        lights_on=bool(kind in ("dusk", "fog") or rng.random() < 0.2),
+    )
+
+
+def draw_road(rng) -> Road:
+    lanes = int(rng.choice([1, 2], p=[0.87, 0.13]))
+    junction = rng.uniform(16, 60) if rng.random() < 0.45 else None
+    return Road(
+        lane=rng.uniform(2.7, 3.4),
+        lanes=lanes,
+        parking=pick(rng, [0.0, 0.0, 0.0, 2.2]),
+        verge=pick(rng, [0.0, 0.0, 0.0, rng.uniform(1.0, 2.0)]),
+        pavement=rng.uniform(2.8, 7.0),
+        junction=junction,
+        crossing=rng.uniform(3.4, 5.5),
+    )
+
+
+def draw_camera(rng, road: Road) -> Camera:
+    lane = rng.integers(road.lanes)
+    y = -(lane + 0.5) * road.lane + rng.normal(0, 0.25)
+    yaw = rng.normal(0, 3) if rng.random() < 0.85 else rng.uniform(-22, 22)
+    return Camera(
+        position=np.array([0.0, y, rng.uniform(1.3, 1.75) if rng.random() < 0.88 else rng.uniform(1.9, 2.4)]),
+        yaw=np.radians(yaw),
+        pitch=np.radians(rng.normal(-2.2, 1.6)),
+        roll=np.radians(rng.normal(0, 0.7)),
+        field_of_view=np.radians(rng.uniform(62, 92)),
+        squeeze=rng.uniform(1.0, 1.25),
+    )
+
+
+def deal(rng, start: float, stop: float, gaps: tuple[float, float]):
+    """Positions from start to stop, one after another, `gaps` = (least, most) metres apart."""
+    x = start + rng.uniform(0, gaps[1] - gaps[0])
+    while x < stop:
+        yield x
+        x += rng.uniform(*gaps)
+
+
+def stretches(road: Road, margin: float) -> list[tuple[float, float]]:
+    """The parts of the street, (from, to), on which roadside things stand: all but the junction."""
+    if road.junction is None:
+        return [(BEHIND, AHEAD)]
+    reach = road.crossing + margin
+    return [(BEHIND, road.junction - reach), (road.junction + reach, AHEAD)]
+
+
+def lay_ground(rng, street: Soup, road: Road) -> None:
+    """Carriageway, kerbs, verges, pavements, the crossing road, and the open land around."""
+    tar = near(rng, pick(rng, TARS))
+    stone = near(rng, pick(rng, STONES))
+    grass, seed = near(rng, (0.09, 0.13, 0.035), 0.2), rng.uniform(0, 1)
+    def strip(x0, x1, y0, y1, z, label, colour, material):
+        if x1 > x0 and y1 > y0:
+            pieces = int(np.ceil((x1 - x0) / 3))
+            shape = sheet((x0, y0, z), (x1 - x0, 0, 0), (0, y1 - y0, 0), pieces)
+            street.add(shape, label, colour, material, seed)
+
+    strip(BEHIND, AHEAD + 60, -road.half, road.half, 0, o.ROAD, tar, m.ASPHALT)
+    strip(BEHIND - 150, BEHIND, -90, 90, -0.01, o.ROAD, tar, m.ASPHALT)
+    if road.junction is not None:
+        x0, x1 = road.junction - road.crossing, road.junction + road.crossing
+        strip(x0, x1, -90, 90, -0.005, o.ROAD, tar, m.ASPHALT)
+    for side in (1, -1):
+        for x0, x1 in stretches(road, 0.0):
+            kerb = road.half + 0.15
+            edge = kerb + road.verge
+            far = road.plots
+            border = box(x0, x1, *sorted((side * road.half, side * kerb)), -0.05, KERB + 0.005, 3)
+            street.add(border, o.SIDEWALK, near(rng, stone, 0.1), m.CONCRETE, seed)
+            strip(x0, x1, *sorted((side * kerb, side * edge)), KERB, o.VEGETATION, grass, m.GRASS)
+            strip(x0, x1, *sorted((side * edge, side * far)), KERB, o.SIDEWALK, stone, m.PAVING)
+            if road.junction is not None:  # the pavement turns the corner along the crossing road
+                near_end = x1 < road.junction
+                a, b = (x1 - 2.5, x1) if near_end else (x0, x0 + 2.5)
+                strip(a, b, *sorted((side * far, side * 90)), KERB, o.SIDEWALK, stone, m.PAVING)
+                wall_x = b if near_end else a
+                face = sheet((wall_x, side * road.half, -0.05), (0, side * 80, 0), (0, 0, KERB + 0.05))
+                street.add(face, o.SIDEWALK, stone, m.CONCRETE, seed)
+    ground = sheet((BEHIND, -95, -0.06), (AHEAD + 60 - BEHIND, 0, 0), (0, 190, 0), 60)
+    street.add(ground, o.VEGETATION, grass, m.GRASS)
+
+
+def mark_road(rng, street: Soup, road: Road) -> None:
+    """Lane lines, edge lines, stop lines and zebra crossings, as thin sheets just above the asphalt."""
+    white, yellow = near(rng, (0.72, 0.72, 0.70), 0.1), near(rng, (0.62, 0.40, 0.04), 0.1)
+    wear, width = rng.uniform(0.2, 1.0), rng.uniform(0.13, 0.2)
+    stops = stretches(road, 2.0)
+
+    def stripe(x0, x1, y0, y1, colour):
+        pieces = int(np.ceil((x1 - x0) / 3))
+        shape = sheet((x0, y0, 0.012), (x1 - x0, 0, 0), (0, y1 - y0, 0), pieces)
+        street.add(shape, o.ROADLINE, colour, m.PAINT, wear)
+
+    def line(y, colour, dash=None):
+        for x0, x1 in stops:
+            if dash is None:
+                stripe(x0, x1, y - width / 2, y + width / 2, colour)
+            else:
+                on, off = dash
+                for x in np.arange(x0, min(x1, 90), on + off):
+                    stripe(x, min(x + on, x1), y - width / 2, y + width / 2, colour)
+
+    dash = pick(rng, [(3.0, 3.0), (3.0, 5.0), (2.0, 2.5)])
+    middle = rng.choice(["double", "solid", "dashed", "half"], p=[0.4, 0.2, 0.3, 0.1])
+    colour = yellow if rng.random() < 0.55 else white
+    if middle == "double":
+        line(0.17, colour)
+        line(-0.17, colour)
+    elif middle == "solid":
+        line(0.0, colour)
+    elif middle == "dashed":
+        line(0.0, colour, dash)
+    else:
+        line(0.17, colour)
+        line(-0.17, colour, dash)
+    for k in range(1, road.lanes):
+        line(k * road.lane, white, dash)
+        line(-k * road.lane, white, dash)
+    if road.parking and rng.random() < 0.6:
+        for side in (1, -1):
+            line(side * road.lanes * road.lane, white)
+    elif rng.random() < 0.4:
+        for side in (1, -1):
+            line(side * (road.half - 0.3), pick(rng, [white, yellow]))
+    zebras = []
+    if road.junction is not None:
+        zebras = [road.junction - road.crossing - 3.2, road.junction + road.crossing + 0.7]
+        stripe(zebras[0] - 1.6, zebras[0] - 1.1, -road.half, 0, white)
+    elif rng.random() < 0.3:
+        zebras = [rng.uniform(10, 40)]
+    if rng.random() < 0.75:
+        for x in zebras:
+            for y in np.arange(-road.half + 0.4, road.half - 0.4, 1.0):
+                stripe(x, x + 2.5, y, y + 0.5, white)
+
+
+def drive_cars(rng, street: Soup, road: Road, lights: bool) -> None:
+    """Moving cars in the lanes, parked ones at the kerbs."""
+    kinds, weights = ["saloon", "hatch", "offroad", "van", "lorry"], [0.36, 0.26, 0.2, 0.12, 0.06]
+
+    def park(x, y, heading, lit):
+        kind = str(rng.choice(kinds, p=weights))
+        street.put(o.car(rng, kind, lit), x, y, heading=heading + rng.normal(0, 0.015))
+
+    def is_clear(x, reach):
+        return road.junction is None or abs(x - road.junction) > road.crossing + reach
+
+    traffic = rng.uniform(9, 26)
+    for lane in range(road.lanes):
+        y = (lane + 0.5) * road.lane
+        for x in deal(rng, rng.uniform(10, 20), 105, (10, 10 + 2 * traffic)):
+            park(x, -y + rng.normal(0, 0.15), 0.0, lights)
+        for x in deal(rng, rng.uniform(6, 18), 105, (10, 10 + 2 * traffic)):
+            park(x, y + rng.normal(0, 0.15), np.pi, lights)
+    if road.parking:
+        fullness = rng.uniform(0.2, 0.9)
+        for side in (1, -1):
+            y = side * (road.half - 1.1)
+            for x in deal(rng, -4, 75, (8.2, 9.5)):
+                if rng.random() < fullness and is_clear(x, 7) and (side > 0 or x > 4):
+                    park(x, y + rng.normal(0, 0.08), 0.0 if side < 0 else np.pi, False)
+    if road.junction is not None and rng.random() < 0.7:
+        side = pick(rng, [1, -1])
+        for y in deal(rng, road.half + 5, 45, (9, 25)):
+            x = road.junction + side * road.crossing / 2
+            park(x, side * y, side * np.pi / 2, lights)
+
+
+def furnish_pavement(rng, street: Soup, road: Road, lights: bool) -> None:
+    """Lamps, trees, signs and furniture along the kerb; people on the pavement behind them."""
+    style = int(rng.integers(3))
+    kerb = road.half + 0.15 + max(road.verge / 2, 0.65)
+    walk = (road.half + max(road.verge, 0.8) + 0.75, road.plots - 0.35)
+    species = str(pick(rng, ["broad", "broad", "column", "conifer", "palm"]))
+    greenery = rng.uniform(0.02, 0.45)
+    for side in (1, -1):
+        for x0, x1 in stretches(road, 1.0):
+            barrier = pick(rng, 10 * [None] + 8 * [o.fence] + 2 * [o.wall])
+            if barrier is not None:  # between carriageway and pavement
+                length = min(rng.uniform(15, 60), x1 - x0)
+                low = 0.62 if barrier is o.fence else 0.4
+                squat = Soup()
+                for shape, *rest in barrier(rng, length).parts:
+                    squat.parts.append((shape * (1, 1, low), *rest))
+                x = x0 + rng.random() * (x1 - x0 - length)
+                street.put(squat, x, side * (road.half + 0.3), KERB)
+            lamp_due = max(x0, -2.0) + rng.uniform(0, 9)
+            for x in deal(rng, max(x0, -2.0) + 0.8, min(x1, 100), (2.6, 5.0)):
+                y = side * kerb
+                if x > lamp_due:
+                    street.put(o.lamp_post(rng, style), x, y, KERB, -side * np.pi / 2)
+                    lamp_due = x + rng.uniform(16, 30)
+                    continue
+                chance = rng.random()
+                if chance < greenery:
+                    plant = o.tree(rng, species, detail(x))
+                    street.put(plant, x, y, KERB, scale=rng.uniform(0.6, 0.95))
+                elif chance < greenery + 0.20:
+                    street.put(o.road_sign(rng), x, y, KERB, 0.0 if side < 0 or rng.random() < 0.4 else np.pi)
+                elif chance < greenery + 0.46:
+                    turn = np.pi if side < 0 else 0.0
+                    street.put(o.furniture(rng), x, y, KERB, turn + rng.normal(0, 0.05))
+                elif chance < greenery + 0.50:
+                    street.put(o.bush(rng), x, y, KERB, scale=0.7)
+            if rng.random() < 0.35 and road.pavement > 2.8 and min(x1, 40) - x0 > 12:
+                x = rng.uniform(max(x0, 2) + 4, min(x1, 40) - 2)
+                street.put(o.bus_stop(rng), x, side * (road.plots - 0.95), KERB, 0.0 if side > 0 else np.pi)
+            if rng.random() < 0.2:
+                for x in deal(rng, max(x0, 2.0), min(x1, 90), (22, 30)):
+                    street.put(o.utility_pole(rng), x, side * (road.plots + 0.25), KERB)
+    crowd = rng.uniform(4, 16)
+    for side in (1, -1):
+        for x0, x1 in stretches(road, 0.0):
+            for x in deal(rng, max(x0, 5.0), min(x1, 48), (1.0, 1.0 + crowd)):
+                y = side * rng.uniform(*walk)
+                street.put(o.person(rng), x, y, KERB, pick(rng, [0.0, np.pi]) + rng.normal(0, 0.4))
+    if road.junction is not None:
+        line_up_junction(rng, street, road)
+
+
+def line_up_junction(rng, street: Soup, road: Road) -> None:
+    """Traffic lights at the corners and people on the crossing in front of the junction."""
+    if rng.random() < 0.75:
+        state, reach = int(rng.integers(3)), pick(rng, [0.0, 0.0, road.half * 0.75])
+        x = road.junction - road.crossing - 0.6
+        street.put(o.traffic_light(rng, reach, state), x, -road.half - 0.5, KERB)
+        street.put(o.traffic_light(rng, 0.0, state), x, road.half + 0.5, KERB)
+        far = road.junction + road.crossing + 0.6
+        street.put(o.traffic_light(rng, reach, state), far, -road.half - 0.5, KERB)
+    if rng.random() < 0.6:
+        for y in deal(rng, -road.half, road.half, (1.0, 5.0)):
+            x = road.junction - road.crossing - rng.uniform(1.0, 2.6)
+            street.put(o.person(rng), x, y, 0.0, pick(rng, [1, -1]) * np.pi / 2 + rng.normal(0, 0.2))
+
+
+def detail(x: float) -> int:
+    """Fineness of crowns at a distance: 2 near, 0 far."""
+    return 2 if 0 < x < 10 else 1 if x < 35 else 0
+
+
+def build_plots(rng, street: Soup, road: Road) -> None:
+    """Plots on both sides: houses, blocks, walled and fenced yards, parks, paved courts."""
+    district = pick(rng, ["suburb", "suburb", "town", "town", "works", "works", "park"])
+    chances = {  # house, block, walled yard, fenced yard, park, court
+        "suburb": [0.34, 0.08, 0.16, 0.19, 0.15, 0.08],
+        "town": [0.10, 0.46, 0.14, 0.10, 0.05, 0.15],
+        "works": [0.06, 0.24, 0.24, 0.28, 0.08, 0.10],
+        "park": [0.07, 0.05, 0.14, 0.26, 0.38, 0.10],
+    }[district]
+    for side in (1, -1):
+        for x0, x1 in stretches(road, 2.7):
+            while x1 - x0 > 6:
+                length = min(rng.uniform(9, 24), x1 - x0)
+                kind = str(rng.choice(["house", "block", "walled", "fenced", "park", "court"], p=chances))
+                plot = Soup()
+                fill_plot(rng, plot, kind, length - 0.6, detail(x0))
+                # A plot is drawn for the left side; the right one is its mirror image.
+                for shape, *rest in plot.parts:
+                    moved = shape * (1, side, 1) + (x0, side * road.plots, 0)
+                    street.parts.append((moved, *rest))
+                x0 += length
+
+
+def fill_plot(rng, plot: Soup, kind: str, length: float, fine: int) -> None:
+    """One plot: x from 0 to `length` along the street, y from 0 (pavement) to some 30 m."""
+    stone = near(rng, (0.3, 0.29, 0.27))
+    paved = kind in ("block", "court") or rng.random() < 0.3
+    label, material = (o.SIDEWALK, m.PAVING) if paved else (o.VEGETATION, m.GRASS)
+    floor_colour = stone if paved else near(rng, (0.09, 0.13, 0.035), 0.2)
+    floor = sheet((0, 0, KERB - 0.01), (length + 0.6, 0, 0), (0, 22, 0), max(1, int(length / 4)))
+    plot.add(floor, label, floor_colour, material, rng.uniform(0, 1))
+
+    def edge(*choices):
+        kind = pick(rng, choices)
+        if kind is not None:
+            plot.put(kind(rng, length), 0.0, 0.25, KERB - 0.03)
+
+    def plant(count, y0, y1):
+        species = ["broad", "broad", "broad", "column", "conifer", "palm"]
+        for _ in range(count):
+            x, y = rng.uniform(1.5, max(1.6, length - 1.5)), rng.uniform(y0, y1)
+            size = rng.uniform(0.7, 1.35)
+            plot.put(o.tree(rng, str(pick(rng, species)), fine if y < 8 else min(fine, 1)), x, y, KERB, scale=size)
+
+    if kind == "house":
+        setback = rng.uniform(3.5, 9)
+        storeys, wide = int(rng.integers(1, 3)), rng.uniform(0.6, 0.9) * length
+        home = o.house(rng, wide, rng.uniform(7, 10), storeys, gabled=True)
+        plot.put(home, rng.uniform(0, length - wide), setback, KERB)
+        edge(o.fence, o.fence, o.fence, o.wall, o.hedge)
+        plant(int(rng.integers(0, 3)), 1.8, setback - 0.8)
+        plant(int(rng.integers(1, 4)), 19, 24)
+    elif kind == "block":
+        storeys = int(rng.integers(2, 6))
+        setback = rng.uniform(0.6, 4)
+        block = o.house(rng, length + 0.5, rng.uniform(9, 14), storeys, gabled=rng.random() < 0.25)
+        plot.put(block, 0, setback, KERB)
+        if setback > 2.2:
+            edge(o.fence, o.hedge, None, None)
+    elif kind == "walled":
+        edge(o.wall)
+        plant(int(rng.integers(3, 8)), 2.5, 12)
+        if rng.random() < 0.4:
+            plot.put(o.house(rng, 0.7 * length, 9, int(rng.integers(1, 4)), rng.random() < 0.5), 1, 11, KERB)
+    elif kind == "fenced":
+        edge(o.fence)
+        plant(int(rng.integers(2, 7)), 3, 16)
+        for _ in range(int(rng.integers(0, 3))):
+            plot.put(o.furniture(rng), rng.uniform(1, length - 1), rng.uniform(1.5, 3), KERB)
+        if rng.random() < 0.4:
+            plot.put(o.house(rng, 0.8 * length, 12, int(rng.integers(1, 3)), False), 0, 13, KERB)
+    elif kind == "park":
+        edge(o.hedge, o.hedge, o.fence, o.fence)
+        plant(int(rng.integers(4, 11)), 1.8, 18)
+        for _ in range(int(rng.integers(0, 5))):
+            plot.put(o.bush(rng), rng.uniform(1, length - 1), rng.uniform(1.2, 6), KERB)
+    else:
+        edge(o.fence, o.fence, None, o.wall)
+        for x in deal(rng, 1.5, length - 1, (3.0, 6.0)):
+            vehicle = o.car(rng, str(pick(rng, ["saloon", "hatch", "offroad", "van"])), False)
+            plot.put(vehicle, x, 6.0, KERB, np.pi / 2)
+        for _ in range(int(rng.integers(1, 4))):
+            plot.put(o.furniture(rng), rng.uniform(1, length - 1), rng.uniform(1.2, 2.5), KERB)
+        if rng.random() < 0.5:
+            plot.put(o.house(rng, 0.9 * length, 10, int(rng.integers(1, 4)), False), 0, 12, KERB)
+
+
+def frame_horizon(rng, far: Soup) -> None:
+    """What closes the view, in world coordinates: wooded hills all around and sometimes a skyline."""
+    angle = np.linspace(0, 2 * np.pi, 241)
+    for radius, tallest in ((125, rng.uniform(5, 24)), (230, rng.uniform(0, 34))):
+        waves = sum(np.sin(k * angle + rng.uniform(0, 6.3)) / k for k in (1, 2, 3, 5, 7))
+        ragged = rng.uniform(0, 0.25, 241) + 0.12 * np.sin(50 * angle + rng.uniform(0, 6))
+        top = np.clip(tallest * (0.5 + 0.3 * waves) * (1 + ragged), -1, None)
+        top[-1] = top[0]
+        rim = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.full(241, -4.0)], -1)
+        colour = near(rng, (0.05, 0.08, 0.035), 0.2)
+        crest = rim * (1.06, 1.06, 0) + top[:, None] * (0, 0, 1)
+        far.add(o.quads_of(np.stack([rim, crest])), o.VEGETATION, colour, m.HILL)
+    land = sheet((-260, -260, -0.3), (520, 0, 0), (0, 520, 0))
+    far.add(land, o.VEGETATION, near(rng, (0.08, 0.11, 0.04), 0.15), m.GRASS)
+    if rng.random() < 0.35:
+        for _ in range(int(rng.integers(4, 16))):
+            turn, r = rng.uniform(-0.9, 0.9), rng.uniform(110, 145)
+            x, y, w, tall = r * np.cos(turn), r * np.sin(turn), rng.uniform(5, 12), rng.uniform(6, 24)
+            tower = box(x - w, x + w, y - w, y + w, -1, tall)
+            far.add(tower, o.BUILDING, o.masonry(rng), m.FACADE, rng.uniform(0, 1))
+    if rng.random() < 0.5:
+        for _ in range(int(rng.integers(5, 30))):
+            turn, r = rng.uniform(-1.1, 1.1), rng.uniform(85, 140)
+            size = rng.uniform(2, 4.5)
+            x, y = r * np.cos(turn), r * np.sin(turn)
+            crown = ball((x, y, size), (size, size, 1.5 * size), 1, rng)
+            far.add(crown, o.VEGETATION, near(rng, pick(rng, o.LEAVES)), m.FOLIAGE)
+
+
+@dataclass
+class Scene:
+    """Everything a picture needs. Triangle arrays are parallel; `flat` are the corners in street
+    coordinates (for textures), `world` the same after the street's bend (for rays)."""
+
+    flat: np.ndarray
+    world: np.ndarray
+    labels: np.ndarray
+    colours: np.ndarray
+    materials: np.ndarray
+    seeds: np.ndarray
+    weather: Weather
+    camera: Camera
+
+
+def draw_scene(rng) -> Scene:
+    """One random scene. All randomness comes from `rng`, a numpy Generator."""
+    weather, road = draw_weather(rng), draw_road(rng)
+    camera = draw_camera(rng, road)
+    street, far = Soup(), Soup()
+    lay_ground(rng, street, road)
+    mark_road(rng, street, road)
+    drive_cars(rng, street, road, weather.lights_on)
+    furnish_pavement(rng, street, road, weather.lights_on)
+    build_plots(rng, street, road)
+    if rng.random() < 0.9:
+        # The picture's lowest tenth or so shows the bonnet, whatever the lens.
+        rim = rng.uniform(0.54, 0.78) * np.tan(camera.field_of_view / 2) * camera.squeeze
+        own = o.bonnet(rng, camera.position[2], np.arctan(rim) - camera.pitch)
+        street.put(own, 0.0, camera.position[1], heading=camera.yaw)
+    frame_horizon(rng, far)
+    curves = rng.normal(0, 1 / 180, 2) if rng.random() < 0.6 else (0.0, 0.0)
+    rise = rng.uniform(0, 0.0006) if rng.random() < 0.3 else 0.0
+    line = Centreline(np.clip(curves, -1 / 90, 1 / 90), (8.0, rng.uniform(30, 60), 100.0), rise)
+    near_side, far_side = street.arrays(), far.arrays()
+    flat, labels, colours, materials, seeds = (
+        np.concatenate(pair) for pair in zip(near_side, far_side, strict=True)
+    )
+    world = np.concatenate([line.bend(near_side[0]), far_side[0]])
+    return Scene(flat, world, labels, colours, materials, seeds, weather, camera)

@@ -1,0 +1,176 @@
+"""Triangle shapes, soups of them, and the line that a street follows. Lengths in metres throughout.
+
+A shape is a float array (triangles, 3 corners, 3 coordinates) in street coordinates: x along the
+street, y to the left, z up. Shared corners are stored again in each triangle: a street has some
+20,000 triangles, and without indices joining and moving shapes is plain array work.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import trimesh
+
+
+def quads(a, b, c, d) -> np.ndarray:
+    """Quadrilaterals a-b-c-d, each corner (3,) or (..., 3), as triangles (2n, 3, 3)."""
+    corners = np.empty((*np.shape(a), 6) if np.ndim(a) > 1 else (1, 3, 6))
+    for k, corner in enumerate((a, b, c, a, c, d)):
+        corners[..., k] = corner
+    return corners.reshape(-1, 3, 2, 3).transpose(0, 2, 3, 1).reshape(-1, 3, 3)
+
+
+def sheet(corner, along, across, pieces: int = 1) -> np.ndarray:
+    """Parallelogram from `corner` spanned by the vectors `along` and `across`, cut into `pieces` along.
+
+    Long sheets are cut because a street bends: only corners follow the bend, edges stay straight.
+    """
+    along, across = np.asarray(along, float), np.asarray(across, float)
+    cuts = np.asarray(corner, float) + along * (np.arange(pieces + 1) / pieces)[:, None]
+    return quads(cuts[:-1], cuts[1:], cuts[1:] + across, cuts[:-1] + across)
+
+
+def hexahedron(bottom, top, z0: float, z1: float) -> np.ndarray:
+    """Solid between two rectangles (x0, x1, y0, y1), `bottom` at height z0 and `top` at z1."""
+    ring = [[0, 2], [1, 2], [1, 3], [0, 3]]
+    low = np.array([[bottom[i], bottom[j], z0] for i, j in ring])
+    high = np.array([[top[i], top[j], z1] for i, j in ring])
+    low_next, high_next = low[[1, 2, 3, 0]], high[[1, 2, 3, 0]]
+    sides = quads(low, low_next, high_next, high)
+    return np.concatenate([sides, quads(*high), quads(*low)])
+
+
+def unit_box() -> tuple[np.ndarray, np.ndarray]:
+    """Sides and top, (6, 3, 3), and ends, (4, 3, 3), of the box from 0 to 1 on each axis."""
+    x, y, z = np.eye(3)
+    sides = [sheet(0 * x, x, z), sheet(y, x, z), sheet(z, x, y)]
+    return np.concatenate(sides), np.concatenate([sheet(0 * x, y, z), sheet(x, y, z)])
+
+
+SIDES, ENDS = unit_box()
+
+
+def box(x0, x1, y0, y1, z0, z1, piece: float = np.inf) -> np.ndarray:
+    """Axis-parallel box, cut along x into pieces of at most `piece` metres; the underside is left out."""
+    n = max(1, int(np.ceil((x1 - x0) / piece)))
+    size, corner = np.array([x1 - x0, y1 - y0, z1 - z0]), np.array([x0, y0, z0])
+    shell = SIDES
+    if n > 1:
+        shell = np.tile(SIDES, (n, 1, 1, 1))
+        shell[..., 0] = (shell[..., 0] + np.arange(n)[:, None, None]) / n
+        shell = shell.reshape(-1, 3, 3)
+    return np.concatenate([shell, ENDS]) * size + corner
+
+
+def boxes(centres, size) -> np.ndarray:
+    """Equal boxes of `size` (3,) around `centres` (n, 3)."""
+    one = (np.concatenate([SIDES, ENDS]) - 0.5) * np.asarray(size, float)
+    return (np.asarray(centres, float)[:, None, None] + one).reshape(-1, 3, 3)
+
+
+def tubes(start, end, radius, end_radius=None, sides: int = 6) -> np.ndarray:
+    """Round bars from `start` to `end`, each (3,) or (n, 3), closed at the end; radii may taper."""
+    start, end = np.atleast_2d(np.asarray(start, float)), np.atleast_2d(np.asarray(end, float))
+    axis = end - start
+    x, y, z = (axis / np.sqrt((axis**2).sum(-1, keepdims=True))).T
+    # Two vectors at right angles to the axis, without a special case (Duff et al. 2017).
+    s = np.where(z < 0, -1.0, 1.0)
+    a = -1 / (s + z)
+    u = np.array([1 + s * x * x * a, s * x * y * a, -s * x]).T
+    v = np.array([x * y * a, s + y * y * a, -y]).T
+    turn = (np.arange(sides + 1) * (2 * np.pi / sides))[:, None, None]
+    rim = np.cos(turn) * u + np.sin(turn) * v
+    low, high = start + rim * radius, end + rim * (radius if end_radius is None else end_radius)
+    lid = np.empty((sides, len(start), 3, 3))
+    lid[:, :, 0], lid[:, :, 1], lid[:, :, 2] = high[:-1], high[1:], end
+    return np.concatenate([quads(low[:-1], low[1:], high[1:], high[:-1]), lid.reshape(-1, 3, 3)])
+
+
+def gable(x0, x1, y0, y1, z0, z1) -> np.ndarray:
+    """Gable roof over a rectangle: eaves at z0, ridge along x at z1."""
+    ym = (y0 + y1) / 2
+    a, b, c, d = (np.array(p, float) for p in ((x0, y0, z0), (x1, y0, z0), (x1, y1, z0), (x0, y1, z0)))
+    r0, r1 = np.array([x0, ym, z1]), np.array([x1, ym, z1])
+    return np.concatenate([quads(a, b, r1, r0), quads(c, d, r0, r1), [[a, r0, d]], [[b, r1, c]]])
+
+
+BALLS = {n: np.asarray(trimesh.creation.icosphere(subdivisions=n).triangles, float) for n in (0, 1, 2)}
+
+
+def ball(centre, radii, detail: int = 1, bumps=None) -> np.ndarray:
+    """Ellipsoid around `centre` with `radii` (number or 3,). detail 0, 1, 2: 20, 80, 320 triangles.
+
+    bumps: generator that roughens the surface by up to a fifth of the radius (tree crowns), or None
+    """
+    unit = BALLS[detail]
+    if bumps is not None:
+        waves, phase = bumps.normal(0, 2.5, (3, 3)), bumps.uniform(0, 6.3, 3)
+        unit = unit * (1 + 0.07 * np.sin(np.einsum("tcx,xw->tcw", unit, waves) + phase).sum(-1))[..., None]
+    return unit * np.asarray(radii, float) + np.asarray(centre, float)
+
+
+@dataclass
+class Soup:
+    """Triangles of many parts. A part has one class, one colour, one material and one seed.
+
+    parts: (triangles (n, 3, 3), class id, RGB albedo 0..1, material id, seed 0..1) each
+    """
+
+    parts: list = field(default_factory=list)
+
+    def add(self, triangles, label: int, colour, material: int = 0, seed: float = 0.0) -> None:
+        """One more part. The seed lets two parts of one material differ (window size, stain pattern)."""
+        self.parts.append((triangles, label, colour, material, seed))
+
+    def put(self, thing: "Soup", x=0.0, y=0.0, z=0.0, heading=0.0, scale=1.0) -> None:
+        """All parts of `thing`, turned left by `heading` (radians), scaled, and moved to (x, y, z)."""
+        c, s = scale * np.cos(heading), scale * np.sin(heading)
+        for triangles, *rest in thing.parts:
+            px, py = triangles[..., 0], triangles[..., 1]
+            moved = np.empty_like(triangles)
+            moved[..., 0] = c * px - s * py + x
+            moved[..., 1] = s * px + c * py + y
+            moved[..., 2] = scale * triangles[..., 2] + z
+            self.parts.append((moved, *rest))
+
+    def arrays(self):
+        """triangles (n, 3, 3) float32, classes (n,) uint8, colours (n, 3) float32, materials (n,) uint8,
+        seeds (n,) float32."""
+        triangles, labels, colours, materials, seeds = zip(*self.parts, strict=True)
+        counts = [len(t) for t in triangles]
+        return (
+            np.concatenate(triangles).astype(np.float32),
+            np.repeat(np.array(labels, np.uint8), counts),
+            np.repeat(np.array(colours, np.float32), counts, axis=0),
+            np.repeat(np.array(materials, np.uint8), counts),
+            np.repeat(np.array(seeds, np.float32), counts),
+        )
+
+
+class Centreline:
+    """The line in the world that a street follows: straight past the camera, then two gentle arcs.
+
+    curvatures: 1/m of the two arcs; their borders: metres ahead, three of them; rise: the street
+    climbs by rise·x² ahead of x = 12 m. Behind x = -40 m and beyond x = 400 m it goes on straight.
+    """
+
+    def __init__(self, curvatures=(0.0, 0.0), borders=(10.0, 50.0, 90.0), rise: float = 0.0):
+        self.x = np.arange(-40.0, 401.0)
+        curvature = np.zeros_like(self.x)
+        curvature[(self.x >= borders[0]) & (self.x < borders[1])] = curvatures[0]
+        curvature[(self.x >= borders[1]) & (self.x < borders[2])] = curvatures[1]
+        self.heading = np.cumsum(curvature)
+        steps = np.stack([np.cos(self.heading), np.sin(self.heading)], -1)
+        self.xy = np.cumsum(steps, axis=0)
+        self.xy -= self.xy[40]
+        self.rise = rise
+
+    def bend(self, points: np.ndarray) -> np.ndarray:
+        """Street coordinates (..., 3) to world coordinates (..., 3), float32."""
+        x, y, z = points[..., 0], points[..., 1], points[..., 2]
+        heading = np.interp(x, self.x, self.heading)
+        inside = np.clip(x, self.x[0], self.x[-1])
+        cx = np.interp(x, self.x, self.xy[:, 0]) + (x - inside) * np.cos(heading)
+        cy = np.interp(x, self.x, self.xy[:, 1]) + (x - inside) * np.sin(heading)
+        climb = self.rise * np.clip(x - 12, 0, 120) ** 2
+        world = [cx - y * np.sin(heading), cy + y * np.cos(heading), z + climb]
+        return np.stack(world, -1).astype(np.float32)

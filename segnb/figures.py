@@ -1,0 +1,569 @@
+"""Pictures of data, of learning and of predictions: data in, picture out, with its description in words.
+
+`segnb.charts` draws the scores and costs; both keep the same rules.
+
+A figure is a function that returns a `Picture`; nothing here reads a file or keeps global state.
+Networks go by their label ("U-Net") and keep one colour and one marker everywhere; frozen ones are
+dashed or hollow. Intervals and means are computed by the caller: what is drawn is what is given.
+"""
+
+import base64
+import io
+import os
+from collections.abc import Callable
+from functools import wraps
+from textwrap import fill
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from segnb.classes import ClassMap
+
+WIDTH = 7.0  # inches; at 10 pt still legible when a phone shrinks it to 380 pixels
+DPI = 100  # CSS pixels an inch
+SCALE = 2  # image pixels a CSS pixel, for sharp text on dense screens
+
+INK, QUIET, FAINT = "#1c2127", "#59626c", "#d5d9dd"
+WRONG, MISSED, FOUND = "#d1281f", "#1467b8", "#3f9b5a"
+
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "legend.fontsize": 9.5,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": QUIET,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e8eb",
+    "image.interpolation": "nearest",
+    "hatch.linewidth": 1.5,
+}
+
+
+# --- the parts ---
+
+
+class Picture(Figure):
+    """A figure that also says in words what it shows.
+
+    alt:     for a reader who cannot see it: what is drawn, with the main numbers
+    caption: printed beneath: how to read it
+    """
+
+    alt = ""
+    caption = ""
+
+    def __init__(self, height: float = 1.0, width: float = WIDTH):
+        super().__init__(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+    def described(self, alt: str, caption: str = "") -> "Picture":
+        self.alt, self.caption = alt, caption
+        return self
+
+    def png(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=DPI * SCALE)
+        return buffer.getvalue()
+
+    def bundle(self) -> tuple[dict, dict]:
+        """Data and metadata as notebooks store them; width and height are in CSS pixels."""
+        width, height = (round(inches * DPI) for inches in self.get_size_inches())
+        told = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
+        return {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}, {
+            "image/png": told
+        }
+
+
+def show(fig: Picture) -> None:
+    """Display a picture with its description. One without axes had no data to draw and is left out."""
+    if fig.axes:
+        data, metadata = fig.bundle()
+        display(data, metadata=metadata, raw=True)
+
+
+def say(sentence: str) -> None:
+    """Display a computed sentence as running text; nothing for an empty one."""
+    if sentence:
+        display(Markdown(sentence))
+
+
+def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:
+    """Decorator: draw in the common style, and draw nothing when the first argument is empty."""
+
+    @wraps(draw)
+    def drawn(data, *args, **kwargs) -> Picture:
+        with mpl.rc_context(STYLE):
+            return draw(data, *args, **kwargs) if len(data) else Picture()
+
+    return drawn
+
+
+class Look(NamedTuple):
+    """How a network is drawn, in every figure."""
+
+    colour: str
+    marker: str
+    frozen: bool = False  # dashed lines, hollow markers, hatched bars
+
+    @property
+    def line(self) -> str:
+        return "--" if self.frozen else "-"
+
+    @property
+    def fill(self) -> str:
+        return "white" if self.frozen else self.colour
+
+
+# FCNs are orange to brown and darker with finer strides, U-Nets blue to purple: the two families stay
+# apart for colour-blind readers, and markers tell their members apart without any colour.
+LOOKS = {
+    "FCN-32s frozen": Look("#e59a2f", "s", frozen=True),
+    "FCN-32s fine-tuned": Look("#e59a2f", "s"),
+    "FCN-16s frozen": Look("#c4561a", "^", frozen=True),
+    "FCN-16s fine-tuned": Look("#c4561a", "^"),
+    "FCN-8s frozen": Look("#6b2a0e", "o", frozen=True),
+    "FCN-8s fine-tuned": Look("#6b2a0e", "o"),
+    "U-Net": Look("#1a5fb4", "o"),
+    "U-Net, no skips": Look("#74b3e8", "X"),
+    "Residual U-Net": Look("#12837f", "D"),
+    "Attention residual U-Net": Look("#6d3fb0", "P"),
+    "Attention U-Net": Look("#c06bd0", "v"),
+    "Attention residual U-Net, strided gate": Look("#2c2558", "<"),
+    "Class attention residual U-Net": Look("#7d1f5c", "p"),
+}
+
+
+def look(label: str) -> Look:
+    return LOOKS.get(label, Look(QUIET, "h"))
+
+
+def _key(label: str) -> Line2D:
+    """A network's entry in a legend."""
+    one = look(label)
+    return Line2D(
+        [], [], color=one.colour, ls=one.line, marker=one.marker, mfc=one.fill, ms=7, lw=2, label=label
+    )
+
+
+def legend_of_networks(fig: Picture, labels) -> None:
+    keys = [_key(label) for label in labels]
+    fig.legend(handles=keys, loc="outside lower center", ncols=min(3, len(keys)), handlelength=3)
+
+
+def legend_of_classes(fig: Picture, ids, classes: ClassMap, extra: dict[str, str] | None = None) -> None:
+    """Colour chips of the classes that the picture shows, then of `extra` {name: colour}."""
+    chips = {classes.names[i]: classes.colours[i] for i in ids} | (extra or {})
+    keys = [Patch(facecolor=colour, edgecolor=QUIET, lw=0.6, label=name) for name, colour in chips.items()]
+    fig.legend(handles=keys, loc="outside lower center", ncols=5, handlelength=1.2, columnspacing=1.4)
+
+
+def panel(ax, picture, title: str = "", **how) -> None:
+    """A picture without axes; titles are kept short by the caller, since nothing wraps them."""
+    ax.imshow(picture, **how)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=FAINT)
+    ax.set_title(title, pad=4)
+
+
+def bare(ax) -> None:
+    ax.set_axis_off()
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+# --- data ---
+
+
+@figure
+def images_with_labels(
+    images: np.ndarray, labels: np.ndarray, classes: ClassMap, columns: int = 4
+) -> Picture:
+    """A contact sheet: images uint8 (N, S, S, 3), each above its labels uint8 (N, S, S) in class colours."""
+    count = len(images)
+    columns = min(columns, count)
+    blocks = -(-count // columns)
+    side = WIDTH / columns
+    fig = Picture(height=2 * blocks * side + 0.8)
+    axes = fig.subplots(2 * blocks, columns, squeeze=False)
+    for ax in axes.flat[:]:
+        bare(ax)
+    for i in range(count):
+        row, column = 2 * (i // columns), i % columns
+        for ax, picture in (
+            (axes[row, column], images[i]),
+            (axes[row + 1, column], classes.paint(labels[i])),
+        ):
+            ax.set_axis_on()
+            panel(ax, picture)
+    seen = np.unique(labels)
+    legend_of_classes(fig, seen, classes)
+    return fig.described(
+        f"{count} images, each above its labels painted in class colours."
+        f" Classes to be seen: {', '.join(classes.names[i] for i in seen)}.",
+        "Each image with its labels beneath.",
+    )
+
+
+@figure
+def class_legend(classes: ClassMap) -> Picture:
+    """The classes with their ids and colours."""
+    columns, rows = 4, -(-len(classes) // 4)
+    fig = Picture(height=0.36 * rows + 0.1)
+    ax = fig.subplots()
+    bare(ax)
+    ax.set(xlim=(0, columns), ylim=(rows, 0))
+    for i, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
+        x, y = i // rows, i % rows + 0.5
+        ax.plot(x + 0.06, y, "s", ms=14, mfc=colour, mec=QUIET, mew=0.6)
+        ax.text(x + 0.17, y, f"{i}  {name}", va="center", fontsize=11)
+    named = ", ".join(f"{i} {name}" for i, name in enumerate(classes.names))
+    return fig.described(f"Legend of the {len(classes)} classes by id: {named}.")
+
+
+@figure
+def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Picture:
+    """One image (S, S, 3) taken apart: its labels (S, S), then one binary mask a class."""
+    columns = 5
+    rows = -(-(len(classes) + 2) // columns)
+    fig = Picture(height=rows * (WIDTH / columns + 0.28))
+    axes = fig.subplots(rows, columns).ravel()
+    panel(axes[0], image, "Image")
+    panel(axes[1], classes.paint(labels), "All classes")
+    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    for i, ax in enumerate(axes[2 : len(classes) + 2]):
+        panel(ax, labels == i, f"   {classes.names[i]}", cmap="gray_r", vmin=-0.06, vmax=1.15)
+        ax.plot(
+            0.05,
+            1.095,
+            "s",
+            ms=7,
+            mfc=classes.colours[i],
+            mec=QUIET,
+            mew=0.6,
+            transform=ax.transAxes,
+            clip_on=False,
+        )
+        text = percent(shares[i]) if shares[i] else "absent"
+        ax.text(
+            0.97,
+            0.05,
+            text,
+            transform=ax.transAxes,
+            ha="right",
+            fontsize=9.5,
+            color=INK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85},
+        )
+    for ax in axes[len(classes) + 2 :]:
+        bare(ax)
+    present = ", ".join(f"{classes.names[i]} {percent(shares[i])}" for i in np.argsort(-shares) if shares[i])
+    absent = ", ".join(classes.names[i] for i in range(len(classes)) if not shares[i])
+    return fig.described(
+        f"An image, its labels, and a black-on-white mask for each class. Shares of the pixels: {present}."
+        + (f" Absent: {absent}." if absent else ""),
+        "The same image taken apart: black is where the class is, the number its share of the pixels.",
+    )
+
+
+@figure
+def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
+    """Where in the image each class lives: heat (C, S, S), share of images with the class at that pixel."""
+    columns = 5
+    rows = -(-(len(classes) + 1) // columns)
+    fig = Picture(height=rows * (WIDTH / columns + 0.2) + 0.3)
+    axes = fig.subplots(rows, columns).ravel()
+    for i, (ax, one) in enumerate(zip(axes, heat, strict=False)):
+        peak = one.max()
+        panel(ax, one / peak if peak else one, classes.names[i], cmap="viridis", vmin=0, vmax=1)
+        ax.text(
+            0.96,
+            0.05,
+            f"max {percent(peak, 0 if peak >= 0.1 else 1)}" if peak else "absent",
+            transform=ax.transAxes,
+            ha="right",
+            fontsize=9.5,
+            color="white",
+            bbox={"facecolor": "black", "edgecolor": "none", "pad": 1.5, "alpha": 0.55},
+        )
+    for ax in axes[len(classes) :]:
+        bare(ax)
+    bar = fig.colorbar(axes[0].images[0], ax=list(axes), location="bottom", aspect=45, shrink=0.6)
+    bar.set_label("share of images with the class here, relative to its own maximum")
+    centres = []
+    for name, one in zip(classes.names, heat, strict=True):
+        if one.max():
+            down = (one.sum(1) @ np.arange(len(one))) / one.sum() / len(one)
+            centres.append(f"{name} {100 * down:.0f} %")
+    return fig.described(
+        "A heat map a class of where in the image it lies. Mean height, from the top edge down: "
+        + ", ".join(centres)
+        + ".",
+        "Bright is where the class is most often; each map has its own scale, with its maximum printed.",
+    )
+
+
+# --- training and test ---
+
+
+def _mean_over_seeds(histories: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean by epoch, up to the last epoch that every seed reached; beyond it the mean would jump."""
+    last = min(len(history) for history in histories)
+    return pd.concat([history.iloc[:last] for history in histories]).groupby("epoch").mean()
+
+
+@figure
+def curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
+    """Learning curves, {label: [history of each seed]}: loss and mIoU, training and validation.
+
+    A history has a row an epoch and the columns of `segnb.training.fit`. With several seeds each is
+    drawn thin and their mean bold.
+    """
+    histories = {label: [h for h in seeds if len(h)] for label, seeds in histories.items()}
+    histories = {label: seeds for label, seeds in histories.items() if seeds}
+    if not histories:
+        return Picture()
+    fig = Picture(height=5.6 + 0.22 * (len(histories) // 3))
+    axes = fig.subplots(2, 2, sharex=True, sharey="row")
+    for label, seeds in histories.items():
+        one, mean = look(label), _mean_over_seeds(seeds)
+        for ax, column in zip(axes.flat, ("train_loss", "val_loss", "train_miou", "val_miou"), strict=True):
+            for history in seeds if len(seeds) > 1 else []:
+                ax.plot(history["epoch"], history[column], color=one.colour, lw=0.8, alpha=0.5)
+            ax.plot(
+                mean.index,
+                mean[column],
+                color=one.colour,
+                ls=one.line,
+                lw=2,
+                marker=one.marker,
+                mfc=one.fill,
+                ms=6,
+                markevery=max(1, len(mean) // 6),
+                clip_on=False,
+            )
+    for ax, title in zip(axes.flat, ("Training", "Validation"), strict=False):
+        ax.set_title(title)
+    axes[0, 0].set_ylabel("cross-entropy loss")
+    axes[1, 0].set_ylabel("mIoU")
+    values = np.concatenate([line.get_ydata() for ax in axes[0] for line in ax.lines])
+    if values.min() > 0 and values.max() > 4 * values.min():
+        axes[0, 0].set_yscale("log")
+        axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes[0, 0].yaxis.set_minor_formatter(NullFormatter())
+        axes[0, 0].set_ylabel("cross-entropy loss (log scale)")
+    axes[1, 0].set_ylim(bottom=0)
+    for ax in axes[1]:
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    legend_of_networks(fig, histories)
+    told = []
+    for label, seeds in histories.items():
+        best = np.mean([history["val_miou"].max() for history in seeds])
+        epochs = " or ".join(sorted({str(len(history)) for history in seeds}))
+        told.append(f"{label} {best:.3f} in {epochs} epochs")
+    several = any(len(seeds) > 1 for seeds in histories.values())
+    return fig.described(
+        f"Learning curves of loss and mIoU, training beside validation. Best validation mIoU"
+        f"{' (mean over seeds)' if several else ''}: {'; '.join(told)}.",
+        "Training scores are taken while the weights still change, validation scores after each epoch."
+        + (" Thin lines are single seeds, bold ones their mean." if several else ""),
+    )
+
+
+class LiveCurves:
+    """What a training shows of itself: a line an epoch, and curves that redraw where a person watches.
+
+    Jupyter's server names the session in the kernel's environment; papermill and nbclient start
+    kernels without it, so that a batch run leaves plain lines and spends no time on drawing.
+    """
+
+    def __init__(self, epochs: int):
+        self.epochs = epochs
+        self.printed = 0
+        self.watched = "JPY_SESSION_NAME" in os.environ
+        self.handle = None
+
+    def update(self, rows: list[dict]) -> None:
+        """Show the history so far: one dict an epoch, as `segnb.training.fit` hands it over."""
+        if self.watched and rows:
+            data, metadata = curves({"this run": [pd.DataFrame(rows)]}).bundle()
+            if self.handle is None:
+                self.handle = display(data, metadata=metadata, raw=True, display_id=True)
+            else:
+                self.handle.update(data, metadata=metadata, raw=True)
+        for row in rows[self.printed :]:
+            print(
+                f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
+                f"  loss {row['train_loss']:.3f} (val {row['val_loss']:.3f})"
+                f"  mIoU {row['train_miou']:.3f} (val {row['val_miou']:.3f})  {row['seconds']:.1f} s",
+                flush=True,
+            )
+        self.printed = len(rows)
+
+
+# --- predictions ---
+
+
+def pale(image: np.ndarray) -> np.ndarray:
+    """The image, uint8 (S, S, 3), in light greys, for colours to be laid over."""
+    grey = image.mean(-1, keepdims=True).repeat(3, -1)
+    return (255 - (255 - grey) * 0.35).astype(np.uint8)
+
+
+def evenly(count: int, wanted: int) -> np.ndarray:
+    """At most `wanted` indices spread over 0 … count - 1, each once; none of nothing."""
+    return np.unique(np.linspace(0, max(count - 1, 0), min(wanted, count)).round().astype(int))
+
+
+@figure
+def predictions(kept: dict[str, np.ndarray], label: str, classes: ClassMap, wanted: int = 3) -> Picture:
+    """A network at work: image, ground truth, prediction and errors of some test images.
+
+    kept: what `RunDir.predictions()` gives; images are taken from it evenly
+    """
+    rows = evenly(len(kept["names"]), wanted)
+    fig = Picture(height=len(rows) * (WIDTH / 4 + 0.12) + 1.0)
+    axes = fig.subplots(len(rows), 4, squeeze=False)
+    shares = []
+    for line, i in zip(axes, rows, strict=True):
+        image, truth, guess = kept["images"][i], kept["labels"][i], kept["predictions"][i]
+        wrong = truth != guess
+        shares.append(wrong.mean())
+        for ax, picture in zip(line, (image, classes.paint(truth), classes.paint(guess)), strict=False):
+            panel(ax, picture)
+        marked = pale(image)
+        marked[wrong] = 255 * np.array(mpl.colors.to_rgb(WRONG))
+        panel(line[3], marked, f"{percent(wrong.mean())} wrong")
+    for ax, title in zip(axes[0], ("Image", "Ground truth", "Prediction"), strict=False):
+        ax.set_title(title, pad=4)
+    fig.suptitle(label, x=0.01, ha="left", fontsize=11.5, weight="bold")
+    seen = np.unique([kept["labels"][rows], kept["predictions"][rows]])
+    legend_of_classes(fig, seen, classes, {"wrong": WRONG})
+    told = ", ".join(f"{percent(share)} in {kept['names'][i]}" for share, i in zip(shares, rows, strict=True))
+    return fig.described(
+        f"{label}: {len(rows)} test images with ground truth, prediction and errors. Wrong pixels: {told}.",
+        f"Predictions of {label}; red pixels got another class than the ground truth's.",
+    )
+
+
+@figure
+def comparison(kept: dict[str, dict[str, np.ndarray]], i: int, classes: ClassMap) -> Picture:
+    """All networks on one image: kept {label: what `RunDir.predictions()` gives}, i its position there."""
+    first = next(iter(kept.values()))
+    image, truth, name = first["images"][i], first["labels"][i], first["names"][i]
+    guesses = {label: one["predictions"][i] for label, one in kept.items()}
+    wrong = {label: float((guess != truth).mean()) for label, guess in guesses.items()}
+    panels = {"Image": image, "Ground truth": classes.paint(truth)}
+    panels |= {label: classes.paint(guess) for label, guess in guesses.items()}
+    columns = 4 if len(panels) > 6 else 3
+    rows = -(-len(panels) // columns)
+    fig = Picture(height=rows * (WIDTH / columns + 0.42) + 0.7)
+    axes = fig.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[len(panels) :]:
+        bare(ax)
+    for ax, (label, picture) in zip(axes, panels.items(), strict=False):
+        title = fill(label, 72 // columns)
+        panel(ax, picture, f"{title}\n{percent(wrong[label])} wrong" if label in wrong else title)
+    seen = np.unique([truth, *guesses.values()])
+    legend_of_classes(fig, seen, classes)
+    told = ", ".join(f"{label} {percent(share)}" for label, share in wrong.items())
+    return fig.described(
+        f"Test image {name}, its ground truth and the predictions of {len(guesses)} networks."
+        f" Wrong pixels: {told}.",
+        f"The same image {name} through every network.",
+    )
+
+
+@figure
+def exploration(
+    image: np.ndarray,
+    values: np.ndarray,
+    title: str,
+    classes: ClassMap,
+    only: int | None = None,
+    strength: float = 0.6,
+    confidence: bool = False,
+) -> Picture:
+    """One image (S, S, 3) and beside it the same with something laid over it.
+
+    values:     uint8 (S, S): class ids, or with `confidence` probabilities × 255
+    only:       the one class to paint; None for all
+    strength:   opacity of the overlay, 0 to 1
+    """
+    painted = mpl.colormaps["viridis"](values)[..., :3] * 255 if confidence else classes.paint(values)
+    where = np.ones(values.shape, bool) if only is None or confidence else values == only
+    mixed = image.astype(float)
+    mixed[where] = (1 - strength) * mixed[where] + strength * painted[where]
+    fig = Picture(height=4.3)
+    axes = fig.subplots(1, 2)
+    panel(axes[0], image, "Image")
+    panel(axes[1], mixed.round().astype(np.uint8), title)
+    if confidence:
+        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), "viridis")
+        fig.colorbar(scale, ax=list(axes), location="bottom", aspect=40, shrink=0.6, label="confidence")
+        said = f"Mean confidence {values.mean() / 255:.2f}."
+    else:
+        seen = [i for i in np.unique(values) if only in (None, i)]
+        legend_of_classes(fig, seen, classes)
+        shares = [f"{classes.names[i]} {percent((values == i).mean())}" for i in seen]
+        said = f"Shares of the pixels: {', '.join(shares) or 'none of this class'}."
+    return fig.described(f"A test image and the same image overlaid with {title}. {said}")
+
+
+@figure
+def errors(
+    image: np.ndarray,
+    truth: np.ndarray,
+    guess: np.ndarray,
+    title: str,
+    classes: ClassMap,
+    only: int | None = None,
+    strength: float = 0.6,
+) -> Picture:
+    """One image (S, S, 3) and beside it where the prediction (S, S) is not the truth (S, S).
+
+    only: one class, of which hits, misses and false alarms are told apart; None for all
+    """
+    if only is None:
+        layers = {"wrong": (WRONG, truth != guess)}
+    else:
+        layers = {
+            "found": (FOUND, (truth == only) & (guess == only)),
+            "missed": (MISSED, (truth == only) & (guess != only)),
+            "false alarm": (WRONG, (truth != only) & (guess == only)),
+        }
+        title += f": {classes.names[only]}"
+    mixed = pale(image)
+    for colour, where in layers.values():
+        mixed[where] = (1 - strength) * mixed[where] + strength * 255 * np.array(mpl.colors.to_rgb(colour))
+    fig = Picture(height=4.3)
+    axes = fig.subplots(1, 2)
+    panel(axes[0], image, "Image")
+    panel(axes[1], mixed, title)
+    legend_of_classes(fig, [], classes, {name: colour for name, (colour, _) in layers.items()})
+    told = ", ".join(f"{name} {percent(where.mean())}" for name, (_, where) in layers.items())
+    return fig.described(f"A test image and the same image in grey with {title}. Of all pixels: {told}.")

@@ -1,0 +1,151 @@
+"""U-Nets that differ only by the block, the skip and the gate they are given.
+
+Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
+section 2, with padded convolutions and batch normalisation. Residual blocks in a U-Net follow Zhang, Liu and
+Wang, "Road Extraction by Deep Residual U-Net", 2018; gates are in `segnb.models.attention`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segnb.errors import SegnbError
+from segnb.models.attention import GATES
+
+# ---- parts ------------------------------------------------------------------------------------------
+
+
+def two_convolutions(inputs: int, outputs: int) -> list[nn.Module]:
+    """conv 3×3, BN, ReLU, conv 3×3, BN. The convolutions have no bias: BN would subtract it again."""
+    return [
+        nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+
+
+class DoubleConv(nn.Sequential):
+    """Two 3×3 convolutions, each with BN and ReLU: (N, inputs, H, W) -> (N, outputs, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(*two_convolutions(inputs, outputs), nn.ReLU(inplace=True))
+
+
+class ResidualBlock(nn.Module):
+    """The same two convolutions beside a 1×1 shortcut, added before the last ReLU. Shapes as `DoubleConv`.
+
+    He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 3.2, equation 2: the
+    shortcut is a projection, here in every block, because every block changes the number of channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.residual = nn.Sequential(*two_convolutions(inputs, outputs))
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel_size=1, bias=False), nn.BatchNorm2d(outputs)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.residual(x) + self.shortcut(x))
+
+
+BLOCKS = {"double": DoubleConv, "residual": ResidualBlock}
+
+
+# ---- assembly ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """What tells one U-Net from another; everything else they share."""
+
+    block: str = "double"  # "double" or "residual"
+    skip: bool = True  # False: no concatenation, and decoder blocks take the narrower input
+    gate: str = "none"  # on every skip: "none", "additive" or "strided"
+    classes: int = 13
+    width: int = 64  # channels of the first level; each level down doubles them, 16 × width at the bottom
+
+    def __post_init__(self):
+        for field, value, choices in ("block", self.block, BLOCKS), ("gate", self.gate, GATES):
+            if value not in choices:
+                raise SegnbError(f"U-Net {field}={value!r} is unknown: choose from {', '.join(choices)}")
+        if self.gate != "none" and not self.skip:
+            raise SegnbError(f"U-Net gate={self.gate!r} has no skip to gate: set skip=True or gate='none'")
+        if self.classes < 1 or self.width < 2:  # a gate works on half the width
+            raise SegnbError(f"U-Net classes={self.classes}, width={self.width}: use at least 1 and 2")
+
+
+class Up(nn.Module):
+    """One step up the right side of the U, to `channels` channels (F).
+
+    forward: below (N, 2F, H/2, W/2), skip (N, F, H, W) -> features (N, F, H, W), gate (N, 1, H, W) or None.
+    """
+
+    def __init__(self, channels: int, config: UNetConfig):
+        super().__init__()
+        block, gate = BLOCKS[config.block], GATES[config.gate]
+        self.upconv = nn.ConvTranspose2d(2 * channels, channels, kernel_size=2, stride=2)
+        self.gate = gate(channels) if gate else None
+        self.concatenate = config.skip
+        self.block = block(2 * channels if config.skip else channels, channels)
+
+    def forward(self, below: Tensor, skip: Tensor) -> tuple[Tensor, Tensor | None]:
+        x, gate = self.upconv(below), None  # (N, F, H, W)
+        if self.gate is not None:
+            gate = self.gate(skip, below, raised=x)  # (N, 1, H, W)
+            skip = skip * gate
+        if self.concatenate:
+            x = torch.cat([skip, x], dim=1)  # (N, 2F, H, W)
+        return self.block(x), gate
+
+
+class UNet(nn.Module):
+    """images, float (N, 3, H, W), ImageNet-normalised -> logits, float (N, classes, H, W), for any H and W.
+
+    With `return_gates=True` -> (logits, gates): gates[k] is the map on the skip of level k + 1, finest first,
+    float (N, 1, h, w) in (0, 1), h = ceil(H / 2**k); an empty tuple for a network without gates.
+
+    Images are padded below and to the right to a multiple of 16 and the logits cropped, so that every level
+    is the exact half of the one above and no skip has to be shifted or stretched to fit. Zeros after
+    normalisation are the mean colour. The study's 256 needs no padding.
+    """
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        block, w = BLOCKS[config.block], config.width
+        self.down1 = block(3, w)
+        self.down2 = block(w, 2 * w)
+        self.down3 = block(2 * w, 4 * w)
+        self.down4 = block(4 * w, 8 * w)
+        self.bottom = block(8 * w, 16 * w)
+        self.up4 = Up(8 * w, config)
+        self.up3 = Up(4 * w, config)
+        self.up2 = Up(2 * w, config)
+        self.up1 = Up(w, config)
+        self.score = nn.Conv2d(w, config.classes, kernel_size=1)
+
+    def forward(self, images: Tensor, return_gates: bool = False) -> Tensor | tuple[Tensor, tuple]:
+        height, width = images.shape[-2:]
+        x = F.pad(images, (0, -width % 16, 0, -height % 16))  # (N, 3, H, W), from here on multiples of 16
+
+        d1 = self.down1(x)  # (N, w, H, W)
+        d2 = self.down2(F.max_pool2d(d1, 2))  # (N, 2w, H/2, W/2)
+        d3 = self.down3(F.max_pool2d(d2, 2))  # (N, 4w, H/4, W/4)
+        d4 = self.down4(F.max_pool2d(d3, 2))  # (N, 8w, H/8, W/8)
+        bottom = self.bottom(F.max_pool2d(d4, 2))  # (N, 16w, H/16, W/16)
+        u4, g4 = self.up4(bottom, d4)  # (N, 8w, H/8, W/8)
+        u3, g3 = self.up3(u4, d3)  # (N, 4w, H/4, W/4)
+        u2, g2 = self.up2(u3, d2)  # (N, 2w, H/2, W/2)
+        u1, g1 = self.up1(u2, d1)  # (N, w, H, W)
+
+        logits = self.score(u1)[..., :height, :width]  # (N, classes, H, W), as the images came
+        if not return_gates:
+            return logits
+        gates = [gate for gate in (g1, g2, g3, g4) if gate is not None]
+        # Minus and floor division twice is division rounded up: the part of each map that lies on the image.
+        return logits, tuple(g[..., : -(-height // 2**k), : -(-width // 2**k)] for k, g in enumerate(gates))

@@ -1,0 +1,98 @@
+"""What is asked for, checked: the parameters of each notebook and of the command line.
+
+An unknown name or a value of the wrong type is an error that lists the choices; papermill itself
+only warns of an unknown name and guesses types.
+"""
+
+import ast
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from segnb.errors import SegnbError
+
+
+class Params(BaseModel):
+    """Base of all parameter sets. Strict: an int serves for a float, nothing else is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def check(cls, values: dict[str, Any]) -> Self:
+        """The validated set. Raises SegnbError, one line for the first thing that is wrong."""
+        try:
+            return cls(**values)
+        except ValidationError as errors:
+            first = errors.errors()[0]
+            name = first["loc"][0]
+            if first["type"] == "extra_forbidden":
+                choices = ", ".join(cls.model_fields)
+                raise SegnbError(f"parameter {name!r} is unknown; choose from {choices}") from None
+            told = first["msg"][0].lower() + first["msg"][1:]
+            hint = cls.model_fields[name].description if name in cls.model_fields else ""
+            raise SegnbError(f"parameter {name!r}: {told}, got {first['input']!r} ({hint})") from None
+
+    @classmethod
+    def from_notebook(cls, namespace: dict[str, Any]) -> Self:
+        """The parameters of the running notebook: call it as `from_notebook(globals())`.
+
+        Values come from the namespace; names also from the source of the parameters cells (those
+        that begin with "# Parameters", as papermill's injected one does), because the namespace
+        cannot tell a misspelt parameter from any other variable when cells are run twice.
+        """
+        names = set(cls.model_fields) | _assigned(namespace.get("In", []))
+        return cls.check({name: namespace[name] for name in names if name in namespace})
+
+
+def _assigned(cells: list[str]) -> set[str]:
+    """Names assigned in the latest unbroken run of parameters cells among the executed ones."""
+    names: set[str] = set()
+    started = False
+    for source in reversed(cells):
+        if source.lstrip().startswith("# Parameters"):
+            started = True
+            for node in ast.parse(source).body:
+                targets = node.targets if isinstance(node, ast.Assign) else []
+                names |= {target.id for target in targets if isinstance(target, ast.Name)}
+        elif started:
+            break
+    return names
+
+
+class StudyParams(Params):
+    """What makes a study: every run with the same values, machine and code can be compared."""
+
+    preset: str = Field("quick", description="smoke, quick, standard or paper")
+    data: str = Field("streets", description='"streets", or the path of a data set folder')
+    epochs: int | None = Field(None, ge=1, description="a whole number from 1, or None for the preset's")
+    learning_rate: float | None = Field(None, gt=0, description="above 0, or None for the preset's")
+    weights: str | None = Field(None, description="imagenet, random or auto; None for the preset's")
+
+
+class RunParams(StudyParams):
+    """One training: the parameters of train.ipynb."""
+
+    variant: str = Field("UNet_Standard_256", description="a name from segnb.models.variants")
+    seed: int = Field(0, ge=0, description="a whole number from 0")
+
+    def study(self) -> StudyParams:
+        return StudyParams(**{name: getattr(self, name) for name in StudyParams.model_fields})
+
+
+class ReportParams(Params):
+    """One chapter of the report: the parameters of dataset, fcn, unet and claims.ipynb."""
+
+    study: str = Field("latest", description='a folder name under runs/, or "latest"')
+    variants: str = Field("all", description='"all", "fcn", "unet" or names with commas between')
+    seeds: str | int = Field("all", description='"all" that are there, or whole numbers with commas between')
+
+
+def parse_seeds(text: str | int) -> list[int]:
+    """'0,2' -> [0, 2]. Raises SegnbError for anything but whole numbers from 0."""
+    try:
+        seeds = sorted({int(part) for part in str(text).split(",")})
+    except ValueError:
+        seeds = [-1]
+    if seeds[0] < 0:
+        raise SegnbError(f"seeds {text!r}: whole numbers from 0 with commas between are meant, such as 0,1,2")
+    return seeds

@@ -1,0 +1,344 @@
+"""The folders that runs write and reports read: the only code that knows their file names.
+
+    runs/machine.json                     settings of this machine (segnb.machine)
+    runs/<study>/study.json               what all runs of the study share
+    runs/<study>/cost.json                parameters, FLOPs, seconds and memory by variant
+    runs/<study>/<variant>/seed<k>/       one run:
+        params.json  provenance.json  history.csv  model.safetensors  last.pt  done.json  train.ipynb
+        test_confusion.npz  predictions.npz
+
+A run is finished when `done.json` is there, which is written last; nothing else says so.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from segnb import __version__
+from segnb.classes import STREET, ClassMap
+from segnb.errors import SegnbError
+from segnb.files import atomic, read_json, root, write_json, write_text
+from segnb.machine import Machine
+from segnb.params import RunParams, StudyParams, parse_seeds
+from segnb.presets import Preset, Recipe, preset
+
+if TYPE_CHECKING:  # torch takes seconds to import; a report that only reads files goes without
+    from segnb.data.batches import Data, Split
+    from segnb.models.vgg16 import Weights
+
+# The code whose change makes the numbers of a run different.
+TRAINING_CODE = ("data/batches.py", "data/folders.py", "models", "training.py", "measures.py")
+
+
+def runs_folder() -> Path:
+    return root() / "runs"
+
+
+def cache_folder() -> Path:
+    return root() / "cache"
+
+
+def code_digest() -> str:
+    """16 hex digits over the training code as Python reads it: comments and docstrings do not count."""
+    package = Path(__file__).parent
+    files = [f for part in TRAINING_CODE for f in sorted({package / part, *(package / part).glob("*.py")})]
+    digest = hashlib.sha256()
+    for file in (f for f in files if f.is_file()):
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+                if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+                    body[0].value.value = ""
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's folder: runs that share data, preset, precision, threads, trunk weights and code."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def settled(self) -> dict:
+        """study.json: keys request, preset, data, weights, machine, code, versions."""
+        return read_json(self.path / "study.json")
+
+    @property
+    def preset(self) -> Preset:
+        shared = dict(self.settled["preset"])
+        recipes = {family: Recipe(**shared.pop(family)) for family in ("fcn", "unet")}
+        return Preset(**shared, **recipes)
+
+    def recipe(self, family: str) -> Recipe:
+        """The recipe of "fcn" or "unet" as it is trained here."""
+        recipe = self.preset.recipe(family)
+        if self.weights.source == "random":
+            # A trunk that knows nothing has to learn as fast as the head on top of it.
+            recipe = replace(recipe, trunk_learning_rate=recipe.learning_rate)
+        return recipe
+
+    @property
+    def classes(self) -> ClassMap:
+        return STREET
+
+    @property
+    def machine(self) -> Machine:
+        return Machine(**{field: self.settled["machine"][field] for field in Machine.__dataclass_fields__})
+
+    @property
+    def weights(self) -> "Weights":
+        """The trunk's weights, as they were resolved when the study was settled."""
+        from segnb.models.vgg16 import Weights
+
+        found = self.settled["weights"]
+        return Weights(found["source"], Path(found["file"]) if found["file"] else None, found["sha256"])
+
+    @cached_property
+    def data(self) -> "Data":
+        """The data source. Raises SegnbError if it is no longer what the study was settled with."""
+        from segnb.data.batches import open_data
+
+        data = open_data(self.settled["request"]["data"], self.preset)
+        if data.digest != self.settled["data"]["digest"]:
+            raise SegnbError(
+                f"the data of study {self.name} has changed since it was settled;"
+                " run 'make report' again for a study of the data as it is now"
+            )
+        return data
+
+    def split(self, name: str, size: int) -> "Split":
+        """Images and labels of "train", "val" or "test" at `size` pixels a side."""
+        return self.data.split(cache_folder(), name, size)
+
+    def sizes(self) -> list[int]:
+        """The sides, in pixels, at which the study needs its data."""
+        return sorted({self.preset.fcn.size, self.preset.unet.size})
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know before believing a number; the report repeats each on top."""
+        return self.settled["warnings"]
+
+    def run(self, variant: str, seed: int) -> "RunDir":
+        return RunDir(self.path / variant / f"seed{seed}")
+
+    def seeds(self) -> list[int]:
+        """Seeds of which at least one run is finished."""
+        return sorted({int(done.parent.name[4:]) for done in self.path.glob("*/seed*/done.json")})
+
+    def measured(self, variants: str = "all", seeds: str | int = "all") -> list["RunDir"]:
+        """Finished and measured runs in the order of the study, those asked for."""
+        from segnb.models.variants import parse_variants
+
+        wanted = self.seeds() if seeds == "all" else parse_seeds(seeds)
+        runs = [self.run(variant, seed) for variant in parse_variants(variants) for seed in wanted]
+        return [run for run in runs if run.done and run.confusion_path.exists()]
+
+    @property
+    def cost_path(self) -> Path:
+        return self.path / "cost.json"
+
+    def cost(self) -> pd.DataFrame:
+        """One row a variant (index), columns as `segnb.cost.measure` gives them; empty if not measured."""
+        if not self.cost_path.exists():
+            return pd.DataFrame()
+        return pd.DataFrame.from_dict(read_json(self.cost_path)["variants"], orient="index")
+
+
+def open_study(name: str = "latest") -> Study:
+    """The study of that folder name, or the one settled last. Raises SegnbError if there is none."""
+    found = sorted(runs_folder().glob("*/study.json"), key=lambda path: path.stat().st_mtime)
+    if name == "latest":
+        if not found:
+            raise SegnbError("there is no study in runs/ yet; run 'make report' or notebooks/train.ipynb first")
+        return Study(found[-1].parent)
+    if not (runs_folder() / name / "study.json").exists():
+        choices = ", ".join(path.parent.name for path in found) or "none yet; run 'make report' first"
+        raise SegnbError(f"study {name!r} is not in runs/; choose from {choices}")
+    return Study(runs_folder() / name)
+
+
+def settle(params: StudyParams) -> Study:
+    """The study of these parameters on this machine; its study.json is written on the first call.
+
+    Looks for (and, unless SEGNB_OFFLINE=1, fetches) the trunk weights, and tries out the precision
+    if this machine has not done so yet.
+    """
+    import torch
+
+    from segnb import machine
+    from segnb.data.batches import open_data
+    from segnb.models.vgg16 import resolve_weights
+
+    chosen = preset(params.preset).override(params.epochs, params.learning_rate)
+    data = open_data(params.data, chosen)
+    weights = resolve_weights(params.weights or chosen.weights, os.environ.get("SEGNB_OFFLINE") == "1")
+    settings = machine.settle(runs_folder())
+    identity = {
+        "preset": chosen.as_dict(),
+        "data": data.digest,
+        "weights": {"source": weights.source, "sha256": weights.sha256},
+        "machine": {key: getattr(settings, key) for key in ("device", "threads", "precision")},
+        "code": code_digest(),
+        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy")},
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    study = Study(runs_folder() / f"{params.preset}-{data.name}-{digest}")
+    path = study.path / "study.json"
+    if path.exists():
+        os.utime(path)  # "latest" is the study settled last
+        return study
+    request = params.model_dump()
+    if data.name != "streets":
+        request["data"] = str(Path(params.data).resolve())
+    write_json(
+        path,
+        identity
+        | {
+            "request": request,
+            "data": {
+                "name": data.name,
+                "origin": data.origin,
+                "digest": data.digest,
+                "counts": data.counts,
+            },
+            "weights": {
+                "source": weights.source,
+                "sha256": weights.sha256,
+                "file": str(weights.file) if weights.file else None,
+            },
+            "machine": asdict(settings) | {"system": platform.platform(), "torch": torch.__version__},
+            "warnings": [weights.warning] if weights.warning else [],
+        },
+    )
+    return study
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """One training's folder: <study>/<variant>/seed<k>/."""
+
+    path: Path
+
+    @property
+    def variant(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def seed(self) -> int:
+        return int(self.path.name.removeprefix("seed"))
+
+    @property
+    def study(self) -> Study:
+        return Study(self.path.parents[1])
+
+    # -- while training ------------------------------------------------------------------------------
+    @property
+    def last_path(self) -> Path:
+        return self.path / "last.pt"
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def notebook_path(self) -> Path:
+        return self.path / "train.ipynb"
+
+    def begin(self, params: RunParams) -> None:
+        """Write what the run is and where it comes from."""
+        write_json(self.path / "params.json", params.model_dump())
+        write_json(self.path / "provenance.json", provenance(self.study))
+
+    def write_history(self, rows: list[dict]) -> None:
+        write_text(self.path / "history.csv", pd.DataFrame(rows).to_csv(index=False))
+
+    def finish(self, summary: dict) -> None:
+        """Mark the run as finished; nothing is written to it by training afterwards."""
+        write_json(self.path / "done.json", summary)
+        self.last_path.unlink(missing_ok=True)
+
+    # -- afterwards ----------------------------------------------------------------------------------
+    @property
+    def done(self) -> bool:
+        return (self.path / "done.json").exists()
+
+    @property
+    def summary(self) -> dict:
+        """done.json: best_epoch, best_val_miou, epochs, seconds."""
+        return read_json(self.path / "done.json")
+
+    def history(self) -> pd.DataFrame:
+        """A row an epoch, as `segnb.training.fit` writes them; empty before the first epoch's end."""
+        path = self.path / "history.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+
+    @property
+    def confusion_path(self) -> Path:
+        return self.path / "test_confusion.npz"
+
+    @property
+    def predictions_path(self) -> Path:
+        return self.path / "predictions.npz"
+
+    def write_arrays(self, path: Path, **arrays: np.ndarray) -> None:
+        with atomic(path) as file:
+            np.savez_compressed(file, **arrays)
+
+    def test(self) -> dict[str, np.ndarray]:
+        """confusion int64 (N, C, C), truth by row; names (N,); loss and as_published, scalars."""
+        return self._arrays(self.confusion_path)
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        """For K test images spread evenly: index (K,), names (K,), images uint8 (K, S, S, 3),
+        labels, predictions uint8 (K, S, S), confidence uint8 (K, S, S): soft-max maximum × 255."""
+        return self._arrays(self.predictions_path)
+
+    def _arrays(self, path: Path) -> dict[str, np.ndarray]:
+        if not path.exists():
+            raise SegnbError(f"{path} is missing; run 'segnb measure {self.path}' to write it")
+        with np.load(path) as arrays:
+            return dict(arrays)
+
+
+def provenance(study: Study) -> dict:
+    """Code, packages and machine of a run, for provenance.json."""
+    packages = ("torch", "torchvision", "torchmetrics", "numpy", "trimesh", "embreex", "pillow")
+    return {
+        "segnb": __version__,
+        "commit": _git("rev-parse", "HEAD"),
+        "changed_files": [line[3:] for line in _git("status", "--porcelain").splitlines()],
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "machine": study.settled["machine"],
+        "data": study.settled["data"],
+        "weights": study.settled["weights"],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _git(*arguments: str) -> str:
+    """Output of a git command in the checkout, or "" where there is no git or no checkout."""
+    try:
+        result = subprocess.run(["git", "-C", str(root()), *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return result.stdout.rstrip() if result.returncode == 0 else ""

@@ -1,0 +1,141 @@
+"""The tables of the report: numbers in, styled table with a caption out; None where there is nothing to show.
+
+Rows go by a network's label; captions say what the columns mean.
+"""
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from segnb.claims import by_variant, label, published_scores
+from segnb.rundir import RunDir
+
+
+def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styler | None:
+    """A frame as a table: `formats` for all columns or by column; NaN becomes a dash."""
+    if frame.empty:
+        return None
+    return frame.rename_axis(None).style.format(formats, na_rep="–").set_caption(caption)
+
+
+def networks(runs: list[RunDir]) -> Styler | None:
+    """What was trained: a row a network, with its identifier and a sentence."""
+    from segnb.models.variants import EXTENSIONS, VARIANTS
+
+    rows = {}
+    for name, group in by_variant(runs).items():
+        done = pd.DataFrame([run.summary for run in group])
+        rows[label(name)] = {
+            "identifier": name,
+            "what it is": (VARIANTS | EXTENSIONS)[name].summary,
+            "seeds": len(group),
+            "epochs": _range(done.epochs),
+            "best epoch": _range(done.best_epoch),
+            "minutes": f"{done.seconds.mean() / 60:.1f}",
+        }
+    return table(
+        pd.DataFrame.from_dict(rows, orient="index"),
+        "The networks of this chapter. An epoch is one pass over all training images; the best one is that"
+        " of highest validation mIoU, and its weights are kept. Minutes of training: mean over seeds.",
+    )
+
+
+def _range(values: pd.Series) -> str:
+    low, high = values.min(), values.max()
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def scores(found: pd.DataFrame) -> Styler | None:
+    """A row a network from `claims.scores` or `claims.ranking`, in its order."""
+    frame = pd.DataFrame(
+        {
+            "test mIoU": found.miou.map("{:.3f}".format),
+            "95 % interval": [_interval(row) for row in found.itertuples()],
+            "seeds": found.seeds,
+            "as published": found.as_published.map("{:.3f}".format),
+            "identifier": found.index,
+        }
+    ).rename(index=label)
+    return table(
+        frame,
+        "Test mIoU: from one confusion matrix over all test images, mean over seeds. The interval is for"
+        " these very networks on new images. As published: the study's own score of the same predictions.",
+    )
+
+
+def _interval(row) -> str | float:
+    return f"{row.low:.3f} to {row.high:.3f}" if row.low == row.low else float("nan")
+
+
+def class_ious(ious: pd.DataFrame) -> Styler | None:
+    """IoU by class from `claims.class_ious`, a column a network."""
+    return table(
+        ious.rename(columns=label),
+        "Test IoU by class, mean over seeds; the last row is the mean of the rows above it, which is the"
+        " mIoU. A dash: no test image shows the class, and it is left out of the mean.",
+        "{:.3f}",
+    )
+
+
+def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
+    """What each network costs, from `Study.cost()`."""
+    cost = cost.loc[[name for name in names if name in cost.index]]
+    if cost.empty:
+        return None
+    frame = pd.DataFrame(
+        {
+            "parameters": cost.parameters.map("{:,.0f}".format),
+            "trained": cost.trained_parameters.map("{:,.0f}".format),
+            "GFLOPs": cost.gflops.map("{:.2f}".format),
+            "predict, ms": (1e3 * cost.predict_seconds).map("{:.1f}".format),
+            "train, ms": (1e3 * cost.train_seconds).map("{:.1f}".format),
+            "memory, MiB": cost.memory_mib.map("{:,.0f}".format),
+        }
+    ).rename(index=label)
+    return table(
+        frame,
+        "Cost of a network. Trained: parameters that learning changes. GFLOPs: billions of floating-point"
+        " operations to predict one image, a multiply-add counted as two. Predict and train: median"
+        " milliseconds an image, in batches, nothing cached. Memory: peak of a training step.",
+    )
+
+
+def audit(found: pd.DataFrame) -> Styler | None:
+    """Both scores of every network, the study's numbers beside ours."""
+    study = published_scores()
+    frame = pd.DataFrame(
+        {
+            ("published numbers", "as published"): study.as_published,
+            ("published numbers", "class mean"): study.miou,
+            ("published numbers", "difference"): study.as_published - study.miou,
+            ("trained here", "as published"): found.as_published,
+            ("trained here", "class mean"): found.miou,
+            ("trained here", "difference"): found.as_published - found.miou,
+        }
+    ).reindex([*study.index, *(name for name in found.index if name not in study.index)])
+    return table(
+        frame.rename(index=label),
+        "Each network's score as the study computes it, and the mean of its class IoUs. The class means of"
+        " the published numbers are read off bar charts, to about ±0.003.",
+        "{:.3f}",
+    )
+
+
+def swaps(pairs: pd.DataFrame) -> Styler | None:
+    """Pairs from `claims.swaps`."""
+    frame = pairs.assign(above=pairs.above.map(label), below=pairs.below.map(label))
+    frame.columns = ["above, as published", "below, as published", "gap as published", "gap by class mean"]
+    frame.index = range(1, len(frame) + 1)
+    formats = {"gap as published": "{:+.3f}", "gap by class mean": "{:+.3f}"}
+    return table(frame, "Pairs that the two scores rank in opposite order, beyond ±0.003 in both.", formats)
+
+
+def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:
+    """Shares of pixels and of images by class, 0 to 1 in, per cent out; a column a source."""
+    frame = pd.concat({"% of pixels": 100 * pixels, "% of images": 100 * images}, axis=1)
+    formats = {column: "{:.2f}" if column[0] == "% of pixels" else "{:.0f}" for column in frame}
+    return table(
+        frame,
+        "How much of each class there is: its share of all pixels, and the share of images that show it at"
+        " all. Reference: the 2,000 training images of the study's CARLA data, as its authors count them.",
+        formats,
+    )

@@ -1,0 +1,51 @@
+"""Fixtures shared by all tests: a project folder of their own, and a tiny data set."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CHECKOUT = Path(__file__).parents[1]
+
+# Nothing is fetched, and a trial of precisions would make the numbers depend on how busy the machine is.
+os.environ["SEGNB_OFFLINE"] = "1"
+os.environ["SEGNB_PRECISION"] = "fp32"
+
+
+def make_project(folder: Path) -> Path:
+    """A project folder that shares this checkout's code and has runs, cache and report of its own."""
+    folder.mkdir(exist_ok=True)
+    for name in ("notebooks", "segnb", "profiles", "Snakefile"):
+        (folder / name).symlink_to(CHECKOUT / name)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """An empty project folder that segnb takes for the checkout."""
+    folder = make_project(tmp_path / "project")
+    monkeypatch.setenv("SEGNB_ROOT", str(folder))
+    return folder
+
+
+def make_dataset(folder: Path, train: int = 10, test: int = 3, size: int = 48) -> Path:
+    """A folder in the study's layout: stripes of three classes, coloured by class, with noise."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", train), ("test", test)):
+        for kind in ("images", "labels"):
+            (folder / split / kind).mkdir(parents=True)
+        for index in range(count):
+            labels = np.full((size, size), 7, np.uint8)
+            labels[: draw.integers(10, 30)] = 0
+            labels[:, : draw.integers(5, 20)] = 9
+            images = labels[..., None] * np.array([20, 10, 25], np.uint8) + draw.integers(0, 9, (size, size, 3))
+            Image.fromarray(images.astype(np.uint8)).save(folder / split / "images" / f"{index:04d}.png")
+            Image.fromarray(labels).save(folder / split / "labels" / f"{index:04d}.png")
+    return folder
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Path:
+    return make_dataset(tmp_path / "dataset_048")

@@ -1,0 +1,189 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segnb.errors import SegnbError
+from segnb.models.fcn import FCN, FCNConfig, upsampling
+from segnb.models.variants import parameter_groups
+
+from .base import CLASSES, ModelTester, backward, images, make
+
+
+def step(model):
+    """One step of the optimiser; returns the weights before it."""
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimiser = torch.optim.Adam(parameter_groups(model, learning_rate=1e-3, trunk_learning_rate=1e-4))
+    backward(model)
+    optimiser.step()
+    return before, optimiser
+
+
+class FrozenTester(ModelTester):
+    width = 2
+    padding = (0, 3, 0, 29)  # to 96 × 96
+
+    def test_the_trunk_is_left_alone(self, model):
+        before, optimiser = step(model)
+        for name, after in model.named_parameters():
+            assert torch.equal(before[name], after) == name.startswith("trunk."), name
+        held = {p for group in optimiser.param_groups for p in group["params"]}
+        assert held.isdisjoint(model.trunk.parameters())
+        assert [group["name"] for group in optimiser.param_groups] == ["network"]
+
+    def test_the_trunk_stays_in_eval_and_keeps_no_graph(self, model):
+        model.train()
+        assert model.head.training
+        assert not any(module.training for module in model.trunk.modules())
+        assert not any(tap.requires_grad for tap in model.features(images()))
+
+    def test_kept_features_give_the_same_logits(self, model):
+        model.eval()
+        odd = images(67, 93)
+        assert torch.equal(model.decode(model.features(odd), (67, 93)), model(odd))
+
+
+class FinetunedTester(ModelTester):
+    width = 2
+    padding = (0, 3, 0, 29)
+
+    def test_every_weight_moves_the_trunk_at_its_own_rate(self, model):
+        before, optimiser = step(model)
+        for name, after in model.named_parameters():
+            # Adam's first step has the size of the learning rate.
+            rate = 1e-4 if name.startswith("trunk.") else 1e-3
+            assert (after - before[name]).abs().max().item() == pytest.approx(rate, rel=0.02), name
+        assert [(g["name"], g["lr"]) for g in optimiser.param_groups] == [("trunk", 1e-4), ("network", 1e-3)]
+
+    def test_the_trunk_follows_train_and_eval(self, model):
+        assert model.train().trunk.training
+        assert not model.eval().trunk.training
+
+    def test_it_starts_where_the_frozen_one_starts(self, model):
+        frozen = make(self.name.replace("finetune", "freeze"), self.width).state_dict()
+        assert all(torch.equal(value, frozen[name]) for name, value in model.state_dict().items())
+
+
+class TestFCN32sFrozen(FrozenTester):
+    name = "FCN32s_vgg16_freeze"
+    parameters = 118_224_730
+
+
+class TestFCN32sFinetuned(FinetunedTester):
+    name = "FCN32s_vgg16_finetune"
+    parameters = 118_224_730
+
+
+class TestFCN16sFrozen(FrozenTester):
+    name = "FCN16s_vgg16_freeze"
+    parameters = 117_714_948
+
+
+class TestFCN16sFinetuned(FinetunedTester):
+    name = "FCN16s_vgg16_finetune"
+    parameters = 117_714_948
+
+
+class TestFCN8sFrozen(FrozenTester):
+    name = "FCN8s_vgg16_freeze"
+    parameters = 117_591_214
+
+
+class TestFCN8sFinetuned(FinetunedTester):
+    name = "FCN8s_vgg16_finetune"
+    parameters = 117_591_214
+
+
+@pytest.mark.parametrize("factor", [2, 8, 16, 32])
+def test_upsampling_starts_as_bilinear_interpolation_of_each_class(factor):
+    scores = images(5, 6)
+    up = upsampling(3, factor)
+    expected = F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
+    logits = up(scores)
+    assert logits.shape == expected.shape
+    inside = slice(factor // 2, -factor // 2)  # beyond it, one knows of zeros outside and the other repeats
+    torch.testing.assert_close(logits[..., inside, inside], expected[..., inside, inside])
+    assert all(p.requires_grad for p in up.parameters())
+
+
+# What each network is, once its finer scores are nought: upsamplings in a row.
+CHAINS = {32: [32], 16: [2, 16], 8: [2, 2, 8]}
+
+
+@pytest.fixture(params=CHAINS)
+def network(request):
+    torch.manual_seed(0)
+    return FCN(FCNConfig(stride=request.param, freeze_trunk=True, width=2)).eval()
+
+
+def upsampled(score, factors):
+    for factor in factors:
+        score = upsampling(CLASSES, factor)(score)
+    return score
+
+
+@torch.no_grad()
+def test_without_finer_scores_it_is_its_chain_of_upsamplings(network):
+    for name, parameter in network.named_parameters():
+        if name.startswith(("score_pool3.", "score_pool4.")):
+            parameter.zero_()
+    taps = network.features(images(96, 64))
+    score = network.head(taps.pool5)
+    logits = network.decode(taps, (96, 64))
+    assert torch.equal(logits, upsampled(score, CHAINS[network.config.stride]))
+    # Bilinear interpolation in two steps is not bilinear interpolation in one: a 16s is never quite a 32s.
+    gap = (logits - upsampled(score, CHAINS[32])).abs().max() / score.abs().max()
+    assert (gap > 0.05) == (network.config.stride != 32)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size, grid", [((96, 32), (3, 1)), ((67, 93), (3, 3))])
+def test_no_more_is_padded_than_five_halvings_need(network, size, grid):
+    assert network.features(images(*size)).pool5.shape == (2, 512, *grid)
+
+
+@torch.no_grad()
+def test_each_stride_reads_its_own_poolings(network):
+    taps = network.features(images())
+    logits = network.decode(taps, (64, 64))
+    read = {
+        tap
+        for tap in taps._fields
+        if not torch.equal(network.decode(taps._replace(**{tap: 2 * getattr(taps, tap)}), (64, 64)), logits)
+    }
+    assert (
+        read == {32: {"pool5"}, 16: {"pool5", "pool4"}, 8: {"pool5", "pool4", "pool3"}}[network.config.stride]
+    )
+
+
+@torch.no_grad()
+def test_a_fused_score_lands_where_its_pixels_are():
+    """A score at one pool3 cell shows up in the logits around the centre of that cell's 8×8 pixels."""
+    torch.manual_seed(0)
+    network = FCN(FCNConfig(stride=8, freeze_trunk=True, width=2)).eval()
+    taps = network.features(images())
+    marked = taps.pool3.clone()
+    marked[:, :, 2, 5] += 1
+    change = network.decode(taps._replace(pool3=marked), (64, 64)) - network.decode(taps, (64, 64))
+    weight = change[0].abs().sum(0)  # (H, W)
+    weight = weight / weight.sum()
+    places = torch.arange(64) + 0.5
+    assert (weight.sum(1) @ places).item() == pytest.approx(2.5 * 8, abs=0.01)
+    assert (weight.sum(0) @ places).item() == pytest.approx(5.5 * 8, abs=0.01)
+
+
+@torch.no_grad()
+def test_a_scale_multiplies_the_features_before_their_score():
+    networks = []
+    for scale in (1.0, 0.5):
+        torch.manual_seed(0)
+        networks.append(FCN(FCNConfig(stride=8, width=2, pool3_scale=scale, pool4_scale=scale)).eval())
+    taps = networks[0].features(images())
+    halved = taps._replace(pool3=taps.pool3 / 2, pool4=taps.pool4 / 2)
+    plain, scaled = networks
+    assert torch.equal(scaled.decode(taps, (64, 64)), plain.decode(halved, (64, 64)))
+
+
+@pytest.mark.parametrize("wrong", [{"stride": 4}, {"classes": 0}, {"width": 0}])
+def test_a_wrong_config_is_an_error(wrong):
+    with pytest.raises(SegnbError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+        FCNConfig(**wrong)

@@ -1,0 +1,335 @@
+"""The exported HTML: self-contained, accessible, in order; and what refuses to become HTML."""
+
+import base64
+import hashlib
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from segnb.errors import SegnbError
+from segnb.html import export_page, export_report
+
+EVIL = '<script>alert("x")</script>'
+
+
+def png(width: int, height: int) -> str:
+    """A black picture of that size, as a notebook holds it."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(b"\0" * (width + 1) * height)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return base64.encodebytes(b"\x89PNG\r\n\x1a\n" + parts).decode()  # with line breaks, as Jupyter writes it
+
+
+def picture(**meta: str) -> nbformat.NotebookNode:
+    data = {"image/png": png(40, 30), "text/plain": "<Figure size 40x30>"}
+    return new_output("display_data", data, metadata={"image/png": meta})
+
+
+def html(text: str) -> nbformat.NotebookNode:
+    return new_output("display_data", {"text/html": text, "text/plain": "a table"})
+
+
+def stream(text: str, name: str = "stdout") -> nbformat.NotebookNode:
+    return new_output("stream", name=name, text=text)
+
+
+def code(source: str, *outputs: nbformat.NotebookNode, tags: tuple[str, ...] = ()) -> nbformat.NotebookNode:
+    return new_code_cell(source, outputs=list(outputs), execution_count=1, metadata={"tags": list(tags)})
+
+
+def save(path: Path, *cells: nbformat.NotebookNode | str) -> Path:
+    cells = [new_markdown_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+FRAME = pd.DataFrame(
+    {
+        "mIoU": [0.41, 0.473],
+        "interval": ["[0.38, 0.44]", "–"],
+        "note": ["first", "a longer remark, of many words"],
+    },
+    index=pd.Index(["FCN32s_vgg16_freeze", "UNet_Standard_256"], name="variant"),
+)
+
+
+@pytest.fixture
+def chapters(tmp_path: Path) -> list[Path]:
+    styled = FRAME.style.set_uuid("same").set_caption("Scores").to_html()
+    claims = save(
+        tmp_path / "claims.ipynb",
+        "# Claims\n\nSee [curves](fcn.ipynb#The-curves), [below](#Same-heading).",
+        "[nowhere](#gone), [lost](x.ipynb)",
+        code("seeds = [0]", tags=("parameters",)),
+        code("seeds = [0, 1]", tags=("injected-parameters",)),
+        "## Same heading\n\n[a paper](https://example.org/paper)",
+        code("styled", html(styled)),
+        code(
+            "f'{1}'",
+            stream("<b>printed</b>\n"),
+            stream("50%|█████     | 1/2 [00:01<00:01,  1.0it/s]", "stderr"),
+        ),
+        code("drop_me", stream("dropped"), tags=("hide",)),
+        code("input_only", stream("kept\n"), tags=("hide-input",)),
+    )
+    fcn = save(
+        tmp_path / "fcn.ipynb",
+        "# FCN\n\n## The curves",
+        code("draw()", picture(alt='Curves of "two" networks', caption="Loss & mIoU")),
+        "## Same heading\n\n### Deeper",
+        code("styled", html(styled)),
+        code("frame", html(FRAME.to_html())),
+        code("train()", stream("".join(f"epoch {i}\n" for i in range(40))), stream("a warning\n", "stderr")),
+        code("1 < 2", new_output("execute_result", {"text/plain": "<not html>"}, execution_count=1)),
+        code(
+            "widget",
+            new_output(
+                "display_data",
+                {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}, "text/plain": "Slider()"},
+            ),
+        ),
+    )
+    return [claims, fcn]
+
+
+def report(notebooks: list[Path], out: Path, **changes) -> BeautifulSoup:
+    arguments = {
+        "title": "A report",
+        "subtitle": "on streets",
+        "facts": {"Preset": "quick"},
+        "warnings": ["trunk weights are random"],
+        "pages": [("FCN8s, seed 0", Path("train/FCN8s/seed 0.html"))],
+    }
+    assert export_report(notebooks, out, **(arguments | changes)) == out
+    return BeautifulSoup(out.read_text(encoding="utf-8"), "html5lib")
+
+
+@pytest.fixture
+def page(chapters: list[Path], tmp_path: Path) -> BeautifulSoup:
+    return report(chapters, tmp_path / "index.html")
+
+
+def test_nothing_is_loaded_from_outside(page: BeautifulSoup) -> None:
+    for tag in page.find_all(True):
+        for name in ("src", "srcset", "poster", "data", "action", "xlink:href"):
+            assert tag.get(name, "data:").startswith("data:"), tag
+        if tag.name == "a":
+            assert not tag["href"].startswith(("//", "http:", "javascript:"))
+        else:
+            assert "href" not in tag.attrs, tag
+        assert "url(" not in tag.get("style", "")
+    for style in page.find_all("style"):
+        assert not re.search(r"url\(|@import|//", style.string)
+    for script in page.find_all("script"):
+        assert not re.search(r"https?:|\bimport\b|fetch|//\w", script.string)
+
+
+def test_the_browser_is_told_to_refuse_the_rest(page: BeautifulSoup) -> None:
+    policy = page.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    (script,) = page.find_all("script")
+    digest = base64.b64encode(hashlib.sha256(script.string.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_pictures_have_alt_size_and_caption(page: BeautifulSoup) -> None:
+    assert all(image["alt"].strip() for image in page.find_all("img"))
+    (image,) = page.find_all("img")
+    assert image["alt"] == 'Curves of "two" networks'
+    assert (image["width"], image["height"]) == ("40", "30")
+    assert image["src"].startswith("data:image/png;base64,") and "\n" not in image["src"]
+    assert image.find_parent("figure").figcaption.get_text() == "Loss & mIoU"
+
+
+def test_ids_are_unique_and_anchors_land(page: BeautifulSoup) -> None:
+    ids = [tag["id"] for tag in page.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    for link in page.select("a[href^='#']"):
+        assert link["href"][1:] in ids, link
+
+
+def test_links_between_notebooks_become_links_in_the_page(page: BeautifulSoup) -> None:
+    links = {link.get_text(): link["href"] for link in page.main.find_all("a")}
+    assert links["curves"] == "#fcn-the-curves"
+    assert links["below"] == "#claims-same-heading"
+    assert "nowhere" not in links and "lost" not in links and "nowhere" in page.main.get_text()
+    assert links["a paper"] == "https://example.org/paper"
+    assert links["FCN8s, seed 0"] == "train/FCN8s/seed%200.html"
+
+
+def test_outline_and_contents(page: BeautifulSoup) -> None:
+    headings = [(h.name, h.get_text()) for h in page.find_all(re.compile("^h[1-6]$"))]
+    assert headings == [
+        ("h1", "A report"),
+        ("h2", "Claims"),
+        ("h3", "Same heading"),
+        ("h2", "FCN"),
+        ("h3", "The curves"),
+        ("h3", "Same heading"),
+        ("h4", "Deeper"),
+        ("h2", "Training runs"),
+    ]
+    assert [link["href"] for link in page.select("nav ol a")] == [
+        "#claims",
+        "#claims-same-heading",
+        "#fcn",
+        "#fcn-the-curves",
+        "#fcn-same-heading",
+        "#training-runs",
+    ]
+
+
+def test_anchors_do_not_depend_on_the_order(chapters: list[Path], tmp_path: Path, page) -> None:
+    turned = report(chapters[::-1], tmp_path / "turned.html")
+    anchors, again = ({link["href"] for link in one.select("nav ol a")} for one in (page, turned))
+    assert anchors == again
+
+
+def test_code_is_folded_but_there(page: BeautifulSoup) -> None:
+    for block in page.select("div.highlight"):
+        fold = block.find_parent("details")
+        assert fold and not fold.has_attr("open")
+    summaries = [summary.get_text() for summary in page.select("details.code > summary")]
+    assert summaries[:3] == ["Parameters", "Parameters of this run", "Code"]
+    text = page.main.get_text()
+    assert "draw()" in text
+    assert "drop_me" not in text and "dropped" not in text
+    assert "input_only" not in text and "kept" in text
+
+
+def test_printed_text_is_escaped_and_progress_is_left_out(page: BeautifulSoup) -> None:
+    printed = [pre.get_text().strip() for pre in page.select("pre.printed")]
+    assert "<b>printed</b>" in printed and "<not html>" in printed
+    assert not any("it/s" in text for text in printed)
+    logs = page.select("details.log")
+    assert [log.summary.get_text() for log in logs] == ["Printed text, 40 lines", "Messages"]
+    assert not page.find("script", type=True)  # no widget state
+    assert "Slider()" in printed
+
+
+def test_tables_scroll_and_numbers_align(page: BeautifulSoup) -> None:
+    for table in page.find_all("table"):
+        assert table.parent["class"] == ["table"] and table.parent["tabindex"] == "0"
+        assert not table.has_attr("border")
+        head = table.thead.find_all("tr")
+        assert len(head) == 1  # the name of the index has moved into it
+        cells = head[0].find_all("th")
+        assert [cell.get_text() for cell in cells] == ["variant", "mIoU", "interval", "note"]
+        assert ["number" in cell.get("class", []) for cell in cells] == [False, True, True, False]
+        assert table.tbody.find("th").get_text() == "FCN32s_vgg16_freeze"
+        assert table.tbody.find("th").find("wbr")
+    assert page.table.parent["aria-label"] == "Scores" == page.table.caption.get_text()
+
+
+def test_rules_follow_ids_that_had_to_change(tmp_path: Path) -> None:
+    styled = html(FRAME.style.set_uuid("u").set_properties(**{"background-color": "#ffe"}).to_html())
+    notebook = save(tmp_path / "twice.ipynb", "# Twice", code("a", styled), code("b", styled))
+    page = report([notebook], tmp_path / "index.html")
+    first, second = (style.string for style in page.main.find_all("style"))
+    assert "#T_u_row0_col0," in first and "#T_u_row0_col0-2," in second
+    assert "color: #1c2127" in first  # a light ground keeps dark ink on a dark page
+
+
+def test_text_from_data_is_inert(chapters: list[Path], tmp_path: Path) -> None:
+    page = report(
+        chapters,
+        tmp_path / "index.html",
+        title=EVIL,
+        subtitle=EVIL,
+        facts={EVIL: EVIL},
+        warnings=[EVIL, "one & two"],
+        pages=[(EVIL, Path("a.html"))],
+    )
+    assert len(page.find_all("script")) == 1 and "alert" not in page.script.string
+    for place in ("title", "h1", ".subtitle", ".facts dt", ".facts dd", ".runs a"):
+        assert page.select_one(place).get_text() == EVIL
+    warnings = [warning.get_text() for warning in page.select(".warnings p")]
+    assert warnings == [f"Warning. {EVIL}", "Warning. one & two"]
+
+
+def test_page_is_navigable(page: BeautifulSoup) -> None:
+    assert page.html["lang"] == "en"
+    assert page.find("meta", {"name": "viewport"})
+    assert page.body.find("a")["href"] == "#main" and page.main["id"] == "main"
+    for landmark in ("nav", "header", "main", "footer"):
+        assert len(page.find_all(landmark)) == 1, landmark
+    assert page.select_one(".warnings").find_parent("header")
+    assert "segnb" in page.footer.get_text() and "licence" in page.footer.get_text()
+
+
+def test_one_notebook_as_a_page_links_back(chapters: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "train" / "seed0.html"
+    assert export_page(chapters[1], out, title="FCN8s, seed 0", home="../index.html") == out
+    page = BeautifulSoup(out.read_text(encoding="utf-8"), "html5lib")
+    assert page.h1.get_text() == "FCN8s, seed 0"
+    assert page.select_one("nav a")["href"] == "../index.html"
+    assert not page.select(".warnings, .facts, .runs")
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (code("p", picture()), "cell 2 shows a picture without a description"),
+        (code("p", picture(alt="  ")), "cell 2 shows a picture without a description"),
+        (
+            code("p", html(f'<img src="data:image/png;base64,{png(1, 1)}">')),
+            "cell 2 .* without a description",
+        ),
+        ("![](data:image/png;base64,AAAA)", "cell 2 .* without a description"),
+        ("![a street](street.png)", "cell 2 loads 'street.png' from outside"),
+        ("![a street](https://example.org/street.png)", "cell 2 loads 'https://example.org/street.png'"),
+        (code("p", html('<script src="https://example.org/x.js"></script>')), "cell 2 holds a <script>"),
+        (code("p", html("<style>a {background: url(https://example.org/x)}</style>")), "cell 2 has a style"),
+        (code("p", html('<p style="background: url(//example.org/x)">a</p>')), "cell 2 has a style"),
+        (code("p", new_output("display_data", {"image/svg+xml": "<svg/>"})), "cell 2 .* show it as PNG"),
+        (
+            code("p", new_output("error", ename="ValueError", evalue="no\nway", traceback=[])),
+            "cell 2 ended in ValueError: no; ",
+        ),
+    ],
+)
+def test_what_would_spoil_the_file_stops_the_export(cell, told: str, tmp_path: Path) -> None:
+    notebook = save(tmp_path / "bad.ipynb", "# Bad", cell)
+    out = tmp_path / "index.html"
+    out.write_text("the report of yesterday")
+    with pytest.raises(SegnbError, match=f"bad.ipynb: {told}") as raised:
+        report([notebook], out)
+    assert "\n" not in str(raised.value)
+    assert out.read_text() == "the report of yesterday"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.ipynb", "index.html"]
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "{", "[]", "{}", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}']
+)
+def test_missing_or_damaged_notebook(content: str | None, tmp_path: Path) -> None:
+    notebook = tmp_path / "gone.ipynb"
+    if content is not None:
+        notebook.write_text(content)
+    with pytest.raises(SegnbError, match="gone.ipynb is .*make report") as raised:
+        report([notebook], tmp_path / "index.html")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "index.html").exists()
+
+
+def test_a_local_picture_is_put_into_the_file(tmp_path: Path) -> None:
+    (tmp_path / "street.png").write_bytes(base64.b64decode(png(2, 2)))
+    notebook = save(tmp_path / "a.ipynb", "no title, only ![a street](street.png)")
+    page = report([notebook], tmp_path / "index.html")
+    assert page.img["src"].startswith("data:image/png;base64,") and page.img["alt"] == "a street"
+    assert page.main.h2.get_text() == "A"
+
+
+def test_the_shell_is_small(page: BeautifulSoup) -> None:
+    assert len(page.style.string) + len(page.script.string) < 20_000

@@ -1,0 +1,59 @@
+"""The files that name versions agree with each other, and the tree is fit to be published."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import segnb
+
+CHECKOUT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
+
+
+def test_environment_yml_has_the_versions_of_pyproject():
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    wanted = set(project["dependencies"]) | set(project["optional-dependencies"]["dev"])
+    found = set(re.findall(r"- ([\w-]+==\S+)", (CHECKOUT / "environment.yml").read_text()))
+    assert found == wanted
+
+
+def test_every_dependency_is_pinned_exactly():
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    loose = [pin for pin in project["dependencies"] if not re.fullmatch(r"[\w-]+==[\w.]+", pin)]
+    assert not loose
+
+
+def test_version_is_the_same_everywhere():
+    assert f"## {segnb.__version__}" in (CHECKOUT / "CHANGELOG.md").read_text()
+    assert f"version: {segnb.__version__}" in (CHECKOUT / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_sources_carry_no_outputs_and_define_nothing(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+            assert not re.search(r"^\s*(class|def) ", cell.source, re.M), cell.source
+
+
+def test_there_are_six_notebooks():
+    assert {path.stem for path in NOTEBOOKS} == {"dataset", "train", "fcn", "unet", "claims", "explore"}
+
+
+def test_every_make_target_in_the_readme_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"\bmake ([a-z-]+)", (CHECKOUT / "README.md").read_text()))
+    assert named and named <= targets
+
+
+def test_make_help_prints_every_target_that_has_a_sentence():
+    makefile = (CHECKOUT / "Makefile").read_text()
+    printed = subprocess.run(["make", "help"], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    for target in re.findall(r"^([a-z-]+):.*## ", makefile, re.M):
+        assert f"make {target} " in printed

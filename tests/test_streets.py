@@ -1,0 +1,144 @@
+"""Street scenes: reproducible, honest masks, thirteen classes in learnable amounts."""
+
+import numpy as np
+import pytest
+
+from segnb.classes import STREET
+from segnb.data import streets
+
+SIZE, COUNT = 96, 24
+
+
+@pytest.fixture(scope="module")
+def sample():
+    """The first train scenes: images (24, 96, 96, 3) and labels (24, 96, 96)."""
+    return streets.render("train", COUNT, SIZE, processes=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def pixels(sample):
+    """Pixels of each class in each scene, (24, 13)."""
+    return np.stack([np.bincount(mask.ravel(), minlength=len(STREET)) for mask in sample[1]])
+
+
+def test_shapes_types_and_ids(sample):
+    images, labels = sample
+    assert images.shape == (COUNT, SIZE, SIZE, 3) and images.dtype == np.uint8
+    assert labels.shape == (COUNT, SIZE, SIZE) and labels.dtype == np.uint8
+    assert labels.max() < len(STREET)
+
+
+def test_the_same_scene_twice_is_the_same_whatever_came_between(sample):
+    image, mask = streets.render_scene("train", 5, SIZE)
+    assert np.array_equal(image, sample[0][5])
+    assert np.array_equal(mask, sample[1][5])
+
+
+def test_processes_do_not_change_the_result(sample):
+    images, labels = streets.render("train", 3, SIZE, processes=2, progress=False)
+    assert np.array_equal(images, sample[0][:3])
+    assert np.array_equal(labels, sample[1][:3])
+
+
+def test_splits_and_indices_are_different_scenes():
+    masks = [streets.render_scene(split, index, 48)[1] for split in streets.SPLITS for index in (0, 1)]
+    for i, a in enumerate(masks):
+        for b in masks[:i]:
+            assert (a != b).mean() > 0.05
+
+
+def test_size_changes_the_resolution_and_not_the_street():
+    for index in range(3):
+        small, large = (streets.render_scene("train", index, size)[1] for size in (64, 128))
+        # Each small pixel against the four large ones that it covers: wrong only along edges.
+        same = (large == small.repeat(2, 0).repeat(2, 1)).mean()
+        assert same > 0.88
+        shares = [np.bincount(m.ravel(), minlength=len(STREET)) / m.size for m in (small, large)]
+        assert np.abs(shares[0] - shares[1]).max() < 0.02
+
+
+def test_every_class_occurs_and_thin_ones_often_enough(pixels):
+    present = (pixels >= 5).mean(0)
+    assert (pixels.sum(0) > 0).all()
+    for name in ("Unlabeled", "Road", "Car", "Roadline", "Vegetation"):
+        assert present[STREET.id(name)] >= 0.9, name
+    for name in (*STREET.thin, "Other", "Sidewalk", "Building"):
+        assert present[STREET.id(name)] >= 0.6, name
+    assert present[STREET.id("Wall")] >= 0.4
+
+
+@pytest.mark.parametrize(
+    "name, least, most",
+    [
+        ("Unlabeled", 22, 42), ("Building", 3, 14), ("Fence", 0.6, 4), ("Other", 0.4, 3),
+        ("Pedestrian", 0.25, 2), ("Pole", 0.6, 3), ("Roadline", 0.6, 3), ("Road", 14, 30),
+        ("Sidewalk", 3, 13), ("Vegetation", 5, 19), ("Car", 10, 24), ("Wall", 0.4, 4),
+        ("Traffic sign", 0.15, 1.5),
+    ],
+)  # fmt: skip
+def test_class_shares_are_near_the_real_set(pixels, name, least, most):
+    percent = 100 * pixels[:, STREET.id(name)].sum() / pixels.sum()
+    assert least < percent < most
+
+
+def test_pictures_are_exposed_and_show_what_the_mask_says(sample):
+    images, labels = sample
+    assert ((images.mean((1, 2, 3)) > 40) & (images.mean((1, 2, 3)) < 200)).all()
+    assert (images.std((1, 2, 3)) > 15).all()
+    # Colours jump where labels do: a mask shifted against its picture would lose this.
+    grey = images.astype(float).mean(-1)
+    jump = np.abs(np.diff(grey, axis=2))
+    border = np.diff(labels.astype(int), axis=2) != 0
+    aligned = jump[border].mean()
+    shifted = jump[np.roll(border, 3, axis=2)].mean()
+    assert aligned > 1.5 * shifted
+    assert aligned > 2 * jump[~border].mean()
+
+
+def test_one_sees_through_fences():
+    """Between a fence's wires lies what is behind it: its pixels are perforated, not one solid sheet."""
+    from segnb.data.streets import materials
+
+    n = 20_000
+    u, v = np.random.default_rng(0).uniform(0, 3, (2, n))
+    for kind in (materials.CHAIN, materials.BARS):
+        material, seed = np.full(n, kind), np.full(n, 0.5)
+        holes = [
+            materials.is_hole(material, seed, np.zeros((n, 3)), u, v, np.full(n, d)).mean() for d in (5.0, 60.0)
+        ]
+        assert 0.3 < holes[0] < 0.95
+        assert holes[1] < holes[0]  # wires grow with distance
+
+
+def test_a_ray_goes_on_through_holes_and_a_majority_names_the_pixel():
+    from segnb.data.streets.tracing import majority
+
+    labels = np.array([[7, 7, 7, 5], [7, 7, 5, 5], [0, 5, 7, 7]], np.uint8)
+    distance = np.array([[9, 9, 9, 2], [9, 9, 2, 2], [np.inf, 1, 8, 8]], np.float32)
+    assert majority(labels, distance).tolist() == [7, 5, 7]
+
+
+def test_digest_is_stable_and_follows_code_but_not_comments():
+    assert streets.digest() == streets.digest()
+    assert len(streets.digest()) == 16 and int(streets.digest(), 16) >= 0
+    base = streets.fingerprint(["def f():\n    return 1\n"], ["numpy 2"])
+    remark = 'def f():\n    """Says one."""\n    # one\n    return 1\n'
+    assert streets.fingerprint([remark], ["numpy 2"]) == base
+    assert streets.fingerprint(["def f():\n    return 2\n"], ["numpy 2"]) != base
+    assert streets.fingerprint(["def f():\n    return 1\n"], ["numpy 3"]) != base
+
+
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda: streets.render_scene("training", 0, 64), "split"),
+        (lambda: streets.render_scene("train", -1, 64), "index"),
+        (lambda: streets.render_scene("train", 0, 31), "size"),
+        (lambda: streets.render("train", 0, 64), "count"),
+        (lambda: streets.render("train", 1, 64, processes=0), "processes"),
+    ],
+)
+def test_bad_arguments_are_named_in_one_line(call, name):
+    with pytest.raises(ValueError, match=f"^{name}: ") as caught:
+        call()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,350 @@
+"""Loop, checkpoints and run folders: the same numbers bit for bit, interrupted or not."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from segnb import checkpoint
+from segnb.data.batches import MEAN, STD, Split, in_order, normalise, shuffled
+from segnb.errors import SegnbError
+from segnb.files import atomic, write_json
+from segnb.inference import load, measure
+from segnb.measures import confusion, mean_iou
+from segnb.models.variants import build
+from segnb.params import RunParams
+from segnb.presets import PRESETS
+from segnb.rundir import RunDir, code_digest, open_study, settle
+from segnb.training import EarlyStopping, criterion, evaluate, fit, train_one_epoch
+
+RECIPE = replace(PRESETS["smoke"].unet, size=32, epochs=3)
+
+
+def split(count: int, seed: int = 0, size: int = 32) -> Split:
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 3, (count, size, size), np.uint8)
+    images = np.repeat(labels[..., None] * 80, 3, -1).astype(np.uint8)
+    return Split(images, labels, [f"{i}" for i in range(count)])
+
+
+def trained(folder, on_epoch=lambda rows: None, variant="UNet_Standard_256", seed=0) -> RunDir:
+    torch.manual_seed(seed)
+    run = RunDir(folder / variant / f"seed{seed}")
+    fit(build(variant, 13, 8), split(10), split(4, 1), RECIPE, seed, run, "cpu", "fp32", on_epoch)
+    return run
+
+
+# -- batches -------------------------------------------------------------------------------------------
+
+
+def test_normalise_is_torchvision_s_formula():
+    images = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
+    wanted = (images.permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[
+        :, None, None
+    ]
+    assert torch.allclose(normalise(images), wanted, atol=1e-5)
+
+
+def test_in_order_drops_no_image():
+    sizes = [len(images) for images, _ in in_order(split(10), 4, "cpu")]
+    assert sizes == [4, 4, 2]
+
+
+def test_shuffled_shows_every_image_once_and_depends_on_seed_and_epoch_alone():
+    data = Split(
+        np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, -1).repeat(32, 1).repeat(32, 2),
+        np.arange(10, dtype=np.uint8)[:, None, None].repeat(32, 1).repeat(32, 2),
+        [""] * 10,
+    )
+
+    def order(seed, epoch):
+        batches = shuffled(data, 4, "cpu", seed, epoch, mirror=True)
+        return [int(i) for _, labels in batches for i in labels[:, 0, 0]]
+
+    assert sorted(order(0, 1)) == list(range(10))
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2) and order(0, 1) != order(1, 1)
+
+
+def test_mirror_turns_image_and_labels_together_and_about_half_of_them():
+    data = split(200)
+    turned = 0
+    originals = {labels.tobytes() for labels in data.labels}
+    for images, labels in shuffled(data, 8, "cpu", 0, 1, mirror=True):
+        grey = images[:, 0] * STD[0] + MEAN[0]
+        assert torch.allclose(grey, labels * (80 / 255), atol=1e-5)
+        turned += sum(label.byte().numpy().tobytes() not in originals for label in labels)
+    assert 70 < turned < 130
+
+
+def test_without_mirror_no_image_is_turned():
+    originals = {labels.tobytes() for labels in split(20).labels}
+    for _, labels in shuffled(split(20), 8, "cpu", 0, 1, mirror=False):
+        assert all(label.byte().numpy().tobytes() in originals for label in labels)
+
+
+# -- loop ----------------------------------------------------------------------------------------------
+
+
+class Table(nn.Module):
+    """Fixed logits: always class 1, with probability e / (e + 2)."""
+
+    def forward(self, images):
+        logits = torch.zeros(len(images), 3, *images.shape[2:])
+        logits[:, 1] = 1
+        return logits
+
+
+def test_evaluate_counts_and_averages_over_uneven_batches():
+    data = split(5)
+    found = evaluate(Table(), data, 2, "cpu", "fp32")
+    share = (data.labels == 1).mean()
+    assert found.loss == pytest.approx(math.log(math.e + 2) - share, abs=1e-5)
+    assert found.confusion.shape == (5, 3, 3)
+    assert found.confusion.sum() == data.labels.size
+    assert found.confusion[:, :, [0, 2]].sum() == 0
+    assert found.miou == pytest.approx(share / 3)
+
+
+def test_one_batch_golden_run():
+    """First loss near that of a uniform guess, and learning lowers it well below."""
+    torch.manual_seed(0)
+    model, data = build("UNet_Standard_256", 13, 8), split(4)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    losses = [
+        train_one_epoch(model, in_order(data, 4, "cpu"), optimizer, scheduler, "cpu", "fp32")["train_loss"]
+        for _ in range(30)
+    ]
+    assert losses[0] == pytest.approx(math.log(13), abs=0.5)
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_criterion_is_the_mean_over_pixels():
+    logits = torch.zeros(2, 13, 4, 4)
+    assert criterion(logits, torch.zeros(2, 4, 4, dtype=torch.long)).item() == pytest.approx(math.log(13))
+
+
+def test_train_miou_is_that_of_the_predictions_made_while_learning():
+    labels = torch.tensor([[[0, 1], [1, 1]]])
+    assert mean_iou(confusion(labels, torch.ones_like(labels), 2).sum(0).numpy()) == pytest.approx(0.375)
+
+
+def test_early_stopping_needs_both_loss_and_miou_to_stand_still():
+    stopper = EarlyStopping(replace(RECIPE, patience=2))
+    rows = [(1.0, 0.1), (0.9, 0.1), (0.9, 0.2), (0.8995, 0.2005), (0.95, 0.1), (0.1, 0.9)]
+    stops = []
+    for loss, miou in rows:
+        stopper.update({"val_loss": loss, "val_miou": miou})
+        stops.append(stopper.stop)
+    assert stops == [False, False, False, False, True, False]
+
+
+def test_without_patience_nothing_stops_early():
+    stopper = EarlyStopping(replace(RECIPE, patience=None))
+    for _ in range(50):
+        stopper.update({"val_loss": 1.0, "val_miou": 0.0})
+    assert not stopper.stop
+
+
+# -- run folders ---------------------------------------------------------------------------------------
+
+
+def test_same_seed_same_numbers_and_another_seed_other_numbers(tmp_path):
+    first, again, other = trained(tmp_path / "a"), trained(tmp_path / "b"), trained(tmp_path / "c", seed=1)
+    timeless = [c for c in first.history().columns if "seconds" not in c]
+    assert first.history()[timeless].equals(again.history()[timeless])
+    assert first.model_path.read_bytes() == again.model_path.read_bytes()
+    assert first.model_path.read_bytes() != other.model_path.read_bytes()
+
+
+@pytest.mark.parametrize("variant", ["UNet_Standard_256", "FCN8s_vgg16_finetune"])
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, variant):
+    def stop_in_second_epoch(rows):
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    whole = trained(tmp_path / "whole", variant=variant)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", stop_in_second_epoch, variant)
+    broken = RunDir(tmp_path / "parts" / variant / "seed0")
+    assert not broken.done and broken.last_path.exists() and len(broken.history()) == 2
+    resumed = trained(tmp_path / "parts", variant=variant)
+    timeless = [c for c in whole.history().columns if "seconds" not in c]
+    assert resumed.history()[timeless].equals(whole.history()[timeless])
+    assert resumed.model_path.read_bytes() == whole.model_path.read_bytes()
+    assert resumed.done and not resumed.last_path.exists()
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    run = trained(tmp_path)
+    before = run.model_path.stat().st_mtime_ns, run.history().to_csv()
+    seen = []
+    trained(tmp_path, seen.append)
+    assert (run.model_path.stat().st_mtime_ns, run.history().to_csv()) == before
+    assert len(seen) == 1 and len(seen[0]) == RECIPE.epochs
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path):
+    run = trained(tmp_path)
+    model = build("UNet_Standard_256", 13, 8)
+    checkpoint.load_model(run.model_path, model)
+    found = evaluate(model, split(4, 1), RECIPE.batch_size, "cpu", "fp32").miou
+    assert found == pytest.approx(run.history()["val_miou"].max(), abs=1e-6)
+    assert run.summary["best_val_miou"] == run.history()["val_miou"].max()
+
+
+def test_frozen_trunk_is_bitwise_unchanged_by_training(tmp_path):
+    torch.manual_seed(0)
+    fresh = build("FCN32s_vgg16_freeze", 13, 8)
+    run = trained(tmp_path, variant="FCN32s_vgg16_freeze")
+    kept = build("FCN32s_vgg16_freeze", 13, 8)
+    checkpoint.load_model(run.model_path, kept)
+    for name, value in fresh.trunk.state_dict().items():
+        assert torch.equal(value, kept.trunk.state_dict()[name]), name
+    changed = [n for n, v in fresh.state_dict().items() if not torch.equal(v, kept.state_dict()[n])]
+    assert changed and not any(name.startswith("trunk.") for name in changed)
+
+
+# -- checkpoints and files -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate"])
+def test_a_damaged_state_is_refused_by_name(tmp_path, damage):
+    path = tmp_path / "last.pt"
+    checkpoint.save_state(path, {"rows": [1, 2], "model": {"w": torch.ones(100)}})
+    assert checkpoint.load_state(path, "cpu")["rows"] == [1, 2]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if damage == "flip" else content[:-10])
+    with pytest.raises(SegnbError, match=r"last\.pt is damaged"):
+        checkpoint.load_state(path, "cpu")
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path):
+    path = tmp_path / "model.safetensors"
+    checkpoint.save_model(path, nn.Linear(2, 3))
+    with pytest.raises(SegnbError, match=r"model\.safetensors"):
+        checkpoint.load_model(path, nn.Linear(2, 4))
+
+
+def test_atomic_leaves_the_old_file_and_no_other_when_it_fails(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+# -- studies -------------------------------------------------------------------------------------------
+
+
+def settled(dataset, **changes):
+    return settle(RunParams.check({"preset": "smoke", "data": str(dataset)} | changes).study())
+
+
+def test_the_same_request_is_the_same_study_and_another_is_another(project, dataset):
+    first = settled(dataset)
+    assert settled(dataset).name == first.name
+    assert settled(dataset, epochs=2).name != first.name
+    assert settled(dataset, learning_rate=0.1).name != first.name
+    assert open_study().name == settled(dataset, epochs=2).name
+
+
+def test_changed_data_is_another_study_and_the_old_one_says_so(project, dataset):
+    first = settled(dataset)
+    (dataset / "train" / "images" / "0000.png").write_bytes(
+        (dataset / "train" / "images" / "0001.png").read_bytes()
+    )
+    assert settled(dataset).name != first.name
+    with pytest.raises(SegnbError, match="has changed since"):
+        _ = first.data
+
+
+def test_an_unknown_study_lists_the_choices(project, dataset):
+    with pytest.raises(SegnbError, match="run 'make report'"):
+        open_study()
+    known = settled(dataset)
+    with pytest.raises(SegnbError, match=known.name):
+        open_study("smoke-nothing")
+
+
+def test_damaged_study_json_is_named(project, dataset):
+    study = settled(dataset)
+    (study.path / "study.json").write_text("{")
+    with pytest.raises(SegnbError, match=r"study\.json is damaged"):
+        _ = open_study(study.name).settled
+
+
+def test_the_precision_can_be_forced_and_a_wrong_one_is_refused(project, dataset, monkeypatch):
+    assert settled(dataset).machine.precision == "fp32"
+    monkeypatch.setenv("SEGNB_PRECISION", "fp8")
+    with pytest.raises(SegnbError, match="choose from fp32, bf16"):
+        settled(dataset)
+
+
+def test_code_digest_sees_code_and_not_comments(tmp_path, monkeypatch):
+    from segnb import rundir
+
+    package = tmp_path / "segnb"
+    package.mkdir()
+    monkeypatch.setattr(rundir, "__file__", str(package / "rundir.py"))
+    source = package / "training.py"
+    digests = []
+    for text in ('"""Old."""\nx = 1\n', '"""New."""\n# why\nx = 1\n', '"""Old."""\nx = 2\n'):
+        source.write_text(text)
+        digests.append(code_digest())
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_train_validation_and_test_share_no_image(project, dataset):
+    study = settled(dataset)
+    parts = [{image.tobytes() for image in study.split(name, 64).images} for name in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [8, 2, 3]
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+
+
+def test_the_cache_is_used_and_a_half_written_one_is_not(project, dataset):
+    study = settled(dataset)
+    first = np.array(study.split("test", 64).images)
+    folder = study.data.folder(project / "cache", 64)
+    np.save(folder / "test_images.npy", np.zeros_like(first))
+    assert study.split("test", 64).images.sum() == 0  # from the cache, not from the folder
+    (folder / "test.json").unlink()
+    assert np.array_equal(study.split("test", 64).images, first)
+
+
+def test_a_measured_run_has_everything_a_report_needs(project, dataset):
+    study = settled(dataset)
+    run, recipe = study.run("UNet_Standard_256", 0), study.recipe("unet")
+    params = RunParams.check({"preset": "smoke", "data": str(dataset)})
+    run.begin(params)
+    torch.manual_seed(0)
+    model = build(params.variant, 13, recipe.width)
+    fit(model, study.split("train", 64), study.split("val", 64), recipe, 0, run, "cpu", "fp32")
+    measure(run)
+    assert [r.path for r in study.measured()] == [run.path]
+    test, shown = run.test(), run.predictions()
+    assert test["confusion"].shape == (3, 13, 13) and test["confusion"].sum() == 3 * 64 * 64
+    assert 0 <= test["as_published"] <= 1 and test["loss"] > 0
+    # The kept pictures and the counts tell the same story.
+    again = confusion(torch.tensor(shown["labels"]), torch.tensor(shown["predictions"]), 13)
+    assert np.array_equal(again.numpy(), test["confusion"][shown["index"]])
+    assert shown["confidence"].min() >= 255 // 13
+    assert next(load(run).parameters()).dtype == torch.float32
+    assert json.loads((run.path / "params.json").read_text())["variant"] == "UNet_Standard_256"
+    recorded = json.loads((run.path / "provenance.json").read_text())
+    assert recorded["data"]["digest"] == study.data.digest
+    assert recorded["packages"]["torch"] == study.settled["versions"]["torch"]
+
+
+def test_a_folder_without_done_json_is_no_finished_run(project, dataset):
+    study = settled(dataset)
+    run = study.run("UNet_Standard_256", 0)
+    write_json(run.path / "params.json", {})
+    assert not run.done and study.measured() == []
