@@ -3,6 +3,7 @@
 #   snakemake --profile profiles/local --cores 2 --config study=NAME variants=A,B seeds=0,1
 #
 # `segnb report` settles the study and calls this; on its own, `segnb study` prints NAME.
+import glob
 import json
 import sys
 
@@ -23,7 +24,7 @@ chapters = ["claims", "dataset", "fcn", "unet"]
 
 def run_parameters(wildcards):
     """The parameters of train.ipynb for one run, as papermill takes them (JSON is YAML)."""
-    run = {"variant": wildcards.variant, "seed": int(wildcards.seed)}
+    run = {"variant": wildcards.variant, "seed": int(wildcards.seed), "study": study.name}
     return json.dumps(study.settled["request"] | run)
 
 
@@ -35,7 +36,7 @@ wildcard_constraints:
 rule report:
     input:
         chapters=expand(f"{folder}/chapters/{{chapter}}.ipynb", chapter=chapters),
-        code=["segnb/html/export.py", "segnb/html/segnb/index.html.j2"],
+        code=["segnb/report.py", "segnb/html/export.py"] + glob.glob("segnb/html/segnb/*"),
     output:
         "report/index.html",
     params:

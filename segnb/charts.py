@@ -1,4 +1,4 @@
-"""The charts of the report: shares, scores and costs by network or class. Rules as in `segnb.figures`."""
+"""The charts of the report: shares, scores and costs by network or class."""
 
 from textwrap import fill
 
@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from segnb.figures import FAINT, INK, Picture, bare, figure, legend_of_networks, look, percent
+from segnb.picture import FAINT, INK, Picture, bare, figure, legend_of_networks, look, percent
 
 
 @figure
@@ -42,6 +42,8 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
                 clip_on=False,
             )
     left.set(yticks=rows, yticklabels=order, xscale="log", xlabel="share of pixels, % (log scale)")
+    positive = pixels.where(pixels > 0).min().min()
+    left.set_xlim(left=100 * positive / 1.6)
     left.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     right.set(xlabel="share of images, %", xlim=(0, 100))
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -93,7 +95,7 @@ def score_bars(scores: pd.DataFrame) -> Picture:
     for ax in (left, right):
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     several = max(map(len, scores["seeds_miou"])) > 1
     told = [_with_interval(label, row) for label, row in scores.iterrows()]
     return fig.described(
@@ -128,7 +130,7 @@ def class_scores(iou: pd.DataFrame) -> Picture:
             va="center",
             fontsize=9.5,
             weight=weight,
-            color="white" if value > 0.55 else INK,
+            color="white" if value > 0.66 else INK,
         )
     names = [fill(label, 12, break_on_hyphens=False) for label in iou.columns]
     ax.set(xticks=range(len(names)), yticks=range(len(iou)))
@@ -144,7 +146,7 @@ def class_scores(iou: pd.DataFrame) -> Picture:
     told = ", ".join(f"{name} {value:.2f}" for name, value in best.items() if not np.isnan(value))
     absent = ", ".join(name for name, value in best.items() if np.isnan(value))
     return fig.described(
-        f"Heat map of test IoU by class for {', '.join(iou.columns)}. Best of them by class: {told}."
+        f"Heat map of test IoU by class for {'; '.join(iou.columns)}. Best of them by class: {told}."
         + (f" Not in the test images: {absent}." if absent else ""),
         "IoU by class, 1 is perfect." + (" A dash: the class is in no test image." if absent else ""),
     )
@@ -228,13 +230,13 @@ def slopes(scores: pd.DataFrame, title: str = "") -> Picture:
     """
     left = scores.sort_values(["as_published", "miou"], ascending=False).index
     right = scores.sort_values(["miou", "as_published"], ascending=False).index
-    fig = Picture(height=0.31 * len(scores) + 0.75)
+    fig = Picture(height=0.31 * len(scores) + 1.0)
+    fig.suptitle(title, x=0.01, ha="left", fontsize=10)
     ax = fig.subplots()
     bare(ax)
     ax.set(xlim=(-1.15, 2.15), ylim=(len(scores) - 0.5, -1.2))
     ax.text(0, -0.8, "as published", ha="right", weight="bold")
     ax.text(1, -0.8, "dataset mIoU", ha="left", weight="bold")
-    ax.text(-1.15, -0.8, title, ha="left", weight="bold")
     moved = 0
     for label, row in scores.iterrows():
         one, y = look(label), (left.get_loc(label), right.get_loc(label))
@@ -253,9 +255,8 @@ def slopes(scores: pd.DataFrame, title: str = "") -> Picture:
         weight = "bold" if crosses else "normal"
         ax.text(-0.05, y[0], f"{label}  {row.as_published:.3f}", ha="right", va="center", weight=weight)
         ax.text(1.05, y[1], f"{row.miou:.3f}  {label}", ha="left", va="center", weight=weight)
-    ranks = lambda order: ", ".join(order)  # noqa: E731
     return fig.described(
         f"Two rankings of {len(scores)} networks{f' ({title})' if title else ''}, {moved} of which change"
-        f" place. As published: {ranks(left)}. By dataset mIoU: {ranks(right)}.",
+        f" place. As published: {'; '.join(left)}. By dataset mIoU: {'; '.join(right)}.",
         "Best on top. Bold: networks whose place differs between the two scores.",
     )

@@ -46,10 +46,14 @@ def scope_sentence(study: Study, runs: list[RunDir]) -> str:
     seeds = sorted({run.seed for run in runs})
     machine = study.machine
     return (
-        f"Study `{study.name}`: {len(by_variant(runs))} networks with {len(seeds)}"
-        f" {'seed' if len(seeds) == 1 else 'seeds'} ({', '.join(map(str, seeds))}), {len(runs)} trainings,"
+        f"Study `{study.name}`: {_count(len(by_variant(runs)), 'network')} with"
+        f" {_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), {_count(len(runs), 'training')},"
         f" preset {study.preset.name}, on {machine.device_name} in {machine.precision}."
     )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def missing(runs: list[RunDir], name: str, wanted: str = "all") -> str:
@@ -64,8 +68,8 @@ def missing(runs: list[RunDir], name: str, wanted: str = "all") -> str:
     if not gone:
         return ""
     if len(gone) == len(asked):
-        return f"No network of this family has been trained and tested in this study yet: {', '.join(gone)}."
-    return f"Left out, because no run of them is finished: {', '.join(gone)}."
+        return f"No network of this family has been trained and tested in this study yet: {'; '.join(gone)}."
+    return f"Left out, because no run of them is finished: {'; '.join(gone)}."
 
 
 def kept_images(runs: list[RunDir]) -> int:
@@ -158,7 +162,7 @@ def best_and_worst(scores: pd.DataFrame) -> str:
     )
     if len(order) > 2 and second.high >= best.low:
         sentence += f" The intervals of the first two, {label(best.name)} and {label(second.name)}, overlap."
-    return sentence + " " + seeds_caveat(scores)
+    return sentence
 
 
 def _miou(row) -> str:
@@ -166,14 +170,17 @@ def _miou(row) -> str:
 
 
 def seeds_caveat(scores: pd.DataFrame) -> str:
-    """What the number of seeds allows to be said."""
+    """What the number of seeds allows to be said; "" without runs."""
+    if scores.empty:
+        return ""
     if scores.seeds.min() == 1:
         return (
             "With one seed a network, whether one *kind* of network beats another is inconclusive: the"
             " intervals are about these very networks on new images, not about training them again."
         )
+    low, high = scores.seeds.min(), scores.seeds.max()
     return (
-        f"The means are over {scores.seeds.min()} to {scores.seeds.max()} seeds a network; the intervals are"
+        f"The means are over {low if low == high else f'{low} to {high}'} seeds a network; the intervals are"
         " about these very networks on new images, and the spread of the seeds shows what training adds."
     )
 

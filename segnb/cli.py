@@ -143,7 +143,7 @@ def cost(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace) -> None:
     """Join executed chapters into one HTML file, with the training notebooks as pages beside it."""
-    from segnb.html import export_study
+    from segnb.report import export_study
 
     params = ReportParams.check({name: getattr(options, name) for name in ReportParams.model_fields})
     print(export_study(params, [Path(path) for path in options.chapters], Path(options.out)))

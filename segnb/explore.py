@@ -3,14 +3,16 @@
 import ipywidgets as widgets
 
 from segnb import claims, figures
-from segnb.rundir import RunDir, Study
+from segnb.errors import SegnbError
+from segnb.picture import DPI, WIDTH, Picture
+from segnb.rundir import RunDir, open_study
 
 VIEWS = ("ground truth", "prediction", "errors", "confidence")
 
 
 def view(
     run: RunDir, image: int, view: str = "prediction", only: int | None = None, strength: float = 0.6
-) -> figures.Picture:
+) -> Picture:
     """One kept test image of a run, and beside it the same with a view of it laid over.
 
     image:    position among the images that the run kept
@@ -38,16 +40,31 @@ def view(
     return figures.exploration(kept["images"][image], values, title, classes, only, strength)
 
 
-def explorer(study: Study) -> widgets.Widget:
+def finished(study: str) -> list[RunDir]:
+    """The finished runs of a study, or none where there is no such study yet."""
+    try:
+        return open_study(study).measured()
+    except SegnbError as error:
+        print(error)
+        return []
+
+
+def still(study: str) -> None:
+    """Show one picture that stays when no kernel runs: errors of the first network on its first image."""
+    for run in finished(study)[:1]:
+        figures.show(view(run, 0, "errors"))
+
+
+def explorer(study: str) -> widgets.Widget:
     """Controls and a picture that follows them, for the finished runs of a study.
 
     Without any, a sentence on what to do.
     """
-    runs = study.measured()
+    runs = finished(study)
     if not runs:
         return widgets.HTML(
-            f"Study {study.name} has no finished run yet: run <code>make report</code>, or"
-            " notebooks/train.ipynb and then <code>segnb measure</code>."
+            "There is no finished run to look at: run <code>make report</code>, or notebooks/train.ipynb"
+            " and then <code>segnb measure</code> on its folder."
         )
     groups = claims.by_variant(runs)
     wide = {"style": {"description_width": "7em"}, "layout": {"width": "26em"}}
@@ -57,7 +74,7 @@ def explorer(study: Study) -> widgets.Widget:
     seed = widgets.Dropdown(options=[run.seed for run in groups[variant.value]], description="Seed", **wide)
     image = widgets.Dropdown(description="Test image", **wide)
     kind = widgets.Dropdown(options=VIEWS, value="prediction", description="Show", **wide)
-    names = study.classes.names
+    names = runs[0].study.classes.names
     only = widgets.Dropdown(
         options=[("all classes", None), *((name, i) for i, name in enumerate(names))],
         description="Class",
@@ -66,11 +83,11 @@ def explorer(study: Study) -> widgets.Widget:
     strength = widgets.FloatSlider(
         0.6, min=0, max=1, step=0.05, description="Overlay", continuous_update=False, **wide
     )
-    picture = widgets.Image(layout={"max_width": "100%", "width": f"{figures.WIDTH * figures.DPI:.0f}px"})
+    picture = widgets.Image(layout={"max_width": "100%", "width": f"{WIDTH * DPI:.0f}px"})
     told = widgets.HTML()
 
     def chosen() -> RunDir:
-        return study.run(variant.value, seed.value)
+        return runs[0].study.run(variant.value, seed.value)
 
     def new_variant(_=None) -> None:
         seed.options = [run.seed for run in groups[variant.value]]

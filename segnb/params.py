@@ -74,8 +74,10 @@ class RunParams(StudyParams):
 
     variant: str = Field("UNet_Standard_256", description="a name from segnb.models.variants")
     seed: int = Field(0, ge=0, description="a whole number from 0")
+    study: str | None = Field(None, description="the study that this run must belong to, or None for any")
 
-    def study(self) -> StudyParams:
+    def shared(self) -> StudyParams:
+        """What all runs of the study have in common."""
         return StudyParams(**{name: getattr(self, name) for name in StudyParams.model_fields})
 
 

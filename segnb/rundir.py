@@ -176,6 +176,21 @@ def open_study(name: str = "latest") -> Study:
     return Study(runs_folder() / name)
 
 
+def settle_run(params: RunParams) -> RunDir:
+    """The folder of one run, its study settled.
+
+    Raises SegnbError if the run was asked for as part of a study and would land in another one, because
+    code, data or machine changed in between.
+    """
+    study = settle(params.shared())
+    if params.study not in (None, study.name):
+        raise SegnbError(
+            f"this run belongs to study {params.study}, but code, data or machine have changed since that was"
+            f" settled (it would now be {study.name}); run 'make report' again"
+        )
+    return study.run(params.variant, params.seed)
+
+
 def settle(params: StudyParams) -> Study:
     """The study of these parameters on this machine; its study.json is written on the first call.
 
@@ -285,6 +300,11 @@ class RunDir:
     def summary(self) -> dict:
         """done.json: best_epoch, best_val_miou, epochs, seconds."""
         return read_json(self.path / "done.json")
+
+    @property
+    def provenance(self) -> dict:
+        """provenance.json, as `provenance` makes it."""
+        return read_json(self.path / "provenance.json")
 
     def history(self) -> pd.DataFrame:
         """A row an epoch, as `segnb.training.fit` writes them; empty before the first epoch's end."""

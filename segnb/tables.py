@@ -136,6 +136,6 @@ def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:
     return table(
         frame,
         "How much of each class there is: its share of all pixels, and the share of images that show it at"
-        " all. Reference: the 2,000 training images of the study's CARLA data, as its authors count them.",
+        " all. The study's data: the published counts over its 2,000 training images.",
         formats,
     )

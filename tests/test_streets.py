@@ -5,7 +5,9 @@ import pytest
 
 from segnb.classes import STREET
 from segnb.data import streets
+from segnb.data.streets import layout, materials, shapes, tracing
 
+FENCE, WALL = STREET.id("Fence"), STREET.id("Wall")
 SIZE, COUNT = 96, 24
 
 
@@ -95,27 +97,35 @@ def test_pictures_are_exposed_and_show_what_the_mask_says(sample):
     assert aligned > 2 * jump[~border].mean()
 
 
-def test_one_sees_through_fences():
-    """Between a fence's wires lies what is behind it: its pixels are perforated, not one solid sheet."""
-    from segnb.data.streets import materials
+@pytest.mark.parametrize("name", ["CHAIN", "BARS"])
+def test_rays_pass_between_the_wires_of_a_fence(name):
+    """A fence 5 m away before a wall 8 m away: some rays meet the wire, the others go on to the wall."""
+    scene = layout.draw_scene(np.random.default_rng(0))
+    soup = shapes.Soup()
+    soup.add(shapes.sheet((5, -4, -4), (0, 8, 0), (0, 0, 8)), FENCE, (1, 1, 1), getattr(materials, name), 0.5)
+    soup.add(shapes.sheet((8, -9, -9), (0, 18, 0), (0, 0, 18)), WALL, (1, 1, 1))
+    triangles, *attributes = soup.arrays()
+    tracer = tracing.Tracer(layout.Scene(triangles, triangles, *attributes, scene.weather, scene.camera))
+    rng = np.random.default_rng(1)
+    rays = np.concatenate([np.ones((4000, 1)), rng.uniform(-0.5, 0.5, (4000, 2))], 1).astype(np.float32)
+    _, labels, distance = tracer.radiance(np.zeros_like(rays), rays, rng)
+    assert set(np.unique(labels)) == {FENCE, WALL}
+    assert 0.1 < (labels == FENCE).mean() < 0.6
+    assert np.allclose(distance, np.where(labels == FENCE, 5, 8), atol=0.01)
 
-    n = 20_000
-    u, v = np.random.default_rng(0).uniform(0, 3, (2, n))
-    for kind in (materials.CHAIN, materials.BARS):
-        material, seed = np.full(n, kind), np.full(n, 0.5)
-        holes = [
-            materials.is_hole(material, seed, np.zeros((n, 3)), u, v, np.full(n, d)).mean() for d in (5.0, 60.0)
-        ]
-        assert 0.3 < holes[0] < 0.95
-        assert holes[1] < holes[0]  # wires grow with distance
+
+def test_far_fences_close_up():
+    u, v = np.random.default_rng(0).uniform(0, 3, (2, 9000))
+    material, seed, point = np.full(9000, materials.CHAIN), np.full(9000, 0.5), np.zeros((9000, 3))
+    near, far = (materials.is_hole(material, seed, point, u, v, np.full(9000, d)).mean() for d in (5.0, 90.0))
+    assert near > 0.5
+    assert far < 0.1
 
 
-def test_a_ray_goes_on_through_holes_and_a_majority_names_the_pixel():
-    from segnb.data.streets.tracing import majority
-
+def test_most_rays_name_the_pixel_and_the_nearest_hit_settles_a_tie():
     labels = np.array([[7, 7, 7, 5], [7, 7, 5, 5], [0, 5, 7, 7]], np.uint8)
     distance = np.array([[9, 9, 9, 2], [9, 9, 2, 2], [np.inf, 1, 8, 8]], np.float32)
-    assert majority(labels, distance).tolist() == [7, 5, 7]
+    assert tracing.majority(labels, distance).tolist() == [7, 5, 7]
 
 
 def test_digest_is_stable_and_follows_code_but_not_comments():

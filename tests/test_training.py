@@ -245,7 +245,7 @@ def test_atomic_leaves_the_old_file_and_no_other_when_it_fails(tmp_path):
 
 
 def settled(dataset, **changes):
-    return settle(RunParams.check({"preset": "smoke", "data": str(dataset)} | changes).study())
+    return settle(RunParams.check({"preset": "smoke", "data": str(dataset)} | changes).shared())
 
 
 def test_the_same_request_is_the_same_study_and_another_is_another(project, dataset):
@@ -253,7 +253,8 @@ def test_the_same_request_is_the_same_study_and_another_is_another(project, data
     assert settled(dataset).name == first.name
     assert settled(dataset, epochs=2).name != first.name
     assert settled(dataset, learning_rate=0.1).name != first.name
-    assert open_study().name == settled(dataset, epochs=2).name
+    again = settled(dataset, epochs=2)
+    assert open_study().name == again.name != first.name
 
 
 def test_changed_data_is_another_study_and_the_old_one_says_so(project, dataset):

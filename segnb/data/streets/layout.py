@@ -99,7 +99,7 @@ def draw_weather(rng) -> Weather:
         horizon=np.array(horizon) * rng.normal(1, 0.05, 3),
         cloud_cover=rng.uniform(*cover),
         cloud_colour=np.array(horizon) * rng.uniform(0.75, 1.15) * (0.6 + 0.6 * np.mean(zenith)),
-        softness={"clear": 0.01, "cloudy": 0.03, "sunset": 0.03, "dusk": 0.3}.get(kind, 0.5),
+        softness={"clear": 0.01, "cloudy": 0.03, "sunset": 0.03, "dusk": 0.2}.get(kind, 0.25),
         fog=rng.uniform(*haze),
         wetness=rng.uniform(0.15, 0.55) if wet else 0.0,
         lit_windows=rng.uniform(0.15, 0.5) if kind == "dusk" else 0.0,
@@ -108,6 +108,7 @@ def draw_weather(rng) -> Weather:
 
 
 def draw_road(rng) -> Road:
+    """A road of one or two lanes each way, with or without parking lane, verge and junction."""
     lanes = int(rng.choice([1, 2], p=[0.87, 0.13]))
     junction = rng.uniform(16, 60) if rng.random() < 0.45 else None
     return Road(
@@ -122,6 +123,7 @@ def draw_road(rng) -> Road:
 
 
 def draw_camera(rng, road: Road) -> Camera:
+    """A camera behind the windscreen of a car (now and then a lorry) in one of the right-hand lanes."""
     lane = rng.integers(road.lanes)
     y = -(lane + 0.5) * road.lane + rng.normal(0, 0.25)
     yaw = rng.normal(0, 3) if rng.random() < 0.85 else rng.uniform(-22, 22)
@@ -273,12 +275,12 @@ def drive_cars(rng, street: Soup, road: Road, lights: bool) -> None:
             park(x, side * y, side * np.pi / 2, lights)
 
 
-def furnish_pavement(rng, street: Soup, road: Road, lights: bool) -> None:
+def furnish_pavement(rng, street: Soup, road: Road) -> None:
     """Lamps, trees, signs and furniture along the kerb; people on the pavement behind them."""
     style = int(rng.integers(3))
     kerb = road.half + 0.15 + max(road.verge / 2, 0.65)
     walk = (road.half + max(road.verge, 0.8) + 0.75, road.plots - 0.35)
-    species = str(pick(rng, ["broad", "broad", "column", "conifer", "palm"]))
+    species = pick(rng, ["broad", "broad", "column", "conifer", "palm"])
     greenery = rng.uniform(0.02, 0.45)
     for side in (1, -1):
         for x0, x1 in stretches(road, 1.0):
@@ -299,7 +301,7 @@ def furnish_pavement(rng, street: Soup, road: Road, lights: bool) -> None:
                     lamp_due = x + rng.uniform(16, 30)
                     continue
                 chance = rng.random()
-                if chance < greenery:
+                if chance < greenery and x > 5:
                     plant = o.tree(rng, species, detail(x))
                     street.put(plant, x, y, KERB, scale=rng.uniform(0.6, 0.95))
                 elif chance < greenery + 0.20:
@@ -387,7 +389,8 @@ def fill_plot(rng, plot: Soup, kind: str, length: float, fine: int) -> None:
         for _ in range(count):
             x, y = rng.uniform(1.5, max(1.6, length - 1.5)), rng.uniform(y0, y1)
             size = rng.uniform(0.7, 1.35)
-            plot.put(o.tree(rng, str(pick(rng, species)), fine if y < 8 else min(fine, 1)), x, y, KERB, scale=size)
+            tree = o.tree(rng, pick(rng, species), fine if y < 8 else min(fine, 1))
+            plot.put(tree, x, y, KERB, scale=size)
 
     if kind == "house":
         setback = rng.uniform(3.5, 9)
@@ -424,7 +427,7 @@ def fill_plot(rng, plot: Soup, kind: str, length: float, fine: int) -> None:
     else:
         edge(o.fence, o.fence, None, o.wall)
         for x in deal(rng, 1.5, length - 1, (3.0, 6.0)):
-            vehicle = o.car(rng, str(pick(rng, ["saloon", "hatch", "offroad", "van"])), False)
+            vehicle = o.car(rng, pick(rng, ["saloon", "hatch", "offroad", "van"]), False)
             plot.put(vehicle, x, 6.0, KERB, np.pi / 2)
         for _ in range(int(rng.integers(1, 4))):
             plot.put(o.furniture(rng), rng.uniform(1, length - 1), rng.uniform(1.2, 2.5), KERB)
@@ -484,7 +487,7 @@ def draw_scene(rng) -> Scene:
     lay_ground(rng, street, road)
     mark_road(rng, street, road)
     drive_cars(rng, street, road, weather.lights_on)
-    furnish_pavement(rng, street, road, weather.lights_on)
+    furnish_pavement(rng, street, road)
     build_plots(rng, street, road)
     if rng.random() < 0.9:
         # The picture's lowest tenth or so shows the bonnet, whatever the lens.

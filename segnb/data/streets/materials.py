@@ -62,8 +62,8 @@ def is_hole(material, seed, point, u, v, distance) -> np.ndarray:
     hole[chain] = (wire > 0.016 + grown)[chain]
     hole[bars] = (off_line(u, 0.13 + 0.12 * seed) > 0.018 + grown)[bars]
     # Leaves in clumps; far crowns are closed.
-    openness = (0.28 + 0.2 * seed[leaves]) * np.clip(1 - distance[leaves] / 80, 0, 1)
-    hole[leaves] = 0.5 * cubes(point[leaves], 0.4) + 0.5 * cubes(point[leaves], 0.13) < openness
+    openness = (0.33 + 0.17 * seed[leaves]) * np.clip(1 - distance[leaves] / 80, 0, 1)
+    hole[leaves] = 0.5 * cubes(point[leaves], 0.3) + 0.5 * cubes(point[leaves], 0.1) < openness
     return hole
 
 
@@ -99,7 +99,7 @@ def surface(material, colour, seed, point, u, v, wetness: float, lit_windows: fl
     dry = look_up(CLOUD, a, b, 2)[:, None]
     albedo[i] = albedo[i] * (1 - 0.5 * dry) + 0.5 * dry * np.float32((0.20, 0.17, 0.08))
     i, a, b, s = each(FOLIAGE)
-    shade[i] = 0.3 + 0.6 * cubes(point[i], 0.45) + 0.8 * cubes(point[i], 0.14)
+    shade[i] = 0.3 + 0.6 * cubes(point[i], 0.35) + 0.8 * cubes(point[i], 0.12)
     i, a, b, s = each(HILL)
     shade[i] = 0.35 + 0.7 * look_up(CLOUD, a, b, 3.0) + 0.4 * look_up(WHITE, a, b, 1.5)
     i, a, b, s = each(BRICK)

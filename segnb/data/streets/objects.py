@@ -260,11 +260,11 @@ def tree(rng, kind: str, detail: int = 1) -> Soup:
         plant.add(shape, VEGETATION, leaf * rng.uniform(0.85, 1.2), m.FOLIAGE, openness)
 
     if kind == "broad":
-        stem, size = rng.uniform(1.6, 2.8), rng.uniform(1.4, 3.0)
+        stem, size = rng.uniform(2.2, 3.2), rng.uniform(1.2, 2.7)
         plant.add(tubes((0, 0, 0), (0, 0, stem + size), 0.16, 0.08), VEGETATION, bark, m.CLOTH)
         for _ in range(8):
             offset = rng.normal(0, 0.55, 3) * (1, 1, 0.6) * size + (0, 0, stem + 0.8 * size)
-            offset[2] = max(offset[2], stem + 0.3 * size)
+            offset[2] = max(offset[2], stem + 0.5 * size)
             crown(ball(offset, size * rng.uniform(0.35, 0.75), detail, rng))
     elif kind == "column":
         stem, size = rng.uniform(0.4, 1.0), rng.uniform(0.7, 1.1)

@@ -99,12 +99,12 @@ BALLS = {n: np.asarray(trimesh.creation.icosphere(subdivisions=n).triangles, flo
 def ball(centre, radii, detail: int = 1, bumps=None) -> np.ndarray:
     """Ellipsoid around `centre` with `radii` (number or 3,). detail 0, 1, 2: 20, 80, 320 triangles.
 
-    bumps: generator that roughens the surface by up to a fifth of the radius (tree crowns), or None
+    bumps: generator that roughens the surface by up to a quarter of the radius (tree crowns), or None
     """
     unit = BALLS[detail]
     if bumps is not None:
-        waves, phase = bumps.normal(0, 2.5, (3, 3)), bumps.uniform(0, 6.3, 3)
-        unit = unit * (1 + 0.07 * np.sin(np.einsum("tcx,xw->tcw", unit, waves) + phase).sum(-1))[..., None]
+        waves, phase = bumps.normal(0, 3.5, (3, 3)), bumps.uniform(0, 6.3, 3)
+        unit = unit * (1 + 0.08 * np.sin(np.einsum("tcx,xw->tcw", unit, waves) + phase).sum(-1))[..., None]
     return unit * np.asarray(radii, float) + np.asarray(centre, float)
 
 

@@ -1,0 +1,56 @@
+"""The report: executed chapters of one study, joined under a head that says what was measured on what."""
+
+import os
+import shutil
+from pathlib import Path
+
+from segnb import __version__
+from segnb.html import export_page, export_report
+from segnb.models.variants import VARIANTS
+from segnb.params import ReportParams
+from segnb.rundir import RunDir, Study, open_study
+
+
+def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
+    """Write `out`, and beside it a page for each training notebook. Returns `out`."""
+    study = open_study(params.study)
+    runs = study.measured(params.variants, params.seeds)
+    pages = out.parent / "runs"
+    shutil.rmtree(pages, ignore_errors=True)  # pages of another study would be linked from nowhere
+    links = []
+    for run in (run for run in runs if run.notebook_path.exists()):
+        page = pages / f"{run.variant}-seed{run.seed}.html"
+        title = f"{VARIANTS[run.variant].label}, seed {run.seed}"
+        export_page(run.notebook_path, page, title=title, home=os.path.relpath(out, page.parent))
+        links.append((title, Path(os.path.relpath(page, out.parent))))
+    return export_report(
+        chapters,
+        out,
+        title="Street-scene segmentation, measured again",
+        subtitle="FCN and U-Net variants of a published study, trained and tested by one command",
+        facts=facts(study, runs),
+        warnings=study.warnings,
+        pages=links,
+    )
+
+
+def facts(study: Study, runs: list[RunDir]) -> dict[str, str]:
+    """What a reader needs to place the numbers, name to value."""
+    settled, machine = study.settled, study.machine
+    counts = settled["data"]["counts"]
+    fcn, unet = study.preset.fcn, study.preset.unet
+    seeds = sorted({run.seed for run in runs})
+    recorded = [run.provenance["started"] for run in runs]
+    return {
+        "Data": f"{settled['data']['origin']}: {counts['train']} training, {counts['val']} validation"
+        f" and {counts['test']} test images",
+        "Preset": f"{study.preset.name}: FCN {fcn.size} px, {fcn.epochs} epochs; "
+        f"U-Net {unet.size} px, width {unet.width}, {unet.epochs} epochs",
+        "Runs": f"{len({run.variant for run in runs})} variants, seed{'s' * (len(seeds) > 1)} "
+        + ", ".join(map(str, seeds)),
+        "Trunk weights": settled["weights"]["source"],
+        "Machine": f"{machine.device_name}, {machine.threads} thread(s) a run, {machine.precision}",
+        "Trained": f"{min(recorded)[:10]} to {max(recorded)[:10]}" if recorded else "nothing yet",
+        "Study": study.name,
+        "Software": f"segnb {__version__}, torch {settled['versions']['torch']}",
+    }

@@ -1,0 +1,227 @@
+"""The whole engine on the smoke preset: every notebook by papermill, and the report that comes out."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from segnb.models.variants import VARIANTS
+from segnb.rundir import open_study
+from tests.conftest import CHECKOUT, make_dataset, make_project
+
+
+def segnb(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "segnb.cli", *arguments],
+        cwd=project,
+        env=os.environ | {"SEGNB_ROOT": str(project)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project folder in which `make report PRESET=smoke` has been run."""
+    folder = make_project(tmp_path_factory.mktemp("engine") / "project")
+    done = segnb(folder, "report", "--preset", "smoke", "--jobs", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "stdout").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture
+def study(project, monkeypatch):
+    monkeypatch.setenv("SEGNB_ROOT", str(project))
+    return open_study()
+
+
+@pytest.fixture(scope="module")
+def page(project) -> BeautifulSoup:
+    return BeautifulSoup((project / "report" / "index.html").read_text(), "html5lib")
+
+
+def trained_at(study) -> dict[str, int]:
+    return {str(run.path): run.model_path.stat().st_mtime_ns for run in study.measured()}
+
+
+def test_all_ten_variants_are_trained_tested_and_printed(project, study):
+    assert [run.variant for run in study.measured()] == list(VARIANTS)
+    printed = (project / "stdout").read_text()
+    for name in VARIANTS:
+        assert re.search(rf"^{name}\s+0\.\d{{3}}\s+1$", printed, re.M)
+    assert printed.rstrip().endswith("index.html")
+    assert list(study.cost().index) == list(VARIANTS)
+
+
+def test_nothing_half_finished_is_left(study):
+    assert not list(study.path.rglob("last.pt"))
+    assert not [path for path in study.path.rglob(".*") if path.is_file()]
+
+
+def test_the_report_loads_nothing_from_outside(page):
+    for tag in page.find_all(True):
+        for name in ("src", "srcset", "poster", "data"):
+            assert not tag.get(name) or tag[name].startswith("data:"), tag
+        assert tag.name != "link" or not tag.get("href", "").startswith(("http", "//"))
+    assert not re.search(r"@import|url\((?!['\"]?data:)", "".join(s.string or "" for s in page.find_all("style")))
+
+
+def test_every_picture_in_the_report_says_what_it_shows(page):
+    pictures = page.find_all("img")
+    assert len(pictures) >= 15
+    assert all(len(picture.get("alt", "")) > 20 for picture in pictures)
+
+
+def test_every_variant_is_in_the_report_and_its_training_is_linked(project, page):
+    text = page.get_text()
+    for name, variant in VARIANTS.items():
+        assert variant.label in text
+        link = page.find("a", href=f"runs/{name}-seed0.html")
+        assert link and (project / "report" / link["href"]).exists()
+
+
+def test_every_anchor_lands(page):
+    ids = {tag["id"] for tag in page.find_all(id=True)}
+    for link in page.find_all("a", href=re.compile("^#.")):
+        assert link["href"][1:] in ids, link
+
+
+def test_chapters_are_there_with_claims_first(page):
+    titles = [heading.get_text() for heading in page.find("main").find_all("h2")]
+    assert len(titles) >= 4
+    assert len(page.find_all("h1")) == 1
+
+
+def test_the_table_of_class_ious_averages_to_the_miou(study):
+    from segnb.measures import class_iou, mean_iou
+
+    for run in study.measured():
+        counts = run.test()["confusion"].sum(0)
+        ious = class_iou(counts)
+        assert ious[~(ious != ious)].mean() == pytest.approx(mean_iou(counts), abs=1e-12)
+
+
+def test_a_second_call_trains_nothing_and_a_second_seed_only_itself(project, study):
+    before = trained_at(study)
+    html = (project / "report" / "index.html").stat().st_mtime_ns
+    again = segnb(project, "report", "--preset", "smoke", "--jobs", "2")
+    assert again.returncode == 0, again.stderr
+    assert trained_at(study) == before
+    assert (project / "report" / "index.html").stat().st_mtime_ns == html
+    more = segnb(
+        project, "report", "--preset", "smoke", "--seeds", "0,1", "--variants", "UNet_NoSkip_256,ResidualUNet_256"
+    )
+    assert more.returncode == 0, more.stdout + more.stderr
+    now = trained_at(study)
+    assert {path: now[path] for path in before} == before
+    assert {Path(path).name for path in now.keys() - before.keys()} == {"seed1"}
+    assert len(now) == len(before) + 2
+    text = BeautifulSoup((project / "report" / "index.html").read_text(), "html5lib").get_text()
+    assert "Residual U-Net" in text
+
+
+def papermill(project: Path, notebook: str, *arguments: str, cwd: Path | None = None):
+    out = project / f"executed-{notebook}.ipynb"
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", str(CHECKOUT / "notebooks" / f"{notebook}.ipynb"), str(out)]
+        + [*arguments, "--no-progress-bar"],
+        cwd=cwd or project,
+        env=os.environ | {"SEGNB_ROOT": str(project)},
+        capture_output=True,
+        text=True,
+    )
+    return done, out
+
+
+@pytest.mark.parametrize("notebook", ["train", "dataset"])
+def test_an_unknown_notebook_parameter_fails_and_lists_the_choices(project, notebook):
+    done, _ = papermill(project, notebook, "-p", "sede", "1")
+    assert done.returncode != 0
+    assert "parameter 'sede' is unknown; choose from" in done.stderr
+
+
+def test_an_unknown_variant_lists_the_choices(project):
+    done, _ = papermill(project, "train", "-p", "preset", "smoke", "-p", "variant", "UNet")
+    assert done.returncode != 0
+    assert "UNet_NoSkip_256" in done.stderr
+
+
+def test_explore_runs_from_another_folder_and_keeps_a_picture(project, tmp_path):
+    done, out = papermill(project, "explore", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    outputs = [output for cell in nbformat.read(out, 4).cells for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+@pytest.mark.parametrize("notebook", ["dataset", "fcn", "unet", "claims", "explore"])
+def test_without_any_run_a_notebook_says_what_to_do(tmp_path, notebook):
+    empty = make_project(tmp_path / "empty")
+    done, out = papermill(empty, notebook)
+    told = done.stderr + (out.read_text() if out.exists() else "")
+    assert "make report" in told
+
+
+def test_every_cell_can_be_run_twice(project, tmp_path):
+    """As a reader does who runs all cells again in the same kernel."""
+    for name in ("train", "claims"):
+        notebook = nbformat.read(CHECKOUT / "notebooks" / f"{name}.ipynb", 4)
+        cells = json.loads(json.dumps(notebook.cells))
+        for number, cell in enumerate(cells):
+            cell["id"] = f"again-{number}"
+        notebook.cells += [nbformat.from_dict(cell) for cell in cells]
+        for cell in notebook.cells:
+            cell.source = cell.source.replace('preset = "quick"', 'preset = "smoke"')
+            cell.metadata.pop("tags", None)
+        twice = tmp_path / f"{name}.ipynb"
+        nbformat.write(notebook, twice)
+        done = subprocess.run(
+            [sys.executable, "-m", "papermill", str(twice), str(tmp_path / "out.ipynb"), "--no-progress-bar"],
+            env=os.environ | {"SEGNB_ROOT": str(project)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_data_folder_trains_and_reports_like_the_scenes(tmp_path):
+    folder = make_project(tmp_path / "project")
+    data = make_dataset(tmp_path / "dataset_048")
+    done = segnb(
+        folder, "report", "--preset", "smoke", "--data", str(data), "--variants", "UNet_NoSkip_256", "--epochs", "2"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "dataset_048" in (folder / "report" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--preset", "fast"], "preset 'fast' is unknown; choose from smoke, quick"),
+        (["--data", "nowhere"], "data 'nowhere' is neither"),
+        (["--variants", "UNet"], "choose from"),
+        (["--seeds", "x"], "whole numbers"),
+        (["--epochs", "0"], "'epochs'"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, arguments, told):
+    folder = make_project(tmp_path / "project")
+    done = segnb(folder, "report", "--preset", "smoke", *arguments)
+    assert done.returncode == 1
+    assert told in done.stderr and done.stderr.count("\n") == 1
+    assert not (folder / "runs").exists() or not list((folder / "runs").glob("*/study.json"))
+
+
+def test_a_failed_step_says_which_and_where_its_log_is(tmp_path):
+    folder = make_project(tmp_path / "project")
+    data = make_dataset(tmp_path / "dataset_048")
+    (data / "test" / "labels" / "0002.png").write_bytes(b"")
+    done = segnb(folder, "report", "--preset", "smoke", "--data", str(data), "--variants", "UNet_NoSkip_256")
+    assert done.returncode == 1
+    assert "0002.png" in done.stdout + done.stderr

@@ -1,0 +1,254 @@
+"""Every figure with one network and with many, one seed and several, and classes that are not there."""
+
+import base64
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from segnb import charts, figures, picture
+from segnb.classes import STREET
+from segnb.models.variants import EXTENSIONS, VARIANTS
+
+SIZE = 32
+MANY = [variant.label for variant in (VARIANTS | EXTENSIONS).values()]
+FCN = [variant.label for variant in VARIANTS.values() if variant.family == "fcn"]
+draw = np.random.default_rng(0)
+labels = np.repeat(np.repeat(draw.integers(0, 4, (6, 8, 8)), 4, 1), 4, 2).astype(np.uint8)  # classes 0 to 3
+images = draw.integers(0, 256, (6, SIZE, SIZE, 3), dtype=np.uint8)
+kept = {
+    "names": np.array([f"test {i}" for i in range(6)]),
+    "images": images,
+    "labels": labels,
+    "predictions": np.where(draw.random(labels.shape) < 0.25, 7, labels).astype(np.uint8),
+}
+
+
+def history(epochs: int = 3, seed: int = 0) -> pd.DataFrame:
+    values = np.random.default_rng(seed).random((epochs, 4))
+    frame = pd.DataFrame(values, columns=["train_loss", "val_loss", "train_miou", "val_miou"])
+    return frame.assign(epoch=range(1, epochs + 1), seconds=1.5)
+
+
+def scores(names: list[str], seeds: int) -> pd.DataFrame:
+    """Made-up test scores; with a single image there is no interval."""
+    frame = pd.DataFrame({"miou": np.linspace(0.3, 0.9, len(names))}, index=names)
+    frame["low"], frame["high"] = frame.miou - 0.05, frame.miou + 0.05
+    frame["as_published"], frame["loss"] = frame.miou + 0.1, 1 - frame.miou
+    frame["predict_seconds"], frame["train_seconds"], frame["parameters"] = 0.01, 0.03, 1_500_000
+    for column in ("miou", "loss"):
+        frame[f"seeds_{column}"] = [[value + 0.01 * k for k in range(seeds)] for value in frame[column]]
+    return frame
+
+
+def ious(names: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(draw.random((13, len(names))), index=STREET.names, columns=names)
+    frame.loc["Pedestrian"] = np.nan
+    frame.loc["mIoU"] = frame.mean()
+    return frame
+
+
+def without_interval(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(low=np.nan, high=np.nan)
+
+
+def share_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    pixels = pd.DataFrame(draw.random((13, 3)), index=STREET.names, columns=["train", "test", "study"])
+    pixels.loc["Wall"] = 0.0
+    return pixels, (pixels > 0).astype(float)
+
+
+heat = np.stack([(labels == i).mean(0) for i in range(13)])
+FIGURES = {
+    "images_with_labels": lambda: figures.images_with_labels(images, labels, STREET),
+    "one image": lambda: figures.images_with_labels(images[:1], labels[:1], STREET),
+    "class_legend": lambda: figures.class_legend(STREET),
+    "class_masks": lambda: figures.class_masks(images[0], labels[0], STREET),
+    "class_shares": lambda: charts.class_shares(*share_tables()),
+    "class_places": lambda: figures.class_places(heat, STREET),
+    "curves": lambda: figures.curves({label: [history(seed=k) for k in range(3)] for label in MANY}),
+    "one curve": lambda: figures.curves({"U-Net": [history(1)]}),
+    "unequal seeds": lambda: figures.curves({"U-Net": [history(5), history(2)]}),
+    "score_bars": lambda: charts.score_bars(scores(MANY, 3)),
+    "one bar": lambda: charts.score_bars(without_interval(scores(["U-Net"], 1))),
+    "class_scores": lambda: charts.class_scores(ious(FCN)),
+    "one column": lambda: charts.class_scores(ious(["U-Net"])),
+    "predictions": lambda: figures.predictions(kept, "U-Net", STREET),
+    "comparison": lambda: figures.comparison({label: kept for label in FCN}, 1, STREET),
+    "comparison of one": lambda: figures.comparison({"U-Net": kept}, 0, STREET),
+    "exploration": lambda: figures.exploration(images[0], labels[0], "Prediction", STREET, only=2),
+    "confidence": lambda: figures.exploration(images[0], labels[0], "Confidence", STREET, confidence=True),
+    "errors": lambda: figures.errors(images[0], labels[0], labels[1], "Errors", STREET),
+    "errors of one class": lambda: figures.errors(images[0], labels[0], labels[1], "Errors", STREET, only=2),
+    "cost_quality": lambda: charts.cost_quality(scores(MANY, 1)),
+    "one point": lambda: charts.cost_quality(without_interval(scores(["U-Net"], 1))),
+    "two_scores": lambda: charts.two_scores({"a": scores(MANY, 1), "b": scores(FCN, 1)}),
+    "slopes": lambda: charts.slopes(scores(MANY, 1), "ours"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_is_described_and_nothing_is_cut_off(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns when a layout or a glyph fails
+        fig = FIGURES[name]()
+        fig.canvas.draw()
+    assert isinstance(fig, picture.Picture)
+    assert fig.axes and len(fig.alt) > 40
+    renderer = fig.canvas.get_renderer()
+    page = fig.bbox.padded(1)
+    texts = [text for ax in fig.axes for text in ax.findobj(picture.mpl.text.Text)] + fig.texts
+    texts += [text for legend in fig.legends for text in legend.get_texts()]
+    for text in texts:
+        if text.get_visible() and text.get_text() and (text.axes is None or text.axes.axison):
+            box = text.get_window_extent(renderer)
+            assert page.x0 <= box.x0 and box.x1 <= page.x1, f"{text.get_text()!r} is cut off at a side"
+            assert page.y0 <= box.y0 and box.y1 <= page.y1, f"{text.get_text()!r} is cut off"
+            assert text.get_fontsize() >= 9
+
+
+@pytest.mark.parametrize(
+    "draw_it",
+    [
+        lambda: figures.curves({}),
+        lambda: figures.curves({"U-Net": [pd.DataFrame()]}),
+        lambda: charts.score_bars(scores([], 1)),
+        lambda: charts.class_scores(pd.DataFrame()),
+        lambda: charts.cost_quality(pd.DataFrame()),
+        lambda: charts.slopes(scores([], 1)),
+    ],
+)
+def test_no_data_gives_no_picture(draw_it, capsys):
+    fig = draw_it()
+    assert not fig.axes
+    picture.show(fig)
+    assert capsys.readouterr().out == ""
+
+
+def test_pictures_leave_no_open_figures():
+    from matplotlib import pyplot
+
+    figures.curves({"U-Net": [history()]}).png()
+    assert pyplot.get_fignums() == []
+
+
+def test_bundle_is_a_sharp_png_with_its_description():
+    fig = figures.class_legend(STREET)
+    data, metadata = fig.bundle()
+    png = base64.b64decode(data["image/png"])
+    told = metadata["image/png"]
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    pixels = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+    assert pixels[0] == 2 * told["width"] and abs(pixels[1] - 2 * told["height"]) <= 1
+    assert told["alt"] == fig.alt and "12 Traffic sign" in told["alt"]
+    json.dumps([data, metadata])  # as notebooks are stored
+
+
+def test_alt_text_tells_the_numbers():
+    assert "FCN-8s frozen 0.300 (0.250 to 0.350)" in charts.score_bars(scores(["FCN-8s frozen"], 1)).alt
+    fig = charts.class_scores(ious(["U-Net"]))
+    assert "Not in the test images: Pedestrian." in fig.alt
+    wrong = (kept["labels"][0] != kept["predictions"][0]).mean()
+    assert f"{100 * wrong:.1f} % in test 0" in figures.predictions(kept, "U-Net", STREET).alt
+
+
+def test_means_stop_where_the_first_seed_does():
+    """Averaging over fewer and fewer seeds would make the bold line jump."""
+    one, other = history(5), history(2, seed=1)
+    mean = figures._mean_over_seeds([one, other])
+    assert list(mean.index) == [1, 2]
+    assert mean.val_miou[2] == pytest.approx((one.val_miou[1] + other.val_miou[1]) / 2)
+
+
+def test_each_network_has_a_look_of_its_own():
+    looks = {label: picture.look(label) for label in MANY}
+    assert all(label in picture.LOOKS for label in MANY)
+    assert len(set(looks.values())) == len(MANY)
+    assert all(looks[label].frozen == ("frozen" in label) for label in MANY)
+    for family in (FCN, [label for label in MANY if label not in FCN]):
+        told_apart = {(looks[label].marker, looks[label].frozen) for label in family}
+        assert len(told_apart) == len(family)  # without any colour
+
+
+def test_slopes_do_not_turn_ties_into_swaps():
+    tied = pd.DataFrame({"as_published": [0.9, 0.9], "miou": [0.5, 0.6]}, index=["U-Net", "Residual U-Net"])
+    assert "0 of which change place" in charts.slopes(tied).alt
+    swapped = tied.assign(as_published=[0.9, 0.8])
+    assert "2 of which change place" in charts.slopes(swapped).alt
+
+
+def test_masks_say_what_is_absent():
+    fig = figures.class_masks(images[0], np.full((SIZE, SIZE), 7, np.uint8), STREET)
+    panels = {ax.get_title(loc="left").strip(): ax for ax in fig.axes}
+    assert [text.get_text() for text in panels["Road"].texts] == ["100.0 %"]
+    assert [text.get_text() for text in panels["Car"].texts] == ["absent"]
+    assert "Absent: Unlabeled" in fig.alt
+
+
+def test_errors_of_one_class_are_told_apart():
+    truth, guess = np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8)
+    truth[0] = 10
+    guess[:, 0] = 10
+    fig = figures.errors(np.zeros((2, 2, 3), np.uint8), truth, guess, "Errors", STREET, only=10, strength=1)
+    painted = fig.axes[1].images[0].get_array() / 255
+    expected = [[picture.FOUND, picture.MISSED], [picture.WRONG, None]]
+    for (y, x), colour in np.ndenumerate(np.array(expected, object)):
+        rgb = picture.mpl.colors.to_rgb(colour or (166 / 255,) * 3)  # a correct black pixel, in pale grey
+        assert painted[y, x] == pytest.approx(rgb, abs=0.01)
+    assert "found 25.0 %, missed 25.0 %, false alarm 25.0 %" in fig.alt
+
+
+def test_overlay_strength_and_single_class():
+    image, ids = np.zeros((2, 2, 3), np.uint8), np.array([[6, 7], [7, 7]], np.uint8)  # 6 is white
+    fig = figures.exploration(image, ids, "Ground truth", STREET, only=6, strength=0.5)
+    painted = fig.axes[1].images[0].get_array()
+    assert painted[0, 0].tolist() == [128] * 3 and painted[0, 1].tolist() == [0] * 3
+
+
+def test_live_curves_print_each_epoch_once(capsys, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    rows = history(3).to_dict("records")
+    live = figures.LiveCurves(3)
+    for epoch in (1, 2, 3):
+        live.update(rows[:epoch])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[2].startswith("epoch 3/3  loss ")
+    assert f"val {rows[2]['val_miou']:.3f}" in lines[2]
+    figures.LiveCurves(12).update(rows)  # a run that goes on, or is shown again, comes with all its rows
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_live_curves_redraw_in_place_where_a_person_watches(capsys, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, data, **how):
+            shown.append(how)
+
+    def display(data, **how):
+        shown.append(how)
+        return Handle()
+
+    monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
+    monkeypatch.setattr(figures, "display", display)
+    live = figures.LiveCurves(2)
+    for epoch in (1, 2):
+        live.update(history(2).to_dict("records")[:epoch])
+    assert [how.get("display_id") for how in shown] == [True, None]
+    assert all(how["metadata"]["image/png"]["alt"] for how in shown)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_images_are_drawn_pixel_by_pixel():
+    """Blending neighbours would invent colours that belong to no class."""
+    fig = figures.images_with_labels(images[:1], labels[:1], STREET)
+    import io
+
+    shown = np.asarray(Image.open(io.BytesIO(fig.png())).convert("RGB")).reshape(-1, 3)
+    box = fig.axes[1].get_window_extent()  # in pixels of the last drawing, from below
+    assert box.height > SIZE
+    seen = {tuple(colour) for colour in shown}
+    assert {tuple(int(v) for v in STREET.palette[i]) for i in np.unique(labels)} <= seen
