@@ -176,21 +176,6 @@ def open_study(name: str = "latest") -> Study:
     return Study(runs_folder() / name)
 
 
-def settle_run(params: RunParams) -> RunDir:
-    """The folder of one run, its study settled.
-
-    Raises SegnbError if the run was asked for as part of a study and would land in another one, because
-    code, data or machine changed in between.
-    """
-    study = settle(params.shared())
-    if params.study not in (None, study.name):
-        raise SegnbError(
-            f"this run belongs to study {params.study}, but code, data or machine have changed since that was"
-            f" settled (it would now be {study.name}); run 'make report' again"
-        )
-    return study.run(params.variant, params.seed)
-
-
 def settle(params: StudyParams) -> Study:
     """The study of these parameters on this machine; its study.json is written on the first call.
 
@@ -337,6 +322,21 @@ class RunDir:
             raise SegnbError(f"{path} is missing; run 'segnb measure {self.path}' to write it")
         with np.load(path) as arrays:
             return dict(arrays)
+
+
+def settle_run(params: RunParams) -> RunDir:
+    """The folder of one run, its study settled.
+
+    Raises SegnbError if the run was asked for as part of a study and would land in another one, because
+    code, data or machine changed in between.
+    """
+    study = settle(params.shared())
+    if params.study not in (None, study.name):
+        raise SegnbError(
+            f"this run belongs to study {params.study}, but code, data or machine have changed since that was"
+            f" settled (it would now be {study.name}); run 'make report' again"
+        )
+    return study.run(params.variant, params.seed)
 
 
 def provenance(study: Study) -> dict:
