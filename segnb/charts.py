@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from segnb.picture import FAINT, INK, Picture, bare, figure, legend_of_networks, look, percent
+from segnb.picture import FAINT, INK, Picture, figure, legend_of_networks, look, percent
 
 
 @figure
@@ -230,33 +230,44 @@ def slopes(scores: pd.DataFrame, title: str = "") -> Picture:
     """
     left = scores.sort_values(["as_published", "miou"], ascending=False).index
     right = scores.sort_values(["miou", "as_published"], ascending=False).index
-    fig = Picture(height=0.31 * len(scores) + 1.0)
+    fig = Picture(height=0.31 * len(scores) + 0.9)
     fig.suptitle(title, x=0.01, ha="left", fontsize=10)
     ax = fig.subplots()
-    bare(ax)
-    ax.set(xlim=(-1.15, 2.15), ylim=(len(scores) - 0.5, -1.2))
-    ax.text(0, -0.8, "as published", ha="right", weight="bold")
-    ax.text(1, -0.8, "dataset mIoU", ha="left", weight="bold")
-    moved = 0
-    for label, row in scores.iterrows():
-        one, y = look(label), (left.get_loc(label), right.get_loc(label))
-        crosses = y[0] != y[1]
-        moved += crosses
+    opposite = ax.twinx()
+    moved = {label for label in scores.index if left.get_loc(label) != right.get_loc(label)}
+    for label in scores.index:
+        one, crosses = look(label), label in moved
         ax.plot(
             [0, 1],
-            y,
+            [left.get_loc(label), right.get_loc(label)],
             color=one.colour,
             ls=one.line,
             lw=2.6 if crosses else 1.4,
             marker=one.marker,
             mfc=one.fill,
             ms=7,
+            clip_on=False,
         )
-        weight = "bold" if crosses else "normal"
-        ax.text(-0.05, y[0], f"{label}  {row.as_published:.3f}", ha="right", va="center", weight=weight)
-        ax.text(1.05, y[1], f"{row.miou:.3f}  {label}", ha="left", va="center", weight=weight)
+    named = (
+        (ax, left, [f"{label}  {scores.as_published[label]:.3f}" for label in left]),
+        (opposite, right, [f"{scores.miou[label]:.3f}  {label}" for label in right]),
+    )
+    for side, order, texts in named:
+        side.set(ylim=(len(order) - 0.6, -0.6), yticks=range(len(order)))
+        side.set_yticklabels(texts)
+        for label, text in zip(order, side.get_yticklabels(), strict=True):
+            text.set(fontsize=10, weight="bold" if label in moved else "normal")
+        side.tick_params(length=0)
+        side.grid(False)
+        side.set_frame_on(False)
+    ax.set(xlim=(-0.03, 1.03), xticks=[0, 1])
+    heads = ax.set_xticklabels(["as published", "dataset mIoU"], weight="bold", fontsize=10)
+    for head, side in zip(heads, ("right", "left"), strict=True):
+        head.set_horizontalalignment(side)
+    ax.tick_params(axis="x", top=False, labeltop=True, bottom=False, labelbottom=False)
     return fig.described(
-        f"Two rankings of {len(scores)} networks{f' ({title})' if title else ''}, {moved} of which change"
-        f" place. As published: {'; '.join(left)}. By dataset mIoU: {'; '.join(right)}.",
+        f"Two rankings of {len(scores)} networks{f' ({title})' if title else ''},"
+        f" {len(moved)} of which change place. As published: {'; '.join(left)}."
+        f" By dataset mIoU: {'; '.join(right)}.",
         "Best on top. Bold: networks whose place differs between the two scores.",
     )

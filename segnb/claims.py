@@ -5,6 +5,7 @@ published table. M1 and M2 are the claims that this version decides.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -293,7 +294,12 @@ def published_scores() -> pd.DataFrame:
     return pd.DataFrame({"as_published": table["reported_test_miou"], "miou": table["mean_of_class_iou"]})
 
 
-def verdict_m1(published: pd.DataFrame) -> str:
+class Verdict(NamedTuple):
+    word: str  # supported, refuted, inconclusive or not measured
+    reason: str  # half a sentence with the numbers
+
+
+def verdict_m1(published: pd.DataFrame) -> Verdict:
     """M1, "the published mIoU is the mean class IoU of the test set", decided from the published numbers.
 
     Refuted where a reported score differs from the mean of the class IoUs by more than the reading error.
@@ -301,27 +307,30 @@ def verdict_m1(published: pd.DataFrame) -> str:
     gap = (published.as_published - published.miou).abs()
     off = gap[gap > READING_ERROR]
     if off.empty:
-        return f"supported: all {len(gap)} scores equal the mean of their class IoUs within {READING_ERROR}"
-    return (
-        f"refuted: for {len(off)} of {len(gap)} networks the reported score is not the mean of the class"
-        f" IoUs; they differ by {off.min():.3f} to {off.max():.3f}, the reading error is {READING_ERROR}"
+        return Verdict(
+            "supported", f"all {len(gap)} scores equal the mean of their class IoUs within {READING_ERROR}"
+        )
+    return Verdict(
+        "refuted",
+        f"for {len(off)} of {len(gap)} networks the reported score is not the mean of the class IoUs;"
+        f" they differ by {off.min():.3f} to {off.max():.3f}, and the reading error is {READING_ERROR}",
     )
 
 
-def verdict_m2(published: pd.DataFrame) -> str:
+def verdict_m2(published: pd.DataFrame) -> Verdict:
     """M2, "the ranking survives the correction", decided from the published numbers.
 
     Refuted when a pair swaps by more than the reading error in both scores.
     """
     pairs = swaps(published)
-    tau = kendall_tau_b(published.as_published, published.miou)
+    tau = f"Kendall's tau-b is {kendall_tau_b(published.as_published, published.miou):.2f}"
     if pairs.empty:
-        return f"supported: no pair of networks swaps beyond ±{READING_ERROR}; Kendall's tau-b is {tau:.2f}"
+        return Verdict("supported", f"no pair of networks swaps beyond ±{READING_ERROR}; {tau}")
     told = "; ".join(
         f"{label(pair.above)} is above {label(pair.below)} as published and below it by class means"
         for pair in pairs.itertuples()
     )
-    return f"refuted: {told} (both beyond ±{READING_ERROR}). Kendall's tau-b is {tau:.2f}"
+    return Verdict("refuted", f"{told}, beyond ±{READING_ERROR} in both scores. {tau}")
 
 
 def rankings_agree(scores: pd.DataFrame) -> str:

@@ -216,7 +216,9 @@ def curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     axes[1, 0].set_ylim(bottom=0)
     for ax in axes[1]:
         ax.set_xlabel("epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
+    if max(len(h) for seeds in histories.values() for h in seeds) == 1:
+        axes[0, 0].set_xlim(0.5, 1.5)
     legend_of_networks(fig, histories)
     told = []
     for label, seeds in histories.items():
@@ -356,7 +358,7 @@ def exploration(
     where = np.ones(values.shape, bool) if only is None or confidence else values == only
     mixed = image.astype(float)
     mixed[where] = (1 - strength) * mixed[where] + strength * painted[where]
-    fig = Picture(height=4.3)
+    fig = Picture(height=4.8 if confidence else 4.3)
     axes = fig.subplots(1, 2)
     panel(axes[0], image, "Image")
     panel(axes[1], mixed.round().astype(np.uint8), title)

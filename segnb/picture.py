@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 
 from segnb.classes import ClassMap
 
-WIDTH = 7.0  # inches; at 10 pt still legible when a phone shrinks it to 380 pixels
+WIDTH = 6.5  # inches; at 10 pt still legible when a phone shrinks it to 380 pixels
 DPI = 100  # CSS pixels an inch
 SCALE = 2  # image pixels a CSS pixel, for sharp text on dense screens
 

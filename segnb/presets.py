@@ -65,7 +65,7 @@ _SMOKE = Recipe(
     mirror=True,
     patience=None,
 )
-_QUICK = replace(_SMOKE, size=128, width=16, batch_size=8, epochs=12)
+_QUICK = replace(_SMOKE, size=128, width=16, batch_size=8, epochs=15)
 _STANDARD = replace(_QUICK, width=32, epochs=30, learning_rate=1e-3)
 _PAPER = Recipe(
     size=256,
@@ -84,7 +84,7 @@ PRESETS = {
     for preset in (
         # Tests only: every part runs, no score means anything; a random trunk so that nothing is fetched.
         Preset("smoke", 8, 4, 6, 1, "random", fcn=_SMOKE, unet=_SMOKE),
-        Preset("quick", 320, 60, 120, 1, "auto", fcn=replace(_QUICK, epochs=6), unet=_QUICK),
+        Preset("quick", 320, 60, 120, 1, "auto", fcn=replace(_QUICK, epochs=4), unet=_QUICK),
         Preset(
             "standard",
             800,

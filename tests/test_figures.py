@@ -1,15 +1,19 @@
 """Every figure with one network and with many, one seed and several, and classes that are not there."""
 
 import base64
+import io
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from PIL import Image
 
-from segnb import charts, figures, picture
+from segnb import charts, explore, figures, picture
 from segnb.classes import STREET
 from segnb.models.variants import EXTENSIONS, VARIANTS
 
@@ -24,6 +28,7 @@ kept = {
     "images": images,
     "labels": labels,
     "predictions": np.where(draw.random(labels.shape) < 0.25, 7, labels).astype(np.uint8),
+    "confidence": np.full(labels.shape, 204, np.uint8),
 }
 
 
@@ -95,19 +100,13 @@ def test_each_figure_is_described_and_nothing_is_cut_off(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns when a layout or a glyph fails
         fig = FIGURES[name]()
-        fig.canvas.draw()
+        png = np.asarray(Image.open(io.BytesIO(fig.png())).convert("L"))
     assert isinstance(fig, picture.Picture)
     assert fig.axes and len(fig.alt) > 40
-    renderer = fig.canvas.get_renderer()
-    page = fig.bbox.padded(1)
-    texts = [text for ax in fig.axes for text in ax.findobj(picture.mpl.text.Text)] + fig.texts
-    texts += [text for legend in fig.legends for text in legend.get_texts()]
-    for text in texts:
-        if text.get_visible() and text.get_text() and (text.axes is None or text.axes.axison):
-            box = text.get_window_extent(renderer)
-            assert page.x0 <= box.x0 and box.x1 <= page.x1, f"{text.get_text()!r} is cut off at a side"
-            assert page.y0 <= box.y0 and box.y1 <= page.y1, f"{text.get_text()!r} is cut off"
-            assert text.get_fontsize() >= 9
+    assert png.min() < 255
+    for edge in (png[:3], png[-3:], png[:, :3], png[:, -3:]):
+        assert edge.min() == 255, "something reaches the edge of the picture"
+    assert min(text.get_fontsize() for text in fig.findobj(Text) if text.get_text()) >= 9
 
 
 @pytest.mark.parametrize(
@@ -193,11 +192,11 @@ def test_errors_of_one_class_are_told_apart():
     truth[0] = 10
     guess[:, 0] = 10
     fig = figures.errors(np.zeros((2, 2, 3), np.uint8), truth, guess, "Errors", STREET, only=10, strength=1)
-    painted = fig.axes[1].images[0].get_array() / 255
-    expected = [[picture.FOUND, picture.MISSED], [picture.WRONG, None]]
-    for (y, x), colour in np.ndenumerate(np.array(expected, object)):
-        rgb = picture.mpl.colors.to_rgb(colour or (166 / 255,) * 3)  # a correct black pixel, in pale grey
-        assert painted[y, x] == pytest.approx(rgb, abs=0.01)
+    painted = np.asarray(fig.axes[1].images[0].get_array()) / 255
+    pale = (166 / 255,) * 3  # a black pixel that is right
+    expected = {(0, 0): picture.FOUND, (0, 1): picture.MISSED, (1, 0): picture.WRONG, (1, 1): pale}
+    for place, colour in expected.items():
+        assert painted[place] == pytest.approx(to_rgb(colour), abs=0.01)
     assert "found 25.0 %, missed 25.0 %, false alarm 25.0 %" in fig.alt
 
 
@@ -242,13 +241,63 @@ def test_live_curves_redraw_in_place_where_a_person_watches(capsys, monkeypatch)
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_images_are_drawn_pixel_by_pixel():
+def test_labels_are_drawn_pixel_by_pixel():
     """Blending neighbours would invent colours that belong to no class."""
     fig = figures.images_with_labels(images[:1], labels[:1], STREET)
-    import io
+    shown = np.asarray(Image.open(io.BytesIO(fig.png())).convert("RGB"))
+    place = fig.axes[1].get_position()
+    rows = slice(round((1 - place.y1) * len(shown)) + 6, round((1 - place.y0) * len(shown)) - 6)
+    columns = slice(round(place.x0 * shown.shape[1]) + 6, round(place.x1 * shown.shape[1]) - 6)
+    seen = {tuple(colour) for colour in shown[rows, columns].reshape(-1, 3)}
+    assert seen == {tuple(STREET.palette[i]) for i in np.unique(labels[0])}
 
-    shown = np.asarray(Image.open(io.BytesIO(fig.png())).convert("RGB")).reshape(-1, 3)
-    box = fig.axes[1].get_window_extent()  # in pixels of the last drawing, from below
-    assert box.height > SIZE
-    seen = {tuple(colour) for colour in shown}
-    assert {tuple(int(v) for v in STREET.palette[i]) for i in np.unique(labels)} <= seen
+
+# --- the explorer ---
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Two networks, the first with two seeds, in place of those of a study."""
+    found = {}
+    study = SimpleNamespace(classes=STREET, run=lambda variant, seed: found[variant, seed])
+    for variant, seed in (("UNet_Standard_256", 0), ("UNet_Standard_256", 3), ("FCN8s_vgg16_freeze", 0)):
+        shown = kept if seed == 0 else kept | {"predictions": labels}  # seed 3 makes no mistake
+        found[variant, seed] = SimpleNamespace(
+            variant=variant, seed=seed, study=study, predictions=lambda shown=shown: shown
+        )
+    monkeypatch.setattr(explore, "finished", lambda study: list(found.values()))
+    return list(found.values())
+
+
+def test_each_view_shows_what_it_says(runs):
+    told = {kind: explore.view(runs[0], 1, kind).alt for kind in explore.VIEWS}
+    assert len(set(told.values())) == 4
+    assert "Errors of U-Net, seed 0" in told["errors"]
+    assert "Mean confidence 0.80" in told["confidence"]
+    assert "Road" in told["prediction"] and "Road" not in told["ground truth"]
+
+
+def test_explorer_follows_its_controls(runs):
+    box = explore.explorer("latest")
+    controls = {control.description: control for control in box.children[0].children}
+    assert set(controls) == {"Network", "Seed", "Test image", "Show", "Class", "Overlay"}
+    shown, told = box.children[1:]
+    before = shown.value
+    controls["Show"].value = "errors"
+    assert shown.value != before and "Errors of U-Net, seed 0" in told.value
+    controls["Test image"].value = 4
+    controls["Seed"].value = 3
+    assert "seed 3" in told.value and "wrong 0.0 %" in told.value
+    assert controls["Test image"].value == 4  # the image stays, to compare networks on it
+    controls["Network"].value = "FCN8s_vgg16_freeze"
+    assert "FCN-8s frozen, seed 0" in told.value and controls["Seed"].options == (0,)
+    controls["Class"].value = STREET.id("Fence")
+    assert "Fence" in told.value
+
+
+def test_explorer_without_runs_says_what_to_do(monkeypatch, tmp_path, capsys):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("SEGNB_ROOT", str(tmp_path))
+    assert "make report" in explore.explorer("latest").value
+    explore.still("latest")
+    assert "make report" in capsys.readouterr().out

@@ -45,18 +45,25 @@ def bilinear_kernel(factor: int) -> Tensor:
     return torch.outer(tent, tent)
 
 
-def upsampling(classes: int, factor: int) -> nn.ConvTranspose2d:
+class Upsampling(nn.ConvTranspose2d):
     """Learned upsampling of scores, (N, K, h, w) -> (N, K, factor·h, factor·w), that starts as bilinear.
 
     Every class may draw on every other (a full K×K kernel), but begins with itself alone.
     """
-    # Kernel 2f, stride f, padding f/2: each output cell covers its input cell, so grids stay aligned.
-    up = nn.ConvTranspose2d(classes, classes, kernel_size=2 * factor, stride=factor, padding=factor // 2)
-    with torch.no_grad():
-        up.weight.zero_()
-        up.weight[range(classes), range(classes)] = bilinear_kernel(factor)
-        up.bias.zero_()
-    return up
+
+    def __init__(self, classes: int, factor: int):
+        # Kernel 2f, stride f, padding f/2: each output cell covers its input cell, so grids stay aligned.
+        super().__init__(classes, classes, kernel_size=2 * factor, stride=factor, padding=factor // 2)
+        with torch.no_grad():
+            self.weight.zero_()
+            self.weight[range(classes), range(classes)] = bilinear_kernel(factor)
+            self.bias.zero_()
+
+    def forward(self, scores: Tensor) -> Tensor:
+        # Always fp32: bf16 has 8 bits for a bilinear weight, and large kernels in it are slow on a CPU
+        # (a step of FCN-32s at 128 px took twice as long).
+        with torch.autocast(scores.device.type, enabled=False):
+            return super().forward(scores.float())
 
 
 class FCN(nn.Module):
@@ -83,11 +90,11 @@ class FCN(nn.Module):
         )
         if config.stride <= 16:
             self.score_pool4 = nn.Conv2d(pool4, classes, kernel_size=1)
-            self.up_to_16 = upsampling(classes, 2)
+            self.up_to_16 = Upsampling(classes, 2)
         if config.stride <= 8:
             self.score_pool3 = nn.Conv2d(pool3, classes, kernel_size=1)
-            self.up_to_8 = upsampling(classes, 2)
-        self.up_to_image = upsampling(classes, config.stride)
+            self.up_to_8 = Upsampling(classes, 2)
+        self.up_to_image = Upsampling(classes, config.stride)
 
     def features(self, images: Tensor) -> Taps:
         """The trunk's taps of the padded images. With a frozen trunk they can be computed once and kept."""

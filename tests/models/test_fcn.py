@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from segnb.errors import SegnbError
-from segnb.models.fcn import FCN, FCNConfig, upsampling
+from segnb.models.fcn import FCN, FCNConfig, Upsampling
 from segnb.models.variants import parameter_groups
 
 from .base import CLASSES, ModelTester, backward, images, make
@@ -96,7 +96,7 @@ class TestFCN8sFinetuned(FinetunedTester):
 @pytest.mark.parametrize("factor", [2, 8, 16, 32])
 def test_upsampling_starts_as_bilinear_interpolation_of_each_class(factor):
     scores = images(5, 6)
-    up = upsampling(3, factor)
+    up = Upsampling(3, factor)
     expected = F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
     logits = up(scores)
     assert logits.shape == expected.shape
@@ -117,7 +117,7 @@ def network(request):
 
 def upsampled(score, factors):
     for factor in factors:
-        score = upsampling(CLASSES, factor)(score)
+        score = Upsampling(CLASSES, factor)(score)
     return score
 
 
