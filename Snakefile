@@ -51,7 +51,8 @@ rule report:
 rule chapter:
     input:
         notebook="notebooks/{chapter}.ipynb",
-        code=["segnb/figures.py", "segnb/claims.py", "segnb/measures.py"],
+        code=[f"segnb/{name}.py" for name in ("picture", "figures", "charts", "tables", "claims", "measures")],
+        published=["segnb/published.csv", "segnb/published_shares.csv"],
         tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
         cost=f"{folder}/cost.json",
     output:

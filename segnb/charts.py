@@ -1,14 +1,12 @@
 """The charts of the report: shares, scores and costs by network or class."""
 
-from textwrap import fill
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from segnb.picture import FAINT, INK, Picture, figure, legend_of_networks, look, percent
+from segnb.picture import FAINT, INK, Picture, figure, legend_of_networks, look, percent, wrapped
 
 
 @figure
@@ -88,9 +86,9 @@ def score_bars(scores: pd.DataFrame) -> Picture:
                 end = max(end, row.high)
             room = 0.02 * (reach if column == "miou" else scores["loss"].max())
             ax.text(end + room, y, f"{row[column]:.3f}", va="center", fontsize=9.5)
-    left.set(yticks=rows, yticklabels=scores.index, xlabel="test mIoU", xlim=(0, 1.17 * reach))
+    left.set(yticks=rows, yticklabels=map(wrapped, scores.index), xlabel="test mIoU", xlim=(0, 1.17 * reach))
     loss_reach = max(max(seeds) for seeds in scores["seeds_loss"])
-    right.set(xlabel="test loss (cross-entropy)", xlim=(0, 1.3 * loss_reach))
+    right.set(xlabel="test loss", xlim=(0, 1.3 * loss_reach))
     left.invert_yaxis()
     for ax in (left, right):
         ax.grid(False, axis="y")
@@ -132,7 +130,7 @@ def class_scores(iou: pd.DataFrame) -> Picture:
             weight=weight,
             color="white" if value > 0.66 else INK,
         )
-    names = [fill(label, 12, break_on_hyphens=False) for label in iou.columns]
+    names = [wrapped(label, 12) for label in iou.columns]
     ax.set(xticks=range(len(names)), yticks=range(len(iou)))
     ax.set_xticklabels(names, fontsize=9)
     ax.set_yticklabels(iou.index)
@@ -193,7 +191,7 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
     panels: {title: frame indexed by label with columns as_published, miou}, drawn side by side
     """
     labels = list(dict.fromkeys(label for frame in panels.values() for label in frame.index))
-    fig = Picture(height=0.3 * len(labels) + 1.25)
+    fig = Picture(height=0.36 * len(labels) + 1.25)
     axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     rows = {label: y for y, label in enumerate(labels)}
     for ax, (title, frame) in zip(axes, panels.items(), strict=True):
@@ -201,14 +199,14 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
             ax.plot([row.miou, row.as_published], [rows[label]] * 2, color=FAINT, lw=4, zorder=1)
             ax.plot(row.miou, rows[label], "o", ms=8, color="#1a5fb4", clip_on=False)
             ax.plot(
-                row.as_published, rows[label], "D", ms=7, mfc="white", mec="#c4561a", mew=1.8, clip_on=False
+                row.as_published, rows[label], "D", ms=7, mfc="none", mec="#c4561a", mew=1.8, clip_on=False
             )
         ax.set(title=title, xlim=(0, 1), xlabel="score")
-    axes[0].set(yticks=range(len(labels)), yticklabels=labels)
+    axes[0].set(yticks=range(len(labels)), yticklabels=map(wrapped, labels))
     axes[0].invert_yaxis()
     keys = [
         Line2D([], [], ls="", marker="o", ms=8, color="#1a5fb4", label="dataset mIoU (mean of class IoU)"),
-        Line2D([], [], ls="", marker="D", ms=7, mfc="white", mec="#c4561a", mew=1.8, label="as published"),
+        Line2D([], [], ls="", marker="D", ms=7, mfc="none", mec="#c4561a", mew=1.8, label="as published"),
     ]
     fig.legend(handles=keys, loc="outside lower center", ncols=2)
     told = []

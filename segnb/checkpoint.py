@@ -27,7 +27,9 @@ def load_state(path: Path, device: str) -> dict:
     content = path.read_bytes()
     digest, body = content[:_DIGEST_LENGTH], memoryview(content)[_DIGEST_LENGTH:]
     if hashlib.sha256(body).hexdigest().encode() != digest:
-        raise SegnbError(f"{path} is damaged (its SHA-256 differs); delete it to train this run from the start")
+        raise SegnbError(
+            f"{path} is damaged (its SHA-256 differs); delete it to train this run from the start"
+        )
     return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
 
 
@@ -44,4 +46,6 @@ def load_model(path: Path, model: torch.nn.Module) -> None:
         model.load_state_dict(load_file(path))
     except Exception as error:
         told = str(error).splitlines()[0]
-        raise SegnbError(f"{path} does not hold this network's weights ({told}); train the run again") from None
+        raise SegnbError(
+            f"{path} does not hold this network's weights ({told}); train the run again"
+        ) from None

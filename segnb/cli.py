@@ -125,7 +125,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def cost(options: argparse.Namespace) -> None:
-    """Measure cost; what an earlier call measured is measured again beside it, so that all can be compared."""
+    """Measure cost; what an earlier call measured is measured again beside it, to be comparable."""
     from segnb.cost import measure as measure_cost
     from segnb.files import read_json
     from segnb.models.variants import VARIANTS, parse_variants

@@ -4,7 +4,6 @@ Means and intervals are computed by the caller: what is drawn is what is given.
 """
 
 import os
-from textwrap import fill
 
 import matplotlib as mpl
 import numpy as np
@@ -28,6 +27,7 @@ from segnb.picture import (
     look,
     panel,
     percent,
+    wrapped,
 )
 from segnb.picture import say as say  # notebooks take what they need from here
 from segnb.picture import show as show
@@ -297,8 +297,8 @@ def predictions(kept: dict[str, np.ndarray], label: str, classes: ClassMap, want
             panel(ax, picture)
         marked = pale(image)
         marked[wrong] = 255 * np.array(mpl.colors.to_rgb(WRONG))
-        panel(line[3], marked, f"{percent(wrong.mean())} wrong")
-        line[3].title.set_color(WRONG)
+        panel(line[3], marked)
+        line[3].set_title(f"{percent(wrong.mean())} wrong", pad=4, color=WRONG)
     for ax, title in zip(axes[0], ("Image", "Ground truth", "Prediction"), strict=False):
         ax.set_title(title, pad=4)
     fig.suptitle(label, x=0.01, ha="left", fontsize=11.5, weight="bold")
@@ -322,13 +322,16 @@ def comparison(kept: dict[str, dict[str, np.ndarray]], i: int, classes: ClassMap
     panels |= {label: classes.paint(guess) for label, guess in guesses.items()}
     columns = 4 if len(panels) > 6 else 3
     rows = -(-len(panels) // columns)
-    fig = Picture(height=rows * (WIDTH / columns + 0.36) + 0.65)
+    titles = [wrapped(label, 80 // columns) for label in panels]
+    for place, share in enumerate(wrong.values(), start=2):
+        titles[place] += f"\n{percent(share)} wrong"
+    lines = max(title.count("\n") + 1 for title in titles)
+    fig = Picture(height=rows * (WIDTH / columns + 0.2 * lines) + 0.75)
     axes = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes[len(panels) :]:
         bare(ax)
-    for ax, (label, picture) in zip(axes, panels.items(), strict=False):
-        title = fill(label, 72 // columns)
-        panel(ax, picture, f"{title}\n{percent(wrong[label])} wrong" if label in wrong else title)
+    for ax, title, picture in zip(axes, titles, panels.values(), strict=False):
+        panel(ax, picture, title)
     seen = np.unique([truth, *guesses.values()])
     legend_of_classes(fig, seen, classes)
     told = "; ".join(f"{label} {percent(share)}" for label, share in wrong.items())

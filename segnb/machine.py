@@ -82,7 +82,9 @@ def time_precisions(device: str, threads: int) -> dict[str, float]:
             seconds[precision] = json.loads(result.stdout.splitlines()[-1])
         elif precision == "fp32":
             last = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-            raise SegnbError(f"a trial training step on {device} failed: {last}; check the torch installation")
+            raise SegnbError(
+                f"a trial training step on {device} failed: {last}; check the torch installation"
+            )
     return seconds
 
 

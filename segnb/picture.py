@@ -9,6 +9,7 @@ import base64
 import io
 from collections.abc import Callable
 from functools import wraps
+from textwrap import fill
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -143,6 +144,11 @@ LOOKS = {
 }
 
 
+def wrapped(label: str, width: int = 24) -> str:
+    """A label over several lines, never broken inside "U-Net" or "FCN-8s"."""
+    return fill(label, width, break_on_hyphens=False)
+
+
 def look(label: str) -> Look:
     return LOOKS.get(label, Look(QUIET, "h"))
 
@@ -151,7 +157,15 @@ def _key(label: str) -> Line2D:
     """A network's entry in a legend."""
     one = look(label)
     return Line2D(
-        [], [], color=one.colour, ls=one.line, marker=one.marker, mfc=one.fill, ms=7, lw=2, label=label
+        [],
+        [],
+        color=one.colour,
+        ls=one.line,
+        marker=one.marker,
+        mfc=one.fill,
+        ms=7,
+        lw=2,
+        label=wrapped(label),
     )
 
 

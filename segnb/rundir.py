@@ -168,7 +168,9 @@ def open_study(name: str = "latest") -> Study:
     found = sorted(runs_folder().glob("*/study.json"), key=lambda path: path.stat().st_mtime)
     if name == "latest":
         if not found:
-            raise SegnbError("there is no study in runs/ yet; run 'make report' or notebooks/train.ipynb first")
+            raise SegnbError(
+                "there is no study in runs/ yet; run 'make report' or notebooks/train.ipynb first"
+            )
         return Study(found[-1].parent)
     if not (runs_folder() / name / "study.json").exists():
         choices = ", ".join(path.parent.name for path in found) or "none yet; run 'make report' first"

@@ -104,8 +104,16 @@ def fit(
     )
     scheduler = _schedule(optimizer, recipe, steps=-(-len(train) // recipe.batch_size))
     stopper = EarlyStopping(recipe)
+
+    def save(rows: list[dict]) -> None:
+        parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        checkpoint.save_state(run.last_path, state | {"rows": rows})
+
     rows: list[dict] = []
-    if run.last_path.exists():
+    if not run.last_path.exists():
+        save(rows)  # the initial weights: a cell stopped in the first epoch and run again starts from them
+    else:
         state = checkpoint.load_state(run.last_path, device)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -141,15 +149,7 @@ def fit(
         rows.append(row)
         stopper.update(row)
         run.write_history(rows)
-        checkpoint.save_state(
-            run.last_path,
-            {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scheduler": scheduler.state_dict(),
-                "rows": rows,
-            },
-        )
+        save(rows)
         on_epoch(rows)
 
     best = max(rows, key=lambda row: row["val_miou"])

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+pytest.register_assert_rewrite("tests.models.base")  # so that the shared tester's failures show values
 
 CHECKOUT = Path(__file__).parents[1]
 
 # Nothing is fetched, and a trial of precisions would make the numbers depend on how busy the machine is.
 os.environ["SEGNB_OFFLINE"] = "1"
 os.environ["SEGNB_PRECISION"] = "fp32"
+# One thread, as in a run: on a busy machine two are many times slower, and bits depend on the number.
+torch.set_num_threads(1)
 
 
 def make_project(folder: Path) -> Path:
@@ -40,7 +45,9 @@ def make_dataset(folder: Path, train: int = 10, test: int = 3, size: int = 48) -
             labels = np.full((size, size), 7, np.uint8)
             labels[: draw.integers(10, 30)] = 0
             labels[:, : draw.integers(5, 20)] = 9
-            images = labels[..., None] * np.array([20, 10, 25], np.uint8) + draw.integers(0, 9, (size, size, 3))
+            images = labels[..., None] * np.array([20, 10, 25], np.uint8) + draw.integers(
+                0, 9, (size, size, 3)
+            )
             Image.fromarray(images.astype(np.uint8)).save(folder / split / "images" / f"{index:04d}.png")
             Image.fromarray(labels).save(folder / split / "labels" / f"{index:04d}.png")
     return folder

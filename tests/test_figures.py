@@ -83,6 +83,7 @@ FIGURES = {
     "one column": lambda: charts.class_scores(ious(["U-Net"])),
     "predictions": lambda: figures.predictions(kept, "U-Net", STREET),
     "comparison": lambda: figures.comparison({label: kept for label in FCN}, 1, STREET),
+    "comparison of long names": lambda: figures.comparison(dict.fromkeys(MANY, kept), 1, STREET),
     "comparison of one": lambda: figures.comparison({"U-Net": kept}, 0, STREET),
     "exploration": lambda: figures.exploration(images[0], labels[0], "Prediction", STREET, only=2),
     "confidence": lambda: figures.exploration(images[0], labels[0], "Confidence", STREET, confidence=True),
@@ -104,7 +105,7 @@ def test_each_figure_is_described_and_nothing_is_cut_off(name):
     assert isinstance(fig, picture.Picture)
     assert fig.axes and len(fig.alt) > 40
     assert png.min() < 255
-    for edge in (png[:3], png[-3:], png[:, :3], png[:, -3:]):
+    for edge in (png[:6], png[-6:], png[:, :6], png[:, -6:]):
         assert edge.min() == 255, "something reaches the edge of the picture"
     assert min(text.get_fontsize() for text in fig.findobj(Text) if text.get_text()) >= 9
 
@@ -125,6 +126,16 @@ def test_no_data_gives_no_picture(draw_it, capsys):
     assert not fig.axes
     picture.show(fig)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["class_shares", "score_bars", "class_scores", "two_scores", "slopes"])
+def test_row_labels_do_not_overlap(name):
+    fig = FIGURES[name]()
+    fig.png()
+    for ax in fig.axes:
+        boxes = sorted((label.get_window_extent() for label in ax.get_yticklabels()), key=lambda box: box.y0)
+        for below, above in zip(boxes, boxes[1:], strict=False):
+            assert below.y1 <= above.y0
 
 
 def test_pictures_leave_no_open_figures():
@@ -202,9 +213,9 @@ def test_errors_of_one_class_are_told_apart():
 
 def test_overlay_strength_and_single_class():
     image, ids = np.zeros((2, 2, 3), np.uint8), np.array([[6, 7], [7, 7]], np.uint8)  # 6 is white
-    fig = figures.exploration(image, ids, "Ground truth", STREET, only=6, strength=0.5)
+    fig = figures.exploration(image, ids, "Ground truth", STREET, only=6, strength=0.75)
     painted = fig.axes[1].images[0].get_array()
-    assert painted[0, 0].tolist() == [128] * 3 and painted[0, 1].tolist() == [0] * 3
+    assert painted[0, 0].tolist() == [191] * 3 and painted[0, 1].tolist() == [0] * 3
 
 
 def test_live_curves_print_each_epoch_once(capsys, monkeypatch):
@@ -288,8 +299,8 @@ def test_explorer_follows_its_controls(runs):
     controls["Test image"].value = 4
     controls["Seed"].value = 3
     assert "seed 3" in told.value and "wrong 0.0 %" in told.value
-    assert controls["Test image"].value == 4  # the image stays, to compare networks on it
     controls["Network"].value = "FCN8s_vgg16_freeze"
+    assert controls["Test image"].value == 4  # the image stays, to compare networks on it
     assert "FCN-8s frozen, seed 0" in told.value and controls["Seed"].options == (0,)
     controls["Class"].value = STREET.id("Fence")
     assert "Fence" in told.value

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from segnb import checkpoint
+from segnb import checkpoint, training
 from segnb.data.batches import MEAN, STD, Split, in_order, normalise, shuffled
 from segnb.errors import SegnbError
 from segnb.files import atomic, write_json
@@ -178,6 +178,26 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, variant):
     assert resumed.history()[timeless].equals(whole.history()[timeless])
     assert resumed.model_path.read_bytes() == whole.model_path.read_bytes()
     assert resumed.done and not resumed.last_path.exists()
+
+
+def test_a_cell_stopped_in_the_first_epoch_and_run_again_starts_from_the_initial_weights(
+    tmp_path, monkeypatch
+):
+    whole = trained(tmp_path / "whole")
+    run = RunDir(tmp_path / "parts" / "UNet_Standard_256" / "seed0")
+    torch.manual_seed(0)
+    model = build("UNet_Standard_256", 13, 8)
+    again = (model, split(10), split(4, 1), RECIPE, 0, run, "cpu", "fp32")
+
+    def stop_half_way(model, batches, *rest):
+        train_one_epoch(model, [next(batches)], *rest)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "train_one_epoch", stop_half_way)
+        fit(*again)
+    fit(*again)  # the same model, a batch wiser
+    assert run.model_path.read_bytes() == whole.model_path.read_bytes()
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):

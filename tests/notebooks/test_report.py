@@ -70,7 +70,9 @@ def test_the_report_loads_nothing_from_outside(page):
         for name in ("src", "srcset", "poster", "data"):
             assert not tag.get(name) or tag[name].startswith("data:"), tag
         assert tag.name != "link" or not tag.get("href", "").startswith(("http", "//"))
-    assert not re.search(r"@import|url\((?!['\"]?data:)", "".join(s.string or "" for s in page.find_all("style")))
+    assert not re.search(
+        r"@import|url\((?!['\"]?data:)", "".join(s.string or "" for s in page.find_all("style"))
+    )
 
 
 def test_every_picture_in_the_report_says_what_it_shows(page):
@@ -116,7 +118,14 @@ def test_a_second_call_trains_nothing_and_a_second_seed_only_itself(project, stu
     assert trained_at(study) == before
     assert (project / "report" / "index.html").stat().st_mtime_ns == html
     more = segnb(
-        project, "report", "--preset", "smoke", "--seeds", "0,1", "--variants", "UNet_NoSkip_256,ResidualUNet_256"
+        project,
+        "report",
+        "--preset",
+        "smoke",
+        "--seeds",
+        "0,1",
+        "--variants",
+        "UNet_NoSkip_256,ResidualUNet_256",
     )
     assert more.returncode == 0, more.stdout + more.stderr
     now = trained_at(study)
@@ -194,7 +203,16 @@ def test_a_data_folder_trains_and_reports_like_the_scenes(tmp_path):
     folder = make_project(tmp_path / "project")
     data = make_dataset(tmp_path / "dataset_048")
     done = segnb(
-        folder, "report", "--preset", "smoke", "--data", str(data), "--variants", "UNet_NoSkip_256", "--epochs", "2"
+        folder,
+        "report",
+        "--preset",
+        "smoke",
+        "--data",
+        str(data),
+        "--variants",
+        "UNet_NoSkip_256",
+        "--epochs",
+        "2",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "dataset_048" in (folder / "report" / "index.html").read_text()

@@ -158,6 +158,7 @@ def lay_ground(rng, street: Soup, road: Road) -> None:
     tar = near(rng, pick(rng, TARS))
     stone = near(rng, pick(rng, STONES))
     grass, seed = near(rng, (0.09, 0.13, 0.035), 0.2), rng.uniform(0, 1)
+
     def strip(x0, x1, y0, y1, z, label, colour, material):
         if x1 > x0 and y1 > y0:
             pieces = int(np.ceil((x1 - x0) / 3))

@@ -1,0 +1,208 @@
+"""Scores, ranking and the audit of the published metric, on cases worked out by hand."""
+
+import importlib.util
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segnb import claims, measures, tables
+from segnb.classes import STREET
+
+
+def fake(variant: str, seed: int, confusion, as_published: float = 0.5, loss: float = 1.0):
+    """As much of a RunDir as the scores need; confusion (N, C, C)."""
+    test = {"confusion": np.array(confusion), "as_published": np.array(as_published), "loss": np.array(loss)}
+    summary = {"epochs": 3, "best_epoch": 2, "best_val_miou": 0.5, "seconds": 60.0}
+    study = SimpleNamespace(classes=STREET)
+    return SimpleNamespace(variant=variant, seed=seed, test=lambda: test, summary=summary, study=study)
+
+
+PERFECT = [[[4, 0], [0, 4]], [[8, 0], [0, 0]]]  # two images, two classes: mIoU 1
+# Summed [[9, 3], [1, 3]]: IoU 9/13 and 3/7.
+MIDDLING = [[[5, 1], [1, 1]], [[4, 2], [0, 2]]]
+MIDDLING_MIOU = (9 / 13 + 3 / 7) / 2
+
+
+def test_ranking_is_sorted_and_right():
+    runs = [
+        fake("FCN8s_vgg16_freeze", 0, MIDDLING, as_published=0.8),
+        fake("UNet_Standard_256", 0, MIDDLING, as_published=0.6),
+        fake("UNet_Standard_256", 1, PERFECT, as_published=0.9),
+    ]
+    table = claims.ranking(runs)
+    assert list(table.index) == ["UNet_Standard_256", "FCN8s_vgg16_freeze"]
+    assert table.miou.tolist() == pytest.approx([(1 + MIDDLING_MIOU) / 2, MIDDLING_MIOU])
+    assert table.seeds.tolist() == [2, 1]
+    assert table.as_published.tolist() == pytest.approx([0.75, 0.8])
+    assert (table.low < table.high).all()
+    assert list(claims.scores(runs).index) == ["FCN8s_vgg16_freeze", "UNet_Standard_256"]  # as they come
+
+
+def test_nothing_to_rank():
+    assert claims.ranking([]).empty and list(claims.ranking([]).columns)[:2] == ["miou", "seeds"]
+    assert claims.best_and_worst(claims.ranking([])) == claims.seeds_caveat(claims.ranking([])) == ""
+    assert claims.rankings_agree(claims.ranking([])) == ""
+    assert tables.scores(claims.ranking([])) is None and tables.networks([]) is None
+    assert tables.class_ious(claims.class_ious([])) is None
+
+
+def test_interval_of_one_seed_is_the_bootstrap_of_its_images():
+    counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
+    assert claims.image_interval([counts]) == pytest.approx(measures.bootstrap_miou(counts))
+    assert np.isnan(claims.image_interval([counts[:1]])).all()
+
+
+def test_interval_draws_the_same_images_for_all_seeds():
+    """Seeds are crossed with images: two seeds that fail on the same images do not average that out."""
+    counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
+    assert claims.image_interval([counts, counts]) == pytest.approx(claims.image_interval([counts]))
+    low, high = claims.image_interval([counts, counts[::-1]])
+    assert high - low < np.subtract(*claims.image_interval([counts])[::-1])
+
+
+def test_class_ious_average_to_the_miou_of_the_ranking():
+    draw = np.random.default_rng(1)
+    confusions = draw.integers(0, 100, (2, 5, 13, 13))
+    confusions[:, :, 4] = 0  # no pedestrian in the ground truth
+    runs = [fake("UNet_Standard_256", seed, confusions[seed]) for seed in (0, 1)]
+    table = claims.class_ious(runs)
+    column = table["UNet_Standard_256"]
+    assert list(table.index) == [*STREET.names, "mIoU"]
+    assert np.isnan(column["Pedestrian"])
+    assert column[:-1].mean() == pytest.approx(column["mIoU"], abs=1e-15)
+    assert column["mIoU"] == pytest.approx(claims.ranking(runs).miou.iloc[0], abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ([1, 2, 3], [10, 20, 30], 1),
+        ([1, 2, 3], [3, 2, 1], -1),
+        ([1, 2, 3, 4], [1, 2, 4, 3], 4 / 6),  # five pairs agree, one does not
+        ([1, 1, 2], [1, 2, 3], 2 / np.sqrt(2 * 3)),  # one tie in a
+        ([1, 1, 2], [5, 5, 4], -1),  # tied together counts neither way
+        ([1, 1, 2, 2], [1, 2, 1, 2], 0),
+    ],
+)
+def test_kendall_by_hand(a, b, expected):
+    assert claims.kendall_tau_b(a, b) == pytest.approx(expected)
+    assert claims.kendall_tau_b(b, a) == pytest.approx(expected)
+
+
+def test_kendall_without_a_ranking():
+    assert np.isnan(claims.kendall_tau_b([1, 1, 1], [1, 2, 3]))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("scipy") is None, reason="scipy is no dependency of segnb")
+def test_kendall_against_scipy():
+    from scipy.stats import kendalltau
+
+    draw = np.random.default_rng(2)
+    for _ in range(20):
+        a, b = draw.integers(0, 6, (2, 15))
+        assert claims.kendall_tau_b(a, b) == pytest.approx(kendalltau(a, b).statistic)
+
+
+def test_published_numbers_swap_two_pairs():
+    """The two that CLAIMS M2 names."""
+    pairs = claims.swaps(claims.published_scores())
+    assert set(zip(pairs.above, pairs.below, strict=True)) == {
+        ("FCN8s_vgg16_freeze", "FCN32s_vgg16_finetune"),
+        ("UNet_NoSkip_256", "FCN32s_vgg16_freeze"),
+    }
+    assert (pairs.published_gap > 0).all() and (pairs.miou_gap < 0).all()
+    assert pairs.iloc[0].published_gap == pytest.approx(0.006)
+    assert pairs.iloc[0].miou_gap == pytest.approx(0.541 - 0.602)
+
+
+def test_swaps_within_the_reading_error_do_not_count():
+    scores = pd.DataFrame({"as_published": [0.9, 0.8], "miou": [0.5, 0.502]}, index=["a", "b"])
+    assert claims.swaps(scores).empty
+    assert len(claims.swaps(scores, tolerance=0.001)) == 1
+    assert tables.swaps(claims.swaps(scores)) is None
+
+
+def test_m1_is_decided_by_the_reading_error():
+    published = claims.published_scores()
+    word, reason = claims.verdict_m1(published)
+    assert word == "refuted" and "10 of 10" in reason and "0.119 to 0.426" in reason
+    honest = published.assign(as_published=published.miou + 0.002)
+    assert claims.verdict_m1(honest).word == "supported"
+    honest.iloc[0, 0] += 0.01
+    assert claims.verdict_m1(honest).word == "refuted" and "1 of 10" in claims.verdict_m1(honest).reason
+
+
+def test_m2_is_decided_by_the_swaps():
+    published = claims.published_scores()
+    word, reason = claims.verdict_m2(published)
+    assert word == "refuted" and "U-Net, no skips is above FCN-32s frozen" in reason
+    same = claims.verdict_m2(published.assign(as_published=published.miou))
+    assert same.word == "supported" and "tau-b is 1.00" in same.reason
+
+
+def test_sentences_follow_the_numbers():
+    one_seed = claims.ranking(
+        [fake("UNet_Standard_256", 0, PERFECT), fake("FCN8s_vgg16_freeze", 0, MIDDLING)]
+    )
+    sentence = claims.best_and_worst(one_seed)
+    assert (
+        "U-Net scores highest, 1.000" in sentence and f"FCN-8s frozen lowest, {MIDDLING_MIOU:.3f}" in sentence
+    )
+    assert "inconclusive" in claims.seeds_caveat(one_seed)
+    two_seeds = claims.ranking([fake("UNet_Standard_256", seed, MIDDLING) for seed in (0, 1)])
+    assert "inconclusive" not in claims.seeds_caveat(two_seeds)
+    assert claims.best_and_worst(two_seeds) == ""  # one network has no rank
+
+
+def test_missing_networks_are_named():
+    runs = [fake("UNet_Standard_256", 0, PERFECT)]
+    assert "Residual U-Net" in claims.missing(runs, "unet") and "; U-Net;" not in claims.missing(runs, "unet")
+    assert claims.missing(runs, "unet", "UNet_Standard_256") == ""
+    assert claims.missing([], "fcn").startswith("No network of this family has been trained")
+    assert claims.missing([], "fcn", "unet").startswith("No network of this family was asked for")
+    assert claims.family(runs, "fcn") == [] and claims.family(runs, "unet") == runs
+
+
+def test_stride_grid_warns_of_small_images():
+    assert "4×4" in claims.stride_grid(128) and "study's 224 pixels" in claims.stride_grid(128)
+    assert claims.stride_grid(224).endswith("7×7 cells.")
+
+
+def test_class_statistics():
+    labels = np.array([[[0, 0], [0, 7]], [[7, 7], [7, 7]]], np.uint8)
+    pixels, images = claims.class_shares(labels, 13)
+    assert pixels[[0, 7, 10]].tolist() == [3 / 8, 5 / 8, 0]
+    assert images[[0, 7, 10]].tolist() == [0.5, 1, 0]
+    heat = claims.class_heat(labels, 13)
+    assert heat[7].tolist() == [[0.5, 0.5], [0.5, 1]] and heat.sum(0).tolist() == [[1, 1], [1, 1]]
+
+
+def test_published_shares_cover_all_pixels():
+    shares = claims.published_shares()
+    assert list(shares.index) == list(STREET.names)
+    assert shares.pixel_share.sum() == pytest.approx(1, abs=1e-3)
+    assert (shares.image_share >= shares.pixel_share).all()
+
+
+def test_tables_say_what_they_show():
+    runs = [fake("UNet_Standard_256", 0, MIDDLING), fake("UNet_NoSkip_256", 0, PERFECT)]
+    html = tables.scores(claims.ranking(runs)).to_html()
+    assert html.index("U-Net, no skips") < html.index(f"{MIDDLING_MIOU:.3f}") and "<caption>" in html
+    audit = tables.audit(claims.ranking(runs)).to_html()
+    assert "0.427" not in audit and "0.426" in audit  # the published U-Net without skips: 0.811 - 0.385
+    assert "–" in audit  # what was not trained here
+    networks = tables.networks(runs).to_html()
+    assert "UNet_NoSkip_256" in networks and "1.0" in networks
+
+
+def test_cost_table_keeps_to_the_networks_of_the_chapter():
+    row = {
+        "parameters": 31_038_413, "trained_parameters": 31_038_413, "gflops": 54.321, "memory_mib": 1234.5,
+        "train_seconds": 0.0456, "predict_seconds": 0.0123,
+    }  # fmt: skip
+    cost = pd.DataFrame.from_dict({"UNet_Standard_256": row, "FCN8s_vgg16_freeze": row}, orient="index")
+    html = tables.costs(cost, ["UNet_Standard_256", "ResidualUNet_256"]).to_html()
+    assert "31,038,413" in html and "12.3" in html and "45.6" in html and "FCN" not in html
+    assert tables.costs(pd.DataFrame(), ["UNet_Standard_256"]) is None

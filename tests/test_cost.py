@@ -1,0 +1,28 @@
+"""Cost: counts against hand-worked ones, and what makes two networks differ in it."""
+
+import pytest
+
+from segnb import cost
+from segnb.params import StudyParams
+from segnb.rundir import settle
+
+
+@pytest.fixture
+def rows(project, dataset):
+    study = settle(StudyParams.check({"preset": "smoke", "data": str(dataset)}))
+    names = ["FCN8s_vgg16_freeze", "FCN8s_vgg16_finetune", "UNet_Standard_256", "UNet_NoSkip_256"]
+    return cost.measure(study, names)
+
+
+def test_cost(rows):
+    assert list(rows)[0] == "FCN8s_vgg16_freeze" and len(rows) == 4
+    frozen, tuned = rows["FCN8s_vgg16_freeze"], rows["FCN8s_vgg16_finetune"]
+    assert tuned["parameters"] == frozen["parameters"] == tuned["trained_parameters"]
+    assert frozen["parameters"] - frozen["trained_parameters"] == 14_714_688  # the VGG16 trunk
+    assert tuned["gflops"] == frozen["gflops"]
+    # The trunk's gradients, Adam's two moments and its activations are what freezing saves.
+    assert tuned["memory_mib"] - frozen["memory_mib"] > 3 * 4 * 14_714_688 / 2**20
+    plain, no_skip = rows["UNet_Standard_256"], rows["UNet_NoSkip_256"]
+    assert plain["gflops"] > no_skip["gflops"] and plain["memory_mib"] > no_skip["memory_mib"]
+    for row in rows.values():
+        assert 0 < row["predict_seconds"] < row["train_seconds"] < 10
