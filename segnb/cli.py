@@ -1,8 +1,10 @@
 """The command line: `segnb report` for everything, and the single steps that the Snakefile calls."""
 
 import argparse
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,9 +48,9 @@ def report(options: argparse.Namespace) -> int:
     )
     for warning in study.warnings:
         print(f"  warning: {warning}")
-    status = subprocess.call(
+    status = _run_engine(
         [
-            *(sys.executable, "-m", "snakemake"),
+            *(sys.executable, "-m", "snakemake", "--nolock"),
             *("--snakefile", str(root() / "Snakefile"), "--directory", str(root())),
             *("--profile", str(root() / "profiles" / "local")),
             *("--cores", str(jobs * study.machine.threads)),
@@ -57,8 +59,6 @@ def report(options: argparse.Namespace) -> int:
             f"variants={','.join(variants)}",
             f"seeds={','.join(map(str, seeds))}",
         ],
-        # What there was to fetch has been fetched: no run shall wait for a network again.
-        env=os.environ | {"SEGNB_OFFLINE": "1"},
     )
     if status:
         raise SegnbError(
@@ -68,6 +68,30 @@ def report(options: argparse.Namespace) -> int:
     _print_ranking(study, variants, seeds)
     print(f"\nreport: {root() / 'report' / 'index.html'}")
     return 0
+
+
+def _run_engine(command: list[str]) -> int:
+    """Exit code of Snakemake, of which only one runs in a project folder at a time.
+
+    Snakemake's own lock outlives a kill and would have to be removed by hand; this one does not.
+    """
+    from segnb.rundir import runs_folder
+
+    with open(runs_folder() / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SegnbError(
+                "another 'make report' is at work in this folder; wait for it or stop it"
+            ) from None
+        # What there was to fetch has been fetched: no run shall wait for a network again.
+        process = subprocess.Popen(command, env=os.environ | {"SEGNB_OFFLINE": "1"})
+        # Ctrl-C reaches Snakemake too, which then stops its jobs; leaving first would kill it half-way.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def _announce(params: StudyParams, offline: bool) -> None:

@@ -40,18 +40,28 @@ def view(
     return figures.exploration(kept["images"][image], values, title, classes, only, strength)
 
 
-def finished(study: str) -> list[RunDir]:
-    """The finished runs of a study, or none where there is no such study yet."""
+def tested(study: str) -> list[RunDir]:
+    """The finished runs of a study; those that nobody has tested yet are tested first.
+
+    None, and a printed sentence on what to do, where there is no such study yet.
+    """
     try:
-        return open_study(study).measured()
+        runs = open_study(study).finished()
     except SegnbError as error:
         print(error)
         return []
+    for run in runs:
+        if not run.predictions_path.exists():
+            from segnb.inference import measure  # brings torch, which takes seconds
+
+            print(f"testing {claims.label(run.variant)}, seed {run.seed}, for the first time …")
+            measure(run)
+    return runs
 
 
 def still(study: str) -> None:
     """Show one picture that stays when no kernel runs: errors of the first network on its first image."""
-    for run in finished(study)[:1]:
+    for run in tested(study)[:1]:
         figures.show(view(run, 0, "errors"))
 
 
@@ -60,11 +70,10 @@ def explorer(study: str) -> widgets.Widget:
 
     Without any, a sentence on what to do.
     """
-    runs = finished(study)
+    runs = tested(study)
     if not runs:
         return widgets.HTML(
-            "There is no finished run to look at: run <code>make report</code>, or notebooks/train.ipynb"
-            " and then <code>segnb measure</code> on its folder."
+            "There is no finished run to look at: run <code>make report</code> or notebooks/train.ipynb."
         )
     groups = claims.by_variant(runs)
     wide = {"style": {"description_width": "7em"}, "layout": {"width": "26em"}}

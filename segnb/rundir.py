@@ -144,13 +144,17 @@ class Study:
         """Seeds of which at least one run is finished."""
         return sorted({int(done.parent.name[4:]) for done in self.path.glob("*/seed*/done.json")})
 
-    def measured(self, variants: str = "all", seeds: str | int = "all") -> list["RunDir"]:
-        """Finished and measured runs in the order of the study, those asked for."""
+    def finished(self, variants: str = "all", seeds: str | int = "all") -> list["RunDir"]:
+        """Finished runs in the order of the study, those asked for."""
         from segnb.models.variants import parse_variants
 
         wanted = self.seeds() if seeds == "all" else parse_seeds(seeds)
         runs = [self.run(variant, seed) for variant in parse_variants(variants) for seed in wanted]
-        return [run for run in runs if run.done and run.confusion_path.exists()]
+        return [run for run in runs if run.done]
+
+    def measured(self, variants: str = "all", seeds: str | int = "all") -> list["RunDir"]:
+        """Those of them that have been tested: what a report can show."""
+        return [run for run in self.finished(variants, seeds) if run.confusion_path.exists()]
 
     @property
     def cost_path(self) -> Path:

@@ -243,3 +243,15 @@ def test_a_failed_step_says_which_and_where_its_log_is(tmp_path):
     done = segnb(folder, "report", "--preset", "smoke", "--data", str(data), "--variants", "UNet_NoSkip_256")
     assert done.returncode == 1
     assert "0002.png" in done.stdout + done.stderr
+
+
+def test_two_reports_at_once_in_one_folder_are_refused(tmp_path):
+    import fcntl
+
+    folder = make_project(tmp_path / "project")
+    data = make_dataset(tmp_path / "dataset_048")
+    (folder / "runs").mkdir()
+    with open(folder / "runs" / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = segnb(folder, "report", "--preset", "smoke", "--data", str(data))
+    assert done.returncode == 1 and "another 'make report' is at work" in done.stderr
