@@ -106,6 +106,16 @@ rule train:
         " --no-progress-bar --log-output > {log:q} 2>&1 && mv {params.part:q} {output:q}"
 
 
+# The longest runs first, so that no core waits for the last of them.
+use rule train as train_first with:
+    priority: 1
+    wildcard_constraints:
+        variant=r"\w+_finetune",
+
+
+ruleorder: train_first > train
+
+
 # Alone on the machine, hence all cores.
 rule cost:
     output:

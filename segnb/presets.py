@@ -84,7 +84,7 @@ PRESETS = {
     for preset in (
         # Tests only: every part runs, no score means anything; a random trunk so that nothing is fetched.
         Preset("smoke", 8, 4, 6, 1, "random", fcn=_SMOKE, unet=_SMOKE),
-        Preset("quick", 320, 60, 120, 1, "auto", fcn=replace(_QUICK, epochs=4), unet=_QUICK),
+        Preset("quick", 256, 60, 120, 1, "auto", fcn=replace(_QUICK, epochs=4), unet=_QUICK),
         Preset(
             "standard",
             800,
