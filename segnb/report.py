@@ -40,7 +40,7 @@ def facts(study: Study, runs: list[RunDir]) -> dict[str, str]:
     counts = settled["data"]["counts"]
     fcn, unet = study.preset.fcn, study.preset.unet
     seeds = sorted({run.seed for run in runs})
-    recorded = [run.provenance["started"] for run in runs]
+    days = sorted({run.provenance["started"][:10] for run in runs})
     return {
         "Data": f"{settled['data']['origin']}: {counts['train']} training, {counts['val']} validation"
         f" and {counts['test']} test images",
@@ -50,7 +50,7 @@ def facts(study: Study, runs: list[RunDir]) -> dict[str, str]:
         + ", ".join(map(str, seeds)),
         "Trunk weights": settled["weights"]["source"],
         "Machine": f"{machine.device_name}, {machine.threads} thread(s) a run, {machine.precision}",
-        "Trained": f"{min(recorded)[:10]} to {max(recorded)[:10]}" if recorded else "nothing yet",
+        "Trained": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "nothing yet",
         "Study": study.name,
         "Software": f"segnb {__version__}, torch {settled['versions']['torch']}",
     }

@@ -1,5 +1,8 @@
 """Street scenes: reproducible, honest masks, thirteen classes in learnable amounts."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -152,3 +155,12 @@ def test_bad_arguments_are_named_in_one_line(call, name):
     with pytest.raises(ValueError, match=f"^{name}: ") as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_a_dead_worker_is_an_error_and_no_endless_wait(tmp_path):
+    """A script without a main guard: each worker runs the script again, and dies of it."""
+    script = tmp_path / "script.py"
+    script.write_text("from segnb.data import streets\nstreets.render('train', 4, 32, processes=2)\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "SegnbError: a process that renders scenes died" in done.stderr

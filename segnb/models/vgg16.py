@@ -117,7 +117,7 @@ def download(url: str, file: Path, sha256: str) -> None:
         os.replace(part, file)
     except (OSError, http.client.HTTPException) as error:
         raise SegnbError(
-            f"{url} could not be fetched ({error}): check the network, or put the file at {file}"
+            f"{file.name} could not be fetched ({error}): check the network, or put the file into {file.parent}"
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -148,7 +148,7 @@ def resolve_auto(offline: bool) -> Weights:
     except SegnbError as error:
         return Weights(
             "random",
-            warning="the VGG16 trunk starts from random weights, so FCN scores, frozen ones above all, are "
+            warning="The VGG16 trunk starts from random weights, so FCN scores, frozen ones above all, are "
             f"no match for published ones ({error})",
         )
 

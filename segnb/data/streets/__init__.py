@@ -17,6 +17,8 @@ import importlib.metadata
 import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from tqdm import tqdm
 from segnb.classes import STREET
 from segnb.data.streets.layout import draw_scene
 from segnb.data.streets.tracing import take_picture
+from segnb.errors import SegnbError
 
 SPLITS = ("train", "val", "test")
 SMALLEST = 32
@@ -63,7 +66,8 @@ def render(
 
     processes: worker processes of one thread each, by default one a usable core; the result does not
     depend on it. progress: a bar on a terminal, a line every tenth of the way elsewhere.
-    Raises ValueError on an unknown split, a count or processes below 1, or a size below 32.
+    Raises ValueError on an unknown split, a count or processes below 1, or a size below 32, and SegnbError
+    if a worker process dies.
     """
     check(split, size)
     if count < 1:
@@ -73,9 +77,15 @@ def render(
     images = np.empty((count, size, size, 3), np.uint8)
     labels = np.empty((count, size, size), np.uint8)
     jobs = [(split, index, size) for index in range(count)]
-    with scenes(jobs, min(count, processes or usable_cores())) as results:
-        for i, (image, mask) in enumerate(report(results, f"{split} scenes", count, progress)):
-            images[i], labels[i] = image, mask
+    try:
+        with scenes(jobs, min(count, processes or usable_cores())) as results:
+            for i, (image, mask) in enumerate(report(results, f"{split} scenes", count, progress)):
+                images[i], labels[i] = image, mask
+    except BrokenProcessPool:
+        raise SegnbError(
+            "a process that renders scenes died: give it more memory, or processes=1; a script that calls"
+            ' render() needs the line if __name__ == "__main__":'
+        ) from None
     return images, labels
 
 
@@ -86,8 +96,12 @@ def scenes(jobs: list[tuple[str, int, int]], processes: int):
         yield map(render_job, jobs)
         return
     # Spawned, not forked: a fork of a Jupyter kernel copies its threads' locks in whatever state they are.
-    with multiprocessing.get_context("spawn").Pool(processes, one_thread) as pool:
-        yield pool.imap(render_job, jobs)
+    # An executor, not a Pool: when a worker dies (out of memory, no main guard) it raises, a Pool waits.
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), one_thread)
+    try:
+        yield pool.map(render_job, jobs)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def render_job(job: tuple[str, int, int]) -> tuple[np.ndarray, np.ndarray]:
