@@ -74,7 +74,8 @@ rule chapter:
 
 rule measure:
     input:
-        ancient(f"{folder}/{{variant}}/seed{{seed}}/train.ipynb"),
+        run=f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
+        code=["segnb/inference.py", "segnb/measures.py"],
     output:
         confusion=f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz",
         predictions=f"{folder}/{{variant}}/seed{{seed}}/predictions.npz",
