@@ -1,31 +1,32 @@
 # segnb: from clone to report. `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test lint format lab clean clean-all install install-dev
+.PHONY: help report test lint format lab clean clean-all install-dev
 
 # ---- what to train; each can be given on the command line: make report PRESET=standard SEEDS=0,1 ------
-PRESET   ?= quick
-DATA     ?= streets
-VARIANTS ?= all
-SEEDS    ?=
-EPOCHS   ?=
-JOBS     ?=
-OFFLINE  ?=
+PRESET   := quick
+DATA     := streets
+VARIANTS := all
+SEEDS    :=
+EPOCHS   :=
+JOBS     :=
+OFFLINE  :=
 
 # ---- which Python: the active environment if this checkout is installed in it, otherwise .venv --------
-ACTIVE := $(firstword $(VIRTUAL_ENV) $(CONDA_PREFIX))
+PY :=
+ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
 HAS_SEGNB = import pathlib, segnb; assert pathlib.Path(segnb.__file__).parents[1] == pathlib.Path('$(CURDIR)')
 ifneq ($(ACTIVE),)
   ifeq ($(shell "$(ACTIVE)/bin/python" -I -c "$(HAS_SEGNB)" 2>/dev/null && echo yes),yes)
-    PYTHON := $(ACTIVE)/bin/python
+    PY := $(ACTIVE)/bin/python
   endif
 endif
-ifdef PYTHON
+ifneq ($(PY),)
   # Somebody else's environment: nothing is installed but what the tests need.
   RUN_READY  :=
   TEST_READY := install-dev
 else
-  PYTHON     := .venv/bin/python
+  PY         := .venv/bin/python
   RUN_READY  := .venv/.installed
   TEST_READY := .venv/.installed-dev
 endif
@@ -33,32 +34,32 @@ endif
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings (make report): PRESET=smoke|quick|standard|paper  DATA=streets|FOLDER  SEEDS=0,1"
-	@echo "  VARIANTS=all|fcn|unet|NAME,NAME  EPOCHS=n  JOBS=n (runs side by side)  OFFLINE=1 (fetch nothing)"
+	@echo "  VARIANTS=all|fcn|unet|NAME,NAME  EPOCHS=n  JOBS=n (runs side by side)  OFFLINE=1 (fetch no weights)"
 
 report: $(RUN_READY)  ## train what is missing and render report/index.html
-	@$(PYTHON) -m segnb.cli report --preset "$(PRESET)" --data "$(DATA)" --variants "$(VARIANTS)" \
+	@"$(PY)" -m segnb.cli report --preset "$(PRESET)" --data "$(DATA)" --variants "$(VARIANTS)" \
 	  $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(EPOCHS),--epochs "$(EPOCHS)") \
 	  $(if $(JOBS),--jobs "$(JOBS)") $(if $(filter-out 0,$(OFFLINE)),--offline)
 
 test: $(TEST_READY)  ## run the whole test suite
-	@$(PYTHON) -m pytest
+	@"$(PY)" -m pytest
 
 lint: $(TEST_READY)  ## check style of code and notebooks
-	@$(PYTHON) -m ruff check .
-	@$(PYTHON) -m ruff format --check .
-	@$(PYTHON) -m nbstripout --verify notebooks/*.ipynb
+	@"$(PY)" -m ruff check .
+	@"$(PY)" -m ruff format --check .
+	@"$(PY)" -m nbstripout --verify notebooks/*.ipynb
 
 format: $(TEST_READY)  ## put code and notebooks into the project's style
-	@$(PYTHON) -m ruff check --fix .
-	@$(PYTHON) -m ruff format .
-	@$(PYTHON) -m nbstripout notebooks/*.ipynb
+	@"$(PY)" -m ruff check --fix .
+	@"$(PY)" -m ruff format .
+	@"$(PY)" -m nbstripout notebooks/*.ipynb
 
 lab: $(RUN_READY)  ## open JupyterLab in notebooks/, with this environment as the kernel "segnb"
-	@$(PYTHON) -m ipykernel install --sys-prefix --name segnb --display-name segnb
-	@$(PYTHON) -m jupyterlab --notebook-dir notebooks
+	@"$(PY)" -m ipykernel install --sys-prefix --name segnb --display-name segnb
+	@"$(PY)" -m jupyterlab --notebook-dir notebooks
 
 clean:  ## remove the report, caches of tools and the rendered scenes; trained runs stay
-	rm -rf report cache .snakemake .pytest_cache .ruff_cache
+	rm -rf report cache .snakemake .pytest_cache .ruff_cache runs/*/chapters runs/*/data-*.json
 	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +
 
 clean-all: clean  ## remove the trained runs and .venv as well
@@ -69,13 +70,13 @@ clean-all: clean  ## remove the trained runs and .venv as well
 	python3 -m venv .venv
 
 .venv/.installed: .venv/bin/python pyproject.toml
-	$(PYTHON) -m pip install --quiet --editable .
+	"$(PY)" -m pip install --quiet --editable .
 	@touch $@
 
 .venv/.installed-dev: .venv/bin/python pyproject.toml
-	$(PYTHON) -m pip install --quiet --editable '.[dev]'
+	"$(PY)" -m pip install --quiet --editable '.[dev]'
 	@touch $@ .venv/.installed
 
 install-dev:
-	@$(PYTHON) -c "import bs4, html5lib, nbstripout, pytest, ruff" 2>/dev/null \
-	  || $(PYTHON) -m pip install --quiet --editable '.[dev]'
+	@"$(PY)" -c "import bs4, html5lib, nbstripout, pytest, ruff" 2>/dev/null \
+	  || "$(PY)" -m pip install --quiet --editable '.[dev]'

@@ -4,8 +4,9 @@
 #
 # `segnb report` settles the study and calls this; on its own, `segnb study` prints NAME.
 import glob
-import json
 import sys
+
+import yaml
 
 from segnb.rundir import open_study
 
@@ -26,10 +27,15 @@ chapters = ["claims", "dataset", "fcn", "unet"]
 shell.prefix("export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184; ")
 
 
+def as_yaml(parameters):
+    """In one line, as papermill takes them. Not JSON: YAML reads its 1e-05 as a word."""
+    return yaml.safe_dump(parameters, default_flow_style=True, width=float("inf")).strip()
+
+
 def run_parameters(wildcards):
-    """The parameters of train.ipynb for one run, as papermill takes them (JSON is YAML)."""
+    """The parameters of train.ipynb for one run."""
     run = {"variant": wildcards.variant, "seed": int(wildcards.seed), "study": study.name}
-    return json.dumps(study.settled["request"] | run)
+    return as_yaml(study.settled["request"] | run)
 
 
 wildcard_constraints:
@@ -62,14 +68,15 @@ rule chapter:
     output:
         f"{folder}/chapters/{{chapter}}.ipynb",
     params:
-        yaml=json.dumps(shown),
+        yaml=as_yaml(shown),
+        part=f"{folder}/chapters/.{{chapter}}.ipynb",
     log:
         f"{folder}/chapters/{{chapter}}.log",
     message:
         "chapter: {wildcards.chapter}"
     shell:
-        "{python:q} -m papermill {input.notebook:q} {output:q} -y {params.yaml:q}"
-        " --no-progress-bar > {log:q} 2>&1"
+        "{python:q} -m papermill {input.notebook:q} {params.part:q} -y {params.yaml:q}"
+        " --no-progress-bar > {log:q} 2>&1 && mv {params.part:q} {output:q}"
 
 
 rule measure:
@@ -123,11 +130,14 @@ ruleorder: train_first > train
 
 # Alone on the machine, hence all cores.
 rule cost:
+    input:
+        code="segnb/cost.py",
     output:
         f"{folder}/cost.json",
     params:
         study=study.name,
-        variants=",".join(variants),
+        # With those measured before: a report of fewer networks does not forget the others.
+        variants=",".join(sorted({*variants, *study.cost().index})),
     threads: workflow.cores
     message:
         "cost: timing every variant, alone on the machine"

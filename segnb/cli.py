@@ -40,7 +40,7 @@ def report(options: argparse.Namespace) -> int:
     _announce(params, options.offline)
     study = settle(params)
     seeds = parse_seeds(options.seeds) if options.seeds else list(range(study.preset.seeds))
-    jobs = options.jobs or _jobs(study.machine.threads, study.machine.device)
+    jobs = options.jobs or _jobs(study)
     print(
         f"study {study.name}: {len(variants)} variants, seeds {seeds}, on {study.machine.device_name}\n"
         f"  {study.machine.threads} thread(s) a run, {jobs} run(s) side by side, {study.machine.precision};"
@@ -48,6 +48,9 @@ def report(options: argparse.Namespace) -> int:
     )
     for warning in study.warnings:
         print(f"  warning: {warning}")
+    for size in study.sizes():  # before anything is trained, so that a bad file is met first
+        for split in study.settled["data"]["counts"]:
+            study.split(split, size)
     status = _run_engine(
         [
             *(sys.executable, "-m", "snakemake", "--nolock"),
@@ -104,17 +107,21 @@ def _announce(params: StudyParams, offline: bool) -> None:
     if offline:
         print("OFFLINE: nothing is fetched; without ImageNet weights in torch's cache the trunk is random")
     else:
-        print("trunk weights: torchvision's VGG16 (ImageNet, 528 MB) is looked for, and fetched if missing")
+        print("trunk weights: torchvision's VGG16 (ImageNet) is looked for, and fetched (528 MB) if missing")
 
 
-def _jobs(threads: int, device: str) -> int:
+def _jobs(study) -> int:
     """Runs side by side: as many as fill the cores and fit into memory; one on a GPU."""
     import psutil
 
-    if device == "cuda":
+    from segnb.machine import usable_cores
+
+    if study.machine.device == "cuda":
         return 1
-    memory = psutil.virtual_memory().available // (3 * 2**30)  # an FCN run at quick size stays below 3 GiB
-    return max(1, min((os.cpu_count() or 1) // threads, memory))
+    # A run of width 16 (quick) was seen to stay below 3 GiB; larger heads are estimated.
+    gib = 2 + study.preset.fcn.width / 16
+    fitting = int(psutil.virtual_memory().available / (gib * 2**30))
+    return max(1, min(usable_cores() // study.machine.threads, fitting))
 
 
 def _print_ranking(study, variants: list[str], seeds: list[int]) -> None:
@@ -149,19 +156,13 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def cost(options: argparse.Namespace) -> None:
-    """Measure cost; what an earlier call measured is measured again beside it, to be comparable."""
+    """Measure what variants cost, all in one go so that they can be compared."""
     from segnb.cost import measure as measure_cost
-    from segnb.files import read_json
-    from segnb.models.variants import VARIANTS, parse_variants
+    from segnb.models.variants import parse_variants
     from segnb.rundir import open_study
 
     study = open_study(options.study)
-    known = set(read_json(study.cost_path)["variants"]) if study.cost_path.exists() else set()
-    wanted = set(parse_variants(options.variants))
-    if wanted <= known:
-        os.utime(study.cost_path)
-        return
-    rows = measure_cost(study, [name for name in VARIANTS if name in wanted | known])
+    rows = measure_cost(study, parse_variants(options.variants))
     write_json(study.cost_path, {"machine": study.settled["machine"], "variants": rows})
 
 

@@ -1,5 +1,7 @@
 """Where the project's folders are, and writing a file so that it is whole or not there."""
 
+import ast
+import hashlib
 import json
 import os
 import tempfile
@@ -62,3 +64,23 @@ def read_json(path: Path) -> Any:
         raise SegnbError(f"{path} is missing; run 'make report' to make it") from None
     except json.JSONDecodeError as error:
         raise SegnbError(f"{path} is damaged ({error}); delete it and run 'make report' again") from None
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def source_digest(files: list[Path]) -> str:
+    """16 hex digits over Python files as the interpreter reads them: comments and docstrings do not count."""
+    digest = hashlib.sha256()
+    for file in files:
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+                if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+                    body[0].value.value = ""
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:16]

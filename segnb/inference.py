@@ -7,6 +7,8 @@ import torch
 
 from segnb import checkpoint, measures
 from segnb.data.batches import in_order
+from segnb.errors import SegnbError
+from segnb.files import sha256
 from segnb.models.variants import VARIANTS, build
 from segnb.rundir import RunDir
 from segnb.training import autocast, evaluate
@@ -24,6 +26,10 @@ def load(run: RunDir) -> torch.nn.Module:
     study = run.study
     recipe = study.recipe(VARIANTS[run.variant].family)
     model = build(run.variant, len(study.classes), recipe.width)
+    if sha256(run.model_path) != run.summary["model_sha256"]:
+        raise SegnbError(
+            f"{run.model_path} is damaged (its SHA-256 differs); delete {run.path} to train again"
+        )
     checkpoint.load_model(run.model_path, model)
     return model.to(study.machine.device, memory_format=torch.channels_last).eval()
 

@@ -47,10 +47,10 @@ def settle(runs: Path) -> Machine:
         raise SegnbError(f"SEGNB_PRECISION={forced!r} is unknown; choose from {', '.join(PRECISIONS)}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else _cpu_name()
-    threads = threads_of_one_run(os.cpu_count() or 1)
+    threads = threads_of_one_run(usable_cores())
     if forced:
         return Machine(device, name, threads, forced)
-    key = f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
+    key = f"{name}, {usable_cores()} cores, torch {torch.__version__}"
     path = runs / "machine.json"
     known = read_json(path) if path.exists() else {}
     if key not in known:
@@ -60,6 +60,11 @@ def settle(runs: Path) -> Machine:
         known[key] = asdict(Machine(device, name, threads, precision)) | {"seconds_a_step": seconds}
         write_json(path, known)
     return Machine(**{field: known[key][field] for field in Machine.__dataclass_fields__})
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; on a shared machine fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_of_one_run(cores: int) -> int:

@@ -1,7 +1,6 @@
 """The report: executed chapters of one study, joined under a head that says what was measured on what."""
 
 import os
-import shutil
 from pathlib import Path
 
 from segnb import __version__
@@ -15,8 +14,9 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
     """Write `out`, and beside it a page for each training notebook. Returns `out`."""
     study = open_study(params.study)
     runs = study.measured(params.variants, params.seeds)
-    pages = out.parent / "runs"
-    shutil.rmtree(pages, ignore_errors=True)  # pages of another study would be linked from nowhere
+    pages = out.parent / "training"
+    for old in pages.glob("*-seed*.html"):  # of another study, and linked from nowhere now
+        old.unlink()
     links = []
     for run in (run for run in runs if run.notebook_path.exists()):
         page = pages / f"{run.variant}-seed{run.seed}.html"

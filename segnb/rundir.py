@@ -10,7 +10,6 @@
 A run is finished when `done.json` is there, which is written last; nothing else says so.
 """
 
-import ast
 import hashlib
 import json
 import os
@@ -29,7 +28,7 @@ import pandas as pd
 from segnb import __version__
 from segnb.classes import STREET, ClassMap
 from segnb.errors import SegnbError
-from segnb.files import atomic, read_json, root, write_json, write_text
+from segnb.files import atomic, read_json, root, sha256, source_digest, write_json, write_text
 from segnb.machine import Machine
 from segnb.params import RunParams, StudyParams, parse_seeds
 from segnb.presets import Preset, Recipe, preset
@@ -38,8 +37,8 @@ if TYPE_CHECKING:  # torch takes seconds to import; a report that only reads fil
     from segnb.data.batches import Data, Split
     from segnb.models.vgg16 import Weights
 
-# The code whose change makes the numbers of a run different.
-TRAINING_CODE = ("data/batches.py", "data/folders.py", "models", "training.py", "measures.py")
+# The code whose change makes the numbers of a run different; that of the data is in the data's digest.
+TRAINING_CODE = ("data/batches.py", "models", "training.py", "measures.py")
 
 
 def runs_folder() -> Path:
@@ -51,19 +50,10 @@ def cache_folder() -> Path:
 
 
 def code_digest() -> str:
-    """16 hex digits over the training code as Python reads it: comments and docstrings do not count."""
+    """16 hex digits over the training code, see `source_digest`."""
     package = Path(__file__).parent
     files = [f for part in TRAINING_CODE for f in sorted({package / part, *(package / part).glob("*.py")})]
-    digest = hashlib.sha256()
-    for file in (f for f in files if f.is_file()):
-        tree = ast.parse(file.read_text())
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-                if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                    body[0].value.value = ""
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()[:16]
+    return source_digest([file for file in files if file.is_file()])
 
 
 @dataclass(frozen=True)
@@ -209,12 +199,11 @@ def settle(params: StudyParams) -> Study:
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     study = Study(runs_folder() / f"{params.preset}-{data.name}-{digest}")
     path = study.path / "study.json"
-    if path.exists():
-        os.utime(path)  # "latest" is the study settled last
-        return study
     request = params.model_dump()
-    if data.name != "streets":
+    if params.data != "streets":
         request["data"] = str(Path(params.data).resolve())
+    # Written anew each time: "latest" is the study settled last, and a folder of data, or of weights, may
+    # have moved since, which does not make it another study.
     write_json(
         path,
         identity
@@ -270,7 +259,9 @@ class RunDir:
         return self.path / "train.ipynb"
 
     def begin(self, params: RunParams) -> None:
-        """Write what the run is and where it comes from."""
+        """Write what the run is and where it comes from; a run that goes on keeps its first record."""
+        if (self.path / "provenance.json").exists():
+            return
         write_json(self.path / "params.json", params.model_dump())
         write_json(self.path / "provenance.json", provenance(self.study))
 
@@ -279,7 +270,7 @@ class RunDir:
 
     def finish(self, summary: dict) -> None:
         """Mark the run as finished; nothing is written to it by training afterwards."""
-        write_json(self.path / "done.json", summary)
+        write_json(self.path / "done.json", summary | {"model_sha256": sha256(self.model_path)})
         self.last_path.unlink(missing_ok=True)
 
     # -- afterwards ----------------------------------------------------------------------------------
@@ -289,7 +280,7 @@ class RunDir:
 
     @property
     def summary(self) -> dict:
-        """done.json: best_epoch, best_val_miou, epochs, seconds."""
+        """done.json: best_epoch, best_val_miou, epochs, seconds, model_sha256."""
         return read_json(self.path / "done.json")
 
     @property

@@ -12,13 +12,13 @@ from torch import nn
 from segnb import checkpoint, training
 from segnb.data.batches import MEAN, STD, Split, in_order, normalise, shuffled
 from segnb.errors import SegnbError
-from segnb.files import atomic, write_json
+from segnb.files import atomic, source_digest, write_json
 from segnb.inference import load, measure
-from segnb.measures import confusion, mean_iou
+from segnb.measures import confusion
 from segnb.models.variants import build
 from segnb.params import RunParams
 from segnb.presets import PRESETS
-from segnb.rundir import RunDir, code_digest, open_study, settle
+from segnb.rundir import RunDir, open_study, settle
 from segnb.training import EarlyStopping, criterion, evaluate, fit, train_one_epoch
 
 RECIPE = replace(PRESETS["smoke"].unet, size=32, epochs=3)
@@ -129,9 +129,15 @@ def test_criterion_is_the_mean_over_pixels():
     assert criterion(logits, torch.zeros(2, 4, 4, dtype=torch.long)).item() == pytest.approx(math.log(13))
 
 
-def test_train_miou_is_that_of_the_predictions_made_while_learning():
-    labels = torch.tensor([[[0, 1], [1, 1]]])
-    assert mean_iou(confusion(labels, torch.ones_like(labels), 2).sum(0).numpy()) == pytest.approx(0.375)
+def test_train_loss_and_miou_are_those_of_the_predictions_made_while_learning():
+    model, data = nn.Sequential(nn.Conv2d(3, 3, 1)), split(5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # nothing moves, so both can be had afterwards
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    seen = train_one_epoch(model, in_order(data, 2, "cpu"), optimizer, scheduler, "cpu", "fp32")
+    found = evaluate(model, data, 2, "cpu", "fp32")
+    assert seen["train_loss"] == pytest.approx(found.loss, rel=1e-6)
+    assert seen["train_miou"] == pytest.approx(found.miou, abs=1e-9)
+    assert seen["grad_norm"] > 0
 
 
 def test_early_stopping_needs_both_loss_and_miou_to_stand_still():
@@ -309,17 +315,41 @@ def test_the_precision_can_be_forced_and_a_wrong_one_is_refused(project, dataset
         settled(dataset)
 
 
-def test_code_digest_sees_code_and_not_comments(tmp_path, monkeypatch):
-    from segnb import rundir
+def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_path):
+    first = settled(dataset)
+    (tmp_path / "elsewhere").mkdir()
+    moved = settled(dataset.rename(tmp_path / "elsewhere" / dataset.name))
+    assert moved.name == first.name
+    assert len(moved.split("test", 64)) == 3
 
-    package = tmp_path / "segnb"
-    package.mkdir()
-    monkeypatch.setattr(rundir, "__file__", str(package / "rundir.py"))
-    source = package / "training.py"
+
+def test_a_run_that_goes_on_keeps_its_first_record(project, dataset):
+    run = settled(dataset).run("UNet_Standard_256", 0)
+    params = RunParams.check({"preset": "smoke", "data": str(dataset)})
+    run.begin(params)
+    first = (run.path / "provenance.json").read_bytes()
+    run.begin(params)
+    assert (run.path / "provenance.json").read_bytes() == first
+
+
+def test_damaged_weights_of_a_finished_run_are_refused_by_name(project, dataset):
+    run = settled(dataset).run("UNet_Standard_256", 0)
+    checkpoint.save_model(run.model_path, build("UNet_Standard_256", 13, 8))
+    run.finish({})
+    load(run)
+    content = bytearray(run.model_path.read_bytes())
+    content[-1] ^= 1
+    run.model_path.write_bytes(content)
+    with pytest.raises(SegnbError, match=r"model\.safetensors is damaged"):
+        load(run)
+
+
+def test_source_digest_sees_code_and_not_comments(tmp_path):
+    source = tmp_path / "training.py"
     digests = []
     for text in ('"""Old."""\nx = 1\n', '"""New."""\n# why\nx = 1\n', '"""Old."""\nx = 2\n'):
         source.write_text(text)
-        digests.append(code_digest())
+        digests.append(source_digest([source]))
     assert digests[0] == digests[1] != digests[2]
 
 

@@ -6,6 +6,7 @@ Sources are rendered streets or a folder in the study's layout; everything downs
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from segnb.classes import STREET, ClassMap
 from segnb.data import folders, streets
 from segnb.errors import SegnbError
-from segnb.files import atomic, read_json, write_json
+from segnb.files import atomic, read_json, source_digest, write_json
 from segnb.presets import Preset
 
 SPLITS = ("train", "val", "test")
@@ -91,10 +92,13 @@ def _streets(preset: Preset) -> Data:
 
 def _folder(path: Path) -> Data:
     pairs = folders.find(path, STREET)
+    # What reads the files shapes the pixels as well.
+    code = source_digest([Path(folders.__file__)])
+    read = f"{folders.digest(pairs)} {code} {version('pillow')} {STREET.names}"
     return Data(
         name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name),
         origin=f"the folder {path.name}",
-        digest=folders.digest(pairs),
+        digest=hashlib.sha256(read.encode()).hexdigest()[:16],
         counts={split: len(pairs[split]) for split in SPLITS},
         classes=STREET,
         make=lambda split, size: folders.load(pairs[split], size, STREET),

@@ -117,11 +117,10 @@ EXTENSIONS = by_name(
 
 
 def variant_named(name: str) -> Variant:
-    """The registered variant. Raises SegnbError that lists the choices."""
-    known = VARIANTS | EXTENSIONS
-    if name not in known:
-        raise SegnbError(f"variant {name!r} is unknown: choose from {', '.join(known)}")
-    return known[name]
+    """A variant of the study. Raises SegnbError that lists the choices."""
+    if name not in VARIANTS:
+        raise SegnbError(f"variant {name!r} is unknown: choose from {', '.join(VARIANTS)}")
+    return VARIANTS[name]
 
 
 def build(name: str, classes: int = 13, width: int = 64, weights: Weights | None = None) -> nn.Module:
@@ -132,7 +131,8 @@ def build(name: str, classes: int = 13, width: int = 64, weights: Weights | None
 
     Initialised from torch's generator as it stands. Raises SegnbError for an unknown name.
     """
-    config = replace(variant_named(name).config, classes=classes, width=width)
+    variant = EXTENSIONS.get(name) or variant_named(name)
+    config = replace(variant.config, classes=classes, width=width)
     return FCN(config, weights) if isinstance(config, FCNConfig) else UNet(config)
 
 

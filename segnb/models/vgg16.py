@@ -4,7 +4,6 @@ Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image 
 configuration D: thirteen 3×3 convolutions and five poolings. The three fully connected layers are left out.
 """
 
-import hashlib
 import http.client
 import os
 import pickle
@@ -19,6 +18,7 @@ import torchvision
 from torch import Tensor, nn
 
 from segnb.errors import SegnbError
+from segnb.files import sha256
 
 # The feature contract: whoever reads the trunk may rely on these, in this order.
 TAPS = ("pool3", "pool4", "pool5")
@@ -95,14 +95,8 @@ class Weights:
     warning: str | None = None
 
 
-def sha256_of(file: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def download(url: str, file: Path, sha256: str) -> None:
-    """Fetch `url` into `file`, which appears only once it is whole and has the digest.
+def download(url: str, file: Path, wanted: str) -> None:
+    """Fetch `url` into `file`, which appears only once it is whole and has the SHA-256 `wanted`.
 
     Raises SegnbError for anything that goes wrong: no network, a silent server, a full disk, other content.
     """
@@ -110,14 +104,15 @@ def download(url: str, file: Path, sha256: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as reply, open(part, "wb") as stream:
+            print(f"fetching {url}", flush=True)  # 528 MB, in a notebook too: nobody waits in the dark
             shutil.copyfileobj(reply, stream)
-        found = sha256_of(part)
-        if found != sha256:
+        found = sha256(part)
+        if found != wanted:
             raise SegnbError(f"{url} arrived damaged (SHA-256 {found[:12]}…): try again")
         os.replace(part, file)
     except (OSError, http.client.HTTPException) as error:
         raise SegnbError(
-            f"{file.name} could not be fetched ({error}): check the network, or put the file into {file.parent}"
+            f"{file.name} could not be fetched ({error}): check the network, or put it into {file.parent}"
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -131,7 +126,7 @@ def resolve_imagenet(offline: bool) -> Weights:
     # Where torchvision itself keeps it, so that a copy from another project is found.
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(IMAGENET_URL).name
     if file.exists():
-        found = sha256_of(file)
+        found = sha256(file)
         if found != IMAGENET_SHA256:
             raise SegnbError(f"{file} is damaged (SHA-256 {found[:12]}…): delete it and fetch it again")
     elif offline:
@@ -190,7 +185,7 @@ def load_trunk(weights: Weights | None = None, frozen: bool = False) -> VGG16:
     if weights is None or weights.source == "random":
         return trunk
     try:
-        if sha256_of(weights.file) != weights.sha256:
+        if sha256(weights.file) != weights.sha256:
             raise SegnbError(f"{weights.file} has changed since it was chosen: choose the weights again")
         trunk.features.load_state_dict(READERS[weights.source](weights.file))
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from segnb.errors import SegnbError
+from segnb.files import sha256
 from segnb.models import vgg16
 from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, VGG16, Taps, Weights, load_trunk, resolve_weights
 
@@ -52,7 +53,7 @@ def published(trunk):
 def digest(published, tmp_path, monkeypatch):
     """Makes `published` the file that is expected."""
     (tmp_path / "copy").write_bytes(published)
-    monkeypatch.setattr(vgg16, "IMAGENET_SHA256", vgg16.sha256_of(tmp_path / "copy"))
+    monkeypatch.setattr(vgg16, "IMAGENET_SHA256", sha256(tmp_path / "copy"))
     return vgg16.IMAGENET_SHA256
 
 
@@ -203,4 +204,4 @@ def test_a_file_that_is_gone_or_is_no_vgg16_is_an_error(settled, tmp_path):
     for name in ("other.pth", "garbage.pth"):
         file = tmp_path / name
         with pytest.raises(SegnbError, match=f"{name} is not a readable"):
-            load_trunk(Weights("imagenet", file, vgg16.sha256_of(file)))
+            load_trunk(Weights("imagenet", file, sha256(file)))

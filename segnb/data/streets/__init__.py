@@ -30,6 +30,7 @@ from segnb.classes import STREET
 from segnb.data.streets.layout import draw_scene
 from segnb.data.streets.tracing import take_picture
 from segnb.errors import SegnbError
+from segnb.machine import usable_cores
 
 SPLITS = ("train", "val", "test")
 SMALLEST = 32
@@ -121,10 +122,6 @@ def one_thread() -> None:
         TriangleMesh(first, np.eye(3, dtype=np.float32)[None])
         first.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))
         os.sched_setaffinity(0, cores)
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def report(results, title: str, count: int, progress: bool):
