@@ -111,8 +111,10 @@ def download(url: str, file: Path, wanted: str) -> None:
             raise SegnbError(f"{url} arrived damaged (SHA-256 {found[:12]}…): try again")
         os.replace(part, file)
     except (OSError, http.client.HTTPException) as error:
+        why = getattr(error, "reason", error)
+        folder = str(file.parent).replace(str(Path.home()), "~")  # reports that quote this are passed on
         raise SegnbError(
-            f"{file.name} could not be fetched ({error}): check the network, or put it into {file.parent}"
+            f"{file.name} could not be fetched ({why}): check the network, or put it into {folder}"
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -130,7 +132,7 @@ def resolve_imagenet(offline: bool) -> Weights:
         if found != IMAGENET_SHA256:
             raise SegnbError(f"{file} is damaged (SHA-256 {found[:12]}…): delete it and fetch it again")
     elif offline:
-        raise SegnbError(f"{file} is missing and may not be fetched: run without OFFLINE, or put it there")
+        raise SegnbError(f"{file.name} is not in torch's cache and may not be fetched: run without OFFLINE")
     else:
         download(IMAGENET_URL, file, IMAGENET_SHA256)
     return Weights("imagenet", file, IMAGENET_SHA256)
