@@ -47,7 +47,7 @@ def test_build_scales_the_network_and_not_the_trunk(name):
 
 
 def test_an_unknown_name_lists_the_choices():
-    with pytest.raises(SegnbError, match="'UNet' is unknown: choose from FCN32s.*AttentionUNet_256"):
+    with pytest.raises(SegnbError, match="'UNet' is unknown: choose from FCN32s.*AttentionResidualUNet_256$"):
         build("UNet")
 
 
