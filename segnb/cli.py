@@ -34,12 +34,13 @@ def report(options: argparse.Namespace) -> int:
     from segnb.rundir import settle
 
     variants = parse_variants(options.variants)
+    seeds = parse_seeds(options.seeds) if options.seeds else None
     params = _study_params(options)
     if options.offline:
         os.environ["SEGNB_OFFLINE"] = "1"
     _announce(params, options.offline)
     study = settle(params)
-    seeds = parse_seeds(options.seeds) if options.seeds else list(range(study.preset.seeds))
+    seeds = seeds or list(range(study.preset.seeds))
     jobs = options.jobs or _jobs(study)
     print(
         f"study {study.name}: {len(variants)} variants, seeds {seeds}, on {study.machine.device_name}\n"
