@@ -276,7 +276,7 @@ def runs(monkeypatch):
         found[variant, seed] = SimpleNamespace(
             variant=variant, seed=seed, study=study, predictions=lambda shown=shown: shown
         )
-    monkeypatch.setattr(explore, "finished", lambda study: list(found.values()))
+    monkeypatch.setattr(explore, "tested", lambda study: list(found.values()))
     return list(found.values())
 
 
