@@ -203,7 +203,10 @@ def settle(params: StudyParams) -> Study:
     if params.data != "streets":
         request["data"] = str(Path(params.data).resolve())
     # Written anew each time: "latest" is the study settled last, and a folder of data, or of weights, may
-    # have moved since, which does not make it another study.
+    # have moved since, which does not make it another study. What was warned of at first stays true.
+    warnings = [weights.warning] if weights.warning else []
+    if path.exists():
+        warnings = study.warnings
     write_json(
         path,
         identity
@@ -221,10 +224,10 @@ def settle(params: StudyParams) -> Study:
                 "file": str(weights.file) if weights.file else None,
             },
             "machine": asdict(settings) | {"system": platform.platform(), "torch": torch.__version__},
-            "warnings": [weights.warning] if weights.warning else [],
+            "warnings": warnings,
         },
     )
-    return study
+    return Study(study.path)  # read anew
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from segnb.errors import SegnbError
 from segnb.files import atomic, source_digest, write_json
 from segnb.inference import load, measure
 from segnb.measures import confusion
+from segnb.models import vgg16
 from segnb.models.variants import build
 from segnb.params import RunParams
 from segnb.presets import PRESETS
@@ -321,6 +322,15 @@ def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_pat
     moved = settled(dataset.rename(tmp_path / "elsewhere" / dataset.name))
     assert moved.name == first.name
     assert len(moved.split("test", 64)) == 3
+
+
+def test_the_first_warning_stays_when_the_engine_settles_the_study_again(project, dataset, monkeypatch):
+    def resolved(why):
+        monkeypatch.setattr(vgg16, "resolve_weights", lambda *_: vgg16.Weights("random", warning=why))
+        return settled(dataset).warnings
+
+    assert resolved("no network") == ["no network"]
+    assert resolved("offline") == ["no network"]
 
 
 def test_a_run_that_goes_on_keeps_its_first_record(project, dataset):
