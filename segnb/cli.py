@@ -89,7 +89,9 @@ def _run_engine(command: list[str]) -> int:
                 "another 'make report' is at work in this folder; wait for it or stop it"
             ) from None
         # What there was to fetch has been fetched: no run shall wait for a network again.
-        process = subprocess.Popen(command, env=os.environ | {"SEGNB_OFFLINE": "1"})
+        env = os.environ | {"SEGNB_OFFLINE": "1"}
+        # Snakemake holds the lock too: it goes on for a while when only this process is killed.
+        process = subprocess.Popen(command, env=env, pass_fds=[lock.fileno()])
         # Ctrl-C reaches Snakemake too, which then stops its jobs; leaving first would kill it half-way.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

@@ -260,6 +260,27 @@ def test_a_failed_step_shows_its_log_and_what_is_done_is_kept(tmp_path, monkeypa
     assert "the same command goes on from there" in done.stderr
 
 
+def test_an_engine_that_outlives_its_report_still_keeps_others_out(tmp_path):
+    import fcntl
+
+    folder = make_project(tmp_path / "project")
+    (folder / "runs").mkdir()
+    engine = [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(5)"]
+    report = subprocess.Popen(
+        [sys.executable, "-c", f"from segnb import cli; cli._run_engine({engine!r})"],
+        env=os.environ | {"SEGNB_ROOT": str(folder)},
+        stdout=subprocess.PIPE,
+    )
+    assert report.stdout.readline() == b"up\n"
+    report.kill()
+    report.wait()
+    with open(folder / "runs" / ".lock", "w") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        report.stdout.read()  # ends with the engine
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_two_reports_at_once_in_one_folder_are_refused(tmp_path):
     import fcntl
 
