@@ -2,7 +2,6 @@
 
 import argparse
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -188,13 +187,6 @@ def study(options: argparse.Namespace) -> None:
     print(settle(_study_params(options)).name)
 
 
-def show(options: argparse.Namespace) -> None:
-    """Print study.json."""
-    from segnb.rundir import open_study
-
-    print(json.dumps(open_study(options.study).settled, indent=2))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="segnb", description=__doc__)
     parser.add_argument("--version", action="version", version=f"segnb {__version__}")
@@ -222,7 +214,6 @@ def _parser() -> argparse.ArgumentParser:
     everything.add_argument("--offline", action="store_true", help="fetch nothing")
 
     study_options(command(study))
-    command(show).add_argument("--study", default="latest")
 
     arrays = command(data)
     arrays.add_argument("--study", default="latest")

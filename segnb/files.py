@@ -72,15 +72,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def source_digest(files: list[Path]) -> str:
-    """16 hex digits over Python files as the interpreter reads them: comments and docstrings do not count."""
+def fingerprint(sources: list[str], versions: list[str]) -> str:
+    """16 hex digits of SHA-256 over Python sources, less comments and docstrings, and over `versions`."""
+    documented = ast.Module | ast.FunctionDef | ast.ClassDef
     digest = hashlib.sha256()
-    for file in files:
-        tree = ast.parse(file.read_text())
+    for source in sources:
+        tree = ast.parse(source)
         for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-                if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                    body[0].value.value = ""
-        digest.update(ast.dump(tree).encode())
+            if isinstance(node, documented) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        digest.update(ast.unparse(tree).encode() + b"\0")
+    for version in versions:
+        digest.update(version.encode() + b"\0")
     return digest.hexdigest()[:16]

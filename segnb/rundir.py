@@ -28,7 +28,7 @@ import pandas as pd
 from segnb import __version__
 from segnb.classes import STREET, ClassMap
 from segnb.errors import SegnbError
-from segnb.files import atomic, read_json, root, sha256, source_digest, write_json, write_text
+from segnb.files import atomic, fingerprint, read_json, root, sha256, write_json, write_text
 from segnb.machine import Machine
 from segnb.params import RunParams, StudyParams, parse_seeds
 from segnb.presets import Preset, Recipe, preset
@@ -50,10 +50,10 @@ def cache_folder() -> Path:
 
 
 def code_digest() -> str:
-    """16 hex digits over the training code, see `source_digest`."""
+    """16 hex digits over the training code, see `fingerprint`."""
     package = Path(__file__).parent
     files = [f for part in TRAINING_CODE for f in sorted({package / part, *(package / part).glob("*.py")})]
-    return source_digest([file for file in files if file.is_file()])
+    return fingerprint([file.read_text(encoding="utf-8") for file in files if file.is_file()], [])
 
 
 @dataclass(frozen=True)

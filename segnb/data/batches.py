@@ -15,7 +15,7 @@ import torch
 from segnb.classes import STREET, ClassMap
 from segnb.data import folders, streets
 from segnb.errors import SegnbError
-from segnb.files import atomic, read_json, source_digest, write_json
+from segnb.files import atomic, fingerprint, read_json, write_json
 from segnb.presets import Preset
 
 SPLITS = ("train", "val", "test")
@@ -93,12 +93,12 @@ def _streets(preset: Preset) -> Data:
 def _folder(path: Path) -> Data:
     pairs = folders.find(path, STREET)
     # What reads the files shapes the pixels as well.
-    code = source_digest([Path(folders.__file__)])
-    read = f"{folders.digest(pairs)} {code} {version('pillow')} {STREET.names}"
+    code = Path(folders.__file__).read_text(encoding="utf-8")
+    shaped = [folders.digest(pairs), f"pillow {version('pillow')}", *STREET.names]
     return Data(
         name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name),
         origin=f"the folder {path.name}",
-        digest=hashlib.sha256(read.encode()).hexdigest()[:16],
+        digest=fingerprint([code], shaped),
         counts={split: len(pairs[split]) for split in SPLITS},
         classes=STREET,
         make=lambda split, size: folders.load(pairs[split], size, STREET),

@@ -10,9 +10,7 @@ Files: shapes.py (triangles) -> objects.py (things) -> layout.py (a street); mat
 tracing.py (rays, light, lens) turn it into a picture.
 """
 
-import ast
 import contextlib
-import hashlib
 import importlib.metadata
 import multiprocessing
 import os
@@ -30,6 +28,7 @@ from segnb.classes import STREET
 from segnb.data.streets.layout import draw_scene
 from segnb.data.streets.tracing import take_picture
 from segnb.errors import SegnbError
+from segnb.files import fingerprint
 from segnb.machine import usable_cores
 
 SPLITS = ("train", "val", "test")
@@ -133,21 +132,6 @@ def report(results, title: str, count: int, progress: bool):
         yield result
         if done * 10 // count > (done - 1) * 10 // count:
             print(f"{title}: {done} of {count}", file=sys.stderr, flush=True)
-
-
-def fingerprint(sources: list[str], versions: list[str]) -> str:
-    """16 hex digits of SHA-256 over Python sources, less comments and docstrings, and over `versions`."""
-    documented = ast.Module | ast.FunctionDef | ast.ClassDef
-    digest = hashlib.sha256()
-    for source in sources:
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, documented) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        digest.update(ast.unparse(tree).encode() + b"\0")
-    for version in versions:
-        digest.update(version.encode() + b"\0")
-    return digest.hexdigest()[:16]
 
 
 def digest() -> str:
