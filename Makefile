@@ -1,7 +1,7 @@
 # segnb: from clone to report. `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test lint format lab clean clean-all install-dev
+.PHONY: help report test bench lint format lab clean clean-all install-dev
 
 # ---- what to train; each can be given on the command line: make report PRESET=standard SEEDS=0,1 ------
 PRESET   := quick
@@ -10,6 +10,8 @@ VARIANTS := all
 SEEDS    :=
 EPOCHS   :=
 JOBS     :=
+WEIGHTS  :=
+PRECISION :=
 OFFLINE  :=
 
 # ---- which Python: the active environment if this checkout is installed in it, otherwise .venv --------
@@ -34,15 +36,21 @@ endif
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings (make report): PRESET=smoke|quick|standard|paper  DATA=streets|FOLDER  SEEDS=0,1"
-	@echo "  VARIANTS=all|fcn|unet|NAME,NAME  EPOCHS=n  JOBS=n (runs side by side)  OFFLINE=1 (fetch no weights)"
+	@echo "  VARIANTS=all|study|fcn|unet|NAME,NAME  EPOCHS=n  JOBS=n (runs side by side)  OFFLINE=1 (fetch no weights)"
+	@echo "  WEIGHTS=auto|imagenet|imagenet+fc6|hed|random|FILE  PRECISION=auto|fp32|bf16|tf32|fp16"
 
 report: $(RUN_READY)  ## train what is missing and render report/index.html
 	@"$(PY)" -m segnb.cli report --preset "$(PRESET)" --data "$(DATA)" --variants "$(VARIANTS)" \
 	  $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(EPOCHS),--epochs "$(EPOCHS)") \
+	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PRECISION),--precision "$(PRECISION)") \
 	  $(if $(JOBS),--jobs "$(JOBS)") $(if $(filter-out 0,$(OFFLINE)),--offline)
 
 test: $(TEST_READY)  ## run the whole test suite
 	@"$(PY)" -m pytest
+
+bench: $(TEST_READY)  ## measure training beside plain alternatives; about ten minutes, machine otherwise idle
+	@"$(PY)" -c "import segmentation_models_pytorch" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[bench]'
+	@"$(PY)" -m segnb.cli bench --preset "$(PRESET)"
 
 lint: $(TEST_READY)  ## check style of code and notebooks
 	@"$(PY)" -m ruff check .

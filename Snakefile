@@ -8,6 +8,7 @@ import sys
 
 import yaml
 
+from segnb.machine import ALLOCATOR
 from segnb.rundir import open_study
 
 for needed in ("study", "variants", "seeds"):
@@ -22,9 +23,7 @@ shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(
 python = sys.executable
 chapters = ["claims", "dataset", "fcn", "unet"]
 
-# glibc gives every large buffer back to the system and has it zeroed again at the next step; told to keep
-# them, a training step of a frozen FCN takes two thirds of the time. Numbers stay the same bit for bit.
-shell.prefix("export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184; ")
+shell.prefix("export " + " ".join(f"{name}={value}" for name, value in ALLOCATOR.items()) + "; ")
 
 
 def as_yaml(parameters):

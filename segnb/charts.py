@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from segnb.picture import FAINT, INK, Picture, figure, legend_of_networks, look, percent, wrapped
+from segnb.picture import FAINT, INK, QUIET, Picture, figure, legend_of_networks, look, percent, wrapped
 
 
 @figure
@@ -82,7 +82,8 @@ def score_bars(scores: pd.DataFrame) -> Picture:
                 ax.plot(seeds, [y + 0.2] * len(seeds), "o", ms=4.5, mfc="white", mec=INK, mew=1)
             end = max([row[column], *seeds])
             if column == "miou" and not np.isnan(row.low):
-                ax.plot([row.low, row.high], [y, y], color=INK, lw=1.6, marker="|", ms=8)
+                for colour, thick in (("white", 3.6), (INK, 1.6)):  # the white edge shows it on dark bars
+                    ax.plot([row.low, row.high], [y, y], color=colour, lw=thick, marker="|", ms=8, mew=thick)
                 end = max(end, row.high)
             room = 0.02 * (reach if column == "miou" else scores["loss"].max())
             ax.text(end + room, y, f"{row[column]:.3f}", va="center", fontsize=9.5)
@@ -113,7 +114,8 @@ def _with_interval(label: str, row) -> str:
 @figure
 def class_scores(iou: pd.DataFrame) -> Picture:
     """Heat map of test IoU: a row a class (and the mean), a column a network; NaN where a class is absent."""
-    fig = Picture(height=0.3 * len(iou) + 1.3)
+    upright = len(iou.columns) > 7  # labels that no longer fit beside each other are turned
+    fig = Picture(height=0.3 * len(iou) + (2.1 if upright else 1.3))
     ax = fig.subplots()
     colours = mpl.colormaps["YlGnBu"].with_extremes(bad="#eceef0")
     ax.imshow(iou, aspect="auto", cmap=colours, vmin=0, vmax=1)
@@ -130,9 +132,9 @@ def class_scores(iou: pd.DataFrame) -> Picture:
             weight=weight,
             color="white" if value > 0.66 else INK,
         )
-    names = [wrapped(label, 12) for label in iou.columns]
+    names = [wrapped(label, 24 if upright else 12) for label in iou.columns]
     ax.set(xticks=range(len(names)), yticks=range(len(iou)))
-    ax.set_xticklabels(names, fontsize=9)
+    ax.set_xticklabels(names, fontsize=9, rotation=90 if upright else 0)
     ax.set_yticklabels(iou.index)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     ax.grid(False)
@@ -167,11 +169,15 @@ def cost_quality(table: pd.DataFrame) -> Picture:
         for label, row in table.iterrows():
             one, x = look(label), row[column] * unit
             if not np.isnan(row.low):
-                ax.plot([x, x], [row.low, row.high], color=one.colour, lw=1.2)
-            ax.plot(x, row.miou, one.marker, color=one.colour, mfc=one.fill, ms=9, mew=1.8, clip_on=False)
+                ax.plot([x, x], [row.low, row.high], color=one.colour, lw=1.2, zorder=1)
+            # Marks that lie on each other stay apart: hollow ones let the others through.
+            fill, edge = ("none", one.colour) if one.frozen else (one.colour, "white")
+            thick = 1.8 if one.frozen else 0.7
+            ax.plot(x, row.miou, one.marker, mfc=fill, mec=edge, mew=thick, ms=8.5, clip_on=False)
         ax.set(xlabel=title, xlim=(0, 1.12 * table[column].max() * unit))
-        ax.xaxis.set_major_locator(MaxNLocator(4))
-    axes[0].set(ylabel="test mIoU", ylim=(0, None))
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes[0].set_ylabel("test mIoU")
+    axes[0].margins(y=0.1)
     legend_of_networks(fig, table.index)
     told = [
         f"{label} {row.miou:.3f} at {1e3 * row.predict_seconds:.1f} ms and {row.parameters / 1e6:.2f} million"
@@ -180,7 +186,8 @@ def cost_quality(table: pd.DataFrame) -> Picture:
     return fig.described(
         "Test mIoU against time to predict an image, time to train on one, and parameters."
         f" mIoU at prediction time and parameters: {'; '.join(told)}.",
-        "Up and to the left is better. Lines: 95 % interval for these networks on new images.",
+        "Up and to the left is better; mIoU does not begin at 0 here. Lines: 95 % interval for these networks"
+        " on new images.",
     )
 
 
@@ -195,6 +202,9 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
     axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     rows = {label: y for y, label in enumerate(labels)}
     for ax, (title, frame) in zip(axes, panels.items(), strict=True):
+        plain = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        for label in set(labels) - set(frame.index):
+            ax.text(0.5, rows[label], "no score", ha="center", va="center", color=QUIET, bbox=plain)
         for label, row in frame.iterrows():
             ax.plot([row.miou, row.as_published], [rows[label]] * 2, color=FAINT, lw=4, zorder=1)
             ax.plot(row.miou, rows[label], "o", ms=8, color="#1a5fb4", clip_on=False)
@@ -212,7 +222,9 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
     told = []
     for title, frame in panels.items():
         gap = frame.as_published - frame.miou
-        told.append(f"{title}: the published way gives {gap.min():.3f} to {gap.max():.3f} more")
+        told.append(
+            f"{title}, {len(frame)} networks: the published way gives {gap.min():.3f} to {gap.max():.3f} more"
+        )
     return fig.described(
         f"Dot plot of two scores for {len(labels)} networks. {'; '.join(told)}.",
         "The same predictions, scored twice; the longer the line, the more the published way differs.",
@@ -228,7 +240,8 @@ def slopes(scores: pd.DataFrame, title: str = "") -> Picture:
     """
     left = scores.sort_values(["as_published", "miou"], ascending=False).index
     right = scores.sort_values(["miou", "as_published"], ascending=False).index
-    fig = Picture(height=0.31 * len(scores) + 0.9)
+    names = {label: wrapped(label, 22) for label in scores.index}
+    fig = Picture(height=(0.36 if "\n" in "".join(names.values()) else 0.31) * len(scores) + 0.9)
     fig.suptitle(title, x=0.01, ha="left", fontsize=10)
     ax = fig.subplots()
     opposite = ax.twinx()
@@ -246,23 +259,24 @@ def slopes(scores: pd.DataFrame, title: str = "") -> Picture:
             ms=7,
             clip_on=False,
         )
-    named = (
-        (ax, left, [f"{label}  {scores.as_published[label]:.3f}" for label in left]),
-        (opposite, right, [f"{scores.miou[label]:.3f}  {label}" for label in right]),
+    beside = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
+    beside |= {"va": "center_baseline", "fontsize": 10}
+    sides = (
+        (ax, left, "as_published", "as published", {"xytext": (-8, 0), "ha": "right"}),
+        (opposite, right, "miou", "dataset mIoU", {"xytext": (8, 0), "ha": "left"}),
     )
-    for side, order, texts in named:
+    for x, (side, order, column, head, place) in enumerate(sides):
         side.set(ylim=(len(order) - 0.6, -0.6), yticks=range(len(order)))
-        side.set_yticklabels(texts)
-        for label, text in zip(order, side.get_yticklabels(), strict=True):
-            text.set(fontsize=10, weight="bold" if label in moved else "normal")
-        side.tick_params(length=0)
+        side.set_yticklabels([names[label] for label in order])
+        for y, (label, text) in enumerate(zip(order, side.get_yticklabels(), strict=True)):
+            weight = "bold" if label in moved else "normal"
+            text.set(fontsize=10, weight=weight)
+            ax.annotate(f"{scores[column][label]:.3f}", (x, y), **place, **beside, weight=weight)
+        ax.annotate(head, (x, -1), **place, **beside, weight="bold")
+        side.tick_params(length=0, pad=48)  # the scores stand between
         side.grid(False)
         side.set_frame_on(False)
-    ax.set(xlim=(-0.03, 1.03), xticks=[0, 1])
-    heads = ax.set_xticklabels(["as published", "dataset mIoU"], weight="bold", fontsize=10)
-    for head, side in zip(heads, ("right", "left"), strict=True):
-        head.set_horizontalalignment(side)
-    ax.tick_params(axis="x", top=False, labeltop=True, bottom=False, labelbottom=False)
+    ax.set(xlim=(-0.03, 1.03), xticks=[])
     return fig.described(
         f"Two rankings of {len(scores)} networks{f' ({title})' if title else ''},"
         f" {len(moved)} of which change place. As published: {'; '.join(left)}."

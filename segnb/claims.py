@@ -18,18 +18,16 @@ READING_ERROR = 0.003  # of the published class IoUs, which are read off bar cha
 
 def label(name: str) -> str:
     """A variant's name in words, "UNet_Standard_256" -> "U-Net"; a name nobody knows stays as it is."""
-    from segnb.models.variants import EXTENSIONS, VARIANTS
+    from segnb.models.variants import VARIANTS
 
-    known = VARIANTS | EXTENSIONS
-    return known[name].label if name in known else name
+    return VARIANTS[name].label if name in VARIANTS else name
 
 
 def family(runs: list[RunDir], name: str) -> list[RunDir]:
     """The runs of the "fcn" or "unet" family."""
-    from segnb.models.variants import EXTENSIONS, VARIANTS
+    from segnb.models.variants import VARIANTS
 
-    known = VARIANTS | EXTENSIONS
-    return [run for run in runs if run.variant in known and known[run.variant].family == name]
+    return [run for run in runs if run.variant in VARIANTS and VARIANTS[run.variant].family == name]
 
 
 def by_variant(runs: list[RunDir]) -> dict[str, list[RunDir]]:
@@ -40,16 +38,31 @@ def by_variant(runs: list[RunDir]) -> dict[str, list[RunDir]]:
     return groups
 
 
+def network_count(runs: list[RunDir]) -> str:
+    """How many networks there are, as in "10 networks of the study and 3 extensions"; "" without runs."""
+    from segnb.models.variants import VARIANTS
+
+    names = by_variant(runs)
+    extensions = sum(VARIANTS[name].extension for name in names)
+    told = [f"{_count(len(names) - extensions, 'network')} of the study"] if len(names) > extensions else []
+    told += [_count(extensions, "extension")] if extensions else []
+    return " and ".join(told)
+
+
 def scope_sentence(study: Study, runs: list[RunDir]) -> str:
     """What this report rests on: study, data, runs and machine."""
     if not runs:
         return f"Study {study.name} has no finished run yet, so only the published numbers are looked at."
+    from segnb.models.variants import VARIANTS
+
     seeds = sorted({run.seed for run in runs})
     machine = study.machine
+    extensions = "; ".join(VARIANTS[name].label for name in by_variant(runs) if VARIANTS[name].extension)
     return (
-        f"Study `{study.name}`: {_count(len(by_variant(runs)), 'network')} with"
+        f"Study `{study.name}`: {network_count(runs)} with"
         f" {_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), {_count(len(runs), 'training')},"
         f" preset {study.preset.name}, on {machine.device_name} in {machine.precision}."
+        + (f" Extensions, for which the study gives no scores: {extensions}." if extensions else "")
     )
 
 
@@ -236,7 +249,7 @@ def rare_sentence(pixels: pd.Series, images: pd.Series, count: int) -> str:
 
 def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
     """Pixels by class of each image: labels uint8 (N, S, S) to int64 (N, classes)."""
-    return np.stack([np.bincount(one.ravel(), minlength=classes) for one in labels])
+    return np.stack([np.bincount(one.ravel(), minlength=classes)[:classes] for one in labels])
 
 
 def class_shares(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,14 @@
-"""The classes of the study: id, name and colour, once for everything that draws or counts.
+"""Label sets: id, name and colour of each class, once for everything that draws or counts.
 
-Order and names follow the CARLA 0.8 / Lyft-Udacity label set that the study uses.
-All thirteen classes count in every score, `Unlabeled` (mostly sky) included.
+STREET is the study's. Order and names follow the CARLA 0.8 / Lyft-Udacity label set; all thirteen classes
+count in every score, `Unlabeled` (mostly sky) included. CAMVID is that of the photographs.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+VOID = 255  # the label of a pixel that nobody labelled: in no loss and in no score
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,14 @@ class ClassMap:
     names:   one name an id, as printed in tables and legends
     colours: one "#rrggbb" an id
     thin:    names of the classes that cover few pixels each (poles, people …)
+    void:    the id by which files mark pixels that nobody labelled, None where there is none; it is turned
+             into VOID when they are read
     """
 
     names: tuple[str, ...]
     colours: tuple[str, ...]
     thin: tuple[str, ...] = ()
+    void: int | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -37,8 +42,14 @@ class ClassMap:
         return np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in self.colours], np.uint8)
 
     def paint(self, labels: np.ndarray) -> np.ndarray:
-        """Label map, uint8 (..., H, W) of ids, to an RGB picture, uint8 (..., H, W, 3)."""
-        return self.palette[labels]
+        """Label map, uint8 (..., H, W) of ids, to an RGB picture, uint8 (..., H, W, 3); VOID is grey."""
+        colours = np.full((256, 3), 128, np.uint8)
+        colours[: len(self)] = self.palette
+        return colours[labels]
+
+    def seen(self, *maps: np.ndarray) -> list[int]:
+        """The ids that occur in label maps, in order, without VOID."""
+        return [int(i) for i in np.unique(np.concatenate([one.ravel() for one in maps])) if i != VOID]
 
 
 # Lightness varies as well as hue, so that neighbours on a street stay apart
@@ -76,3 +87,38 @@ STREET = ClassMap(
     ),
     thin=("Fence", "Pedestrian", "Pole", "Roadline", "Traffic sign"),
 )
+
+# Brostow, Fauqueur and Cipolla, "Semantic object classes in video", Pattern Recognition Letters 2009, in the
+# eleven classes that are usual since Badrinarayanan et al., "SegNet", PAMI 2017.
+CAMVID = ClassMap(
+    names=(
+        "Sky",
+        "Building",
+        "Pole",
+        "Road",
+        "Sidewalk",
+        "Vegetation",
+        "Traffic sign",
+        "Fence",
+        "Car",
+        "Pedestrian",
+        "Bicyclist",
+    ),
+    colours=(
+        "#cfe8ff",
+        "#9c7a5b",
+        "#8fd3ea",
+        "#75608a",
+        "#f2a7d3",
+        "#4f9a3a",
+        "#ffe03a",
+        "#e8871e",
+        "#2346c4",
+        "#e3202b",
+        "#0b6e66",
+    ),
+    thin=("Pole", "Traffic sign", "Fence", "Pedestrian", "Bicyclist"),
+    void=11,
+)
+
+LABEL_SETS = {"street": STREET, "camvid": CAMVID}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from segnb import __version__
 from segnb.errors import SegnbError
-from segnb.files import root, write_json
+from segnb.files import root, write_json, write_text
 from segnb.params import ReportParams, StudyParams, parse_seeds
 
 
@@ -102,14 +102,22 @@ def _run_engine(command: list[str]) -> int:
 def _announce(params: StudyParams, offline: bool) -> None:
     """Say what is about to be fetched before it is."""
     from segnb.presets import preset
+    from segnb.weights import SOURCES
 
     weights = params.weights or preset(params.preset).weights
     if weights == "random":
         return
     if offline:
-        print("OFFLINE: nothing is fetched; without ImageNet weights in torch's cache the trunk is random")
-    else:
-        print("trunk weights: torchvision's VGG16 (ImageNet) is looked for, and fetched (528 MB) if missing")
+        print("OFFLINE: nothing is fetched; without weights that are there already the trunk is random")
+        return
+    names = SOURCES if weights == "auto" else {weights.removesuffix("+fc6")} & SOURCES.keys()
+    for name in names:
+        source = SOURCES[name]
+        if source.state() == "not fetched":
+            print(f"trunk weights: {name} is fetched ({source.megabytes} MB), {source.what}")
+            break
+        if source.state() == "there":
+            break
 
 
 def _jobs(study) -> int:
@@ -176,6 +184,60 @@ def export(options: argparse.Namespace) -> None:
     print(export_study(params, [Path(path) for path in options.chapters], Path(options.out)))
 
 
+def weights(options: argparse.Namespace) -> int:
+    """List the sources of trunk weights, fetch one, or verify what is there."""
+    from segnb.weights import SOURCES, resolve_weights
+
+    if options.name not in (None, *SOURCES):
+        raise SegnbError(f"weights {options.name!r} cannot be fetched: choose from {', '.join(SOURCES)}")
+    asked = [options.name] if options.name else list(SOURCES)
+    if options.action == "fetch":
+        for name in asked:
+            resolve_weights(name)
+    states = {name: SOURCES[name].state() for name in asked}
+    for name, state in states.items():
+        source = SOURCES[name]
+        print(f"{name:<9} {state:<12} {source.megabytes:>4} MB  {source.what}; {source.licence}")
+        print(f"{'':<9} {source.file}  SHA-256 {source.sha256[:12]}…")
+    bad = {"damaged"} if options.action != "verify" or not options.name else {"damaged", "not fetched"}
+    for name in [name for name, state in states.items() if state in bad]:
+        print(f"segnb: {name} is {states[name]}: run 'segnb weights fetch {name}'", file=sys.stderr)
+    return int(any(state in bad for state in states.values()))
+
+
+def cache(options: argparse.Namespace) -> None:
+    """Say how large the cached features of frozen trunks are, or remove them."""
+    from segnb import features
+    from segnb.rundir import feature_cache
+
+    folder = feature_cache()
+    if options.clear:
+        features.clear(folder)
+    sizes = features.entries(folder).values()
+    print(
+        f"{folder}: {len(sizes)} sets of features, {sum(sizes) / 1e6:.1f} MB of at most"
+        f" {features.LIMIT / 1e9:.0f} GB; 'segnb cache --clear' removes them"
+    )
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Measure training beside plain alternatives, and write results/bench.json and the README's table."""
+    from segnb.bench import MARKS, measure, table
+    from segnb.machine import ALLOCATOR
+    from segnb.presets import preset
+    from segnb.rundir import runs_folder
+
+    if not ALLOCATOR.items() <= os.environ.items():  # as in a run, which the engine starts with it
+        again = [sys.executable, "-m", "segnb.cli", "bench", "--preset", options.preset]
+        os.execve(sys.executable, again, os.environ | ALLOCATOR)
+    found = measure(preset(options.preset), runs_folder())
+    write_json(root() / "results" / "bench.json", found)
+    readme = root() / "README.md"
+    before, _, after = readme.read_text().partition(MARKS[0])
+    write_text(readme, f"{before}{MARKS[0]}\n{table(found)}\n{MARKS[1]}{after.partition(MARKS[1])[2]}")
+    print(table(found))
+
+
 def _study_params(options: argparse.Namespace) -> StudyParams:
     return StudyParams.check({name: getattr(options, name) for name in StudyParams.model_fields})
 
@@ -205,10 +267,13 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--epochs", type=int, help=fields["epochs"].description)
         added.add_argument("--learning-rate", type=float, help=fields["learning_rate"].description)
         added.add_argument("--weights", help=fields["weights"].description)
+        added.add_argument("--precision", help=fields["precision"].description)
 
     everything = command(report)
     study_options(everything)
-    everything.add_argument("--variants", default="all", help='"all", "fcn", "unet" or names with commas')
+    everything.add_argument(
+        "--variants", default="all", help='"all", "study", "fcn", "unet" or names with commas'
+    )
     everything.add_argument("--seeds", help="whole numbers with commas between; else the preset's")
     everything.add_argument("--jobs", type=int, help="runs side by side; else what fits")
     everything.add_argument("--offline", action="store_true", help="fetch nothing")
@@ -225,6 +290,14 @@ def _parser() -> argparse.ArgumentParser:
     costs = command(cost)
     costs.add_argument("--study", default="latest")
     costs.add_argument("--variants", default="all")
+
+    sources = command(weights)
+    sources.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")
+    sources.add_argument("name", nargs="?", help="imagenet or hed; all of them when left out")
+
+    command(cache).add_argument("--clear", action="store_true", help="remove them")
+
+    command(bench).add_argument("--preset", default="quick", help="whose recipes are measured")
 
     joined = command(export)
     joined.add_argument("chapters", nargs="+", help="executed notebooks in the order of the report")

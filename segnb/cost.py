@@ -9,10 +9,11 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from segnb.machine import Machine
 from segnb.models.variants import VARIANTS, build, parameter_groups
 from segnb.presets import Recipe
 from segnb.rundir import Study
-from segnb.training import autocast, criterion
+from segnb.training import train_step
 
 ROUNDS = 2  # passes over all variants, so that a slow minute of the machine hits all of them
 REPEATS = 5  # timed steps a variant in each round
@@ -45,26 +46,19 @@ def _one_round(study: Study, name: str, row: dict) -> None:
     recipe = study.recipe(VARIANTS[name].family)
     torch.manual_seed(0)
     model = build(name, len(study.classes), recipe.width)
-    model.to(machine.device, memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(
-        parameter_groups(model, recipe.learning_rate, recipe.trunk_learning_rate), fused=True
-    )
-    images, labels = _random_batch(recipe, len(study.classes), machine.device)
+    machine.place(model)
+    optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.trunk_learning_rate))
+    scaler = machine.scaler()
+    images, labels = _random_batch(recipe, len(study.classes), machine)
 
     def step():
         model.train()
-        with autocast(machine.device, machine.precision):
-            logits = model(images)
-        loss = criterion(logits, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss.item()  # waits for a GPU
+        return train_step(model, images, labels, optimizer, scaler, machine)[0].item()  # waits for a GPU
 
     @torch.no_grad()
     def forward():
         model.eval()
-        with autocast(machine.device, machine.precision):
+        with machine.autocast():
             return model(images).argmax(1)[0, 0, 0].item()
 
     if "parameters" not in row:
@@ -82,11 +76,12 @@ def _one_round(study: Study, name: str, row: dict) -> None:
             row[timed].append((time.perf_counter() - start) / recipe.batch_size)
 
 
-def _random_batch(recipe: Recipe, classes: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _random_batch(recipe: Recipe, classes: int, machine: Machine) -> tuple[torch.Tensor, torch.Tensor]:
     """What the pictures show does not change what a step costs."""
     shape = (recipe.batch_size, 3, recipe.size, recipe.size)
-    images = torch.randn(shape, device=device).to(memory_format=torch.channels_last)
-    return images, torch.randint(0, classes, (shape[0], *shape[2:]), device=device)
+    images = torch.randn(shape, device=machine.device).to(memory_format=torch.channels_last)
+    labels = torch.randint(0, classes, (shape[0], *shape[2:]), device=machine.device)
+    return machine.arrange(images), labels
 
 
 def _step_memory(model, optimizer, step, device: str) -> int:

@@ -11,7 +11,7 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from segnb.classes import ClassMap
+from segnb.classes import VOID, ClassMap
 from segnb.picture import (
     FOUND,
     INK,
@@ -56,7 +56,7 @@ def images_with_labels(
         ):
             ax.set_axis_on()
             panel(ax, picture)
-    seen = np.unique(labels)
+    seen = classes.seen(labels)
     legend_of_classes(fig, seen, classes)
     return fig.described(
         f"{count} images, each above its labels painted in class colours."
@@ -90,7 +90,7 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
     axes = fig.subplots(rows, columns).ravel()
     panel(axes[0], image, "Image")
     panel(axes[1], classes.paint(labels), "All classes")
-    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    shares = np.bincount(labels.ravel(), minlength=len(classes))[: len(classes)] / labels.size
     for i, ax in enumerate(axes[2 : len(classes) + 2]):
         panel(ax, labels == i, f"    {classes.names[i]}", cmap="gray_r", vmin=-0.06, vmax=1.15)
         ax.plot(
@@ -185,8 +185,9 @@ def curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
         return Picture()
     fig = Picture(height=5.6 + 0.22 * (len(histories) // 3))
     axes = fig.subplots(2, 2, sharex=True, sharey="row")
-    for label, seeds in histories.items():
+    for number, (label, seeds) in enumerate(histories.items()):
         one, mean = look(label), _mean_over_seeds(seeds)
+        step = max(1, len(mean) // 5)  # each network has its markers at epochs of its own, as far as they go
         for ax, column in zip(axes.flat, ("train_loss", "val_loss", "train_miou", "val_miou"), strict=True):
             for history in seeds if len(seeds) > 1 else []:
                 ax.plot(history["epoch"], history[column], color=one.colour, lw=0.8, alpha=0.5)
@@ -199,7 +200,7 @@ def curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
                 marker=one.marker,
                 mfc=one.fill,
                 ms=6,
-                markevery=max(1, len(mean) // 6),
+                markevery=(number % step, step),
                 clip_on=False,
             )
     for ax, title in zip(axes.flat, ("Training", "Validation"), strict=False):
@@ -279,6 +280,11 @@ def evenly(count: int, wanted: int) -> np.ndarray:
     return np.unique(np.linspace(0, max(count - 1, 0), min(wanted, count)).round().astype(int))
 
 
+def mistaken(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
+    """Where a prediction is wrong: bool (S, S). Where nothing is labelled it cannot be."""
+    return (truth != guess) & (truth != VOID)
+
+
 @figure
 def predictions(kept: dict[str, np.ndarray], label: str, classes: ClassMap, wanted: int = 3) -> Picture:
     """A network at work: image, ground truth, prediction and errors of some test images.
@@ -291,7 +297,7 @@ def predictions(kept: dict[str, np.ndarray], label: str, classes: ClassMap, want
     shares = []
     for line, i in zip(axes, rows, strict=True):
         image, truth, guess = kept["images"][i], kept["labels"][i], kept["predictions"][i]
-        wrong = truth != guess
+        wrong = mistaken(truth, guess)
         shares.append(wrong.mean())
         for ax, picture in zip(line, (image, classes.paint(truth), classes.paint(guess)), strict=False):
             panel(ax, picture)
@@ -302,7 +308,7 @@ def predictions(kept: dict[str, np.ndarray], label: str, classes: ClassMap, want
     for ax, title in zip(axes[0], ("Image", "Ground truth", "Prediction"), strict=False):
         ax.set_title(title, pad=4)
     fig.suptitle(label, x=0.01, ha="left", fontsize=11.5, weight="bold")
-    seen = np.unique([kept["labels"][rows], kept["predictions"][rows]])
+    seen = classes.seen(kept["labels"][rows], kept["predictions"][rows])
     legend_of_classes(fig, seen, classes)
     told = ", ".join(f"{percent(share)} in {kept['names'][i]}" for share, i in zip(shares, rows, strict=True))
     return fig.described(
@@ -317,10 +323,10 @@ def comparison(kept: dict[str, dict[str, np.ndarray]], i: int, classes: ClassMap
     first = next(iter(kept.values()))
     image, truth, name = first["images"][i], first["labels"][i], first["names"][i]
     guesses = {label: one["predictions"][i] for label, one in kept.items()}
-    wrong = {label: float((guess != truth).mean()) for label, guess in guesses.items()}
+    wrong = {label: float(mistaken(truth, guess).mean()) for label, guess in guesses.items()}
     panels = {"Image": image, "Ground truth": classes.paint(truth)}
     panels |= {label: classes.paint(guess) for label, guess in guesses.items()}
-    columns = 4 if len(panels) > 6 else 3
+    columns = 3 if len(panels) <= 6 or len(panels) == 9 else 4  # nine panels fill three rows
     rows = -(-len(panels) // columns)
     titles = [wrapped(label, 80 // columns) for label in panels]
     for place, share in enumerate(wrong.values(), start=2):
@@ -332,7 +338,7 @@ def comparison(kept: dict[str, dict[str, np.ndarray]], i: int, classes: ClassMap
         bare(ax)
     for ax, title, picture in zip(axes, titles, panels.values(), strict=False):
         panel(ax, picture, title)
-    seen = np.unique([truth, *guesses.values()])
+    seen = classes.seen(truth, *guesses.values())
     legend_of_classes(fig, seen, classes)
     told = "; ".join(f"{label} {percent(share)}" for label, share in wrong.items())
     return fig.described(
@@ -370,7 +376,7 @@ def exploration(
         fig.colorbar(scale, ax=list(axes), location="bottom", aspect=40, shrink=0.6, label="confidence")
         said = f"Mean confidence {values.mean() / 255:.2f}."
     else:
-        seen = [i for i in np.unique(values) if only in (None, i)]
+        seen = [i for i in classes.seen(values) if only in (None, i)]
         legend_of_classes(fig, seen, classes)
         shares = [f"{classes.names[i]} {percent((values == i).mean())}" for i in seen]
         said = f"Shares of the pixels: {', '.join(shares) or 'none of this class'}."
@@ -392,12 +398,12 @@ def errors(
     only: one class, of which hits, misses and false alarms are told apart; None for all
     """
     if only is None:
-        layers = {"wrong": (WRONG, truth != guess)}
+        layers = {"wrong": (WRONG, mistaken(truth, guess))}
     else:
         layers = {
             "found": (FOUND, (truth == only) & (guess == only)),
             "missed": (MISSED, (truth == only) & (guess != only)),
-            "false alarm": (WRONG, (truth != only) & (guess == only)),
+            "false alarm": (WRONG, mistaken(truth, guess) & (guess == only)),
         }
         title += f": {classes.names[only]}"
     mixed = pale(image)

@@ -6,12 +6,14 @@ import numpy as np
 import torch
 
 from segnb import checkpoint, measures
+from segnb.classes import VOID
 from segnb.data.batches import in_order
 from segnb.errors import SegnbError
 from segnb.files import sha256
+from segnb.machine import Machine
 from segnb.models.variants import VARIANTS, build
 from segnb.rundir import RunDir
-from segnb.training import autocast, evaluate
+from segnb.training import evaluate
 
 SHOWN = 24  # test images whose predictions a run keeps for the report and the explorer
 
@@ -31,13 +33,13 @@ def load(run: RunDir) -> torch.nn.Module:
             f"{run.model_path} is damaged (its SHA-256 differs); delete {run.path} to train again"
         )
     checkpoint.load_model(run.model_path, model)
-    return model.to(study.machine.device, memory_format=torch.channels_last).eval()
+    return study.machine.place(model).eval()
 
 
 @torch.no_grad()
-def predict(model: torch.nn.Module, images: torch.Tensor, device: str, precision: str) -> Prediction:
+def predict(model: torch.nn.Module, images: torch.Tensor, machine: Machine) -> Prediction:
     """Normalised images, float (N, 3, S, S), to classes and confidence."""
-    with autocast(device, precision):
+    with machine.autocast():
         logits = model(images)
     confidence, classes = logits.float().softmax(1).max(1)
     return Prediction(classes.byte().cpu().numpy(), (confidence * 255).round().byte().cpu().numpy())
@@ -50,25 +52,25 @@ def shown(count: int) -> np.ndarray:
 
 def measure(run: RunDir) -> None:
     """Test a finished run and write what every report needs: test_confusion.npz and predictions.npz."""
-    study = run.study
-    study.machine.apply()
+    study, machine = run.study, run.study.machine
+    machine.apply()
     recipe = study.recipe(VARIANTS[run.variant].family)
-    device, precision = study.machine.device, study.machine.precision
     split = study.split("test", recipe.size)
     model = load(run)
 
-    found = evaluate(model, split, recipe.batch_size, device, precision)
-    parts = [
-        predict(model, images, device, precision) for images, _ in in_order(split, recipe.batch_size, device)
-    ]
+    found = evaluate(model, split, recipe.batch_size, machine)
+    parts = [predict(model, images, machine) for images, _ in in_order(split, recipe.batch_size, machine)]
     every = Prediction(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    void = np.asarray(split.labels) == VOID
     run.write_arrays(
         run.confusion_path,
         confusion=found.confusion.numpy(),
         names=np.array(split.names),
         loss=np.array(found.loss),
         as_published=np.array(
-            measures.as_published_score(np.asarray(split.labels), every.classes, len(study.classes))
+            measures.as_published_score(
+                np.where(void, 0, split.labels), np.where(void, 0, every.classes), len(study.classes)
+            )
         ),
     )
     index = shown(len(split))

@@ -1,8 +1,7 @@
-"""What this machine trains with: device, threads of one run, precision. Settled once, by trying.
+"""What this machine trains with: device, threads, precision, memory layout. Settled once a study, by trying.
 
 Two threads and one thread, or fp32 and bf16, give slightly different numbers; so the choice is part
-of a study's identity and is kept in runs/machine.json. Delete that file to choose again; set
-SEGNB_PRECISION=fp32 (or bf16) to force it.
+of a study's identity and is kept in runs/machine.json. Delete that file to choose again.
 """
 
 import json
@@ -11,13 +10,28 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segnb.errors import SegnbError
 from segnb.files import read_json, write_json
+from segnb.presets import Preset, Recipe
 
-PRECISIONS = ("fp32", "bf16")
+if TYPE_CHECKING:  # a report that only reads files goes without torch, which takes seconds to import
+    import torch
+
+# From most to fewest digits: fp32; tf32, GPUs only, rounds what convolutions and matrix products read to ten
+# bits; bf16 and fp16 are autocast, fp16, GPUs only, with a loss scaler because its range is small.
+PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "bf16", "fp16")}
+WORTH = 0.8  # fewer digits have to save at least a fifth of the time
+COMPILE_FROM = 600  # seconds of a whole run, below which torch.compile cannot win back its start of a minute
+# glibc gives every large buffer back to the system and has it zeroed again at the next step; told to keep
+# them, a training step of a frozen FCN takes two thirds of the time. Numbers stay the same bit for bit. To be
+# in the environment before a process starts.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
+PATIENCE = 300  # seconds after which a trial is given up
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,10 @@ class Machine:
     device: str  # "cpu" or "cuda"
     device_name: str  # as the vendor prints it
     threads: int  # of one run; how many runs go side by side is another matter (JOBS)
-    precision: str  # "fp32", or "bf16" for autocast of convolutions and matrix products
+    precision: str  # one of PRECISIONS
+    channels_last: bool = True  # NHWC in memory
+    fused: bool = True  # Adam's update of a tensor in one kernel
+    compile: bool = False  # torch.compile
 
     def apply(self) -> None:
         """Make this process train and predict with these settings, bit for bit the same each time."""
@@ -36,30 +53,131 @@ class Machine:
         torch.use_deterministic_algorithms(self.device == "cpu")
         # Overwriting every new buffer, a debugging aid that comes with it, costs a sixth of an epoch.
         torch.utils.deterministic.fill_uninitialized_memory = False
+        if self.device == "cuda":  # convolutions take tf32 unless told otherwise, which is not fp32
+            kind = "tf32" if self.precision == "tf32" else "ieee"
+            torch.backends.cuda.matmul.fp32_precision = kind
+            torch.backends.cudnn.conv.fp32_precision = kind
+
+    def autocast(self):
+        """Context of the forward pass: half precision for convolutions and matrix products, or nothing."""
+        import torch
+
+        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        if self.precision not in kinds:
+            return nullcontext()
+        return torch.autocast(self.device, kinds[self.precision])
+
+    def place(self, model: "torch.nn.Module") -> "torch.nn.Module":
+        """The network on the device and in the memory layout of this machine."""
+        import torch
+
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return model.to(self.device, memory_format=layout)
+
+    def arrange(self, images: "torch.Tensor") -> "torch.Tensor":
+        """Images in the memory layout of this machine; batches come in channels_last."""
+        return images if self.channels_last else images.contiguous()
+
+    def adam(self, groups: list[dict]) -> "torch.optim.Adam":
+        import torch
+
+        return torch.optim.Adam(groups, fused=self.fused)
+
+    def scaler(self) -> "torch.amp.GradScaler":
+        """Loss scaling for fp16, which does nothing in any other precision."""
+        import torch
+
+        return torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
 
 
-def settle(runs: Path) -> Machine:
-    """This machine's settings: from `runs/machine.json` if they are for it, otherwise by trying."""
+def settle(runs: Path, preset: Preset, precision: str = "auto") -> Machine:
+    """This machine's settings for a preset: from `runs/machine.json` if known, otherwise by trying.
+
+    precision: "auto", or one that is taken as it is, with no trial: the study is then trained in it anywhere
+
+    Raises SegnbError for a precision that the device does not have.
+    """
     import torch
 
-    forced = os.environ.get("SEGNB_PRECISION")
-    if forced is not None and forced not in PRECISIONS:
-        raise SegnbError(f"SEGNB_PRECISION={forced!r} is unknown; choose from {', '.join(PRECISIONS)}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if precision not in ("auto", *PRECISIONS[device]):
+        choices = ", ".join(("auto", *PRECISIONS[device]))
+        raise SegnbError(f"precision={precision!r} does not exist on {device}: choose from {choices}")
     name = torch.cuda.get_device_name() if device == "cuda" else _cpu_name()
-    threads = threads_of_one_run(usable_cores())
-    if forced:
-        return Machine(device, name, threads, forced)
-    key = f"{name}, {usable_cores()} cores, torch {torch.__version__}"
+    plain = Machine(
+        device, name, threads_of_one_run(usable_cores()), "fp32", channels_last=False, fused=False
+    )
+    if precision != "auto":
+        return replace(plain, precision=precision, channels_last=True, fused=True)
+    sizes = "; ".join(f"{r.size} px, width {r.width}" for r in (preset.fcn, preset.unet))
+    # What a trial depends on; epochs and images matter for torch.compile alone.
+    key = f"{name}, {usable_cores()} cores, torch {torch.__version__}, {sizes}, {_steps(preset)} steps"
     path = runs / "machine.json"
     known = read_json(path) if path.exists() else {}
     if key not in known:
-        seconds = time_precisions(device, threads)
-        # bf16 rounds more, so it has to be worth it; where it fails, fp32 stays.
-        precision = "bf16" if seconds.get("bf16", 1e9) < 0.8 * seconds["fp32"] else "fp32"
-        known[key] = asdict(Machine(device, name, threads, precision)) | {"seconds_a_step": seconds}
+        print(f"trying out what {name} trains fastest with, once for this preset …", flush=True)
+        machine, trials = choose(plain, preset)
+        known[key] = asdict(machine) | {"trials": trials}
         write_json(path, known)
     return Machine(**{field: known[key][field] for field in Machine.__dataclass_fields__})
+
+
+def choose(plain: Machine, preset: Preset) -> tuple[Machine, list[dict]]:
+    """The fastest settings by trial steps, and what was tried: settings and seconds, or why it failed.
+
+    plain: fp32, NCHW, no fused optimiser: what everything else is held against, and has to work
+
+    Layout, then precision, then the optimiser, then torch.compile; each in turn on top of the last choice.
+    """
+    trials: list[dict] = []
+
+    def seconds(machine: Machine) -> float:
+        found = try_out(machine, preset)
+        settings = {f: getattr(machine, f) for f in ("precision", "channels_last", "fused", "compile")}
+        trials.append(settings | found)
+        return found.get("step", float("inf"))
+
+    best, fastest = plain, seconds(plain)
+    if fastest == float("inf"):
+        told = trials[-1]["failed"]
+        raise SegnbError(f"a trial step on {plain.device} failed: {told}; check the torch installation")
+
+    def consider(machine: Machine, worth: float = 1.0) -> None:
+        nonlocal best, fastest
+        if (found := seconds(machine)) < worth * fastest:
+            best, fastest = machine, found
+
+    consider(replace(best, channels_last=True))
+    for precision in PRECISIONS[plain.device][1:]:
+        # On CPUs half precision pays in channels_last alone, and has crashed the process in NCHW.
+        consider(replace(best, precision=precision, channels_last=True), WORTH)
+    consider(replace(best, fused=True))
+    if fastest * _steps(preset) > COMPILE_FROM:
+        compiled = replace(best, compile=True)
+        steps, found = _steps(preset), seconds(compiled)
+        if trials[-1].get("start", 0) + found * steps < fastest * steps:
+            best = compiled
+    return best, trials
+
+
+def try_out(machine: Machine, preset: Preset) -> dict:
+    """Seconds of a training step: {"step": of a U-Net and a fine-tuned FCN-8s together, "start": the first}.
+
+    In a process of its own, because a half-supported precision may take the process down; then
+    {"failed": why}.
+    """
+    told = json.dumps({"machine": asdict(machine), "recipes": [asdict(preset.unet), asdict(preset.fcn)]})
+    command = [sys.executable, "-m", "segnb.machine", told]
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, env=os.environ | ALLOCATOR
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"no answer within {PATIENCE} s"}
+    if result.returncode:
+        last = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
+        return {"failed": last}
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def usable_cores() -> int:
@@ -76,23 +194,9 @@ def threads_of_one_run(cores: int) -> int:
     return max(1, cores // 4)
 
 
-def time_precisions(device: str, threads: int) -> dict[str, float]:
-    """Seconds of a small U-Net training step in each precision; one that crashes is left out.
-
-    Each is timed in a process of its own, because a half-supported precision may take the process down.
-    """
-    seconds = {}
-    for precision in PRECISIONS:
-        command = [sys.executable, "-m", "segnb.machine", device, str(threads), precision]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        if result.returncode == 0:
-            seconds[precision] = json.loads(result.stdout.splitlines()[-1])
-        elif precision == "fp32":
-            last = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-            raise SegnbError(
-                f"a trial training step on {device} failed: {last}; check the torch installation"
-            )
-    return seconds
+def _steps(preset: Preset) -> int:
+    """Training steps of one U-Net run."""
+    return preset.unet.epochs * -(-preset.train // preset.unet.batch_size)
 
 
 def _cpu_name() -> str:
@@ -104,27 +208,33 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _time_step(device: str, threads: int, precision: str) -> float:
-    """Best of a few steps, in seconds (the best, since other work can only make a step slower)."""
+def _time_steps(machine: Machine, recipes: list[Recipe]) -> dict:
+    """What `try_out` returns, in this process. Two images a step, and the best of three steps after the
+    first: other work on the machine can only make a step slower."""
     import torch
 
-    from segnb.models.variants import build
-    from segnb.training import autocast, criterion
+    from segnb.models.variants import build, parameter_groups
+    from segnb.training import train_step
 
-    torch.set_num_threads(threads)
-    model = build("UNet_Standard_256", width=16).to(device, memory_format=torch.channels_last)
-    images = torch.randn(4, 3, 128, 128, device=device).to(memory_format=torch.channels_last)
-    labels = torch.zeros(4, 128, 128, dtype=torch.long, device=device)
-    times = []
-    for _ in range(6):
-        start = time.perf_counter()
-        with autocast(device, precision):
-            loss = criterion(model(images), labels)
-        loss.backward()
-        loss.item()  # waits for a GPU
-        times.append(time.perf_counter() - start)
-    return min(times[2:])
+    machine.apply()
+    total = start = 0.0
+    for name, recipe in zip(("UNet_Standard_256", "FCN8s_vgg16_finetune"), recipes, strict=True):
+        model = machine.place(build(name, width=recipe.width)).train()
+        if machine.compile:
+            model.compile()
+        optimizer, scaler = machine.adam(parameter_groups(model, 1e-4, 1e-4)), machine.scaler()
+        images = torch.randn(2, recipe.size, recipe.size, 3, device=machine.device).permute(0, 3, 1, 2)
+        labels = torch.zeros(2, recipe.size, recipe.size, dtype=torch.long, device=machine.device)
+        times = []
+        for _ in range(4):
+            begun = time.perf_counter()
+            loss, _ = train_step(model, images, labels, optimizer, scaler, machine)
+            loss.item()  # waits for a GPU
+            times.append(time.perf_counter() - begun)
+        total, start = total + min(times[1:]), start + times[0]
+    return {"step": total, "start": start}
 
 
 if __name__ == "__main__":
-    print(_time_step(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+    asked = json.loads(sys.argv[1])
+    print(json.dumps(_time_steps(Machine(**asked["machine"]), [Recipe(**one) for one in asked["recipes"]])))

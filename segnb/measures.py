@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from segnb.classes import VOID
+
 
 def _check_maps(labels: np.ndarray | Tensor, predictions: np.ndarray | Tensor) -> None:
     if labels.ndim != 3 or tuple(labels.shape) != tuple(predictions.shape):
@@ -22,10 +24,10 @@ def _check_maps(labels: np.ndarray | Tensor, predictions: np.ndarray | Tensor) -
 def confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
     """Count the pixels of each image by true and predicted class, exactly, on the tensors' device.
 
-    labels, predictions: integer (N, H, W), ids from 0 to classes - 1
+    labels, predictions: integer (N, H, W), ids from 0 to classes - 1; labels may be VOID
 
     Returns int64 (N, classes, classes): image, truth (row), prediction (column). The matrix of a split
-    is the sum over images. No label is ignored: every pixel is counted once.
+    is the sum over images. Every pixel is counted once, but for those that are VOID in the labels.
 
     Raises ValueError for shapes that differ, for other than whole numbers, and for an id outside the
     classes, which would otherwise be counted in some other cell.
@@ -34,6 +36,8 @@ def confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
     if labels.is_floating_point() or predictions.is_floating_point():
         raise ValueError(f"labels and predictions must be ids, not {labels.dtype} and {predictions.dtype}")
     truth, guess = labels.flatten(1), predictions.flatten(1)  # (N, H·W)
+    void = truth == VOID
+    truth = torch.where(void, 0, truth)
     for name, ids in (("labels", truth), ("predictions", guess)):
         if ids.numel() and (ids.min() < 0 or ids.max() >= classes):
             raise ValueError(f"{name} hold ids {ids.min()} to {ids.max()}, classes are 0 to {classes - 1}")
@@ -41,7 +45,8 @@ def confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
     # stored in a byte are widened before they are multiplied.
     image = torch.arange(len(truth), device=truth.device)[:, None]  # (N, 1)
     cell = (image * classes + truth) * classes + guess  # (N, H·W)
-    counts = torch.bincount(cell.flatten(), minlength=len(truth) * classes**2)
+    every = len(truth) * classes**2
+    counts = torch.bincount(torch.where(void, every, cell).flatten(), minlength=every + 1)[:every]
     return counts.view(len(truth), classes, classes)
 
 

@@ -66,7 +66,14 @@ class StudyParams(Params):
     data: str = Field("streets", description='"streets", or the path of a data set folder')
     epochs: int | None = Field(None, ge=1, description="a whole number from 1, or None for the preset's")
     learning_rate: float | None = Field(None, gt=0, description="above 0, or None for the preset's")
-    weights: str | None = Field(None, description="imagenet, random or auto; None for the preset's")
+    weights: str | None = Field(
+        None,
+        description="auto, imagenet, imagenet+fc6, hed, random or the path of a VGG16 file;"
+        " None for the preset's",
+    )
+    precision: str | None = Field(
+        None, description="auto, fp32 or what the device has; None for the preset's"
+    )
 
 
 class RunParams(StudyParams):
@@ -85,7 +92,7 @@ class ReportParams(Params):
     """One chapter of the report: the parameters of dataset, fcn, unet and claims.ipynb."""
 
     study: str = Field("latest", description='a folder name under runs/, or "latest"')
-    variants: str = Field("all", description='"all", "fcn", "unet" or names with commas between')
+    variants: str = Field("all", description='"all", "study", "fcn", "unet" or names with commas between')
     seeds: str | int = Field("all", description='"all" that are there, or whole numbers with commas between')
 
 

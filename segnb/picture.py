@@ -125,8 +125,9 @@ class Look(NamedTuple):
         return "white" if self.frozen else self.colour
 
 
-# FCNs are orange to brown and darker with finer strides, U-Nets blue to purple: the two families stay
-# apart for colour-blind readers, and markers tell their members apart without any colour.
+# FCNs are orange to brown and darker with finer strides, U-Nets all the rest. The colours are chosen so that
+# any two stay apart for readers who do not see red, green or blue, which a test checks, and markers tell the
+# members of a family apart without any colour.
 LOOKS = {
     "FCN-32s frozen": Look("#e59a2f", "s", frozen=True),
     "FCN-32s fine-tuned": Look("#e59a2f", "s"),
@@ -134,19 +135,24 @@ LOOKS = {
     "FCN-16s fine-tuned": Look("#c4561a", "^"),
     "FCN-8s frozen": Look("#6b2a0e", "o", frozen=True),
     "FCN-8s fine-tuned": Look("#6b2a0e", "o"),
-    "U-Net": Look("#1a5fb4", "o"),
-    "U-Net, no skips": Look("#74b3e8", "X"),
-    "Residual U-Net": Look("#12837f", "D"),
-    "Attention residual U-Net": Look("#6d3fb0", "P"),
-    "Attention U-Net": Look("#c06bd0", "v"),
-    "Attention residual U-Net, strided gate": Look("#2c2558", "<"),
-    "Class attention residual U-Net": Look("#7d1f5c", "p"),
+    "U-Net": Look("#19449c", "o"),
+    "U-Net, no skips": Look("#6ab8fb", "X"),
+    "Residual U-Net": Look("#1d726f", "D"),
+    "Attention residual U-Net": Look("#0e0837", "P"),
+    "Attention U-Net": Look("#ac3bf6", "v"),
+    "Attention residual U-Net, strided gate": Look("#729da1", "<"),
+    "Class attention residual U-Net": Look("#a3074f", "s"),
 }
 
 
 def wrapped(label: str, width: int = 24) -> str:
-    """A label over several lines, never broken inside "U-Net" or "FCN-8s"."""
-    return fill(label, width, break_on_hyphens=False)
+    """A label over as few lines as `width` allows, about equally long, never broken inside "U-Net"."""
+
+    def lines(width: int) -> str:
+        return fill(label, width, break_on_hyphens=False, break_long_words=False)
+
+    fewest = lines(width).count("\n")
+    return next(text for text in map(lines, range(1, width + 1)) if text.count("\n") == fewest)
 
 
 def look(label: str) -> Look:

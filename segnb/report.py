@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from segnb import __version__
+from segnb.claims import network_count
 from segnb.html import export_page, export_report
 from segnb.models.variants import VARIANTS
 from segnb.params import ReportParams
@@ -46,8 +47,9 @@ def facts(study: Study, runs: list[RunDir]) -> dict[str, str]:
         f" and {counts['test']} test images",
         "Preset": f"{study.preset.name}: FCN {fcn.size} px, {fcn.epochs} epochs; "
         f"U-Net {unet.size} px, width {unet.width}, {unet.epochs} epochs",
-        "Runs": f"{len({run.variant for run in runs})} variants, seed{'s' * (len(seeds) > 1)} "
-        + ", ".join(map(str, seeds)),
+        "Runs": f"{network_count(runs)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        if runs
+        else "none yet",
         "Trunk weights": settled["weights"]["source"],
         "Machine": f"{machine.device_name}, {machine.threads} thread(s) a run, {machine.precision}",
         "Trained": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "nothing yet",

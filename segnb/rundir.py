@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from segnb import __version__
-from segnb.classes import STREET, ClassMap
+from segnb.classes import LABEL_SETS, ClassMap
 from segnb.errors import SegnbError
 from segnb.files import atomic, fingerprint, read_json, root, sha256, write_json, write_text
 from segnb.machine import Machine
@@ -35,10 +35,10 @@ from segnb.presets import Preset, Recipe, preset
 
 if TYPE_CHECKING:  # torch takes seconds to import; a report that only reads files goes without
     from segnb.data.batches import Data, Split
-    from segnb.models.vgg16 import Weights
+    from segnb.weights import Weights
 
 # The code whose change makes the numbers of a run different; that of the data is in the data's digest.
-TRAINING_CODE = ("data/batches.py", "models", "training.py", "measures.py")
+TRAINING_CODE = ("data/batches.py", "machine.py", "models", "features.py", "training.py", "measures.py")
 
 
 def runs_folder() -> Path:
@@ -47,6 +47,11 @@ def runs_folder() -> Path:
 
 def cache_folder() -> Path:
     return root() / "cache"
+
+
+def feature_cache() -> Path:
+    """Where features of frozen trunks are kept, see `segnb.features`."""
+    return cache_folder() / "features"
 
 
 def code_digest() -> str:
@@ -87,7 +92,7 @@ class Study:
 
     @property
     def classes(self) -> ClassMap:
-        return STREET
+        return LABEL_SETS[self.settled["data"]["label_set"]]
 
     @property
     def machine(self) -> Machine:
@@ -96,7 +101,7 @@ class Study:
     @property
     def weights(self) -> "Weights":
         """The trunk's weights, as they were resolved when the study was settled."""
-        from segnb.models.vgg16 import Weights
+        from segnb.weights import Weights
 
         found = self.settled["weights"]
         return Weights(found["source"], Path(found["file"]) if found["file"] else None, found["sha256"])
@@ -182,17 +187,17 @@ def settle(params: StudyParams) -> Study:
 
     from segnb import machine
     from segnb.data.batches import open_data
-    from segnb.models.vgg16 import resolve_weights
+    from segnb.weights import resolve_weights
 
     chosen = preset(params.preset).override(params.epochs, params.learning_rate)
     data = open_data(params.data, chosen)
     weights = resolve_weights(params.weights or chosen.weights, os.environ.get("SEGNB_OFFLINE") == "1")
-    settings = machine.settle(runs_folder())
+    settings = machine.settle(runs_folder(), chosen, params.precision or chosen.precision)
     identity = {
         "preset": chosen.as_dict(),
         "data": data.digest,
         "weights": {"source": weights.source, "sha256": weights.sha256},
-        "machine": {key: getattr(settings, key) for key in ("device", "threads", "precision")},
+        "machine": {key: value for key, value in asdict(settings).items() if key != "device_name"},
         "code": code_digest(),
         "versions": {name: version(name) for name in ("torch", "torchvision", "numpy")},
     }
@@ -215,6 +220,7 @@ def settle(params: StudyParams) -> Study:
             "data": {
                 "name": data.name,
                 "origin": data.origin,
+                "label_set": data.label_set,
                 "digest": data.digest,
                 "counts": data.counts,
             },

@@ -19,23 +19,26 @@ def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styl
 
 def networks(runs: list[RunDir]) -> Styler | None:
     """What was trained: a row a network, with its identifier and a sentence."""
-    from segnb.models.variants import EXTENSIONS, VARIANTS
+    from segnb.models.variants import VARIANTS
 
     rows = {}
     for name, group in by_variant(runs).items():
         done = pd.DataFrame([run.summary for run in group])
+        kind = VARIANTS[name]
         rows[label(name)] = {
             "identifier": name,
-            "what it is": (VARIANTS | EXTENSIONS)[name].summary,
+            "what it is": f"Extension. {kind.summary}" if kind.extension else kind.summary,
             "seeds": len(group),
             "epochs": _range(done.epochs),
             "best epoch": _range(done.best_epoch),
             "minutes": f"{done.seconds.mean() / 60:.1f}",
         }
+    extended = any(VARIANTS[run.variant].extension for run in runs)
     return table(
         pd.DataFrame.from_dict(rows, orient="index"),
         "The networks of this chapter. An epoch is one pass over all training images; the best one is that"
-        " of highest validation mIoU, and its weights are kept. Minutes of training: mean over seeds.",
+        " of highest validation mIoU, and its weights are kept. Minutes of training: mean over seeds."
+        + (" Extension: a network for which the study gives no scores." if extended else ""),
     )
 
 

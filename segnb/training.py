@@ -1,28 +1,30 @@
-"""The training loop in four functions: criterion, train_one_epoch, evaluate, fit. None of them draws."""
+"""The training loop: criterion, train_step, train_one_epoch, evaluate, fit. None of them draws."""
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from segnb import checkpoint, measures
+from segnb import checkpoint, features, measures
+from segnb.classes import VOID
 from segnb.data.batches import Split, in_order, shuffled
+from segnb.machine import Machine
+from segnb.models.attention import CLASS_GATE_WEIGHT, class_gate_loss
+from segnb.models.fcn import FCN, FromFeatures
 from segnb.models.variants import parameter_groups
 from segnb.presets import Recipe
 from segnb.rundir import RunDir
 
 
 def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over all pixels. logits (N, C, H, W) of any float type, labels long (N, H, W)."""
-    return F.cross_entropy(logits.float(), labels)
+    """Mean cross-entropy over all labelled pixels.
 
-
-def autocast(device: str, precision: str):
-    """Context of the forward pass: bf16 for convolutions and matrix products, or nothing for fp32."""
-    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
+    logits (N, C, H, W) of any float type; labels long (N, H, W), ids from 0, VOID where nothing is labelled
+    """
+    return F.cross_entropy(logits.float(), labels, ignore_index=VOID)
 
 
 @dataclass(frozen=True)
@@ -35,45 +37,60 @@ class Evaluation:
         return float(measures.mean_iou(self.confusion.sum(0).numpy()))
 
 
-def train_one_epoch(model, batches, optimizer, scheduler, device: str, precision: str) -> dict[str, float]:
+def train_step(
+    model, images, labels, optimizer, scaler, machine: Machine
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Forwards, backwards, update. Returns the cross-entropy and the logits (B, C, S, S), both detached.
+
+    images: float (B, 3, S, S), or the Taps of them for a network that starts from features
+    """
+    tied = getattr(model, "has_class_gates", False)  # gate maps that are told which class is theirs
+    with machine.autocast():
+        logits, gates = model(images, return_gates=True) if tied else (model(images), ())
+    loss = criterion(logits, labels)
+    optimizer.zero_grad(set_to_none=True)
+    scaler.scale(loss + CLASS_GATE_WEIGHT * class_gate_loss(gates, labels) if tied else loss).backward()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.detach(), logits.detach()
+
+
+def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machine) -> dict[str, float]:
     """One pass with updates. Returns train_loss, train_miou (as seen while learning) and grad_norm."""
     model.train()
-    loss_sum = torch.zeros((), device=device, dtype=torch.float64)
-    norm_sum, images_seen, steps = torch.zeros((), device=device), 0, 0
+    loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
+    norm_sum, pixels, steps = torch.zeros((), device=machine.device), 0, 0
     confusion = None
     parameters = [p for p in model.parameters() if p.requires_grad]
     for images, labels in batches:
-        with autocast(device, precision):
-            logits = model(images)  # (B, C, S, S)
-        loss = criterion(logits, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm_sum += torch.nn.utils.get_total_norm([p.grad for p in parameters])
-        optimizer.step()
+        loss, logits = train_step(model, images, labels, optimizer, scaler, machine)
         scheduler.step()
-        loss_sum += loss.detach() * len(images)
-        seen = measures.confusion(labels, logits.detach().argmax(1), logits.shape[1]).sum(0)
+        norm_sum += torch.nn.utils.get_total_norm([p.grad for p in parameters])
+        labelled = (labels != VOID).sum()
+        loss_sum, pixels, steps = loss_sum + loss * labelled, pixels + labelled, steps + 1
+        seen = measures.confusion(labels, logits.argmax(1), logits.shape[1]).sum(0)
         confusion = seen if confusion is None else confusion + seen
-        images_seen, steps = images_seen + len(images), steps + 1
     return {
-        "train_loss": loss_sum.item() / images_seen,
+        "train_loss": (loss_sum / pixels).item(),
         "train_miou": float(measures.mean_iou(confusion.cpu().numpy())),
         "grad_norm": norm_sum.item() / steps,
     }
 
 
 @torch.no_grad()
-def evaluate(model, split: Split, batch_size: int, device: str, precision: str) -> Evaluation:
+def evaluate(model, split: Split, batch_size: int, machine: Machine) -> Evaluation:
     """Loss and per-image confusion over a whole split, no image dropped."""
     model.eval()
-    loss_sum = torch.zeros((), device=device, dtype=torch.float64)
+    loss_sum, pixels = torch.zeros((), device=machine.device, dtype=torch.float64), 0
     confusions = []
-    for images, labels in in_order(split, batch_size, device):
-        with autocast(device, precision):
+    for images, labels in in_order(split, batch_size, machine):
+        with machine.autocast():
             logits = model(images)
-        loss_sum += criterion(logits, labels) * len(images)
+        labelled = (labels != VOID).sum()
+        loss_sum, pixels = loss_sum + criterion(logits, labels) * labelled, pixels + labelled
         confusions.append(measures.confusion(labels, logits.argmax(1), logits.shape[1]))
-    return Evaluation(loss_sum.item() / len(split), torch.cat(confusions).cpu())
+    return Evaluation((loss_sum / pixels).item(), torch.cat(confusions).cpu())
 
 
 def fit(
@@ -83,9 +100,9 @@ def fit(
     recipe: Recipe,
     seed: int,
     run: RunDir,
-    device: str,
-    precision: str,
+    machine: Machine,
     on_epoch: Callable[[list[dict]], None] = lambda rows: None,
+    feature_cache: Path | None = None,
 ) -> list[dict]:
     """Train by the recipe, keep the best weights, and return the history: one dict an epoch.
 
@@ -93,20 +110,22 @@ def fit(
     after every epoch; started again after an interruption it goes on behind the last whole epoch, and
     everything drawn at random depends on (seed, epoch) alone, so the numbers are the same.
     A finished run is returned as it is. `on_epoch` is called with the history so far.
+
+    feature_cache: folder in which a frozen trunk's features are kept, so that it is computed once for all
+                   epochs, seeds and strides; None computes it in every step
     """
     if run.done:
         rows = run.history().to_dict("records")
         on_epoch(rows)
         return rows
-    model.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(
-        parameter_groups(model, recipe.learning_rate, recipe.trunk_learning_rate), fused=True
-    )
+    machine.place(model)
+    optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.trunk_learning_rate))
+    scaler = machine.scaler()
     scheduler = _schedule(optimizer, recipe, steps=-(-len(train) // recipe.batch_size))
     stopper = EarlyStopping(recipe)
 
     def save(rows: list[dict]) -> None:
-        parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+        parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
         state = {name: part.state_dict() for name, part in parts.items()}
         checkpoint.save_state(run.last_path, state | {"rows": rows})
 
@@ -114,25 +133,29 @@ def fit(
     if not run.last_path.exists():
         save(rows)  # the initial weights: a cell stopped in the first epoch and run again starts from them
     else:
-        state = checkpoint.load_state(run.last_path, device)
+        state = checkpoint.load_state(run.last_path, machine.device)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
+        scaler.load_state_dict(state["scaler"])
         rows = state["rows"]
         on_epoch(rows)
     for row in rows:
         stopper.update(row)
 
+    network, train, val = _from_features(model, train, val, recipe, machine, feature_cache)
+    if machine.compile:
+        network.compile()
     for epoch in range(len(rows) + 1, recipe.epochs + 1):
         if stopper.stop:
             break
         start = time.perf_counter()
         torch.manual_seed(_mix(seed, epoch))  # dropout; the batches draw from (seed, epoch) themselves
-        batches = shuffled(train, recipe.batch_size, device, seed, epoch, recipe.mirror)
+        batches = shuffled(train, recipe.batch_size, machine, seed, epoch, recipe.mirror)
         rate = optimizer.param_groups[-1]["lr"]
-        trained = train_one_epoch(model, batches, optimizer, scheduler, device, precision)
+        trained = train_one_epoch(network, batches, optimizer, scheduler, scaler, machine)
         train_seconds = time.perf_counter() - start
-        found = evaluate(model, val, recipe.batch_size, device, precision)
+        found = evaluate(network, val, recipe.batch_size, machine)
         row = {
             "epoch": epoch,
             "train_loss": trained["train_loss"],
@@ -162,6 +185,19 @@ def fit(
         }
     )
     return rows
+
+
+def _from_features(model, train: Split, val: Split, recipe: Recipe, machine: Machine, folder: Path | None):
+    """What to train and on what: as given, or for a frozen trunk the rest of the network on kept features."""
+    if folder is None or not isinstance(model, FCN) or not model.config.freeze_trunk:
+        return model, train, val
+    found = [
+        features.cached(model, split, mirror, folder, machine, recipe.batch_size)
+        for split, mirror in ((train, recipe.mirror), (val, False))
+    ]
+    if None in found:
+        return model, train, val
+    return FromFeatures(model, train.labels.shape[1:]), *found
 
 
 class EarlyStopping:

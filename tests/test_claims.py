@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from segnb import claims, measures, tables
 from segnb.classes import STREET
+from segnb.models.variants import VARIANTS
 
 
 def fake(variant: str, seed: int, confusion, as_published: float = 0.5, loss: float = 1.0):
@@ -156,6 +158,24 @@ def test_sentences_follow_the_numbers():
     assert claims.best_and_worst(two_seeds) == ""  # one network has no rank
 
 
+def test_networks_of_the_study_are_counted_apart_from_extensions():
+    def counted(*names):
+        return claims.network_count([fake(name, seed, PERFECT) for name in names for seed in (0, 1)])
+
+    assert counted(*VARIANTS) == "10 networks of the study and 3 extensions"
+    assert counted("UNet_Standard_256") == "1 network of the study"
+    assert counted("AttentionUNet_256") == "1 extension"
+    assert counted() == ""
+
+
+def test_the_scope_names_the_extensions():
+    machine = SimpleNamespace(device_name="a CPU", precision="fp32")
+    study = SimpleNamespace(name="s", machine=machine, preset=SimpleNamespace(name="quick"))
+    runs = [fake(name, 0, PERFECT) for name in ("UNet_Standard_256", "AttentionUNet_256")]
+    assert claims.scope_sentence(study, runs).endswith("gives no scores: Attention U-Net.")
+    assert "xtension" not in claims.scope_sentence(study, runs[:1])
+
+
 def test_missing_networks_are_named():
     runs = [fake("UNet_Standard_256", 0, PERFECT)]
     assert "Residual U-Net" in claims.missing(runs, "unet") and "; U-Net;" not in claims.missing(runs, "unet")
@@ -194,7 +214,22 @@ def test_tables_say_what_they_show():
     assert "0.427" not in audit and "0.426" in audit  # the published U-Net without skips: 0.811 - 0.385
     assert "–" in audit  # what was not trained here
     networks = tables.networks(runs).to_html()
-    assert "UNet_NoSkip_256" in networks and "1.0" in networks
+    assert "UNet_NoSkip_256" in networks and "1.0" in networks and "xtension" not in networks
+
+
+def test_tables_cope_with_networks_that_the_study_does_not_have():
+    runs = [fake(name, 0, MIDDLING) for name in ("UNet_Standard_256", "AttentionUNet_256")]
+    networks = tables.networks(runs).to_html()
+    assert networks.count("Extension. ") == 1 and "Extension: a network for which" in networks
+    audit = BeautifulSoup(tables.audit(claims.ranking(runs)).to_html(), "html5lib")
+    rows = {row.th.text: [cell.text for cell in row.find_all("td")] for row in audit.tbody.find_all("tr")}
+    assert len(rows) == 11  # ten of the study, and one more
+    assert rows["Attention U-Net"] == ["–"] * 3 + [
+        "0.500",
+        f"{MIDDLING_MIOU:.3f}",
+        f"{0.5 - MIDDLING_MIOU:.3f}",
+    ]
+    assert rows["U-Net"][0] == "0.974" and rows["U-Net, no skips"][3:] == ["–"] * 3
 
 
 def test_cost_table_keeps_to_the_networks_of_the_chapter():

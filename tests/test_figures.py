@@ -15,11 +15,13 @@ from PIL import Image
 
 from segnb import charts, explore, figures, picture
 from segnb.classes import STREET
-from segnb.models.variants import EXTENSIONS, VARIANTS
+from segnb.models.variants import VARIANTS
 
 SIZE = 32
-MANY = [variant.label for variant in (VARIANTS | EXTENSIONS).values()]
+MANY = [variant.label for variant in VARIANTS.values()]
 FCN = [variant.label for variant in VARIANTS.values() if variant.family == "fcn"]
+UNET = [label for label in MANY if label not in FCN]
+STUDY = [variant.label for variant in VARIANTS.values() if not variant.extension]
 draw = np.random.default_rng(0)
 labels = np.repeat(np.repeat(draw.integers(0, 4, (6, 8, 8)), 4, 1), 4, 2).astype(np.uint8)  # classes 0 to 3
 images = draw.integers(0, 256, (6, SIZE, SIZE, 3), dtype=np.uint8)
@@ -79,10 +81,12 @@ FIGURES = {
     "unequal seeds": lambda: figures.curves({"U-Net": [history(5), history(2)]}),
     "score_bars": lambda: charts.score_bars(scores(MANY, 3)),
     "one bar": lambda: charts.score_bars(without_interval(scores(["U-Net"], 1))),
-    "class_scores": lambda: charts.class_scores(ious(FCN)),
+    "class_scores": lambda: charts.class_scores(ious(UNET)),
+    "class_scores of many": lambda: charts.class_scores(ious(MANY)),
     "one column": lambda: charts.class_scores(ious(["U-Net"])),
     "predictions": lambda: figures.predictions(kept, "U-Net", STREET),
-    "comparison": lambda: figures.comparison({label: kept for label in FCN}, 1, STREET),
+    "comparison": lambda: figures.comparison(dict.fromkeys(FCN, kept), 1, STREET),
+    "comparison of U-Nets": lambda: figures.comparison(dict.fromkeys(UNET, kept), 1, STREET),
     "comparison of long names": lambda: figures.comparison(dict.fromkeys(MANY, kept), 1, STREET),
     "comparison of one": lambda: figures.comparison({"U-Net": kept}, 0, STREET),
     "exploration": lambda: figures.exploration(images[0], labels[0], "Prediction", STREET, only=2),
@@ -91,7 +95,7 @@ FIGURES = {
     "errors of one class": lambda: figures.errors(images[0], labels[0], labels[1], "Errors", STREET, only=2),
     "cost_quality": lambda: charts.cost_quality(scores(MANY, 1)),
     "one point": lambda: charts.cost_quality(without_interval(scores(["U-Net"], 1))),
-    "two_scores": lambda: charts.two_scores({"a": scores(MANY, 1), "b": scores(FCN, 1)}),
+    "two_scores": lambda: charts.two_scores({"a": scores(STUDY, 1), "b": scores(MANY, 1)}),
     "slopes": lambda: charts.slopes(scores(MANY, 1), "ours"),
 }
 
@@ -128,14 +132,63 @@ def test_no_data_gives_no_picture(draw_it, capsys):
     assert capsys.readouterr().out == ""
 
 
+def overlaps(texts) -> list[tuple[str, str]]:
+    """Pairs of texts that lie on each other, in a picture that has been laid out."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    assert boxes
+    return [
+        (one, other)
+        for i, (one, box) in enumerate(boxes)
+        for other, beside in boxes[i + 1 :]
+        if box.overlaps(beside)
+    ]
+
+
+@pytest.mark.parametrize("name", ["class_scores", "class_scores of many"])
+def test_column_labels_do_not_overlap(name):
+    fig = FIGURES[name]()
+    fig.draw_without_rendering()
+    assert not overlaps(fig.axes[0].get_xticklabels())
+
+
+@pytest.mark.parametrize("name", ["comparison", "comparison of U-Nets", "comparison of long names"])
+def test_titles_do_not_overlap(name):
+    fig = FIGURES[name]()
+    fig.draw_without_rendering()
+    assert not overlaps(child for ax in fig.axes for child in ax.get_children() if isinstance(child, Text))
+
+
+@pytest.mark.parametrize("name", ["curves", "cost_quality"])
+def test_legends_do_not_overlap(name):
+    fig = FIGURES[name]()
+    fig.draw_without_rendering()
+    (legend,) = fig.legends
+    assert len(legend.get_texts()) == len(MANY)
+    assert not overlaps(legend.get_texts())
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= fig.bbox.width
+    assert not any(ax.get_tightbbox().overlaps(box) for ax in fig.axes)
+
+
+def test_slopes_keep_room_for_lines_and_scores():
+    fig = FIGURES["slopes"]()
+    fig.draw_without_rendering()
+    ax, opposite = fig.axes
+    assert ax.get_position().width > 0.2
+    assert not overlaps([*ax.texts, *ax.get_yticklabels(), *opposite.get_yticklabels()])
+
+
+def test_two_scores_say_what_is_missing():
+    fig = FIGURES["two_scores"]()
+    assert [[text.get_text() for text in ax.texts] for ax in fig.axes] == [["no score"] * 3, []]
+    assert "a, 10 networks" in fig.alt and "b, 13 networks" in fig.alt
+
+
 @pytest.mark.parametrize("name", ["class_shares", "score_bars", "class_scores", "two_scores", "slopes"])
 def test_row_labels_do_not_overlap(name):
     fig = FIGURES[name]()
-    fig.png()
-    for ax in fig.axes:
-        boxes = sorted((label.get_window_extent() for label in ax.get_yticklabels()), key=lambda box: box.y0)
-        for below, above in zip(boxes, boxes[1:], strict=False):
-            assert below.y1 <= above.y0
+    fig.draw_without_rendering()
+    assert not overlaps(label for ax in fig.axes for label in ax.get_yticklabels())
 
 
 def test_pictures_leave_no_open_figures():
@@ -178,9 +231,51 @@ def test_each_network_has_a_look_of_its_own():
     assert all(label in picture.LOOKS for label in MANY)
     assert len(set(looks.values())) == len(MANY)
     assert all(looks[label].frozen == ("frozen" in label) for label in MANY)
-    for family in (FCN, [label for label in MANY if label not in FCN]):
+    for family in (FCN, UNET):
         told_apart = {(looks[label].marker, looks[label].frozen) for label in family}
         assert len(told_apart) == len(family)  # without any colour
+
+
+# What is left of linear RGB to someone who lacks one kind of cone: Machado, Oliveira and Fernandes 2009.
+SIGHT = {
+    "all three": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "no red": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "no green": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "no blue": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+def lab(colour: str, sight) -> np.ndarray:
+    """A colour as CIELAB under D65, in which distances are about as large as they look."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(sight) @ linear, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.maximum(np.array(to_xyz) @ seen / [0.9505, 1, 1.089], 0.008856))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_colours_stay_apart_for_colour_blind_readers(sight):
+    colours = sorted({one.colour for one in picture.LOOKS.values()})
+    seen = {colour: lab(colour, SIGHT[sight]) for colour in colours}
+    for i, one in enumerate(colours):
+        for other in colours[i + 1 :]:
+            assert np.linalg.norm(seen[one] - seen[other]) > 12, (one, other)
+
+
+@pytest.mark.parametrize(
+    ("label", "width", "lines"),
+    [
+        ("U-Net", 12, ["U-Net"]),
+        ("Class attention residual U-Net", 24, ["Class attention", "residual U-Net"]),  # not U-Net alone
+        ("FCN-32s fine-tuned", 12, ["FCN-32s", "fine-tuned"]),
+        ("Attention residual U-Net", 24, ["Attention residual U-Net"]),
+        ("Unbreakable-and-longer", 5, ["Unbreakable-and-longer"]),
+    ],
+)
+def test_labels_are_wrapped_into_lines_of_about_the_same_length(label, width, lines):
+    assert picture.wrapped(label, width).split("\n") == lines
 
 
 def test_slopes_do_not_turn_ties_into_swaps():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnb.classes import STREET
+from segnb.classes import CAMVID, STREET, VOID
 from segnb.data import folders
 from segnb.data.folders import Pair
 from segnb.errors import SegnbError
@@ -68,7 +68,7 @@ def names(pairs_by_split: dict) -> dict:
 
 
 def test_splits_are_disjoint_sorted_and_complete(data):
-    found = names(folders.find(data, STREET))
+    found = names(folders.find(data))
     assert list(found) == ["train", "val", "test"]
     assert [len(found[split]) for split in found] == [8, 2, 3]
     assert all(found[split] == sorted(found[split]) for split in found)
@@ -77,7 +77,7 @@ def test_splits_are_disjoint_sorted_and_complete(data):
 
 
 def test_pairs_hold_their_own_files(data):
-    for pairs in folders.find(data, STREET).values():
+    for pairs in folders.find(data).values():
         for pair in pairs:
             assert pair.image.parent.name == "images" and pair.label.parent.name == "labels"
             assert pair.image.stem == pair.label.stem == pair.name
@@ -85,28 +85,26 @@ def test_pairs_hold_their_own_files(data):
 
 
 def test_validation_depends_on_seed_and_names_only(data, monkeypatch):
-    first = names(folders.find(data, STREET, seed=0))
-    assert {tuple(names(folders.find(data, STREET, seed=s))["val"]) for s in range(8)} != {
-        tuple(first["val"])
-    }
+    first = names(folders.find(data, seed=0))
+    assert {tuple(names(folders.find(data, seed=s))["val"]) for s in range(8)} != {tuple(first["val"])}
     listed = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda folder: reversed(sorted(listed(folder))))
-    assert names(folders.find(data, STREET, seed=0)) == first
+    assert names(folders.find(data, seed=0)) == first
     elsewhere = data.rename(data.with_name("dataset_moved"))
-    assert names(folders.find(elsewhere, STREET, seed=0)) == first
+    assert names(folders.find(elsewhere, seed=0)) == first
 
 
 def test_validation_is_the_same_tomorrow(data):
     # Written down once: a choice that moved with a version would mix training and validation images.
-    assert names(folders.find(data, STREET, seed=0))["val"] == ["0005", "0008"]
+    assert names(folders.find(data, seed=0))["val"] == ["0005", "0008"]
 
 
 def test_added_image_leaves_most_of_the_validation_alone(data):
     for i in range(100, 200):
         add_pair(data / "train", f"{i:04d}", 1, 1)
-    before = set(names(folders.find(data, STREET))["val"])
+    before = set(names(folders.find(data))["val"])
     add_pair(data / "train", "9999", 1, 1)
-    after = set(names(folders.find(data, STREET))["val"])
+    after = set(names(folders.find(data))["val"])
     assert len(before) == 22 and len(before & after) >= 21
 
 
@@ -114,14 +112,14 @@ def test_two_training_images_are_enough(tmp_path):
     for name in ("a", "b"):
         add_pair(tmp_path / "train", name)
     add_pair(tmp_path / "test", "c")
-    assert [len(pairs) for pairs in folders.find(tmp_path, STREET).values()] == [1, 1, 1]
+    assert [len(pairs) for pairs in folders.find(tmp_path).values()] == [1, 1, 1]
 
 
 def test_other_and_hidden_files_are_passed_over(data):
     (data / "train" / "images" / "Thumbs.db").write_bytes(b"x")
     (data / "train" / "images" / "._0001.png").write_bytes(b"x")
     (data / "test" / "labels" / "notes.txt").write_bytes(b"x")
-    assert [len(pairs) for pairs in folders.find(data, STREET).values()] == [8, 2, 3]
+    assert [len(pairs) for pairs in folders.find(data).values()] == [8, 2, 3]
 
 
 # What is wrong with a folder.
@@ -129,13 +127,13 @@ def test_other_and_hidden_files_are_passed_over(data):
 
 def test_missing_folder(data):
     shutil.rmtree(data / "test" / "labels")
-    message = refusal(folders.find, data, STREET)
+    message = refusal(folders.find, data)
     assert str(data / "test" / "labels") in message and "point to a folder that holds train/images" in message
 
 
 def test_folder_is_a_file(tmp_path):
     (tmp_path / "dataset.zip").write_bytes(b"PK")
-    message = refusal(folders.find, tmp_path / "dataset.zip", STREET)
+    message = refusal(folders.find, tmp_path / "dataset.zip")
     assert "dataset.zip" in message and "point to a folder" in message
 
 
@@ -143,20 +141,20 @@ def test_folder_is_a_file(tmp_path):
 def test_empty_folder(data, kind):
     for file in (data / "train" / kind).iterdir():
         file.unlink()
-    message = refusal(folders.find, data, STREET)
+    message = refusal(folders.find, data)
     assert str(data / "train" / kind) in message and f"put the {kind} there" in message
 
 
 def test_image_without_labels(data):
     (data / "train" / "labels" / "0003.png").unlink()
-    message = refusal(folders.find, data, STREET)
+    message = refusal(folders.find, data)
     assert message.startswith(str(data / "train" / "images" / "0003.png"))
     assert f"add {data / 'train' / 'labels' / '0003.png'} or remove" in message
 
 
 def test_labels_without_image(data):
     (data / "test" / "images" / "0011.png").unlink()
-    message = refusal(folders.find, data, STREET)
+    message = refusal(folders.find, data)
     assert message.startswith(str(data / "test" / "labels" / "0011.png"))
     assert f"add {data / 'test' / 'images' / '0011.png'}" in message
 
@@ -165,7 +163,7 @@ def test_jpeg_labels_do_not_count_as_labels(data):
     label = data / "train" / "labels" / "0003.png"
     Image.open(label).save(label.with_suffix(".jpg"))
     label.unlink()
-    message = refusal(folders.find, data, STREET)
+    message = refusal(folders.find, data)
     assert "0003.png: has no labels; add" in message
 
 
@@ -175,14 +173,14 @@ def test_two_images_of_one_name(data, monkeypatch):
     listed = Path.iterdir
     for order in (sorted, lambda files: reversed(sorted(files))):
         monkeypatch.setattr(Path, "iterdir", lambda folder, order=order: order(listed(folder)))
-        message = refusal(folders.find, data, STREET)
+        message = refusal(folders.find, data)
         assert message == f"{png}: 0003.jpg has the same name; remove one of the two"
 
 
 def test_single_training_image(tmp_path):
     add_pair(tmp_path / "train", "0000")
     add_pair(tmp_path / "test", "0001")
-    message = refusal(folders.find, tmp_path, STREET)
+    message = refusal(folders.find, tmp_path)
     assert "0000.png" in message and "add another for validation" in message
 
 
@@ -190,7 +188,7 @@ def test_single_training_image(tmp_path):
 def test_first_pair_is_read_so_that_raw_masks_are_refused_at_once(data, split):
     label = min((data / split / "labels").iterdir())
     Image.open(label).convert("RGB").save(label)
-    assert label.name in refusal(folders.find, data, STREET)
+    assert label.name in refusal(folders.find, data)
 
 
 # Reading.
@@ -249,7 +247,7 @@ def test_palette_labels_are_ids(pair):
 
 
 def test_load_keeps_the_order_and_equals_reading_one_by_one(data):
-    pairs = folders.find(data, STREET)["train"]
+    pairs = folders.find(data)["train"]
     images, labels = folders.load(pairs, 6, STREET)
     assert images.shape == (8, 6, 6, 3) and labels.shape == (8, 6, 6)
     assert images.dtype == labels.dtype == np.uint8
@@ -260,7 +258,7 @@ def test_load_keeps_the_order_and_equals_reading_one_by_one(data):
 
 
 def test_load_names_the_first_bad_pair(data):
-    pairs = folders.find(data, STREET)["train"]
+    pairs = folders.find(data)["train"]
     for pair in (pairs[2], pairs[5]):
         pair.image.write_bytes(b"")
     assert str(pairs[2].image) in refusal(folders.load, pairs, 8, STREET)
@@ -405,17 +403,17 @@ def test_permission_message(pair, monkeypatch):
 
 
 def test_digest_stays_when_the_folder_moves(data):
-    before = folders.digest(folders.find(data, STREET))
+    before = folders.digest(folders.find(data))
     assert len(before) == 16 and set(before) <= set("0123456789abcdef")
     moved = data.rename(data.with_name("elsewhere"))
-    found = folders.find(moved, STREET)
+    found = folders.find(moved)
     assert folders.digest(found) == before
     assert folders.digest(dict(reversed(found.items()))) == before
 
 
 @pytest.mark.parametrize("kind", ["image", "label"])
 def test_digest_notices_one_byte(data, kind):
-    found = folders.find(data, STREET)
+    found = folders.find(data)
     before = folders.digest(found)
     file = getattr(found["test"][1], kind)
     content = bytearray(file.read_bytes())
@@ -425,7 +423,7 @@ def test_digest_notices_one_byte(data, kind):
 
 
 def test_digest_notices_split_and_name(data):
-    a, b, c = folders.find(data, STREET)["test"]
+    a, b, c = folders.find(data)["test"]
     renamed = Pair(b.name + "x", b.image, b.label)
     listings = (
         {"train": [a, b], "val": [c]},
@@ -436,7 +434,7 @@ def test_digest_notices_split_and_name(data):
 
 
 def test_digest_names_an_unreadable_file(data):
-    found = folders.find(data, STREET)
+    found = folders.find(data)
     found["test"][0].label.unlink()
     message = refusal(folders.digest, found)
     assert str(found["test"][0].label) in message and "remove the pair" in message
@@ -449,7 +447,7 @@ def test_real_carla_frames():
     path = SHARED / "carla_mini" / "dataset_224"
     if not path.is_dir():
         pytest.skip("no ../shared/data/carla_mini beside the repository")
-    found = folders.find(path, STREET)
+    found = folders.find(path)
     assert [len(pairs) for pairs in found.values()] == [18, 4, 8]
     images, labels = folders.load(found["test"], 224, STREET)
     assert images.shape == (8, 224, 224, 3) and labels.shape == (8, 224, 224)
@@ -466,3 +464,26 @@ def test_raw_lyft_mask_is_explained():
     raw = Pair("0", path / "CameraRGB" / "0.png", path / "CameraSeg" / "0.png")
     message = refusal(folders.read, raw, 224, STREET)
     assert str(raw.label) in message and "red channel" in message
+
+
+# ---- CamVid --------------------------------------------------------------------------------------
+
+
+def test_camvid_s_layout_is_recognised_and_its_void_is_not_a_class(tmp_path):
+    for split in ("train", "val"):
+        for index in range(3):
+            (tmp_path / split).mkdir(exist_ok=True)
+            (tmp_path / f"{split}annot").mkdir(exist_ok=True)
+            labels = np.full((6, 8), index, np.uint8)
+            labels[0] = CAMVID.void
+            Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / split / f"{index}.png")
+            Image.fromarray(labels).save(tmp_path / f"{split}annot" / f"{index}.png")
+    found = folders.find(tmp_path)
+    assert [len(pairs) for pairs in found.values()] == [2, 1, 3]
+    assert found["test"][0].label.parent.name == "valannot"
+    _, labels = folders.read(found["test"][2], 12, CAMVID)
+    assert set(np.unique(labels)) == {2, VOID}
+    Image.fromarray(np.full((6, 8), 12, np.uint8)).save(tmp_path / "valannot" / "0.png")
+    assert "holds id 12, but the 11 classes" in refusal(folders.read, found["test"][0], 12, CAMVID)
+    (tmp_path / "valannot" / "1.png").unlink()
+    assert "valannot/1.png" in refusal(folders.find, tmp_path)

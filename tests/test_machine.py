@@ -1,11 +1,19 @@
-"""The machine's settings: tried once, kept, and forced when asked."""
+"""The machine's settings: tried once a preset, kept, and forced when asked."""
+
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from segnb import machine
+from segnb.errors import SegnbError
 from segnb.files import read_json
-from segnb.machine import Machine, settle, threads_of_one_run, time_precisions
+from segnb.machine import Machine, choose, settle, threads_of_one_run, try_out
+from segnb.presets import PRESETS
+
+SMOKE = PRESETS["smoke"]
+PLAIN = Machine("cpu", "any", 1, "fp32", channels_last=False, fused=False)
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 1), (8, 2), (64, 16)])
@@ -13,48 +21,138 @@ def test_threads_of_one_run(cores, threads):
     assert threads_of_one_run(cores) == threads
 
 
+@pytest.fixture
+def timed(monkeypatch):
+    """Makes trials take the seconds of a function of the settings; returns the settings that were tried."""
+
+    def use(seconds):
+        tried = []
+
+        def trial(settings, preset):
+            tried.append(settings)
+            found = seconds(settings)
+            return {"failed": "crashed"} if found is None else {"step": found, "start": 60.0}
+
+        monkeypatch.setattr(machine, "try_out", trial)
+        return tried
+
+    return use
+
+
 @pytest.mark.parametrize(
-    ("seconds", "precision"),
+    ("half", "precision"),
     [
-        ({"fp32": 1.0, "bf16": 0.5}, "bf16"),
-        ({"fp32": 1.0, "bf16": 0.9}, "fp32"),  # not worth its rounding
-        ({"fp32": 1.0, "bf16": 20.0}, "fp32"),  # a CPU that emulates it
-        ({"fp32": 1.0}, "fp32"),  # a process that crashed
+        (0.5, "bf16"),
+        (0.9, "fp32"),  # not worth its rounding
+        (20.0, "fp32"),  # a CPU that emulates it
+        (None, "fp32"),  # a process that crashed
     ],
 )
-def test_precision_is_chosen_by_trying_and_kept(tmp_path, monkeypatch, seconds, precision):
-    monkeypatch.delenv("SEGNB_PRECISION")
-    calls = []
-    monkeypatch.setattr(machine, "time_precisions", lambda *_: calls.append(1) or seconds)
-    first, again = settle(tmp_path), settle(tmp_path)
-    assert first == again and first.precision == precision
-    assert len(calls) == 1
-    assert next(iter(read_json(tmp_path / "machine.json").values()))["seconds_a_step"] == seconds
+def test_half_precision_has_to_save_a_fifth(timed, half, precision):
+    timed(lambda m: half if m.precision == "bf16" else 1.0)
+    assert choose(PLAIN, SMOKE)[0].precision == precision
 
 
-def test_forcing_a_precision_tries_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEGNB_PRECISION", "bf16")
-    monkeypatch.setattr(machine, "time_precisions", lambda *_: pytest.fail("tried"))
-    assert settle(tmp_path).precision == "bf16"
+def test_layout_and_optimiser_are_those_that_are_faster(timed):
+    timed(lambda m: 1.0 + 0.1 * m.channels_last - 0.1 * m.fused)
+    found, trials = choose(PLAIN, SMOKE)
+    assert found == replace(PLAIN, fused=True)
+    assert [t["step"] for t in trials][:2] == [1.0, 1.1]
 
 
-def test_a_trial_step_gives_seconds():
-    assert 0 < time_precisions("cpu", 1)["fp32"] < 60
+def test_half_precision_is_tried_in_channels_last_even_where_fp32_is_not_faster_in_it(timed):
+    tried = timed(lambda m: 0.2 if m.precision == "bf16" else 1.0 + m.channels_last)
+    found, _ = choose(PLAIN, SMOKE)
+    assert (found.precision, found.channels_last) == ("bf16", True)
+    assert all(m.channels_last for m in tried if m.precision == "bf16")
 
 
-def test_a_trial_that_cannot_run_names_the_device():
-    from segnb.errors import SegnbError
+def test_on_a_gpu_the_fewest_digits_that_pay_are_taken(timed):
+    seconds = {"fp32": 1.0, "tf32": 0.5, "bf16": 0.3, "fp16": 0.29}
+    timed(lambda m: seconds[m.precision])
+    assert choose(replace(PLAIN, device="cuda"), SMOKE)[0].precision == "bf16"
 
-    with pytest.raises(SegnbError, match="trial training step on nonsense failed"):
-        time_precisions("nonsense", 1)
+
+@pytest.mark.parametrize(
+    ("epochs", "compiled_step", "tried", "chosen"),
+    [
+        (1, 0.5, False, False),  # 2 s of training: nothing to win
+        (400, 0.5, True, True),  # 800 steps of 1 s, half of them saved, for a start of 60 s
+        (400, 0.95, True, False),  # 40 s saved, for a start of 60 s
+        (400, None, True, False),  # no compiler
+    ],
+)
+def test_compilation_has_to_repay_its_start(timed, epochs, compiled_step, tried, chosen):
+    asked = timed(lambda m: compiled_step if m.compile else 1.0)
+    preset = replace(SMOKE, unet=replace(SMOKE.unet, epochs=epochs))
+    assert choose(PLAIN, preset)[0].compile == chosen
+    assert any(m.compile for m in asked) == tried
+
+
+def test_a_machine_on_which_nothing_works_is_an_error(timed):
+    timed(lambda m: None)
+    with pytest.raises(SegnbError, match="trial step on cpu failed: crashed"):
+        choose(PLAIN, SMOKE)
+
+
+def test_it_is_tried_once_a_preset_and_kept(tmp_path, timed):
+    tried = timed(lambda m: 0.5 if m.precision == "bf16" else 1.0)
+    first = settle(tmp_path, SMOKE)
+    count = len(tried)
+    assert settle(tmp_path, SMOKE) == first and len(tried) == count
+    assert settle(tmp_path, PRESETS["quick"]) and len(tried) > count
+    assert [len(entry["trials"]) for entry in read_json(tmp_path / "machine.json").values()][0] == count
+
+
+def test_a_forced_precision_tries_nothing(tmp_path, timed):
+    tried = timed(lambda m: 1.0)
+    assert settle(tmp_path, SMOKE, "fp32").precision == "fp32"
+    assert not tried and not (tmp_path / "machine.json").exists()
+
+
+def test_a_trial_step_gives_seconds_and_a_hopeless_one_the_reason():
+    assert 0 < try_out(PLAIN, SMOKE)["step"] < 60
+    assert "nonsense" in try_out(replace(PLAIN, device="nonsense"), SMOKE)["failed"]
+
+
+def test_a_trial_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr(machine, "PATIENCE", 0.01)
+    assert try_out(PLAIN, SMOKE) == {"failed": "no answer within 0.01 s"}
 
 
 def test_apply_sets_threads_and_determinism():
     before = torch.get_num_threads()
     try:
-        Machine("cpu", "x", 1, "fp32").apply()
+        PLAIN.apply()
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(False)
+
+
+def test_a_report_that_reads_files_only_needs_no_torch():
+    code = "import sys, segnb.rundir, segnb.machine; assert 'torch' not in sys.modules"
+    import subprocess
+
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns_what_fp32_learns(precision):
+    """The same first losses within 3 %; fp16 by way of the loss scaler, which CPUs have as well."""
+    from segnb.models.variants import build
+    from segnb.training import train_step
+
+    def losses(settings):
+        torch.manual_seed(0)
+        model = settings.place(build("UNet_Standard_256", width=8)).train()
+        optimizer, scaler = settings.adam([{"params": model.parameters(), "lr": 1e-3}]), settings.scaler()
+        images = torch.randn(4, 3, 32, 32).to(memory_format=torch.channels_last)
+        labels = torch.arange(4 * 32 * 32).view(4, 32, 32) // 512
+        return [train_step(model, images, labels, optimizer, scaler, settings)[0].item() for _ in range(5)]
+
+    plain = Machine("cpu", "any", 1, "fp32")
+    expected, found = losses(plain), losses(replace(plain, precision=precision))
+    assert found == pytest.approx(expected, rel=0.03) and found != expected
+    assert expected[-1] < expected[0]

@@ -9,7 +9,7 @@ import torch
 from torchmetrics import JaccardIndex
 
 from segnb import measures
-from segnb.classes import STREET
+from segnb.classes import STREET, VOID
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "published.csv"
 
@@ -81,12 +81,21 @@ def test_confusion_of_bytes():
 
 
 @pytest.mark.parametrize("which", ["labels", "predictions"])
-@pytest.mark.parametrize("wrong", [-1, 13, 255])
+@pytest.mark.parametrize("wrong", [-1, 13, 254])
 def test_ids_outside_the_classes_are_refused(which, wrong):
     maps = dict(zip(("labels", "predictions"), random_maps(2), strict=True))
     maps[which][0, 0, 0] = wrong
     with pytest.raises(ValueError, match=rf"{which} hold ids .*{wrong}.*classes are 0 to 12"):
         measures.confusion(**maps, classes=13)
+
+
+def test_void_is_in_no_count_and_a_prediction_cannot_be_it():
+    labels = torch.tensor([[[0, 1], [VOID, VOID]], [[1, 1], [1, 1]]])
+    predictions = torch.tensor([[[0, 0], [0, 1]], [[1, 0], [1, 1]]])
+    found = measures.confusion(labels, predictions, 2)
+    assert found.tolist() == [[[1, 0], [1, 0]], [[0, 0], [1, 3]]]
+    with pytest.raises(ValueError, match="predictions hold ids"):
+        measures.confusion(labels, torch.full_like(labels, VOID), 2)
 
 
 def test_confusion_refuses_other_shapes_and_logits():

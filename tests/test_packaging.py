@@ -16,14 +16,15 @@ NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
 
 def test_environment_yml_has_the_versions_of_pyproject():
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    wanted = set(project["dependencies"]) | set(project["optional-dependencies"]["dev"])
+    wanted = set(project["dependencies"]).union(*project["optional-dependencies"].values())
     found = set(re.findall(r"- ([\w-]+==\S+)", (CHECKOUT / "environment.yml").read_text()))
     assert found == wanted
 
 
 def test_every_dependency_is_pinned_exactly():
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    loose = [pin for pin in project["dependencies"] if not re.fullmatch(r"[\w-]+==[\w.]+", pin)]
+    every = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    loose = [pin for pin in every if not re.fullmatch(r"[\w-]+==[\w.]+", pin)]
     assert not loose
 
 

@@ -9,19 +9,21 @@ import pytest
 import torch
 from torch import nn
 
-from segnb import checkpoint, training
+from segnb import checkpoint, training, weights
+from segnb.classes import VOID
 from segnb.data.batches import MEAN, STD, Split, in_order, normalise, shuffled
 from segnb.errors import SegnbError
 from segnb.files import atomic, fingerprint, write_json
 from segnb.inference import load, measure
+from segnb.machine import Machine
 from segnb.measures import confusion
-from segnb.models import vgg16
 from segnb.models.variants import build
 from segnb.params import RunParams
 from segnb.presets import PRESETS
 from segnb.rundir import RunDir, open_study, settle
 from segnb.training import EarlyStopping, criterion, evaluate, fit, train_one_epoch
 
+CPU = Machine("cpu", "any", threads=1, precision="fp32")
 RECIPE = replace(PRESETS["smoke"].unet, size=32, epochs=3)
 
 
@@ -35,7 +37,7 @@ def split(count: int, seed: int = 0, size: int = 32) -> Split:
 def trained(folder, on_epoch=lambda rows: None, variant="UNet_Standard_256", seed=0) -> RunDir:
     torch.manual_seed(seed)
     run = RunDir(folder / variant / f"seed{seed}")
-    fit(build(variant, 13, 8), split(10), split(4, 1), RECIPE, seed, run, "cpu", "fp32", on_epoch)
+    fit(build(variant, 13, 8), split(10), split(4, 1), RECIPE, seed, run, CPU, on_epoch)
     return run
 
 
@@ -51,7 +53,7 @@ def test_normalise_is_torchvision_s_formula():
 
 
 def test_in_order_drops_no_image():
-    sizes = [len(images) for images, _ in in_order(split(10), 4, "cpu")]
+    sizes = [len(images) for images, _ in in_order(split(10), 4, CPU)]
     assert sizes == [4, 4, 2]
 
 
@@ -63,7 +65,7 @@ def test_shuffled_shows_every_image_once_and_depends_on_seed_and_epoch_alone():
     )
 
     def order(seed, epoch):
-        batches = shuffled(data, 4, "cpu", seed, epoch, mirror=True)
+        batches = shuffled(data, 4, CPU, seed, epoch, mirror=True)
         return [int(i) for _, labels in batches for i in labels[:, 0, 0]]
 
     assert sorted(order(0, 1)) == list(range(10))
@@ -75,7 +77,7 @@ def test_mirror_turns_image_and_labels_together_and_about_half_of_them():
     data = split(200)
     turned = 0
     originals = {labels.tobytes() for labels in data.labels}
-    for images, labels in shuffled(data, 8, "cpu", 0, 1, mirror=True):
+    for images, labels in shuffled(data, 8, CPU, 0, 1, mirror=True):
         grey = images[:, 0] * STD[0] + MEAN[0]
         assert torch.allclose(grey, labels * (80 / 255), atol=1e-5)
         turned += sum(label.byte().numpy().tobytes() not in originals for label in labels)
@@ -84,7 +86,7 @@ def test_mirror_turns_image_and_labels_together_and_about_half_of_them():
 
 def test_without_mirror_no_image_is_turned():
     originals = {labels.tobytes() for labels in split(20).labels}
-    for _, labels in shuffled(split(20), 8, "cpu", 0, 1, mirror=False):
+    for _, labels in shuffled(split(20), 8, CPU, 0, 1, mirror=False):
         assert all(label.byte().numpy().tobytes() in originals for label in labels)
 
 
@@ -102,7 +104,7 @@ class Table(nn.Module):
 
 def test_evaluate_counts_and_averages_over_uneven_batches():
     data = split(5)
-    found = evaluate(Table(), data, 2, "cpu", "fp32")
+    found = evaluate(Table(), data, 2, CPU)
     share = (data.labels == 1).mean()
     assert found.loss == pytest.approx(math.log(math.e + 2) - share, abs=1e-5)
     assert found.confusion.shape == (5, 3, 3)
@@ -118,11 +120,29 @@ def test_one_batch_golden_run():
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
     losses = [
-        train_one_epoch(model, in_order(data, 4, "cpu"), optimizer, scheduler, "cpu", "fp32")["train_loss"]
+        train_one_epoch(model, in_order(data, 4, CPU), optimizer, scheduler, CPU.scaler(), CPU)["train_loss"]
         for _ in range(30)
     ]
     assert losses[0] == pytest.approx(math.log(13), abs=0.5)
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_void_pixels_are_in_no_loss_and_no_score():
+    data = split(4)
+    labels = data.labels.copy()
+    labels[:, :8] = VOID
+    found = evaluate(Table(), replace(data, labels=labels), 3, CPU)
+    share = (labels[:, 8:] == 1).mean()
+    assert found.loss == pytest.approx(math.log(math.e + 2) - share, abs=1e-5)
+    assert found.confusion.sum() == labels[:, 8:].size
+    model = nn.Conv2d(3, 3, 1)
+    still = torch.optim.SGD(model.parameters(), lr=0.0), torch.optim.lr_scheduler.ConstantLR
+    scheduler = still[1](still[0], 1.0)
+    batches = in_order(replace(data, labels=labels), 3, CPU)
+    seen = train_one_epoch(model, batches, still[0], scheduler, CPU.scaler(), CPU)
+    assert seen["train_loss"] == pytest.approx(
+        evaluate(model, replace(data, labels=labels), 2, CPU).loss, rel=1e-6
+    )
 
 
 def test_criterion_is_the_mean_over_pixels():
@@ -134,8 +154,8 @@ def test_train_loss_and_miou_are_those_of_the_predictions_made_while_learning():
     model, data = nn.Sequential(nn.Conv2d(3, 3, 1)), split(5)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # nothing moves, so both can be had afterwards
     scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
-    seen = train_one_epoch(model, in_order(data, 2, "cpu"), optimizer, scheduler, "cpu", "fp32")
-    found = evaluate(model, data, 2, "cpu", "fp32")
+    seen = train_one_epoch(model, in_order(data, 2, CPU), optimizer, scheduler, CPU.scaler(), CPU)
+    found = evaluate(model, data, 2, CPU)
     assert seen["train_loss"] == pytest.approx(found.loss, rel=1e-6)
     assert seen["train_miou"] == pytest.approx(found.miou, abs=1e-9)
     assert seen["grad_norm"] > 0
@@ -194,7 +214,7 @@ def test_a_cell_stopped_in_the_first_epoch_and_run_again_starts_from_the_initial
     run = RunDir(tmp_path / "parts" / "UNet_Standard_256" / "seed0")
     torch.manual_seed(0)
     model = build("UNet_Standard_256", 13, 8)
-    again = (model, split(10), split(4, 1), RECIPE, 0, run, "cpu", "fp32")
+    again = (model, split(10), split(4, 1), RECIPE, 0, run, CPU)
 
     def stop_half_way(model, batches, *rest):
         train_one_epoch(model, [next(batches)], *rest)
@@ -220,7 +240,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path):
     run = trained(tmp_path)
     model = build("UNet_Standard_256", 13, 8)
     checkpoint.load_model(run.model_path, model)
-    found = evaluate(model, split(4, 1), RECIPE.batch_size, "cpu", "fp32").miou
+    found = evaluate(model, split(4, 1), RECIPE.batch_size, CPU).miou
     assert found == pytest.approx(run.history()["val_miou"].max(), abs=1e-6)
     assert run.summary["best_val_miou"] == run.history()["val_miou"].max()
 
@@ -309,11 +329,13 @@ def test_damaged_study_json_is_named(project, dataset):
         _ = open_study(study.name).settled
 
 
-def test_the_precision_can_be_forced_and_a_wrong_one_is_refused(project, dataset, monkeypatch):
-    assert settled(dataset).machine.precision == "fp32"
-    monkeypatch.setenv("SEGNB_PRECISION", "fp8")
-    with pytest.raises(SegnbError, match="choose from fp32, bf16"):
-        settled(dataset)
+def test_the_precision_can_be_forced_and_makes_another_study(project, dataset):
+    first = settled(dataset)
+    assert first.machine.precision == "fp32"
+    other = settled(dataset, precision="bf16")
+    assert other.machine.precision == "bf16" and other.name != first.name
+    with pytest.raises(SegnbError, match="precision='fp8' does not exist on .*: choose from auto, fp32"):
+        settled(dataset, precision="fp8")
 
 
 def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_path):
@@ -326,7 +348,7 @@ def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_pat
 
 def test_the_first_warning_stays_when_the_engine_settles_the_study_again(project, dataset, monkeypatch):
     def resolved(why):
-        monkeypatch.setattr(vgg16, "resolve_weights", lambda *_: vgg16.Weights("random", warning=why))
+        monkeypatch.setattr(weights, "resolve_weights", lambda *_: weights.Weights("random", warning=why))
         return settled(dataset).warnings
 
     assert resolved("no network") == ["no network"]
@@ -385,7 +407,7 @@ def test_a_measured_run_has_everything_a_report_needs(project, dataset):
     run.begin(params)
     torch.manual_seed(0)
     model = build(params.variant, 13, recipe.width)
-    fit(model, study.split("train", 64), study.split("val", 64), recipe, 0, run, "cpu", "fp32")
+    fit(model, study.split("train", 64), study.split("val", 64), recipe, 0, run, study.machine)
     measure(run)
     assert [r.path for r in study.measured()] == [run.path]
     test, shown = run.test(), run.predictions()

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segnb.classes import STREET, ClassMap
+from segnb.classes import LABEL_SETS
 from segnb.data import folders, streets
 from segnb.errors import SegnbError
 from segnb.files import atomic, fingerprint, read_json, write_json
+from segnb.machine import Machine
 from segnb.presets import Preset
 
 SPLITS = ("train", "val", "test")
@@ -35,6 +36,20 @@ class Split:
     def __len__(self) -> int:
         return len(self.names)
 
+    def batch(
+        self, chosen: np.ndarray, flips: np.ndarray, machine: Machine
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised images, float (B, 3, S, S), and labels, long (B, S, S).
+
+        chosen: indices (B,); flips: bool (N,), which images of the split are mirrored
+        """
+        images = _mirrored(torch.from_numpy(self.images[chosen]).to(machine.device), flips[chosen])
+        return machine.arrange(normalise(images)), self.label_batch(chosen, flips, machine)
+
+    def label_batch(self, chosen: np.ndarray, flips: np.ndarray, machine: Machine) -> torch.Tensor:
+        """The labels alone."""
+        return _mirrored(torch.from_numpy(self.labels[chosen]).to(machine.device), flips[chosen]).long()
+
 
 @dataclass(frozen=True)
 class Data:
@@ -44,7 +59,7 @@ class Data:
     origin: str  # a sentence for the report
     digest: str  # 16 hex digits over everything that shapes the pixels, but for their size
     counts: dict[str, int]  # images by split
-    classes: ClassMap
+    label_set: str  # a name in `segnb.classes.LABEL_SETS`
     # (split, size) -> images, labels; may take minutes
     make: Callable[[str, int], tuple[np.ndarray, np.ndarray]] = field(repr=False)
     names: dict[str, list[str]] = field(repr=False)
@@ -84,24 +99,26 @@ def _streets(preset: Preset) -> Data:
         origin="rendered street scenes (segnb.data.streets)",
         digest=digest,
         counts=counts,
-        classes=STREET,
+        label_set="street",
         make=lambda split, size: streets.render(split, counts[split], size),
         names={split: [f"{split} {i:04d}" for i in range(n)] for split, n in counts.items()},
     )
 
 
 def _folder(path: Path) -> Data:
-    pairs = folders.find(path, STREET)
+    form = folders.layout(path)
+    classes = LABEL_SETS[form.label_set]
+    pairs = folders.find(path)
     # What reads the files shapes the pixels as well.
     code = Path(folders.__file__).read_text(encoding="utf-8")
-    shaped = [folders.digest(pairs), f"pillow {version('pillow')}", *STREET.names]
+    shaped = [folders.digest(pairs), f"pillow {version('pillow')}", *classes.names, str(classes.void)]
     return Data(
         name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name),
         origin=f"the folder {path.name}",
         digest=fingerprint([code], shaped),
         counts={split: len(pairs[split]) for split in SPLITS},
-        classes=STREET,
-        make=lambda split, size: folders.load(pairs[split], size, STREET),
+        label_set=form.label_set,
+        make=lambda split, size: folders.load(pairs[split], size, classes),
         names={split: [pair.name for pair in pairs[split]] for split in SPLITS},
     )
 
@@ -114,30 +131,30 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
-def in_order(split: Split, batch_size: int, device: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of (images float (B, 3, S, S), labels long (B, S, S)) in file order, the last one short."""
-    yield from _batches(split, np.arange(len(split)), batch_size, device)
+def _mirrored(pictures: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
+    """Pictures (B, H, W, ...) with those turned left to right that `flips` (B,) names."""
+    if flips.any():
+        flip = torch.from_numpy(flips).to(pictures.device).view(-1, *[1] * (pictures.ndim - 1))
+        pictures = torch.where(flip, pictures.flip(2), pictures)
+    return pictures
+
+
+def in_order(split: Split, batch_size: int, machine: Machine) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of (images float (B, 3, S, S), labels long (B, S, S)) in file order, the last one short.
+
+    `split` may also be a `segnb.features.FeatureSplit`; then features stand in the place of images.
+    """
+    unturned = np.zeros(len(split), bool)
+    for start in range(0, len(split), batch_size):
+        yield split.batch(np.arange(start, min(start + batch_size, len(split))), unturned, machine)
 
 
 def shuffled(
-    split: Split, batch_size: int, device: str, seed: int, epoch: int, mirror: bool
+    split: Split, batch_size: int, machine: Machine, seed: int, epoch: int, mirror: bool
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The same in an order, and with mirrored images, that only (seed, epoch) decide."""
     draw = np.random.default_rng([seed, epoch])
     order = draw.permutation(len(split))
     flips = draw.random(len(split)) < 0.5 if mirror else np.zeros(len(split), bool)
-    yield from _batches(split, order, batch_size, device, flips)
-
-
-def _batches(
-    split: Split, order: np.ndarray, batch_size: int, device: str, flips: np.ndarray | None = None
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        images = torch.from_numpy(split.images[chosen]).to(device)
-        labels = torch.from_numpy(split.labels[chosen]).to(device)
-        if flips is not None and flips[chosen].any():
-            flip = torch.from_numpy(flips[chosen]).to(device)
-            images = torch.where(flip[:, None, None, None], images.flip(2), images)
-            labels = torch.where(flip[:, None, None], labels.flip(2), labels)
-        yield normalise(images), labels.long()
+        yield split.batch(order[start : start + batch_size], flips, machine)

@@ -1,11 +1,13 @@
-"""The study's folder layout: find the pairs, check them, read them.
+"""Folders of images and labels: find the pairs, check them, read them.
 
-    PATH/train/images/NAME.png    RGB, PNG or JPEG
-    PATH/train/labels/NAME.png    one channel of class ids, PNG
-    PATH/test/images/…, PATH/test/labels/…
+The study's layout:                                           CamVid's:
+    PATH/train/images/NAME.png    RGB, PNG or JPEG                PATH/train/NAME.png
+    PATH/train/labels/NAME.png    one channel of class ids, PNG   PATH/trainannot/NAME.png
+    PATH/test/images/…, PATH/test/labels/…                        PATH/val/…, PATH/valannot/…
 
-There is no validation folder: a fifth of `train` is set aside by name. Whatever is wrong with
-a file or folder is a `SegnbError` of one line that names it and says what to do.
+A fifth of the training images is set aside by name for validation, and CamVid's `val` serves as the test
+split. Whatever is wrong with a file or folder is a `SegnbError` of one line that names it and says what to
+do.
 """
 
 import hashlib
@@ -17,12 +19,30 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from segnb.classes import ClassMap
+from segnb.classes import LABEL_SETS, VOID, ClassMap
 from segnb.errors import SegnbError
 
 VALIDATION_SHARE = 0.2  # of the training images, as in the study
 IMAGE_FORMATS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg")}  # Pillow's name: suffixes
 LABEL_FORMATS = {"PNG": (".png",)}  # JPEG would change the ids
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a kind of data set keeps its files, relative to its folder, and which labels they hold."""
+
+    label_set: str  # a name in `segnb.classes.LABEL_SETS`
+    train: tuple[str, str]  # folders of images and labels
+    test: tuple[str, str]
+
+
+STUDY = Layout("street", ("train/images", "train/labels"), ("test/images", "test/labels"))
+CAMVID = Layout("camvid", ("train", "trainannot"), ("val", "valannot"))
+
+
+def layout(path: Path) -> Layout:
+    """The layout of a data folder, recognised by looking."""
+    return CAMVID if (path / "trainannot").is_dir() else STUDY
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,8 @@ def _sound(pair: Pair, classes: ClassMap) -> tuple[Image.Image, Image.Image]:
             f"{pair.label}: labels are {label.width}×{label.height} pixels but {pair.image} is "
             f"{image.width}×{image.height}; give both the same size (labels by nearest neighbour)"
         )
-    highest, last = np.asarray(label).max(), len(classes) - 1
+    ids = np.asarray(label)
+    highest, last = ids[ids != classes.void].max(initial=0), len(classes) - 1
     if highest > last:
         raise SegnbError(
             f"{pair.label}: holds id {highest}, but the {len(classes)} classes end at id {last}; "
@@ -82,7 +103,7 @@ def read(pair: Pair, size: int, classes: ClassMap) -> tuple[np.ndarray, np.ndarr
     """Decode a pair and bring it to `size` × `size` pixels.
 
     Returns image, uint8 (size, size, 3) RGB 0–255, and labels, uint8 (size, size) of ids below
-    `len(classes)`. A frame that already has the size is returned untouched; otherwise the image is
+    `len(classes)`, or VOID. A frame that already has the size is returned untouched; otherwise the image is
     resized bilinearly (antialiased when it shrinks) and the labels by nearest neighbour, which makes
     up no ids. A frame that is not square is squeezed into the square without keeping its aspect: the
     study trained on squares, and cropping would lose pixels that it counts.
@@ -95,7 +116,10 @@ def read(pair: Pair, size: int, classes: ClassMap) -> tuple[np.ndarray, np.ndarr
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
         label = label.resize((size, size), Image.Resampling.NEAREST)
-    return np.array(image), np.array(label)
+    ids = np.array(label)
+    if classes.void is not None:
+        ids[ids == classes.void] = VOID
+    return np.array(image), ids
 
 
 def load(pairs: list[Pair], size: int, classes: ClassMap) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +163,7 @@ def _bytes(path: Path) -> bytes:
         raise SegnbError(f"{path}: cannot be read ({error.strerror}); mend it or remove the pair") from None
 
 
-def find(path: Path, classes: ClassMap, seed: int = 0) -> dict[str, list[Pair]]:
+def find(path: Path, seed: int = 0) -> dict[str, list[Pair]]:
     """The pairs of a data folder by split: 'train', 'val' and 'test', each sorted by name.
 
     A fifth of the training images, and at least one, becomes 'val': those whose names hash lowest
@@ -152,7 +176,9 @@ def find(path: Path, classes: ClassMap, seed: int = 0) -> dict[str, list[Pair]]:
     Raises SegnbError for a folder that is missing or empty, two files of one name, an image without
     labels and the reverse, a single training image (validation needs one too), and as `read` does.
     """
-    learning, test = _pairs(path, "train"), _pairs(path, "test")
+    form = layout(path)
+    classes = LABEL_SETS[form.label_set]
+    learning, test = _pairs(path, form.train), _pairs(path, form.test)
     if len(learning) < 2:
         raise SegnbError(f"{learning[0].image}: the only training image; add another for validation")
     for first in (learning[0], test[0]):
@@ -166,15 +192,16 @@ def find(path: Path, classes: ClassMap, seed: int = 0) -> dict[str, list[Pair]]:
     }
 
 
-def _pairs(path: Path, split: str) -> list[Pair]:
-    """The pairs of PATH/train or PATH/test, sorted by name."""
-    images = _by_name(path / split / "images", IMAGE_FORMATS)
-    labels = _by_name(path / split / "labels", LABEL_FORMATS)
+def _pairs(path: Path, places: tuple[str, str]) -> list[Pair]:
+    """The pairs of one split, sorted by name; places: its folders of images and labels."""
+    image_folder, label_folder = (path / place for place in places)
+    images = _by_name(image_folder, IMAGE_FORMATS)
+    labels = _by_name(label_folder, LABEL_FORMATS)
     for name in sorted(images.keys() ^ labels.keys()):
         if name in images:
-            missing = path / split / "labels" / f"{name}.png"
+            missing = label_folder / f"{name}.png"
             raise SegnbError(f"{images[name]}: has no labels; add {missing} or remove the image")
-        missing = path / split / "images" / f"{name}.png"
+        missing = image_folder / f"{name}.png"
         raise SegnbError(f"{labels[name]}: has no image; add {missing} (or .jpg) or remove the labels")
     return [Pair(name, images[name], labels[name]) for name in sorted(images)]
 
@@ -187,7 +214,8 @@ def _by_name(folder: Path, formats: dict) -> dict[str, Path]:
     except OSError as error:
         raise SegnbError(
             f"{folder}: cannot be listed ({error.strerror}); "
-            "point to a folder that holds train/images, train/labels, test/images and test/labels"
+            "point to a folder that holds train/images, train/labels, test/images and test/labels,"
+            " or to CamVid with train, trainannot, val and valannot"
         ) from None
     found = {}
     for file in files:

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segnb.errors import SegnbError
-from segnb.models.vgg16 import CHANNELS, STRIDES, Taps, Weights, load_trunk
+from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps, load_trunk, tap_scales
+from segnb.weights import Weights, read_weights
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,6 @@ class FCNConfig:
     classes: int = 13
     width: int = 64  # the head has 64 × width channels: 4096, as fc6, at full size; the trunk keeps its size
     dropout: float = 0.5  # whole channels of the head
-    # Constants on the features before they are scored, for a trunk whose activations differ in size between
-    # strides (all-at-once training in Shelhamer et al., TPAMI 2017). The study's recipe has none.
-    pool4_scale: float = 1.0
-    pool3_scale: float = 1.0
 
     def __post_init__(self):
         if self.stride not in STRIDES:
@@ -48,7 +45,8 @@ def bilinear_kernel(factor: int) -> Tensor:
 class Upsampling(nn.ConvTranspose2d):
     """Learned upsampling of scores, (N, K, h, w) -> (N, K, factor·h, factor·w), that starts as bilinear.
 
-    Every class may draw on every other (a full K×K kernel), but begins with itself alone.
+    A transposed convolution in which every class may draw on every other (a full K×K kernel), but begins with
+    itself alone. `factor` is even.
     """
 
     def __init__(self, classes: int, factor: int):
@@ -60,16 +58,45 @@ class Upsampling(nn.ConvTranspose2d):
             self.bias.zero_()
 
     def forward(self, scores: Tensor) -> Tensor:
-        # Always fp32: bf16 has 8 bits for a bilinear weight, and large kernels in it are slow on a CPU
-        # (a step of FCN-32s at 128 px took twice as long).
+        # Always fp32: bf16 has 8 bits for a bilinear weight.
         with torch.autocast(scores.device.type, enabled=False):
-            return super().forward(scores.float())
+            return self._as_matrix_product(scores.float())
+
+    def _as_matrix_product(self, scores: Tensor) -> Tensor:
+        """What nn.ConvTranspose2d computes, in half the time or less on a CPU for factors from 16 on.
+
+        With a kernel of twice the stride, an output pixel hears from 2×2 cells: those around the corner of
+        cells that it is nearest to. So each corner's f×f pixels are one product of 4K scores and a matrix.
+        """
+        (n, k, h, w), f = scores.shape, self.stride[0]
+        padded = F.pad(scores, (1, 1, 1, 1))
+        corners = [padded[:, :, y : y + h + 1, x : x + w + 1] for y in (0, 1) for x in (0, 1)]
+        cells = torch.cat(corners, dim=1).permute(0, 2, 3, 1)  # (N, h + 1, w + 1, 4K)
+        # The cell above a corner reaches it with the lower half of its kernel: hence the flips.
+        halves = self.weight.view(k, k, 2, f, 2, f).flip(2, 4)  # from, to, half and row, half and column
+        matrix = halves.permute(2, 4, 0, 1, 3, 5).reshape(4 * k, k * f * f)
+        pixels = (cells.reshape(-1, 4 * k) @ matrix).view(n, h + 1, w + 1, k, f, f)
+        image = pixels.permute(0, 3, 1, 4, 2, 5).reshape(n, k, (h + 1) * f, (w + 1) * f)
+        edge = f // 2
+        return image[..., edge:-edge, edge:-edge] + self.bias.view(-1, 1, 1)
+
+
+def fused_score(channels: int, classes: int) -> nn.Conv2d:
+    """The 1×1 score of a finer tap. It starts at zero, as in section 4.2 of the paper: a finer network begins
+    as the coarser one, and no random score has to be unlearned first."""
+    score = nn.Conv2d(channels, classes, kernel_size=1)
+    nn.init.zeros_(score.weight)
+    nn.init.zeros_(score.bias)
+    return score
 
 
 class FCN(nn.Module):
     """images, float (N, 3, H, W), ImageNet-normalised -> logits, float (N, classes, H, W), for any H and W.
 
-    weights: what the trunk starts from, see `segnb.models.vgg16.resolve_weights`; None is random.
+    weights: what the trunk starts from, see `segnb.weights.resolve_weights`; None is random.
+
+    Each tap is multiplied by a constant before it is scored (`tap_scales`), as in all-at-once training by
+    Shelhamer, Long and Darrell, TPAMI 2017, section 4.3: every score then learns from the first epoch on.
 
     Images are padded below and to the right to a multiple of 32 and the logits cropped: no pooling then drops
     a row, and pool3, pool4 and pool5 are exact halves of each other. (The paper pads by 100 and crops at each
@@ -89,12 +116,33 @@ class FCN(nn.Module):
             nn.Conv2d(hidden, classes, kernel_size=1),
         )
         if config.stride <= 16:
-            self.score_pool4 = nn.Conv2d(pool4, classes, kernel_size=1)
+            self.score_pool4 = fused_score(pool4, classes)
             self.up_to_16 = Upsampling(classes, 2)
         if config.stride <= 8:
-            self.score_pool3 = nn.Conv2d(pool3, classes, kernel_size=1)
+            self.score_pool3 = fused_score(pool3, classes)
             self.up_to_8 = Upsampling(classes, 2)
         self.up_to_image = Upsampling(classes, config.stride)
+        self.register_buffer("tap_scale", tap_scales(self.trunk))  # of pool3, pool4, pool5
+        if weights is not None and weights.with_fc6:
+            self._start_from_fc6(weights)
+
+    @torch.no_grad()
+    def _start_from_fc6(self, weights: Weights) -> None:
+        """VGG's first fully connected layer reads 7×7 cells of pool5, so it is a 7×7 convolution."""
+        layer, state = self.head[0], read_weights(weights)
+        weight, bias = state["classifier.0.weight"], state["classifier.0.bias"]
+        if layer.out_channels != len(bias):
+            raise SegnbError(
+                f"weights={weights.source!r} fit a head of {len(bias)} channels only, not of"
+                f" {layer.out_channels}: use width 64 (preset paper), or weights without +fc6"
+            )
+        layer.weight.copy_(weight.view_as(layer.weight) / self.tap_scale[-1])
+        layer.bias.copy_(bias)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the taps that are scored."""
+        return {32: TAPS[2:], 16: TAPS[1:], 8: TAPS}[self.config.stride]
 
     def features(self, images: Tensor) -> Taps:
         """The trunk's taps of the padded images. With a frozen trunk they can be computed once and kept."""
@@ -103,14 +151,28 @@ class FCN(nn.Module):
 
     def decode(self, taps: Taps, size: tuple[int, int]) -> Tensor:
         """Taps of `features` -> logits (N, classes, *size), where `size` is (H, W) of the images."""
-        c = self.config
-        score = self.head(taps.pool5)  # (N, K, H/32, W/32)
-        if c.stride <= 16:
-            score = self.up_to_16(score) + self.score_pool4(c.pool4_scale * taps.pool4)  # (N, K, H/16, W/16)
-        if c.stride <= 8:
-            score = self.up_to_8(score) + self.score_pool3(c.pool3_scale * taps.pool3)  # (N, K, H/8, W/8)
+        stride, (scale3, scale4, scale5) = self.config.stride, self.tap_scale
+        score = self.head(scale5 * taps.pool5)  # (N, K, H/32, W/32)
+        if stride <= 16:
+            score = self.up_to_16(score) + self.score_pool4(scale4 * taps.pool4)  # (N, K, H/16, W/16)
+        if stride <= 8:
+            score = self.up_to_8(score) + self.score_pool3(scale3 * taps.pool3)  # (N, K, H/8, W/8)
         logits = self.up_to_image(score)  # (N, K, H, W) of the padded images
         return logits[..., : size[0], : size[1]]
 
     def forward(self, images: Tensor) -> Tensor:
         return self.decode(self.features(images), images.shape[-2:])
+
+
+class FromFeatures(nn.Module):
+    """An FCN whose trunk has been computed before: taps of `FCN.features` -> logits (N, classes, *size).
+
+    It shares the FCN's parameters, and trains what is left to train of them.
+    """
+
+    def __init__(self, fcn: FCN, size: tuple[int, int]):
+        super().__init__()
+        self.fcn, self.size = fcn, size
+
+    def forward(self, taps: Taps) -> Tensor:
+        return self.fcn.decode(taps, self.size)

@@ -65,7 +65,7 @@ class UNetConfig:
 
     block: str = "double"  # "double" or "residual"
     skip: bool = True  # False: no concatenation, and decoder blocks take the narrower input
-    gate: str = "none"  # on every skip: "none", "additive" or "strided"
+    gate: str = "none"  # on every skip: "none", "additive", "strided" or "class"
     classes: int = 13
     width: int = 64  # channels of the first level; each level down doubles them, 16 × width at the bottom
 
@@ -82,32 +82,34 @@ class UNetConfig:
 class Up(nn.Module):
     """One step up the right side of the U, to `channels` channels (F).
 
-    forward: below (N, 2F, H/2, W/2), skip (N, F, H, W) -> features (N, F, H, W), gate (N, 1, H, W) or None.
+    forward: below (N, 2F, H/2, W/2), skip (N, F, H, W)
+             -> features (N, F, H, W), the gate's maps (N, 1 or classes, H, W) or None
     """
 
     def __init__(self, channels: int, config: UNetConfig):
         super().__init__()
-        block, gate = BLOCKS[config.block], GATES[config.gate]
+        block = BLOCKS[config.block]
         self.upconv = nn.ConvTranspose2d(2 * channels, channels, kernel_size=2, stride=2)
-        self.gate = gate(channels) if gate else None
+        self.gate = GATES[config.gate](channels, config.classes)
         self.concatenate = config.skip
         self.block = block(2 * channels if config.skip else channels, channels)
 
     def forward(self, below: Tensor, skip: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, gate = self.upconv(below), None  # (N, F, H, W)
+        x, maps = self.upconv(below), None  # (N, F, H, W)
         if self.gate is not None:
-            gate = self.gate(skip, below, raised=x)  # (N, 1, H, W)
-            skip = skip * gate
+            maps = self.gate(skip, below, raised=x)  # (N, 1 or classes, H, W)
+            skip = skip * self.gate.per_channel(maps)
         if self.concatenate:
             x = torch.cat([skip, x], dim=1)  # (N, 2F, H, W)
-        return self.block(x), gate
+        return self.block(x), maps
 
 
 class UNet(nn.Module):
     """images, float (N, 3, H, W), ImageNet-normalised -> logits, float (N, classes, H, W), for any H and W.
 
-    With `return_gates=True` -> (logits, gates): gates[k] is the map on the skip of level k + 1, finest first,
-    float (N, 1, h, w) in (0, 1), h = ceil(H / 2**k); an empty tuple for a network without gates.
+    With `return_gates=True` -> (logits, gates): gates[k] are the maps on the skip of level k + 1, finest
+    first, float (N, 1, h, w) in (0, 1), h = ceil(H / 2**k); an empty tuple for a network without gates.
+    Where `has_class_gates`, they are (N, classes, h, w), and map c is the one of class c.
 
     Images are padded below and to the right to a multiple of 16 and the logits cropped, so that every level
     is the exact half of the one above and no skip has to be shifted or stretched to fit. Zeros after
@@ -128,6 +130,11 @@ class UNet(nn.Module):
         self.up2 = Up(2 * w, config)
         self.up1 = Up(w, config)
         self.score = nn.Conv2d(w, config.classes, kernel_size=1)
+
+    @property
+    def has_class_gates(self) -> bool:
+        """Whether its maps belong to classes, and so need `class_gate_loss` beside the loss of the logits."""
+        return self.config.gate == "class"
 
     def forward(self, images: Tensor, return_gates: bool = False) -> Tensor | tuple[Tensor, tuple]:
         height, width = images.shape[-2:]

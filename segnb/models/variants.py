@@ -7,24 +7,26 @@ from torch import nn
 from segnb.errors import SegnbError
 from segnb.models.fcn import FCN, FCNConfig
 from segnb.models.unet import UNet, UNetConfig
-from segnb.models.vgg16 import Weights
+from segnb.weights import Weights
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the study.
+    """One network.
 
-    name:    the identifier everywhere
-    label:   a few words for legends and table rows
-    family:  "fcn" or "unet", which share a recipe
-    summary: one sentence for readers
-    config:  at full size; `build` sets classes and width
+    name:      the identifier everywhere
+    label:     a few words for legends and table rows
+    family:    "fcn" or "unet", which share a recipe
+    summary:   one sentence for readers
+    config:    at full size; `build` sets classes and width
+    extension: not one of the study's, which only talks about it or mixes it up with another
     """
 
     name: str
     label: str
     summary: str
     config: FCNConfig | UNetConfig
+    extension: bool = False
 
     @property
     def family(self) -> str:
@@ -35,7 +37,7 @@ def by_name(*variants: Variant) -> dict[str, Variant]:
     return {variant.name: variant for variant in variants}
 
 
-# The ten networks of the study, in its order.
+# The networks of the study in its order, then the extensions.
 VARIANTS = by_name(
     Variant(
         "FCN32s_vgg16_freeze",
@@ -97,27 +99,33 @@ VARIANTS = by_name(
         "The residual U-Net with a learned map on each hand-over that says where it is let through.",
         UNetConfig(block="residual", gate="additive"),
     ),
-)
-
-# What the study only talks about or confounds. `build` knows them; they are not part of "all".
-EXTENSIONS = by_name(
     Variant(
         "AttentionUNet_256",
         "Attention U-Net",
-        "Gates without residual blocks, so that the two ideas are not mixed up.",
+        "The U-Net with a learned map on each hand-over, to judge gates without residual blocks.",
         UNetConfig(gate="additive"),
+        extension=True,
     ),
     Variant(
         "AttentionResidualUNet_StridedGate_256",
         "Attention residual U-Net, strided gate",
         "The residual U-Net with the study's first gate, which compares the two sides on the coarser grid.",
         UNetConfig(block="residual", gate="strided"),
+        extension=True,
+    ),
+    Variant(
+        "ClassAttentionResidualUNet_256",
+        "Class attention residual U-Net",
+        "The residual U-Net with a map for each class on each hand-over, which the study suggests and never"
+        " tries.",
+        UNetConfig(block="residual", gate="class"),
+        extension=True,
     ),
 )
 
 
 def variant_named(name: str) -> Variant:
-    """A variant of the study. Raises SegnbError that lists the choices."""
+    """The variant of that name. Raises SegnbError that lists the choices."""
     if name not in VARIANTS:
         raise SegnbError(f"variant {name!r} is unknown: choose from {', '.join(VARIANTS)}")
     return VARIANTS[name]
@@ -131,22 +139,28 @@ def build(name: str, classes: int = 13, width: int = 64, weights: Weights | None
 
     Initialised from torch's generator as it stands. Raises SegnbError for an unknown name.
     """
-    variant = EXTENSIONS.get(name) or variant_named(name)
-    config = replace(variant.config, classes=classes, width=width)
+    config = replace(variant_named(name).config, classes=classes, width=width)
     return FCN(config, weights) if isinstance(config, FCNConfig) else UNet(config)
 
 
 def parse_variants(text: str) -> list[str]:
-    """Names from a parameter: "all", or a comma-separated list of names and of the families "fcn" and "unet".
+    """Names from a parameter: a comma-separated list of names and of the words below, in any mixture.
 
-    Returns each name once, in the order of the study. Raises SegnbError for anything unknown, or for nothing.
+    "all", "study" (without the extensions), "fcn", "unet" (each of a family)
+
+    Returns each name once, in the order of VARIANTS. Raises SegnbError for anything unknown, or for nothing.
     """
     asked = {word.strip() for word in text.split(",") if word.strip()}
-    choices = {"all", "fcn", "unet", *VARIANTS}
-    if not asked or asked - choices:
-        what = ", ".join(map(repr, sorted(asked - choices))) or "empty"
-        raise SegnbError(f"variants: {what} is unknown: choose from all, fcn, unet, {', '.join(VARIANTS)}")
-    return [name for name, variant in VARIANTS.items() if asked & {"all", variant.family, name}]
+    choices = ["all", "study", "fcn", "unet", *VARIANTS]
+    if not asked or asked - set(choices):
+        what = ", ".join(map(repr, sorted(asked - set(choices)))) or "empty"
+        raise SegnbError(f"variants: {what} is unknown: choose from {', '.join(choices)}")
+    return [name for name, variant in VARIANTS.items() if asked & _words(variant)]
+
+
+def _words(variant: Variant) -> set[str]:
+    """What `parse_variants` knows the variant by."""
+    return {"all", variant.family, variant.name} | (set() if variant.extension else {"study"})
 
 
 def parameter_groups(model: nn.Module, learning_rate: float, trunk_learning_rate: float) -> list[dict]:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from segnb.errors import SegnbError
 from segnb.models.fcn import FCN, FCNConfig, Upsampling
 from segnb.models.variants import parameter_groups
+from segnb.models.vgg16 import Taps, tap_scales
 
 from .base import CLASSES, ModelTester, backward, images, make
 
@@ -94,6 +95,23 @@ class TestFCN8sFinetuned(FinetunedTester):
 
 
 @pytest.mark.parametrize("factor", [2, 8, 16, 32])
+def test_upsampling_is_a_transposed_convolution(factor):
+    """Values and gradients of the matrix product against torch's own."""
+    torch.manual_seed(0)
+    up = Upsampling(3, factor)
+    torch.nn.init.normal_(up.weight)
+    torch.nn.init.normal_(up.bias)
+    scores = torch.randn(2, 3, 4, 5, requires_grad=True)
+    expected = F.conv_transpose2d(scores, up.weight, up.bias, stride=factor, padding=factor // 2)
+    torch.testing.assert_close(up(scores), expected)
+    weights = torch.randn_like(expected)
+    wanted = torch.autograd.grad((weights * expected).sum(), [scores, *up.parameters()])
+    found = torch.autograd.grad((weights * up(scores)).sum(), [scores, *up.parameters()])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [2, 8, 16, 32])
 def test_upsampling_starts_as_bilinear_interpolation_of_each_class(factor):
     scores = images(5, 6)
     up = Upsampling(3, factor)
@@ -127,7 +145,7 @@ def test_without_finer_scores_it_is_its_chain_of_upsamplings(network):
         if name.startswith(("score_pool3.", "score_pool4.")):
             parameter.zero_()
     taps = network.features(images(96, 64))
-    score = network.head(taps.pool5)
+    score = network.head(network.tap_scale[-1] * taps.pool5)
     logits = network.decode(taps, (96, 64))
     assert torch.equal(logits, upsampled(score, CHAINS[network.config.stride]))
     # Bilinear interpolation in two steps is not bilinear interpolation in one: a 16s is never quite a 32s.
@@ -143,6 +161,9 @@ def test_no_more_is_padded_than_five_halvings_need(network, size, grid):
 
 @torch.no_grad()
 def test_each_stride_reads_its_own_poolings(network):
+    for name, parameter in network.named_parameters():
+        if name.startswith("score_pool"):  # which starts at zero
+            torch.nn.init.normal_(parameter)
     taps = network.features(images())
     logits = network.decode(taps, (64, 64))
     read = {
@@ -160,6 +181,7 @@ def test_a_fused_score_lands_where_its_pixels_are():
     """A score at one pool3 cell shows up in the logits around the centre of that cell's 8×8 pixels."""
     torch.manual_seed(0)
     network = FCN(FCNConfig(stride=8, freeze_trunk=True, width=2)).eval()
+    torch.nn.init.normal_(network.score_pool3.weight)
     taps = network.features(images())
     marked = taps.pool3.clone()
     marked[:, :, 2, 5] += 1
@@ -172,15 +194,35 @@ def test_a_fused_score_lands_where_its_pixels_are():
 
 
 @torch.no_grad()
-def test_a_scale_multiplies_the_features_before_their_score():
-    networks = []
-    for scale in (1.0, 0.5):
+def test_scales_multiply_the_taps_before_they_are_scored(network):
+    taps = network.features(images())
+    plain = network.decode(taps, (64, 64))
+    network.tap_scale /= 2
+    doubled = Taps(*(2 * tap for tap in taps))
+    assert torch.equal(network.decode(doubled, (64, 64)), plain)
+
+
+def test_every_fused_score_learns_from_the_first_step():
+    """A step at the published rate makes each score, which starts at zero, heard beside the coarse one (more
+    than a hundredth of it) and does not let it drown that one, however loud its tap is. Adam moves weights by
+    the rate, so what a step adds grows with the tap: unscaled, the second network's would be a hundredfold.
+    """
+    for louder in (1, 100):
         torch.manual_seed(0)
-        networks.append(FCN(FCNConfig(stride=8, width=2, pool3_scale=scale, pool4_scale=scale)).eval())
-    taps = networks[0].features(images())
-    halved = taps._replace(pool3=taps.pool3 / 2, pool4=taps.pool4 / 2)
-    plain, scaled = networks
-    assert torch.equal(scaled.decode(taps, (64, 64)), plain.decode(halved, (64, 64)))
+        network = FCN(FCNConfig(stride=8, freeze_trunk=True, width=2))
+        network.trunk.features[0].weight.data *= louder
+        network.tap_scale.copy_(tap_scales(network.trunk))
+        pool3, pool4, pool5 = (
+            s * t for s, t in zip(network.tap_scale, network.features(images()), strict=True)
+        )
+        coarse = network.eval().head(pool5).std()
+        fused = {network.score_pool3: pool3, network.score_pool4: pool4}
+        assert not any(score(tap).any() for score, tap in fused.items())
+        optimiser = torch.optim.Adam(parameter_groups(network, 1e-4, 1e-4))
+        backward(network)
+        optimiser.step()
+        for score, tap in fused.items():
+            assert 0.01 < score(tap).std() / coarse < 1
 
 
 @pytest.mark.parametrize("wrong", [{"stride": 4}, {"classes": 0}, {"width": 0}])

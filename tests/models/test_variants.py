@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from segnb.errors import SegnbError
+from segnb.measures import published
 from segnb.models.fcn import FCN
 from segnb.models.unet import UNet
-from segnb.models.variants import EXTENSIONS, VARIANTS, build, parameter_groups, parse_variants
+from segnb.models.variants import VARIANTS, build, parameter_groups, parse_variants
 
 FCNS = [
     "FCN32s_vgg16_freeze",
@@ -14,17 +15,27 @@ FCNS = [
     "FCN8s_vgg16_freeze",
     "FCN8s_vgg16_finetune",
 ]
-UNETS = ["UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256", "AttentionResidualUNet_256"]
+STUDY_UNETS = ["UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256", "AttentionResidualUNet_256"]
+EXTENSIONS = [
+    "AttentionUNet_256",
+    "AttentionResidualUNet_StridedGate_256",
+    "ClassAttentionResidualUNet_256",
+]
+UNETS = STUDY_UNETS + EXTENSIONS
 
 
-def test_the_registry_is_the_study_in_its_order():
-    assert list(VARIANTS) == FCNS + UNETS
-    assert [variant.family for variant in VARIANTS.values()] == ["fcn"] * 6 + ["unet"] * 4
-    assert VARIANTS.keys().isdisjoint(EXTENSIONS)
+def test_the_registry_is_the_study_in_its_order_and_then_the_extensions():
+    assert list(VARIANTS) == FCNS + STUDY_UNETS + EXTENSIONS
+    assert [variant.family for variant in VARIANTS.values()] == ["fcn"] * 6 + ["unet"] * 7
+    assert [name for name, variant in VARIANTS.items() if variant.extension] == EXTENSIONS
+
+
+def test_what_is_no_extension_has_published_scores():
+    assert set(published().index) == set(FCNS + STUDY_UNETS)
 
 
 def test_every_variant_is_told_apart_and_described():
-    every = [*VARIANTS.values(), *EXTENSIONS.values()]
+    every = list(VARIANTS.values())
     for field in ("name", "label", "summary", "config"):
         assert len({getattr(variant, field) for variant in every}) == len(every), field
     for variant in every:
@@ -47,7 +58,9 @@ def test_build_scales_the_network_and_not_the_trunk(name):
 
 
 def test_an_unknown_name_lists_the_choices():
-    with pytest.raises(SegnbError, match="'UNet' is unknown: choose from FCN32s.*AttentionResidualUNet_256$"):
+    with pytest.raises(
+        SegnbError, match="'UNet' is unknown: choose from FCN32s.*ClassAttentionResidualUNet_256$"
+    ):
         build("UNet")
 
 
@@ -56,9 +69,11 @@ def test_an_unknown_name_lists_the_choices():
     [
         ("all", FCNS + UNETS),
         ("fcn", FCNS),
+        ("study", FCNS + STUDY_UNETS),
         (" unet ", UNETS),
         ("ResidualUNet_256, FCN8s_vgg16_freeze", ["FCN8s_vgg16_freeze", "ResidualUNet_256"]),
         ("unet,UNet_NoSkip_256,", UNETS),
+        ("ClassAttentionResidualUNet_256,study", FCNS + STUDY_UNETS + ["ClassAttentionResidualUNet_256"]),
     ],
 )
 def test_names_families_and_all_are_parsed(text, names):
@@ -67,7 +82,7 @@ def test_names_families_and_all_are_parsed(text, names):
 
 @pytest.mark.parametrize("text, named", [("fcn,UNet_Standart_256", "'UNet_Standart_256'"), (" , ", "empty")])
 def test_what_cannot_be_parsed_is_an_error_that_lists_the_choices(text, named):
-    with pytest.raises(SegnbError, match=f"{named}.*choose from all, fcn, unet, FCN32s"):
+    with pytest.raises(SegnbError, match=f"{named}.*choose from all, study, fcn, unet, FCN32s"):
         parse_variants(text)
 
 

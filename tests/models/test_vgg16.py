@@ -1,15 +1,13 @@
-import dataclasses
-import io
-import urllib.error
-import urllib.request
-
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from segnb.data import streets
+from segnb.data.batches import normalise
 from segnb.errors import SegnbError
-from segnb.files import sha256
-from segnb.models import vgg16
-from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, VGG16, Taps, Weights, load_trunk, resolve_weights
+from segnb.models.fcn import FCN, FCNConfig
+from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, VGG16, Taps, load_trunk, tap_scales
+from segnb.weights import Weights, resolve_weights
 
 from .base import images
 
@@ -18,46 +16,6 @@ from .base import images
 def trunk():
     torch.manual_seed(0)
     return VGG16()
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    """Any attempt to reach it is recorded, and fails as on a machine without one."""
-    attempts = []
-
-    def refuse(url, timeout):
-        attempts.append(timeout)
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return attempts
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """An empty torch cache; the place of the ImageNet file in it."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    return tmp_path / "checkpoints" / "vgg16-397923af.pth"
-
-
-@pytest.fixture(scope="module")
-def published(trunk):
-    """Bytes of a file laid out like torchvision's, classifier included."""
-    state = {f"features.{name}": value for name, value in trunk.features.state_dict().items()}
-    stream = io.BytesIO()
-    torch.save({**state, "classifier.0.weight": torch.zeros(2, 2)}, stream)
-    return stream.getvalue()
-
-
-@pytest.fixture
-def digest(published, tmp_path, monkeypatch):
-    """Makes `published` the file that is expected."""
-    (tmp_path / "copy").write_bytes(published)
-    monkeypatch.setattr(vgg16, "IMAGENET_SHA256", sha256(tmp_path / "copy"))
-    return vgg16.IMAGENET_SHA256
-
-
-# ---- the trunk -----------------------------------------------------------------------------------
 
 
 def test_it_has_the_thirteen_convolutions_of_vgg16(trunk):
@@ -89,76 +47,25 @@ def test_frozen_it_asks_for_no_gradient_and_stays_in_eval():
     assert not any(tap.requires_grad for tap in frozen(images().requires_grad_()))
 
 
-# ---- where weights come from ---------------------------------------------------------------------
+@torch.no_grad()
+def test_an_input_step_comes_before_the_first_convolution_and_its_padding(trunk):
+    shifted = VGG16()
+    shifted.load_state_dict(trunk.state_dict())
+    shifted.input_scale.fill_(2.0)
+    shifted.input_shift.fill_(-1.0)
+    for found, wanted in zip(shifted(images()), trunk(2 * images() - 1), strict=True):
+        assert torch.equal(found, wanted)
 
 
-def test_random_asks_for_nothing(no_network):
-    assert resolve_weights("random") == Weights("random")
-    assert not no_network
-
-
-def test_an_unknown_name_lists_the_choices():
-    with pytest.raises(SegnbError, match="'imagnet' is unknown: choose from auto, imagenet, random"):
-        resolve_weights("imagnet")
-
-
-def test_offline_auto_is_random_with_a_warning_and_touches_no_network(no_network, cache):
-    weights = resolve_weights("auto", offline=True)
-    assert (weights.source, weights.file, weights.sha256) == ("random", None, None)
-    assert "random weights" in weights.warning
-    assert cache.name in weights.warning
-    assert "OFFLINE" in weights.warning  # the remedy
-    assert not no_network
-
-
-def test_auto_with_a_failing_download_is_random_with_a_warning(no_network, cache):
-    weights = resolve_weights("auto")
-    assert weights.source == "random"
-    assert "no route to host" in weights.warning
-    assert "check the network" in weights.warning
-    assert no_network == [15]  # tried once, and not for ever
-    assert not list(cache.parent.iterdir())
-
-
-@pytest.mark.parametrize("offline, reason", [(True, "OFFLINE"), (False, "no route to host")])
-def test_imagenet_that_cannot_be_had_is_an_error_of_one_line(no_network, offline, reason):
-    with pytest.raises(SegnbError, match=reason) as caught:
-        resolve_weights("imagenet", offline)
-    assert "\n" not in str(caught.value)
-
-
-def test_imagenet_is_fetched_once_and_then_found(monkeypatch, cache, published, digest):
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(published))
-    weights = resolve_weights("imagenet")
-    assert weights == Weights("imagenet", cache, digest)
-    assert cache.read_bytes() == published
-    assert list(cache.parent.iterdir()) == [cache]  # no part is left behind
-    assert resolve_weights("auto", offline=True) == weights
-
-
-def test_what_arrives_damaged_is_not_kept(monkeypatch, cache, published, digest):
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(published[:-1]))
-    with pytest.raises(SegnbError, match="arrived damaged"):
-        resolve_weights("imagenet")
-    assert not list(cache.parent.iterdir())
-
-
-def test_a_damaged_file_in_the_cache_is_named(cache):
-    cache.parent.mkdir()
-    cache.write_bytes(b"not what torchvision publishes")
-    with pytest.raises(SegnbError, match=f"{cache} is damaged .* delete it"):
-        resolve_weights("imagenet", offline=True)
-    assert "is damaged" in resolve_weights("auto").warning
-
-
-# ---- loading them --------------------------------------------------------------------------------
+# ---- filling it ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def settled(cache, published, digest):
-    cache.parent.mkdir()
-    cache.write_bytes(published)
-    return resolve_weights("imagenet", offline=True)
+def settled(trunk, tmp_path):
+    """Weights from a file with torchvision's names, classifier included."""
+    state = {f"features.{name}": value for name, value in trunk.features.state_dict().items()}
+    save_file({**state, "classifier.0.weight": torch.zeros(2, 2)}, tmp_path / "vgg.safetensors")
+    return resolve_weights(str(tmp_path / "vgg.safetensors"))
 
 
 def test_a_trunk_is_filled_from_its_file(settled, trunk):
@@ -188,20 +95,57 @@ def test_random_trunks_follow_the_seed():
     assert not torch.equal(first[0], first[2])
 
 
-def test_a_file_that_changed_since_it_was_settled_is_an_error(settled):
-    data = bytearray(settled.file.read_bytes())
-    data[len(data) // 2] ^= 1
-    settled.file.write_bytes(data)
-    with pytest.raises(SegnbError, match="has changed"):
-        load_trunk(settled)
+@pytest.mark.parametrize("change", ["smaller", "missing"])
+def test_a_file_of_another_network_is_refused_by_name(trunk, tmp_path, change):
+    state = {f"features.{name}": value for name, value in trunk.features.state_dict().items()}
+    if change == "smaller":
+        state["features.0.weight"] = torch.zeros(1)
+    else:
+        del state["features.28.bias"]
+    save_file(state, tmp_path / "other.safetensors")
+    with pytest.raises(SegnbError, match="other.safetensors is not a readable VGG16 file"):
+        load_trunk(resolve_weights(str(tmp_path / "other.safetensors")))
 
 
-def test_a_file_that_is_gone_or_is_no_vgg16_is_an_error(settled, tmp_path):
-    with pytest.raises(SegnbError, match="nowhere.pth is not a readable"):
-        load_trunk(dataclasses.replace(settled, file=tmp_path / "nowhere.pth"))
-    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    (tmp_path / "garbage.pth").write_bytes(b"garbage")
-    for name in ("other.pth", "garbage.pth"):
-        file = tmp_path / name
-        with pytest.raises(SegnbError, match=f"{name} is not a readable"):
-            load_trunk(Weights("imagenet", file, sha256(file)))
+# ---- the size of its activations -----------------------------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("louder", [1, 64])
+def test_scaled_taps_of_a_street_have_a_size_of_about_one(trunk, louder):
+    scaled = VGG16()
+    scaled.load_state_dict(trunk.state_dict())
+    scaled.features[0].weight *= louder
+    scales = tap_scales(scaled)
+    assert torch.equal(scales.log2(), scales.log2().round())  # exact in any precision
+    scenes, _ = streets.render("train", 2, 64)
+    for tap, scale in zip(scaled(normalise(torch.from_numpy(scenes))), scales, strict=True):
+        assert 0.3 < (scale * tap).square().mean().sqrt() < 3
+
+
+def test_scales_follow_the_weights_and_nothing_else(trunk):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    first = tap_scales(trunk)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.rand(1)
+    assert torch.equal(first, tap_scales(trunk))
+
+
+@torch.no_grad()
+def test_fc6_becomes_the_7_by_7_convolution(trunk, tmp_path):
+    """On 7×7 cells the head's first layer gives in the middle what the fully connected layer gives."""
+    torch.manual_seed(0)
+    fc6 = torch.nn.Linear(512 * 7 * 7, 64)  # 4096 in a real file; the head is made as wide as the file says
+    state = {f"features.{name}": value for name, value in trunk.features.state_dict().items()}
+    classifier = {"classifier.0.weight": fc6.weight.data, "classifier.0.bias": fc6.bias.data}
+    file = tmp_path / "vgg.safetensors"
+    save_file(state | classifier, file)
+    found = resolve_weights(str(file))
+    weights = Weights("imagenet+fc6", found.file, found.sha256)
+    model = FCN(FCNConfig(stride=32, width=1), weights)
+    pool5 = model.features(images(224, 224, count=1)).pool5
+    hidden = model.head[0](model.tap_scale[-1] * pool5)
+    torch.testing.assert_close(hidden[:, :, 3, 3], fc6(pool5.flatten(1)), rtol=1e-3, atol=1e-4)
+    with pytest.raises(SegnbError, match="a head of 64 channels only, not of 128"):
+        FCN(FCNConfig(stride=32, width=2), weights)

@@ -1,0 +1,398 @@
+"""`make bench`: how fast training is, beside plain alternatives, measured side by side in one run.
+
+Everything is timed in turns, so that a slow minute of the machine hits all sides alike, and reported as a
+ratio of medians. What is compared runs the recipe of a preset, on random bytes: what pictures show does not
+change what a step costs.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from segnb import features
+from segnb.data.batches import Split, in_order, shuffled
+from segnb.errors import SegnbError
+from segnb.machine import Machine, settle
+from segnb.models.fcn import FromFeatures
+from segnb.models.variants import VARIANTS, build, parameter_groups
+from segnb.presets import Preset, Recipe
+from segnb.rundir import RunDir
+from segnb.training import criterion, fit, train_one_epoch, train_step
+
+UNET, FROZEN, TUNED = "UNet_Standard_256", "FCN8s_vgg16_freeze", "FCN8s_vgg16_finetune"
+SMP = "smp.Unet(vgg16)"
+ROUNDS = 5  # turns of everything that is compared
+CLASSES = 13
+MARKS = ("<!-- bench -->", "<!-- /bench -->")  # between which the README shows the table
+
+
+# ---- one thing to time ------------------------------------------------------------------------------
+
+
+def network(name: str, recipe: Recipe) -> torch.nn.Module:
+    if name in VARIANTS:
+        return build(name, CLASSES, recipe.width)
+    try:
+        import segmentation_models_pytorch as smp
+    except ImportError:
+        raise SegnbError(
+            "segmentation_models_pytorch is missing; install it with pip install -e '.[bench]'"
+        ) from None
+    return smp.Unet("vgg16", encoder_weights=None, classes=CLASSES)
+
+
+def random_split(count: int, size: int, seed: int = 0) -> Split:
+    draw = np.random.default_rng(seed)
+    images = draw.integers(0, 256, (count, size, size, 3), np.uint8)
+    labels = draw.integers(0, CLASSES, (count, size, size), np.uint8)
+    return Split(images, labels, [f"{i}" for i in range(count)])
+
+
+class Bench:
+    """A network with its optimiser, ready for steps and epochs under a machine's settings."""
+
+    def __init__(self, name: str, recipe: Recipe, machine: Machine):
+        machine.apply()
+        torch.manual_seed(0)
+        self.recipe, self.machine = recipe, machine
+        self.model = machine.place(network(name, recipe)).train()
+        if machine.compile:
+            self.model.compile()
+        self.optimizer = machine.adam(parameter_groups(self.model, 1e-4, 1e-4))
+        self.scheduler = torch.optim.lr_scheduler.ConstantLR(self.optimizer, 1.0)
+        self.scaler = machine.scaler()
+        self.images, self.labels = next(
+            iter(in_order(self.random(recipe.batch_size), recipe.batch_size, machine))
+        )
+
+    def random(self, count: int) -> Split:
+        return random_split(count, self.recipe.size)
+
+    def gflops(self) -> float:
+        """10⁹ operations of a training step, an image; backwards costs twice as much as forwards."""
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            self.model(self.images[:1])
+        return 3 * counter.get_total_flops() / 1e9
+
+    def step(self) -> float:
+        """Seconds of one training step."""
+        self.machine.apply()
+        start = time.perf_counter()
+        args = (self.model, self.images, self.labels, self.optimizer, self.scaler, self.machine)
+        train_step(*args)[0].item()  # waits for a GPU
+        return time.perf_counter() - start
+
+    @torch.no_grad()
+    def forward(self) -> float:
+        """Seconds of one batch of an evaluation, without the counting."""
+        self.model.eval()
+        start = time.perf_counter()
+        with self.machine.autocast():
+            criterion(self.model(self.images), self.labels).item()
+        self.model.train()
+        return time.perf_counter() - start
+
+    def epoch(self, split, model=None) -> float:
+        """Seconds of one training epoch."""
+        self.machine.apply()
+        start = time.perf_counter()
+        batches = shuffled(split, self.recipe.batch_size, self.machine, 0, 1, self.recipe.mirror)
+        train_one_epoch(
+            model or self.model, batches, self.optimizer, self.scheduler, self.scaler, self.machine
+        )
+        return time.perf_counter() - start
+
+
+def in_turns(work: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Median seconds of each, called in turns; the first turn warms up and does not count."""
+    seconds = {name: [] for name in work}
+    for turn in range(rounds + 1):
+        for name, call in work.items():
+            found = call()
+            if turn:
+                seconds[name].append(found)
+    return {name: median(values) for name, values in seconds.items()}
+
+
+# ---- the five measurements --------------------------------------------------------------------------
+
+
+def steps(preset: Preset, machine: Machine) -> dict[str, dict]:
+    """(a) A U-Net step as settled, in a plain loop, and smp's U-Net under the settled loop."""
+    sides = {
+        "plain": Bench(UNET, preset.unet, plain(machine)),
+        "segnb": Bench(UNET, preset.unet, machine),
+        "smp": Bench(SMP, preset.unet, machine),
+    }
+    seconds = in_turns({name: side.step for name, side in sides.items()})
+    return {
+        name: {"ms_an_image": 1e3 * seconds[name] / side.recipe.batch_size, "gflops": side.gflops()}
+        for name, side in sides.items()
+    }
+
+
+def frozen_epoch(preset: Preset, machine: Machine, images: int = 64) -> dict[str, float]:
+    """(b) Seconds an image of a frozen FCN-8s's epoch with and without kept features, and of making them."""
+    side, split = Bench(FROZEN, preset.fcn, machine), random_split(images, preset.fcn.size)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        kept = features.cached(
+            side.model, split, preset.fcn.mirror, Path(folder), machine, preset.fcn.batch_size
+        )
+        made = time.perf_counter() - start
+        head = FromFeatures(side.model, kept.size)
+        work = {"without": lambda: side.epoch(split), "with": lambda: side.epoch(kept, head)}
+        seconds = in_turns(work, rounds=3)
+    return {name: value / images for name, value in seconds.items()} | {"making": made / images}
+
+
+def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[str, float]:
+    """(c) A training of the preset's size but for its epochs: all of it, its epochs, and its bare steps."""
+    recipe = replace(preset.unet, epochs=epochs, patience=None)
+    side = Bench(UNET, recipe, machine)
+    train, val = random_split(preset.train, recipe.size), random_split(preset.val, recipe.size, seed=1)
+    bare: dict[str, list[float]] = {"step": [], "forward": []}
+
+    def few_steps(_=None) -> None:  # between epochs, so that they share the machine's slow minutes
+        bare["step"] += [side.step() for _ in range(6)][1:]
+        bare["forward"] += [side.forward() for _ in range(6)][1:]
+
+    spent = 0.0
+    rows: list[dict] = []
+
+    def between(history: list[dict]) -> None:
+        nonlocal spent, rows
+        rows, start = history, time.perf_counter()
+        few_steps()
+        spent += time.perf_counter() - start
+
+    few_steps()
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        run = RunDir(Path(folder) / UNET / "seed0")
+        start = time.perf_counter()
+        fit(network(UNET, recipe), train, val, recipe, 0, run, machine, between)
+        whole = time.perf_counter() - start - spent
+    # A batch is not always full, so images are counted rather than steps.
+    an_image = {name: median(values) / recipe.batch_size for name, values in bare.items()}
+    training = epochs * len(train) * an_image["step"]
+    return {
+        "training": whole,
+        "its_steps": training + epochs * len(val) * an_image["forward"],
+        "train_epochs": sum(row["train_seconds"] for row in rows),
+        "train_steps": training,
+    }
+
+
+def memory(preset: Preset, machine: Machine) -> dict[str, int]:
+    """(d) Bytes at the peak of a few training steps, each in a process of its own, imports not counted."""
+    cases = {
+        "U-Net, plain loop": (UNET, plain(machine)),
+        "U-Net, segnb": (UNET, machine),
+        SMP: (SMP, machine),
+        "FCN-8s frozen": (FROZEN, machine),
+        "FCN-8s frozen, kept features": (f"{FROZEN}+features", machine),
+        "FCN-8s fine-tuned": (TUNED, machine),
+    }
+    found = {}
+    for name, (what, settings) in cases.items():
+        recipe = preset.fcn if what.startswith("FCN") else preset.unet
+        found[name] = int(_child("memory", what, json.dumps(asdict(recipe)), json.dumps(asdict(settings))))
+    return found
+
+
+def growth(preset: Preset, machine: Machine, images: int = 64) -> dict[str, dict[str, float]]:
+    """(e) Seconds of a U-Net epoch over 1, 2 and 4 times `images`, alone and with another one beside it."""
+    found: dict[str, dict[str, float]] = {}
+    told = json.dumps(asdict(preset.unet)), json.dumps(asdict(machine))
+    for jobs in (1, 2):
+        processes = [_start("growth", str(images), *told) for _ in range(jobs)]
+        answers = [json.loads(_answer(process)) for process in processes]
+        found[f"{jobs}"] = {times: max(answer[times] for answer in answers) for times in answers[0]}
+    return found
+
+
+def plain(machine: Machine) -> Machine:
+    """What a loop without any choice does: fp32, NCHW, eager, the optimiser's default."""
+    return replace(machine, precision="fp32", channels_last=False, fused=False, compile=False)
+
+
+# ---- processes of their own -------------------------------------------------------------------------
+
+
+def _start(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "segnb.bench", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _answer(process: subprocess.Popen) -> str:
+    out, err = process.communicate()
+    if process.returncode:
+        raise SegnbError(f"a measurement failed: {(err.strip().splitlines() or ['no message'])[-1]}")
+    return out.splitlines()[-1]
+
+
+def _child(*arguments: str) -> str:
+    return _answer(_start(*arguments))
+
+
+def _memory_of(what: str, recipe: Recipe, machine: Machine) -> int:
+    name, with_features = what.removesuffix("+features"), what.endswith("+features")
+    if machine.device == "cpu":
+        before = _peak()
+    side = Bench(name, recipe, machine)
+    if with_features:
+        with torch.no_grad(), machine.autocast():
+            taps = side.model.features(side.images)
+        side.images = type(taps)(*(tap.float() for tap in taps))
+        side.model = FromFeatures(side.model, side.labels.shape[1:])
+        if machine.device == "cpu":  # the trunk's own pass is over when training begins
+            with open("/proc/self/clear_refs", "w") as refs:
+                refs.write("5")
+    for _ in range(3):
+        side.step()
+    return _peak() - before if machine.device == "cpu" else torch.cuda.max_memory_allocated()
+
+
+def _peak() -> int:
+    """Bytes of the largest resident size so far."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _growth_of(images: int, recipe: Recipe, machine: Machine) -> dict[str, float]:
+    side = Bench(UNET, recipe, machine)
+    splits = {f"{times}": random_split(times * images, recipe.size) for times in (1, 2, 4)}
+    side.epoch(splits["1"])
+    return in_turns(
+        {times: lambda split=split: side.epoch(split) for times, split in splits.items()}, rounds=3
+    )
+
+
+# ---- all of it --------------------------------------------------------------------------------------
+
+
+def measure(preset: Preset, runs: Path) -> dict:
+    """Every measurement on this machine, with what it was measured on."""
+    machine = settle(runs, preset)
+    found: dict = {
+        "preset": preset.name,
+        "machine": asdict(machine),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    parts = {
+        "steps": lambda: steps(preset, machine),
+        "frozen_epoch": lambda: frozen_epoch(preset, machine),
+        "frozen_epoch_fp32": lambda: frozen_epoch(preset, replace(machine, precision="fp32"), 16),
+        "whole_training": lambda: whole_training(preset, machine),
+        "memory": lambda: memory(preset, machine),
+        "growth": lambda: growth(preset, machine),
+    }
+    for name, part in parts.items():
+        print(f"measuring {name.replace('_', ' ')} …", flush=True)
+        found[name] = part()
+    return found
+
+
+def table(found: dict) -> str:
+    """The measurements as a Markdown table: what, numbers, ratio, and what was aimed at."""
+    machine, one, rows = found["machine"], found["steps"], []
+
+    def row(what: str, numbers: str, ratio: float, aim: str = "", reached: bool | None = None) -> None:
+        mark = "" if reached is None else " (reached)" if reached else " (missed)"
+        rows.append(f"| {what} | {numbers} | {ratio:.2f} | {aim}{mark} |")
+
+    def ms(value: float) -> str:
+        return f"{1e3 * value:.1f}"
+
+    plain_ms, ours, smp = one["plain"]["ms_an_image"], one["segnb"]["ms_an_image"], one["smp"]["ms_an_image"]
+    ratio = plain_ms / ours
+    row(
+        "U-Net step: plain fp32 loop / segnb",
+        f"{plain_ms:.1f} / {ours:.1f} ms an image",
+        ratio,
+        "≥ 2",
+        ratio >= 2,
+    )
+    speed = {name: side["gflops"] / side["ms_an_image"] * 1e3 for name, side in one.items()}
+    row(
+        "operations a second: segnb's U-Net / smp.Unet(vgg16), same loop",
+        f"{speed['segnb']:.0f} / {speed['smp']:.0f} GFLOP/s ({ours:.1f} and {smp:.1f} ms an image)",
+        speed["segnb"] / speed["smp"],
+    )
+    for key, kind in (("frozen_epoch", machine["precision"]), ("frozen_epoch_fp32", "fp32")):
+        if key == "frozen_epoch_fp32" and machine["precision"] == "fp32":
+            continue
+        part = found[key]
+        ratio = part["without"] / part["with"]
+        row(
+            f"frozen FCN-8s epoch, {kind}: without / with kept features",
+            f"{ms(part['without'])} / {ms(part['with'])} ms an image; making them once {ms(part['making'])}",
+            ratio,
+            "≥ 10",
+            ratio >= 10,
+        )
+    part = found["whole_training"]
+    ratio = part["training"] / part["its_steps"]
+    row(
+        "whole U-Net training / its bare steps",
+        f"{part['training']:.1f} / {part['its_steps']:.1f} s",
+        ratio,
+        "≤ 1.05",
+        ratio <= 1.05,
+    )
+    ratio = part["train_epochs"] / part["train_steps"]
+    row(
+        "its training epochs / forward, backward and optimiser",
+        f"{part['train_epochs']:.1f} / {part['train_steps']:.1f} s",
+        ratio,
+        "≤ 1.05",
+        ratio <= 1.05,
+    )
+    for name, size in found["memory"].items():
+        base = found["memory"]["U-Net, plain loop"]
+        row(f"peak memory of training: {name} / U-Net, plain loop", f"{size / 2**20:.0f} MiB", size / base)
+    alone, beside = found["growth"]["1"], found["growth"]["2"]
+    for times in ("2", "4"):
+        ratio = alone[times] / alone["1"]
+        linear = abs(ratio / int(times) - 1) <= 0.1
+        seconds = f"{alone[times]:.2f} / {alone['1']:.2f} s"
+        row(f"U-Net epoch over {times}× / 1× the images", seconds, ratio, f"{times}, ± 10 %", linear)
+    row(
+        "the same (4×): two jobs at once / one",
+        f"{beside['4']:.2f} / {alone['4']:.2f} s each",
+        beside["4"] / alone["4"],
+    )
+    settings = (
+        f"{machine['device_name']}, {found['cores']} cores, {machine['threads']} thread(s) a run,"
+        f" {machine['precision']}, {'channels_last' if machine['channels_last'] else 'NCHW'}"
+        f"{', fused Adam' if machine['fused'] else ''}{', compiled' if machine['compile'] else ''};"
+        f" torch {found['torch']}; preset {found['preset']}; {found['date']}"
+    )
+    return "\n".join([settings, "", "| what | measured | ratio | aim |", "|---|---|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    kind, first, *rest = sys.argv[1:]
+    settings = Recipe(**json.loads(rest[0])), Machine(**json.loads(rest[1]))
+    if kind == "memory":
+        print(_memory_of(first, *settings))
+    else:
+        print(json.dumps(_growth_of(int(first), *settings)))

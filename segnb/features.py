@@ -1,0 +1,172 @@
+"""A frozen trunk is computed once: pool3, pool4 and pool5 of every training view, kept on disk.
+
+A view is an image or its mirror image. Half precision holds bf16 activations without loss (from 6e-5 up) and
+fp32 ones to three digits. Used for training only: cost is measured without it (`segnb.cost`).
+"""
+
+import fcntl
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from segnb.data.batches import Split
+from segnb.files import read_json, write_json
+from segnb.machine import Machine
+from segnb.models.fcn import FCN
+from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
+
+LIMIT = 16 * 10**9  # bytes that the cache may take; less where the disk would not keep as much free
+
+
+@dataclass(frozen=True)
+class FeatureSplit:
+    """A split whose images have been through the trunk.
+
+    taps: by name, float16 (views, N, h, w, C), memory-mapped; view 0 is the image, view 1 its mirror image
+    """
+
+    split: Split
+    taps: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images, in pixels."""
+        return self.split.labels.shape[1:]
+
+    def batch(self, chosen: np.ndarray, flips: np.ndarray, machine: Machine) -> tuple[Taps, torch.Tensor]:
+        """Taps, float (B, C, h, w), None for those that nobody reads, and labels, long (B, S, S)."""
+        views = flips[chosen].astype(int)
+        taps = {
+            # NHWC seen as NCHW is what channels_last means.
+            name: torch.from_numpy(kept[views, chosen]).to(machine.device).float().permute(0, 3, 1, 2)
+            for name, kept in self.taps.items()
+        }
+        return Taps(*map(taps.get, TAPS)), self.split.label_batch(chosen, flips, machine)
+
+
+def cached(
+    model: FCN, split: Split, mirror: bool, folder: Path, machine: Machine, batch_size: int
+) -> FeatureSplit | None:
+    """The split's features, computed on the first call and found on the next; None if they do not fit.
+
+    The trunk's weights, the pictures and the machine's settings decide what is found: FCN-32s, 16s and 8s on
+    the same weights share one copy. Processes that want it at the same time wait for the first.
+    """
+    key = _key(model, split, mirror, machine)
+    kept = folder / key
+    with _locked(folder):
+        if not (kept / "done.json").exists():
+            shutil.rmtree(kept, ignore_errors=True)  # left by a process that was killed
+            size = _bytes(split, mirror)
+            if not _make_room(folder, size):
+                print(
+                    f"features of the frozen trunk are not kept: {size / 1e9:.1f} GB do not fit", flush=True
+                )
+                return None
+            start = time.perf_counter()
+            if not _compute(model, split, mirror, kept, machine, batch_size):
+                shutil.rmtree(kept)
+                print("features of the frozen trunk are not kept: too large for half precision", flush=True)
+                return None
+            write_json(kept / "done.json", {"bytes": size, "seconds": time.perf_counter() - start})
+            print(
+                f"features of the frozen trunk: {(1 + mirror) * len(split)} views computed in"
+                f" {time.perf_counter() - start:.0f} s and kept, {size / 1e6:.1f} MB in cache/{folder.name}",
+                flush=True,
+            )
+        (kept / "done.json").touch()  # last used
+        taps = {name: np.load(kept / f"{name}.npy", mmap_mode="r") for name in model.reads}
+    return FeatureSplit(split, taps)
+
+
+def entries(folder: Path) -> dict[Path, int]:
+    """Bytes by entry of the cache, the one that was used longest ago first."""
+    done = sorted(folder.glob("*/done.json"), key=lambda path: path.stat().st_mtime)
+    return {path.parent: read_json(path)["bytes"] for path in done}
+
+
+def clear(folder: Path) -> None:
+    """Remove every entry. A run that trains on one keeps its mapped files until it ends."""
+    if folder.exists():
+        with _locked(folder):
+            for entry in folder.iterdir():
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+
+
+def _key(model: FCN, split: Split, mirror: bool, machine: Machine) -> str:
+    digest = hashlib.sha256(repr((mirror, asdict(machine), torch.__version__)).encode())
+    for name, tensor in sorted(model.trunk.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    digest.update(np.ascontiguousarray(split.images))
+    return digest.hexdigest()[:16]
+
+
+def _shapes(split: Split, mirror: bool) -> dict[str, tuple[int, ...]]:
+    height, width = (-(-side // 32) * 32 for side in split.labels.shape[1:])  # padded as FCN pads
+    return {
+        name: (1 + mirror, len(split), height // stride, width // stride, channels)
+        for name, stride, channels in zip(TAPS, STRIDES, CHANNELS, strict=True)
+    }
+
+
+def _bytes(split: Split, mirror: bool) -> int:
+    return sum(2 * int(np.prod(shape)) for shape in _shapes(split, mirror).values())
+
+
+def _make_room(folder: Path, size: int) -> bool:
+    """Drop what was used longest ago until `size` bytes fit; False if they never will."""
+    kept = entries(folder)
+    for entry in [*kept, None]:
+        used = sum(kept.values())
+        # Half of what is free stays free: runs and checkpoints are written to the same disk.
+        if used + size <= LIMIT and size <= shutil.disk_usage(folder).free / 2:
+            return True
+        if entry is not None:
+            del kept[entry]
+            shutil.rmtree(entry)
+    return False
+
+
+@torch.no_grad()
+def _compute(model: FCN, split: Split, mirror: bool, folder: Path, machine: Machine, batch_size: int) -> bool:
+    """Fill `folder`; False if an activation is too large for half precision."""
+    folder.mkdir(parents=True)
+    files = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, shape)
+        for name, shape in _shapes(split, mirror).items()
+    }
+    for view in range(1 + mirror):
+        flips = np.full(len(split), bool(view))
+        for start in range(0, len(split), batch_size):
+            chosen = np.arange(start, min(start + batch_size, len(split)))
+            images, _ = split.batch(chosen, flips, machine)
+            with machine.autocast():
+                taps = model.features(images)
+            for name, tap in zip(TAPS, taps, strict=True):
+                half = tap.half()
+                if not half.isfinite().all():
+                    return False
+                files[name][view, chosen] = half.permute(0, 2, 3, 1).cpu().numpy()
+    for file in files.values():
+        file.flush()
+    return True
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # falls with the process that holds it, however that ends
+        yield
