@@ -121,7 +121,7 @@ rule train:
 use rule train as train_first with:
     priority: 1
     wildcard_constraints:
-        variant=r"\w+_finetune",
+        variant=r"\w+_finetune|\w*Attention\w+",
 
 
 ruleorder: train_first > train

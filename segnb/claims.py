@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from segnb import measures
+from segnb.classes import ClassMap
 from segnb.rundir import RunDir, Study
 
 READING_ERROR = 0.003  # of the published class IoUs, which are read off bar charts
@@ -211,7 +212,28 @@ def stride_grid(size: int) -> str:
     )
 
 
+def sizes_caveat(study: Study, runs: list[RunDir]) -> str:
+    """What to mind when an FCN is held against a U-Net; "" where both see images of one size."""
+    fcn, unet = study.recipe("fcn").size, study.recipe("unet").size
+    if fcn == unet or not (family(runs, "fcn") and family(runs, "unet")):
+        return ""
+    return (
+        f"FCNs see, and are tested on, images of {fcn} pixels a side and U-Nets of {unet}: scores of the two"
+        " families are not of the same pixels."
+    )
+
+
 # --- data ---
+
+
+def classes_sentence(classes: ClassMap) -> str:
+    """How many classes there are and which pixels count."""
+    sentence = f"All {len(classes)} classes count in every score"
+    if "Unlabeled" in classes.names:
+        sentence += ", also *Unlabeled*, which is mostly sky"
+    if classes.void is not None:
+        sentence += "; pixels that nobody labelled, grey in the pictures, count in none"
+    return sentence + "."
 
 
 def data_sentence(study: Study) -> str:

@@ -186,14 +186,13 @@ def export(options: argparse.Namespace) -> None:
 
 def weights(options: argparse.Namespace) -> int:
     """List the sources of trunk weights, fetch one, or verify what is there."""
-    from segnb.weights import SOURCES, resolve_weights
+    from segnb.weights import SOURCES, fetch
 
     if options.name not in (None, *SOURCES):
         raise SegnbError(f"weights {options.name!r} cannot be fetched: choose from {', '.join(SOURCES)}")
     asked = [options.name] if options.name else list(SOURCES)
     if options.action == "fetch":
-        for name in asked:
-            resolve_weights(name)
+        asked = [fetch(options.name).source]
     states = {name: SOURCES[name].state() for name in asked}
     for name, state in states.items():
         source = SOURCES[name]
@@ -293,7 +292,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sources = command(weights)
     sources.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")
-    sources.add_argument("name", nargs="?", help="imagenet or hed; all of them when left out")
+    sources.add_argument(
+        "name", nargs="?", help="imagenet or hed; left out: all, or the first that can be had"
+    )
 
     command(cache).add_argument("--clear", action="store_true", help="remove them")
 

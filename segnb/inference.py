@@ -7,10 +7,8 @@ import torch
 
 from segnb import checkpoint, measures
 from segnb.classes import VOID
-from segnb.data.batches import in_order
 from segnb.errors import SegnbError
 from segnb.files import sha256
-from segnb.machine import Machine
 from segnb.models.variants import VARIANTS, build
 from segnb.rundir import RunDir
 from segnb.training import evaluate
@@ -36,11 +34,8 @@ def load(run: RunDir) -> torch.nn.Module:
     return study.machine.place(model).eval()
 
 
-@torch.no_grad()
-def predict(model: torch.nn.Module, images: torch.Tensor, machine: Machine) -> Prediction:
-    """Normalised images, float (N, 3, S, S), to classes and confidence."""
-    with machine.autocast():
-        logits = model(images)
+def predicted(logits: torch.Tensor) -> Prediction:
+    """Logits, (N, C, S, S) of any float type, to classes and confidence."""
     confidence, classes = logits.float().softmax(1).max(1)
     return Prediction(classes.byte().cpu().numpy(), (confidence * 255).round().byte().cpu().numpy())
 
@@ -58,8 +53,8 @@ def measure(run: RunDir) -> None:
     split = study.split("test", recipe.size)
     model = load(run)
 
-    found = evaluate(model, split, recipe.batch_size, machine)
-    parts = [predict(model, images, machine) for images, _ in in_order(split, recipe.batch_size, machine)]
+    parts: list[Prediction] = []
+    found = evaluate(model, split, recipe.batch_size, machine, lambda logits: parts.append(predicted(logits)))
     every = Prediction(*(np.concatenate(part) for part in zip(*parts, strict=True)))
     void = np.asarray(split.labels) == VOID
     run.write_arrays(

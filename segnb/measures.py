@@ -50,6 +50,11 @@ def confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
     return counts.view(len(truth), classes, classes)
 
 
+def most_likely(logits: Tensor) -> Tensor:
+    """The class of highest logit: (N, C, H, W) to long (N, H, W); the first of several that are equal."""
+    return logits.max(dim=1).indices  # argmax takes four times as long on a CPU, unless in channels_last
+
+
 def class_iou(confusion: np.ndarray) -> np.ndarray:
     """Intersection over union of each class: confusion (..., C, C) to float64 (..., C), 0 to 1.
 

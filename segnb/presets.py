@@ -89,7 +89,7 @@ PRESETS = {
         # learnt as much from 256 scenes as one of 1024 (validation mIoU 0.370 and 0.364, FCN-8s frozen).
         Preset(
             "quick",
-            256,
+            240,
             60,
             120,
             1,

@@ -9,6 +9,7 @@ from segnb.html import export_page, export_report
 from segnb.models.variants import VARIANTS
 from segnb.params import ReportParams
 from segnb.rundir import RunDir, Study, open_study
+from segnb.weights import SOURCES
 
 
 def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
@@ -45,14 +46,20 @@ def facts(study: Study, runs: list[RunDir]) -> dict[str, str]:
     return {
         "Data": f"{settled['data']['origin']}: {counts['train']} training, {counts['val']} validation"
         f" and {counts['test']} test images",
-        "Preset": f"{study.preset.name}: FCN {fcn.size} px, {fcn.epochs} epochs; "
-        f"U-Net {unet.size} px, width {unet.width}, {unet.epochs} epochs",
+        "Preset": f"{study.preset.name}: FCN {fcn.size} px, head of {64 * fcn.width} channels, {fcn.epochs}"
+        f" epochs; U-Net {unet.size} px, width {unet.width}, {unet.epochs} epochs",
         "Runs": f"{network_count(runs)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
         if runs
         else "none yet",
-        "Trunk weights": settled["weights"]["source"],
+        "Trunk weights": _described(settled["weights"]["source"]),
         "Machine": f"{machine.device_name}, {machine.threads} thread(s) a run, {machine.precision}",
         "Trained": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "nothing yet",
         "Study": study.name,
         "Software": f"segnb {__version__}, torch {settled['versions']['torch']}",
     }
+
+
+def _described(source: str) -> str:
+    """A weight source with what it is."""
+    known = SOURCES.get(source.removesuffix("+fc6"))
+    return f"{source}: {known.what}" if known else source

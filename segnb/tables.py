@@ -34,10 +34,16 @@ def networks(runs: list[RunDir]) -> Styler | None:
             "minutes": f"{done.seconds.mean() / 60:.1f}",
         }
     extended = any(VARIANTS[run.variant].extension for run in runs)
+    frozen = any(run.variant.endswith("_freeze") for run in runs)
     return table(
         pd.DataFrame.from_dict(rows, orient="index"),
         "The networks of this chapter. An epoch is one pass over all training images; the best one is that"
         " of highest validation mIoU, and its weights are kept. Minutes of training: mean over seeds."
+        + (
+            " A frozen trunk's are few because it is computed once; the costs below are without."
+            if frozen
+            else ""
+        )
         + (" Extension: a network for which the study gives no scores." if extended else ""),
     )
 

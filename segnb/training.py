@@ -69,7 +69,7 @@ def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machi
         norm_sum += torch.nn.utils.get_total_norm([p.grad for p in parameters])
         labelled = (labels != VOID).sum()
         loss_sum, pixels, steps = loss_sum + loss * labelled, pixels + labelled, steps + 1
-        seen = measures.confusion(labels, logits.argmax(1), logits.shape[1]).sum(0)
+        seen = measures.confusion(labels, measures.most_likely(logits), logits.shape[1]).sum(0)
         confusion = seen if confusion is None else confusion + seen
     return {
         "train_loss": (loss_sum / pixels).item(),
@@ -79,8 +79,17 @@ def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machi
 
 
 @torch.no_grad()
-def evaluate(model, split: Split, batch_size: int, machine: Machine) -> Evaluation:
-    """Loss and per-image confusion over a whole split, no image dropped."""
+def evaluate(
+    model,
+    split: Split,
+    batch_size: int,
+    machine: Machine,
+    see: Callable[[torch.Tensor], None] = lambda logits: None,
+) -> Evaluation:
+    """Loss and per-image confusion over a whole split, no image dropped.
+
+    `see` is called with the logits of each batch, (B, C, S, S), for what else there is to know of them.
+    """
     model.eval()
     loss_sum, pixels = torch.zeros((), device=machine.device, dtype=torch.float64), 0
     confusions = []
@@ -89,7 +98,8 @@ def evaluate(model, split: Split, batch_size: int, machine: Machine) -> Evaluati
             logits = model(images)
         labelled = (labels != VOID).sum()
         loss_sum, pixels = loss_sum + criterion(logits, labels) * labelled, pixels + labelled
-        confusions.append(measures.confusion(labels, logits.argmax(1), logits.shape[1]))
+        confusions.append(measures.confusion(labels, measures.most_likely(logits), logits.shape[1]))
+        see(logits)
     return Evaluation((loss_sum / pixels).item(), torch.cat(confusions).cpu())
 
 

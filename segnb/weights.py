@@ -240,21 +240,37 @@ def _resolve_source(name: str, offline: bool) -> Weights:
 
 
 def _resolve_auto(offline: bool) -> Weights:
-    reasons = []
-    for name in SOURCES:
-        try:
-            weights = _resolve_source(name, offline)
-        except SegnbError as error:
-            reasons.append(str(error))
-        else:
-            for reason in reasons:
-                print(f"trunk weights: {name}, because {reason}", flush=True)
-            return weights
-    return Weights(
+    found, why = _first_source(offline)
+    return found or Weights(
         "random",
         warning="The VGG16 trunk starts from random weights, so FCN scores, frozen ones above all, are"
-        f" no match for published ones ({'; '.join(reasons)})",
+        f" no match for published ones ({why})",
     )
+
+
+def _first_source(offline: bool) -> tuple[Weights | None, str]:
+    """The first source that can be had, and why none before it could."""
+    reasons: list[str] = []
+    for name, source in SOURCES.items():
+        try:
+            found = _resolve_source(name, offline)
+        except SegnbError as error:
+            if source.state() == "damaged":  # to be mended, not to be passed over
+                raise
+            reasons.append(str(error))
+            continue
+        if reasons:
+            print(f"trunk weights: {name}, because {'; '.join(reasons)}", flush=True)
+        return found, "; ".join(reasons)
+    return None, "; ".join(reasons)
+
+
+def fetch(name: str | None) -> Weights:
+    """Fetch a source, or the first that can be had. Raises SegnbError for what cannot."""
+    found, why = (_resolve_source(name, offline=False), "") if name else _first_source(offline=False)
+    if found is None:
+        raise SegnbError(why)
+    return found
 
 
 def read_weights(weights: Weights) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from segnb import claims, measures, tables
-from segnb.classes import STREET
+from segnb.classes import LABEL_SETS, STREET
 from segnb.models.variants import VARIANTS
 
 
@@ -241,3 +241,24 @@ def test_cost_table_keeps_to_the_networks_of_the_chapter():
     html = tables.costs(cost, ["UNet_Standard_256", "ResidualUNet_256"]).to_html()
     assert "31,038,413" in html and "12.3" in html and "45.6" in html and "FCN" not in html
     assert tables.costs(pd.DataFrame(), ["UNet_Standard_256"]) is None
+
+
+def test_the_sentence_on_classes_says_what_counts():
+    street, camvid = (claims.classes_sentence(LABEL_SETS[name]) for name in ("street", "camvid"))
+    assert street == "All 13 classes count in every score, also *Unlabeled*, which is mostly sky."
+    assert camvid.startswith("All 11 classes count") and camvid.endswith("grey in the pictures, count in none.")
+
+
+@pytest.mark.parametrize(
+    ("fcn", "unet", "variants", "told"),
+    [
+        (224, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], "224 pixels a side and U-Nets of 128"),
+        (128, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], ""),
+        (224, 128, ["UNet_NoSkip_256", "UNet_Standard_256"], ""),
+    ],
+)
+def test_families_of_different_sizes_are_held_against_each_other_with_a_caveat(fcn, unet, variants, told):
+    sizes = {"fcn": fcn, "unet": unet}
+    study = SimpleNamespace(recipe=lambda family: SimpleNamespace(size=sizes[family]))
+    found = claims.sizes_caveat(study, [SimpleNamespace(variant=name) for name in variants])
+    assert told in found and bool(told) == bool(found)

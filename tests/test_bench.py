@@ -1,0 +1,107 @@
+"""make bench: what is measured is what is said, and the README shows the last measurement."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from segnb import bench
+from segnb.bench import MARKS, SMP, UNET, frozen_epoch, in_turns, plain, steps, table, whole_training
+from segnb.files import read_json
+from segnb.machine import Machine
+from segnb.presets import PRESETS
+from tests.conftest import CHECKOUT
+
+CPU = Machine("cpu", "any", threads=1, precision="fp32")
+TINY = PRESETS["smoke"]
+
+
+def test_turns_are_taken_and_the_first_does_not_count():
+    order, answers = [], {"a": iter([9.0, 1.0, 3.0, 2.0]), "b": iter([9.0, 5.0, 5.0, 7.0])}
+    work = {name: lambda name=name: order.append(name) or next(answers[name]) for name in answers}
+    assert in_turns(work, rounds=3) == {"a": 2.0, "b": 5.0}
+    assert order == ["a", "b"] * 4
+
+
+def test_a_step_s_operations_are_three_forwards():
+    side = bench.Bench(UNET, TINY.unet, CPU)
+    # The last layer alone: 13 classes from 8 channels at 64×64 pixels, two operations a multiply-add.
+    assert side.gflops() > 3 * 2 * 13 * 8 * 64**2 / 1e9
+    doubled = bench.Bench(UNET, replace(TINY.unet, size=128), CPU)
+    assert doubled.gflops() == pytest.approx(4 * side.gflops(), rel=1e-6)
+
+
+def test_steps_are_compared_with_smp():
+    pytest.importorskip("segmentation_models_pytorch", reason="pip install -e '.[bench]' brings it")
+    found = steps(TINY, CPU)
+    assert set(found) == {"plain", "segnb", "smp"}
+    assert found["plain"]["gflops"] == found["segnb"]["gflops"] != found["smp"]["gflops"]
+    assert all(side["ms_an_image"] > 0 for side in found.values())
+
+
+def test_a_frozen_epoch_is_shorter_with_kept_features():
+    found = frozen_epoch(TINY, CPU, images=8)
+    assert 0 < found["with"] < found["without"]
+
+
+def test_a_whole_training_is_not_shorter_than_its_training_epochs():
+    found = whole_training(TINY, CPU, epochs=2)
+    assert found["training"] > found["train_epochs"] > 0
+    assert found["its_steps"] > found["train_steps"] > 0
+
+
+def test_memory_is_that_of_a_process_of_its_own():
+    told = json.dumps(asdict(TINY.unet)), json.dumps(asdict(CPU))
+    small = int(bench._child("memory", UNET, *told))
+    larger = json.dumps(asdict(replace(TINY.unet, size=128))), told[1]
+    assert 2**20 < small < int(bench._child("memory", UNET, *larger))
+
+
+def test_the_plain_side_makes_no_choice():
+    chosen = plain(replace(CPU, precision="bf16", compile=True))
+    assert (chosen.precision, chosen.channels_last, chosen.fused, chosen.compile) == (
+        "fp32",
+        False,
+        False,
+        False,
+    )
+
+
+@pytest.fixture
+def found():
+    return {
+        "preset": "quick",
+        "machine": asdict(CPU),
+        "cores": 2,
+        "torch": "2",
+        "date": "2000-01-01",
+        "steps": {
+            "plain": {"ms_an_image": 30.0, "gflops": 3.0},
+            "segnb": {"ms_an_image": 20.0, "gflops": 3.0},
+            "smp": {"ms_an_image": 40.0, "gflops": 12.0},
+        },
+        "frozen_epoch": {"without": 0.2, "with": 0.02, "making": 0.3},
+        "frozen_epoch_fp32": {"without": 0.2, "with": 0.02, "making": 0.3},
+        "whole_training": {"training": 10.4, "its_steps": 10.0, "train_epochs": 9.0, "train_steps": 8.0},
+        "memory": {"U-Net, plain loop": 2**30, SMP: 2**31},
+        "growth": {"1": {"1": 1.0, "2": 2.0, "4": 5.0}, "2": {"1": 1.0, "2": 2.0, "4": 6.0}},
+    }
+
+
+def test_the_table_says_what_is_reached_and_what_is_missed(found):
+    rows = {line.split("|")[1].strip(): line for line in table(found).splitlines() if line.startswith("| ")}
+    assert "| 1.50 | ≥ 2 (missed) |" in rows["U-Net step: plain fp32 loop / segnb"]
+    assert "150 / 300 GFLOP/s" in rows["operations a second: segnb's U-Net / smp.Unet(vgg16), same loop"]
+    assert "| 10.00 | ≥ 10 (reached) |" in rows["frozen FCN-8s epoch, fp32: without / with kept features"]
+    assert "| 1.04 | ≤ 1.05 (reached) |" in rows["whole U-Net training / its bare steps"]
+    assert "(missed)" in rows["its training epochs / forward, backward and optimiser"]
+    assert "| 2.00 |" in rows[f"peak memory of training: {SMP} / U-Net, plain loop"]
+    assert "(reached)" in rows["U-Net epoch over 2× / 1× the images"]
+    assert "(missed)" in rows["U-Net epoch over 4× / 1× the images"]
+    assert "| 1.20 |" in rows["the same (4×): two jobs at once / one"]
+
+
+def test_the_readme_shows_the_last_measurement():
+    readme = (CHECKOUT / "README.md").read_text()
+    shown = readme.partition(MARKS[0])[2].partition(MARKS[1])[0].strip()
+    assert shown == table(read_json(CHECKOUT / "results" / "bench.json"))
