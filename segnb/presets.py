@@ -61,7 +61,7 @@ _SMOKE = Recipe(
     epochs=1,
     batch_size=4,
     learning_rate=2e-3,
-    trunk_learning_rate=5e-5,
+    trunk_learning_rate=1e-4,
     schedule="one-cycle",
     mirror=True,
     patience=None,
@@ -95,7 +95,7 @@ PRESETS = {
             1,
             "auto",
             "auto",
-            fcn=replace(_QUICK, size=224, width=4, epochs=4),
+            fcn=replace(_QUICK, size=224, width=4, epochs=3),
             unet=_QUICK,
         ),
         Preset(
