@@ -114,7 +114,7 @@ def _announce(params: StudyParams, offline: bool) -> None:
     for name in names:
         source = SOURCES[name]
         if source.state() == "not fetched":
-            print(f"trunk weights: {name} is fetched ({source.megabytes} MB), {source.what}")
+            print(f"trunk weights: {name} is looked for ({source.megabytes} MB to fetch), {source.what}")
             break
         if source.state() == "there":
             break

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, replace
 
 from segnb.errors import SegnbError
 
+FULL_WIDTH = 64  # of the published networks
+
 
 @dataclass(frozen=True)
 class Recipe:
     """How one family of networks is trained."""
 
     size: int  # side of the square input in pixels
-    width: int  # channels of the U-Net's first level; the FCN head scales with it (64 = published)
+    width: int  # channels of the U-Net's first level, a 64th of those of the FCN's head; see FULL_WIDTH
     epochs: int  # at most, where there is early stopping
     batch_size: int
     learning_rate: float  # Adam's; the peak of it where the schedule is one-cycle
@@ -70,7 +72,7 @@ _QUICK = replace(_SMOKE, size=128, width=16, batch_size=8, epochs=15)
 _STANDARD = replace(_QUICK, width=32, epochs=30, learning_rate=1e-3)
 _PAPER = Recipe(
     size=256,
-    width=64,
+    width=FULL_WIDTH,
     epochs=50,
     batch_size=8,
     learning_rate=1e-4,

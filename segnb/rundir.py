@@ -31,7 +31,7 @@ from segnb.errors import SegnbError
 from segnb.files import atomic, fingerprint, read_json, root, sha256, write_json, write_text
 from segnb.machine import Machine
 from segnb.params import RunParams, StudyParams, parse_seeds
-from segnb.presets import Preset, Recipe, preset
+from segnb.presets import FULL_WIDTH, Preset, Recipe, preset
 
 if TYPE_CHECKING:  # torch takes seconds to import; a report that only reads files goes without
     from segnb.data.batches import Data, Split
@@ -192,6 +192,11 @@ def settle(params: StudyParams) -> Study:
     chosen = preset(params.preset).override(params.epochs, params.learning_rate)
     data = open_data(params.data, chosen)
     weights = resolve_weights(params.weights or chosen.weights, os.environ.get("SEGNB_OFFLINE") == "1")
+    if weights.with_fc6 and chosen.fcn.width != FULL_WIDTH:
+        raise SegnbError(
+            f"weights={weights.source!r} need an FCN head of full width, which preset {chosen.name} does not"
+            " have: use preset paper, or weights without +fc6"
+        )
     settings = machine.settle(runs_folder(), chosen, params.precision or chosen.precision)
     identity = {
         "preset": chosen.as_dict(),

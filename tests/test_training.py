@@ -338,6 +338,13 @@ def test_the_precision_can_be_forced_and_makes_another_study(project, dataset):
         settled(dataset, precision="fp8")
 
 
+def test_fc6_in_a_narrow_head_is_refused_before_anything_is_trained(project, dataset, monkeypatch):
+    found = weights.Weights("imagenet+fc6", dataset / "train" / "images" / "0000.png", "0")
+    monkeypatch.setattr(weights, "resolve_weights", lambda *_: found)
+    with pytest.raises(SegnbError, match="full width, which preset smoke does not have: use preset paper"):
+        settled(dataset, weights="imagenet+fc6")
+
+
 def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_path):
     first = settled(dataset)
     (tmp_path / "elsewhere").mkdir()

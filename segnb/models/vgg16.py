@@ -105,9 +105,9 @@ def tap_scales(trunk: VGG16) -> Tensor:
     side = 128
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side))
     frequency[0, 0] = np.inf  # no offset
-    spectrum = np.fft.fft2(np.random.default_rng(0).standard_normal((4, side, side))) / frequency
-    noise = np.fft.ifft2(spectrum).real  # (4, side, side)
+    spectrum = np.fft.fft2(np.random.default_rng(0).standard_normal((side, side))) / frequency
+    noise = np.fft.ifft2(spectrum).real  # (side, side)
     noise = torch.from_numpy(noise / noise.std()).float().to(trunk.input_scale.device)
-    taps = trunk(noise[:, None].expand(-1, 3, -1, -1))
+    taps = trunk(noise.expand(1, 3, side, side))
     rms = torch.stack([tap.square().mean().sqrt() for tap in taps])
     return torch.exp2(-torch.log2(rms).round())
