@@ -110,6 +110,7 @@ rule train:
     log:
         f"{folder}/{{variant}}/seed{{seed}}/train.log",
     threads: study.machine.threads
+    priority: 1  # before testing, whose short jobs fill the cores at the end
     message:
         "train: {wildcards.variant}, seed {wildcards.seed}"
     shell:
@@ -119,7 +120,7 @@ rule train:
 
 # The longest runs first, so that no core waits for the last of them.
 use rule train as train_first with:
-    priority: 1
+    priority: 2
     wildcard_constraints:
         variant=r"\w+_finetune|\w*Attention\w+",
 
