@@ -26,7 +26,9 @@ if TYPE_CHECKING:  # a report that only reads files goes without torch, which ta
 # bits; bf16 and fp16 are autocast, fp16, GPUs only, with a loss scaler because its range is small.
 PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "bf16", "fp16")}
 WORTH = 0.8  # fewer digits have to save at least a fifth of the time
-COMPILE_FROM = 600  # seconds of a whole run, below which torch.compile cannot win back its start of a minute
+COMPILE_FROM = 1200  # seconds of two whole runs, below which torch.compile hardly wins back its start
+TRIAL_IMAGES = 2  # a step
+TRIED = ("precision", "channels_last", "fused")  # in turn; torch.compile for long runs alone
 # glibc gives every large buffer back to the system and has it zeroed again at the next step; told to keep
 # them, a training step of a frozen FCN takes two thirds of the time. Numbers stay the same bit for bit. To be
 # in the environment before a process starts.
@@ -110,16 +112,25 @@ def settle(runs: Path, preset: Preset, precision: str = "auto") -> Machine:
     if precision != "auto":
         return replace(plain, precision=precision, channels_last=True, fused=True)
     sizes = "; ".join(f"{r.size} px, width {r.width}" for r in (preset.fcn, preset.unet))
-    # What a trial depends on; epochs and images matter for torch.compile alone.
-    key = f"{name}, {usable_cores()} cores, torch {torch.__version__}, {sizes}, {_steps(preset)} steps"
+    key = f"{name}, {usable_cores()} cores, torch {torch.__version__}, {sizes}"  # what a trial depends on
     path = runs / "machine.json"
     known = read_json(path) if path.exists() else {}
     if key not in known:
         print(f"trying out what {name} trains fastest with, once for this preset …", flush=True)
         machine, trials = choose(plain, preset)
-        known[key] = asdict(machine) | {"trials": trials}
+        known[key] = {"chosen": asdict(machine), "trials": trials}
         write_json(path, known)
-    return Machine(**{field: known[key][field] for field in Machine.__dataclass_fields__})
+    entry = known[key]
+    machine = Machine(**entry["chosen"])
+    eager = next(t for t in entry["trials"] if all(t[field] == getattr(machine, field) for field in TRIED))
+    if _run_seconds(eager, preset) < COMPILE_FROM:
+        return machine
+    compiled = replace(machine, compile=True)
+    if "compiled" not in entry:
+        print("trying out torch.compile …", flush=True)
+        entry["compiled"] = try_out(compiled, preset)
+        write_json(path, known)
+    return compiled if _run_seconds(entry["compiled"], preset) < _run_seconds(eager, preset) else machine
 
 
 def choose(plain: Machine, preset: Preset) -> tuple[Machine, list[dict]]:
@@ -127,15 +138,14 @@ def choose(plain: Machine, preset: Preset) -> tuple[Machine, list[dict]]:
 
     plain: fp32, NCHW, no fused optimiser: what everything else is held against, and has to work
 
-    Layout, then precision, then the optimiser, then torch.compile; each in turn on top of the last choice.
+    Layout, then precision, then the optimiser; each in turn on top of the last choice.
     """
     trials: list[dict] = []
 
     def seconds(machine: Machine) -> float:
         found = try_out(machine, preset)
-        settings = {f: getattr(machine, f) for f in ("precision", "channels_last", "fused", "compile")}
-        trials.append(settings | found)
-        return found.get("step", float("inf"))
+        trials.append({field: getattr(machine, field) for field in TRIED} | found)
+        return float("inf") if "failed" in found else found["unet"] + found["fcn"]
 
     best, fastest = plain, seconds(plain)
     if fastest == float("inf"):
@@ -152,16 +162,20 @@ def choose(plain: Machine, preset: Preset) -> tuple[Machine, list[dict]]:
         # On CPUs half precision pays in channels_last alone, and has crashed the process in NCHW.
         consider(replace(best, precision=precision, channels_last=True), WORTH)
     consider(replace(best, fused=True))
-    if fastest * _steps(preset) > COMPILE_FROM:
-        compiled = replace(best, compile=True)
-        steps, found = _steps(preset), seconds(compiled)
-        if trials[-1].get("start", 0) + found * steps < fastest * steps:
-            best = compiled
     return best, trials
 
 
+def _run_seconds(trial: dict, preset: Preset) -> float:
+    """How long a U-Net's and a fine-tuned FCN's training take together at a trial's pace, start included."""
+    if "failed" in trial:
+        return float("inf")
+    seen = {family: preset.train * preset.recipe(family).epochs for family in ("unet", "fcn")}
+    return trial["start"] + sum(trial[family] / TRIAL_IMAGES * images for family, images in seen.items())
+
+
 def try_out(machine: Machine, preset: Preset) -> dict:
-    """Seconds of a training step: {"step": of a U-Net and a fine-tuned FCN-8s together, "start": the first}.
+    """Seconds of a training step: {"unet": of a U-Net, "fcn": of a fine-tuned FCN-8s, "start": of the first
+    step of both, which is when compilation happens}.
 
     In a process of its own, because a half-supported precision may take the process down; then
     {"failed": why}.
@@ -194,11 +208,6 @@ def threads_of_one_run(cores: int) -> int:
     return max(1, cores // 4)
 
 
-def _steps(preset: Preset) -> int:
-    """Training steps of one U-Net run."""
-    return preset.unet.epochs * -(-preset.train // preset.unet.batch_size)
-
-
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -209,30 +218,32 @@ def _cpu_name() -> str:
 
 
 def _time_steps(machine: Machine, recipes: list[Recipe]) -> dict:
-    """What `try_out` returns, in this process. Two images a step, and the best of three steps after the
-    first: other work on the machine can only make a step slower."""
+    """What `try_out` returns, in this process: the best of three steps after the first, because other work on
+    the machine can only make a step slower."""
     import torch
 
-    from segnb.models.variants import build, parameter_groups
+    from segnb.models.variants import VARIANTS, build, parameter_groups
     from segnb.training import train_step
 
     machine.apply()
-    total = start = 0.0
+    seconds = {"start": 0.0}
     for name, recipe in zip(("UNet_Standard_256", "FCN8s_vgg16_finetune"), recipes, strict=True):
         model = machine.place(build(name, width=recipe.width)).train()
         if machine.compile:
             model.compile()
         optimizer, scaler = machine.adam(parameter_groups(model, 1e-4, 1e-4)), machine.scaler()
-        images = torch.randn(2, recipe.size, recipe.size, 3, device=machine.device).permute(0, 3, 1, 2)
-        labels = torch.zeros(2, recipe.size, recipe.size, dtype=torch.long, device=machine.device)
+        shape = (TRIAL_IMAGES, recipe.size, recipe.size)
+        images = machine.arrange(torch.randn(*shape, 3, device=machine.device).permute(0, 3, 1, 2))
+        labels = torch.zeros(shape, dtype=torch.long, device=machine.device)
         times = []
         for _ in range(4):
             begun = time.perf_counter()
             loss, _ = train_step(model, images, labels, optimizer, scaler, machine)
             loss.item()  # waits for a GPU
             times.append(time.perf_counter() - begun)
-        total, start = total + min(times[1:]), start + times[0]
-    return {"step": total, "start": start}
+        seconds[VARIANTS[name].family] = min(times[1:])
+        seconds["start"] += times[0]
+    return seconds
 
 
 if __name__ == "__main__":

@@ -25,13 +25,13 @@ def test_threads_of_one_run(cores, threads):
 def timed(monkeypatch):
     """Makes trials take the seconds of a function of the settings; returns the settings that were tried."""
 
-    def use(seconds):
+    def use(seconds, start=0.0):
         tried = []
 
         def trial(settings, preset):
             tried.append(settings)
             found = seconds(settings)
-            return {"failed": "crashed"} if found is None else {"step": found, "start": 60.0}
+            return {"failed": "crashed"} if found is None else {"unet": found, "fcn": 0.0, "start": start}
 
         monkeypatch.setattr(machine, "try_out", trial)
         return tried
@@ -57,7 +57,7 @@ def test_layout_and_optimiser_are_those_that_are_faster(timed):
     timed(lambda m: 1.0 + 0.1 * m.channels_last - 0.1 * m.fused)
     found, trials = choose(PLAIN, SMOKE)
     assert found == replace(PLAIN, fused=True)
-    assert [t["step"] for t in trials][:2] == [1.0, 1.1]
+    assert [t["unet"] for t in trials][:2] == [1.0, 1.1]
 
 
 def test_half_precision_is_tried_in_channels_last_even_where_fp32_is_not_faster_in_it(timed):
@@ -76,17 +76,28 @@ def test_on_a_gpu_the_fewest_digits_that_pay_are_taken(timed):
 @pytest.mark.parametrize(
     ("epochs", "compiled_step", "tried", "chosen"),
     [
-        (1, 0.5, False, False),  # 2 s of training: nothing to win
-        (400, 0.5, True, True),  # 800 steps of 1 s, half of them saved, for a start of 60 s
-        (400, 0.95, True, False),  # 40 s saved, for a start of 60 s
+        (1, 0.5, False, False),  # 8 images at 2 a second: nothing to win
+        (400, 0.5, True, True),  # 3200 images, half the time saved
+        (400, 0.999, True, False),  # 2 s saved, for a start of a minute
         (400, None, True, False),  # no compiler
     ],
 )
-def test_compilation_has_to_repay_its_start(timed, epochs, compiled_step, tried, chosen):
-    asked = timed(lambda m: compiled_step if m.compile else 1.0)
+def test_compilation_has_to_repay_its_start(tmp_path, monkeypatch, epochs, compiled_step, tried, chosen):
+    asked = []
+
+    def trial(settings, preset):
+        asked.append(settings.compile)
+        step = compiled_step if settings.compile else 1.0
+        start = 60.0 if settings.compile else 1.0
+        return {"failed": "no compiler"} if step is None else {"unet": step, "fcn": 0.0, "start": start}
+
+    monkeypatch.setattr(machine, "try_out", trial)
     preset = replace(SMOKE, unet=replace(SMOKE.unet, epochs=epochs))
-    assert choose(PLAIN, preset)[0].compile == chosen
-    assert any(m.compile for m in asked) == tried
+    assert settle(tmp_path, preset).compile == chosen
+    assert any(asked) == tried
+    count = len(asked)
+    assert settle(tmp_path, preset).compile == chosen and len(asked) == count  # known by now
+    assert not settle(tmp_path, SMOKE).compile and len(asked) == count  # a short run of the same size
 
 
 def test_a_machine_on_which_nothing_works_is_an_error(timed):
@@ -111,7 +122,8 @@ def test_a_forced_precision_tries_nothing(tmp_path, timed):
 
 
 def test_a_trial_step_gives_seconds_and_a_hopeless_one_the_reason():
-    assert 0 < try_out(PLAIN, SMOKE)["step"] < 60
+    found = try_out(PLAIN, SMOKE)
+    assert all(0 < found[name] < 60 for name in ("unet", "fcn", "start"))
     assert "nonsense" in try_out(replace(PLAIN, device="nonsense"), SMOKE)["failed"]
 
 
