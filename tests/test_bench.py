@@ -34,7 +34,7 @@ def test_a_step_s_operations_are_three_forwards():
 def test_steps_are_compared_with_smp():
     pytest.importorskip("segmentation_models_pytorch", reason="pip install -e '.[bench]' brings it")
     found = steps(TINY, CPU)
-    assert set(found) == {"plain", "segnb", "smp"}
+    assert set(found) == {"plain", "segnb", "smp", "wide"}
     assert found["plain"]["gflops"] == found["segnb"]["gflops"] != found["smp"]["gflops"]
     assert all(side["ms_an_image"] > 0 for side in found.values())
 
@@ -79,6 +79,7 @@ def found():
             "plain": {"ms_an_image": 30.0, "gflops": 3.0},
             "segnb": {"ms_an_image": 20.0, "gflops": 3.0},
             "smp": {"ms_an_image": 40.0, "gflops": 12.0},
+            "wide": {"ms_an_image": 100.0, "gflops": 48.0},
         },
         "frozen_epoch": {"without": 0.2, "with": 0.02, "making": 0.3},
         "frozen_epoch_fp32": {"without": 0.2, "with": 0.02, "making": 0.3},
@@ -91,7 +92,9 @@ def found():
 def test_the_table_says_what_is_reached_and_what_is_missed(found):
     rows = {line.split("|")[1].strip(): line for line in table(found).splitlines() if line.startswith("| ")}
     assert "| 1.50 | ≥ 2 (missed) |" in rows["U-Net step: plain fp32 loop / segnb"]
-    assert "150 / 300 GFLOP/s" in rows["operations a second: segnb's U-Net / smp.Unet(vgg16), same loop"]
+    speed = "operations a second: U-Net of {} / smp.Unet(vgg16), same loop"
+    assert "150 / 300 GFLOP/s (20.0 and 40.0 ms" in rows[speed.format("the preset's width")]
+    assert "480 / 300 GFLOP/s" in rows[speed.format("width 64")]
     assert "| 10.00 | ≥ 10 (reached) |" in rows["frozen FCN-8s epoch, fp32: without / with kept features"]
     assert "| 1.04 | ≤ 1.05 (reached) |" in rows["whole U-Net training / its bare steps"]
     assert "(missed)" in rows["its training epochs / forward, backward and optimiser"]
