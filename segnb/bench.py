@@ -69,7 +69,7 @@ class Bench:
         self.recipe, self.machine = recipe, machine
         self.model = machine.place(network(name, recipe)).train()
         if machine.compile:
-            self.model.compile()
+            self.model.compile(dynamic=False)
         self.optimizer = machine.adam(parameter_groups(self.model, 1e-4, 1e-4))
         self.scheduler = torch.optim.lr_scheduler.ConstantLR(self.optimizer, 1.0)
         self.scaler = machine.scaler()

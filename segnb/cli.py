@@ -1,6 +1,7 @@
 """The command line: `segnb report` for everything, and the single steps that the Snakefile calls."""
 
 import argparse
+import contextlib
 import fcntl
 import os
 import signal
@@ -108,16 +109,15 @@ def _announce(params: StudyParams, offline: bool) -> None:
     if weights == "random":
         return
     if offline:
-        print("OFFLINE: nothing is fetched; without weights that are there already the trunk is random")
+        told = "; without weights that are there already the trunk is random" if weights == "auto" else ""
+        print(f"OFFLINE: nothing is fetched{told}")
         return
-    names = SOURCES if weights == "auto" else {weights.removesuffix("+fc6")} & SOURCES.keys()
-    for name in names:
+    names = list(SOURCES) if weights == "auto" else [n for n in SOURCES if n == weights.removesuffix("+fc6")]
+    if any(SOURCES[name].state() != "not fetched" for name in names):
+        return
+    for name in names[:1]:
         source = SOURCES[name]
-        if source.state() == "not fetched":
-            print(f"trunk weights: {name} is looked for ({source.megabytes} MB to fetch), {source.what}")
-            break
-        if source.state() == "there":
-            break
+        print(f"trunk weights: {name} is looked for ({source.megabytes} MB to fetch), {source.what}")
 
 
 def _jobs(study) -> int:
@@ -128,7 +128,7 @@ def _jobs(study) -> int:
 
     if study.machine.device == "cuda":
         return 1
-    # A run of width 16 (quick) was seen to stay below 3 GiB; larger heads are estimated.
+    # Two runs of quick (FCN width 4) were seen to stay below 5 GiB together; larger heads are estimated.
     gib = 2 + study.preset.fcn.width / 16
     fitting = int(psutil.virtual_memory().available / (gib * 2**30))
     return max(1, min(usable_cores() // study.machine.threads, fitting))
@@ -245,7 +245,9 @@ def study(options: argparse.Namespace) -> None:
     """Settle a study and print its name: what a Snakemake call on a cluster needs first."""
     from segnb.rundir import settle
 
-    print(settle(_study_params(options)).name)
+    with contextlib.redirect_stdout(sys.stderr):  # what settling has to say; the output is the name alone
+        name = settle(_study_params(options)).name
+    print(name)
 
 
 def _parser() -> argparse.ArgumentParser:

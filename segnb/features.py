@@ -17,12 +17,15 @@ import numpy as np
 import torch
 
 from segnb.data.batches import Split
+from segnb.errors import SegnbError
 from segnb.files import read_json, write_json
 from segnb.machine import Machine
 from segnb.models.fcn import FCN
 from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
+from segnb.rundir import code_digest
 
-LIMIT = 16 * 10**9  # bytes that the cache may take; less where the disk would not keep as much free
+LIMIT = 16 * 10**9  # bytes that the cache may take
+SPARE = 10**9  # bytes of the disk that it leaves to runs and their checkpoints
 
 
 @dataclass(frozen=True)
@@ -57,22 +60,27 @@ class FeatureSplit:
 def cached(
     model: FCN, split: Split, mirror: bool, folder: Path, machine: Machine, batch_size: int
 ) -> FeatureSplit | None:
-    """The split's features, computed on the first call and found on the next; None if they do not fit.
+    """The split's features, computed on the first call and found on the next.
 
-    The trunk's weights, the pictures and the machine's settings decide what is found: FCN-32s, 16s and 8s on
-    the same weights share one copy. Processes that want it at the same time wait for the first.
+    None if they are beyond LIMIT or beyond half precision: what the data and the weights decide, and never
+    the state of the disk, because a training without them differs in its last digits. The trunk's weights,
+    the pictures, the code and the machine's settings decide what is found: FCN-32s, 16s and 8s on the same
+    weights share one copy. Processes that want it at the same time wait for the first.
+
+    Raises SegnbError if the disk is too full.
     """
     key = _key(model, split, mirror, machine)
     kept = folder / key
     with _locked(folder):
-        if not (kept / "done.json").exists():
-            shutil.rmtree(kept, ignore_errors=True)  # left by a process that was killed
+        taps = _load(kept, model)
+        if taps is None:
             size = _bytes(split, mirror)
-            if not _make_room(folder, size):
+            if size > LIMIT:
                 print(
                     f"features of the frozen trunk are not kept: {size / 1e9:.1f} GB do not fit", flush=True
                 )
                 return None
+            _make_room(folder, size)
             start = time.perf_counter()
             if not _compute(model, split, mirror, kept, machine, batch_size):
                 shutil.rmtree(kept)
@@ -84,9 +92,19 @@ def cached(
                 f" {time.perf_counter() - start:.0f} s and kept, {size / 1e6:.1f} MB in cache/{folder.name}",
                 flush=True,
             )
+            taps = _load(kept, model)
         (kept / "done.json").touch()  # last used
-        taps = {name: np.load(kept / f"{name}.npy", mmap_mode="r") for name in model.reads}
     return FeatureSplit(split, taps)
+
+
+def _load(kept: Path, model: FCN) -> dict[str, np.ndarray] | None:
+    """The taps that the network reads; None if they are not there whole, and then nothing of them is."""
+    try:
+        read_json(kept / "done.json")
+        return {name: np.load(kept / f"{name}.npy", mmap_mode="r") for name in model.reads}
+    except (SegnbError, OSError, ValueError):
+        shutil.rmtree(kept, ignore_errors=True)
+        return None
 
 
 def entries(folder: Path) -> dict[Path, int]:
@@ -105,7 +123,7 @@ def clear(folder: Path) -> None:
 
 
 def _key(model: FCN, split: Split, mirror: bool, machine: Machine) -> str:
-    digest = hashlib.sha256(repr((mirror, asdict(machine), torch.__version__)).encode())
+    digest = hashlib.sha256(repr((mirror, asdict(machine), torch.__version__, code_digest())).encode())
     for name, tensor in sorted(model.trunk.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy())
@@ -125,18 +143,26 @@ def _bytes(split: Split, mirror: bool) -> int:
     return sum(2 * int(np.prod(shape)) for shape in _shapes(split, mirror).values())
 
 
-def _make_room(folder: Path, size: int) -> bool:
-    """Drop what was used longest ago until `size` bytes fit; False if they never will."""
+def _make_room(folder: Path, size: int) -> None:
+    """Drop what a killed process left and what was used longest ago until `size` bytes fit into LIMIT.
+
+    Raises SegnbError, before anything is dropped, if the disk is too full all the same.
+    """
     kept = entries(folder)
-    for entry in [*kept, None]:
-        used = sum(kept.values())
-        # Half of what is free stays free: runs and checkpoints are written to the same disk.
-        if used + size <= LIMIT and size <= shutil.disk_usage(folder).free / 2:
-            return True
-        if entry is not None:
-            del kept[entry]
-            shutil.rmtree(entry)
-    return False
+    free = shutil.disk_usage(folder).free + sum(kept.values())
+    if size + SPARE > free:
+        raise SegnbError(
+            f"features of the frozen trunk take {size / 1e9:.1f} GB, and the disk of {folder} has"
+            f" {free / 1e9:.1f} GB for them: free {(size + SPARE - free) / 1e9:.1f} GB"
+        )
+    for left in folder.iterdir():
+        if left.is_dir() and left not in kept:
+            shutil.rmtree(left)
+    for entry, of_entry in entries(folder).items():
+        if sum(kept.values()) + size <= LIMIT and size + SPARE <= shutil.disk_usage(folder).free:
+            return
+        kept[entry] -= of_entry
+        shutil.rmtree(entry)
 
 
 @torch.no_grad()

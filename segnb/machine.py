@@ -1,4 +1,4 @@
-"""What this machine trains with: device, threads, precision, memory layout. Settled once a study, by trying.
+"""What this machine trains with: device, threads, and by trying, precision, layout, optimiser, compilation.
 
 Two threads and one thread, or fp32 and bf16, give slightly different numbers; so the choice is part
 of a study's identity and is kept in runs/machine.json. Delete that file to choose again.
@@ -119,7 +119,7 @@ def settle(runs: Path, preset: Preset, precision: str = "auto") -> Machine:
         print(f"trying out what {name} trains fastest with, once for this preset …", flush=True)
         machine, trials = choose(plain, preset)
         known[key] = {"chosen": asdict(machine), "trials": trials}
-        write_json(path, known)
+        _remember(path, key, known[key])
     entry = known[key]
     machine = Machine(**entry["chosen"])
     eager = next(t for t in entry["trials"] if all(t[field] == getattr(machine, field) for field in TRIED))
@@ -129,8 +129,13 @@ def settle(runs: Path, preset: Preset, precision: str = "auto") -> Machine:
     if "compiled" not in entry:
         print("trying out torch.compile …", flush=True)
         entry["compiled"] = try_out(compiled, preset)
-        write_json(path, known)
+        _remember(path, key, entry)
     return compiled if _run_seconds(entry["compiled"], preset) < _run_seconds(eager, preset) else machine
+
+
+def _remember(path: Path, key: str, entry: dict) -> None:
+    """Beside what another process may have found in the meantime."""
+    write_json(path, (read_json(path) if path.exists() else {}) | {key: entry})
 
 
 def choose(plain: Machine, preset: Preset) -> tuple[Machine, list[dict]]:
@@ -230,7 +235,7 @@ def _time_steps(machine: Machine, recipes: list[Recipe]) -> dict:
     for name, recipe in zip(("UNet_Standard_256", "FCN8s_vgg16_finetune"), recipes, strict=True):
         model = machine.place(build(name, width=recipe.width)).train()
         if machine.compile:
-            model.compile()
+            model.compile(dynamic=False)
         optimizer, scaler = machine.adam(parameter_groups(model, 1e-4, 1e-4)), machine.scaler()
         shape = (TRIAL_IMAGES, recipe.size, recipe.size)
         images = machine.arrange(torch.randn(*shape, 3, device=machine.device).permute(0, 3, 1, 2))

@@ -187,16 +187,20 @@ def settle(params: StudyParams) -> Study:
 
     from segnb import machine
     from segnb.data.batches import open_data
+    from segnb.models.vgg16 import load_trunk
     from segnb.weights import resolve_weights
 
     chosen = preset(params.preset).override(params.epochs, params.learning_rate)
     data = open_data(params.data, chosen)
-    weights = resolve_weights(params.weights or chosen.weights, os.environ.get("SEGNB_OFFLINE") == "1")
-    if weights.with_fc6 and chosen.fcn.width != FULL_WIDTH:
+    asked = params.weights or chosen.weights
+    if asked.endswith("+fc6") and chosen.fcn.width != FULL_WIDTH:
         raise SegnbError(
-            f"weights={weights.source!r} need an FCN head of full width, which preset {chosen.name} does not"
+            f"weights={asked!r} need an FCN head of full width, which preset {chosen.name} does not"
             " have: use preset paper, or weights without +fc6"
         )
+    weights = resolve_weights(asked, os.environ.get("SEGNB_OFFLINE") == "1")
+    if weights.is_users:
+        load_trunk(weights)  # somebody's own file is looked into before anything is trained
     settings = machine.settle(runs_folder(), chosen, params.precision or chosen.precision)
     identity = {
         "preset": chosen.as_dict(),
@@ -212,11 +216,13 @@ def settle(params: StudyParams) -> Study:
     request = params.model_dump()
     if params.data != "streets":
         request["data"] = str(Path(params.data).resolve())
+    if weights.is_users:
+        request["weights"] = str(weights.file)
     # Written anew each time: "latest" is the study settled last, and a folder of data, or of weights, may
     # have moved since, which does not make it another study. What was warned of at first stays true.
     warnings = [weights.warning] if weights.warning else []
     if path.exists():
-        warnings = study.warnings
+        warnings = study.warnings or warnings
     write_json(
         path,
         identity

@@ -24,7 +24,8 @@ def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
     logits (N, C, H, W) of any float type; labels long (N, H, W), ids from 0, VOID where nothing is labelled
     """
-    return F.cross_entropy(logits.float(), labels, ignore_index=VOID)
+    pixels = (labels != VOID).sum().clamp(min=1)  # a batch of nothing but void costs nothing
+    return F.cross_entropy(logits.float(), labels, ignore_index=VOID, reduction="sum") / pixels
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def fit(
 
     network, train, val = _from_features(model, train, val, recipe, machine, feature_cache)
     if machine.compile:
-        network.compile()
+        network.compile(dynamic=False)  # the short last batch has its own kernels from the first epoch on
     for epoch in range(len(rows) + 1, recipe.epochs + 1):
         if stopper.stop:
             break
@@ -201,13 +202,12 @@ def _from_features(model, train: Split, val: Split, recipe: Recipe, machine: Mac
     """What to train and on what: as given, or for a frozen trunk the rest of the network on kept features."""
     if folder is None or not isinstance(model, FCN) or not model.config.freeze_trunk:
         return model, train, val
-    found = [
-        features.cached(model, split, mirror, folder, machine, recipe.batch_size)
-        for split, mirror in ((train, recipe.mirror), (val, False))
-    ]
-    if None in found:
-        return model, train, val
-    return FromFeatures(model, train.labels.shape[1:]), *found
+    found = []
+    for split, mirror in ((train, recipe.mirror), (val, False)):
+        found.append(features.cached(model, split, mirror, folder, machine, recipe.batch_size))
+        if found[-1] is None:
+            return model, train, val
+    return FromFeatures(model, found[0].size), *found
 
 
 class EarlyStopping:

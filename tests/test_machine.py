@@ -115,6 +115,21 @@ def test_it_is_tried_once_a_preset_and_kept(tmp_path, timed):
     assert [len(entry["trials"]) for entry in read_json(tmp_path / "machine.json").values()][0] == count
 
 
+def test_what_another_process_found_in_the_meantime_stays(tmp_path, monkeypatch):
+    """quick is tried out while smoke's trial is under way."""
+
+    def trial(settings, preset):
+        if preset is SMOKE and settings == first:
+            settle(tmp_path, PRESETS["quick"])
+        return {"unet": 1.0, "fcn": 0.0, "start": 0.0}
+
+    monkeypatch.setattr(machine, "try_out", lambda *_: {"unet": 1.0, "fcn": 0.0, "start": 0.0})
+    first = replace(settle(tmp_path / "other", SMOKE), channels_last=False, fused=False)
+    monkeypatch.setattr(machine, "try_out", trial)
+    settle(tmp_path, SMOKE)
+    assert len(read_json(tmp_path / "machine.json")) == 2
+
+
 def test_a_forced_precision_tries_nothing(tmp_path, timed):
     tried = timed(lambda m: 1.0)
     assert settle(tmp_path, SMOKE, "fp32").precision == "fp32"

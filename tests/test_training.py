@@ -11,6 +11,7 @@ from torch import nn
 
 from segnb import checkpoint, training, weights
 from segnb.classes import VOID
+from segnb.cli import main
 from segnb.data.batches import MEAN, STD, Split, in_order, normalise, shuffled
 from segnb.errors import SegnbError
 from segnb.files import atomic, fingerprint, write_json
@@ -18,6 +19,7 @@ from segnb.inference import load, measure
 from segnb.machine import Machine
 from segnb.measures import confusion
 from segnb.models.variants import build
+from segnb.models.vgg16 import VGG16
 from segnb.params import RunParams
 from segnb.presets import PRESETS
 from segnb.rundir import RunDir, open_study, settle
@@ -34,10 +36,11 @@ def split(count: int, seed: int = 0, size: int = 32) -> Split:
     return Split(images, labels, [f"{i}" for i in range(count)])
 
 
-def trained(folder, on_epoch=lambda rows: None, variant="UNet_Standard_256", seed=0) -> RunDir:
+def trained(folder, on_epoch=lambda rows: None, variant="UNet_Standard_256", seed=0, machine=CPU) -> RunDir:
     torch.manual_seed(seed)
     run = RunDir(folder / variant / f"seed{seed}")
-    fit(build(variant, 13, 8), split(10), split(4, 1), RECIPE, seed, run, CPU, on_epoch)
+    kept = folder.parent / "features"
+    fit(build(variant, 13, 8), split(10), split(4, 1), RECIPE, seed, run, machine, on_epoch, kept)
     return run
 
 
@@ -145,6 +148,15 @@ def test_void_pixels_are_in_no_loss_and_no_score():
     )
 
 
+def test_a_batch_of_nothing_but_void_spoils_no_loss():
+    data = split(5)
+    labels = data.labels.copy()
+    labels[4] = VOID
+    found = evaluate(Table(), replace(data, labels=labels), 2, CPU)  # the last batch has that image alone
+    share = (labels[:4] == 1).mean()
+    assert found.loss == pytest.approx(math.log(math.e + 2) - share, abs=1e-5)
+
+
 def test_criterion_is_the_mean_over_pixels():
     logits = torch.zeros(2, 13, 4, 4)
     assert criterion(logits, torch.zeros(2, 4, 4, dtype=torch.long)).item() == pytest.approx(math.log(13))
@@ -189,18 +201,29 @@ def test_same_seed_same_numbers_and_another_seed_other_numbers(tmp_path):
     assert first.model_path.read_bytes() != other.model_path.read_bytes()
 
 
-@pytest.mark.parametrize("variant", ["UNet_Standard_256", "FCN8s_vgg16_finetune"])
-def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, variant):
+@pytest.mark.parametrize(
+    ("variant", "precision"),
+    [
+        ("UNet_Standard_256", "fp32"),
+        ("FCN8s_vgg16_finetune", "fp32"),
+        ("FCN16s_vgg16_freeze", "fp32"),  # on kept features
+        ("ClassAttentionResidualUNet_256", "bf16"),
+        ("UNet_NoSkip_256", "fp16"),  # with a loss scaler, which remembers
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, variant, precision):
+    machine = replace(CPU, precision=precision)
+
     def stop_in_second_epoch(rows):
         if len(rows) == 2:
             raise KeyboardInterrupt
 
-    whole = trained(tmp_path / "whole", variant=variant)
+    whole = trained(tmp_path / "whole", variant=variant, machine=machine)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", stop_in_second_epoch, variant)
+        trained(tmp_path / "parts", stop_in_second_epoch, variant, machine=machine)
     broken = RunDir(tmp_path / "parts" / variant / "seed0")
     assert not broken.done and broken.last_path.exists() and len(broken.history()) == 2
-    resumed = trained(tmp_path / "parts", variant=variant)
+    resumed = trained(tmp_path / "parts", variant=variant, machine=machine)
     timeless = [c for c in whole.history().columns if "seconds" not in c]
     assert resumed.history()[timeless].equals(whole.history()[timeless])
     assert resumed.model_path.read_bytes() == whole.model_path.read_bytes()
@@ -339,10 +362,39 @@ def test_the_precision_can_be_forced_and_makes_another_study(project, dataset):
 
 
 def test_fc6_in_a_narrow_head_is_refused_before_anything_is_trained(project, dataset, monkeypatch):
-    found = weights.Weights("imagenet+fc6", dataset / "train" / "images" / "0000.png", "0")
-    monkeypatch.setattr(weights, "resolve_weights", lambda *_: found)
+    monkeypatch.setattr(weights, "resolve_weights", lambda *_: pytest.fail("looked for 528 MB"))
     with pytest.raises(SegnbError, match="full width, which preset smoke does not have: use preset paper"):
         settled(dataset, weights="imagenet+fc6")
+
+
+def test_a_weights_file_of_the_user_is_looked_into_and_kept_by_its_whole_path(project, dataset, monkeypatch):
+    monkeypatch.chdir(dataset.parent)
+    torch.save({"features.0.weight": torch.zeros(1)}, "vgg.pth")
+    with pytest.raises(SegnbError, match="vgg.pth is not a readable VGG16 file"):
+        settled(dataset, weights="vgg.pth")
+    features = VGG16().features.state_dict()
+    torch.save({f"features.{name}": value for name, value in features.items()}, "vgg.pth")
+    found = settled(dataset, weights="vgg.pth").settled
+    assert found["request"]["weights"] == str(dataset.parent / "vgg.pth")
+    assert found["weights"]["source"] == "file vgg.pth"
+
+
+def test_a_warning_that_comes_later_is_not_lost(project, dataset, monkeypatch):
+    assert settled(dataset, weights="random").warnings == []
+    monkeypatch.setattr(
+        weights, "resolve_weights", lambda *_: weights.Weights("random", warning="no network")
+    )
+    assert settled(dataset, weights="auto").warnings == ["no network"]
+
+
+def test_segnb_study_prints_the_name_alone(project, dataset, monkeypatch, capsys):
+    def resolved(*_):
+        print("trunk weights: random, because")
+        return weights.Weights("random")
+
+    monkeypatch.setattr(weights, "resolve_weights", resolved)
+    assert main(["study", "--preset", "smoke", "--data", str(dataset)]) == 0
+    assert capsys.readouterr().out == f"{open_study().name}\n"
 
 
 def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_path):

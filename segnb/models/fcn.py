@@ -58,7 +58,7 @@ class Upsampling(nn.ConvTranspose2d):
             self.bias.zero_()
 
     def forward(self, scores: Tensor) -> Tensor:
-        # Always fp32: bf16 has 8 bits for a bilinear weight.
+        # Never in half precision: bf16 has 8 bits for a bilinear weight.
         with torch.autocast(scores.device.type, enabled=False):
             return self._as_matrix_product(scores.float())
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from segnb.errors import SegnbError
-from segnb.models.fcn import FCN, FCNConfig, Upsampling
+from segnb.models.fcn import FCN, FCNConfig, FromFeatures, Upsampling
 from segnb.models.variants import parameter_groups
 from segnb.models.vgg16 import Taps, tap_scales
 
@@ -40,7 +40,10 @@ class FrozenTester(ModelTester):
     def test_kept_features_give_the_same_logits(self, model):
         model.eval()
         odd = images(67, 93)
-        assert torch.equal(model.decode(model.features(odd), (67, 93)), model(odd))
+        rest = FromFeatures(model, (67, 93))
+        assert torch.equal(rest(model.features(odd)), model(odd))
+        trained = {parameter for parameter in rest.parameters() if parameter.requires_grad}
+        assert trained == {parameter for parameter in model.parameters() if parameter.requires_grad}
 
 
 class FinetunedTester(ModelTester):
