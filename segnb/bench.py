@@ -6,7 +6,6 @@ change what a step costs.
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from segnb import features
 from segnb.data.batches import Split, in_order, shuffled
 from segnb.errors import SegnbError
-from segnb.machine import Machine, settle
+from segnb.machine import Machine, settle, usable_cores
 from segnb.models.fcn import FromFeatures
 from segnb.models.variants import VARIANTS, build, parameter_groups
 from segnb.presets import FULL_WIDTH, Preset, Recipe
@@ -73,12 +72,8 @@ class Bench:
         self.optimizer = machine.adam(parameter_groups(self.model, 1e-4, 1e-4))
         self.scheduler = torch.optim.lr_scheduler.ConstantLR(self.optimizer, 1.0)
         self.scaler = machine.scaler()
-        self.images, self.labels = next(
-            iter(in_order(self.random(recipe.batch_size), recipe.batch_size, machine))
-        )
-
-    def random(self, count: int) -> Split:
-        return random_split(count, self.recipe.size)
+        one_batch = random_split(recipe.batch_size, recipe.size)
+        self.images, self.labels = next(in_order(one_batch, recipe.batch_size, machine))
 
     def gflops(self) -> float:
         """10⁹ operations of a training step, an image; backwards costs twice as much as forwards."""
@@ -170,7 +165,7 @@ def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[st
     train, val = random_split(preset.train, recipe.size), random_split(preset.val, recipe.size, seed=1)
     bare: dict[str, list[float]] = {"step": [], "forward": []}
 
-    def few_steps(_=None) -> None:  # between epochs, so that they share the machine's slow minutes
+    def few_steps() -> None:  # between epochs, so that they share the machine's slow minutes
         bare["step"] += [side.step() for _ in range(6)][1:]
         bare["forward"] += [side.forward() for _ in range(6)][1:]
 
@@ -298,7 +293,7 @@ def measure(preset: Preset, runs: Path) -> dict:
     found: dict = {
         "preset": preset.name,
         "machine": asdict(machine),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
     }

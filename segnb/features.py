@@ -158,10 +158,10 @@ def _make_room(folder: Path, size: int) -> None:
     for left in folder.iterdir():
         if left.is_dir() and left not in kept:
             shutil.rmtree(left)
-    for entry, of_entry in entries(folder).items():
+    for entry in list(kept):
         if sum(kept.values()) + size <= LIMIT and size + SPARE <= shutil.disk_usage(folder).free:
             return
-        kept[entry] -= of_entry
+        del kept[entry]
         shutil.rmtree(entry)
 
 

@@ -61,19 +61,18 @@ def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machi
     """One pass with updates. Returns train_loss, train_miou (as seen while learning) and grad_norm."""
     model.train()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
-    norm_sum, pixels, steps = torch.zeros((), device=machine.device), 0, 0
+    norm_sum, steps = torch.zeros((), device=machine.device), 0
     confusion = None
     parameters = [p for p in model.parameters() if p.requires_grad]
     for images, labels in batches:
         loss, logits = train_step(model, images, labels, optimizer, scaler, machine)
         scheduler.step()
         norm_sum += torch.nn.utils.get_total_norm([p.grad for p in parameters])
-        labelled = (labels != VOID).sum()
-        loss_sum, pixels, steps = loss_sum + loss * labelled, pixels + labelled, steps + 1
         seen = measures.confusion(labels, measures.most_likely(logits), logits.shape[1]).sum(0)
+        loss_sum, steps = loss_sum + loss * seen.sum(), steps + 1  # the matrix counts the labelled pixels
         confusion = seen if confusion is None else confusion + seen
     return {
-        "train_loss": (loss_sum / pixels).item(),
+        "train_loss": (loss_sum / confusion.sum()).item(),
         "train_miou": float(measures.mean_iou(confusion.cpu().numpy())),
         "grad_norm": norm_sum.item() / steps,
     }
@@ -92,16 +91,16 @@ def evaluate(
     `see` is called with the logits of each batch, (B, C, S, S), for what else there is to know of them.
     """
     model.eval()
-    loss_sum, pixels = torch.zeros((), device=machine.device, dtype=torch.float64), 0
+    loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
     confusions = []
     for images, labels in in_order(split, batch_size, machine):
         with machine.autocast():
             logits = model(images)
-        labelled = (labels != VOID).sum()
-        loss_sum, pixels = loss_sum + criterion(logits, labels) * labelled, pixels + labelled
         confusions.append(measures.confusion(labels, measures.most_likely(logits), logits.shape[1]))
+        loss_sum += criterion(logits, labels) * confusions[-1].sum()  # of its labelled pixels
         see(logits)
-    return Evaluation((loss_sum / pixels).item(), torch.cat(confusions).cpu())
+    confusion = torch.cat(confusions)
+    return Evaluation((loss_sum / confusion.sum()).item(), confusion.cpu())
 
 
 def fit(

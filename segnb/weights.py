@@ -87,7 +87,7 @@ class Source:
         return Path(torch.hub.get_dir()) / "checkpoints" / self.file_name
 
     def state(self) -> str:
-        """ "there", "damaged" or "not fetched"; a file that is there has been hashed."""
+        """One of "there", "damaged" and "not fetched"; a file that is there has been hashed."""
         if not self.file.exists():
             return "not fetched"
         return "there" if sha256(self.file) == self.sha256 else "damaged"
@@ -102,9 +102,7 @@ def fetch_imagenet(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(IMAGENET_URL, timeout=TIMEOUT) as reply, open(part, "wb") as stream:
-            print(
-                f"fetching {IMAGENET_URL}", flush=True
-            )  # 528 MB, in a notebook too: nobody waits in the dark
+            print(f"fetching {IMAGENET_URL}", flush=True)  # 528 MB: nobody waits in the dark
             shutil.copyfileobj(reply, stream)
         found = sha256(part)
         if found != IMAGENET_SHA256:
