@@ -60,7 +60,7 @@ rule report:
 rule chapter:
     input:
         notebook="notebooks/{chapter}.ipynb",
-        code=[f"segnb/{name}.py" for name in ("picture", "figures", "charts", "tables", "claims", "measures")],
+        code=[f"segnb/{name}.py" for name in ("picture", "figures", "charts", "tables", "summary", "audit", "measures")],
         published=["segnb/published.csv", "segnb/published_shares.csv"],
         tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
         cost=f"{folder}/cost.json",

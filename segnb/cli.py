@@ -135,7 +135,7 @@ def _jobs(study) -> int:
 
 
 def _print_ranking(study, variants: list[str], seeds: list[int]) -> None:
-    from segnb.claims import ranking
+    from segnb.summary import ranking
 
     table = ranking(study.measured(",".join(variants), ",".join(map(str, seeds))))
     print(f"\n{'test mIoU':<30}{'mean':>7}{'seeds':>7}")

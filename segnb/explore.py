@@ -2,7 +2,7 @@
 
 import ipywidgets as widgets
 
-from segnb import claims, figures
+from segnb import figures, summary
 from segnb.errors import SegnbError
 from segnb.picture import DPI, WIDTH, Picture
 from segnb.rundir import RunDir, open_study
@@ -22,7 +22,7 @@ def view(
     """
     kept, classes = run.predictions(), run.study.classes
     truth, guess = kept["labels"][image], kept["predictions"][image]
-    which = f"{claims.label(run.variant)}, seed {run.seed}"
+    which = f"{summary.label(run.variant)}, seed {run.seed}"
     if view == "confidence":
         return figures.exploration(
             kept["images"][image],
@@ -54,7 +54,7 @@ def tested(study: str) -> list[RunDir]:
         if not run.predictions_path.exists():
             from segnb.inference import measure  # brings torch, which takes seconds
 
-            print(f"testing {claims.label(run.variant)}, seed {run.seed}, for the first time …")
+            print(f"testing {summary.label(run.variant)}, seed {run.seed}, for the first time …")
             measure(run)
     return runs
 
@@ -75,10 +75,10 @@ def explorer(study: str) -> widgets.Widget:
         return widgets.HTML(
             "There is no finished run to look at: run <code>make report</code> or notebooks/train.ipynb."
         )
-    groups = claims.by_variant(runs)
+    groups = summary.by_variant(runs)
     wide = {"style": {"description_width": "7em"}, "layout": {"width": "26em"}}
     variant = widgets.Dropdown(
-        options=[(claims.label(name), name) for name in groups], description="Network", **wide
+        options=[(summary.label(name), name) for name in groups], description="Network", **wide
     )
     seed = widgets.Dropdown(options=[run.seed for run in groups[variant.value]], description="Seed", **wide)
     image = widgets.Dropdown(description="Test image", **wide)

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from segnb import __version__
-from segnb.claims import network_count
 from segnb.html import export_page, export_report
 from segnb.models.variants import VARIANTS
 from segnb.params import ReportParams
 from segnb.rundir import RunDir, Study, open_study
+from segnb.summary import network_count
 from segnb.weights import SOURCES
 
 

@@ -6,8 +6,9 @@ Rows go by a network's label; captions say what the columns mean.
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from segnb.claims import by_variant, label, published_scores
+from segnb.audit import published_scores
 from segnb.rundir import RunDir
+from segnb.summary import by_variant, label
 
 
 def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styler | None:
@@ -54,7 +55,7 @@ def _range(values: pd.Series) -> str:
 
 
 def scores(found: pd.DataFrame) -> Styler | None:
-    """A row a network from `claims.scores` or `claims.ranking`, in its order."""
+    """A row a network from `summary.scores` or `summary.ranking`, in its order."""
     frame = pd.DataFrame(
         {
             "test mIoU": found.miou.map("{:.3f}".format),
@@ -76,7 +77,7 @@ def _interval(row) -> str | float:
 
 
 def class_ious(ious: pd.DataFrame) -> Styler | None:
-    """IoU by class from `claims.class_ious`, a column a network."""
+    """IoU by class from `summary.class_ious`, a column a network."""
     return table(
         ious.rename(columns=label),
         "Test IoU by class, mean over seeds; the last row is the mean of the rows above it, which is the"
@@ -130,7 +131,7 @@ def audit(found: pd.DataFrame) -> Styler | None:
 
 
 def swaps(pairs: pd.DataFrame) -> Styler | None:
-    """Pairs from `claims.swaps`."""
+    """Pairs from `audit.swaps`."""
     frame = pairs.assign(above=pairs.above.map(label), below=pairs.below.map(label))
     frame.columns = ["above, as published", "below, as published", "gap as published", "gap by class mean"]
     frame.index = range(1, len(frame) + 1)

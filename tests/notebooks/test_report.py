@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb import claims
+from segnb import summary
 from segnb.models.variants import VARIANTS
 from segnb.rundir import open_study
 from tests.conftest import CHECKOUT, make_dataset, make_project
@@ -112,8 +112,8 @@ def test_chapters_are_there_with_claims_first(page):
 
 
 def test_the_table_of_class_ious_averages_to_the_printed_miou(study):
-    table = claims.class_ious(study.measured())
-    ranked = claims.ranking(study.measured())
+    table = summary.class_ious(study.measured())
+    ranked = summary.ranking(study.measured())
     for name in VARIANTS:
         assert table[name].drop("mIoU").mean() == pytest.approx(ranked.miou[name], abs=1e-12)
 

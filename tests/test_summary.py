@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb import claims, measures, tables
+from segnb import audit, measures, summary, tables
 from segnb.classes import LABEL_SETS, STREET
 from segnb.models.variants import VARIANTS
 
@@ -33,35 +33,35 @@ def test_ranking_is_sorted_and_right():
         fake("UNet_Standard_256", 0, MIDDLING, as_published=0.6),
         fake("UNet_Standard_256", 1, PERFECT, as_published=0.9),
     ]
-    table = claims.ranking(runs)
+    table = summary.ranking(runs)
     assert list(table.index) == ["UNet_Standard_256", "FCN8s_vgg16_freeze"]
     assert table.miou.tolist() == pytest.approx([(1 + MIDDLING_MIOU) / 2, MIDDLING_MIOU])
     assert table.seeds.tolist() == [2, 1]
     assert table.as_published.tolist() == pytest.approx([0.75, 0.8])
     assert (table.low < table.high).all()
-    assert list(claims.scores(runs).index) == ["FCN8s_vgg16_freeze", "UNet_Standard_256"]  # as they come
+    assert list(summary.scores(runs).index) == ["FCN8s_vgg16_freeze", "UNet_Standard_256"]  # as they come
 
 
 def test_nothing_to_rank():
-    assert claims.ranking([]).empty and list(claims.ranking([]).columns)[:2] == ["miou", "seeds"]
-    assert claims.best_and_worst(claims.ranking([])) == claims.seeds_caveat(claims.ranking([])) == ""
-    assert claims.rankings_agree(claims.ranking([])) == ""
-    assert tables.scores(claims.ranking([])) is None and tables.networks([]) is None
-    assert tables.class_ious(claims.class_ious([])) is None
+    assert summary.ranking([]).empty and list(summary.ranking([]).columns)[:2] == ["miou", "seeds"]
+    assert summary.best_and_worst(summary.ranking([])) == summary.seeds_caveat(summary.ranking([])) == ""
+    assert audit.rankings_agree(summary.ranking([])) == ""
+    assert tables.scores(summary.ranking([])) is None and tables.networks([]) is None
+    assert tables.class_ious(summary.class_ious([])) is None
 
 
 def test_interval_of_one_seed_is_the_bootstrap_of_its_images():
     counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
-    assert claims.image_interval([counts]) == pytest.approx(measures.bootstrap_miou(counts))
-    assert np.isnan(claims.image_interval([counts[:1]])).all()
+    assert summary.image_interval([counts]) == pytest.approx(measures.bootstrap_miou(counts))
+    assert np.isnan(summary.image_interval([counts[:1]])).all()
 
 
 def test_interval_draws_the_same_images_for_all_seeds():
     """Seeds are crossed with images: two seeds that fail on the same images do not average that out."""
     counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
-    assert claims.image_interval([counts, counts]) == pytest.approx(claims.image_interval([counts]))
-    low, high = claims.image_interval([counts, counts[::-1]])
-    assert high - low < np.subtract(*claims.image_interval([counts])[::-1])
+    assert summary.image_interval([counts, counts]) == pytest.approx(summary.image_interval([counts]))
+    low, high = summary.image_interval([counts, counts[::-1]])
+    assert high - low < np.subtract(*summary.image_interval([counts])[::-1])
 
 
 def test_class_ious_average_to_the_miou_of_the_ranking():
@@ -69,12 +69,12 @@ def test_class_ious_average_to_the_miou_of_the_ranking():
     confusions = draw.integers(0, 100, (2, 5, 13, 13))
     confusions[:, :, 4] = 0  # no pedestrian in the ground truth
     runs = [fake("UNet_Standard_256", seed, confusions[seed]) for seed in (0, 1)]
-    table = claims.class_ious(runs)
+    table = summary.class_ious(runs)
     column = table["UNet_Standard_256"]
     assert list(table.index) == [*STREET.names, "mIoU"]
     assert np.isnan(column["Pedestrian"])
     assert column[:-1].mean() == pytest.approx(column["mIoU"], abs=1e-15)
-    assert column["mIoU"] == pytest.approx(claims.ranking(runs).miou.iloc[0], abs=1e-15)
+    assert column["mIoU"] == pytest.approx(summary.ranking(runs).miou.iloc[0], abs=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_class_ious_average_to_the_miou_of_the_ranking():
     ],
 )
 def test_kendall_by_hand(a, b, expected):
-    assert claims.kendall_tau_b(a, b) == pytest.approx(expected)
-    assert claims.kendall_tau_b(b, a) == pytest.approx(expected)
+    assert audit.kendall_tau_b(a, b) == pytest.approx(expected)
+    assert audit.kendall_tau_b(b, a) == pytest.approx(expected)
 
 
 def test_kendall_without_a_ranking():
-    assert np.isnan(claims.kendall_tau_b([1, 1, 1], [1, 2, 3]))
+    assert np.isnan(audit.kendall_tau_b([1, 1, 1], [1, 2, 3]))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("scipy") is None, reason="scipy is no dependency of segnb")
@@ -104,12 +104,12 @@ def test_kendall_against_scipy():
     draw = np.random.default_rng(2)
     for _ in range(20):
         a, b = draw.integers(0, 6, (2, 15))
-        assert claims.kendall_tau_b(a, b) == pytest.approx(kendalltau(a, b).statistic)
+        assert audit.kendall_tau_b(a, b) == pytest.approx(kendalltau(a, b).statistic)
 
 
 def test_published_numbers_swap_two_pairs():
     """The two that CLAIMS M2 names."""
-    pairs = claims.swaps(claims.published_scores())
+    pairs = audit.swaps(audit.published_scores())
     assert set(zip(pairs.above, pairs.below, strict=True)) == {
         ("FCN8s_vgg16_freeze", "FCN32s_vgg16_finetune"),
         ("UNet_NoSkip_256", "FCN32s_vgg16_freeze"),
@@ -121,46 +121,46 @@ def test_published_numbers_swap_two_pairs():
 
 def test_swaps_within_the_reading_error_do_not_count():
     scores = pd.DataFrame({"as_published": [0.9, 0.8], "miou": [0.5, 0.502]}, index=["a", "b"])
-    assert claims.swaps(scores).empty
-    assert len(claims.swaps(scores, tolerance=0.001)) == 1
-    assert tables.swaps(claims.swaps(scores)) is None
+    assert audit.swaps(scores).empty
+    assert len(audit.swaps(scores, tolerance=0.001)) == 1
+    assert tables.swaps(audit.swaps(scores)) is None
 
 
 def test_m1_is_decided_by_the_reading_error():
-    published = claims.published_scores()
-    word, reason = claims.verdict_m1(published)
+    published = audit.published_scores()
+    word, reason = audit.verdict_m1(published)
     assert word == "refuted" and "10 of 10" in reason and "0.119 to 0.426" in reason
     honest = published.assign(as_published=published.miou + 0.002)
-    assert claims.verdict_m1(honest).word == "supported"
+    assert audit.verdict_m1(honest).word == "supported"
     honest.iloc[0, 0] += 0.01
-    assert claims.verdict_m1(honest).word == "refuted" and "1 of 10" in claims.verdict_m1(honest).reason
+    assert audit.verdict_m1(honest).word == "refuted" and "1 of 10" in audit.verdict_m1(honest).reason
 
 
 def test_m2_is_decided_by_the_swaps():
-    published = claims.published_scores()
-    word, reason = claims.verdict_m2(published)
+    published = audit.published_scores()
+    word, reason = audit.verdict_m2(published)
     assert word == "refuted" and "U-Net, no skips is above FCN-32s frozen" in reason
-    same = claims.verdict_m2(published.assign(as_published=published.miou))
+    same = audit.verdict_m2(published.assign(as_published=published.miou))
     assert same.word == "supported" and "tau-b is 1.00" in same.reason
 
 
 def test_sentences_follow_the_numbers():
-    one_seed = claims.ranking(
+    one_seed = summary.ranking(
         [fake("UNet_Standard_256", 0, PERFECT), fake("FCN8s_vgg16_freeze", 0, MIDDLING)]
     )
-    sentence = claims.best_and_worst(one_seed)
+    sentence = summary.best_and_worst(one_seed)
     assert (
         "U-Net scores highest, 1.000" in sentence and f"FCN-8s frozen lowest, {MIDDLING_MIOU:.3f}" in sentence
     )
-    assert "inconclusive" in claims.seeds_caveat(one_seed)
-    two_seeds = claims.ranking([fake("UNet_Standard_256", seed, MIDDLING) for seed in (0, 1)])
-    assert "inconclusive" not in claims.seeds_caveat(two_seeds)
-    assert claims.best_and_worst(two_seeds) == ""  # one network has no rank
+    assert "inconclusive" in summary.seeds_caveat(one_seed)
+    two_seeds = summary.ranking([fake("UNet_Standard_256", seed, MIDDLING) for seed in (0, 1)])
+    assert "inconclusive" not in summary.seeds_caveat(two_seeds)
+    assert summary.best_and_worst(two_seeds) == ""  # one network has no rank
 
 
 def test_networks_of_the_study_are_counted_apart_from_extensions():
     def counted(*names):
-        return claims.network_count([fake(name, seed, PERFECT) for name in names for seed in (0, 1)])
+        return summary.network_count([fake(name, seed, PERFECT) for name in names for seed in (0, 1)])
 
     assert counted(*VARIANTS) == "10 networks of the study and 3 extensions"
     assert counted("UNet_Standard_256") == "1 network of the study"
@@ -172,35 +172,37 @@ def test_the_scope_names_the_extensions():
     machine = SimpleNamespace(device_name="a CPU", precision="fp32")
     study = SimpleNamespace(name="s", machine=machine, preset=SimpleNamespace(name="quick"))
     runs = [fake(name, 0, PERFECT) for name in ("UNet_Standard_256", "AttentionUNet_256")]
-    assert claims.scope_sentence(study, runs).endswith("gives no scores: Attention U-Net.")
-    assert "xtension" not in claims.scope_sentence(study, runs[:1])
+    assert summary.scope_sentence(study, runs).endswith("gives no scores: Attention U-Net.")
+    assert "xtension" not in summary.scope_sentence(study, runs[:1])
 
 
 def test_missing_networks_are_named():
     runs = [fake("UNet_Standard_256", 0, PERFECT)]
-    assert "Residual U-Net" in claims.missing(runs, "unet") and "; U-Net;" not in claims.missing(runs, "unet")
-    assert claims.missing(runs, "unet", "UNet_Standard_256") == ""
-    assert claims.missing([], "fcn").startswith("No network of this family has been trained")
-    assert claims.missing([], "fcn", "unet").startswith("No network of this family was asked for")
-    assert claims.family(runs, "fcn") == [] and claims.family(runs, "unet") == runs
+    assert "Residual U-Net" in summary.missing(runs, "unet") and "; U-Net;" not in summary.missing(
+        runs, "unet"
+    )
+    assert summary.missing(runs, "unet", "UNet_Standard_256") == ""
+    assert summary.missing([], "fcn").startswith("No network of this family has been trained")
+    assert summary.missing([], "fcn", "unet").startswith("No network of this family was asked for")
+    assert summary.family(runs, "fcn") == [] and summary.family(runs, "unet") == runs
 
 
 def test_stride_grid_warns_of_small_images():
-    assert "4×4" in claims.stride_grid(128) and "study's 224 pixels" in claims.stride_grid(128)
-    assert claims.stride_grid(224).endswith("7×7 cells.")
+    assert "4×4" in summary.stride_grid(128) and "study's 224 pixels" in summary.stride_grid(128)
+    assert summary.stride_grid(224).endswith("7×7 cells.")
 
 
 def test_class_statistics():
     labels = np.array([[[0, 0], [0, 7]], [[7, 7], [7, 7]]], np.uint8)
-    pixels, images = claims.class_shares(labels, 13)
+    pixels, images = summary.class_shares(labels, 13)
     assert pixels[[0, 7, 10]].tolist() == [3 / 8, 5 / 8, 0]
     assert images[[0, 7, 10]].tolist() == [0.5, 1, 0]
-    heat = claims.class_heat(labels, 13)
+    heat = summary.class_heat(labels, 13)
     assert heat[7].tolist() == [[0.5, 0.5], [0.5, 1]] and heat.sum(0).tolist() == [[1, 1], [1, 1]]
 
 
 def test_published_shares_cover_all_pixels():
-    shares = claims.published_shares()
+    shares = summary.published_shares()
     assert list(shares.index) == list(STREET.names)
     assert shares.pixel_share.sum() == pytest.approx(1, abs=1e-3)
     assert (shares.image_share >= shares.pixel_share).all()
@@ -208,9 +210,9 @@ def test_published_shares_cover_all_pixels():
 
 def test_tables_say_what_they_show():
     runs = [fake("UNet_Standard_256", 0, MIDDLING), fake("UNet_NoSkip_256", 0, PERFECT)]
-    html = tables.scores(claims.ranking(runs)).to_html()
+    html = tables.scores(summary.ranking(runs)).to_html()
     assert html.index("U-Net, no skips") < html.index(f"{MIDDLING_MIOU:.3f}") and "<caption>" in html
-    audit = tables.audit(claims.ranking(runs)).to_html()
+    audit = tables.audit(summary.ranking(runs)).to_html()
     assert "0.427" not in audit and "0.426" in audit  # the published U-Net without skips: 0.811 - 0.385
     assert "–" in audit  # what was not trained here
     networks = tables.networks(runs).to_html()
@@ -221,7 +223,7 @@ def test_tables_cope_with_networks_that_the_study_does_not_have():
     runs = [fake(name, 0, MIDDLING) for name in ("UNet_Standard_256", "AttentionUNet_256")]
     networks = tables.networks(runs).to_html()
     assert networks.count("Extension. ") == 1 and "Extension: a network for which" in networks
-    audit = BeautifulSoup(tables.audit(claims.ranking(runs)).to_html(), "html5lib")
+    audit = BeautifulSoup(tables.audit(summary.ranking(runs)).to_html(), "html5lib")
     rows = {row.th.text: [cell.text for cell in row.find_all("td")] for row in audit.tbody.find_all("tr")}
     assert len(rows) == 11  # ten of the study, and one more
     assert rows["Attention U-Net"] == ["–"] * 3 + [
@@ -244,7 +246,7 @@ def test_cost_table_keeps_to_the_networks_of_the_chapter():
 
 
 def test_the_sentence_on_classes_says_what_counts():
-    street, camvid = (claims.classes_sentence(LABEL_SETS[name]) for name in ("street", "camvid"))
+    street, camvid = (summary.classes_sentence(LABEL_SETS[name]) for name in ("street", "camvid"))
     assert street == "All 13 classes count in every score, also *Unlabeled*, which is mostly sky."
     assert camvid.startswith("All 11 classes count") and camvid.endswith("count in none.")
 
@@ -260,5 +262,5 @@ def test_the_sentence_on_classes_says_what_counts():
 def test_families_of_different_sizes_are_held_against_each_other_with_a_caveat(fcn, unet, variants, told):
     sizes = {"fcn": fcn, "unet": unet}
     study = SimpleNamespace(recipe=lambda family: SimpleNamespace(size=sizes[family]))
-    found = claims.sizes_caveat(study, [SimpleNamespace(variant=name) for name in variants])
+    found = summary.sizes_caveat(study, [SimpleNamespace(variant=name) for name in variants])
     assert told in found and bool(told) == bool(found)
