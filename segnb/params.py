@@ -63,7 +63,10 @@ class StudyParams(Params):
     """What makes a study: every run with the same values, machine and code can be compared."""
 
     preset: str = Field("quick", description="smoke, quick, standard or paper")
-    data: str = Field("streets", description='"streets", or the path of a data set folder')
+    data: str = Field(
+        "streets",
+        description='"streets", "streets-false-colours", "streets-car", or the path of a data set folder',
+    )
     epochs: int | None = Field(None, ge=1, description="a whole number from 1, or None for the preset's")
     learning_rate: float | None = Field(None, gt=0, description="above 0, or None for the preset's")
     weights: str | None = Field(

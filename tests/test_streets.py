@@ -100,10 +100,43 @@ def test_pictures_are_exposed_and_show_what_the_mask_says(sample):
     assert aligned > 2 * jump[~border].mean()
 
 
+def test_what_is_put_in_at_once_is_one_object():
+    wheel, car, street = (shapes.Soup() for _ in range(3))
+    wheel.add(shapes.ball((0, 0, 0), 1, 0), 10, (0, 0, 0))
+    car.put(wheel)
+    car.put(wheel, x=3)
+    street.add(shapes.sheet((0, 0, 0), (1, 0, 0), (0, 1, 0)), 7, (0, 0, 0))
+    street.put(car)
+    street.put(car, x=9)
+    street.add(shapes.sheet((0, 0, 0), (1, 0, 0), (0, 1, 0)), 7, (0, 0, 0))
+    assert street.arrays()[-1].tolist() == [0] * 2 + [1] * 40 + [2] * 40 + [0] * 2
+
+
+def test_things_are_objects_of_their_own_and_grounds_are_none():
+    scene = streets.draw("train", 0)[0].scene()
+    things = np.isin(scene.labels, [STREET.id(name) for name in STREET.things])
+    assert (scene.objects[things] > 0).all()
+    ground = np.isin(scene.labels, [STREET.id(name) for name in ("Road", "Roadline", "Sidewalk")])
+    assert (scene.objects[ground] == 0).all()
+    for one in np.unique(scene.objects[things]):
+        corners = scene.flat[scene.objects == one].reshape(-1, 3)
+        assert (np.ptp(corners, axis=0) < 13).all()  # nothing on a street is larger than a lorry
+
+
+def test_what_is_put_in_later_leaves_the_rest_as_it_was():
+    plain, more = (streets.draw("train", 1)[0] for _ in range(2))
+    more.near.put(layout.o.person(np.random.default_rng(0)), 9.0, 0.0)
+    before, after = plain.scene(), more.scene()
+    new = after.objects > before.objects.max()
+    assert set(after.labels[new]) == {STREET.id("Pedestrian")}
+    for name in ("flat", "world", "labels", "colours", "materials", "seeds", "objects"):
+        assert np.array_equal(getattr(before, name), getattr(after, name)[~new]), name
+
+
 @pytest.mark.parametrize("name", ["CHAIN", "BARS"])
 def test_rays_pass_between_the_wires_of_a_fence(name):
     """A fence 5 m away before a wall 8 m away: some rays meet the wire, the others go on to the wall."""
-    scene = layout.draw_scene(np.random.default_rng(0))
+    scene = layout.draw_street(np.random.default_rng(0))
     soup = shapes.Soup()
     soup.add(shapes.sheet((5, -4, -4), (0, 8, 0), (0, 0, 8)), FENCE, (1, 1, 1), getattr(materials, name), 0.5)
     soup.add(shapes.sheet((8, -9, -9), (0, 18, 0), (0, 0, 18)), WALL, (1, 1, 1))

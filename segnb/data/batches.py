@@ -1,18 +1,19 @@
 """From a data source to batches: a uint8 cache on disk, then whole batches normalised on the device.
 
-Sources are rendered streets or a folder in the study's layout; everything downstream sees `Split`.
+Sources are rendered streets, the same streets seen differently (`VIEWS`), or a folder in the study's layout;
+everything downstream sees `Split`.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from segnb.classes import LABEL_SETS
+from segnb.classes import LABEL_SETS, STREET
 from segnb.data import folders, streets
 from segnb.errors import SegnbError
 from segnb.files import atomic, fingerprint, read_json, write_json
@@ -51,18 +52,51 @@ class Split:
         return _mirrored(torch.from_numpy(self.labels[chosen]).to(machine.device), flips[chosen]).long()
 
 
+def false_colours(images: np.ndarray) -> np.ndarray:
+    """RGB (..., 3) to colours that no street has: a symmetry of the colour cube, so nothing is lost.
+
+    Distances between colours, and with them all contrasts, stay as they are; but black to white, along
+    which photographs vary most, becomes magenta to green.
+    """
+    red, green, blue = np.moveaxis(images, -1, 0)
+    return np.stack([255 - blue, red, 255 - green], -1)
+
+
+def cars_alone(labels: np.ndarray) -> np.ndarray:
+    """Labels of STREET to those of the label set "car": 1 is Car, 0 the rest."""
+    return (labels == STREET.id("Car")).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class View:
+    """A way to see the rendered streets: what becomes of their images and of their labels."""
+
+    origin: str
+    label_set: str = "street"
+    images: Callable[[np.ndarray], np.ndarray] = np.asarray
+    labels: Callable[[np.ndarray], np.ndarray] = np.asarray
+
+
+VIEWS = {
+    "streets": View("rendered street scenes"),
+    "streets-false-colours": View("rendered street scenes in false colours", images=false_colours),
+    "streets-car": View("rendered street scenes, cars against the rest", "car", labels=cars_alone),
+}
+
+
 @dataclass(frozen=True)
 class Data:
     """A data set before it is read: what it is called, what identifies it, how to make a split."""
 
-    name: str  # "streets", or the folder's name
+    name: str  # a name in `VIEWS`, or the folder's name
     origin: str  # a sentence for the report
     digest: str  # 16 hex digits over everything that shapes the pixels, but for their size
     counts: dict[str, int]  # images by split
     label_set: str  # a name in `segnb.classes.LABEL_SETS`
-    # (split, size) -> images, labels; may take minutes
-    make: Callable[[str, int], tuple[np.ndarray, np.ndarray]] = field(repr=False)
+    # (cache folder, split, size) -> images, labels; may take minutes
+    make: Callable[[Path, str, int], tuple[np.ndarray, np.ndarray]] = field(repr=False)
     names: dict[str, list[str]] = field(repr=False)
+    view: View | None = None  # how rendered streets are seen; None: not rendered
 
     def folder(self, cache: Path, size: int) -> Path:
         return cache / f"{self.name}-{self.digest}" / str(size)
@@ -73,7 +107,7 @@ class Data:
         paths = {kind: folder / f"{name}_{kind}.npy" for kind in ("images", "labels")}
         ready = folder / f"{name}.json"  # written last: without it the arrays do not count
         if not ready.exists():
-            images, labels = self.make(name, size)
+            images, labels = self.make(cache, name, size)
             for kind, array in (("images", images), ("labels", labels)):
                 with atomic(paths[kind]) as file:
                     np.save(file, array)
@@ -86,8 +120,11 @@ def open_data(data: str, preset: Preset) -> Data:
     """The data source of that name or path. Raises SegnbError if the folder is missing or unsound."""
     if data == "streets":
         return _streets(preset)
+    if data in VIEWS:
+        return _seen(_streets(preset), data)
     if not Path(data).is_dir():
-        raise SegnbError(f'data {data!r} is neither "streets" nor a folder; name a dataset_NNN folder')
+        choices = ", ".join(f'"{name}"' for name in VIEWS)
+        raise SegnbError(f"data {data!r} is neither {choices} nor a folder; name one of them")
     return _folder(Path(data).resolve())
 
 
@@ -96,12 +133,36 @@ def _streets(preset: Preset) -> Data:
     digest = hashlib.sha256(f"{streets.digest()} {counts}".encode()).hexdigest()[:16]
     return Data(
         name="streets",
-        origin="rendered street scenes (segnb.data.streets)",
+        origin=f"{VIEWS['streets'].origin} (segnb.data.streets)",
         digest=digest,
         counts=counts,
-        label_set="street",
-        make=lambda split, size: streets.render(split, counts[split], size),
+        label_set=VIEWS["streets"].label_set,
+        make=lambda cache, split, size: streets.render(split, counts[split], size),
         names={split: [f"{split} {i:04d}" for i in range(n)] for split, n in counts.items()},
+        view=VIEWS["streets"],
+    )
+
+
+def _seen(plain: Data, name: str) -> Data:
+    """The same scenes in another view, made from the rendered ones so that they are rendered once."""
+    view = VIEWS[name]
+    # What the view does to some colours and to every label tells its code apart.
+    colours, ids = np.arange(15, dtype=np.uint8).reshape(5, 3), np.arange(len(STREET), dtype=np.uint8)
+    digest = hashlib.sha256(f"{plain.digest} {name}".encode())
+    digest.update(view.images(colours).tobytes() + view.labels(ids).tobytes())
+
+    def make(cache: Path, split: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+        scenes = plain.split(cache, split, size)
+        return view.images(scenes.images), view.labels(scenes.labels)
+
+    return replace(
+        plain,
+        name=name,
+        origin=f"{view.origin} (segnb.data.streets)",
+        digest=digest.hexdigest()[:16],
+        label_set=view.label_set,
+        make=make,
+        view=view,
     )
 
 
@@ -118,7 +179,7 @@ def _folder(path: Path) -> Data:
         digest=fingerprint([code], shaped),
         counts={split: len(pairs[split]) for split in SPLITS},
         label_set=form.label_set,
-        make=lambda split, size: folders.load(pairs[split], size, classes),
+        make=lambda cache, split, size: folders.load(pairs[split], size, classes),
         names={split: [pair.name for pair in pairs[split]] for split in SPLITS},
     )
 

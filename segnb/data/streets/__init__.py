@@ -12,9 +12,11 @@ tracing.py (rays, light, lens) turn it into a picture.
 
 import contextlib
 import importlib.metadata
+import itertools
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -25,8 +27,8 @@ from embreex.rtcore_scene import EmbreeScene
 from tqdm import tqdm
 
 from segnb.classes import STREET
-from segnb.data.streets.layout import draw_scene
-from segnb.data.streets.tracing import take_picture
+from segnb.data.streets.layout import Street, draw_street
+from segnb.data.streets.tracing import Tracer, take_picture
 from segnb.errors import SegnbError
 from segnb.files import fingerprint
 from segnb.machine import usable_cores
@@ -51,12 +53,21 @@ def render_scene(split: str, index: int, size: int) -> tuple[np.ndarray, np.ndar
     Raises ValueError on an unknown split, a negative index or a size below 32.
     """
     check(split, size)
+    street, sensor, _ = draw(split, index)
+    return take_picture(Tracer(street.scene()), int(size), sensor)
+
+
+def draw(split: str, index: int) -> tuple[Street, np.random.Generator, np.random.Generator]:
+    """The street of a scene, the generator of its picture, and a third one for whatever is done to it.
+
+    Raises ValueError on a negative index.
+    """
     if index < 0:
         raise ValueError(f"index: {index} is negative; scenes are numbered from 0")
     seed = np.random.SeedSequence([VERSION, SPLITS.index(split), index])
-    # Two streams, so that the number of rays (the size) cannot change the street.
-    street, sensor = (np.random.default_rng(s) for s in seed.spawn(2))
-    return take_picture(draw_scene(street), int(size), sensor)
+    # Streams apart, so that the number of rays (the size) cannot change the street.
+    street, sensor, change = (np.random.default_rng(s) for s in seed.spawn(3))
+    return draw_street(street), sensor, change
 
 
 def render(
@@ -72,40 +83,39 @@ def render(
     check(split, size)
     if count < 1:
         raise ValueError(f"count: {count} scenes cannot be rendered; ask for at least 1")
-    if processes is not None and processes < 1:
-        raise ValueError(f"processes: {processes} is too few; give at least 1, or None for one a core")
     images = np.empty((count, size, size, 3), np.uint8)
     labels = np.empty((count, size, size), np.uint8)
     jobs = [(split, index, size) for index in range(count)]
-    try:
-        with scenes(jobs, min(count, processes or usable_cores())) as results:
-            for i, (image, mask) in enumerate(report(results, f"{split} scenes", count, progress)):
-                images[i], labels[i] = image, mask
-    except BrokenProcessPool:
-        raise SegnbError(
-            "a process that renders scenes died: give it more memory, or processes=1; a script that calls"
-            ' render() needs the line if __name__ == "__main__":'
-        ) from None
+    with at_work(render_scene, jobs, f"{split} scenes", processes, progress) as scenes:
+        for i, (image, mask) in enumerate(scenes):
+            images[i], labels[i] = image, mask
     return images, labels
 
 
 @contextlib.contextmanager
-def scenes(jobs: list[tuple[str, int, int]], processes: int):
-    """Iterator of render_scene(*job) in the order of the jobs, drawn here or by worker processes."""
+def at_work(task: Callable, jobs: list[tuple], title: str, processes: int | None = None, progress=True):
+    """Iterator of task(*job) in the order of the jobs, done here or by worker processes.
+
+    task: a function of a module, which workers import; processes, progress, errors: as in `render`
+    """
+    if processes is not None and processes < 1:
+        raise ValueError(f"processes: {processes} is too few; give at least 1, or None for one a core")
+    processes = min(len(jobs), processes or usable_cores())
     if processes == 1:
-        yield map(render_job, jobs)
+        yield report(itertools.starmap(task, jobs), title, len(jobs), progress)
         return
     # Spawned, not forked: a fork of a Jupyter kernel copies its threads' locks in whatever state they are.
     # An executor, not a Pool: when a worker dies (out of memory, no main guard) it raises, a Pool waits.
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), one_thread)
     try:
-        yield pool.map(render_job, jobs)
+        yield report(pool.map(task, *zip(*jobs, strict=True)), title, len(jobs), progress)
+    except BrokenProcessPool:
+        raise SegnbError(
+            "a process that renders scenes died: give it more memory, or processes=1; a script that calls"
+            ' render() needs the line if __name__ == "__main__":'
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def render_job(job: tuple[str, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    return render_scene(*job)
 
 
 def one_thread() -> None:

@@ -468,7 +468,8 @@ def frame_horizon(rng, far: Soup) -> None:
 @dataclass
 class Scene:
     """Everything a picture needs. Triangle arrays are parallel; `flat` are the corners in street
-    coordinates (for textures), `world` the same after the street's bend (for rays)."""
+    coordinates (for textures), `world` the same after the street's bend (for rays). `objects`: which
+    triangles belong together, see `Soup.arrays`; 0 for ground, ways and horizon."""
 
     flat: np.ndarray
     world: np.ndarray
@@ -476,12 +477,35 @@ class Scene:
     colours: np.ndarray
     materials: np.ndarray
     seeds: np.ndarray
+    objects: np.ndarray
     weather: Weather
     camera: Camera
 
 
-def draw_scene(rng) -> Scene:
-    """One random scene. All randomness comes from `rng`, a numpy Generator."""
+@dataclass
+class Street:
+    """A drawn street before it is bent: one can still change its weather or put more things on it.
+
+    near: what stands in street coordinates; far: the horizon, in world coordinates
+    """
+
+    road: Road
+    weather: Weather
+    camera: Camera
+    near: Soup
+    far: Soup
+    line: Centreline
+
+    def scene(self) -> Scene:
+        """The street bent along its line. What was put in last has the highest object numbers."""
+        near_side, far_side = self.near.arrays(), self.far.arrays()
+        flat, *attributes = (np.concatenate(pair) for pair in zip(near_side, far_side, strict=True))
+        world = np.concatenate([self.line.bend(near_side[0]), far_side[0]])
+        return Scene(flat, world, *attributes, self.weather, self.camera)
+
+
+def draw_street(rng) -> Street:
+    """One random street. All randomness comes from `rng`, a numpy Generator."""
     weather, road = draw_weather(rng), draw_road(rng)
     camera = draw_camera(rng, road)
     street, far = Soup(), Soup()
@@ -499,9 +523,4 @@ def draw_scene(rng) -> Scene:
     curves = rng.normal(0, 1 / 180, 2) if rng.random() < 0.6 else (0.0, 0.0)
     rise = rng.uniform(0, 0.0006) if rng.random() < 0.3 else 0.0
     line = Centreline(np.clip(curves, -1 / 90, 1 / 90), (8.0, rng.uniform(30, 60), 100.0), rise)
-    near_side, far_side = street.arrays(), far.arrays()
-    flat, labels, colours, materials, seeds = (
-        np.concatenate(pair) for pair in zip(near_side, far_side, strict=True)
-    )
-    world = np.concatenate([line.bend(near_side[0]), far_side[0]])
-    return Scene(flat, world, labels, colours, materials, seeds, weather, camera)
+    return Street(road, weather, camera, street, far, line)

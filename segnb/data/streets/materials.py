@@ -8,8 +8,8 @@ import numpy as np
 
 (
     PLAIN, ASPHALT, PAVING, GRASS, FOLIAGE, HILL, BRICK, FACADE, CONCRETE, PLANKS, ROOF, PAINT,
-    LACQUER, GLASS, LAMP, CHAIN, BARS, CLOTH,
-) = range(18)  # fmt: skip
+    LACQUER, GLASS, LAMP, CHAIN, BARS, CLOTH, LANTERN,
+) = range(19)  # fmt: skip
 
 SEE_THROUGH = (FOLIAGE, CHAIN, BARS)  # materials with holes
 TEXELS = 512
@@ -122,7 +122,7 @@ def surface(material, colour, seed, point, u, v, wetness: float, lit_windows: fl
     albedo[i] = np.where(worn, 0.45 * albedo[i] + 0.04, albedo[i] * (0.85 + 0.2 * fine[i, None]))
     i, a, b, s = each(CLOTH)
     shade[i] = 0.75 + 0.5 * fine[i]
-    i, a, b, s = each(PLAIN)
+    i, a, b, s = each(PLAIN, LANTERN)  # a street lamp is lit by night only, see segnb.data.shifts
     shade[i] = 0.88 + 0.2 * coarse[i]
 
     i, a, b, s = each(FACADE)

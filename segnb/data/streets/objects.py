@@ -170,9 +170,9 @@ def lamp_post(rng, style: int) -> Soup:
     if reach:
         post.add(tubes((0, 0, height - 0.05), (reach, 0, height + 0.3), 0.055), POLE, tone)
         head = box(reach - 0.4, reach + 0.35, -0.15, 0.15, height + 0.2, height + 0.38)
-        post.add(head, POLE, tone)
+        post.add(head, POLE, tone, m.LANTERN)
     else:
-        post.add(ball((0, 0, height + 0.2), 0.27, 1), POLE, WHITE)
+        post.add(ball((0, 0, height + 0.2), 0.27, 1), POLE, WHITE, m.LANTERN)
     return post
 
 

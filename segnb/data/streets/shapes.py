@@ -112,30 +112,38 @@ def ball(centre, radii, detail: int = 1, bumps=None) -> np.ndarray:
 class Soup:
     """Triangles of many parts. A part has one class, one colour, one material and one seed.
 
-    parts: (triangles (n, 3, 3), class id, RGB albedo 0..1, material id, seed 0..1) each
+    What was put in by one `put` is one object: a car with its wheels, a sign with its post.
+
+    parts: (triangles (n, 3, 3), class id, RGB albedo 0..1, material id, seed 0..1, object or None) each
     """
 
     parts: list = field(default_factory=list)
 
     def add(self, triangles, label: int, colour, material: int = 0, seed: float = 0.0) -> None:
         """One more part. The seed lets two parts of one material differ (window size, stain pattern)."""
-        self.parts.append((triangles, label, colour, material, seed))
+        self.parts.append((triangles, label, colour, material, seed, None))
 
     def put(self, thing: "Soup", x=0.0, y=0.0, z=0.0, heading=0.0, scale=1.0) -> None:
-        """All parts of `thing`, turned left by `heading` (radians), scaled, and moved to (x, y, z)."""
+        """All parts of `thing`, turned left by `heading` (radians), scaled, and moved to (x, y, z).
+
+        They become one object here, whatever `thing` itself was put together from.
+        """
+        one = object()
         c, s = scale * np.cos(heading), scale * np.sin(heading)
-        for triangles, *rest in thing.parts:
+        for triangles, *rest, _ in thing.parts:
             px, py = triangles[..., 0], triangles[..., 1]
             moved = np.empty_like(triangles)
             moved[..., 0] = c * px - s * py + x
             moved[..., 1] = s * px + c * py + y
             moved[..., 2] = scale * triangles[..., 2] + z
-            self.parts.append((moved, *rest))
+            self.parts.append((moved, *rest, one))
 
     def arrays(self):
         """triangles (n, 3, 3) float32, classes (n,) uint8, colours (n, 3) float32, materials (n,) uint8,
-        seeds (n,) float32."""
-        triangles, labels, colours, materials, seeds = zip(*self.parts, strict=True)
+        seeds (n,) float32, objects (n,) int32: numbered from 1 as they were put in, 0 for what was not."""
+        triangles, labels, colours, materials, seeds, objects = zip(*self.parts, strict=True)
+        numbers = {None: 0}
+        numbered = [numbers.setdefault(one, len(numbers)) for one in objects]
         counts = [len(t) for t in triangles]
         return (
             np.concatenate(triangles).astype(np.float32),
@@ -143,6 +151,7 @@ class Soup:
             np.repeat(np.array(colours, np.float32), counts, axis=0),
             np.repeat(np.array(materials, np.uint8), counts),
             np.repeat(np.array(seeds, np.float32), counts),
+            np.repeat(np.array(numbered, np.int32), counts),
         )
 
 

@@ -205,10 +205,10 @@ def develop(rng, colour: np.ndarray) -> np.ndarray:
     return np.round(np.clip(value, 0, 1) * 255).astype(np.uint8)
 
 
-def take_picture(scene: Scene, size: int, rng) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 image (size, size, 3) and label map (size, size) of a scene."""
-    origins, directions = camera_rays(scene.camera, size)
-    colour, labels, distance = Tracer(scene).radiance(origins, directions, rng)
+def take_picture(tracer: Tracer, size: int, rng) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 image (size, size, 3) and label map (size, size) of the tracer's scene."""
+    origins, directions = camera_rays(tracer.scene.camera, size)
+    colour, labels, distance = tracer.radiance(origins, directions, rng)
     mask = majority(labels.reshape(-1, 4), distance.reshape(-1, 4)).reshape(size, size)
     mean = colour.reshape(-1, 4, 3)
     # Clipping before averaging keeps a lamp's edge from spreading its glare as stair steps.
