@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from segnb import checkpoint, features, measures
 from segnb.classes import VOID
@@ -58,16 +59,25 @@ def train_step(
 
 
 def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machine) -> dict[str, float]:
-    """One pass with updates. Returns train_loss, train_miou (as seen while learning) and grad_norm."""
+    """One pass with updates.
+
+    Returns train_loss and train_miou, as seen while learning; grad_norm, that of all parameters together, mean
+    over the steps; and gradients, by layer: the norm of its weight's gradient over that of the weight, both
+    means over the steps.
+    """
     model.train()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
     norm_sum, steps = torch.zeros((), device=machine.device), 0
     confusion = None
     parameters = [p for p in model.parameters() if p.requires_grad]
+    layers = trained_layers(model)
+    gradients, weights = torch.zeros(2, len(layers), device=machine.device)
     for images, labels in batches:
         loss, logits = train_step(model, images, labels, optimizer, scaler, machine)
         scheduler.step()
         norm_sum += torch.nn.utils.get_total_norm([p.grad for p in parameters])
+        gradients += torch.stack([w.grad.norm() for w in layers.values()])
+        weights += torch.stack([w.detach().norm() for w in layers.values()])
         seen = measures.confusion(labels, measures.most_likely(logits), logits.shape[1]).sum(0)
         loss_sum, steps = loss_sum + loss * seen.sum(), steps + 1  # the matrix counts the labelled pixels
         confusion = seen if confusion is None else confusion + seen
@@ -75,7 +85,16 @@ def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machi
         "train_loss": (loss_sum / confusion.sum()).item(),
         "train_miou": float(measures.mean_iou(confusion.cpu().numpy())),
         "grad_norm": norm_sum.item() / steps,
+        "gradients": dict(zip(layers, (gradients / weights).tolist(), strict=True)),
     }
+
+
+def trained_layers(model) -> dict[str, torch.nn.Parameter]:
+    """Weights of the convolutions that learn, by the layer's name: {"down1.0": …}."""
+    kinds = torch.nn.Conv2d | torch.nn.ConvTranspose2d
+    found = {name: layer.weight for name, layer in model.named_modules() if isinstance(layer, kinds)}
+    # A network that starts from features carries the whole one, and its names, inside.
+    return {name.removeprefix("fcn."): weight for name, weight in found.items() if weight.requires_grad}
 
 
 @torch.no_grad()
@@ -114,9 +133,9 @@ def fit(
     on_epoch: Callable[[list[dict]], None] = lambda rows: None,
     feature_cache: Path | None = None,
 ) -> list[dict]:
-    """Train by the recipe, keep the best weights, and return the history: one dict an epoch.
+    """Train by the recipe, keep the weights that it says, and return the history: one dict an epoch.
 
-    Writes history.csv, model.safetensors (highest validation mIoU) and last.pt into the run folder
+    Writes history.csv, gradients.csv, model.safetensors (see `Recipe.keep`) and last.pt into the run folder
     after every epoch; started again after an interruption it goes on behind the last whole epoch, and
     everything drawn at random depends on (seed, epoch) alone, so the numbers are the same.
     A finished run is returned as it is. `on_epoch` is called with the history so far.
@@ -134,21 +153,23 @@ def fit(
     scheduler = _schedule(optimizer, recipe, steps=-(-len(train) // recipe.batch_size))
     stopper = EarlyStopping(recipe)
 
-    def save(rows: list[dict]) -> None:
-        parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    if recipe.keep == "average":
+        parts["average"] = AveragedModel(model, use_buffers=True)
+
+    def save(rows: list[dict], gradients: list[dict]) -> None:
         state = {name: part.state_dict() for name, part in parts.items()}
-        checkpoint.save_state(run.last_path, state | {"rows": rows})
+        checkpoint.save_state(run.last_path, state | {"rows": rows, "gradients": gradients})
 
     rows: list[dict] = []
+    gradients: list[dict] = []
     if not run.last_path.exists():
-        save(rows)  # the initial weights: a cell stopped in the first epoch and run again starts from them
+        save(rows, gradients)  # a cell stopped in the first epoch and run again starts from the same weights
     else:
         state = checkpoint.load_state(run.last_path, machine.device)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        scaler.load_state_dict(state["scaler"])
-        rows = state["rows"]
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        rows, gradients = state["rows"], state["gradients"]
         on_epoch(rows)
     for row in rows:
         stopper.update(row)
@@ -177,23 +198,36 @@ def fit(
             "train_seconds": train_seconds,
             "seconds": time.perf_counter() - start,
         }
-        if all(found.miou > earlier["val_miou"] for earlier in rows):
+        if recipe.keep == "average":
+            if epoch > recipe.epochs - recipe.averaged:
+                parts["average"].update_parameters(model)
+        elif all(found.miou > earlier["val_miou"] for earlier in rows):
             checkpoint.save_model(run.model_path, model)
         rows.append(row)
+        gradients += [
+            {"epoch": epoch, "layer": layer, "ratio": ratio} for layer, ratio in trained["gradients"].items()
+        ]
         stopper.update(row)
         run.write_history(rows)
-        save(rows)
+        run.write_gradients(gradients)
+        save(rows, gradients)
         on_epoch(rows)
 
     best = max(rows, key=lambda row: row["val_miou"])
-    run.finish(
-        {
-            "epochs": len(rows),
-            "best_epoch": best["epoch"],
-            "best_val_miou": best["val_miou"],
-            "seconds": sum(row["seconds"] for row in rows),
-        }
-    )
+    summary = {
+        "epochs": len(rows),
+        "best_epoch": best["epoch"],
+        "best_val_miou": best["val_miou"],
+        "seconds": sum(row["seconds"] for row in rows),
+        "kept": recipe.keep,
+        "kept_val_miou": best["val_miou"],
+    }
+    if recipe.keep == "average":
+        averaged = parts["average"].module
+        whole = FromFeatures(averaged, network.size) if isinstance(network, FromFeatures) else averaged
+        summary["kept_val_miou"] = evaluate(whole, val, recipe.batch_size, machine).miou
+        checkpoint.save_model(run.model_path, averaged)
+    run.finish(summary)
     return rows
 
 

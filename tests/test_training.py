@@ -36,11 +36,13 @@ def split(count: int, seed: int = 0, size: int = 32) -> Split:
     return Split(images, labels, [f"{i}" for i in range(count)])
 
 
-def trained(folder, on_epoch=lambda rows: None, variant="UNet_Standard_256", seed=0, machine=CPU) -> RunDir:
+def trained(
+    folder, on_epoch=lambda rows: None, variant="UNet_Standard_256", seed=0, machine=CPU, recipe=RECIPE
+) -> RunDir:
     torch.manual_seed(seed)
     run = RunDir(folder / variant / f"seed{seed}")
     kept = folder.parent / "features"
-    fit(build(variant, 13, 8), split(10), split(4, 1), RECIPE, seed, run, machine, on_epoch, kept)
+    fit(build(variant, 13, 8), split(10), split(4, 1), recipe, seed, run, machine, on_epoch, kept)
     return run
 
 
@@ -202,30 +204,31 @@ def test_same_seed_same_numbers_and_another_seed_other_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("variant", "precision"),
+    ("variant", "precision", "keep"),
     [
-        ("UNet_Standard_256", "fp32"),
-        ("FCN8s_vgg16_finetune", "fp32"),
-        ("FCN16s_vgg16_freeze", "fp32"),  # on kept features
-        ("ClassAttentionResidualUNet_256", "bf16"),
-        ("UNet_NoSkip_256", "fp16"),  # with a loss scaler, which remembers
+        ("UNet_Standard_256", "fp32", "best"),
+        ("FCN8s_vgg16_finetune", "fp32", "average"),
+        ("FCN16s_vgg16_freeze", "fp32", "average"),  # on kept features
+        ("ClassAttentionResidualUNet_256", "bf16", "average"),
+        ("UNet_NoSkip_256", "fp16", "best"),  # with a loss scaler, which remembers
     ],
 )
-def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, variant, precision):
-    machine = replace(CPU, precision=precision)
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, variant, precision, keep):
+    machine, recipe = replace(CPU, precision=precision), replace(RECIPE, keep=keep, averaged=2)
 
     def stop_in_second_epoch(rows):
         if len(rows) == 2:
             raise KeyboardInterrupt
 
-    whole = trained(tmp_path / "whole", variant=variant, machine=machine)
+    whole = trained(tmp_path / "whole", variant=variant, machine=machine, recipe=recipe)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", stop_in_second_epoch, variant, machine=machine)
+        trained(tmp_path / "parts", stop_in_second_epoch, variant, machine=machine, recipe=recipe)
     broken = RunDir(tmp_path / "parts" / variant / "seed0")
     assert not broken.done and broken.last_path.exists() and len(broken.history()) == 2
-    resumed = trained(tmp_path / "parts", variant=variant, machine=machine)
+    resumed = trained(tmp_path / "parts", variant=variant, machine=machine, recipe=recipe)
     timeless = [c for c in whole.history().columns if "seconds" not in c]
     assert resumed.history()[timeless].equals(whole.history()[timeless])
+    assert resumed.gradients().equals(whole.gradients())
     assert resumed.model_path.read_bytes() == whole.model_path.read_bytes()
     assert resumed.done and not resumed.last_path.exists()
 
@@ -266,6 +269,61 @@ def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path):
     found = evaluate(model, split(4, 1), RECIPE.batch_size, CPU).miou
     assert found == pytest.approx(run.history()["val_miou"].max(), abs=1e-6)
     assert run.summary["best_val_miou"] == run.history()["val_miou"].max()
+
+
+@pytest.mark.parametrize("variant", ["UNet_Standard_256", "FCN32s_vgg16_freeze"])
+def test_averaged_weights_are_the_mean_of_those_after_the_last_epochs(tmp_path, variant):
+    run = RunDir(tmp_path / variant / "seed0")
+    torch.manual_seed(0)
+    model = build(variant, 13, 8)
+    states = []
+    fit(
+        *(model, split(10), split(4, 1), replace(RECIPE, keep="average", averaged=2), 0, run, CPU),
+        lambda rows: states.append({k: v.double().clone() for k, v in model.state_dict().items()}),
+        tmp_path / "features",
+    )
+    kept = build(variant, 13, 8)
+    checkpoint.load_model(run.model_path, kept)
+    for name, value in kept.state_dict().items():
+        if value.is_floating_point():
+            mean = (states[-2][name] + states[-1][name]) / 2
+            assert torch.allclose(value.double(), mean, rtol=1e-5, atol=1e-7), name
+    found = evaluate(kept, split(4, 1), RECIPE.batch_size, CPU).miou
+    assert run.summary["kept"] == "average"
+    assert run.summary["kept_val_miou"] == pytest.approx(found, abs=1e-6)
+    assert run.history()["val_miou"].max() == run.summary["best_val_miou"]
+
+
+def test_what_is_kept_is_said_in_full_or_refused():
+    with pytest.raises(ValueError, match="choose from best, average"):
+        replace(RECIPE, keep="last")
+    with pytest.raises(ValueError, match="patience=None"):
+        replace(RECIPE, keep="average", patience=5)
+    assert {PRESETS["paper"].fcn.keep, PRESETS["paper"].unet.keep} == {"best"}  # as published
+
+
+def test_gradient_ratios_are_those_of_the_steps(tmp_path):
+    """One epoch of one batch: ‖gradient‖ / ‖weight‖ of each layer, before and after the same step by hand."""
+    recipe = replace(RECIPE, epochs=1, batch_size=10, mirror=False)
+    run = RunDir(tmp_path / "UNet_Standard_256" / "seed0")
+    torch.manual_seed(0)
+    model = build("UNet_Standard_256", 13, 8)
+    by_hand = build("UNet_Standard_256", 13, 8)
+    by_hand.load_state_dict(model.state_dict())
+    fit(model, split(10), split(4, 1), recipe, 0, run, CPU)
+    images, labels = next(shuffled(split(10), 10, CPU, 0, 1, False))
+    criterion(CPU.place(by_hand).train()(images), labels).backward()
+    found = run.gradients()
+    assert set(found["epoch"]) == {1} and len(found) == 9 * 2 + 4 + 1  # blocks, up-convolutions, score
+    after = dict(model.named_modules())
+    for row in found.itertuples():
+        gradient = dict(by_hand.named_modules())[row.layer].weight.grad.norm()
+        assert row.ratio == pytest.approx(float(gradient / after[row.layer].weight.norm()), rel=1e-3)
+
+
+def test_frozen_layers_have_no_gradients_and_kept_features_change_no_name(tmp_path):
+    layers = set(trained(tmp_path, variant="FCN16s_vgg16_freeze").gradients()["layer"])
+    assert layers == {"head.0", "head.3", "score_pool4", "up_to_16", "up_to_image"}
 
 
 def test_frozen_trunk_is_bitwise_unchanged_by_training(tmp_path):
