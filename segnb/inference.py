@@ -1,16 +1,20 @@
 """A finished run's network at work: load it, test it, predict with it."""
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from segnb import checkpoint, measures
+from segnb import boundaries, checkpoint, gates, measures, objects
 from segnb.classes import VOID
+from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
 from segnb.files import sha256
 from segnb.models.variants import VARIANTS, build
+from segnb.presets import Recipe
 from segnb.rundir import RunDir
+from segnb.softness import Softness
 from segnb.training import evaluate
 
 SHOWN = 24  # test images whose predictions a run keeps for the report and the explorer
@@ -46,29 +50,46 @@ def shown(count: int) -> np.ndarray:
 
 
 def measure(run: RunDir) -> None:
-    """Test a finished run and write what every report needs: test_confusion.npz and predictions.npz."""
+    """Test a finished run and write all that reports and claims need to know of it: see `RunDir`.
+
+    Each file is whole or not there, and a second call writes the same ones again. test_confusion.npz is
+    written last: with it, the others are there too.
+    """
     study, machine = run.study, run.study.machine
     machine.apply()
-    recipe = study.recipe(VARIANTS[run.variant].family)
+    family, classes = VARIANTS[run.variant].family, study.classes
+    recipe = study.recipe(family)
     split = study.split("test", recipe.size)
-    model = load(run)
+    model, index = load(run), shown(len(split))
 
     parts: list[Prediction] = []
-    found = evaluate(model, split, recipe.batch_size, machine, lambda logits: parts.append(predicted(logits)))
+    softness = Softness(split.labels)
+    openness = gates.Openness(split.labels, len(classes), index) if gates.has_gates(model) else None
+
+    def see(logits: torch.Tensor) -> None:
+        parts.append(predicted(logits))
+        softness.see(logits)
+
+    with gates.watched(model, openness.see) if openness else nullcontext():
+        found = evaluate(model, split, recipe.batch_size, machine, see)
     every = Prediction(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-    void = np.asarray(split.labels) == VOID
+
+    run.write_arrays(run.predicted_path, classes=every.classes)
     run.write_arrays(
-        run.confusion_path,
-        confusion=found.confusion.numpy(),
-        names=np.array(split.names),
-        loss=np.array(found.loss),
-        as_published=np.array(
-            measures.as_published_score(
-                np.where(void, 0, split.labels), np.where(void, 0, every.classes), len(study.classes)
-            )
-        ),
+        run.boundary_path,
+        distances=np.array(boundaries.DISTANCES),
+        trimap_edges=np.array(boundaries.TRIMAP),
+        **boundaries.statistics(split.images, split.labels, every.classes, len(classes)),
+        **softness.statistics(),
     )
-    index = shown(len(split))
+    things = [classes.id(name) for name in classes.things]
+    table = objects.components(split.labels, every.classes, things, study.visibility(recipe.size))
+    run.write_arrays(run.objects_path, **{name: table[name].to_numpy() for name in table})
+    if openness:
+        without = gates.neutral_confusion(model, split, recipe.batch_size, machine)
+        run.write_arrays(run.gates_path, index=index, neutral_confusion=without, **openness.statistics())
+    if family == "unet":
+        _test_shifts(run, model, recipe)
     run.write_arrays(
         run.predictions_path,
         index=index,
@@ -77,4 +98,29 @@ def measure(run: RunDir) -> None:
         labels=split.labels[index],
         predictions=every.classes[index],
         confidence=every.confidence[index],
+    )
+    void = np.asarray(split.labels) == VOID
+    run.write_arrays(
+        run.confusion_path,
+        confusion=found.confusion.numpy(),
+        names=np.array(split.names),
+        loss=np.array(found.loss),
+        as_published=np.array(
+            measures.as_published_score(
+                np.where(void, 0, split.labels), np.where(void, 0, every.classes), len(classes)
+            )
+        ),
+    )
+
+
+def _test_shifts(run: RunDir, model: torch.nn.Module, recipe: Recipe) -> None:
+    """Count how the network does under other conditions, where there are scenes under such."""
+    scenes = {kind: run.study.shifted(kind, recipe.size) for kind in KINDS}
+    if None in scenes.values():
+        return
+    found = [evaluate(model, split, recipe.batch_size, run.study.machine) for split in scenes.values()]
+    run.write_arrays(
+        run.shifts_path,
+        kinds=np.array(list(scenes)),
+        confusion=np.stack([evaluation.confusion.numpy() for evaluation in found]),
     )

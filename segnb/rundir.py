@@ -4,10 +4,13 @@
     runs/<study>/study.json               what all runs of the study share
     runs/<study>/cost.json                parameters, FLOPs, seconds and memory by variant
     runs/<study>/<variant>/seed<k>/       one run:
-        params.json  provenance.json  history.csv  model.safetensors  last.pt  done.json  train.ipynb
-        test_confusion.npz  predictions.npz
+        params.json  provenance.json  history.csv  gradients.csv  model.safetensors  last.pt  done.json
+        train.ipynb
+        predicted.npz  predictions.npz  boundary.npz  objects.npz  test_confusion.npz
+        gates.npz (networks with gates)  shift_confusion.npz (U-Nets on rendered scenes)
 
-A run is finished when `done.json` is there, which is written last; nothing else says so.
+A run is finished when `done.json` is there, which is written last, and measured when `test_confusion.npz` is,
+likewise; nothing else says so.
 """
 
 import hashlib
@@ -123,6 +126,18 @@ class Study:
         """Images and labels of "train", "val" or "test" at `size` pixels a side."""
         return self.data.split(cache_folder(), name, size)
 
+    def visibility(self, size: int) -> np.ndarray | None:
+        """See `segnb.data.shifts.visibility`, for the test split."""
+        from segnb.data import shifts
+
+        return shifts.visibility(self.data, cache_folder(), size)
+
+    def shifted(self, kind: str, size: int) -> "Split | None":
+        """See `segnb.data.shifts.shifted`."""
+        from segnb.data import shifts
+
+        return shifts.shifted(self.data, cache_folder(), kind, size)
+
     def sizes(self) -> list[int]:
         """The sides, in pixels, at which the study needs its data."""
         return sorted({self.preset.fcn.size, self.preset.unet.size})
@@ -214,7 +229,7 @@ def settle(params: StudyParams) -> Study:
     study = Study(runs_folder() / f"{params.preset}-{data.name}-{digest}")
     path = study.path / "study.json"
     request = params.model_dump()
-    if params.data != "streets":
+    if data.view is None:  # a folder
         request["data"] = str(Path(params.data).resolve())
     if weights.is_users:
         request["weights"] = str(weights.file)
@@ -288,6 +303,9 @@ class RunDir:
     def write_history(self, rows: list[dict]) -> None:
         write_text(self.path / "history.csv", pd.DataFrame(rows).to_csv(index=False))
 
+    def write_gradients(self, rows: list[dict]) -> None:
+        write_text(self.gradients_path, pd.DataFrame(rows).to_csv(index=False))
+
     def finish(self, summary: dict) -> None:
         """Mark the run as finished; nothing is written to it by training afterwards."""
         write_json(self.path / "done.json", summary | {"model_sha256": sha256(self.model_path)})
@@ -314,12 +332,46 @@ class RunDir:
         return pd.read_csv(path) if path.exists() else pd.DataFrame()
 
     @property
+    def gradients_path(self) -> Path:
+        return self.path / "gradients.csv"
+
+    def gradients(self) -> pd.DataFrame:
+        """A row a convolution and epoch: epoch, layer, ratio of its gradient's norm to its weight's."""
+        if not self.gradients_path.exists():
+            raise SegnbError(
+                f"{self.gradients_path} is missing, as in runs of older versions; delete {self.path} and run"
+                " 'make report' to train it again"
+            )
+        return pd.read_csv(self.gradients_path)
+
+    # -- what `segnb measure` writes, by test image in the order of their names ------------------------
+    @property
     def confusion_path(self) -> Path:
         return self.path / "test_confusion.npz"
 
     @property
     def predictions_path(self) -> Path:
         return self.path / "predictions.npz"
+
+    @property
+    def predicted_path(self) -> Path:
+        return self.path / "predicted.npz"
+
+    @property
+    def boundary_path(self) -> Path:
+        return self.path / "boundary.npz"
+
+    @property
+    def objects_path(self) -> Path:
+        return self.path / "objects.npz"
+
+    @property
+    def gates_path(self) -> Path:
+        return self.path / "gates.npz"
+
+    @property
+    def shifts_path(self) -> Path:
+        return self.path / "shift_confusion.npz"
 
     def write_arrays(self, path: Path, **arrays: np.ndarray) -> None:
         with atomic(path) as file:
@@ -333,6 +385,28 @@ class RunDir:
         """For K test images spread evenly: index (K,), names (K,), images uint8 (K, S, S, 3),
         labels, predictions uint8 (K, S, S), confidence uint8 (K, S, S): soft-max maximum × 255."""
         return self._arrays(self.predictions_path)
+
+    def predicted(self) -> np.ndarray:
+        """The classes predicted for every test image, uint8 (N, S, S)."""
+        return self._arrays(self.predicted_path)["classes"]
+
+    def boundary(self) -> dict[str, np.ndarray]:
+        """distances (D,) and trimap_edges (B + 1,), px; and the sums of each image, (N, …), that
+        `segnb.boundaries.statistics` and `segnb.softness.Softness` give."""
+        return self._arrays(self.boundary_path)
+
+    def objects(self) -> pd.DataFrame:
+        """A row an object of the ground truth, columns as `segnb.objects.components` gives them."""
+        return pd.DataFrame(self._arrays(self.objects_path))
+
+    def gates(self) -> dict[str, np.ndarray]:
+        """What `segnb.gates.Openness` gives, index (K,) of the images whose maps are kept, and
+        neutral_confusion int64 (L + 1, N, C, C), see `segnb.gates.neutral_confusion`."""
+        return self._arrays(self.gates_path)
+
+    def shifts(self) -> dict[str, np.ndarray]:
+        """kinds (K,) and confusion int64 (K, N', C, C) of the first N' test scenes under each of them."""
+        return self._arrays(self.shifts_path)
 
     def _arrays(self, path: Path) -> dict[str, np.ndarray]:
         if not path.exists():
