@@ -8,6 +8,7 @@ import sys
 
 import yaml
 
+from segnb.companions import COMPANIONS, alike
 from segnb.machine import ALLOCATOR
 from segnb.rundir import open_study
 
@@ -22,6 +23,11 @@ folder = f"runs/{study.name}"
 shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(seeds)}
 python = sys.executable
 chapters = ["claims", "dataset", "fcn", "unet"]
+# What claims.json is made by, but for the measures, whose change tests every run again.
+LEDGER_CODE = (
+    *("audit", "cases", "claims", "companions", "contrasts", "evidence", "parts", "reasons", "statistics"),
+    "verdicts",
+)
 
 shell.prefix("export " + " ".join(f"{name}={value}" for name, value in ALLOCATOR.items()) + "; ")
 
@@ -45,6 +51,7 @@ wildcard_constraints:
 rule report:
     input:
         chapters=expand(f"{folder}/chapters/{{chapter}}.ipynb", chapter=chapters),
+        claims=f"{folder}/claims.json",
         code=["segnb/report.py", "segnb/html/export.py"] + glob.glob("segnb/html/segnb/*"),
     output:
         "report/index.html",
@@ -64,6 +71,7 @@ rule chapter:
         published=["segnb/published.csv", "segnb/published_shares.csv"],
         tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
         cost=f"{folder}/cost.json",
+        claims=f"{folder}/claims.json",
     output:
         f"{folder}/chapters/{{chapter}}.ipynb",
     params:
@@ -78,13 +86,46 @@ rule chapter:
         " --no-progress-bar > {log:q} 2>&1 && mv {params.part:q} {output:q}"
 
 
+# Verdicts, also from studies of other data that a claim compares with, as far as there are any.
+rule claims:
+    input:
+        code=[f"segnb/{name}.py" for name in LEDGER_CODE],
+        published="segnb/published.csv",
+        tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
+        cost=f"{folder}/cost.json",
+        companions=[
+            test
+            for place in COMPANIONS
+            for other in alike(study, place)
+            for test in sorted(glob.glob(f"runs/{other.name}/*/seed*/test_confusion.npz"))
+        ],
+    output:
+        f"{folder}/claims.json",
+    params:
+        **shown,
+    log:
+        f"{folder}/claims.log",
+    message:
+        "claims: weighing the evidence for each"
+    shell:
+        "{python:q} -m segnb.cli claims --study {params.study:q} --variants {params.variants:q}"
+        " --seeds {params.seeds:q} --out {output:q} > {log:q} 2>&1"
+
+
 rule measure:
     input:
         run=f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
-        code=["segnb/inference.py", "segnb/measures.py"],
+        code=[
+            f"segnb/{name}.py"
+            for name in ("inference", "measures", "boundaries", "softness", "objects", "gates")
+        ]
+        + glob.glob("segnb/data/shifts/*.py"),
     output:
-        confusion=f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz",
-        predictions=f"{folder}/{{variant}}/seed{{seed}}/predictions.npz",
+        # Before the last of these some networks write gates.npz and shift_confusion.npz as well.
+        [
+            f"{folder}/{{variant}}/seed{{seed}}/{name}.npz"
+            for name in ("test_confusion", "predictions", "predicted", "boundary", "objects")
+        ],
     params:
         run=f"{folder}/{{variant}}/seed{{seed}}",
     log:

@@ -3,10 +3,9 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from segnb.picture import FAINT, INK, QUIET, Picture, figure, legend_of_networks, look, percent, wrapped
+from segnb.picture import FAINT, INK, Picture, figure, legend_of_networks, look, percent, wrapped
 
 
 @figure
@@ -188,98 +187,4 @@ def cost_quality(table: pd.DataFrame) -> Picture:
         f" mIoU at prediction time and parameters: {'; '.join(told)}.",
         "Up and to the left is better; mIoU does not begin at 0 here. Lines: 95 % interval for these networks"
         " on new images.",
-    )
-
-
-@figure
-def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
-    """The score as published beside the mean of class IoU, joined by a line.
-
-    panels: {title: frame indexed by label with columns as_published, miou}, drawn side by side
-    """
-    labels = list(dict.fromkeys(label for frame in panels.values() for label in frame.index))
-    fig = Picture(height=0.36 * len(labels) + 1.25)
-    axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    rows = {label: y for y, label in enumerate(labels)}
-    for ax, (title, frame) in zip(axes, panels.items(), strict=True):
-        plain = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-        for label in set(labels) - set(frame.index):
-            ax.text(0.5, rows[label], "no score", ha="center", va="center", color=QUIET, bbox=plain)
-        for label, row in frame.iterrows():
-            ax.plot([row.miou, row.as_published], [rows[label]] * 2, color=FAINT, lw=4, zorder=1)
-            ax.plot(row.miou, rows[label], "o", ms=8, color="#1a5fb4", clip_on=False)
-            ax.plot(
-                row.as_published, rows[label], "D", ms=7, mfc="none", mec="#c4561a", mew=1.8, clip_on=False
-            )
-        ax.set(title=title, xlim=(0, 1), xlabel="score")
-    axes[0].set(yticks=range(len(labels)), yticklabels=map(wrapped, labels))
-    axes[0].invert_yaxis()
-    keys = [
-        Line2D([], [], ls="", marker="o", ms=8, color="#1a5fb4", label="dataset mIoU (mean of class IoU)"),
-        Line2D([], [], ls="", marker="D", ms=7, mfc="none", mec="#c4561a", mew=1.8, label="as published"),
-    ]
-    fig.legend(handles=keys, loc="outside lower center", ncols=2)
-    told = []
-    for title, frame in panels.items():
-        gap = frame.as_published - frame.miou
-        told.append(
-            f"{title}, {len(frame)} networks: the published way gives {gap.min():.3f} to {gap.max():.3f} more"
-        )
-    return fig.described(
-        f"Dot plot of two scores for {len(labels)} networks. {'; '.join(told)}.",
-        "The same predictions, scored twice; the longer the line, the more the published way differs.",
-    )
-
-
-@figure
-def slopes(scores: pd.DataFrame, title: str = "") -> Picture:
-    """Two rankings of the same networks, best on top, joined by lines.
-
-    scores: indexed by label, columns as_published and miou. Networks that tie in one score are put in
-            the order of the other, so that a tie never looks like a swap.
-    """
-    left = scores.sort_values(["as_published", "miou"], ascending=False).index
-    right = scores.sort_values(["miou", "as_published"], ascending=False).index
-    names = {label: wrapped(label, 22) for label in scores.index}
-    fig = Picture(height=(0.36 if "\n" in "".join(names.values()) else 0.31) * len(scores) + 0.9)
-    fig.suptitle(title, x=0.01, ha="left", fontsize=10)
-    ax = fig.subplots()
-    opposite = ax.twinx()
-    moved = {label for label in scores.index if left.get_loc(label) != right.get_loc(label)}
-    for label in scores.index:
-        one, crosses = look(label), label in moved
-        ax.plot(
-            [0, 1],
-            [left.get_loc(label), right.get_loc(label)],
-            color=one.colour,
-            ls=one.line,
-            lw=2.6 if crosses else 1.4,
-            marker=one.marker,
-            mfc=one.fill,
-            ms=7,
-            clip_on=False,
-        )
-    beside = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
-    beside |= {"va": "center_baseline", "fontsize": 10}
-    sides = (
-        (ax, left, "as_published", "as published", {"xytext": (-8, 0), "ha": "right"}),
-        (opposite, right, "miou", "dataset mIoU", {"xytext": (8, 0), "ha": "left"}),
-    )
-    for x, (side, order, column, head, place) in enumerate(sides):
-        side.set(ylim=(len(order) - 0.6, -0.6), yticks=range(len(order)))
-        side.set_yticklabels([names[label] for label in order])
-        for y, (label, text) in enumerate(zip(order, side.get_yticklabels(), strict=True)):
-            weight = "bold" if label in moved else "normal"
-            text.set(fontsize=10, weight=weight)
-            ax.annotate(f"{scores[column][label]:.3f}", (x, y), **place, **beside, weight=weight)
-        ax.annotate(head, (x, -1), **place, **beside, weight="bold")
-        side.tick_params(length=0, pad=48)  # the scores stand between
-        side.grid(False)
-        side.set_frame_on(False)
-    ax.set(xlim=(-0.03, 1.03), xticks=[])
-    return fig.described(
-        f"Two rankings of {len(scores)} networks{f' ({title})' if title else ''},"
-        f" {len(moved)} of which change place. As published: {'; '.join(left)}."
-        f" By dataset mIoU: {'; '.join(right)}.",
-        "Best on top. Bold: networks whose place differs between the two scores.",
     )

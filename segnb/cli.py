@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -16,13 +17,13 @@ from segnb.params import ReportParams, StudyParams, parse_seeds
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0, or 1 after one line on stderr that says what is wrong and what to do."""
+    """Exit code 0, or 1 (`claims_diff`: 2) after one line on stderr: what is wrong and what to do."""
     options = _parser().parse_args(arguments)
     try:
         return options.command(options) or 0
     except SegnbError as error:
         print(f"segnb: {error}", file=sys.stderr)
-        return 1
+        return options.trouble
     except KeyboardInterrupt:
         print("segnb: stopped; the same command goes on from here", file=sys.stderr)
         return 130
@@ -144,18 +145,23 @@ def _print_ranking(study, variants: list[str], seeds: list[int]) -> None:
 
 
 def data(options: argparse.Namespace) -> None:
-    """Make the cached arrays of one size."""
+    """Make the cached arrays of one size, and all that tests of networks of that size need."""
+    from segnb.data import shifts
     from segnb.rundir import open_study
 
     study = open_study(options.study)
     counts = {name: len(study.split(name, options.size)) for name in ("train", "val", "test")}
+    study.visibility(options.size)
+    if options.size == study.recipe("unet").size:  # what claim U14 asks of U-Nets
+        for kind in shifts.KINDS:
+            study.shifted(kind, options.size)
     if options.done:
         write_json(Path(options.done), counts)
     print(f"{study.settled['data']['name']} at {options.size} px: {counts}")
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Test one finished run."""
+    """Test one finished run: its scores, boundaries, objects and, where there are any, gates."""
     from segnb.inference import measure as measure_run
     from segnb.rundir import RunDir
 
@@ -176,12 +182,58 @@ def cost(options: argparse.Namespace) -> None:
     write_json(study.cost_path, {"machine": study.settled["machine"], "variants": rows})
 
 
+def claims(options: argparse.Namespace) -> None:
+    """Print every claim with its verdict, computed from the tested runs of a study."""
+    found = _verdicts(options.study, options.variants, options.seeds)
+    from segnb import results
+
+    if options.out:
+        write_json(Path(options.out), found)
+    if options.publish is not None:
+        name = f"{options.publish or found['preset'] + '-' + found['data']['name']}.json"
+        readme = root() / "README.md"
+        text = results.in_readme(readme.read_text(), results.trimmed(found), name)
+        results.write(found, root() / "results" / name)
+        write_text(readme, text)
+    print(json.dumps(found, indent=2) if options.json else results.listing(found))
+
+
+def claims_diff(options: argparse.Namespace) -> int:
+    """Say what differs between the verdicts of two studies: what they were made of, verdicts, effects.
+
+    Exit code 0: every claim has the same verdict in both. 1: some differ. 2: one of the two cannot be read.
+    """
+    from segnb import results
+
+    both = [
+        results.read(Path(one)) if one.endswith(".json") else _verdicts(one) for one in (options.a, options.b)
+    ]
+    differ, text = results.differences(*both)
+    print(text)
+    return int(differ)
+
+
+def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> dict:
+    """What claims.json holds of a study, by name."""
+    # Small matrix products, beside other work: threads that wait for each other take many times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from segnb.rundir import open_study
+    from segnb.verdicts import decide
+
+    return decide(open_study(study), variants, seeds)
+
+
 def export(options: argparse.Namespace) -> None:
-    """Join executed chapters into one HTML file, with the training notebooks as pages beside it."""
+    """Join executed chapters into one HTML file, with the training notebooks and claims.json beside it."""
     from segnb.report import export_study
+    from segnb.rundir import open_study
 
     params = ReportParams.check({name: getattr(options, name) for name in ReportParams.model_fields})
-    print(export_study(params, [Path(path) for path in options.chapters], Path(options.out)))
+    out = export_study(params, [Path(path) for path in options.chapters], Path(options.out))
+    verdicts = open_study(params.study).claims_path
+    if verdicts.exists():
+        write_text(out.parent / "claims.json", verdicts.read_text())
+    print(out)
 
 
 def weights(options: argparse.Namespace) -> int:
@@ -250,6 +302,10 @@ def study(options: argparse.Namespace) -> None:
     print(name)
 
 
+def _first_line(function) -> str:
+    return function.__doc__.splitlines()[0]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="segnb", description=__doc__)
     parser.add_argument("--version", action="version", version=f"segnb {__version__}")
@@ -257,8 +313,8 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(function, *, name: str | None = None) -> argparse.ArgumentParser:
         name = name or function.__name__
-        added = commands.add_parser(name, help=function.__doc__.splitlines()[0], description=function.__doc__)
-        added.set_defaults(command=function)
+        added = commands.add_parser(name, help=_first_line(function), description=function.__doc__)
+        added.set_defaults(command=function, trouble=1)
         return added
 
     def study_options(added: argparse.ArgumentParser) -> None:
@@ -291,6 +347,28 @@ def _parser() -> argparse.ArgumentParser:
     costs = command(cost)
     costs.add_argument("--study", default="latest")
     costs.add_argument("--variants", default="all")
+
+    judged = command(claims)
+    judged.add_argument("--study", default="latest")
+    judged.add_argument("--variants", default="all")
+    judged.add_argument("--seeds", default="all")
+    judged.add_argument("--json", action="store_true", help="print all that is known, as JSON")
+    judged.add_argument("--out", help="a file to write that to as well")
+    judged.add_argument(
+        "--publish",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="keep the verdicts in results/NAME.json and put them into README.md's table;"
+        " left out, NAME is PRESET-DATA",
+    )
+    below = judged.add_subparsers(metavar="diff")
+    compared = below.add_parser("diff", help=_first_line(claims_diff), description=claims_diff.__doc__)
+    compared.set_defaults(command=claims_diff, trouble=2)
+    for name in ("a", "b"):
+        compared.add_argument(
+            name, metavar=name.upper(), help="a study, or a file: claims.json, results/….json"
+        )
 
     sources = command(weights)
     sources.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")

@@ -3,20 +3,28 @@
 Measured on a machine that does nothing else, variants interleaved, nothing cached (CLAIMS F7, F8, U8).
 """
 
+import multiprocessing
 import time
+from collections.abc import Callable
+from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from segnb.errors import SegnbError
 from segnb.machine import Machine
 from segnb.models.variants import VARIANTS, build, parameter_groups
 from segnb.presets import Recipe
 from segnb.rundir import Study
 from segnb.training import train_step
 
-ROUNDS = 2  # passes over all variants, so that a slow minute of the machine hits all of them
-REPEATS = 5  # timed steps a variant in each round
+# Passes over all variants, so that a slow minute of the machine hits all of them; how far passes differ says
+# how sure a comparison is.
+ROUNDS = 5
+REPEATS = 2  # timed steps a variant in each round
+STATUS = Path("/proc/self/status")  # of Linux
 
 
 def measure(study: Study, variants: list[str]) -> dict[str, dict]:
@@ -26,22 +34,37 @@ def measure(study: Study, variants: list[str]) -> dict[str, dict]:
     gflops:          10⁹ floating-point operations of one image forwards; a multiply-add is two
     train_seconds:   median seconds an image of a training step (forwards, backwards, optimiser)
     predict_seconds: median seconds an image of a forward pass without gradients
+    train_samples, predict_samples: what they are the medians of: a list a round, all variants alike
     memory_mib:      peak of a training step: allocated on the GPU; on a CPU the sum of parameters,
                      gradients, optimiser state and the activations saved for the backward pass
+    resident_mib:    how much a process of its own grows, at the peak, while it trains a few steps; None on
+                     a GPU, and where the system does not tell
     """
+    rows: dict[str, dict] = {
+        name: {"train_samples": [], "predict_samples": [], "resident_mib": _resident(study, name)}
+        for name in variants
+    }
     study.machine.apply()
-    rows: dict[str, dict] = {}
     for _ in range(ROUNDS):
-        for name in variants:
-            row = rows.setdefault(name, {"train": [], "predict": []})
+        for name, row in rows.items():
             _one_round(study, name, row)
     for row in rows.values():
-        row["train_seconds"] = median(row.pop("train"))
-        row["predict_seconds"] = median(row.pop("predict"))
+        for timed in ("train", "predict"):
+            row[f"{timed}_seconds"] = median(sum(row[f"{timed}_samples"], []))
     return rows
 
 
-def _one_round(study: Study, name: str, row: dict) -> None:
+class Bench(NamedTuple):
+    """One variant at work on a batch of noise: what the pictures show does not change what a step costs."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    images: torch.Tensor
+    step: Callable[[], float]
+    forward: Callable[[], int]
+
+
+def _bench(study: Study, name: str) -> Bench:
     machine = study.machine
     recipe = study.recipe(VARIANTS[name].family)
     torch.manual_seed(0)
@@ -61,23 +84,29 @@ def _one_round(study: Study, name: str, row: dict) -> None:
         with machine.autocast():
             return model(images).argmax(1)[0, 0, 0].item()
 
+    return Bench(model, optimizer, images, step, forward)
+
+
+def _one_round(study: Study, name: str, row: dict) -> None:
+    model, optimizer, images, step, forward = _bench(study, name)
     if "parameters" not in row:
         row["parameters"] = sum(p.numel() for p in model.parameters())
         row["trained_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model.eval()(images[:1])
         row["gflops"] = counter.get_total_flops() / 1e9
-        row["memory_mib"] = _step_memory(model, optimizer, step, machine.device) / 2**20
+        row["memory_mib"] = _step_memory(model, optimizer, step, study.machine.device) / 2**20
     for timed, work in (("train", step), ("predict", forward)):
         work()  # the first call sets up kernels and optimiser state
+        seconds = []
         for _ in range(REPEATS):
             start = time.perf_counter()
             work()
-            row[timed].append((time.perf_counter() - start) / recipe.batch_size)
+            seconds.append((time.perf_counter() - start) / len(images))
+        row[f"{timed}_samples"].append(seconds)
 
 
 def _random_batch(recipe: Recipe, classes: int, machine: Machine) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the pictures show does not change what a step costs."""
     shape = (recipe.batch_size, 3, recipe.size, recipe.size)
     images = torch.randn(shape, device=machine.device).to(memory_format=torch.channels_last)
     labels = torch.randint(0, classes, (shape[0], *shape[2:]), device=machine.device)
@@ -106,3 +135,41 @@ def _step_memory(model, optimizer, step, device: str) -> int:
     gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
     state = sum(v.nbytes for s in optimizer.state.values() for v in s.values() if torch.is_tensor(v))
     return weights + gradients + state + activations
+
+
+# ---- a process of its own ---------------------------------------------------------------------------
+
+
+def _resident(study: Study, name: str) -> float | None:
+    """MiB by which a new process grows at the peak of its first training steps.
+
+    It is forked, which spares it the imports; so nothing may have been computed before on several threads,
+    as they would be missing in the copy.
+    """
+    if study.machine.device == "cuda" or not STATUS.exists():
+        return None
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_train_and_tell, args=(study, name, sender))
+    process.start()
+    sender.close()  # so that a process that dies ends the wait
+    try:
+        return receiver.recv() / 2**20
+    except EOFError:
+        raise SegnbError(f"training {name} to see its memory failed; the lines above say why") from None
+    finally:
+        process.join()
+
+
+def _train_and_tell(study: Study, name: str, sender) -> None:
+    study.machine.apply()
+    before = _kib("VmRSS")
+    bench = _bench(study, name)
+    for _ in range(2):  # the optimiser's state is there from the second step on
+        bench.step()
+    sender.send(1024 * (_kib("VmHWM") - before))
+
+
+def _kib(name: str) -> int:
+    """VmRSS, the resident size now, or VmHWM, the largest so far."""
+    return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(name))

@@ -3,6 +3,7 @@
     runs/machine.json                     settings of this machine (segnb.machine)
     runs/<study>/study.json               what all runs of the study share
     runs/<study>/cost.json                parameters, FLOPs, seconds and memory by variant
+    runs/<study>/claims.json              every claim with its numbers and verdict
     runs/<study>/<variant>/seed<k>/       one run:
         params.json  provenance.json  history.csv  gradients.csv  model.safetensors  last.pt  done.json
         train.ipynb
@@ -165,6 +166,11 @@ class Study:
     def measured(self, variants: str = "all", seeds: str | int = "all") -> list["RunDir"]:
         """Those of them that have been tested: what a report can show."""
         return [run for run in self.finished(variants, seeds) if run.confusion_path.exists()]
+
+    @property
+    def claims_path(self) -> Path:
+        """claims.json: every claim with its numbers and verdict, see `segnb.verdicts`."""
+        return self.path / "claims.json"
 
     @property
     def cost_path(self) -> Path:

@@ -6,7 +6,6 @@ Rows go by a network's label; captions say what the columns mean.
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from segnb.audit import published_scores
 from segnb.rundir import RunDir
 from segnb.summary import by_variant, label
 
@@ -107,36 +106,6 @@ def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
         " operations to predict one image, a multiply-add counted as two. Predict and train: median"
         " milliseconds an image, in batches, nothing cached. Memory: peak of a training step.",
     )
-
-
-def audit(found: pd.DataFrame) -> Styler | None:
-    """Both scores of every network, the study's numbers beside ours."""
-    study = published_scores()
-    frame = pd.DataFrame(
-        {
-            ("published numbers", "as published"): study.as_published,
-            ("published numbers", "class mean"): study.miou,
-            ("published numbers", "difference"): study.as_published - study.miou,
-            ("trained here", "as published"): found.as_published,
-            ("trained here", "class mean"): found.miou,
-            ("trained here", "difference"): found.as_published - found.miou,
-        }
-    ).reindex([*study.index, *(name for name in found.index if name not in study.index)])
-    return table(
-        frame.rename(index=label),
-        "Each network's score as the study computes it, and the mean of its class IoUs. The class means of"
-        " the published numbers are read off bar charts, to about ±0.003.",
-        "{:.3f}",
-    )
-
-
-def swaps(pairs: pd.DataFrame) -> Styler | None:
-    """Pairs from `audit.swaps`."""
-    frame = pairs.assign(above=pairs.above.map(label), below=pairs.below.map(label))
-    frame.columns = ["above, as published", "below, as published", "gap as published", "gap by class mean"]
-    frame.index = range(1, len(frame) + 1)
-    formats = {"gap as published": "{:+.3f}", "gap by class mean": "{:+.3f}"}
-    return table(frame, "Pairs that the two scores rank in opposite order, beyond ±0.003 in both.", formats)
 
 
 def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:

@@ -1,5 +1,6 @@
 """Cost: counts against hand-worked ones, and what makes two networks differ in it."""
 
+import numpy as np
 import pytest
 
 from segnb import cost
@@ -8,7 +9,8 @@ from segnb.rundir import settle
 
 
 @pytest.fixture
-def rows(project, dataset):
+def rows(project, dataset, monkeypatch):
+    monkeypatch.setattr(cost, "ROUNDS", 2)
     study = settle(StudyParams.check({"preset": "smoke", "data": str(dataset)}))
     names = ["FCN8s_vgg16_freeze", "FCN8s_vgg16_finetune", "UNet_Standard_256", "UNet_NoSkip_256"]
     return cost.measure(study, names)
@@ -26,3 +28,14 @@ def test_cost(rows):
     assert plain["gflops"] > no_skip["gflops"] and plain["memory_mib"] > no_skip["memory_mib"]
     for row in rows.values():
         assert 0 < row["predict_seconds"] < row["train_seconds"] < 10
+        assert 10 < row["resident_mib"] < 4096
+        for timed in ("train", "predict"):
+            rounds = row[f"{timed}_samples"]
+            assert [len(one) for one in rounds] == [cost.REPEATS] * 2
+            assert row[f"{timed}_seconds"] == np.median(rounds)
+    # Gradients and moments of the trunk have to lie somewhere, whoever counts.
+    assert tuned["resident_mib"] - frozen["resident_mib"] > 2 * 4 * 14_714_688 / 2**20
+
+
+def test_what_is_told_of_timing_rests_on_ten_steps():
+    assert cost.ROUNDS * cost.REPEATS >= 10

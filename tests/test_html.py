@@ -2,19 +2,24 @@
 
 import base64
 import hashlib
+import io
 import re
 import struct
 import zlib
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
+from segnb.classes import STREET
 from segnb.errors import SegnbError
 from segnb.html import export_page, export_report
+from segnb.html.pictures import compact, compact_source
 
 EVIL = '<script>alert("x")</script>'
 
@@ -333,3 +338,44 @@ def test_a_local_picture_is_put_into_the_file(tmp_path: Path) -> None:
 
 def test_the_shell_is_small(page: BeautifulSoup) -> None:
     assert len(page.style.string) + len(page.script.string) < 20_000
+
+
+def drawn(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def shown(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def test_photographs_shrink_and_flat_colours_stay_exact() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 400, 3), dtype=np.uint8)
+    picture = np.full((400, 400, 3), 255, np.uint8)
+    picture[:200] = noise // 4 * 2 + 60  # many colours, as in a photograph
+    for k, colour in enumerate(STREET.palette):
+        picture[220:300, 20 * k : 20 * k + 20] = colour
+    before = drawn(picture)
+    after = compact(before)
+    assert len(after) < 0.5 * len(before)
+    assert (shown(after)[200:] == picture[200:]).all()
+    assert np.abs(shown(after)[:200].astype(int) - picture[:200]).mean() < 16
+    assert compact(after) == after  # what is small enough is left alone
+
+
+def test_pictures_that_would_lose_by_it_stay_as_they_are() -> None:
+    small = drawn(np.zeros((8, 8, 3), np.uint8))
+    assert compact(small) == small
+    clear = np.random.default_rng(0).integers(0, 256, (200, 200, 4), dtype=np.uint8)
+    assert compact(drawn(clear)) == drawn(clear)
+    assert compact_source("street.png") == "street.png"
+    source = f"data:image/png;base64,{base64.b64encode(small).decode()}"
+    assert compact_source(source) == source
+
+
+def test_styles_for_jupyterlab_alone_are_dropped(tmp_path: Path) -> None:
+    styled = html('<style scoped>p { color: red; }</style><details class="claim" id="c"><p>a</p></details>')
+    page = report([save(tmp_path / "a.ipynb", "# A", code("x", styled))], tmp_path / "index.html")
+    assert not page.main.find("style")
+    assert page.select_one("details.claim")["id"] == "c"

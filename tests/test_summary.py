@@ -1,6 +1,5 @@
-"""Scores, ranking and the audit of the published metric, on cases worked out by hand."""
+"""Scores, ranking and sentences, on cases worked out by hand."""
 
-import importlib.util
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb import audit, measures, summary, tables
+from segnb import measures, summary, tables
 from segnb.classes import LABEL_SETS, STREET
 from segnb.models.variants import VARIANTS
 
@@ -45,7 +44,6 @@ def test_ranking_is_sorted_and_right():
 def test_nothing_to_rank():
     assert summary.ranking([]).empty and list(summary.ranking([]).columns)[:2] == ["miou", "seeds"]
     assert summary.best_and_worst(summary.ranking([])) == summary.seeds_caveat(summary.ranking([])) == ""
-    assert audit.rankings_agree(summary.ranking([])) == ""
     assert tables.scores(summary.ranking([])) is None and tables.networks([]) is None
     assert tables.class_ious(summary.class_ious([])) is None
 
@@ -75,73 +73,6 @@ def test_class_ious_average_to_the_miou_of_the_ranking():
     assert np.isnan(column["Pedestrian"])
     assert column[:-1].mean() == pytest.approx(column["mIoU"], abs=1e-15)
     assert column["mIoU"] == pytest.approx(summary.ranking(runs).miou.iloc[0], abs=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        ([1, 2, 3], [10, 20, 30], 1),
-        ([1, 2, 3], [3, 2, 1], -1),
-        ([1, 2, 3, 4], [1, 2, 4, 3], 4 / 6),  # five pairs agree, one does not
-        ([1, 1, 2], [1, 2, 3], 2 / np.sqrt(2 * 3)),  # one tie in a
-        ([1, 1, 2], [5, 5, 4], -1),  # tied together counts neither way
-        ([1, 1, 2, 2], [1, 2, 1, 2], 0),
-    ],
-)
-def test_kendall_by_hand(a, b, expected):
-    assert audit.kendall_tau_b(a, b) == pytest.approx(expected)
-    assert audit.kendall_tau_b(b, a) == pytest.approx(expected)
-
-
-def test_kendall_without_a_ranking():
-    assert np.isnan(audit.kendall_tau_b([1, 1, 1], [1, 2, 3]))
-
-
-@pytest.mark.skipif(importlib.util.find_spec("scipy") is None, reason="scipy is no dependency of segnb")
-def test_kendall_against_scipy():
-    from scipy.stats import kendalltau
-
-    draw = np.random.default_rng(2)
-    for _ in range(20):
-        a, b = draw.integers(0, 6, (2, 15))
-        assert audit.kendall_tau_b(a, b) == pytest.approx(kendalltau(a, b).statistic)
-
-
-def test_published_numbers_swap_two_pairs():
-    """The two that CLAIMS M2 names."""
-    pairs = audit.swaps(audit.published_scores())
-    assert set(zip(pairs.above, pairs.below, strict=True)) == {
-        ("FCN8s_vgg16_freeze", "FCN32s_vgg16_finetune"),
-        ("UNet_NoSkip_256", "FCN32s_vgg16_freeze"),
-    }
-    assert (pairs.published_gap > 0).all() and (pairs.miou_gap < 0).all()
-    assert pairs.iloc[0].published_gap == pytest.approx(0.006)
-    assert pairs.iloc[0].miou_gap == pytest.approx(0.541 - 0.602)
-
-
-def test_swaps_within_the_reading_error_do_not_count():
-    scores = pd.DataFrame({"as_published": [0.9, 0.8], "miou": [0.5, 0.502]}, index=["a", "b"])
-    assert audit.swaps(scores).empty
-    assert len(audit.swaps(scores, tolerance=0.001)) == 1
-    assert tables.swaps(audit.swaps(scores)) is None
-
-
-def test_m1_is_decided_by_the_reading_error():
-    published = audit.published_scores()
-    word, reason = audit.verdict_m1(published)
-    assert word == "refuted" and "10 of 10" in reason and "0.119 to 0.426" in reason
-    honest = published.assign(as_published=published.miou + 0.002)
-    assert audit.verdict_m1(honest).word == "supported"
-    honest.iloc[0, 0] += 0.01
-    assert audit.verdict_m1(honest).word == "refuted" and "1 of 10" in audit.verdict_m1(honest).reason
-
-
-def test_m2_is_decided_by_the_swaps():
-    published = audit.published_scores()
-    word, reason = audit.verdict_m2(published)
-    assert word == "refuted" and "U-Net, no skips is above FCN-32s frozen" in reason
-    same = audit.verdict_m2(published.assign(as_published=published.miou))
-    assert same.word == "supported" and "tau-b is 1.00" in same.reason
 
 
 def test_sentences_follow_the_numbers():

@@ -11,6 +11,7 @@ What a notebook can say about its cells:
 - the tag `hide` drops a cell, `hide-input` only its code; `parameters` cells are labelled as such
 - display(figure, metadata={"image/png": {"alt": ..., "caption": ...}}); only the caption may be left out
 - table cells may have the classes `good`, `bad` and `quiet`, coloured for light and dark
+- `<style scoped>` is for JupyterLab and is dropped; `<details class="claim">` has the looks of the page
 """
 
 import base64
@@ -32,6 +33,7 @@ from traitlets.config import Config
 from segnb import __version__
 from segnb.errors import SegnbError
 from segnb.files import write_text
+from segnb.html.pictures import compact_source
 
 LICENCE = "MIT"
 TEMPLATE = Path(__file__).parent / "segnb"
@@ -303,6 +305,8 @@ def _chapter(notebook: Path, taken: set[str]) -> Chapter:
         tag["style"] = _legible(f"{{{tag['style']}}}")[1:-1]
     for table in soup.find_all("table"):
         _tidy_table(table, soup)
+    for image in soup.find_all("img", src=True):
+        image["src"] = compact_source(image["src"])
     _separate_ids(soup, taken)
     chapter, anchors = _name_headings(soup, notebook.stem, taken)
     return Chapter(notebook.name, chapter, soup, anchors)

@@ -30,3 +30,37 @@ if (headings.length) {
   const watch = new IntersectionObserver(mark, { rootMargin: "0px 0px -66% 0px" });
   headings.forEach((heading) => watch.observe(heading));
 }
+
+// Claims are folded. A link to one opens it, and so does printing; without this script a click does.
+const claims = [...document.querySelectorAll("details.claim")];
+const opens = () => {
+  const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const claim = place && place.closest("details.claim");
+  if (claim) { claim.open = true; place.scrollIntoView(); }
+};
+addEventListener("hashchange", opens);
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href^='#claim-']");
+  if (link && link.hash === location.hash) opens();  // the address stays as it is, and so tells nobody
+});
+opens();
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = claims.filter((claim) => !claim.open);
+  for (const claim of folded) claim.open = true;
+});
+addEventListener("afterprint", () => { for (const claim of folded) claim.open = false; });
+
+if (claims.length) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "open-all";
+  const name = () => { button.textContent = claims.every((claim) => claim.open) ? "Fold all claims" : "Open all claims"; };
+  button.addEventListener("click", () => {
+    const open = !claims.every((claim) => claim.open);
+    for (const claim of claims) claim.open = open;
+  });
+  for (const claim of claims) claim.addEventListener("toggle", name);
+  name();
+  claims[0].closest(".cell").before(button);
+}

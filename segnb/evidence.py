@@ -1,0 +1,337 @@
+"""What claims are decided from: named measures of runs, on the test images as they are and weighed anew.
+
+A measure that has images is `reduce(sums over images of what is counted in each)`, so one weighted sum is one
+draw of the bootstrap. A measure without images (an epoch count, a ratio of gradients) is a number a run.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from inspect import signature
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+
+from segnb import boundaries, measures, objects
+from segnb.classes import CAMVID, STREET
+from segnb.companions import Missing
+from segnb.parts import ENCODER
+from segnb.rundir import RunDir
+from segnb.summary import label
+
+EARLY = 0.2  # share of the epochs after which training is still "early" (F11)
+REACHED = 0.9  # of the lower final score of a pair: what counts as converged (U6)
+FIRST_EPOCHS = 3  # whose gradients are compared (U5)
+LEVELS = (1, 2, 3, 4)  # of a U-Net, each with a gate on its skip
+# Classes that rendered scenes and photographs have in common (F12).
+COMMON = tuple(name for name in STREET.names if name in CAMVID.names)
+
+
+class Counted(NamedTuple):
+    """What a measure is made of: an entry an image, and what makes a value of their sums.
+
+    arrays: by name, each (N, ...)
+    reduce: takes them by name, each as (..., *rest), and gives (...)
+    cases:  of how many cases, won or lost, the measure is a share; 0 where it is none
+    """
+
+    arrays: dict[str, np.ndarray]
+    reduce: Callable[..., np.ndarray]
+    cases: int = 0
+
+    def value(self) -> float:
+        return float(self.reduce(**{name: array.sum(0) for name, array in self.arrays.items()}))
+
+    def by_image(self) -> np.ndarray:
+        """The measure of each image by itself: (N,), NaN where it has none."""
+        return np.asarray(self.reduce(**self.arrays), float)
+
+    def draws(self, weights: np.ndarray) -> np.ndarray:
+        """The measure with the images weighed otherwise: weights (B, N) to (B,)."""
+        sums = {}
+        for name, array in self.arrays.items():
+            flat = weights @ array.reshape(len(array), -1)
+            sums[name] = flat.reshape(len(weights), *array.shape[1:])
+        return np.asarray(self.reduce(**sums), float)
+
+
+Made = Callable[[RunDir, Sequence[RunDir]], Counted | float]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A named quantity of a run.
+
+    words:  what it is called in a sentence
+    unit:   of a printed difference, which is the value times `scale`
+    of:     (run, rivals) -> Counted, or a number where there are no images; rivals are the runs of the same
+            seed that it is held against, at which only those look that say so
+    """
+
+    words: str
+    unit: str
+    scale: float
+    of: Made
+    looks_at_rivals: bool = False
+
+
+# ---- files of a run --------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)  # of about a megabyte each: every measure of a study asks again
+def _read(run: RunDir, name: str, changed: int):
+    return getattr(run, name)()
+
+
+def _file(run: RunDir, name: str):
+    """What run.<name>() reads. Raises Missing where it was not written, in words that can be published."""
+    path = run.confusion_path if name == "test" else getattr(run, f"{name}_path")
+    if not path.exists():
+        raise Missing(f"{label(run.variant)}, seed {run.seed}, has no {path.name}")
+    return _read(run, name, path.stat().st_mtime_ns)
+
+
+def _confusion(run: RunDir) -> np.ndarray:
+    return _file(run, "test")["confusion"]
+
+
+# ---- from confusion matrices -----------------------------------------------------------------------------
+
+
+def _mean_of(ids: list[int], confusion: np.ndarray) -> np.ndarray:
+    """Mean IoU of some classes, of those of them that occur: (..., C, C) to (...)."""
+    iou = measures.class_iou(confusion)[..., ids]
+    occurs = (~np.isnan(iou)).sum(-1)
+    return np.divide(np.nansum(iou, -1), occurs, out=np.full(occurs.shape, np.nan), where=occurs > 0)
+
+
+def _ids(run: RunDir, names: Sequence[str]) -> list[int]:
+    classes = run.study.classes
+    gone = [name for name in names if name not in classes.names]
+    if gone or not names:
+        raise Missing(f"the label set has no class {', '.join(gone)}" if gone else "no class counts as thin")
+    return [classes.id(name) for name in names]
+
+
+def _miou(run: RunDir, rivals) -> Counted:
+    return Counted({"confusion": _confusion(run)}, measures.mean_iou)
+
+
+def _iou_of(names: tuple[str, ...], run: RunDir, rivals) -> Counted:
+    return Counted({"confusion": _confusion(run)}, partial(_mean_of, _ids(run, names)))
+
+
+def _thin(run: RunDir, rivals) -> Counted:
+    return _iou_of(run.study.classes.thin, run, rivals)
+
+
+def _thin_over_others(run: RunDir, rivals) -> Counted:
+    thin = _ids(run, run.study.classes.thin)
+    others = [i for i in range(len(run.study.classes)) if i not in thin]
+    return Counted(
+        {"confusion": _confusion(run)},
+        lambda confusion: _mean_of(thin, confusion) - _mean_of(others, confusion),
+    )
+
+
+def _shifted(kind: str, run: RunDir, rivals) -> Counted:
+    """mIoU under other conditions minus that of the same scenes as they are."""
+    found, confusion = _file(run, "shifts"), _confusion(run)
+    kinds = [str(one) for one in found["kinds"]]
+    if kind not in kinds:
+        raise Missing(f"no scenes with {kind} were tested")
+    shifted, clean = np.zeros_like(confusion), np.zeros_like(confusion)
+    scenes = found["confusion"].shape[1]  # the first of the test images
+    shifted[:scenes], clean[:scenes] = found["confusion"][kinds.index(kind)], confusion[:scenes]
+    return Counted({"shifted": shifted, "clean": clean}, _difference("shifted", "clean"))
+
+
+def _lost_without(level: int, run: RunDir, rivals) -> Counted:
+    """mIoU lost when the gate of a level (0: of all levels at once) is replaced by its image mean."""
+    neutral = _file(run, "gates")["neutral_confusion"][level - 1]  # that of all levels comes last
+    return Counted({"own": _confusion(run), "neutral": neutral}, _difference("own", "neutral"))
+
+
+def _difference(plus: str, minus: str) -> Callable[..., np.ndarray]:
+    return lambda **sums: measures.mean_iou(sums[plus]) - measures.mean_iou(sums[minus])
+
+
+def _best_by_image(run: RunDir, rivals) -> Counted:
+    """Share of the images whose mIoU is highest with this run; a tie counts in parts."""
+    scores = np.stack([measures.mean_iou(_confusion(one)) for one in (run, *rivals)])  # (V, N)
+    top = scores == scores.max(0)
+    best = top[0] / top.sum(0)
+    return Counted({"best": best, "images": np.ones(len(best))}, _ratio("best", "images"), len(best))
+
+
+def _best_by_class(run: RunDir, rivals) -> Counted:
+    """Share of the classes whose IoU is highest with this run; a tie counts in parts."""
+
+    def reduce(confusions: np.ndarray) -> np.ndarray:
+        iou = measures.class_iou(confusions)  # (..., V, C)
+        top = iou == np.nanmax(iou, -2, keepdims=True, initial=-1)
+        share = top[..., 0, :] / np.maximum(top.sum(-2), 1)
+        return share.sum(-1) / (~np.isnan(iou[..., 0, :])).sum(-1)
+
+    confusions = np.stack([_confusion(one) for one in (run, *rivals)], axis=1)  # (N, V, C, C)
+    return Counted({"confusions": confusions}, reduce, confusions.shape[-1])
+
+
+def _best_by_seed(run: RunDir, rivals) -> float:
+    return float(all(_miou(run, ()).value() > _miou(rival, ()).value() for rival in rivals))
+
+
+def _ratio(over: str, under: str) -> Callable[..., np.ndarray]:
+    def reduce(**sums: np.ndarray) -> np.ndarray:
+        above, below = np.asarray(sums[over], float), np.asarray(sums[under], float)
+        return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+
+    return reduce
+
+
+# ---- from boundaries, objects, gates ---------------------------------------------------------------------
+
+
+def _boundary(reduce: Callable[..., np.ndarray], then: Callable, run: RunDir, rivals) -> Counted:
+    """A reducer of `segnb.boundaries`, whose parameters are named as the sums that it takes."""
+    found = _file(run, "boundary")
+    return Counted(
+        {name: found[name] for name in signature(reduce).parameters}, lambda **sums: then(reduce(**sums))
+    )
+
+
+def _objects(binned_by: str, place: int, value: str, run: RunDir, rivals) -> Counted:
+    """Recall or IoU of the objects of one bin of size ("area") or of the share in sight ("visible")."""
+    table = _file(run, "objects")
+    if binned_by == "visible" and not np.isfinite(table[binned_by]).any():
+        raise Missing("how much of each object is in sight is not known of these data")
+    ends = objects.size_bins(table["area"]) if binned_by == "area" else objects.VISIBLE
+    sums = objects.binned(table, table[binned_by], ends, len(_confusion(run)))
+    return Counted({name: sums[name][:, place] for name in (value, "count")}, _ratio(value, "count"))
+
+
+def _hidden_over_seen(run: RunDir, rivals) -> Counted:
+    """Recall of objects that are mostly hidden minus that of those in full sight."""
+    hidden, seen = (_objects("visible", place, "found", run, rivals).arrays for place in (0, -1))
+    arrays = {f"hidden_{name}": array for name, array in hidden.items()}
+    arrays |= {f"seen_{name}": array for name, array in seen.items()}
+    of_hidden, of_seen = (_ratio(f"{which}_found", f"{which}_count") for which in ("hidden", "seen"))
+    return Counted(arrays, lambda **sums: of_hidden(**sums) - of_seen(**sums))
+
+
+def _gate_variation(level: int, run: RunDir, rivals) -> Counted:
+    std = _file(run, "gates")["std"][:, level - 1].mean(-1)  # (N,), mean over the maps of a class gate
+    return Counted({"std": std, "images": np.ones(len(std))}, _ratio("std", "images"))
+
+
+# ---- from training: no images ----------------------------------------------------------------------------
+
+
+def _curve(run: RunDir) -> np.ndarray:
+    return run.history()["val_miou"].to_numpy()
+
+
+def early_epoch(epochs: int) -> int:
+    """The epoch, counted from 1, after which a share EARLY of the training is over."""
+    return int(np.ceil(EARLY * epochs))
+
+
+def _score_at(when: str, run: RunDir, rivals) -> float:
+    """Validation mIoU early in training, at its end, or the rise between."""
+    curve = _curve(run)
+    if len(curve) < 2:
+        raise Missing("a training of one epoch has no early part")
+    early, final = curve[early_epoch(len(curve)) - 1], curve[-1]
+    return float({"early": early, "final": final, "rise": final - early}[when])
+
+
+def _epochs_to_converge(run: RunDir, rivals) -> float:
+    """Epochs until validation mIoU reaches REACHED of the lower final one of the pair, read off a line
+    between epochs; the last epoch if it never does."""
+    curve = _curve(run)
+    goal = REACHED * min(_curve(one)[-1] for one in (run, *rivals))
+    reached = int(np.argmax(curve >= goal)) if (curve >= goal).any() else len(curve) - 1
+    if reached == 0 or curve[reached] < goal:
+        return float(reached + 1)
+    below, above = curve[reached - 1], curve[reached]
+    return float(reached + (goal - below) / (above - below))
+
+
+def _gradient(stages: str, run: RunDir, rivals) -> float:
+    """Mean log10 of ‖gradient‖/‖weight‖ over some layers of a U-Net, in the first epochs."""
+    table = _file(run, "gradients")
+    asked = table["layer"].str.match(stages) & (table["epoch"] <= FIRST_EPOCHS) & (table["ratio"] > 0)
+    if not asked.any():
+        raise Missing(f"{label(run.variant)}, seed {run.seed}, kept no gradients of an encoder")
+    return float(np.log10(table["ratio"][asked]).mean())
+
+
+# ---- all of them -----------------------------------------------------------------------------------------
+
+
+def _measures() -> dict[str, Measure]:
+    found: dict[str, Measure] = {}
+
+    def add(name: str, words: str, of: Made, unit="points", scale=100.0, looks_at_rivals=False) -> None:
+        found[name] = Measure(words, unit, scale, of, looks_at_rivals)
+
+    miou = "points of mIoU"
+    add("miou", "mIoU", _miou, miou)
+    add("miou:thin", "mIoU of the thin classes", _thin, miou)
+    add("miou:thin-others", "mIoU of the thin classes beyond that of the others", _thin_over_others, miou)
+    add("miou:common", "mIoU of the classes in common", partial(_iou_of, COMMON), miou)
+    for name in dict.fromkeys(STREET.names + CAMVID.names):
+        add(f"iou:{name}", f"{name} IoU", partial(_iou_of, (name,)), "points of IoU")
+    for kind in ("occlusion", "fog", "night", "noise"):
+        add(f"shift:{kind}", f"what {kind} does to mIoU", partial(_shifted, kind), miou)
+    for level in LEVELS:
+        add(f"lost:{level}", f"mIoU lost without gate {level}", partial(_lost_without, level), miou)
+    add("lost:all", "mIoU lost without any gate", partial(_lost_without, 0), miou)
+    share = ("%", 100.0, True)
+    add("best:images", "share of images in which it is best", _best_by_image, *share)
+    add("best:classes", "share of classes in which it is best", _best_by_class, *share)
+    add("best:seeds", "share of seeds in which it is best", _best_by_seed, *share)
+
+    for name, words, reduce in (
+        ("boundary_iou", "boundary IoU", boundaries.boundary_iou),
+        ("boundary_f1", "boundary F1", boundaries.boundary_f1),
+    ):
+        add(name, f"{words}, mean over 1, 2 and 3 px", partial(_boundary, reduce, lambda at: at.mean(-1)))
+        for place, px in enumerate(boundaries.DISTANCES):
+            add(f"{name}:{px}", f"{words} at {px} px", partial(_boundary, reduce, itemgetter((..., place))))
+    for name, words, then, unit, scale in (
+        ("roughness", "|log| of the contours' length over the true one", _off_one, "%", 100.0),
+        ("edge_distance", "distance from true edges to predicted ones", np.asarray, "px", 1.0),
+        ("edge_agreement", "agreement of edges with the image's gradients", np.asarray, "points", 100.0),
+        ("softness", "width of the transition across true edges", np.asarray, "px", 1.0),
+        ("missing_edges", "share of true edges without a transition", np.asarray, "points", 100.0),
+    ):
+        add(name, words, partial(_boundary, getattr(boundaries, name), then), unit, scale)
+
+    for place, size in enumerate(objects.SIZES):
+        add(f"recall:{size}", f"recall of {size} objects", partial(_objects, "area", place, "found"))
+        add(f"object_iou:{size}", f"IoU of {size} objects", partial(_objects, "area", place, "iou"))
+    for place, sight in enumerate(objects.VISIBILITIES):
+        add(f"recall:{sight}", f"recall of objects {sight}", partial(_objects, "visible", place, "found"))
+    add("recall:hidden-seen", "recall of objects mostly hidden beyond that in full sight", _hidden_over_seen)
+    for level in LEVELS:
+        words = f"standard deviation of gate {level} within an image"
+        add(f"gate_variation:{level}", words, partial(_gate_variation, level), "", 1.0)
+
+    add("val:rise", "rise of validation mIoU from early to the end", partial(_score_at, "rise"), miou)
+    add("val:early", "validation mIoU early in training", partial(_score_at, "early"), miou)
+    add("val:final", "validation mIoU at the end", partial(_score_at, "final"), miou)
+    add("epochs", "epochs to converge", _epochs_to_converge, "epochs", 1.0, True)
+    ratio = "log10 of the gradient-to-weight ratio"
+    add("gradient", f"{ratio} in the encoder", partial(_gradient, "|".join(ENCODER)), "decades", 1.0)
+    for stage in ENCODER:
+        add(f"gradient:{stage}", f"{ratio} in {stage}", partial(_gradient, stage), "decades", 1.0)
+    return found
+
+
+def _off_one(ratio: np.ndarray) -> np.ndarray:
+    return np.abs(np.log(ratio))
+
+
+MEASURES = _measures()
