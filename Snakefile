@@ -29,6 +29,11 @@ LEDGER_CODE = (
     "verdicts",
 )
 
+DRAWING_CODE = (
+    *("picture", "figures", "charts", "tables", "audit_charts", "audit_example", "audit_tables"),
+    *("claim_blocks", "claim_charts", "evidence_charts", "evidence_curves", "gate_charts"),
+)
+
 shell.prefix("export " + " ".join(f"{name}={value}" for name, value in ALLOCATOR.items()) + "; ")
 
 
@@ -67,7 +72,7 @@ rule report:
 rule chapter:
     input:
         notebook="notebooks/{chapter}.ipynb",
-        code=[f"segnb/{name}.py" for name in ("picture", "figures", "charts", "tables", "summary", "audit", "measures")],
+        code=[f"segnb/{name}.py" for name in ("summary", "measures", *LEDGER_CODE, *DRAWING_CODE)],
         published=["segnb/published.csv", "segnb/published_shares.csv"],
         tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
         cost=f"{folder}/cost.json",

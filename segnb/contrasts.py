@@ -10,7 +10,7 @@ import pandas as pd
 
 from segnb import statistics
 from segnb.companions import COMPANIONS, Missing, companion
-from segnb.evidence import MEASURES, Counted, Measure
+from segnb.evidence import MEASURES, Counted, Measure, file_of
 from segnb.models.variants import VARIANTS
 from segnb.parts import Part
 from segnb.rundir import RunDir, Study
@@ -74,9 +74,7 @@ class Evidence:
 
     def study_of(self, place: str) -> Study:
         """The study itself (""), or a companion. Raises Missing if there is none."""
-        if not place:
-            return self.study
-        return companion(self.study, place)
+        return companion(self.study, place) if place else self.study
 
     def runs(self, place: str) -> dict[tuple[str, int], RunDir]:
         """Tested runs of the study ("") or of a companion, by variant and seed."""
@@ -101,20 +99,22 @@ class Evidence:
 
     # ---- scores ----------------------------------------------------------------------------------------
 
-    def score(self, name: str, side: str, seed: int, rivals: tuple[str, ...], drawn: bool = True) -> "Score":
+    def score(self, name: str, side: str, seed: int, rivals: tuple[str, ...], drawn: bool = True) -> Score:
         """A measure of one run. With `drawn`, also how it varies with the images, if it has any."""
         measure = MEASURES[name]
         rivals = rivals if measure.looks_at_rivals else ()
         key = name, side, seed, rivals
         if key not in self._found or (drawn and not self._found[key].drawn):
-            made = self._made(measure, side, seed, rivals)
+            made, draws = self._made(measure, side, seed, rivals), None
             if isinstance(made, Counted):
                 draws = made.draws(self._weights(side, seed)) if drawn else None
                 score = Score(made.value(), draws, made.cases, drawn)
             else:
                 score = Score(made)
-            if np.isnan(score.value):
-                raise Missing(f"no test image has what {measure.words} looks at")
+            if not np.isfinite(score.value) or (draws is not None and not np.isfinite(draws).all()):
+                raise Missing(
+                    f"{measure.words} of {label(_split(side)[1])} has no value on these test images"
+                )
             self._found[key] = score
         return self._found[key]
 
@@ -126,9 +126,12 @@ class Evidence:
         place, variant = _split(side)
         return self.runs(place)[variant, seed]
 
+    def _names(self, side: str, seed: int) -> np.ndarray:
+        return file_of(self._run(side, seed), "test")["names"]
+
     def _weights(self, side: str, seed: int) -> np.ndarray:
         """The same weights for the same test images, whatever study they are in."""
-        names = self._run(side, seed).test()["names"]
+        names = self._names(side, seed)
         if len(names) < 2:
             raise Missing("one test image says nothing about others")
         return _weights(len(names), sha256("\n".join(names).encode()).hexdigest())
@@ -162,7 +165,7 @@ class Evidence:
         if scores[0][0].draws is not None:
             draws = np.array([[score.draws for score in row] for row in scores])  # (V, S, B)
             draws = np.concatenate([draws, np.zeros((len(lent), *draws.shape[1:]))])
-            images = min(len(self._run(side, seeds[0]).test()["names"]) for side in sides)
+            images = min(len(self._names(side, seeds[0])) for side in sides)
         coefficients = np.concatenate([coefficients, np.zeros(len(lent))])
         effect = statistics.effect(np.array(values + lent), draws, coefficients, images)
         if scores[0][0].cases:
@@ -225,7 +228,7 @@ class Evidence:
             return empty
         try:
             seeds, (sides, coefficients) = self.seeds(part), _contrast(part)
-            names = [tuple(self._run(side, seeds[0]).test()["names"]) for side in sides]
+            names = [tuple(self._names(side, seeds[0])) for side in sides]
             if len(set(names)) > 1:
                 return empty
             total = np.zeros(len(names[0]))

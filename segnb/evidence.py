@@ -84,7 +84,7 @@ def _read(run: RunDir, name: str, changed: int):
     return getattr(run, name)()
 
 
-def _file(run: RunDir, name: str):
+def file_of(run: RunDir, name: str):
     """What run.<name>() reads. Raises Missing where it was not written, in words that can be published."""
     path = run.confusion_path if name == "test" else getattr(run, f"{name}_path")
     if not path.exists():
@@ -93,7 +93,7 @@ def _file(run: RunDir, name: str):
 
 
 def _confusion(run: RunDir) -> np.ndarray:
-    return _file(run, "test")["confusion"]
+    return file_of(run, "test")["confusion"]
 
 
 # ---- from confusion matrices -----------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def _thin_over_others(run: RunDir, rivals) -> Counted:
 
 def _shifted(kind: str, run: RunDir, rivals) -> Counted:
     """mIoU under other conditions minus that of the same scenes as they are."""
-    found, confusion = _file(run, "shifts"), _confusion(run)
+    found, confusion = file_of(run, "shifts"), _confusion(run)
     kinds = [str(one) for one in found["kinds"]]
     if kind not in kinds:
         raise Missing(f"no scenes with {kind} were tested")
@@ -149,7 +149,7 @@ def _shifted(kind: str, run: RunDir, rivals) -> Counted:
 
 def _lost_without(level: int, run: RunDir, rivals) -> Counted:
     """mIoU lost when the gate of a level (0: of all levels at once) is replaced by its image mean."""
-    neutral = _file(run, "gates")["neutral_confusion"][level - 1]  # that of all levels comes last
+    neutral = file_of(run, "gates")["neutral_confusion"][level - 1]  # that of all levels comes last
     return Counted({"own": _confusion(run), "neutral": neutral}, _difference("own", "neutral"))
 
 
@@ -195,7 +195,7 @@ def _ratio(over: str, under: str) -> Callable[..., np.ndarray]:
 
 def _boundary(reduce: Callable[..., np.ndarray], then: Callable, run: RunDir, rivals) -> Counted:
     """A reducer of `segnb.boundaries`, whose parameters are named as the sums that it takes."""
-    found = _file(run, "boundary")
+    found = file_of(run, "boundary")
     return Counted(
         {name: found[name] for name in signature(reduce).parameters}, lambda **sums: then(reduce(**sums))
     )
@@ -203,7 +203,7 @@ def _boundary(reduce: Callable[..., np.ndarray], then: Callable, run: RunDir, ri
 
 def _objects(binned_by: str, place: int, value: str, run: RunDir, rivals) -> Counted:
     """Recall or IoU of the objects of one bin of size ("area") or of the share in sight ("visible")."""
-    table = _file(run, "objects")
+    table = file_of(run, "objects")
     if binned_by == "visible" and not np.isfinite(table[binned_by]).any():
         raise Missing("how much of each object is in sight is not known of these data")
     ends = objects.size_bins(table["area"]) if binned_by == "area" else objects.VISIBLE
@@ -221,7 +221,7 @@ def _hidden_over_seen(run: RunDir, rivals) -> Counted:
 
 
 def _gate_variation(level: int, run: RunDir, rivals) -> Counted:
-    std = _file(run, "gates")["std"][:, level - 1].mean(-1)  # (N,), mean over the maps of a class gate
+    std = file_of(run, "gates")["std"][:, level - 1].mean(-1)  # (N,), mean over the maps of a class gate
     return Counted({"std": std, "images": np.ones(len(std))}, _ratio("std", "images"))
 
 
@@ -260,7 +260,7 @@ def _epochs_to_converge(run: RunDir, rivals) -> float:
 
 def _gradient(stages: str, run: RunDir, rivals) -> float:
     """Mean log10 of ‖gradient‖/‖weight‖ over some layers of a U-Net, in the first epochs."""
-    table = _file(run, "gradients")
+    table = file_of(run, "gradients")
     asked = table["layer"].str.match(stages) & (table["epoch"] <= FIRST_EPOCHS) & (table["ratio"] > 0)
     if not asked.any():
         raise Missing(f"{label(run.variant)}, seed {run.seed}, kept no gradients of an encoder")
@@ -331,7 +331,8 @@ def _measures() -> dict[str, Measure]:
 
 
 def _off_one(ratio: np.ndarray) -> np.ndarray:
-    return np.abs(np.log(ratio))
+    with np.errstate(divide="ignore"):  # a prediction without any contour is infinitely far off
+        return np.abs(np.log(ratio))
 
 
 MEASURES = _measures()

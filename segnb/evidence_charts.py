@@ -133,20 +133,35 @@ def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
 
 
 @figure
-def sizes(curves: dict[str, pd.DataFrame], thirds: tuple[float, float]) -> Picture:
+def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
     """Recall of objects by size, a line a network; `evidence_curves.size_curves`."""
     fig, axes = _stacked(curves)
     for ax, group in axes:
         ax.set_xscale("log")
         _lines(ax, group, "area", TALL - 0.8)
-        for edge in thirds:
-            ax.axvline(edge, color=QUIET, lw=1, ls=(0, (3, 3)), zorder=0)
         ax.set_ylabel("share of objects found")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.3g}"))
         ax.xaxis.set_minor_formatter("")
-        left, right = ax.get_xlim()
-        edges = [left, *thirds, right]
-        for low, high, word in zip(edges[:-1], edges[1:], ("small", "medium", "large"), strict=True):
+        _name_thirds(ax, next(iter(group.values())).attrs["thirds"])
+    axes[-1][0].set_xlabel("size of the object, % of the image (log scale)")
+    return fig.described(
+        f"Share of objects found by their size. Smallest: {_numbers(curves, 0)}. Largest:"
+        f" {_numbers(curves, -1)}.",
+        "An object counts as found when at least half of its pixels get its class. Each point is a sixth of"
+        " all cars, people, poles and signs of the test images, at their median size; dashed lines part them"
+        f" into thirds. {NEW_IMAGES}",
+    )
+
+
+def _name_thirds(ax, thirds: tuple[float, float]) -> None:
+    """Dashed lines between small, medium and large, and these words where there is room for them."""
+    left, right = ax.get_xlim()
+    edges = np.clip([left, *thirds, right], left, right)
+    for edge in thirds:
+        ax.axvline(edge, color=QUIET, lw=1, ls=(0, (3, 3)), zorder=0)
+    ax.set_xlim(left, right)
+    for low, high, word in zip(edges[:-1], edges[1:], ("small", "medium", "large"), strict=True):
+        if np.log(high / low) > 0.13 * np.log(right / left):
             ax.text(
                 np.sqrt(low * high),
                 0.99,
@@ -158,14 +173,6 @@ def sizes(curves: dict[str, pd.DataFrame], thirds: tuple[float, float]) -> Pictu
                 color=QUIET,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.7},
             )
-    axes[-1][0].set_xlabel("size of the object, % of the image (log scale)")
-    return fig.described(
-        f"Share of objects found by their size. Smallest: {_numbers(curves, 0)}. Largest:"
-        f" {_numbers(curves, -1)}.",
-        "An object counts as found when at least half of its pixels get its class. Each point is a sixth of"
-        " all cars, people, poles and signs of the test images, at their median size; dashed lines part them"
-        f" into thirds. {NEW_IMAGES}",
-    )
 
 
 @figure
@@ -319,10 +326,12 @@ def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
     ax.set_xticks(range(len(longest)), longest.index, rotation=90)
     ax.set_ylabel("gradient / weights")
     legend_of_networks(fig, ratios)
+    several = any((frame["low"] < frame["high"]).any() for frame in ratios.values())
     told = "; ".join(f"{label} {frame['value'].iloc[0]:.2g}" for label, frame in ratios.items())
     return fig.described(
         f"Ratio of gradient to weights by layer over the first epochs. First layer: {told}.",
-        "Length of the gradient divided by that of the weights. Layers in the order in which an image passes"
-        " them; the higher, the more a step of training moves the layer. Vertical lines: lowest and highest"
-        " seed.",
+        "Length of the gradient divided by that of the weights: the higher, the more a step of training moves"
+        " the layer. Layers in the order in which an image passes them: down1 is the finest level on the way"
+        " down, bottom the coarsest, up1 the last on the way up."
+        + (" Vertical lines: lowest and highest seed." if several else ""),
     )

@@ -79,25 +79,26 @@ def _bins_in_words(edges: np.ndarray) -> list[str]:
     return [f"{low:g}–{high:g}" if np.isfinite(high) else f"{low:g}+" for low, high in pairs]
 
 
-def size_curves(runs: list[RunDir]) -> tuple[dict[str, pd.DataFrame], tuple[float, float] | None]:
-    """Recall of objects by size, {label: area, value, low, high}, and the two areas that part the thirds.
+def size_curves(runs: list[RunDir]) -> dict[str, pd.DataFrame]:
+    """Recall of objects by size, {label: area, value, low, high}.
 
-    area: share of the image, 0 to 1, the median of the bin's objects; all networks have the same bins
+    area: share of the image, 0 to 1, the median of the bin's objects. Networks that were tested at one size
+    have the same bins. `attrs["thirds"]` of a curve: the two areas that part its objects into thirds.
     """
     from segnb import objects
 
-    curves, thirds = {}, None
+    curves = {}
     for network, group in _groups(runs, "objects").items():
         tables = [run.objects() for run in group]
         area = tables[0]["area"]
         if not len(area):
             continue
-        thirds = thirds or objects.size_bins(area)
         ends = np.unique(np.quantile(area, np.arange(1, SIZE_BINS) / SIZE_BINS))
         middle = area.groupby(np.digitize(area, ends, right=True)).median()
         curve = _recall_by(group, tables, "area", tuple(ends))
         curves[network] = curve.loc[middle.index].assign(area=middle)
-    return curves, thirds
+        curves[network].attrs["thirds"] = objects.size_bins(area)
+    return curves
 
 
 def sight_curves(runs: list[RunDir]) -> dict[str, pd.DataFrame]:

@@ -136,5 +136,4 @@ def each_gate(*networks: str, measure: str, levels: tuple) -> tuple[Part, ...]:
 BOUNDARY = ("boundary_iou", "boundary_f1")
 ENCODER = ("down1", "down2", "down3", "down4", "bottom")  # of a U-Net
 PIXELS = tuple(f"{name}:{distance}" for name in BOUNDARY for distance in (1, 2, 3))
-F1_ENCODER = ("down1", "down2", "down3", "down4", "bottom")  # of a U-Net
-PIXELS = tuple(name for name in PIXELS if "f1" in name)
+F1_PIXELS = tuple(name for name in PIXELS if "f1" in name)

@@ -101,8 +101,9 @@ PRESETS = {
         # FCNs at the study's size, so that a stride of 32 leaves its 7×7 cells; a head of 256 channels
         # learnt as much from 256 scenes as one of 1024 (validation mIoU 0.370 and 0.364, FCN-8s frozen).
         # Steps are what they lack, so batches are small. With batches of 8, a rate of 2e-3 and 15 epochs four
-        # seeds of the plain U-Net gave 0.396, 0.363, 0.334 and 0.339 (300 scenes held out), as each learned, or
-        # not, what road lines are; now they give 0.478, 0.464, 0.484 and 0.470. FCN-8s fine-tuned: 0.413, 0.476.
+        # seeds of the plain U-Net gave 0.396, 0.363, 0.334 and 0.339 (300 scenes held out), as each learned,
+        # or not, what road lines are; now they give 0.478, 0.464, 0.484 and 0.470. FCN-8s fine-tuned went
+        # from 0.413 to 0.476.
         Preset(
             "quick",
             240,

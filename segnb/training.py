@@ -61,9 +61,9 @@ def train_step(
 def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machine) -> dict[str, float]:
     """One pass with updates.
 
-    Returns train_loss and train_miou, as seen while learning; grad_norm, that of all parameters together, mean
-    over the steps; and gradients, by layer: the norm of its weight's gradient over that of the weight, both
-    means over the steps.
+    Returns train_loss and train_miou, as seen while learning; grad_norm, that of all parameters together,
+    mean over the steps; and gradients, by layer: the norm of its weight's gradient over that of the weight,
+    both means over the steps.
     """
     model.train()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)

@@ -269,6 +269,18 @@ def test_only_common_seeds_count(study, tmp_path):
     assert one.missing == "U-Net, no skips has not been trained and tested"
 
 
+def test_a_measure_without_a_value_is_missing(tmp_path):
+    study = make_study(make_project(tmp_path / "project"), seeds=2, images=4, variants=[UNET, NO_SKIP])
+    run = study.run(NO_SKIP, 1)
+    run.write_arrays(
+        run.boundary_path,
+        **run.boundary() | {"length_predicted": np.zeros_like(run.boundary()["length_predicted"])},
+    )
+    found = Evidence(study).finding(Part("", "roughness", (UNET,), (NO_SKIP,)))
+    assert found.missing.endswith("of U-Net, no skips has no value on these test images")
+    assert np.isnan(found.estimate) and found.effect is None
+
+
 def test_costs_are_shares_by_round(study):
     evidence = Evidence(study)
     tuned, frozen = "FCN8s_vgg16_finetune", "FCN8s_vgg16_freeze"

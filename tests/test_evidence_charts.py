@@ -31,6 +31,13 @@ def curves(names: list[str], index, **columns) -> dict[str, pd.DataFrame]:
     return {name: curve(index, 0.3 + 0.013 * k).assign(**columns) for k, name in enumerate(names)}
 
 
+def by_size(thirds: tuple[float, float]) -> dict[str, pd.DataFrame]:
+    found = curves(MANY, range(6), area=AREA)
+    for frame in found.values():
+        frame.attrs["thirds"] = thirds
+    return found
+
+
 def gates(maps: int) -> dict[str, np.ndarray]:
     return {
         "levels": np.arange(1, 5),
@@ -119,7 +126,8 @@ FIGURES = {
     "examples": lambda: claim_charts.examples(THREE, part(), images, labels, GUESSES, STREET, 0),
     "trimap": lambda: evidence_charts.trimap(curves(MANY, BINS)),
     "trimap of one": lambda: evidence_charts.trimap(curves(["U-Net"], BINS)),
-    "sizes": lambda: evidence_charts.sizes(curves(MANY, range(6), area=AREA), (0.001, 0.01)),
+    "sizes": lambda: evidence_charts.sizes(by_size((0.001, 0.01))),
+    "sizes without room": lambda: evidence_charts.sizes(by_size((0.00041, 0.2))),
     "sight": lambda: evidence_charts.sight(curves(UNET, ["mostly hidden", "partly hidden", "in full sight"])),
     "gains": lambda: evidence_charts.gains(
         curve(STREET.names, -0.2, 0.03), "Class attention residual U-Net", "Attention residual U-Net", STREET
@@ -169,7 +177,7 @@ def test_no_data_gives_no_picture():
     empty = [
         claim_charts.differences([], ">", {}),
         evidence_charts.trimap({}),
-        evidence_charts.sizes({}, None),
+        evidence_charts.sizes({}),
         evidence_charts.gains(pd.DataFrame(), "a", "b", STREET),
         evidence_charts.stride_bounds(pd.DataFrame()),
         evidence_charts.convergence({}, 0.9),
@@ -235,6 +243,13 @@ def test_examples_say_how_they_were_picked():
 
 
 def test_convergence_marks_the_first_epoch_at_the_goal():
-    """0.9 of the lower final score, 0.3 · (1 - e^-4) = 0.2945, is 0.265: the better net is there in epoch 3."""
+    """0.9 of the lower final score, 0.3 · (1 - e^-4) = 0.2945, is 0.265, where the better is in epoch 3."""
     fig = evidence_charts.convergence({"U-Net": histories(1), "U-Net, no skips": histories(1, 0.3)}, 0.9)
     assert "U-Net, seed 0: epoch 3; U-Net, no skips, seed 0: epoch 7" in fig.alt
+
+
+def test_words_of_sizes_stand_only_where_there_is_room():
+    words = {"small", "medium", "large"}
+    for name, told in (("sizes", words), ("sizes without room", {"medium"})):
+        for ax in FIGURES[name]().axes:
+            assert {text.get_text() for text in ax.texts} & words == told

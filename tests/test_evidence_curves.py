@@ -75,8 +75,9 @@ def test_curves_by_distance(runs):
 
 
 def test_curves_by_size(runs):
-    found, thirds = curves.size_curves(runs)
+    found = curves.size_curves(runs)
     curve = found["U-Net"]
+    thirds = curve.attrs["thirds"]
     tables = [run.objects() for run in seeds(runs, "UNet_Standard_256")]
     area = tables[0]["area"]
     assert (area <= thirds[0]).mean() == pytest.approx(1 / 3, abs=0.05)
@@ -84,7 +85,7 @@ def test_curves_by_size(runs):
     smallest = area <= np.quantile(area, 1 / curves.SIZE_BINS)
     plain = np.mean([table["found"][smallest].mean() for table in tables])
     assert curve["value"].iloc[0] == pytest.approx(plain)
-    assert evidence_charts.sizes(found, thirds).axes
+    assert evidence_charts.sizes(found).axes
 
 
 def test_curves_by_sight(runs):
@@ -184,7 +185,7 @@ def test_without_files_everything_is_empty(runs):
             ).exists() else 0
     try:
         assert curves.trimap_curves(runs) == {} == curves.sight_curves(runs)
-        assert curves.size_curves(runs) == ({}, None)
+        assert curves.size_curves(runs) == {}
         assert curves.gate_levels(runs) == {} == curves.shifted_scores(runs)
         assert curves.gradient_ratios(runs, 3) == {} and curves.gate_maps(runs) == ({}, {})
     finally:

@@ -437,7 +437,7 @@ def spread(found: np.ndarray) -> str:
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("name", WORLDS)
 def test_error_rates_and_power_in_thousands_of_studies(name, seeds):
-    found = check(WORLDS[name], seeds, 4000)
+    found = check(WORLDS[name], seeds, 2500)
     rows = "; ".join(f"{key} {spread(values)}" for key, values in found.items())
     print(f"\n{name}, {seeds} seeds: {rows}; mean covered {100 * found['covered'].mean():.1f}")
 
@@ -543,7 +543,7 @@ def street_study(rng, images: int, seeds: int, both_sd: float) -> Effect:
 @pytest.mark.parametrize("images", [50, 150])
 @pytest.mark.parametrize("seeds", [3, 10])
 def test_intervals_for_miou_with_rare_classes(seeds, images, both_sd):
-    studies, rng = 2000, np.random.default_rng([seeds, images])
+    studies, rng = 1000, np.random.default_rng([seeds, images])
     found = [street_study(rng, images, seeds, both_sd) for _ in range(studies)]
     truth = np.mean([one.estimate for one in found])
     covered = np.mean([low < truth < high for low, high in (one.interval() for one in found)])
