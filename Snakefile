@@ -57,7 +57,7 @@ rule report:
     input:
         chapters=expand(f"{folder}/chapters/{{chapter}}.ipynb", chapter=chapters),
         claims=f"{folder}/claims.json",
-        code=["segnb/report.py", "segnb/html/export.py"] + glob.glob("segnb/html/segnb/*"),
+        code=["segnb/report.py"] + glob.glob("segnb/html/*.py") + glob.glob("segnb/html/segnb/*"),
     output:
         "report/index.html",
     params:
@@ -72,7 +72,8 @@ rule report:
 rule chapter:
     input:
         notebook="notebooks/{chapter}.ipynb",
-        code=[f"segnb/{name}.py" for name in ("summary", "measures", *LEDGER_CODE, *DRAWING_CODE)],
+        code=[f"segnb/{name}.py" for name in ("summary", "measures", *LEDGER_CODE, *DRAWING_CODE)]
+        + [f"segnb/html/segnb/{name}.html.j2" for name in ("claim", "claims", "rules")],
         published=["segnb/published.csv", "segnb/published_shares.csv"],
         tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
         cost=f"{folder}/cost.json",

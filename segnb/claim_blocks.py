@@ -67,13 +67,22 @@ def counts(ledger: dict) -> str:
     return f"Of {len(words)} claims, {_listed(told)}."
 
 
-def power(ledger: dict) -> str:
-    """One sentence: how many claims 3, 5 and 10 seeds would decide; "" where nothing is known of it."""
-    told = [f"{seeds} seeds about {number:.0f}" for seeds, number in (ledger["decided"] or {}).items()]
-    if not told:
+def power(ledger: dict, kept: Sequence[dict] = ()) -> str:
+    """One sentence: how many claims 3, 5 and 10 seeds would decide; "" where nothing is known of it.
+
+    One seed knows no spread, so then it is what the first of the kept studies knows.
+    """
+    source = next((one for one in (ledger, *kept) if one["decided"]), None)
+    if source is None:
         return ""
+    told = [f"{seeds} seeds about {number:.0f}" for seeds, number in source["decided"].items()]
     return (
-        f"If effects and spreads stay as they are, {_listed(told)} of the {len(ledger['claims'])} claims"
+        (
+            ""
+            if source is ledger
+            else "One seed does not tell what more of them would decide; the kept study does. "
+        )
+        + f"If effects and spreads stay as they are, {_listed(told)} of the {len(source['claims'])} claims"
         " would be decided, that is, supported or refuted."
     )
 

@@ -85,6 +85,8 @@ def test_power_tells_each_number_of_seeds():
         ledger()
     )
     assert claim_blocks.power(ledger(decided={})) == ""
+    told = claim_blocks.power(ledger(decided={}), [ledger()])
+    assert told.startswith("One seed does not tell") and "3 seeds about 2" in told
 
 
 def test_tracked_studies_are_told_apart_from_other_results(tmp_path):
