@@ -88,12 +88,13 @@ def power(ledger: dict, kept: Sequence[dict] = ()) -> str:
 
 
 def tracked(folder: Path | None = None) -> list[dict]:
-    """Kept outcomes of studies, the one with most claims decided first.
+    """Kept outcomes of studies of several seeds (one decides nothing), that with most claims decided first.
 
     folder: where they are, the project's results/ by default; files of another kind are passed over
     """
     found = [read_json(path) for path in sorted((folder or root() / "results").glob("*.json"))]
     kept = [one for one in found if isinstance(one, dict) and {"study", "claims"} <= one.keys()]
+    kept = [one for one in kept if len(one["seeds"]) > 1]
     return sorted(kept, key=lambda one: -_decided(one))
 
 

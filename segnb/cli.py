@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("segnb: stopped; the same command goes on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def report(options: argparse.Namespace) -> int:

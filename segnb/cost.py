@@ -3,6 +3,7 @@
 Measured on a machine that does nothing else, variants interleaved, nothing cached (CLAIMS F7, F8, U8).
 """
 
+import ctypes
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -163,6 +164,9 @@ def _resident(study: Study, name: str) -> float | None:
 
 def _train_and_tell(study: Study, name: str, sender) -> None:
     study.machine.apply()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)  # or what the parent has freed would be used again, and not be seen to grow
     before = _kib("VmRSS")
     bench = _bench(study, name)
     for _ in range(2):  # the optimiser's state is there from the second step on

@@ -448,7 +448,7 @@ def test_seeds_needed_are_enough_and_no_more(kind, claims):
     """In a family whose other claims never hold, so that Holm's correction is at its strictest."""
     world, studies = WORLDS["equal"], 1500
     seed, image = (part[0] for part in world.variances())
-    truth, margin = (1.8, 0.0) if kind == ">" else (0.0, 1.8)
+    truth, margin = (3.2, 0.0) if kind == ">" else (0.0, 3.2)
     part = made(truth, seed, image, 10**4, world.images, seed, 6 * (10**4 - 1))
     needed = seeds_needed(kind, [part], margin, claims)
     rng, decided = np.random.default_rng(0), []
@@ -487,7 +487,7 @@ def others(part: Effect) -> dict[str, float]:
 @pytest.mark.long
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("name", ["equal, seeds only", "unequal, seeds only", "tied halves"])
-def test_a_pooled_variance_would_cover_too_little(name, seeds):
+def test_a_pooled_variance_covers_too_little_or_gains_nothing(name, seeds):
     world, studies = replace(WORLDS[name], images=0), 3000
     rng, covered, width = np.random.default_rng(seeds), {}, {}
     for _ in range(studies):
@@ -504,8 +504,9 @@ def test_a_pooled_variance_would_cover_too_little(name, seeds):
             f"\n{name}, {seeds} seeds, {rule}: {spread(rate)}, mean width {np.mean(width[rule]):.2f}", end=""
         )
     assert covered["own"].min() > 0.95 - chance(0.95, studies)
-    if name != "equal, seeds only":
-        assert all(rate.min() < 0.93 for rule, rate in covered.items() if rule != "own")
+    if name != "equal, seeds only":  # whatever else covers is no narrower
+        for rule, rate in covered.items():
+            assert rate.min() < 0.93 or np.mean(width[rule]) > 0.98 * np.mean(width["own"])
 
 
 # A measure that is no mean: dataset mIoU of classes of which some are rare.
