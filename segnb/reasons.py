@@ -99,7 +99,15 @@ def _verdict(case: Case, ahead: Outlook) -> str:
         )
     if np.isnan(case.decision.support):
         return f"{headline(found)}{least}: the same in every run, which cannot be tested."
-    return f"{told}: it may lie {goal} or not ({p}). {_outlook(case, ahead)}"
+    one = "if it were the only claim"
+    if case.decision.support < statistics.ALPHA:
+        doubt = f"{goal} {one} ({_p(case.decision.support)}), not among all ({p})"
+    elif case.decision.against < statistics.ALPHA:
+        against = f"{_p(case.decision.against_holm)} after Holm's correction"
+        doubt = f"not {goal} {one} ({_p(case.decision.against)}), open among all ({against})"
+    else:
+        doubt = f"it may lie {goal} or not ({p})"
+    return f"{told}: {doubt}. {_outlook(case, ahead)}"
 
 
 def _goal(claim: Claim, found: Finding) -> str:

@@ -13,6 +13,7 @@ from segnb.evidence import MEASURES
 from segnb.files import read_json, write_json
 from segnb.models.variants import VARIANTS
 from segnb.parts import Part
+from segnb.statistics import ALPHA
 from segnb.verdicts import decide
 from tests.conftest import CHECKOUT, make_project
 from tests.fake_study import SKILL, make_study
@@ -195,6 +196,16 @@ def test_the_reason_tells_the_numbers_as_printed(found):
     assert "after epoch 2 of 10" in by_id(found)["F11"]["reason"]
     for name in ("U10", "U14"):
         assert "may lie above zero or not" in by_id(found)[name]["reason"]
+
+
+def test_a_claim_that_only_holm_s_correction_leaves_open_says_so(found):
+    """Then its interval lies on one side, and "may lie above zero or not" would contradict it."""
+    open_claims = [c for c in found["claims"] if c["verdict"] == "inconclusive" and c["p"] is not None]
+    assert open_claims
+    for claim in open_claims:
+        alone = min(claim["p"], claim["p_against"]) < ALPHA
+        assert ("if it were the only claim" in claim["reason"]) == alone, claim["id"]
+        assert ("or not (p" in claim["reason"]) == (not alone), claim["id"]
 
 
 def test_the_audit_is_that_of_the_published_table(found):
