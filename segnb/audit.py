@@ -16,7 +16,7 @@ from scipy.stats import kendalltau
 from segnb import measures
 from segnb.classes import STREET, VOID, ClassMap
 from segnb.rundir import RunDir
-from segnb.summary import by_variant, label
+from segnb.summary import by_variant, image_interval, label
 
 READING_ERROR = 0.003  # of the published class IoUs, which are read off bar charts
 FAILING = 0.1  # a class below this test IoU fails: of the pixels of it or taken for it nine in ten are wrong
@@ -249,7 +249,7 @@ def class_comparison(runs: list[RunDir]) -> dict[str, pd.DataFrame]:
         if name in published.index:
             confusions = [run.test()["confusion"] for run in group]
             seeds = np.stack([measures.class_iou(one.sum(0)) for one in confusions])  # (seeds, C)
-            low, high = _class_intervals(confusions)
+            low, high = image_interval(confusions, measures.class_iou)
             frames[label(name)] = pd.DataFrame(
                 {
                     "published": published.loc[name],
@@ -260,16 +260,6 @@ def class_comparison(runs: list[RunDir]) -> dict[str, pd.DataFrame]:
                 }
             )
     return frames
-
-
-def _class_intervals(confusions: list[np.ndarray], draws: int = 2000) -> np.ndarray:
-    """Low and high of each class's IoU, (2, C): images drawn anew, alike for all seeds of a network."""
-    n, c, _ = confusions[0].shape
-    if n < 2:
-        return np.full((2, c), np.nan)
-    weights = np.random.default_rng(0).dirichlet(np.ones(n), draws)  # (draws, N)
-    ious = [measures.class_iou((weights @ one.reshape(n, c * c)).reshape(draws, c, c)) for one in confusions]
-    return np.quantile(np.mean(ious, axis=0), [0.025, 0.975], axis=0)
 
 
 def class_agreement(runs: list[RunDir]) -> str:

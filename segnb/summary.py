@@ -4,6 +4,7 @@ The running text of the report that holds a number is made here, from the files 
 are in `segnb.claims`, the audit of the published metric in `segnb.audit`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -93,11 +94,15 @@ def kept_images(runs: list[RunDir]) -> int:
 
 
 def image_interval(
-    confusions: list[np.ndarray], draws: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
-    """Interval (low, high) for the mean mIoU of *these networks on new images* of the same kind.
+    confusions: list[np.ndarray],
+    score: Callable[[np.ndarray], np.ndarray] = measures.mean_iou,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> tuple:
+    """Interval (low, high) for the mean score of *these networks on new images* of the same kind.
 
     confusions: one (N, C, C) a seed, over the same N test images
+    score:      from counts (..., C, C) to a number, or to one a class; low and high have its shape
 
     Bayesian bootstrap (Rubin 1981) as in `measures.bootstrap_miou`, which it equals for one seed. Seeds
     are crossed with images: a draw weighs the images once, for all seeds alike, and takes the mean of
@@ -107,9 +112,9 @@ def image_interval(
     if n < 2:
         return np.nan, np.nan
     weights = np.random.default_rng(0).dirichlet(np.ones(n), draws)  # (draws, N)
-    scores = [measures.mean_iou((weights @ one.reshape(n, c * c)).reshape(draws, c, c)) for one in confusions]
-    low, high = np.quantile(np.mean(scores, axis=0), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    scores = [score((weights @ one.reshape(n, c * c)).reshape(draws, c, c)) for one in confusions]
+    low, high = np.quantile(np.mean(scores, axis=0), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
 
 
 def scores(runs: list[RunDir]) -> pd.DataFrame:

@@ -35,6 +35,18 @@ def project(tmp_path, monkeypatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def few_draws():
+    """Claims weighed with fewer draws of the bootstrap than a report takes."""
+    from segnb import contrasts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contrasts, "DRAWS", 200)
+        contrasts._weights.cache_clear()
+        yield
+        contrasts._weights.cache_clear()
+
+
 def make_dataset(folder: Path, train: int = 10, test: int = 3, size: int = 48) -> Path:
     """A folder in the study's layout: stripes of three classes, coloured by class, with noise."""
     draw = np.random.default_rng(0)

@@ -28,15 +28,6 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 @pytest.fixture(scope="module")
-def few_draws():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contrasts, "DRAWS", 200)
-        contrasts._weights.cache_clear()
-        yield
-        contrasts._weights.cache_clear()
-
-
-@pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Three seeds of every network, with the effects of `fake_study.SKILL`."""
     return make_study(make_project(tmp_path_factory.mktemp("claims") / "project"), images=16)

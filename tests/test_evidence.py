@@ -22,15 +22,6 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 @pytest.fixture(scope="module")
-def few_draws():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contrasts, "DRAWS", 200)
-        contrasts._weights.cache_clear()
-        yield
-        contrasts._weights.cache_clear()
-
-
-@pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = make_project(tmp_path_factory.mktemp("evidence") / "project")
     return make_study(folder, seeds=2, images=12)
