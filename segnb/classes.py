@@ -1,10 +1,12 @@
 """Label sets: id, name and colour of each class, once for everything that draws or counts.
 
 STREET is the study's. Order and names follow the CARLA 0.8 / Lyft-Udacity label set; all thirteen classes
-count in every score, `Unlabeled` (mostly sky) included. CAMVID is that of the photographs.
+count in every score, `Unlabeled` (mostly sky) included. CAMVID is that of the photographs. Other data bring
+their own (`segnb.data.coding`).
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,15 +21,24 @@ class ClassMap:
     colours: one "#rrggbb" an id
     thin:    names of the classes that cover few pixels each (poles, people …)
     things:  names of the classes whose objects can be counted, unlike stuff such as road or sky
-    void:    the id by which files mark pixels that nobody labelled, None where there is none; it is turned
-             into VOID when they are read
+    void:    whether there may be pixels that nobody labelled, VOID in label maps
+    key:     one word for the whole set
     """
 
     names: tuple[str, ...]
     colours: tuple[str, ...]
     thin: tuple[str, ...] = ()
     things: tuple[str, ...] = ()
-    void: int | None = None
+    void: bool = False
+    key: str = "own"
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> Self:
+        """The label set that `as_dict` gave, as JSON hands it back: lists for tuples."""
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in kept.items()})
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -89,6 +100,7 @@ STREET = ClassMap(
     ),
     thin=("Fence", "Pedestrian", "Pole", "Roadline", "Traffic sign"),
     things=("Pedestrian", "Pole", "Car", "Traffic sign"),
+    key="street",
 )
 
 # Brostow, Fauqueur and Cipolla, "Semantic object classes in video", Pattern Recognition Letters 2009, in the
@@ -122,10 +134,11 @@ CAMVID = ClassMap(
     ),
     thin=("Pole", "Traffic sign", "Fence", "Pedestrian", "Bicyclist"),
     things=("Pole", "Traffic sign", "Car", "Pedestrian", "Bicyclist"),
-    void=11,
+    void=True,
+    key="camvid",
 )
 
 # One class of the street's against all others: whether many classes spread attention thin (claim U15).
-CAR = ClassMap(names=("Rest", "Car"), colours=("#101820", "#2346c4"), things=("Car",))
+CAR = ClassMap(names=("Rest", "Car"), colours=("#101820", "#2346c4"), things=("Car",), key="car")
 
-LABEL_SETS = {"street": STREET, "camvid": CAMVID, "car": CAR}
+LABEL_SETS = {classes.key: classes for classes in (STREET, CAMVID, CAR)}

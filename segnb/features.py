@@ -4,12 +4,9 @@ A view is an image or its mirror image. Half precision holds bf16 activations wi
 fp32 ones to three digits. Used for training only: cost is measured without it (`segnb.cost`).
 """
 
-import fcntl
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +15,7 @@ import torch
 
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
-from segnb.files import read_json, write_json
+from segnb.files import locked, read_json, write_json
 from segnb.machine import Machine
 from segnb.models.fcn import FCN
 from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
@@ -71,7 +68,7 @@ def cached(
     """
     key = _key(model, split, mirror, machine)
     kept = folder / key
-    with _locked(folder):
+    with locked(folder / ".lock"):
         taps = _load(kept, model)
         if taps is None:
             size = _bytes(split, mirror)
@@ -116,7 +113,7 @@ def entries(folder: Path) -> dict[Path, int]:
 def clear(folder: Path) -> None:
     """Remove every entry. A run that trains on one keeps its mapped files until it ends."""
     if folder.exists():
-        with _locked(folder):
+        with locked(folder / ".lock"):
             for entry in folder.iterdir():
                 if entry.is_dir():
                     shutil.rmtree(entry)
@@ -188,11 +185,3 @@ def _compute(model: FCN, split: Split, mirror: bool, folder: Path, machine: Mach
     for file in files.values():
         file.flush()
     return True
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # falls with the process that holds it, however that ends
-        yield

@@ -1,6 +1,7 @@
 """Where the project's folders are, and writing a file so that it is whole or not there."""
 
 import ast
+import fcntl
 import hashlib
 import json
 import os
@@ -33,18 +34,34 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
     An exception, or a kill at any moment, leaves what was at `path` before untouched.
     """
+    with atomic_path(path) as part, open(part, "wb") as file:
+        yield file
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """The same for who opens files by name: a file to write, which becomes `path` at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp is private; a shared folder of runs must stay readable
+        yield Path(name)
+        os.fsync(handle)  # of the file, whoever wrote it
+        os.fchmod(handle, 0o644)  # mkstemp is private; a shared folder of runs must stay readable
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time between the two ends; the lock goes with the process that held it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,6 +87,44 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Sums:
+    """SHA-256 of files, remembered in a JSON file by name, size and time of change, because a data set of
+    gigabytes is asked for at the start of every run.
+
+    path: where they are kept; None remembers nothing
+    """
+
+    def __init__(self, path: Path | None = None):
+        self.path, self.new = path, False
+        self.known: dict[str, list] = {}
+        if path is not None and path.exists():
+            try:
+                self.known = json.loads(path.read_text())
+            except (OSError, ValueError):  # nothing that could not be summed up anew
+                pass
+
+    def of(self, file: Path) -> str:
+        """Hexadecimal SHA-256. Raises SegnbError where the file cannot be read."""
+        try:
+            state = file.stat()
+            key = [state.st_size, state.st_mtime_ns]
+            name = os.fsencode(file.absolute()).decode("utf-8", "backslashreplace")
+            entry = self.known.get(name)
+            if isinstance(entry, list) and entry[:2] == key:
+                return entry[2]
+            found = sha256(file)
+        except OSError as error:
+            raise SegnbError(
+                f"{file}: cannot be read ({error.strerror}); mend it or remove the pair"
+            ) from None
+        self.known[name], self.new = [*key, found], True
+        return found
+
+    def keep(self) -> None:
+        if self.path is not None and self.new:
+            write_text(self.path, json.dumps(self.known))
 
 
 def fingerprint(sources: list[str], versions: list[str]) -> str:

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from segnb import __version__
-from segnb.classes import LABEL_SETS, ClassMap
+from segnb.classes import ClassMap
 from segnb.errors import SegnbError
 from segnb.files import atomic, fingerprint, read_json, root, sha256, write_json, write_text
 from segnb.machine import Machine
@@ -38,7 +38,8 @@ from segnb.params import RunParams, StudyParams, parse_seeds
 from segnb.presets import FULL_WIDTH, Preset, Recipe, preset
 
 if TYPE_CHECKING:  # torch takes seconds to import; a report that only reads files goes without
-    from segnb.data.batches import Data, Split
+    from segnb.data.batches import Split
+    from segnb.data.sources import Data
     from segnb.weights import Weights
 
 # The code whose change makes the numbers of a run different; that of the data is in the data's digest.
@@ -96,7 +97,7 @@ class Study:
 
     @property
     def classes(self) -> ClassMap:
-        return LABEL_SETS[self.settled["data"]["label_set"]]
+        return ClassMap.from_dict(self.settled["data"]["classes"])
 
     @property
     def machine(self) -> Machine:
@@ -113,9 +114,9 @@ class Study:
     @cached_property
     def data(self) -> "Data":
         """The data source. Raises SegnbError if it is no longer what the study was settled with."""
-        from segnb.data.batches import open_data
+        from segnb.data.sources import open_data
 
-        data = open_data(self.settled["request"]["data"], self.preset)
+        data = open_data(self.settled["request"]["data"], self.preset, cache_folder())
         if data.digest != self.settled["data"]["digest"]:
             raise SegnbError(
                 f"the data of study {self.name} has changed since it was settled;"
@@ -207,12 +208,13 @@ def settle(params: StudyParams) -> Study:
     import torch
 
     from segnb import machine
-    from segnb.data.batches import open_data
+    from segnb.data.layouts import parse
+    from segnb.data.sources import open_data
     from segnb.models.vgg16 import load_trunk
     from segnb.weights import resolve_weights
 
     chosen = preset(params.preset).override(params.epochs, params.learning_rate)
-    data = open_data(params.data, chosen)
+    data = open_data(params.data, chosen, cache_folder())
     asked = params.weights or chosen.weights
     if asked.endswith("+fc6") and chosen.fcn.width != FULL_WIDTH:
         raise SegnbError(
@@ -236,7 +238,8 @@ def settle(params: StudyParams) -> Study:
     path = study.path / "study.json"
     request = params.model_dump()
     if data.view is None:  # a folder
-        request["data"] = str(Path(params.data).resolve())
+        place, named = parse(params.data)
+        request["data"] = f"{named}:{place.resolve()}" if named else str(place.resolve())
     if weights.is_users:
         request["weights"] = str(weights.file)
     # Written anew each time: "latest" is the study settled last, and a folder of data, or of weights, may
@@ -252,7 +255,8 @@ def settle(params: StudyParams) -> Study:
             "data": {
                 "name": data.name,
                 "origin": data.origin,
-                "label_set": data.label_set,
+                "label_set": data.classes.key,
+                "classes": data.classes.as_dict(),
                 "digest": data.digest,
                 "counts": data.counts,
             },

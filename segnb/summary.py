@@ -233,7 +233,7 @@ def classes_sentence(classes: ClassMap) -> str:
     sentence = f"All {len(classes)} classes count in every score"
     if "Unlabeled" in classes.names:
         sentence += ", also *Unlabeled*, which is mostly sky"
-    if classes.void is not None:
+    if classes.void:
         sentence += "; pixels that nobody labelled, grey in the pictures, count in none"
     return sentence + "."
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from segnb import __version__
 from segnb.classes import LABEL_SETS, ClassMap
-from segnb.data.batches import open_data
+from segnb.data.sources import open_data
 from segnb.files import write_json
 from segnb.models.variants import VARIANTS
 from segnb.objects import components
@@ -108,6 +108,7 @@ def make_study(
                 "name": data,
                 "origin": origin,
                 "label_set": label_set,
+                "classes": classes.as_dict(),
                 "digest": digest,
                 "counts": {"train": chosen.train, "val": chosen.val, "test": images},
             },
@@ -251,7 +252,7 @@ def _write_boundary(run: RunDir, skill: float, confusion: np.ndarray, draw) -> N
 
 def _write_objects(run: RunDir, labels, guess, classes: ClassMap) -> None:
     things = [classes.names.index(name) for name in THINGS if name in classes.names]
-    if "Car" not in classes.names or classes.void is not None:  # photographs: nobody knows what is hidden
+    if "Car" not in classes.names or classes.void:  # photographs: nobody knows what is hidden
         visible = None
     else:  # the scene's and not the network's: every pixel of a band of rows has the same
         sight = np.random.default_rng(5).integers(1, 256, (len(labels), SIZE // 16, 1)).repeat(16, 1)

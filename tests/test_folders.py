@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnb.classes import CAMVID, STREET, VOID
+from segnb.classes import STREET, VOID
 from segnb.data import folders
-from segnb.data.folders import Pair
+from segnb.data.coding import CAMVID_CODING, STREET_CODING
+from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -68,7 +69,7 @@ def names(pairs_by_split: dict) -> dict:
 
 
 def test_splits_are_disjoint_sorted_and_complete(data):
-    found = names(folders.find(data))
+    found = names(folders.find(data).pairs)
     assert list(found) == ["train", "val", "test"]
     assert [len(found[split]) for split in found] == [8, 2, 3]
     assert all(found[split] == sorted(found[split]) for split in found)
@@ -77,7 +78,7 @@ def test_splits_are_disjoint_sorted_and_complete(data):
 
 
 def test_pairs_hold_their_own_files(data):
-    for pairs in folders.find(data).values():
+    for pairs in folders.find(data).pairs.values():
         for pair in pairs:
             assert pair.image.parent.name == "images" and pair.label.parent.name == "labels"
             assert pair.image.stem == pair.label.stem == pair.name
@@ -85,26 +86,26 @@ def test_pairs_hold_their_own_files(data):
 
 
 def test_validation_depends_on_seed_and_names_only(data, monkeypatch):
-    first = names(folders.find(data, seed=0))
-    assert {tuple(names(folders.find(data, seed=s))["val"]) for s in range(8)} != {tuple(first["val"])}
+    first = names(folders.find(data, seed=0).pairs)
+    assert {tuple(names(folders.find(data, seed=s).pairs)["val"]) for s in range(8)} != {tuple(first["val"])}
     listed = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda folder: reversed(sorted(listed(folder))))
-    assert names(folders.find(data, seed=0)) == first
+    assert names(folders.find(data, seed=0).pairs) == first
     elsewhere = data.rename(data.with_name("dataset_moved"))
-    assert names(folders.find(elsewhere, seed=0)) == first
+    assert names(folders.find(elsewhere, seed=0).pairs) == first
 
 
 def test_validation_is_the_same_tomorrow(data):
     # Written down once: a choice that moved with a version would mix training and validation images.
-    assert names(folders.find(data, seed=0))["val"] == ["0005", "0008"]
+    assert names(folders.find(data, seed=0).pairs)["val"] == ["0005", "0008"]
 
 
 def test_added_image_leaves_most_of_the_validation_alone(data):
     for i in range(100, 200):
         add_pair(data / "train", f"{i:04d}", 1, 1)
-    before = set(names(folders.find(data))["val"])
+    before = set(names(folders.find(data).pairs)["val"])
     add_pair(data / "train", "9999", 1, 1)
-    after = set(names(folders.find(data))["val"])
+    after = set(names(folders.find(data).pairs)["val"])
     assert len(before) == 22 and len(before & after) >= 21
 
 
@@ -112,14 +113,14 @@ def test_two_training_images_are_enough(tmp_path):
     for name in ("a", "b"):
         add_pair(tmp_path / "train", name)
     add_pair(tmp_path / "test", "c")
-    assert [len(pairs) for pairs in folders.find(tmp_path).values()] == [1, 1, 1]
+    assert [len(pairs) for pairs in folders.find(tmp_path).pairs.values()] == [1, 1, 1]
 
 
 def test_other_and_hidden_files_are_passed_over(data):
     (data / "train" / "images" / "Thumbs.db").write_bytes(b"x")
     (data / "train" / "images" / "._0001.png").write_bytes(b"x")
     (data / "test" / "labels" / "notes.txt").write_bytes(b"x")
-    assert [len(pairs) for pairs in folders.find(data).values()] == [8, 2, 3]
+    assert [len(pairs) for pairs in folders.find(data).pairs.values()] == [8, 2, 3]
 
 
 # What is wrong with a folder.
@@ -185,8 +186,8 @@ def test_single_training_image(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_first_pair_is_read_so_that_raw_masks_are_refused_at_once(data, split):
-    label = min((data / split / "labels").iterdir())
+def test_first_pair_is_read_so_that_masks_of_another_kind_are_refused_at_once(data, split):
+    label = folders.find(data).pairs[split][0].label
     Image.open(label).convert("RGB").save(label)
     assert label.name in refusal(folders.find, data)
 
@@ -195,7 +196,7 @@ def test_first_pair_is_read_so_that_raw_masks_are_refused_at_once(data, split):
 
 
 def test_same_size_is_returned_untouched(pair):
-    image, label = folders.read(pair, 8, STREET)
+    image, label = folders.read(pair, 8, STREET_CODING)
     assert image.dtype == label.dtype == np.uint8
     np.testing.assert_array_equal(image, np.asarray(Image.open(pair.image)))
     np.testing.assert_array_equal(label, np.asarray(Image.open(pair.label)))
@@ -209,7 +210,7 @@ def test_image_is_averaged_and_labels_are_not(tmp_path):
         save(np.stack([rows * 255] * 3, -1), tmp_path / "images" / "s.png"),
         save(rows * 12, tmp_path / "labels" / "s.png"),
     )
-    image, label = folders.read(striped, 4, STREET)
+    image, label = folders.read(striped, 4, STREET_CODING)
     assert image.shape == (4, 4, 3) and label.shape == (4, 4)
     assert 110 <= image.min() and image.max() <= 145  # grey: every stripe has its share
     assert set(np.unique(label)) <= {0, 12}  # nothing in between
@@ -223,7 +224,7 @@ def test_oblong_frame_is_squeezed_whole(tmp_path):
         save(np.stack([halves] * 3, -1), tmp_path / "images" / "o.png"),
         save(halves, tmp_path / "labels" / "o.png"),
     )
-    image, label = folders.read(oblong, 4, STREET)
+    image, label = folders.read(oblong, 4, STREET_CODING)
     assert image.shape == (4, 4, 3)
     np.testing.assert_array_equal(label, [[0, 0, 7, 7]] * 4)
 
@@ -231,7 +232,7 @@ def test_oblong_frame_is_squeezed_whole(tmp_path):
 def test_jpeg_image(pair):
     flat = Image.new("RGB", (8, 8), (200, 100, 50))
     flat.save(pair.image.with_suffix(".jpg"))
-    image, _ = folders.read(Pair("0001", pair.image.with_suffix(".jpg"), pair.label), 8, STREET)
+    image, _ = folders.read(Pair("0001", pair.image.with_suffix(".jpg"), pair.label), 8, STREET_CODING)
     assert np.abs(image.astype(int) - [200, 100, 50]).max() <= 3
 
 
@@ -243,25 +244,38 @@ def test_palette_labels_are_ids(pair):
     coloured.save(pair.label)
     with Image.open(pair.label) as stored:
         assert stored.mode == "P"
-    np.testing.assert_array_equal(folders.read(pair, 8, STREET)[1], ids)
+    np.testing.assert_array_equal(folders.read(pair, 8, STREET_CODING)[1], ids)
 
 
-def test_load_keeps_the_order_and_equals_reading_one_by_one(data):
-    pairs = folders.find(data)["train"]
-    images, labels = folders.load(pairs, 6, STREET)
-    assert images.shape == (8, 6, 6, 3) and labels.shape == (8, 6, 6)
-    assert images.dtype == labels.dtype == np.uint8
-    for i, pair in enumerate(pairs):
-        image, label = folders.read(pair, 6, STREET)
-        np.testing.assert_array_equal(images[i], image)
-        np.testing.assert_array_equal(labels[i], label)
+def test_stream_keeps_the_order_and_equals_reading_one_by_one(data, monkeypatch):
+    monkeypatch.setattr(folders, "AT_ONCE", 3)
+    pairs = folders.find(data).pairs["train"]
+    frames = list(folders.stream(pairs, 6, STREET_CODING))
+    assert len(frames) == len(pairs) == 8
+    for (image, labels), pair in zip(frames, pairs, strict=True):
+        assert image.shape == (6, 6, 3) and labels.shape == (6, 6)
+        assert image.dtype == labels.dtype == np.uint8
+        alone = folders.read(pair, 6, STREET_CODING)
+        np.testing.assert_array_equal(image, alone[0])
+        np.testing.assert_array_equal(labels, alone[1])
 
 
-def test_load_names_the_first_bad_pair(data):
-    pairs = folders.find(data)["train"]
+def test_stream_reads_only_a_few_frames_ahead(data, monkeypatch):
+    monkeypatch.setattr(folders, "AT_ONCE", 2)
+    asked, original = [], folders.read
+    monkeypatch.setattr(folders, "read", lambda pair, *rest: asked.append(pair) or original(pair, *rest))
+    frames = folders.stream(folders.find(data).pairs["train"], 6, STREET_CODING)
+    next(frames)
+    assert len(asked) <= 3
+    frames.close()
+
+
+def test_stream_names_the_first_bad_pair(data):
+    pairs = folders.find(data).pairs["train"]
     for pair in (pairs[2], pairs[5]):
         pair.image.write_bytes(b"")
-    assert str(pairs[2].image) in refusal(folders.load, pairs, 8, STREET)
+    read = lambda: list(folders.stream(pairs, 8, STREET_CODING))  # noqa: E731
+    assert str(pairs[2].image) in refusal(read)
 
 
 # Bad files: how to spoil a pair, the file that the message must name, the words that say what to do.
@@ -333,7 +347,11 @@ BAD = {
     "image is gone": (lambda p: p.image.unlink(), "image", "No such file"),
     "image is a folder": (lambda p: become_folder(p.image), "image", "directory"),
     "image is grey": (lambda p: resave(p.image, "L"), "image", "convert the image"),
-    "image has alpha": (lambda p: resave(p.image, "RGBA"), "image", "convert the image"),
+    "image is see-through": (
+        lambda p: save(np.full((8, 8, 4), 200, np.uint8), p.image),
+        "image",
+        "convert the image",
+    ),
     "image is 16-bit grey": (
         lambda p: save(np.zeros((8, 8), np.uint16), p.image),
         "image",
@@ -345,8 +363,21 @@ BAD = {
         "save the ids as one 8-bit channel",
     ),
     "labels are 1-bit": (lambda p: resave(p.label, "1"), "label", "save the ids as one 8-bit channel"),
-    "labels are a colour mask": (lambda p: resave(p.label, "RGB"), "label", "red channel: save that channel"),
-    "labels have alpha": (lambda p: resave(p.label, "RGBA"), "label", "red channel: save that channel"),
+    "labels are grey pictures": (
+        lambda p: resave(p.label, "RGB"),
+        "label",
+        "colours of no class, the first #",
+    ),
+    "the red channel holds id 13": (
+        lambda p: save(np.full((8, 8, 3), (13, 0, 0), np.uint8), p.label),
+        "label",
+        "holds id 13, but the 13 classes end at id 12; renumber",
+    ),
+    "labels were blurred": (
+        lambda p: save(np.full((8, 8, 3), (99, 64, 128), np.uint8), p.label),
+        "label",
+        "64 pixels have colours of no class, the first #634080; give each",
+    ),
     "id 13 of thirteen": (
         lambda p: ids(p, 13),
         "label",
@@ -365,7 +396,7 @@ BAD = {
 def test_bad_file_is_refused_in_one_line(pair, case):
     spoil, kind, words = BAD[case]
     spoil(pair)
-    message = refusal(folders.read, pair, 8, STREET)
+    message = refusal(folders.read, pair, 8, STREET_CODING)
     assert message.startswith(str(getattr(pair, kind)) + ": ")
     assert words in message
     assert ";" in message  # "what is wrong; what to do"
@@ -373,7 +404,7 @@ def test_bad_file_is_refused_in_one_line(pair, case):
 
 def test_highest_id_is_allowed(pair):
     ids(pair, 12)
-    assert (folders.read(pair, 8, STREET)[1] == 12).all()
+    assert (folders.read(pair, 8, STREET_CODING)[1] == 12).all()
 
 
 def test_wrong_id_is_noticed_where_resizing_would_drop_it(pair):
@@ -381,13 +412,13 @@ def test_wrong_id_is_noticed_where_resizing_would_drop_it(pair):
     label[0, 0] = 99
     save(label, pair.label)
     assert np.asarray(Image.open(pair.label).resize((1, 1), Image.Resampling.NEAREST)).max() == 0
-    assert "holds id 99" in refusal(folders.read, pair, 1, STREET)
+    assert "holds id 99" in refusal(folders.read, pair, 1, STREET_CODING)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 def test_file_without_permission(pair):
     pair.image.chmod(0)
-    assert "chmod u+r" in refusal(folders.read, pair, 8, STREET)
+    assert "chmod u+r" in refusal(folders.read, pair, 8, STREET_CODING)
 
 
 def test_permission_message(pair, monkeypatch):
@@ -395,7 +426,7 @@ def test_permission_message(pair, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(folders.Image, "open", denied)
-    message = refusal(folders.read, pair, 8, STREET)
+    message = refusal(folders.read, pair, 8, STREET_CODING)
     assert message.startswith(str(pair.image)) and "chmod u+r" in message
 
 
@@ -403,17 +434,17 @@ def test_permission_message(pair, monkeypatch):
 
 
 def test_digest_stays_when_the_folder_moves(data):
-    before = folders.digest(folders.find(data))
+    before = folders.digest(folders.find(data).pairs)
     assert len(before) == 16 and set(before) <= set("0123456789abcdef")
     moved = data.rename(data.with_name("elsewhere"))
-    found = folders.find(moved)
+    found = folders.find(moved).pairs
     assert folders.digest(found) == before
     assert folders.digest(dict(reversed(found.items()))) == before
 
 
 @pytest.mark.parametrize("kind", ["image", "label"])
 def test_digest_notices_one_byte(data, kind):
-    found = folders.find(data)
+    found = folders.find(data).pairs
     before = folders.digest(found)
     file = getattr(found["test"][1], kind)
     content = bytearray(file.read_bytes())
@@ -423,7 +454,7 @@ def test_digest_notices_one_byte(data, kind):
 
 
 def test_digest_notices_split_and_name(data):
-    a, b, c = folders.find(data)["test"]
+    a, b, c = folders.find(data).pairs["test"]
     renamed = Pair(b.name + "x", b.image, b.label)
     listings = (
         {"train": [a, b], "val": [c]},
@@ -434,7 +465,7 @@ def test_digest_notices_split_and_name(data):
 
 
 def test_digest_names_an_unreadable_file(data):
-    found = folders.find(data)
+    found = folders.find(data).pairs
     found["test"][0].label.unlink()
     message = refusal(folders.digest, found)
     assert str(found["test"][0].label) in message and "remove the pair" in message
@@ -447,9 +478,9 @@ def test_real_carla_frames():
     path = SHARED / "carla_mini" / "dataset_224"
     if not path.is_dir():
         pytest.skip("no ../shared/data/carla_mini beside the repository")
-    found = folders.find(path)
+    found = folders.find(path).pairs
     assert [len(pairs) for pairs in found.values()] == [18, 4, 8]
-    images, labels = folders.load(found["test"], 224, STREET)
+    images, labels = map(np.stack, zip(*folders.stream(found["test"], 224, STREET_CODING), strict=True))
     assert images.shape == (8, 224, 224, 3) and labels.shape == (8, 224, 224)
     # The study's statistics: these five are in every picture.
     for name in ("Unlabeled", "Road", "Sidewalk", "Vegetation", "Car"):
@@ -457,13 +488,17 @@ def test_real_carla_frames():
     assert images.std() > 20
 
 
-def test_raw_lyft_mask_is_explained():
-    path = SHARED / "lyft_raw" / "train"
+def test_real_raw_lyft_frames():
+    path = SHARED / "lyft_raw"
     if not path.is_dir():
         pytest.skip("no ../shared/data/lyft_raw beside the repository")
-    raw = Pair("0", path / "CameraRGB" / "0.png", path / "CameraSeg" / "0.png")
-    message = refusal(folders.read, raw, 224, STREET)
-    assert str(raw.label) in message and "red channel" in message
+    found = folders.find(path)
+    assert found.listing.layout.name == "lyft"
+    assert names(found.pairs) == {"train": ["train/0"], "val": ["train/1"], "test": ["train/2"]}
+    image, labels = folders.read(found.pairs["train"][0], 128, found.coding)
+    assert image.std() > 20
+    for name in ("Road", "Car", "Vegetation"):
+        assert (labels == STREET.id(name)).any(), name
 
 
 # ---- CamVid --------------------------------------------------------------------------------------
@@ -475,15 +510,15 @@ def test_camvid_s_layout_is_recognised_and_its_void_is_not_a_class(tmp_path):
             (tmp_path / split).mkdir(exist_ok=True)
             (tmp_path / f"{split}annot").mkdir(exist_ok=True)
             labels = np.full((6, 8), index, np.uint8)
-            labels[0] = CAMVID.void
+            labels[0] = 11
             Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / split / f"{index}.png")
             Image.fromarray(labels).save(tmp_path / f"{split}annot" / f"{index}.png")
-    found = folders.find(tmp_path)
+    found = folders.find(tmp_path).pairs
     assert [len(pairs) for pairs in found.values()] == [2, 1, 3]
     assert found["test"][0].label.parent.name == "valannot"
-    _, labels = folders.read(found["test"][2], 12, CAMVID)
+    _, labels = folders.read(found["test"][2], 12, CAMVID_CODING)
     assert set(np.unique(labels)) == {2, VOID}
     Image.fromarray(np.full((6, 8), 12, np.uint8)).save(tmp_path / "valannot" / "0.png")
-    assert "holds id 12, but the 11 classes" in refusal(folders.read, found["test"][0], 12, CAMVID)
+    assert "holds id 12, but the 11 classes" in refusal(folders.read, found["test"][0], 12, CAMVID_CODING)
     (tmp_path / "valannot" / "1.png").unlink()
     assert "valannot/1.png" in refusal(folders.find, tmp_path)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segnb.classes import LABEL_SETS
-from segnb.data import folders
+from segnb.data import splits
 from segnb.data.batches import MEAN, STD
 from segnb.errors import SegnbError
 from segnb.machine import Machine
@@ -92,7 +92,7 @@ def test_override_changes_both_families_and_nothing_else():
 def test_paper_is_the_published_recipe():
     paper = PRESETS["paper"]
     assert paper.train + paper.val == 2000 and paper.val == 400 and paper.test == 500
-    assert folders.VALIDATION_SHARE == 0.2
+    assert splits.VALIDATION_SHARE == 0.2
     assert (MEAN, STD) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert (paper.fcn.size, paper.unet.size) == (224, 256)
     assert (paper.fcn.epochs, paper.unet.epochs) == (15, 50)

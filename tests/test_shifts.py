@@ -7,10 +7,10 @@ import pytest
 
 from segnb.classes import STREET
 from segnb.data import shifts, streets
-from segnb.data.batches import VIEWS, cars_alone, false_colours, open_data
 from segnb.data.shifts.clutter import clutter, footprints, overlaps
 from segnb.data.shifts.conditions import light_lamps, noisy
 from segnb.data.shifts.sight import in_sight
+from segnb.data.sources import VIEWS, cars_alone, false_colours, open_data
 from segnb.data.streets import layout, materials, objects, shapes, tracing
 from segnb.presets import PRESETS
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segnb.classes import LABEL_SETS
 from segnb.data import streets
 from segnb.data.shifts.clutter import clutter
 from segnb.data.shifts.conditions import NightTracer, in_fog, noisy
@@ -25,7 +24,8 @@ from segnb.data.streets.tracing import Tracer, take_picture
 from segnb.files import atomic, fingerprint
 
 if TYPE_CHECKING:  # it loads torch, for which the processes that render have no use
-    from segnb.data.batches import Data, Split
+    from segnb.data.batches import Split
+    from segnb.data.sources import Data
 
 KINDS = ("fog", "night", "noise", "occlusion")
 MOST = 120  # scenes of a kind; more would cost every run of a study more time in testing than they tell
@@ -75,8 +75,7 @@ def visibility(data: "Data", cache: Path, size: int) -> np.ndarray | None:
         return {"visible": visible, "labels": labels}
 
     arrays = _kept(cache, f"visibility-{count}", size, render)
-    classes = LABEL_SETS[data.label_set]
-    things = [classes.id(name) for name in classes.things]
+    things = [data.classes.id(name) for name in data.classes.things]
     return np.where(np.isin(data.view.labels(arrays["labels"]), things), arrays["visible"], 0)
 
 

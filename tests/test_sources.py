@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from segnb.classes import LABEL_SETS, STREET
+from segnb.classes import CAR, LABEL_SETS, STREET
 from segnb.data import streets
-from segnb.data.batches import VIEWS, cars_alone, false_colours, open_data
+from segnb.data.sources import VIEWS, cars_alone, false_colours, open_data
 from segnb.errors import SegnbError
 from segnb.presets import PRESETS
 
@@ -70,7 +70,7 @@ def test_every_view_is_a_data_set_of_its_own(smoke):
     found = {name: open_data(name, smoke[0]) for name in VIEWS}
     assert [data.name for data in found.values()] == list(VIEWS)
     assert len({data.digest for data in found.values()}) == len(VIEWS)
-    assert {name: data.label_set for name, data in found.items()} == {
+    assert {name: data.classes.key for name, data in found.items()} == {
         "streets": "street", "streets-false-colours": "street", "streets-car": "car",
     }  # fmt: skip
     assert all(len(data.digest) == 16 for data in found.values())
@@ -78,9 +78,7 @@ def test_every_view_is_a_data_set_of_its_own(smoke):
 
 def test_a_view_that_does_something_else_has_another_digest(smoke, monkeypatch):
     before = open_data("streets-car", smoke[0]).digest
-    other = VIEWS["streets-car"].__class__(
-        "cars", "car", labels=lambda labels: (labels == 4).astype(np.uint8)
-    )
+    other = VIEWS["streets-car"].__class__("cars", CAR, labels=lambda labels: (labels == 4).astype(np.uint8))
     monkeypatch.setitem(VIEWS, "streets-car", other)
     assert open_data("streets-car", smoke[0]).digest != before
 
