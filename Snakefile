@@ -201,4 +201,4 @@ rule data:
     message:
         "data: {wildcards.size} pixels a side"
     shell:
-        "{python:q} -m segnb.cli data --study {params.study:q} --size {wildcards.size} --done {output:q}"
+        "{python:q} -m segnb.cli arrays --study {params.study:q} --size {wildcards.size} --done {output:q}"

@@ -18,10 +18,16 @@ from statistics import median
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from segnb import features
+from segnb.classes import STREET
+from segnb.data import folders
 from segnb.data.batches import Split, in_order, shuffled
+from segnb.data.coding import STREET_CODING
+from segnb.data.sources import Data
+from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 from segnb.machine import Machine, settle, usable_cores
 from segnb.models.fcn import FromFeatures
@@ -121,7 +127,7 @@ def in_turns(work: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict
     return {name: median(values) for name, values in seconds.items()}
 
 
-# ---- the five measurements --------------------------------------------------------------------------
+# ---- the six measurements ---------------------------------------------------------------------------
 
 
 def steps(preset: Preset, machine: Machine) -> dict[str, dict]:
@@ -196,8 +202,40 @@ def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[st
     }
 
 
+def reading(preset: Preset, machine: Machine, images: int = 64) -> dict[str, float]:
+    """(d) Seconds an image: of a U-Net epoch from the cache on disk, of its input alone, and of reading it
+    from PNG files of 800×600 pixels, as Lyft-Udacity's are, into that cache."""
+    side, size = Bench(UNET, preset.unet, machine), preset.unet.size
+    pairs, draw = [], np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(8):
+            files = [Path(folder) / f"{i}_{kind}.png" for kind in ("image", "mask")]
+            # Blocks of colour with noise: compressed about as far as a rendered frame.
+            blocks = draw.integers(0, 256, (15, 20, 3)).repeat(40, 0).repeat(40, 1)
+            noisy = (blocks + draw.integers(-4, 5, blocks.shape)).clip(0, 255).astype(np.uint8)
+            for file, pixels in zip(files, (noisy, noisy[..., 0] % CLASSES), strict=True):
+                Image.fromarray(pixels).save(file)
+            pairs.append(Pair(f"{i}", *files))
+        frames = folders.stream(pairs * (images // 8), size, STREET_CODING)
+        names = {"train": [f"{i}" for i in range(images // 8 * 8)]}
+        data = Data("bench", "", "0", STREET, names, lambda *_: frames)
+        start = time.perf_counter()
+        split = data.split(Path(folder), "train", size)
+        made = time.perf_counter() - start
+
+        def read_alone() -> float:
+            start = time.perf_counter()
+            recipe = preset.unet
+            for _ in shuffled(split, recipe.batch_size, machine, 0, 1, recipe.mirror):
+                pass
+            return time.perf_counter() - start
+
+        seconds = in_turns({"epoch": lambda: side.epoch(split), "input": read_alone}, rounds=3)
+    return {name: value / len(split) for name, value in seconds.items()} | {"making": made / len(split)}
+
+
 def memory(preset: Preset, machine: Machine) -> dict[str, int]:
-    """(d) Bytes at the peak of a few training steps, each in a process of its own, imports not counted."""
+    """(e) Bytes at the peak of a few training steps, each in a process of its own, imports not counted."""
     cases = {
         "U-Net, plain loop": (UNET, plain(machine)),
         "U-Net, segnb": (UNET, machine),
@@ -214,7 +252,7 @@ def memory(preset: Preset, machine: Machine) -> dict[str, int]:
 
 
 def growth(preset: Preset, machine: Machine, images: int = 64) -> dict[str, dict[str, float]]:
-    """(e) Seconds of a U-Net epoch over 1, 2 and 4 times `images`, alone and with another one beside it."""
+    """(f) Seconds of a U-Net epoch over 1, 2 and 4 times `images`, alone and with another one beside it."""
     found: dict[str, dict[str, float]] = {}
     told = json.dumps(asdict(preset.unet)), json.dumps(asdict(machine))
     for jobs in (1, 2):
@@ -302,6 +340,7 @@ def measure(preset: Preset, runs: Path) -> dict:
         "frozen_epoch": lambda: frozen_epoch(preset, machine),
         "frozen_epoch_fp32": lambda: frozen_epoch(preset, replace(machine, precision="fp32"), 16),
         "whole_training": lambda: whole_training(preset, machine),
+        "reading": lambda: reading(preset, machine),
         "memory": lambda: memory(preset, machine),
         "growth": lambda: growth(preset, machine),
     }
@@ -367,6 +406,16 @@ def table(found: dict) -> str:
         ratio,
         "≤ 1.05",
         ratio <= 1.05,
+    )
+    part = found["reading"]
+    ratio = part["input"] / part["epoch"]
+    row(
+        "input from the cache on disk / U-Net epoch",
+        f"{ms(part['input'])} / {ms(part['epoch'])} ms an image;"
+        f" reading it from 800×600 files into the cache, once, {ms(part['making'])}",
+        ratio,
+        "≤ 0.05",
+        ratio <= 0.05,
     )
     for name, size in found["memory"].items():
         base = found["memory"]["U-Net, plain loop"]

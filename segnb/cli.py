@@ -147,7 +147,7 @@ def _print_ranking(study, variants: list[str], seeds: list[int]) -> None:
         print(f"{name:<30}{row.miou:>7.3f}{row.seeds:>7.0f}")
 
 
-def data(options: argparse.Namespace) -> None:
+def arrays(options: argparse.Namespace) -> None:
     """Make the cached arrays of one size, and all that tests of networks of that size need."""
     from segnb.data import shifts
     from segnb.rundir import open_study
@@ -340,10 +340,10 @@ def _parser() -> argparse.ArgumentParser:
 
     study_options(command(study))
 
-    arrays = command(data)
-    arrays.add_argument("--study", default="latest")
-    arrays.add_argument("--size", type=int, required=True, help="pixels a side")
-    arrays.add_argument("--done", help="a file to write when all splits are there")
+    cached = command(arrays)
+    cached.add_argument("--study", default="latest")
+    cached.add_argument("--size", type=int, required=True, help="pixels a side")
+    cached.add_argument("--done", help="a file to write when all splits are there")
 
     command(measure).add_argument("run", help="a folder such as runs/STUDY/VARIANT/seed0")
 

@@ -50,6 +50,12 @@ def test_a_whole_training_is_not_shorter_than_its_training_epochs():
     assert found["its_steps"] > found["train_steps"] > 0
 
 
+def test_input_is_a_part_of_an_epoch():
+    found = bench.reading(TINY, CPU, images=16)
+    assert 0 < found["input"] < found["epoch"]
+    assert found["making"] > 0
+
+
 def test_memory_is_that_of_a_process_of_its_own():
     told = json.dumps(asdict(TINY.unet)), json.dumps(asdict(CPU))
     small = int(bench._child("memory", UNET, *told))
@@ -84,6 +90,7 @@ def found():
         "frozen_epoch": {"without": 0.2, "with": 0.02, "making": 0.3},
         "frozen_epoch_fp32": {"without": 0.2, "with": 0.02, "making": 0.3},
         "whole_training": {"training": 10.4, "its_steps": 10.0, "train_epochs": 9.0, "train_steps": 8.0},
+        "reading": {"epoch": 0.02, "input": 0.0005, "making": 0.01},
         "memory": {"U-Net, plain loop": 2**30, SMP: 2**31},
         "growth": {"1": {"1": 1.0, "2": 2.0, "4": 5.0}, "2": {"1": 1.0, "2": 2.0, "4": 6.0}},
     }

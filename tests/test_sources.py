@@ -1,11 +1,15 @@
 """Where data comes from: rendered streets, other views of them, folders; and what their names lead to."""
 
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from segnb.classes import CAR, LABEL_SETS, STREET
 from segnb.data import streets
-from segnb.data.sources import VIEWS, cars_alone, false_colours, open_data
+from segnb.data.sources import VIEWS, Data, cars_alone, false_colours, open_data
 from segnb.errors import SegnbError
 from segnb.presets import PRESETS
 
@@ -93,3 +97,80 @@ def test_an_unknown_name_lists_all_choices(smoke):
     told = str(caught.value)
     assert "\n" not in told and "'street'" in told and "folder" in told
     assert all(f'"{name}"' in told for name in VIEWS)
+
+
+# ---- the cache -----------------------------------------------------------------------------------
+
+
+def made_up(frames, count: int) -> Data:
+    names = {"train": [f"{i}" for i in range(count)]}
+    return Data("made_up", "nowhere", "0" * 16, STREET, names, frames)
+
+
+def test_a_cache_is_filled_frame_by_frame_however_large_it_is(tmp_path):
+    count, size = 60, 256
+
+    def frames(cache, split, size):
+        for i in range(count):
+            yield np.full((size, size, 3), i, np.uint8), np.full((size, size), i % 13, np.uint8)
+
+    tracemalloc.start()
+    split = made_up(frames, count).split(tmp_path, "train", size)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert split.images.shape == (count, size, size, 3) and isinstance(split.images, np.memmap)
+    assert [int(image[0, 0, 0]) for image in split.images] == list(range(count))
+    assert most < 8 * size * size * 4  # a few frames, not sixty
+
+
+def test_a_cache_that_could_not_be_filled_is_not_there(tmp_path):
+    calls = []
+
+    def frames(cache, split, size):
+        calls.append(1)
+        yield np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.uint8)
+        if len(calls) == 1:
+            raise SegnbError("0002.png: cannot be decoded")
+        yield np.ones((size, size, 3), np.uint8), np.ones((size, size), np.uint8)
+
+    data = made_up(frames, 2)
+    with pytest.raises(SegnbError, match="0002.png"):
+        data.split(tmp_path, "train", SIZE)
+    left = [path.name for path in data.folder(tmp_path, SIZE).iterdir()]
+    assert left == [".train.lock"]
+    assert data.split(tmp_path, "train", SIZE).labels[1].all() and len(calls) == 2
+
+
+def test_processes_that_want_the_same_cache_wait_for_the_first(tmp_path):
+    calls = []
+
+    def frames(cache, split, size):
+        calls.append(1)
+        time.sleep(0.2)
+        yield np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.uint8)
+
+    data = made_up(frames, 1)
+    with ThreadPoolExecutor(4) as pool:  # flock tells file descriptors apart, whoever opened them
+        splits = list(pool.map(lambda _: data.split(tmp_path, "train", SIZE), range(4)))
+    assert len(calls) == 1 and all(len(split) == 1 for split in splits)
+
+
+def test_check_sums_are_remembered_until_a_file_changes(dataset, tmp_path, smoke):
+    from segnb import files
+
+    data = open_data(str(dataset), smoke[0], tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "sha256", lambda path: pytest.fail(f"{path} was read again"))
+        assert open_data(str(dataset), smoke[0], tmp_path).digest == data.digest
+    one = dataset / "train" / "images" / "0000.png"
+    one.write_bytes(one.read_bytes() + b"\0")
+    assert open_data(str(dataset), smoke[0], tmp_path).digest != data.digest
+    (tmp_path / "sums.json").write_text("{damaged")
+    assert len(open_data(str(dataset), smoke[0], tmp_path).digest) == 16
+
+
+def test_a_folder_brings_its_own_classes(dataset, smoke, tmp_path):
+    (dataset / "classes.csv").write_text("id,name,thing\n0,Ground,\n7,Sky,\n9,Car,yes\n")
+    data = open_data(f"study:{dataset}", smoke[0])
+    assert data.classes.names == ("Ground", "Sky", "Car") and data.classes.things == ("Car",)
+    assert set(np.unique(data.split(tmp_path, "test", SIZE).labels)) <= {0, 1, 2}
