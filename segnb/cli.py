@@ -163,6 +163,16 @@ def arrays(options: argparse.Namespace) -> None:
     print(f"{study.settled['data']['name']} at {options.size} px: {counts}")
 
 
+def data_get(options: argparse.Namespace) -> None:
+    """Fetch a public data set by name, checked and resumable, or list those that there are."""
+    from segnb.data import get
+
+    if options.name:
+        get.run(options.name, options.destination)
+    else:
+        print(get.listing())
+
+
 def measure(options: argparse.Namespace) -> None:
     """Test one finished run: its scores, boundaries, objects and, where there are any, gates."""
     from segnb.inference import measure as measure_run
@@ -314,10 +324,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"segnb {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(function, *, name: str | None = None) -> argparse.ArgumentParser:
+    def command(function, name: str = "", among=commands, trouble: int = 1) -> argparse.ArgumentParser:
         name = name or function.__name__
-        added = commands.add_parser(name, help=_first_line(function), description=function.__doc__)
-        added.set_defaults(command=function, trouble=1)
+        added = among.add_parser(name, help=_first_line(function), description=function.__doc__)
+        added.set_defaults(command=function, trouble=trouble)
         return added
 
     def study_options(added: argparse.ArgumentParser) -> None:
@@ -339,6 +349,13 @@ def _parser() -> argparse.ArgumentParser:
     everything.add_argument("--offline", action="store_true", help="fetch nothing")
 
     study_options(command(study))
+
+    about = "Data sets: fetch public ones, check a folder, make one of the study's layout from it."
+    folders = commands.add_parser("data", help=about, description=about)
+    ways = folders.add_subparsers(required=True, metavar="get|check|prepare")
+    fetched = command(data_get, "get", ways)
+    fetched.add_argument("name", nargs="?", help="camvid or lyft-udacity; left out: list them")
+    fetched.add_argument("destination", nargs="?", type=Path, help="a folder to be made; else data/NAME")
 
     cached = command(arrays)
     cached.add_argument("--study", default="latest")
@@ -365,9 +382,7 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the verdicts in results/NAME.json and put them into README.md's table;"
         " left out, NAME is PRESET-DATA",
     )
-    below = judged.add_subparsers(metavar="diff")
-    compared = below.add_parser("diff", help=_first_line(claims_diff), description=claims_diff.__doc__)
-    compared.set_defaults(command=claims_diff, trouble=2)
+    compared = command(claims_diff, "diff", judged.add_subparsers(metavar="diff"), trouble=2)
     for name in ("a", "b"):
         compared.add_argument(
             name, metavar=name.upper(), help="a study, or a file: claims.json, results/….json"

@@ -111,8 +111,8 @@ def read_labels(path: Path, coding: Coding) -> np.ndarray:
         return _known(path, coding, pixels[..., 0])
     many, colour = strange.sum(), "#{:02x}{:02x}{:02x}".format(*pixels[strange][0])
     raise SegnbError(
-        f"{path}: a colour mask in which {many} pixels have colours of no class, the first {colour}; give each"
-        " colour a row in classes.csv, or, if there are colours between colours, resize the masks anew by"
+        f"{path}: a colour mask in which {many} pixels have colours of no class, the first {colour}; give"
+        " each colour a row in classes.csv, or, if there are colours between colours, resize the masks anew by"
         " nearest neighbour"
     )
 
