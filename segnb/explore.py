@@ -1,5 +1,7 @@
 """Looking through a study's predictions by hand: what notebooks/explore.ipynb shows."""
 
+import html
+
 import ipywidgets as widgets
 
 from segnb import figures, summary
@@ -107,7 +109,7 @@ def explorer(study: str) -> widgets.Widget:
 
     def draw(_=None) -> None:
         fig = view(chosen(), image.value, kind.value, only.value, strength.value)
-        picture.value, told.value = fig.png(), fig.alt
+        picture.value, told.value = fig.png(), html.escape(fig.alt)
         only.disabled = kind.value == "confidence"
 
     new_variant()

@@ -6,6 +6,7 @@ are dashed or hollow.
 """
 
 import base64
+import html
 import io
 from collections.abc import Callable
 from functools import wraps
@@ -28,6 +29,7 @@ INK, QUIET, FAINT = "#1c2127", "#59626c", "#d5d9dd"
 WRONG, MISSED, FOUND = "#d1281f", "#1467b8", "#3f9b5a"
 
 STYLE = {
+    "text.parse_math": False,  # names of classes and files come from data, where a dollar is a dollar
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -93,9 +95,12 @@ def show(fig: Picture) -> None:
 
 
 def say(sentence: str) -> None:
-    """Display a computed sentence as running text; nothing for an empty one."""
+    """Display a computed sentence as running text; nothing for an empty one.
+
+    Markdown, but no HTML: a sentence may name classes and files, which come from data.
+    """
     if sentence:
-        display(Markdown(sentence))
+        display(Markdown(html.escape(sentence, quote=False)))
 
 
 def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:

@@ -11,10 +11,12 @@ from segnb.summary import by_variant, label
 
 
 def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styler | None:
-    """A frame as a table: `formats` for all columns or by column; NaN becomes a dash."""
+    """A frame as a table: `formats` for all columns or by column; NaN becomes a dash, and markup is shown as
+    it is written."""
     if frame.empty:
         return None
-    return frame.rename_axis(None).style.format(formats, na_rep="–").set_caption(caption)
+    style = frame.rename_axis(None).style.format(formats, na_rep="–", escape="html")
+    return style.format_index(escape="html").format_index(escape="html", axis=1).set_caption(caption)
 
 
 def networks(runs: list[RunDir]) -> Styler | None:

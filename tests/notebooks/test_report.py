@@ -214,13 +214,25 @@ def test_every_cell_can_be_run_twice(project, study, tmp_path, name):
     assert name != "train" or study.run("UNet_Standard_256", 7).done
 
 
-def test_a_data_folder_trains_and_reports_like_the_scenes(tmp_path):
+def test_a_folder_with_classes_of_its_own_trains_and_reports_like_the_scenes(tmp_path, monkeypatch):
     folder = make_project(tmp_path / "project")
-    data = make_dataset(tmp_path / "dataset_048")
+    made = make_dataset(tmp_path / "dataset_048")
+    data = tmp_path / "my <u> frames"
+    data.mkdir()
+    for kind, name in (("images", "images"), ("labels", "masks")):
+        (made / "train" / kind).rename(data / name)
+    (data / "classes.csv").write_text("id,name,thing\n0,Sky,\n7,Road & <u>kerb</u>,\n9,Hedge,yes\n")
     asked = ["--data", str(data), "--variants", "UNet_NoSkip_256", "--epochs", "2", "--learning-rate", "1e-5"]
     done = segnb(folder, "report", "--preset", "smoke", *asked)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "dataset_048" in (folder / "report" / "index.html").read_text()
+    page = BeautifulSoup((folder / "report" / "index.html").read_text(), "html5lib")
+    told = page.get_text()
+    assert data.name in told and "Road & <u>kerb</u>" in told and not page.find_all("u")
+    assert "All 3 classes count" in told
+    monkeypatch.setenv("SEGNB_ROOT", str(folder))
+    (run,) = open_study().measured()
+    assert run.study.classes.names == ("Sky", "Road & <u>kerb</u>", "Hedge")
+    assert run.test()["confusion"].shape == (2, 3, 3)
 
 
 @pytest.mark.parametrize(
