@@ -36,7 +36,7 @@ endif
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings (make report): PRESET=smoke|quick|standard|paper  SEEDS=0,1"
-	@echo "  DATA=streets|streets-false-colours|streets-car|FOLDER"
+	@echo "  DATA=streets|streets-false-colours|streets-car|FOLDER|LAYOUT:FOLDER"
 	@echo "  VARIANTS=all|study|fcn|unet|NAME,NAME  EPOCHS=n  JOBS=n (runs side by side)  OFFLINE=1 (fetch no weights)"
 	@echo "  WEIGHTS=auto|imagenet|imagenet+fc6|hed|random|FILE  PRECISION=auto|fp32|bf16|tf32|fp16"
 

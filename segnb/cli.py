@@ -12,7 +12,7 @@ from pathlib import Path
 
 from segnb import __version__
 from segnb.errors import SegnbError
-from segnb.files import root, write_json, write_text
+from segnb.files import between, root, write_json, write_text
 from segnb.params import ReportParams, StudyParams, parse_seeds
 
 
@@ -296,10 +296,14 @@ def bench(options: argparse.Namespace) -> None:
         os.execve(sys.executable, again, os.environ | ALLOCATOR)
     found = measure(preset(options.preset), runs_folder())
     write_json(root() / "results" / "bench.json", found)
+    _into_readme(MARKS, table(found))
+
+
+def _into_readme(marks: tuple[str, str], text: str) -> None:
+    """Print what is generated, and put it between its marks in README.md."""
     readme = root() / "README.md"
-    before, _, after = readme.read_text().partition(MARKS[0])
-    write_text(readme, f"{before}{MARKS[0]}\n{table(found)}\n{MARKS[1]}{after.partition(MARKS[1])[2]}")
-    print(table(found))
+    write_text(readme, between(readme.read_text(), marks, text))
+    print(text)
 
 
 def _study_params(options: argparse.Namespace) -> StudyParams:

@@ -69,6 +69,17 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def between(text: str, marks: tuple[str, str], new: str) -> str:
+    """A text with `new` between its two marks. Raises SegnbError if README.md, which is meant, has none."""
+    before, first, rest = text.partition(marks[0])
+    _, last, after = rest.partition(marks[1])
+    if not first or not last:
+        raise SegnbError(
+            f"README.md has no {marks[0]} … {marks[1]} to put the table between; add the two marks"
+        )
+    return f"{before}{first}\n{new}\n{last}{after}"
+
+
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 

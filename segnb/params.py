@@ -65,7 +65,8 @@ class StudyParams(Params):
     preset: str = Field("quick", description="smoke, quick, standard or paper")
     data: str = Field(
         "streets",
-        description='"streets", "streets-false-colours", "streets-car", or the path of a data set folder',
+        description='"streets", "streets-false-colours", "streets-car", or the path of a data set folder,'
+        ' which may name its layout: "lyft:PATH"',
     )
     epochs: int | None = Field(None, ge=1, description="a whole number from 1, or None for the preset's")
     learning_rate: float | None = Field(None, gt=0, description="above 0, or None for the preset's")

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from segnb.errors import SegnbError
-from segnb.files import read_json, write_text
+from segnb.files import between, read_json, write_text
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # between them README.md has the table of one kept study
 DIGITS = 4  # significant ones, of numbers that are kept
@@ -99,12 +99,7 @@ def _cell(claim: dict) -> str:
 
 def in_readme(text: str, found: dict, name: str) -> str:
     """README.md with the table of these verdicts between its marks. Raises SegnbError if it has no marks."""
-    if MARKS[0] not in text or MARKS[1] not in text:
-        raise SegnbError(
-            f"README.md has no {MARKS[0]} … {MARKS[1]} to put the table between; add the two marks"
-        )
-    before, _, rest = text.partition(MARKS[0])
-    return f"{before}{MARKS[0]}\n{table(found, name)}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}"
+    return between(text, MARKS, table(found, name))
 
 
 def shown_in(readme: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Tables and sentences show what data say and run none of it: names of classes and files come from outside."""
+"""Tables and sentences show what data say and run none of it: names of classes and files are a user's."""
 
 import pandas as pd
 import pytest
