@@ -87,5 +87,5 @@ clean-all: clean  ## remove the trained runs and .venv as well
 	@touch $@ .venv/.installed
 
 install-dev:
-	@"$(PY)" -c "import bs4, html5lib, nbstripout, pytest, ruff" 2>/dev/null \
+	@"$(PY)" -c "import bs4, html5lib, hypothesis, nbstripout, pytest, ruff" 2>/dev/null \
 	  || "$(PY)" -m pip install --quiet --editable '.[dev]'

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,6 +162,24 @@ def arrays(options: argparse.Namespace) -> None:
     if options.done:
         write_json(Path(options.done), counts)
     print(f"{study.settled['data']['name']} at {options.size} px: {counts}")
+
+
+def data_check(options: argparse.Namespace) -> int:
+    """Look at every file of a data folder: what is in it, and what is wrong with it; 1 if anything is."""
+    from segnb.data import check, prepare
+
+    report = check.look(options.path)
+    print(report.json() if options.json else report.table(shutil.get_terminal_size().columns))
+    if options.fix:
+        print(prepare.fix(report, options.fix), file=sys.stderr)
+    return int(not report.sound)  # of the folder itself, of which a cleaned copy says nothing
+
+
+def data_prepare(options: argparse.Namespace) -> None:
+    """Split a data folder and write it at one size in the study's layout; stopped, it goes on from there."""
+    from segnb.data.prepare import prepare
+
+    print(prepare(options.path, options.dest, options.size, options.seed, options.by))
 
 
 def data_get(options: argparse.Namespace) -> None:
@@ -357,6 +376,18 @@ def _parser() -> argparse.ArgumentParser:
     about = "Data sets: fetch public ones, check a folder, make one of the study's layout from it."
     folders = commands.add_parser("data", help=about, description=about)
     ways = folders.add_subparsers(required=True, metavar="get|check|prepare")
+    checked = command(data_check, "check", ways)
+    checked.add_argument("path", help="a folder, as PATH or as lyft:PATH, which names its layout")
+    checked.add_argument("--json", action="store_true", help="print all that is known, as JSON")
+    checked.add_argument("--fix", type=Path, metavar="DEST", help="write a copy there without what is wrong")
+    prepared = command(data_prepare, "prepare", ways)
+    prepared.add_argument("path", help="a folder, as PATH or as lyft:PATH, which names its layout")
+    prepared.add_argument("dest", type=Path, help="a folder to be made")
+    prepared.add_argument("--size", type=int, required=True, help="pixels a side")
+    prepared.add_argument("--seed", type=int, default=0, help="of the split")
+    prepared.add_argument(
+        "--by", choices=["drives", "blocks", "names"], help="split anew, whatever split the data bring"
+    )
     fetched = command(data_get, "get", ways)
     fetched.add_argument("name", nargs="?", help="camvid or lyft-udacity; left out: list them")
     fetched.add_argument("destination", nargs="?", type=Path, help="a folder to be made; else data/NAME")

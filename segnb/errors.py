@@ -1,8 +1,25 @@
 """The one exception that is meant to be read by a user."""
 
+import unicodedata
+
+# Line breaks and terminal codes; marks that cannot be seen or turn the writing round; half characters, which
+# stand for bytes of a file name that are no UTF-8.
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # general categories of Unicode
+
 
 class SegnbError(Exception):
     """A problem the user can mend: one line that names the file or parameter, what is wrong and the remedy.
 
     It is shown without a traceback.
     """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    """The text as it may be printed: what would break the line, or command a terminal, as \\n, \\x1b …
+
+    File names may hold anything but "/".
+    """
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in _UNSEEN else c for c in text)

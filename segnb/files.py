@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -111,10 +111,8 @@ class Sums:
         self.path, self.new = path, False
         self.known: dict[str, list] = {}
         if path is not None and path.exists():
-            try:
-                self.known = json.loads(path.read_text())
-            except (OSError, ValueError):  # nothing that could not be summed up anew
-                pass
+            with suppress(OSError, ValueError, TypeError):  # nothing that could not be summed up anew
+                self.known = dict(json.loads(path.read_text()))
 
     def of(self, file: Path) -> str:
         """Hexadecimal SHA-256. Raises SegnbError where the file cannot be read."""

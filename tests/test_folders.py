@@ -3,6 +3,7 @@
 import os
 import shutil
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -245,6 +246,29 @@ def test_palette_labels_are_ids(pair):
     with Image.open(pair.label) as stored:
         assert stored.mode == "P"
     np.testing.assert_array_equal(folders.read(pair, 8, STREET_CODING)[1], ids)
+
+
+def test_several_keeps_the_order_and_few_ahead(monkeypatch):
+    monkeypatch.setattr(folders, "AT_ONCE", 3)
+    asked = []
+    results = folders.several(lambda i: i * i, (asked.append(i) or i for i in range(50)))
+    assert [next(results) for _ in range(20)] == [i * i for i in range(20)]
+    assert len(asked) <= 20 + 3
+    assert list(results) == [i * i for i in range(20, 50)]
+
+
+def test_several_stops_at_an_error():
+    started = []
+
+    def task(i):
+        started.append(i)
+        if not i:
+            raise SegnbError("the first")
+        time.sleep(0.02)
+
+    with pytest.raises(SegnbError, match="the first"):
+        list(folders.several(task, range(1000)))
+    assert len(started) < folders.AT_ONCE  # those that waited were never begun
 
 
 def test_stream_keeps_the_order_and_equals_reading_one_by_one(data, monkeypatch):

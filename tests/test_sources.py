@@ -165,8 +165,9 @@ def test_check_sums_are_remembered_until_a_file_changes(dataset, tmp_path, smoke
     one = dataset / "train" / "images" / "0000.png"
     one.write_bytes(one.read_bytes() + b"\0")
     assert open_data(str(dataset), smoke[0], tmp_path).digest != data.digest
-    (tmp_path / "sums.json").write_text("{damaged")
-    assert len(open_data(str(dataset), smoke[0], tmp_path).digest) == 16
+    for damaged in ("{damaged", "[1, 2]", '{"a": 1}'):
+        (tmp_path / "sums.json").write_text(damaged)
+        assert len(open_data(str(dataset), smoke[0], tmp_path).digest) == 16
 
 
 def test_a_folder_brings_its_own_classes(dataset, smoke, tmp_path):

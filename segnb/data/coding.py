@@ -16,7 +16,9 @@ ids is scored like an old one.
 import colorsys
 import csv
 import io
-from dataclasses import dataclass, field
+import stat
+import unicodedata
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ FILE = "classes.csv"
 COLUMNS = ("id", "colour", "name", "thin", "thing")
 UNKNOWN = -1  # a value that stands for no class
 LARGEST = 1_000_000  # bytes; a label set takes a few thousand
+LONGEST = 80  # characters of a cell, which an error can still show in one line
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,9 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.int64) @ np.array([65536, 256, 1])
 
 
-# Labels of CARLA up to 0.9.12 by colour: its image converter of 0.8 and its CityScapesPalette.h after that,
-# which changed four of the thirteen.
+# The thirteen by colour: CARLA 0.8 (its image converter), then CityScapesPalette.h of 0.9.0 and of 0.9.10,
+# which changed Fence, Other and Car. What 0.9.10 added to the thirteen, and 0.9.14 with new numbers, take a
+# classes.csv, such as docs/classes-carla-*.csv.
 _CARLA = (
     ((0, 0, 0),),
     ((70, 70, 70),),
@@ -90,20 +94,18 @@ CAMVID_CODING = Coding(CAMVID, {i: i for i in range(len(CAMVID))} | {11: VOID})
 def read_coding(path: Path) -> Coding:
     """The coding that a classes.csv describes. Raises SegnbError, one line that names file and row."""
     rows = _rows(path)
-    order: list[str] = []
+    spelt: dict[str, str] = {}  # names as they first appear, by their lower case
     values: dict[int, str] = {}
     colours: dict[tuple[int, int, int], str] = {}
     painted: dict[str, str] = {}
     yes: dict[str, set[str]] = {"thin": set(), "thing": set()}
     for number, row in rows:
         where = f"{path}, line {number}"
-        name = row["name"]
-        if not name:
-            raise SegnbError(f"{where}: has no name; give the class one, or 'void' for what nobody labelled")
+        name = _name(row["name"], where)
         if not row["id"] and not row["colour"]:
-            raise SegnbError(f"{where}: {name} has neither id nor colour; give the one that masks hold")
-        if name != "void" and name not in order:
-            order.append(name)
+            raise SegnbError(f"{where}: {name!r} has neither id nor colour; give the one that masks hold")
+        if (above := spelt.setdefault(name.lower(), name)) != name:
+            raise SegnbError(f"{where}: {name!r} is written {above!r} above; write both alike")
         if row["id"]:
             value = _id(row["id"], where)
             if value in values:
@@ -121,6 +123,7 @@ def read_coding(path: Path) -> Coding:
                 names.add(name)
             elif row[column].lower() not in ("", "no", "false", "0"):
                 raise SegnbError(f"{where}: {column} is {row[column]!r}; write yes or leave it empty")
+    order = [name for name in spelt.values() if name != "void"]
     if not 2 <= len(order) <= VOID:
         raise SegnbError(f"{path}: names {len(order)} classes; give it 2 to {VOID} (and 'void', if need be)")
     given = {column for column in yes if any(row[column] for _, row in rows)}
@@ -146,48 +149,79 @@ def _label_set(
     }
     usual = {"thin": {*STREET.thin, *CAMVID.thin}, "thing": {*STREET.things, *CAMVID.things}}
     thin, things = (yes[column] if column in given else usual[column] for column in ("thin", "thing"))
-    return ClassMap(
+    colours = {name: painted[name] for name in order if name in painted}
+    taken = {*colours.values()}
+    spare = (colour for colour in map(_spread, range(999)) if colour not in taken)
+    for name in order:  # without colour: the one that is usual for the name, or, where that is taken, any
+        if name not in colours:
+            own = known.get(name)
+            colours[name] = next(spare) if own in {None, *taken} else own
+            taken.add(colours[name])
+    own = ClassMap(
         names=tuple(order),
-        colours=tuple(painted.get(name) or known.get(name) or _spread(i) for i, name in enumerate(order)),
+        colours=tuple(colours[name] for name in order),
         thin=tuple(name for name in order if name in thin),
         things=tuple(name for name in order if name in things),
         void=void,
     )
+    return CAMVID if replace(own, key=CAMVID.key) == CAMVID else own
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells of each row, stripped; columns that are not there are empty."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise SegnbError(f"{path}: is {path.stat().st_size} bytes, no list of classes; replace it")
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):  # opening a pipe would wait for ever
+            raise SegnbError(f"{path}: is a folder, pipe or device, no file; remove or replace it")
+        if state.st_size > LARGEST:
+            raise SegnbError(f"{path}: is {state.st_size} bytes, no list of classes; replace it")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SegnbError(f"{path}: cannot be read ({error.strerror}); mend or remove it") from None
     except UnicodeDecodeError:
         raise SegnbError(f"{path}: is no UTF-8 text; save it as CSV in UTF-8") from None
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    # Strict: a quote that is never closed would take the rest of the file for one name.
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True, strict=True)
     try:
         header = [name.strip() for name in reader.fieldnames or []]
         reader.fieldnames = header
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise SegnbError(f"{path}: is no CSV ({error}); see 'segnb data check --help'") from None
-    unknown = [name for name in header if name not in COLUMNS]
-    if "name" not in header or not {"id", "colour"} & set(header) or unknown:
-        told = (
-            f"column {unknown[0]!r} is unknown"
-            if unknown
-            else f"columns are {', '.join(header) or 'missing'}"
+        where = f"{path}, line {reader.reader.line_num}"
+        raise SegnbError(
+            f"{where}: is no CSV ({error}); mend the line, or save the table as CSV anew"
+        ) from None
+    wrong = [f"column {_short(name)} is unknown" for name in header if name not in COLUMNS]
+    wrong += [f"column {name!r} is there twice" for name in COLUMNS if header.count(name) > 1]
+    if "name" not in header or not {"id", "colour"} & set(header):
+        wrong.append(f"columns are {', '.join(header) or 'missing'}")
+    if wrong:
+        raise SegnbError(
+            f"{path}: {wrong[0]}; the first line names columns out of {', '.join(COLUMNS)}, commas between"
         )
-        raise SegnbError(f"{path}: {told}; the first line names columns out of {', '.join(COLUMNS)}")
     for number, row in rows:
         if None in row:  # where DictReader puts what is too many
             raise SegnbError(f"{path}, line {number}: has more cells than the first line; remove them")
+        for cell in row.values():
+            if len(cell or "") > LONGEST:
+                raise SegnbError(f"{path}, line {number}: {_short(cell)} is too long for a cell; shorten it")
     return [(number, {c: (row.get(c) or "").strip() for c in COLUMNS}) for number, row in rows]
 
 
+def _short(text: str) -> str:
+    return repr(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
+
+
+def _name(text: str, where: str) -> str:
+    if not text:
+        raise SegnbError(f"{where}: has no name; give the class one, or 'void' for what nobody labelled")
+    if any(unicodedata.category(c) == "Cc" for c in text):
+        raise SegnbError(f"{where}: name {text!r} holds a line break or control character; remove it")
+    return "void" if text.lower() == "void" else text
+
+
 def _id(text: str, where: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:9]) < 256):
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) < 256):
         raise SegnbError(f"{where}: id {text!r} is no value of a pixel; write a whole number from 0 to 255")
     return int(text)
 

@@ -2,16 +2,20 @@
 
     study     {train,test}/{images,labels}/NAME.png; a val folder if there is one; PATH may also be the folder
               that holds one dataset_NNN of this form
-    camvid    train, trainannot, val, valannot (Badrinarayanan et al. 2017); val is the test split
+    camvid    train, trainannot, val, valannot (Badrinarayanan et al. 2017); val is the test split, unless
+              there are test and testannot
     lyft      CameraRGB/N.png and CameraSeg/N.png in each of dataA … dataE (Lyft-Udacity challenge)
     carla     NAME_rgb.png and NAME_seg.png, or folders rgb and seg, of one or more recordings
-    plain     images/NAME.png and masks/NAME.png, with a classes.csv
+    plain     images/NAME.png and masks/NAME.png, with a classes.csv; folders in both are drives, or, where
+              they are called train, val and test, splits
 
 A `classes.csv` in the folder says what masks hold in any of them (`segnb.data.coding`). Images are PNG or
 JPEG, masks PNG.
 """
 
+import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +26,9 @@ from segnb.errors import SegnbError
 
 IMAGE_FORMATS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg")}  # Pillow's name: suffixes
 LABEL_FORMATS = {"PNG": (".png",)}  # JPEG would change the ids
-DEPTH = 4  # folders below PATH that are looked into: links in a circle end there
+PREPARING = ".preparing"  # lies in a folder that `segnb.data.prepare` has begun and not finished
+DEPTH = 4  # folders below PATH that are looked into
+SPLITS = ("train", "val", "test")
 EXPECTED = (
     "train/images, train/labels, test/images and test/labels; CamVid's train, trainannot, val and valannot;"
     " dataA/CameraRGB and dataA/CameraSeg; NAME_rgb.png with NAME_seg.png; or images, masks and a classes.csv"
@@ -93,60 +99,86 @@ class Listing:
 
 
 def _study_root(path: Path) -> Path:
-    """The folder itself, or the only dataset_NNN in it."""
+    """The folder itself, or the only dataset_NNN in it. Raises SegnbError where there are several."""
+    if _is_split(path):
+        return path
     inside = [one for one in _folders(path) if one.name.startswith("dataset_") and _is_split(one)]
-    return inside[0] if len(inside) == 1 and not _is_split(path) else path
+    if len(inside) > 1:
+        names = ", ".join(one.name for one in inside[:9]) + " …" * (len(inside) > 9)
+        raise SegnbError(f"{path}: holds {len(inside)} data sets, {names}; point to one of them")
+    return inside[0] if inside else path
 
 
 def _is_split(path: Path) -> bool:
-    return (path / "train" / "images").is_dir() or (path / "test" / "images").is_dir()
+    return os.path.isdir(path / "train" / "images") or os.path.isdir(path / "test" / "images")
 
 
 def _study_places(path: Path) -> Iterator[Place]:
     path = _study_root(path)
-    splits = ("train", "val", "test") if (path / "val").is_dir() else ("train", "test")
-    for split in splits:
+    for split in SPLITS if os.path.isdir(path / "val") else ("train", "test"):
         yield Place(split, "", path / split / "images", path / split / "labels")
 
 
 def _camvid_places(path: Path) -> Iterator[Place]:
-    yield Place("train", "", path / "train", path / "trainannot")
-    yield Place("test", "", path / "val", path / "valannot")
+    folders = {one: one for one in SPLITS}  # SegNet's own copy has all three
+    if not os.path.isdir(path / "testannot"):
+        folders = {"train": "train", "test": "val"}
+    for split, folder in folders.items():
+        yield Place(split, "", path / folder, path / f"{folder}annot")
 
 
 def _lyft_places(path: Path) -> Iterator[Place]:
-    for folder in _below(path):
-        if folder.name == "CameraRGB":
-            yield Place("", _relative(folder.parent, path), folder, folder.parent / "CameraSeg")
+    kinds = [folder for folder in _below(path) if folder.name in ("CameraRGB", "CameraSeg")]
+    for home in dict.fromkeys(folder.parent for folder in kinds if folder != path):
+        yield Place("", _relative(home, path), home / "CameraRGB", home / "CameraSeg")
 
 
 def _carla_places(path: Path) -> Iterator[Place]:
+    found = []
     for folder in _below(path):
-        kind = re.fullmatch(r"(.*_)?rgb", folder.name)
-        if kind:
-            labels = folder.with_name(f"{kind[1] or ''}seg")
-            yield Place("", _relative(folder.with_name((kind[1] or "").rstrip("_")), path), folder, labels)
-        elif any(file.stem.endswith("_rgb") for file in _files(folder, IMAGE_FORMATS)):
-            yield Place("", _relative(folder, path), folder, folder, "_rgb", "_seg")
+        kind = re.fullmatch("(.*_|)(rgb|seg)", folder.name, re.DOTALL)
+        if kind and folder != path:
+            camera, home = kind[1], folder.parent
+            drive = _relative(home / camera.rstrip("_"), path)
+            found.append(Place("", drive, home / f"{camera}rgb", home / f"{camera}seg"))
+        elif any(file.stem.endswith(("_rgb", "_seg")) for file in _files(folder, IMAGE_FORMATS)):
+            found.append(Place("", _relative(folder, path), folder, folder, "_rgb", "_seg"))
+    yield from dict.fromkeys(found)
+
+
+def _is_plain(path: Path) -> bool:
+    return os.path.isdir(path / "images") and (
+        os.path.isdir(path / "masks") or os.path.isdir(path / "labels")
+    )
 
 
 def _plain_places(path: Path) -> Iterator[Place]:
-    masks = path / ("masks" if (path / "masks").is_dir() else "labels")
-    drives = [folder for folder in _folders(path / "images") if any(_files(folder, IMAGE_FORMATS))]
-    for folder in drives:
-        yield Place("", folder.name, folder, masks / folder.name)
-    if not drives or any(_files(path / "images", IMAGE_FORMATS)):
-        yield Place("", "", path / "images", masks)
+    images, masks = path / "images", path / "masks"
+    if os.path.isdir(path / "labels") and not os.path.isdir(masks):
+        masks = path / "labels"
+    homes = [home for home in (images, masks) if os.path.isdir(home)]
+    inside = [(home, one) for home in homes for one in _below(home) if _files(one, IMAGE_FORMATS)]
+    drives = {_relative(folder, home) for home, folder in inside} or {""}
+    splits = {drive.partition("/")[0] for drive in drives} <= {*SPLITS}
+    for drive in sorted(drives):
+        split, _, rest = drive.partition("/") if splits else ("", "", drive)
+        yield Place(split, rest, images / drive, masks / drive)
 
 
 LAYOUTS = {
     layout.name: layout
     for layout in (
         Layout("study", lambda path: _is_split(_study_root(path)), _study_places, STREET_CODING),
-        Layout("camvid", lambda path: (path / "trainannot").is_dir(), _camvid_places, CAMVID_CODING),
+        Layout("camvid", lambda path: os.path.isdir(path / "trainannot"), _camvid_places, CAMVID_CODING),
         Layout("lyft", lambda path: any(_lyft_places(path)), _lyft_places, STREET_CODING, timed=True),
-        Layout("carla", lambda path: any(_carla_places(path)), _carla_places, STREET_CODING, timed=True),
-        Layout("plain", lambda path: (path / "images").is_dir(), _plain_places, None),
+        Layout(
+            "carla",
+            lambda path: not _is_plain(path) and any(_carla_places(path)),
+            _carla_places,
+            STREET_CODING,
+            timed=True,
+        ),
+        Layout("plain", lambda path: os.path.isdir(path / "images"), _plain_places, None),
     )
 }
 
@@ -155,37 +187,48 @@ LAYOUTS = {
 
 
 def parse(data: str) -> tuple[Path, str | None]:
-    """ "lyft:PATH" to the path and the layout's name; a plain path to itself and None."""
+    """ "lyft:PATH" to the path and the layout's name; a plain path to itself and None.
+
+    Raises SegnbError where there is no path, which would be the working directory.
+    """
     name, colon, rest = data.partition(":")
-    if colon and name in LAYOUTS and not Path(data).exists():
-        return Path(rest), name
-    return Path(data), None
+    if colon and name in LAYOUTS and not os.path.exists(data):
+        data = rest
+    else:
+        name = None
+    if not data:
+        raise SegnbError("data is empty; name a folder, as in PATH or lyft:PATH")
+    return Path(data), name
 
 
 def look(path: Path, named: str | None = None) -> Listing:
-    """List a data folder, in the named layout or in the first that it looks like.
+    """List a data folder, in the named layout or in the one that it looks like.
 
     Hidden files and files with other suffixes are passed over. Nothing is opened but `classes.csv`.
 
-    Raises SegnbError for a folder that is missing or of no layout, one of images or masks that is missing or
-    empty, and a classes.csv that is missing where it is needed, or unsound.
+    Raises SegnbError for a folder that is missing, of no layout, of two, or of several data sets; for one of
+    images or masks that is missing, empty or must not be read; for a link that leads nowhere, a file name
+    that cannot be printed, and a classes.csv that is missing where it is needed, or unsound.
     """
-    path = path.resolve() if path.exists() else path
+    path = path.resolve() if os.path.exists(path) else path
     _entries(path)  # says what is wrong with the folder itself
-    layout = LAYOUTS[named] if named else next((one for one in LAYOUTS.values() if one.looks(path)), None)
-    if layout is None:
-        raise SegnbError(f"{path}: is no data set that segnb knows; point to a folder that holds {EXPECTED}")
+    if any(os.path.exists(home / PREPARING) for home in (path, _study_root(path))):
+        raise SegnbError(f"{path}: is half prepared; give the command that prepared it again, or remove it")
+    layout = LAYOUTS[named] if named else _recognised(path)
     coding = layout.coding
+    places = list(layout.places(path))
     for home in (_study_root(path), path) if layout.name == "study" else (path,):
-        if (home / FILE).is_file():
+        if os.path.lexists(home / FILE):
             coding = read_coding(home / FILE)
             break
+    else:
+        for stray in _inside(path, places, FILE):
+            raise SegnbError(f"{stray}: is too deep to count for all of {path}; move it there")
     if coding is None:
         raise SegnbError(
             f"{path / FILE}: is missing; write one that names the classes, such as the lines 'id,name',"
             " '0,Road', '1,Car' (what it may say stands in the README)"
         )
-    places = list(layout.places(path))
     if not places:
         raise SegnbError(f"{path}: is not of the layout {named!r}; point to a folder that holds {EXPECTED}")
     listing = Listing(path, layout, coding, {}, {}, places)
@@ -193,6 +236,23 @@ def look(path: Path, named: str | None = None) -> Listing:
         _list_into(listing.images, listing.doubles, place, place.images, place.image_end, IMAGE_FORMATS)
         _list_into(listing.labels, listing.doubles, place, place.labels, place.label_end, LABEL_FORMATS)
     return listing
+
+
+def _recognised(path: Path) -> Layout:
+    """The layout that all of a folder has. Raises SegnbError where it has none, or frames of another one."""
+    alike = [layout for layout in LAYOUTS.values() if layout.looks(path)]
+    if not alike:
+        raise SegnbError(f"{path}: is no data set that segnb knows; point to a folder that holds {EXPECTED}")
+    first, *others = alike
+    taken = {folder for place in first.places(path) for folder in (place.images, place.labels)}
+    for other in others:
+        for place in other.places(path):
+            if not taken & {place.images, *place.images.parents}:
+                raise SegnbError(
+                    f"{path}: looks like {first.name}, but {place.images} like {other.name}; move one of them"
+                    f" elsewhere, or name the one that is meant, as in {first.name}:{path}"
+                )
+    return first
 
 
 def _list_into(found: dict, doubles: list, place: Place, folder: Path, end: str, formats: dict) -> None:
@@ -203,6 +263,9 @@ def _list_into(found: dict, doubles: list, place: Place, folder: Path, end: str,
         if not file.stem.endswith(end):
             continue
         empty = False
+        # Names are printed, written to tables and shown in the report.
+        if any(unicodedata.category(c) in ("Cc", "Cs") for c in place.drive + file.name):
+            raise SegnbError(f"{file}: has a name with a line break, control code or broken UTF-8; rename it")
         key = Key(place.split, place.drive, file.stem.removesuffix(end))
         if key in found:
             doubles.append((file, found[key]))
@@ -213,38 +276,64 @@ def _list_into(found: dict, doubles: list, place: Place, folder: Path, end: str,
         raise SegnbError(f"{folder}: holds no {end}{suffixes} file; put the {folder.name} there")
 
 
-def _entries(folder: Path) -> list[Path]:
+def _inside(path: Path, places: list[Place], name: str) -> list[Path]:
+    """Files of a name in the folders between `path` and those of the places."""
+    folders = {folder for place in places for folder in (place.images, place.labels)}
+    homes = {home for folder in folders for home in (folder, *folder.parents) if path in home.parents}
+    return sorted(home / name for home in homes if os.path.lexists(home / name))
+
+
+def _listed(folder: Path, wanted: Callable[[os.DirEntry], bool]) -> list[Path]:
+    """What is wanted of a folder, sorted, without hidden files. Raises SegnbError where it cannot be listed:
+    what must not be read must not be missed."""
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            seen = [one for one in entries if not one.name.startswith(".")]
+            return sorted(folder / one.name for one in seen if wanted(one))
+    except PermissionError:
+        raise SegnbError(f"{folder}: no permission to list it; allow it with chmod u+rx") from None
     except OSError as error:
         raise SegnbError(
             f"{folder}: cannot be listed ({error.strerror}); point to a folder that holds {EXPECTED}"
         ) from None
 
 
+def _entries(folder: Path) -> list[Path]:
+    return _listed(folder, lambda one: True)
+
+
 def _files(folder: Path, formats: dict) -> list[Path]:
-    """Files with a suffix of `formats`, sorted; none where the folder is missing or must not be read."""
+    """Whatever has a suffix of `formats`, also what is no file: who opens it will say so."""
     suffixes = [suffix for of_format in formats.values() for suffix in of_format]
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        return []
-    return [one for one in entries if one.suffix.lower() in suffixes and not one.name.startswith(".")]
+    return _listed(folder, lambda one: os.path.splitext(one.name)[1].lower() in suffixes)
 
 
 def _folders(folder: Path) -> list[Path]:
-    try:
-        return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
-    except OSError:
-        return []
+    """Those in a folder, but for what macOS adds to an archive and Linux to a disk."""
+    return _listed(folder, lambda one: one.name not in ("__MACOSX", "lost+found") and _is_folder(one))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Raises SegnbError for a link that leads nowhere and, having no suffix, may have been to a folder."""
+    if not entry.is_symlink():
+        return entry.is_dir()
+    if not os.path.exists(entry.path) and not os.path.splitext(entry.name)[1]:
+        raise SegnbError(f"{entry.path}: is a link that leads nowhere; mend or remove it")
+    return os.path.isdir(entry.path)
 
 
 def _below(path: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """The folder and those in it, down to `depth`, each before what it holds."""
-    yield path
-    if depth:
-        for folder in _folders(path):
-            yield from _below(folder, depth - 1)
+    """The folder and those in it, down to `depth`, the nearest first; each once, whatever links lead there:
+    the same frames must not be counted twice, once for training and once for testing."""
+    level, seen = [path], set()
+    for left in range(depth, -1, -1):
+        deeper = []
+        for folder in level:
+            if (place := os.path.realpath(folder)) not in seen:
+                seen.add(place)
+                yield folder
+                deeper += _folders(folder) if left else []
+        level = deeper
 
 
 def _relative(folder: Path, path: Path) -> str:

@@ -5,6 +5,7 @@ memory-mapped arrays; everything downstream sees `segnb.data.batches.Split`.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from segnb.classes import CAR, STREET, ClassMap
 from segnb.data import coding, folders, layouts, streets
 from segnb.data.batches import Split
-from segnb.errors import SegnbError
+from segnb.errors import SegnbError, one_line
 from segnb.files import Sums, atomic_path, fingerprint, locked, read_json, write_json
 from segnb.presets import Preset
 
@@ -114,7 +115,7 @@ def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:
     if data in VIEWS:
         return _seen(_streets(preset), data)
     path, named = layouts.parse(data)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # unlike Path.is_dir it bears any name
         choices = ", ".join(f'"{name}"' for name in VIEWS)
         raise SegnbError(f"data {data!r} is neither {choices} nor a folder; name one of them")
     return _folder(path.resolve(), named, cache)
@@ -174,8 +175,9 @@ def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
         yield from tqdm(read, desc=f"reading {split}", total=len(pairs[split]), unit="pair", disable=None)
 
     return Data(
-        name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name) or "data",
-        origin=f"the folder {path.name} (layout {found.listing.layout.name})",
+        # Begins names of folders, of which file systems bear 255 bytes.
+        name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name)[:40] or "data",
+        origin=f"the folder {one_line(path.name)} (layout {found.listing.layout.name})",
         digest=digest,
         classes=classes,
         names={split: [pair.name for pair in pairs[split]] for split in pairs},

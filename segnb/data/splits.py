@@ -67,13 +67,13 @@ def split(listing: Listing, seed: int = 0, by: str | None = None) -> dict[str, l
 
 def usual(listing: Listing) -> str:
     """How the frames of a listing are split where nobody says: "drives", "blocks" or "names"."""
-    if len({key.drive for key in listing.images}) >= 3:
+    if len({key.drive for key in listing.images.keys() & listing.labels.keys()}) >= 3:
         return "drives"
     return "blocks" if listing.layout.timed else "names"
 
 
 def _hashed(text: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}/{text}".encode()).digest()
+    return hashlib.sha256(f"{seed}/{text}".encode("utf-8", "surrogateescape")).digest()
 
 
 def _by_name(keys: list[Key], share: float, seed: int) -> tuple[list[Key], list[Key]]:

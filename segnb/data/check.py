@@ -1,0 +1,528 @@
+"""A complete look at a data folder, each file decoded once: what is in it, and what is wrong with it.
+
+    report = look("path/to/data")
+    print(report.table(80))
+
+What is wrong is a `Finding` of one of `KINDS`. At an error training would stop, or its scores would not mean
+what they seem to; a warning is for a person to judge. Nothing is written here: `segnb.data.prepare`.
+"""
+
+import hashlib
+import json
+import sys
+import textwrap
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from segnb.classes import VOID, ClassMap
+from segnb.data import folders, layouts, splits
+from segnb.data.coding import Coding
+from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
+from segnb.data.splits import Pair
+from segnb.errors import SegnbError, one_line
+from segnb.files import Sums
+
+SCHEMA = 1  # of the JSON; goes up when a key changes its meaning or goes away
+KINDS = {  # what may be found: how bad it is
+    "no-split": "error",  # too few pairs for training, validation and test
+    "no-partner": "error",  # an image without labels, or labels without image
+    "same-name": "error",  # two files that would be the same frame
+    "unreadable": "error",  # empty, cut short, damaged, of another format, or not to be read
+    "wrong-pixels": "error",  # an image that is not 8-bit RGB, a mask that has no 8-bit channels
+    "size-differs": "error",  # image and mask are not of one size
+    "unknown-ids": "error",  # ids or colours that stand for no class, or a palette that contradicts its ids
+    "interpolated": "error",  # a mask with ids between ids, see `soft_share`
+    "leaked": "error",  # one picture in two splits
+    "nearly-leaked": "warning",  # nearly one picture in two splits, see `difference_hash`
+    "repeated": "warning",  # one picture several times in a split
+    "nearly-repeated": "warning",  # nearly
+    "no-labels": "warning",  # a mask that is nothing but void
+    "empty-class": "warning",  # a class that a split does not show
+    "many-sizes": "warning",  # images of several sizes
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """kind: one of `KINDS`; files: those it is about, the first one first; message: one line that names the
+    file or split, what is wrong, and the remedy."""
+
+    kind: str
+    files: tuple[str, ...]
+    message: str
+
+    @property
+    def severity(self) -> str:
+        return KINDS[self.kind]
+
+
+def _finding(kind: str, message: str, *files: Path) -> Finding:
+    return Finding(kind, tuple(map(str, files)), one_line(message))
+
+
+@dataclass
+class Counts:
+    """What the sound files of one split hold.
+
+    pairs: how many there are, sound or not; sizes: {(width, height): images}
+    pixels, pictures: int64 (256,): by class id, VOID included, how many there are and how many show it
+    """
+
+    pairs: int
+    sizes: Counter = field(default_factory=Counter)
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    pictures: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+
+
+# ---- one mask ---------------------------------------------------------------------------------------
+
+# Shares of real masks (CamVid, Lyft-Udacity, CARLA) as they are, or resized by nearest neighbour to widths
+# from 74 to 1600 pixels: at most 0.10. Resized bilinearly, bicubically or by Lanczos: at least 0.46.
+# Bilinearly without antialiasing: at least 0.21, but for shrinking to a third, which takes nearly, or just,
+# the pixels that nearest neighbour would. CARLA's saved as JPEG of quality 90: at least 0.39.
+SOFT = 0.2
+FEWEST = 50  # boundaries, below which a share says nothing
+
+
+def _ramps(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Of each climb or fall by two or more along the rows of (H, W), at once or step by step: the first value
+    in between, where there is one; and how many there are."""
+    slope = np.pad(np.sign(np.diff(values)), ((0, 0), (1, 1)))  # (H, W+1), flat at both ends of a row
+    turns = slope[:, 1:] != slope[:, :-1]  # (H, W)
+    first = np.flatnonzero(turns & (slope[:, 1:] != 0))
+    last = np.flatnonzero(turns & (slope[:, :-1] != 0))  # of the same ramps in the same order
+    flat = values.ravel()
+    high = np.abs(flat[last] - flat[first]) > 1
+    first, last = first[high], last[high]
+    return flat[first[last - first > 1] + 1], len(first)
+
+
+def soft_share(values: np.ndarray) -> float:
+    """Share of class boundaries that pass through values in between, 0 to 1, as interpolation makes them.
+
+    values: uint8 or int16 (H, W), as stored: ids, or any number that stands for a colour
+
+    A boundary between 2 and 9 is hard where 2 and 9 are neighbours, along a row or a column, and soft where a
+    5 lies between them. A strip of class 5 that is one pixel wide does that too, but seldom; and where all
+    that lies in between is one value, it may be a line somebody drew, so that the share is 0. With three ids
+    in a row (0, 1, 2) interpolation cannot be told from that.
+    """
+    values = np.ascontiguousarray(values, np.int16)
+    between, boundaries = zip(_ramps(values), _ramps(np.ascontiguousarray(values.T)), strict=True)
+    inner = np.concatenate(between)
+    if sum(boundaries) < FEWEST or len(np.unique(inner)) < 2:
+        return 0.0
+    return len(inner) / sum(boundaries)
+
+
+def _stored(mask: Image.Image) -> list[np.ndarray]:
+    """What may have been interpolated, (H, W) each: ids, those in the red channel, or sums of colours."""
+    pixels = np.asarray(mask)
+    if mask.mode == "P":  # numbers that may be ids, or stand for colours in any order
+        palette = np.array(mask.getpalette("RGB") + [0] * 768, np.uint8)[:768].reshape(256, 3)
+        return [pixels, _one_channel(palette[pixels])]
+    return [pixels if pixels.ndim == 2 else _one_channel(pixels[..., :3])]
+
+
+def _one_channel(colours: np.ndarray) -> np.ndarray:
+    return colours.sum(-1, dtype=np.int16) if colours[..., 1:].any() else colours[..., 0]
+
+
+# ---- one picture ------------------------------------------------------------------------------------
+
+BITS = 128
+# Bits that may differ between pictures that count as nearly the same. Pictures of CamVid and CARLA saved as
+# JPEG of quality 30, shrunk by half, a tenth brighter, noisy, or cut by a fiftieth at each side were up to 12
+# from what they had been; frames of CamVid a fifteenth of a second apart up to 15, half of them up to 5; a
+# second apart nine in ten of them 17 and more, and of different drives all of them 27 and more.
+NEAR = 12
+ROWS = 16  # compared with all others at once: 10 MB for 100,000 pictures
+
+
+def difference_hash(image: Image.Image) -> np.ndarray:
+    """uint64 (2,): whether brightness rises, to the right and downwards, between 8 × 8 places of a picture.
+
+    The difference hash of Krawetz ("Kind of like that", hackerfactor.com 2013) in both directions. It tells a
+    picture saved, scaled or exposed anew, and the frame after it, from another place. It knows nothing of a
+    picture that was turned, mirrored or cut, and does not tell apart two that are of one even colour.
+    """
+    grey = np.asarray(image.convert("L").resize((9, 9), Image.Resampling.BOX), np.int16)
+    rises = np.stack([grey[:-1, 1:] > grey[:-1, :-1], grey[1:, :-1] > grey[:-1, :-1]])
+    return np.packbits(rises).view(np.uint64)
+
+
+def nearest(hashes: np.ndarray, contents: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each picture the most alike of those before it that are within `NEAR`, the first one of equals, as
+    indices (N,), -1 where there is none: among those of other splits, and of its own.
+
+    hashes: uint64 (N, 2); contents: (N,), equal where pictures are the same to the last pixel, which does not
+    count here; ranks: (N,) of the splits, ascending
+
+    All pairs are compared, a few rows at a time: 5 · 10⁹ of them, for 100,000 pictures, take half a minute.
+    """
+    other, own = np.full((2, len(hashes)), -1)
+    left, right = np.ascontiguousarray(hashes.T)
+
+    def compare(start: int) -> None:
+        i = np.arange(start, min(start + ROWS, len(hashes)))
+        j = np.arange(i[-1] + 1)
+        apart = np.bitwise_count(left[i, None] ^ left[j]) + np.bitwise_count(right[i, None] ^ right[j])
+        some = np.count_nonzero(apart <= NEAR, axis=1) > 1  # itself is always there
+        i, apart = i[some, None], apart[some]
+        apart[(j >= i) | (contents[j] == contents[i])] = BITS
+        for found, wanted in ((other, ranks[j] != ranks[i]), (own, ranks[j] == ranks[i])):
+            distance = np.where(wanted, apart, BITS)
+            best = distance.argmin(1)
+            near = distance[np.arange(len(best)), best] <= NEAR
+            found[i[near, 0]] = best[near]
+
+    for _ in folders.several(compare, range(0, len(hashes), ROWS)):
+        pass
+    return other, own
+
+
+# ---- a pair -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Seen:
+    """What is kept of a pair: labels are int64 (256,) pixels by class id; None where a file is unsound."""
+
+    findings: list[Finding] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    labels: np.ndarray | None = None
+    content: bytes = b""
+    hash: np.ndarray | None = None
+
+    @contextmanager
+    def noting(self, kind: str, *files: Path) -> Iterator[None]:
+        try:
+            yield
+        except SegnbError as error:
+            self.findings.append(_finding(kind, str(error), *files))
+
+
+def _see(pair: Pair, coding: Coding, sums: Sums) -> _Seen:
+    seen = _Seen()
+    image = mask = None
+    with seen.noting("unreadable", pair.image):
+        image = folders.decode(pair.image, IMAGE_FORMATS)
+        sums.of(pair.image)  # now that the file is in memory; the digest asks for it
+    with seen.noting("unreadable", pair.label):
+        mask = folders.decode(pair.label, LABEL_FORMATS)
+        sums.of(pair.label)
+    if image is not None:
+        with seen.noting("wrong-pixels", pair.image):
+            _see_image(seen, folders.as_rgb(pair.image, image))
+    if mask is not None:
+        _see_mask(seen, pair.label, mask, coding)
+    if image is not None and mask is not None:
+        with seen.noting("size-differs", pair.label, pair.image):
+            folders.same_size(pair, image.size, mask.size)
+    return seen
+
+
+def _see_image(seen: _Seen, image: Image.Image) -> None:
+    seen.size = image.size
+    content = hashlib.sha256(repr(image.size).encode())
+    content.update(np.asarray(image).data)
+    seen.content, seen.hash = content.digest(), difference_hash(image)
+
+
+def _see_mask(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> None:
+    if mask.mode not in ("L", "P", "RGB", "RGBA"):
+        with seen.noting("wrong-pixels", path):
+            folders.as_labels(path, mask, coding)
+        return
+    share = max(soft_share(values) for values in _stored(mask))
+    if share > SOFT:  # then nothing else that its ids say is worth a line
+        with seen.noting("interpolated", path):
+            raise SegnbError(
+                f"{path}: {share:.0%} of its class boundaries pass through values in between, as in a mask"
+                " resized with interpolation or saved as JPEG; make it anew, by nearest neighbour and as PNG"
+            )
+        return
+    with seen.noting("unknown-ids", path):
+        labels = folders.as_labels(path, mask, coding)
+        seen.labels = np.bincount(labels.ravel(), minlength=256)
+        if not np.delete(seen.labels, VOID).any():
+            told = f"{path}: every pixel is void; label it, or remove the pair"
+            seen.findings.append(_finding("no-labels", told, path))
+
+
+# ---- with a bar -------------------------------------------------------------------------------------
+
+
+def progress(results: Iterable, title: str, total: int) -> Iterator[Any]:
+    """The results unchanged; on stderr a bar where a person watches, and a line every tenth elsewhere."""
+    if sys.stderr.isatty():
+        yield from tqdm(results, desc=title, total=total, unit="pair")
+        return
+    for done, result in enumerate(results, 1):
+        yield result
+        if done * 10 // total > (done - 1) * 10 // total:
+            print(f"{title}: {done} of {total} pairs", file=sys.stderr, flush=True)
+
+
+# ---- the whole --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `inspect` found.
+
+    pairs: by split; "all" alone where they cannot be split
+    digest: as `folders.digest` makes it; None where a file cannot be read
+    """
+
+    listing: Listing
+    pairs: dict[str, list[Pair]]
+    counts: dict[str, Counts]
+    findings: list[Finding]
+    digest: str | None
+
+    def of(self, severity: str) -> list[Finding]:
+        return [one for one in self.findings if one.severity == severity]
+
+    @property
+    def sound(self) -> bool:
+        """Whether there is no error; there may be warnings."""
+        return not self.of("error")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that is known, for JSON. Shares are of the labelled pixels, void's is of all."""
+        classes = self.listing.coding.classes
+        found = [{"severity": one.severity} | asdict(one) for one in self.findings]
+        return {
+            "schema": SCHEMA,
+            "path": str(self.listing.path),
+            "layout": self.listing.layout.name,
+            "digest": self.digest,
+            "classes": classes.as_dict(),
+            "splits": {split: _split_dict(counts, classes) for split, counts in self.counts.items()},
+            "errors": len(self.of("error")),
+            "warnings": len(self.of("warning")),
+            "findings": found,
+        }
+
+    def json(self) -> str:
+        return json.dumps(self.as_dict(), indent=2)
+
+    def table(self, width: int = 80) -> str:
+        """For people, in lines of at most `width` characters, 70 or more, but for longer file names."""
+        lines = [*_head(self), "", *_class_lines(self), "", *_finding_lines(self, max(width, 70))]
+        return "\n".join(one_line(line).rstrip() for line in lines)
+
+
+def look(data: str) -> Report:
+    """Look at a data folder, which may carry the name of its layout as in "lyft:PATH", and at all its files,
+    split as training would split them.
+
+    Raises SegnbError where there is nothing to look at: as `layouts.look` does.
+    """
+    listing = layouts.look(*layouts.parse(data))
+    found = []
+    try:
+        pairs = splits.split(listing)
+    except SegnbError as error:
+        keys = sorted(listing.images.keys() & listing.labels.keys())
+        pairs = {"all": [splits.pair(listing, key) for key in keys]}
+        found.append(_finding("no-split", str(error), listing.path))
+    return inspect(listing, pairs, found)
+
+
+def inspect(listing: Listing, pairs: dict[str, list[Pair]], found: Iterable[Finding] = ()) -> Report:
+    """Decode the pairs of a listing, all splits, and compare them. found: what is wrong with it already."""
+    findings = [*found, *_names(listing)]
+    counts = {split: Counts(len(part)) for split, part in pairs.items()}
+    jobs = [(split, pair) for split, part in pairs.items() for pair in part]
+    sums, whole = Sums(), []
+    read = folders.several(lambda job: _see(job[1], listing.coding, sums), jobs)
+    for (split, pair), seen in zip(jobs, progress(read, "checking", len(jobs)), strict=True):
+        findings += seen.findings
+        if seen.hash is not None:
+            counts[split].sizes[seen.size] += 1
+            whole.append((split, pair.image, seen.content, seen.hash))
+        if seen.labels is not None:
+            counts[split].pixels += seen.labels
+            counts[split].pictures += seen.labels > 0
+    findings += [*_repeats(whole, list(pairs)), *_classes(listing, counts), *_sizes(listing, counts)]
+    try:
+        digest = folders.digest(pairs, sums)  # reads none again that was sound
+    except SegnbError:
+        digest = None
+    order = list(KINDS)
+    return Report(listing, pairs, counts, sorted(findings, key=lambda one: order.index(one.kind)), digest)
+
+
+def _names(listing: Listing) -> Iterator[Finding]:
+    for file, other in listing.doubles:
+        told = f"{file}: {other.name} has the same name; remove one of the two"
+        yield _finding("same-name", told, file, other)
+    for file, missing in listing.lone():
+        what = "labels" if file in listing.images.values() else "image"
+        told = f"{file}: has no {what}; add {missing} or remove this file"
+        yield _finding("no-partner", told, file)
+
+
+def _repeats(whole: list[tuple[str, Path, bytes, np.ndarray]], order: list[str]) -> Iterator[Finding]:
+    """Pictures that are there twice, and nearly. order: of the splits, the one trained on first."""
+    if not whole:
+        return
+    names, files, contents, hashes = zip(*whole, strict=True)
+    groups = defaultdict(list)
+    for i, content in enumerate(contents):
+        groups[content].append(i)
+    for group in groups.values():
+        if len(group) > 1:
+            yield _same([names[i] for i in group], [files[i] for i in group])
+    _, same = np.unique(np.array(contents), return_inverse=True)
+    ranks = np.array([order.index(name) for name in names])
+    in_others, in_own = nearest(np.array(hashes), same, ranks)
+    for i in np.flatnonzero(in_others >= 0):
+        other = in_others[i]
+        apart = np.bitwise_count(hashes[i] ^ hashes[other]).sum()
+        told = (
+            f"{files[i]} ({names[i]}): is nearly {files[other]} ({names[other]}), {apart} of {BITS} bits"
+            " apart; look at both, and leave one out or split anew with 'segnb data prepare --by blocks'"
+        )
+        yield _finding("nearly-leaked", told, files[i], files[other])
+    for rank, name in enumerate(order):
+        alike = np.flatnonzero((in_own >= 0) & (ranks == rank))
+        if len(alike):
+            first, second = files[in_own[alike[0]]], files[alike[0]]
+            told = (
+                f"{name}: {len(alike)} of {names.count(name)} pictures nearly repeat one before them, such as"
+                f" {first} and {second}; thin them out, or take intervals over pictures for too narrow"
+            )
+            yield _finding("nearly-repeated", told, first, second)
+
+
+def _same(names: list[str], files: list[Path]) -> Finding:
+    """One picture in several files."""
+    if len(set(names)) == 1:
+        told = f"{files[1]}: is the same picture as {files[0]} ({len(files)} of them in {names[0]}); keep one"
+        return _finding("repeated", told, *files)
+    other = next(i for i, name in enumerate(names) if name != names[0])
+    told = (
+        f"{files[other]} ({names[other]}): is the same picture as {files[0]} ({names[0]}); leave one of them"
+        " out ('segnb data check --fix' does), or split anew with 'segnb data prepare --by blocks'"
+    )
+    return _finding("leaked", told, *files)
+
+
+def _classes(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
+    for i, name in enumerate(listing.coding.classes.names):
+        empty = [split for split, one in counts.items() if one.pixels.any() and not one.pixels[i]]
+        if empty:
+            told = (
+                f"{name}: no pixel of {', '.join(empty)} is of this class, so it is not learnt there, or gets"
+                " no score; add pictures that show it"
+            )
+            yield _finding("empty-class", told)
+
+
+def _sizes(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
+    sizes = sum((one.sizes for one in counts.values()), Counter())
+    if len(sizes) > 1:
+        told = (
+            f"{listing.path}: images are of {len(sizes)} sizes, {_size_list(sizes)}; training squeezes each"
+            " into a square, so cut them to one shape where that matters"
+        )
+        yield _finding("many-sizes", told, listing.path)
+
+
+# ---- for people and machines ------------------------------------------------------------------------
+
+
+def _split_dict(counts: Counts, classes: ClassMap) -> dict[str, Any]:
+    labelled, void = counts.pixels[: len(classes)], int(counts.pixels[VOID])
+    shares = _shares(counts, classes)
+    return {
+        "pairs": counts.pairs,
+        "sizes": {_size(size): n for size, n in counts.sizes.most_common()},
+        "void": {"pixels": void, "share": shares[-1], "pictures": int(counts.pictures[VOID])},
+        "classes": {
+            name: {"pixels": int(labelled[i]), "share": shares[i], "pictures": int(counts.pictures[i])}
+            for i, name in enumerate(classes.names)
+        },
+    }
+
+
+def _shares(counts: Counts, classes: ClassMap) -> list[float]:
+    """Of each class among the labelled pixels, and of void among all, 0 to 1."""
+    labelled, void = counts.pixels[: len(classes)], counts.pixels[VOID]
+    every = labelled.sum()
+    return [*(labelled / max(every, 1)).tolist(), float(void / max(every + void, 1))]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"
+
+
+def _size_list(sizes: Counter) -> str:
+    """The most frequent ones, each with how often it is there."""
+    if len(sizes) == 1:
+        return _size(*sizes)
+    told = [f"{_size(size)} ({n})" for size, n in sizes.most_common(3)]
+    return ", ".join([*told, f"{len(sizes) - 3} more"] if len(sizes) > 3 else told)
+
+
+def _head(report: Report) -> list[str]:
+    classes = report.listing.coding.classes
+    void = " and void" if classes.void else ""
+    pairs = sum(one.pairs for one in report.counts.values())
+    rows = [f"{'split':<8}{'pairs':>8}   sizes of images"]
+    for split, one in report.counts.items():
+        rows.append(f"{split:<8}{one.pairs:>8}   {_size_list(one.sizes)}")
+    told = f"layout {report.listing.layout.name}, {pairs} pairs, {len(classes)} classes{void}"
+    return [str(report.listing.path), told, "", *rows]
+
+
+def _class_lines(report: Report) -> list[str]:
+    """A line a class: its share of the pixels of each split, and how many pictures show it."""
+    classes, counts = report.listing.coding.classes, report.counts.values()
+    shares = [_shares(one, classes) for one in counts]
+    splits_ = "".join(f"{split:>8}" for split in report.counts)
+    wide = max(len(splits_), 21)
+    lines = [f"{'':<20}{'% of labelled pixels':>{wide}}  {'pictures with it':>{wide}}"]
+    lines.append(f"{'class':<20}{splits_:>{wide}}  {splits_:>{wide}}")
+    rows = [*enumerate(classes.names), *([(VOID, "void (% of all)")] if classes.void else [])]
+    for i, name in rows:
+        share = "".join(f"{_percent(one[-1 if i == VOID else i]):>8}" for one in shares)
+        pictures = "".join(f"{one.pictures[i]:>8}" for one in counts)
+        lines.append(f"{name if len(name) < 20 else name[:18] + '…':<20}{share:>{wide}}  {pictures:>{wide}}")
+    return lines
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}" if share >= 5e-5 else "<0.01" if share else "0"
+
+
+SHOWN = 3  # findings of one kind in the table; JSON has all
+
+
+def _finding_lines(report: Report, width: int) -> list[str]:
+    lines = []
+    wrap = textwrap.TextWrapper(width, "  ", "    ", break_long_words=False, break_on_hyphens=False)
+    for kind, found in groupby(report.findings, key=lambda one: one.kind):
+        same = list(found)
+        lines.append(f"{KINDS[kind]}: {kind}, {len(same)}")
+        for one in same[:SHOWN]:
+            lines += wrap.wrap(one.message.replace(one_line(f"{report.listing.path}/"), ""))
+        if len(same) > SHOWN:
+            lines.append(f"  … and {len(same) - SHOWN} more; --json lists them all")
+    many = Counter(one.severity for one in report.findings)
+    totals = " and ".join(
+        f"{n} {kind}{'s' * (n != 1)}" for kind in ("error", "warning") for n in [many[kind]]
+    )
+    return [*lines, "", totals] if lines else ["nothing is wrong"]

@@ -1,0 +1,322 @@
+"""Write a data folder anew in the study's layout: brought to one size, or cleaned.
+
+    prepare("lyft:path/to/data", Path("frames256"), size=256)
+    fix(check.look("path/to/data"), Path("cleaned"))
+
+The source is never changed. The copy holds {train,val,test}/{images,labels}/NAME.png, a classes.csv where the
+label set is not the study's, and prepared.json, which says what it was made from. Each file is whole or not
+there, and until all are there `layouts.look` refuses the folder. The same call again goes on from there.
+"""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from segnb import __version__
+from segnb.classes import STREET, VOID, ClassMap
+from segnb.data import check, coding, folders, layouts, splits
+from segnb.data.coding import Coding
+from segnb.data.layouts import PREPARING, Key, Listing
+from segnb.data.splits import Pair
+from segnb.errors import SegnbError
+from segnb.files import atomic_path, write_json, write_text
+
+DONE = "prepared.json"  # takes the place of PREPARING
+LEFT_OUT = "left_out.json"
+SMALLEST, LARGEST = 32, 4096  # pixels a side
+LONGEST = 200  # bytes of a file name that are kept; file systems bear 255
+
+Pairs = dict[str, list[Pair]]
+Write = Callable[[Pair, Path, Path], None]  # a pair to the files that its image and its labels become
+
+
+# ---- the two ways -----------------------------------------------------------------------------------
+
+
+def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = None) -> str:
+    """Split a data folder and write its frames at `size` × `size` pixels; returns what was done, a sentence.
+
+    seed, by: as for `splits.split`; with `by`, a split that the data bring is given up for a new one
+
+    Images are resized bilinearly and masks by nearest neighbour, and a frame that is not square is squeezed
+    whole into the square, just as `folders.read` does when it is trained on: training at `size` gives the
+    same numbers from the copy as from the source, frame by frame and in the same order.
+
+    Raises SegnbError as `layouts.look` and `splits.split` do; for whatever `check.inspect` calls an error,
+    before anything is written; for a folder that holds anything else, and where writing fails.
+    """
+    if not SMALLEST <= size <= LARGEST:
+        raise SegnbError(f"size: {size} pixels will not do; choose a number from {SMALLEST} to {LARGEST}")
+    listing = layouts.look(*layouts.parse(data))
+    pairs = splits.split(_unsplit(listing) if by else listing, seed, by)
+    settings = {"command": "prepare", "size": size, "seed": seed, "by": by, "pillow": PIL.__version__}
+    if _begun(dest, listing, settings):
+        source = _source(folders.digest(pairs), listing.coding)
+    else:
+        report = check.inspect(listing, pairs)
+        if errors := report.of("error"):
+            more = f" (one of {len(errors)} errors)" if len(errors) > 1 else ""
+            raise SegnbError(
+                f"{errors[0].message}{more}; 'segnb data check' lists all, and its --fix leaves it out"
+            )
+        source = _source(report.digest or folders.digest(pairs), listing.coding)
+
+    def write(pair: Pair, image: Path, labels: Path) -> None:
+        for pixels, file in zip(folders.read(pair, size, listing.coding), (image, labels), strict=True):
+            _save(pixels, file)
+
+    _write_all(dest, settings | {"source": source}, listing, pairs, write)
+    return f"{dest}: {_told(pairs)}, {size}×{size} pixels"
+
+
+def fix(report: check.Report, dest: Path) -> str:
+    """Write a copy without what `report` calls errors; returns what was done, a sentence.
+
+    Images are copied as they are, masks become one channel of class ids. A pair with an unsound file is left
+    out, and so is a picture that a later split has too (the test's are kept, training's go); left_out.json
+    lists them. What was interpolated is not mended: which class a pixel had cannot be known.
+
+    Raises SegnbError where a split is left empty, for a folder that holds anything else, and where writing
+    fails.
+    """
+    listing = report.listing
+    pairs, left_out = _sound(report)
+    settings = {"command": "check --fix"}
+    _begun(dest, listing, settings)
+    source = _source(folders.digest(pairs), listing.coding)
+
+    def write(pair: Pair, image: Path, labels: Path) -> None:
+        with atomic_path(image) as part:
+            shutil.copyfile(pair.image, part)
+        _save(folders.read_labels(pair.label, listing.coding), labels)
+
+    _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
+    return f"{dest}: {_told(pairs)}; left out: {len(left_out)} ({LEFT_OUT} there says what and why)"
+
+
+def _told(pairs: Pairs) -> str:
+    return ", ".join(f"{split} {len(part)}" for split, part in pairs.items()) + " pairs"
+
+
+def _source(digest: str, told: Coding) -> str:
+    """16 hex digits of the files and of what their masks mean."""
+    meaning = repr((told.values, told.colours, told.classes.as_dict()))
+    return sha256(f"{digest} {meaning}".encode()).hexdigest()[:16]
+
+
+def _unsplit(listing: Listing) -> Listing:
+    """The same without a split; where two splits have frames of one name, each counts as a drive."""
+    keys = listing.images.keys() | listing.labels.keys()
+    twice = len({(key.drive, key.name) for key in keys}) < len(keys)
+
+    def loose(key: Key) -> Key:
+        drive = "/".join(filter(None, (key.split, key.drive))) if twice else key.drive
+        return Key("", drive, key.name)
+
+    files = [{loose(key): file for key, file in found.items()} for found in (listing.images, listing.labels)]
+    return replace(listing, images=files[0], labels=files[1])
+
+
+def _sound(report: check.Report) -> tuple[Pairs, list[dict[str, Any]]]:
+    """The pairs that may be trained on, and for the others their files and why they are left out."""
+    reasons: dict[str, list[check.Finding]] = {}  # by file
+    for one in report.of("error"):
+        if one.kind == "no-split":
+            raise SegnbError(one.message)
+        # Of a "same-name", the second file is the one that counts; "leaked" is decided below.
+        for file in {"leaked": (), "same-name": one.files[:1]}.get(one.kind, one.files):
+            reasons.setdefault(file, []).append(one)
+    rank = {
+        str(pair.image): rank
+        for rank, part in enumerate(report.pairs.values())
+        for pair in part
+        if not {str(pair.image), str(pair.label)} & reasons.keys()
+    }
+    for one in report.of("error"):
+        if one.kind == "leaked":
+            there = [file for file in one.files if file in rank]
+            last = max((rank[file] for file in there), default=0)
+            for file in there:
+                if rank[file] < last:
+                    reasons.setdefault(file, []).append(one)
+    kept: Pairs = {}
+    left_out = []
+    for split, part in report.pairs.items():
+        kept[split] = []
+        for pair in part:
+            files = [str(pair.image), str(pair.label)]
+            why = dict.fromkeys(one for file in files for one in reasons.pop(file, []))
+            if why:
+                left_out.append(_entry(files, why))
+            else:
+                kept[split].append(pair)
+        if not kept[split]:
+            raise SegnbError(
+                f"{report.listing.path}: what is wrong leaves no pair of {split}; mend some of it"
+            )
+    left_out += [_entry([file], why) for file, why in reasons.items()]  # those without partner
+    return kept, left_out
+
+
+def _entry(files: list[str], why: Any) -> dict[str, Any]:
+    return {"files": files, "why": [{"kind": one.kind, "message": one.message} for one in why]}
+
+
+# ---- writing, and going on --------------------------------------------------------------------------
+
+
+def _begun(dest: Path, listing: Listing, settings: dict[str, Any]) -> bool:
+    """Whether the folder is a copy with these settings, begun or finished.
+
+    Raises SegnbError for one with other settings, or that holds something else, or the source.
+    """
+    here, there = dest.resolve(), listing.path
+    if here == there or here in there.parents or there in here.parents:
+        raise SegnbError(f"{dest}: the copy and its source {there} lie in each other; choose another folder")
+    for file in (dest / PREPARING, dest / DONE):
+        if file.exists() and file.stat().st_size:  # killed at its very start it leaves an empty one
+            _same(dest, _settings(file), settings)
+            return True
+    try:
+        others = [one for one in dest.iterdir() if one.name != PREPARING] if dest.exists() else []
+    except OSError as error:
+        raise SegnbError(f"{dest}: cannot be listed ({error.strerror}); choose another folder") from None
+    if others:
+        raise SegnbError(f"{dest}: is not empty and no copy to go on with; choose another folder")
+    return False
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = None
+    if not isinstance(kept, dict):
+        raise SegnbError(f"{file}: is damaged; remove the folder and prepare it anew")
+    return kept
+
+
+def _same(dest: Path, kept: dict[str, Any], settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        if kept.get(name) != value:
+            was = f"{name} {kept.get(name)}, and not {value}"
+            if name == "source":
+                was = "other files, splits or classes than the source has now"
+            raise SegnbError(f"{dest}: was prepared with {was}; choose another folder, or remove this one")
+
+
+@contextmanager
+def _marked(dest: Path, told: dict[str, Any]) -> Iterator[None]:
+    """Between the two ends the folder is no data set, and belongs to this process."""
+    dest.mkdir(parents=True, exist_ok=True)
+    with open(dest / PREPARING, "a+", encoding="utf-8") as marker:
+        try:
+            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process
+        except BlockingIOError:
+            raise SegnbError(f"{dest}: another process prepares it; wait for that or stop it") from None
+        marker.seek(0)
+        if marker.read():
+            _same(dest, _settings(dest / PREPARING), told)
+        else:
+            marker.write(json.dumps(told))
+            marker.flush()
+            os.fsync(marker.fileno())
+        yield
+        (dest / PREPARING).unlink()
+
+
+def _write_all(
+    dest: Path,
+    told: dict[str, Any],
+    listing: Listing,
+    pairs: Pairs,
+    write: Write,
+    left_out: list | None = None,
+) -> None:
+    names = _file_names(pairs)
+    jobs = [
+        (dest / split, name, pair)
+        for split, part in pairs.items()
+        for name, pair in zip(names[split], part, strict=True)
+    ]
+
+    def one(job: tuple[Path, str, Pair]) -> None:
+        folder, name, pair = job
+        suffix = ".png" if "size" in told else pair.image.suffix.lower()  # at its own size it is copied
+        image, labels = folder / "images" / f"{name}{suffix}", folder / "labels" / f"{name}.png"
+        if not (image.exists() and labels.exists()):  # each is whole, and the marker says from what
+            write(pair, image, labels)
+
+    if (dest / DONE).exists():
+        _same(dest, _settings(dest / DONE), told)
+        if not (dest / PREPARING).exists():
+            return
+    try:
+        with _marked(dest, told):
+            for _ in check.progress(folders.several(one, jobs), "preparing", len(jobs)):
+                pass
+            for part in [*dest.glob("*/*/.*"), *dest.glob(".*.*")]:  # what a kill left
+                part.unlink()
+            if listing.coding.classes != STREET:
+                write_classes(dest / coding.FILE, listing.coding.classes)
+            if left_out is not None:
+                write_json(dest / LEFT_OUT, {"schema": check.SCHEMA, "left_out": left_out})
+            counts = {split: len(part) for split, part in pairs.items()}
+            where = {"path": str(listing.path), "layout": listing.layout.name}
+            write_json(dest / DONE, told | where | {"pairs": counts, "segnb": __version__})
+    except OSError as error:
+        what = error.filename or dest
+        raise SegnbError(
+            f"{what}: cannot be written ({error.strerror or error}); make room or allow it, and the same"
+            " command goes on"
+        ) from None
+
+
+def _file_names(pairs: Pairs) -> dict[str, list[str]]:
+    """A name a pair, unique in its split (also where case does not count) and safe on any file system.
+
+    Sorted they stay in the order of the pairs, on which a training depends; where names alone do not, all
+    are numbered.
+    """
+    plain = {split: [_safe(pair.name) for pair in part] for split, part in pairs.items()}
+    if all(part == sorted(part) and len({*map(str.lower, part)}) == len(part) for part in plain.values()):
+        return plain
+    return {split: [f"{i:06}-{name}" for i, name in enumerate(names)] for split, names in plain.items()}
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name.replace("/", "-"))[-LONGEST:].lstrip(".-") or "_"
+
+
+def _save(pixels: np.ndarray, file: Path) -> None:
+    with atomic_path(file) as part:
+        # Four times as fast as Pillow's usual level; photographs take a fifteenth more room.
+        Image.fromarray(pixels).save(part, format="PNG", compress_level=1)
+
+
+def write_classes(path: Path, classes: ClassMap) -> None:
+    """A classes.csv for masks of one channel of class ids; `read_coding` finds the same label set in it."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(coding.COLUMNS)
+    # "no" is written out: a column that is empty throughout would mean what is usual for the names.
+    for i, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
+        marks = ["yes" if name in marked else "no" for marked in (classes.thin, classes.things)]
+        rows.writerow([i, colour, name, *marks])
+    if classes.void:
+        rows.writerow([VOID, "", "void", "", ""])
+    write_text(path, text.getvalue())
