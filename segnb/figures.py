@@ -27,6 +27,7 @@ from segnb.picture import (
     look,
     panel,
     percent,
+    short,
     wrapped,
 )
 from segnb.picture import say as say  # notebooks take what they need from here
@@ -68,7 +69,8 @@ def images_with_labels(
 @figure
 def class_legend(classes: ClassMap) -> Picture:
     """The classes with their ids and colours."""
-    columns, rows = 4, -(-len(classes) // 4)
+    columns = max(1, min(4, 76 // (max(map(len, classes.names)) + 7)))
+    rows = -(-len(classes) // columns)
     fig = Picture(height=0.36 * rows + 0.1)
     ax = fig.subplots()
     bare(ax)
@@ -92,7 +94,7 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
     panel(axes[1], classes.paint(labels), "All classes")
     shares = np.bincount(labels.ravel(), minlength=len(classes))[: len(classes)] / labels.size
     for i, ax in enumerate(axes[2 : len(classes) + 2]):
-        panel(ax, labels == i, f"    {classes.names[i]}", cmap="gray_r", vmin=-0.06, vmax=1.15)
+        panel(ax, labels == i, f"    {short(classes.names[i])}", cmap="gray_r", vmin=-0.06, vmax=1.15)
         ax.plot(
             0.05,
             1.095,
@@ -135,7 +137,7 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
     axes = fig.subplots(rows, columns).ravel()
     for i, (ax, one) in enumerate(zip(axes, heat, strict=False)):
         peak = one.max()
-        panel(ax, one / peak if peak else one, classes.names[i], cmap="viridis", vmin=0, vmax=1)
+        panel(ax, one / peak if peak else one, short(classes.names[i]), cmap="viridis", vmin=0, vmax=1)
         ax.text(
             0.96,
             0.05,

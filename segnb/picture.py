@@ -185,11 +185,17 @@ def legend_of_networks(fig: Picture, labels) -> None:
     fig.legend(handles=keys, loc="outside lower center", ncols=min(3, len(keys)), handlelength=3)
 
 
+def short(name: str, most: int = 13) -> str:
+    """A class's name where there is room for so many characters."""
+    return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
+
+
 def legend_of_classes(fig: Picture, ids, classes: ClassMap, extra: dict[str, str] | None = None) -> None:
     """Colour chips of the classes that the picture shows, then of `extra` {name: colour}."""
     chips = {classes.names[i]: classes.colours[i] for i in ids} | (extra or {})
     keys = [Patch(facecolor=colour, edgecolor=QUIET, lw=0.6, label=name) for name, colour in chips.items()]
-    fig.legend(handles=keys, loc="outside lower center", ncols=5, handlelength=1.2, columnspacing=1.4)
+    columns = max(1, min(5, 85 // (max(map(len, chips), default=1) + 5)))  # 85 characters fill a line
+    fig.legend(handles=keys, loc="outside lower center", ncols=columns, handlelength=1.2, columnspacing=1.4)
 
 
 def panel(ax, picture, title: str = "", **how) -> None:

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from segnb import __version__
-from segnb.classes import ClassMap
+from segnb.classes import LABEL_SETS, ClassMap
 from segnb.errors import SegnbError
 from segnb.files import atomic, fingerprint, read_json, root, sha256, write_json, write_text
 from segnb.machine import Machine
@@ -97,7 +97,10 @@ class Study:
 
     @property
     def classes(self) -> ClassMap:
-        return ClassMap.from_dict(self.settled["data"]["classes"])
+        data = self.settled["data"]
+        if "classes" not in data:  # as old versions wrote it
+            return LABEL_SETS[data["label_set"]]
+        return ClassMap.from_dict(data["classes"])
 
     @property
     def machine(self) -> Machine:

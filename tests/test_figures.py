@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from segnb import audit_charts, audit_example, charts, explore, figures, picture
-from segnb.classes import STREET
+from segnb.classes import STREET, ClassMap
 from segnb.models.variants import VARIANTS
 
 SIZE = 32
@@ -181,6 +181,29 @@ def test_column_labels_do_not_overlap(name):
     fig = FIGURES[name]()
     fig.draw_without_rendering()
     assert not overlaps(fig.axes[0].get_xticklabels())
+
+
+LONG = ClassMap(tuple(f"{'a rather long name'[:n]} {n}" for n in (3, 18, 17, 16, 18)), STREET.colours[:5])
+
+
+@pytest.mark.parametrize("draw_it", [figures.class_masks, figures.class_places, figures.class_legend])
+def test_long_names_of_classes_keep_apart(draw_it):
+    ids = labels[0] % 5
+    data = {"class_masks": (images[0], ids), "class_places": (heat[:5],)}.get(draw_it.__name__, ())
+    fig = draw_it(*data, LONG)
+    fig.draw_without_rendering()
+    texts = [text for ax in fig.axes for text in (ax.title, ax._left_title, *ax.texts)]
+    assert not overlaps(texts)
+    right = fig.bbox.x1
+    assert all(text.get_window_extent().x1 <= right for text in texts if text.get_text())
+
+
+def test_a_legend_of_long_names_stays_within_the_picture():
+    names = tuple(f"a class that has a name of many words {i}" for i in range(5))
+    fig = figures.images_with_labels(images[:2], labels[:2] % 5, ClassMap(names, STREET.colours[:5]))
+    fig.draw_without_rendering()
+    box = fig.legends[0].get_window_extent()
+    assert fig.bbox.x0 <= box.x0 and box.x1 <= fig.bbox.x1
 
 
 @pytest.mark.parametrize("name", ["comparison", "comparison of U-Nets", "comparison of long names"])
