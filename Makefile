@@ -1,7 +1,7 @@
 # segnb: from clone to report. `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test bench lint format lab clean clean-all install-dev
+.PHONY: help report test bench transfer lint format lab clean clean-all install-dev
 
 # ---- what to train; each can be given on the command line: make report PRESET=standard SEEDS=0,1 ------
 PRESET   := quick
@@ -52,6 +52,9 @@ test: $(TEST_READY)  ## run the whole test suite
 bench: $(TEST_READY)  ## measure training beside plain alternatives; about five minutes, machine otherwise idle
 	@"$(PY)" -c "import segmentation_models_pytorch" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[bench]'
 	@"$(PY)" -m segnb.cli bench --preset "$(PRESET)"
+
+transfer: $(RUN_READY)  ## measure what rendered streets teach about real frames: make transfer DATA=FOLDER
+	@"$(PY)" -m segnb.cli transfer "$(DATA)"
 
 lint: $(TEST_READY)  ## check style of code and notebooks
 	@"$(PY)" -m ruff check .

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from segnb import __version__
 from segnb.errors import SegnbError
-from segnb.files import between, root, write_json, write_text
+from segnb.files import between, read_json, root, write_json, write_text
 from segnb.params import ReportParams, StudyParams, parse_seeds
 
 
@@ -306,16 +306,37 @@ def cache(options: argparse.Namespace) -> None:
 def bench(options: argparse.Namespace) -> None:
     """Measure training beside plain alternatives, and write results/bench.json and the README's table."""
     from segnb.bench import MARKS, measure, table
-    from segnb.machine import ALLOCATOR
     from segnb.presets import preset
     from segnb.rundir import runs_folder
 
-    if not ALLOCATOR.items() <= os.environ.items():  # as in a run, which the engine starts with it
-        again = [sys.executable, "-m", "segnb.cli", "bench", "--preset", options.preset]
-        os.execve(sys.executable, again, os.environ | ALLOCATOR)
+    _start_with_allocator("bench", "--preset", options.preset)
     found = measure(preset(options.preset), runs_folder())
     write_json(root() / "results" / "bench.json", found)
     _into_readme(MARKS, table(found))
+
+
+def transfer(options: argparse.Namespace) -> None:
+    """Measure what rendered streets teach a U-Net about real frames, for results/ and the README's tables."""
+    from segnb.machine import settle
+    from segnb.rundir import cache_folder, runs_folder
+    from segnb.transfer import MARKS, Settings, measure, table
+
+    _start_with_allocator("transfer", options.path)
+    settings = Settings()
+    found = measure(options.path, settings, settle(runs_folder(), settings.data), cache_folder())
+    results = root() / "results"
+    write_json(results / f"transfer-{found['data']['name']}.json", found)
+    kept = [read_json(path) for path in sorted(results.glob("transfer-*.json"))]
+    _into_readme(MARKS, "\n\n".join(map(table, kept)))
+
+
+def _start_with_allocator(*arguments: str) -> None:
+    """Begin this command again with the allocator's settings, as the engine starts a run with them."""
+    from segnb.machine import ALLOCATOR
+
+    if not ALLOCATOR.items() <= os.environ.items():
+        again = [sys.executable, "-m", "segnb.cli", *arguments]
+        os.execve(sys.executable, again, os.environ | ALLOCATOR)
 
 
 def _into_readme(marks: tuple[str, str], text: str) -> None:
@@ -432,6 +453,8 @@ def _parser() -> argparse.ArgumentParser:
     command(cache).add_argument("--clear", action="store_true", help="remove them")
 
     command(bench).add_argument("--preset", default="quick", help="whose recipes are measured")
+
+    command(transfer).add_argument("path", help="a folder of real frames, as PATH or as lyft:PATH")
 
     joined = command(export)
     joined.add_argument("chapters", nargs="+", help="executed notebooks in the order of the report")
