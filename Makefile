@@ -49,7 +49,7 @@ report: $(RUN_READY)  ## train what is missing and render report/index.html
 test: $(TEST_READY)  ## run the whole test suite
 	@"$(PY)" -m pytest
 
-bench: $(TEST_READY)  ## measure training beside plain alternatives; about five minutes, machine otherwise idle
+bench: $(TEST_READY)  ## measure training beside plain alternatives; about seven minutes, machine otherwise idle
 	@"$(PY)" -c "import segmentation_models_pytorch" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[bench]'
 	@"$(PY)" -m segnb.cli bench --preset "$(PRESET)"
 
