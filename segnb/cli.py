@@ -318,12 +318,14 @@ def bench(options: argparse.Namespace) -> None:
 def transfer(options: argparse.Namespace) -> None:
     """Measure what rendered streets teach a U-Net about real frames, for results/ and the README's tables."""
     from segnb.machine import settle
+    from segnb.presets import preset
     from segnb.rundir import cache_folder, runs_folder
     from segnb.transfer import MARKS, Settings, measure, table
 
     _start_with_allocator("transfer", options.path)
     settings = Settings()
-    found = measure(options.path, settings, settle(runs_folder(), settings.data), cache_folder())
+    machine = settle(runs_folder(), preset(settings.data.name))  # whose trial a report has made already
+    found = measure(options.path, settings, machine, cache_folder())
     results = root() / "results"
     write_json(results / f"transfer-{found['data']['name']}.json", found)
     kept = [read_json(path) for path in sorted(results.glob("transfer-*.json"))]
