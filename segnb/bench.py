@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segnb import features
 from segnb.classes import STREET
+from segnb.cost import forget_peak
 from segnb.data import folders
 from segnb.data.batches import Split, in_order, shuffled
 from segnb.data.coding import STREET_CODING
@@ -297,8 +298,7 @@ def _memory_of(what: str, recipe: Recipe, machine: Machine) -> int:
         side.images = type(taps)(*(tap.float() for tap in taps))
         side.model = FromFeatures(side.model, side.labels.shape[1:])
         if machine.device == "cpu":  # the trunk's own pass is over when training begins
-            with open("/proc/self/clear_refs", "w") as refs:
-                refs.write("5")
+            forget_peak()
     for _ in range(3):
         side.step()
     return _peak() - before if machine.device == "cpu" else torch.cuda.max_memory_allocated()

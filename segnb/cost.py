@@ -167,11 +167,18 @@ def _train_and_tell(study: Study, name: str, sender) -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
     if trim is not None:
         trim(0)  # or what the parent has freed would be used again, and not be seen to grow
+    forget_peak()  # or that of the parent, from before the trim, would count as this one's
     before = _kib("VmRSS")
     bench = _bench(study, name)
     for _ in range(2):  # the optimiser's state is there from the second step on
         bench.step()
     sender.send(1024 * (_kib("VmHWM") - before))
+
+
+def forget_peak() -> None:
+    """Let VmHWM begin anew at what is resident now (Linux)."""
+    with open("/proc/self/clear_refs", "w") as refs:
+        refs.write("5")
 
 
 def _kib(name: str) -> int:
