@@ -28,6 +28,7 @@ from torchvision.transforms import v2
 from segnb import checkpoint
 from segnb.classes import STREET, VOID, ClassMap
 from segnb.data.batches import Split
+from segnb.data.layouts import SPLITS
 from segnb.data.sources import Data, open_data
 from segnb.errors import SegnbError
 from segnb.machine import Machine
@@ -39,7 +40,6 @@ from segnb.statistics import Effect, effect, image_weights, resampled
 from segnb.training import evaluate, fit
 
 UNET = "UNet_Standard_256"
-SPLITS = ("train", "val", "test")
 MANY = 100  # frames; a test split of so many that come from few drives says little, so all take their turn
 ARMS = {"scenes": "scenes alone", "scratch": "few frames alone", "tuned": "scenes, then few frames"}
 AIMS = {"scenes": 0.30, "gain": 0.05}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from segnb.data.layouts import Key, Listing
+from segnb.data.layouts import SPLITS, Key, Listing
 from segnb.errors import SegnbError
 
 TEST_SHARE = 0.2
@@ -44,7 +44,7 @@ def split(listing: Listing, seed: int = 0, by: str | None = None) -> dict[str, l
     Raises SegnbError where a split would be empty.
     """
     keys = sorted(listing.images.keys() & listing.labels.keys())
-    given = {name: [key for key in keys if key.split == name] for name in ("train", "val", "test")}
+    given = {name: [key for key in keys if key.split == name] for name in SPLITS}
     loose = [key for key in keys if not key.split]
     if loose:
         parts = _WAYS[by or usual(listing)](loose, seed)
@@ -53,7 +53,7 @@ def split(listing: Listing, seed: int = 0, by: str | None = None) -> dict[str, l
     else:
         train, val = _by_name(given["train"], VALIDATION_SHARE, seed)
         parts = [train, val, given["test"]]
-    for name, part in zip(("train", "val", "test"), parts, strict=True):
+    for name, part in zip(SPLITS, parts, strict=True):
         if not part:
             if name != "test" and len(given["train"]) == 1:
                 only = listing.images[given["train"][0]]
@@ -62,7 +62,7 @@ def split(listing: Listing, seed: int = 0, by: str | None = None) -> dict[str, l
                 f"{listing.path}: {len(keys)} pairs leave none for the split {name!r}; add images, or drives"
             )
     named = [sorted((pair(listing, key) for key in part), key=lambda one: one.name) for part in parts]
-    return dict(zip(("train", "val", "test"), named, strict=True))
+    return dict(zip(SPLITS, named, strict=True))
 
 
 def usual(listing: Listing) -> str:
