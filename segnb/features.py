@@ -15,7 +15,7 @@ import torch
 
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
-from segnb.files import locked, read_json, write_json
+from segnb.files import locked, new_array, read_json, write_json
 from segnb.machine import Machine
 from segnb.models.fcn import FCN
 from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
@@ -167,7 +167,7 @@ def _compute(model: FCN, split: Split, mirror: bool, folder: Path, machine: Mach
     """Fill `folder`; False if an activation is too large for half precision."""
     folder.mkdir(parents=True)
     files = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, shape)
+        name: new_array(folder / f"{name}.npy", shape, np.float16)
         for name, shape in _shapes(split, mirror).items()
     }
     for view in range(1 + mirror):

@@ -1,17 +1,27 @@
 """Where the project's folders are, and writing a file so that it is whole or not there."""
 
 import ast
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import platform
+import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from segnb.errors import SegnbError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+PATIENCE = 5  # seconds that a lock is waited for: as long as a process whose parent was killed takes to end
 
 
 def root() -> Path:
@@ -40,28 +50,120 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """The same for who opens files by name: a file to write, which becomes `path` at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """The same for who opens files by name: a file to write, which becomes `path` at the end.
+
+    Raises SegnbError if the disk is full.
+    """
     try:
-        yield Path(name)
-        os.fsync(handle)  # of the file, whoever wrote it
-        os.fchmod(handle, 0o644)  # mkstemp is private; a shared folder of runs must stay readable
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            yield Path(name)
+            os.fsync(handle)  # of the file, whoever wrote it
+            os.fchmod(handle, 0o644)  # mkstemp is private; a shared folder of runs must stay readable
+            os.replace(name, path)
+            _sync_names(path.parent)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno in FULL:
+            raise SegnbError(
+                f"{path} cannot be written, the disk is full; free some of it, and the same command goes on"
+            ) from None
         raise
+
+
+def _sync_names(folder: Path) -> None:
+    """Without it a renamed file may have its old name again after a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
         os.close(handle)
 
 
+def sweep(folder: Path, stem: str = "") -> None:
+    """Remove what killed processes left of files whose names begin with `stem`.
+
+    For who holds the lock under which they are written: another's file in the making would go too.
+    """
+    for part in folder.glob(f".{stem}*"):
+        if re.fullmatch(r"\..+\.[a-z0-9_]{8}", part.name):  # as `atomic_path` calls them
+            part.unlink(missing_ok=True)
+
+
+def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> "np.ndarray":
+    """A memory-mapped .npy file of zeros to fill.
+
+    Its bytes are reserved at once: on a full disk this raises OSError, where a write to memory that has no
+    place on the disk ends the process.
+    """
+    import numpy as np
+
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    return array
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time between the two ends; the lock goes with the process that held it."""
+    """One process at a time between the two ends, the others wait; the lock goes with its process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def held(path: Path, what: str) -> Iterator[None]:
+    """The same, but who comes second is refused: SegnbError says which process is at work on what.
+
+    what: told to the second, such as "training UNet_Standard_256, seed 0"
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as lock:
+        until = time.monotonic() + PATIENCE
+        while not _taken(lock, fcntl.LOCK_EX):
+            if time.monotonic() > until:
+                other = holder(path) or {}
+                raise SegnbError(
+                    f"process {other.get('pid', '?')} on {other.get('host', '?')} is {other.get('what', '?')}"
+                    f" already ({path}); wait for it or stop it"
+                )
+            time.sleep(0.1)
+        lock.truncate(0)
+        since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        told = {"pid": os.getpid(), "host": platform.node(), "since": since, "what": what}
+        lock.write(json.dumps(told))
+        lock.flush()
+        yield
+
+
+def holder(path: Path) -> dict | None:
+    """Who has it from `held`: pid, host, since (ISO time), what. None: nobody."""
+    try:
+        with open(path) as lock:
+            if _taken(lock, fcntl.LOCK_SH):
+                return None
+            try:
+                return dict(json.loads(lock.read()))
+            except ValueError:  # taken this moment, and nothing told yet
+                return {}
+    except FileNotFoundError:
+        return None
+
+
+def _taken(lock, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -53,8 +53,13 @@ def measure(run: RunDir) -> None:
     """Test a finished run and write all that reports and claims need to know of it: see `RunDir`.
 
     Each file is whole or not there, and a second call writes the same ones again. test_confusion.npz is
-    written last: with it, the others are there too.
+    written last: with it, the others are there too. Raises SegnbError if another process is at work on it.
     """
+    with run.at_work("testing"):
+        _measure(run)
+
+
+def _measure(run: RunDir) -> None:
     study, machine = run.study, run.study.machine
     machine.apply()
     family, classes = VARIANTS[run.variant].family, study.classes

@@ -4,9 +4,11 @@
     runs/<study>/study.json               what all runs of the study share
     runs/<study>/cost.json                parameters, FLOPs, seconds and memory by variant
     runs/<study>/claims.json              every claim with its numbers and verdict
+    runs/<study>/grid.json                variants and seeds that the last report asked for
     runs/<study>/<variant>/seed<k>/       one run:
-        params.json  provenance.json  history.csv  gradients.csv  model.safetensors  last.pt  done.json
-        train.ipynb
+        params.json  provenance.json  history.csv  gradients.csv  model.safetensors  done.json  train.ipynb
+        last.pt  previous.pt  best-<epoch>.safetensors (while it is trained)
+        failed.json (until a step that failed succeeds)  .lock (of the process at work on it)
         predicted.npz  predictions.npz  boundary.npz  objects.npz  test_confusion.npz
         gates.npz (networks with gates)  shift_confusion.npz (U-Nets on rendered scenes)
 
@@ -20,6 +22,8 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -31,8 +35,19 @@ import pandas as pd
 
 from segnb import __version__
 from segnb.classes import LABEL_SETS, ClassMap
-from segnb.errors import SegnbError
-from segnb.files import atomic, fingerprint, read_json, root, sha256, write_json, write_text
+from segnb.errors import SegnbError, one_line
+from segnb.files import (
+    atomic,
+    fingerprint,
+    held,
+    holder,
+    read_json,
+    root,
+    sha256,
+    sweep,
+    write_json,
+    write_text,
+)
 from segnb.machine import Machine
 from segnb.params import RunParams, StudyParams, parse_seeds
 from segnb.presets import FULL_WIDTH, Preset, Recipe, preset
@@ -154,6 +169,17 @@ class Study:
 
     def run(self, variant: str, seed: int) -> "RunDir":
         return RunDir(self.path / variant / f"seed{seed}")
+
+    def ask(self, variants: list[str], seeds: list[int]) -> None:
+        """Remember which runs are wanted, for `segnb status`."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        write_json(self.path / "grid.json", {"variants": variants, "seeds": seeds, "when": when})
+
+    @property
+    def asked(self) -> dict | None:
+        """The runs that were wanted last: variants, seeds, when (ISO time). None: never asked for."""
+        path = self.path / "grid.json"
+        return read_json(path) if path.exists() else None
 
     def seeds(self) -> list[int]:
         """Seeds of which at least one run is finished."""
@@ -296,7 +322,21 @@ class RunDir:
     # -- while training ------------------------------------------------------------------------------
     @property
     def last_path(self) -> Path:
+        """State after the last epoch; see `segnb.checkpoint.Progress`, which writes these."""
         return self.path / "last.pt"
+
+    @property
+    def previous_path(self) -> Path:
+        """State after the epoch before."""
+        return self.path / "previous.pt"
+
+    def best_path(self, epoch: int) -> Path:
+        """Weights of an epoch that was the best until then."""
+        return self.path / f"best-{epoch}.safetensors"
+
+    def best_paths(self) -> list[Path]:
+        """Those that are there."""
+        return sorted(self.path.glob("best-*.safetensors"))
 
     @property
     def model_path(self) -> Path:
@@ -322,7 +362,58 @@ class RunDir:
     def finish(self, summary: dict) -> None:
         """Mark the run as finished; nothing is written to it by training afterwards."""
         write_json(self.path / "done.json", summary | {"model_sha256": sha256(self.model_path)})
-        self.last_path.unlink(missing_ok=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what a finished run was to go on from: optimiser state is twice as large as the network."""
+        for path in (self.last_path, self.previous_path, *self.best_paths()):
+            path.unlink(missing_ok=True)
+
+    # -- who is at work on it, and what went wrong -------------------------------------------------------
+    @property
+    def lock_path(self) -> Path:
+        return self.path / ".lock"
+
+    @contextmanager
+    def at_work(self, doing: str) -> Iterator[None]:
+        """One process at a time, training or testing; what killed ones left is removed first.
+
+        doing: "training" or "testing"
+
+        Raises SegnbError if another process is at work on this run.
+        """
+        with held(self.lock_path, f"{doing} {self.variant}, seed {self.seed}"):
+            sweep(self.path)
+            yield
+
+    def trainer(self) -> dict | None:
+        """The process at work on this run: pid, host, since, what ("training …", "testing …"); or None."""
+        return holder(self.lock_path)
+
+    @property
+    def _failed_path(self) -> Path:
+        return self.path / "failed.json"
+
+    @contextmanager
+    def step(self, name: str, log: Path | None = None) -> Iterator[None]:
+        """Remember why a step ("train", "measure") of this run fails, until it succeeds; see `failure`."""
+        self._failed_path.unlink(missing_ok=True)
+        try:
+            yield
+        except BaseException as error:
+            told = one_line(str(error).strip() or type(error).__name__)
+            when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            with suppress(SegnbError, OSError):  # on a full disk the error itself matters more
+                write_json(
+                    self._failed_path,
+                    {"step": name, "error": told, "log": str(log) if log else None, "when": when},
+                )
+            raise
+
+    @property
+    def failure(self) -> dict | None:
+        """The step that failed last: step, error (one line), log (its path, or None), when (ISO time)."""
+        return read_json(self._failed_path) if self._failed_path.exists() else None
 
     # -- afterwards ----------------------------------------------------------------------------------
     @property

@@ -135,18 +135,27 @@ def fit(
 ) -> list[dict]:
     """Train by the recipe, keep the weights that it says, and return the history: one dict an epoch.
 
-    Writes history.csv, gradients.csv, model.safetensors (see `Recipe.keep`) and last.pt into the run folder
-    after every epoch; started again after an interruption it goes on behind the last whole epoch, and
-    everything drawn at random depends on (seed, epoch) alone, so the numbers are the same.
-    A finished run is returned as it is. `on_epoch` is called with the history so far.
+    Writes history.csv, gradients.csv and what `segnb.checkpoint.Progress` keeps into the run folder after
+    every epoch, and model.safetensors (see `Recipe.keep`) at the end; started again after an interruption it
+    goes on behind the last whole epoch, and everything drawn at random depends on (seed, epoch) alone, so the
+    numbers are the same. A finished run is returned as it is. `on_epoch` is called with the history so far.
 
     feature_cache: folder in which a frozen trunk's features are kept, so that it is computed once for all
                    epochs, seeds and strides; None computes it in every step
+
+    Raises SegnbError if another process is training this run, or if what it kept is damaged.
     """
-    if run.done:
-        rows = run.history().to_dict("records")
-        on_epoch(rows)
-        return rows
+    if not run.done:
+        with run.at_work("training"):
+            if not run.done:  # while this process waited
+                return _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
+    run.tidy()  # in case it was killed right after it had finished
+    rows = run.history().to_dict("records")
+    on_epoch(rows)
+    return rows
+
+
+def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache) -> list[dict]:
     machine.place(model)
     optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.trunk_learning_rate))
     scaler = machine.scaler()
@@ -156,20 +165,25 @@ def fit(
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     if recipe.keep == "average":
         parts["average"] = AveragedModel(model, use_buffers=True)
+    progress = checkpoint.Progress(run)
 
     def save(rows: list[dict], gradients: list[dict]) -> None:
+        run.write_history(rows)
+        run.write_gradients(gradients)
         state = {name: part.state_dict() for name, part in parts.items()}
-        checkpoint.save_state(run.last_path, state | {"rows": rows, "gradients": gradients})
+        progress.save(state | {"rows": rows, "gradients": gradients})
 
     rows: list[dict] = []
     gradients: list[dict] = []
-    if not run.last_path.exists():
+    state = progress.load(machine.device)
+    if state is None:
         save(rows, gradients)  # a cell stopped in the first epoch and run again starts from the same weights
     else:
-        state = checkpoint.load_state(run.last_path, machine.device)
         for name, part in parts.items():
             part.load_state_dict(state[name])
         rows, gradients = state["rows"], state["gradients"]
+        run.write_history(rows)  # the state may be older than these two
+        run.write_gradients(gradients)
         on_epoch(rows)
     for row in rows:
         stopper.update(row)
@@ -202,14 +216,12 @@ def fit(
             if epoch > recipe.epochs - recipe.averaged:
                 parts["average"].update_parameters(model)
         elif all(found.miou > earlier["val_miou"] for earlier in rows):
-            checkpoint.save_model(run.model_path, model)
+            progress.save_best(epoch, model)
         rows.append(row)
         gradients += [
             {"epoch": epoch, "layer": layer, "ratio": ratio} for layer, ratio in trained["gradients"].items()
         ]
         stopper.update(row)
-        run.write_history(rows)
-        run.write_gradients(gradients)
         save(rows, gradients)
         on_epoch(rows)
 
@@ -227,6 +239,8 @@ def fit(
         whole = FromFeatures(averaged, network.size) if isinstance(network, FromFeatures) else averaged
         summary["kept_val_miou"] = evaluate(whole, val, recipe.batch_size, machine).miou
         checkpoint.save_model(run.model_path, averaged)
+    else:
+        progress.keep_best()
     run.finish(summary)
     return rows
 

@@ -18,7 +18,7 @@ from segnb.classes import CAR, STREET, ClassMap
 from segnb.data import coding, folders, layouts, streets
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
-from segnb.files import Sums, atomic_path, fingerprint, locked, read_json, write_json
+from segnb.files import Sums, atomic_path, fingerprint, locked, new_array, read_json, sweep, write_json
 from segnb.presets import Preset
 
 Frames = Iterator[tuple[np.ndarray, np.ndarray]]  # image uint8 (S, S, 3), labels uint8 (S, S)
@@ -87,6 +87,7 @@ class Data:
         if not ready.exists():
             with locked(folder / f".{name}.lock"):
                 if not ready.exists():
+                    sweep(folder, f"{name}_")
                     self._write(cache, name, size, *paths.values())
                     write_json(ready, {"names": self.names[name], "size": size})
         arrays = {kind: np.load(path, mmap_mode="r") for kind, path in paths.items()}
@@ -95,8 +96,10 @@ class Data:
     def _write(self, cache: Path, name: str, size: int, images: Path, labels: Path) -> None:
         shape = (self.counts[name], size, size)
         with atomic_path(images) as image_file, atomic_path(labels) as label_file:
-            pictures = np.lib.format.open_memmap(image_file, "w+", np.uint8, (*shape, 3))
-            maps = np.lib.format.open_memmap(label_file, "w+", np.uint8, shape)
+            pictures, maps = (
+                new_array(image_file, (*shape, 3), np.uint8),
+                new_array(label_file, shape, np.uint8),
+            )
             for i, (image, ids) in enumerate(self.frames(cache, name, size)):
                 pictures[i], maps[i] = image, ids
             pictures.flush()

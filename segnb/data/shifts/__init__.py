@@ -21,7 +21,8 @@ from segnb.data.shifts.clutter import clutter
 from segnb.data.shifts.conditions import NightTracer, in_fog, noisy
 from segnb.data.shifts.sight import in_sight
 from segnb.data.streets.tracing import Tracer, take_picture
-from segnb.files import atomic, fingerprint
+from segnb.data.workers import at_work
+from segnb.files import atomic, fingerprint, locked, sweep
 
 if TYPE_CHECKING:  # it loads torch, for which the processes that render have no use
     from segnb.data.batches import Split
@@ -80,7 +81,7 @@ def visibility(data: "Data", cache: Path, size: int) -> np.ndarray | None:
 
 
 def _all_of(task: Callable, jobs: list[tuple], title: str) -> list:
-    with streets.at_work(task, jobs, title) as results:
+    with at_work(task, jobs, title) as results:
         return list(results)
 
 
@@ -89,9 +90,12 @@ def _kept(cache: Path, name: str, size: int, make: Callable[[], dict[str, np.nda
     same whatever the preset, and its views are made from it."""
     path = cache / f"shifts-{digest()}" / str(size) / f"{name}.npz"
     if not path.exists():
-        arrays = make()
-        with atomic(path) as file:
-            np.savez(file, **arrays)
+        with locked(path.parent / f".{name}.lock"):
+            if not path.exists():
+                sweep(path.parent, name)
+                arrays = make()
+                with atomic(path) as file:
+                    np.savez(file, **arrays)
     with np.load(path) as arrays:
         return dict(arrays)
 

@@ -10,28 +10,16 @@ Files: shapes.py (triangles) -> objects.py (things) -> layout.py (a street); mat
 tracing.py (rays, light, lens) turn it into a picture.
 """
 
-import contextlib
 import importlib.metadata
-import itertools
-import multiprocessing
-import os
-import sys
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
-from tqdm import tqdm
 
 from segnb.classes import STREET
 from segnb.data.streets.layout import Street, draw_street
 from segnb.data.streets.tracing import Tracer, take_picture
-from segnb.errors import SegnbError
+from segnb.data.workers import at_work
 from segnb.files import fingerprint
-from segnb.machine import usable_cores
 
 SPLITS = ("train", "val", "test")
 SMALLEST = 32
@@ -90,58 +78,6 @@ def render(
         for i, (image, mask) in enumerate(scenes):
             images[i], labels[i] = image, mask
     return images, labels
-
-
-@contextlib.contextmanager
-def at_work(task: Callable, jobs: list[tuple], title: str, processes: int | None = None, progress=True):
-    """Iterator of task(*job) in the order of the jobs, done here or by worker processes.
-
-    task: a function of a module, which workers import; processes, progress, errors: as in `render`
-    """
-    if processes is not None and processes < 1:
-        raise ValueError(f"processes: {processes} is too few; give at least 1, or None for one a core")
-    processes = min(len(jobs), processes or usable_cores())
-    if processes == 1:
-        yield report(itertools.starmap(task, jobs), title, len(jobs), progress)
-        return
-    # Spawned, not forked: a fork of a Jupyter kernel copies its threads' locks in whatever state they are.
-    # An executor, not a Pool: when a worker dies (out of memory, no main guard) it raises, a Pool waits.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), one_thread)
-    try:
-        yield report(pool.map(task, *zip(*jobs, strict=True)), title, len(jobs), progress)
-    except BrokenProcessPool:
-        raise SegnbError(
-            "a process that renders scenes died: give it more memory, or processes=1; a script that calls"
-            ' render() needs the line if __name__ == "__main__":'
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def one_thread() -> None:
-    """Keep Embree from starting a thread a core in each worker.
-
-    Its thread pool is as large as the cores that the process may use when the first scene is built, so
-    for that moment there is one. NumPy needs no such care: nothing here goes through BLAS.
-    """
-    if hasattr(os, "sched_setaffinity"):
-        cores = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(cores)})
-        first = EmbreeScene()
-        TriangleMesh(first, np.eye(3, dtype=np.float32)[None])
-        first.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))
-        os.sched_setaffinity(0, cores)
-
-
-def report(results, title: str, count: int, progress: bool):
-    """The results unchanged; says on stderr how far along they are."""
-    if not progress or sys.stderr.isatty():
-        yield from tqdm(results, desc=title, total=count, unit="scene", disable=not progress)
-        return
-    for done, result in enumerate(results, 1):
-        yield result
-        if done * 10 // count > (done - 1) * 10 // count:
-            print(f"{title}: {done} of {count}", file=sys.stderr, flush=True)
 
 
 def digest() -> str:
