@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,11 @@ def load_state(path: Path, device: str) -> dict:
     digest, body = content[:_DIGEST_LENGTH], memoryview(content)[_DIGEST_LENGTH:]
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise SegnbError(f"{path} is damaged (its SHA-256 differs)")
-    return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+    try:
+        return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        told = str(error).splitlines()[0]
+        raise SegnbError(f"{path} is no training state of segnb ({told})") from None
 
 
 def save_model(path: Path, model: torch.nn.Module) -> None:

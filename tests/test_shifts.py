@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segnb.classes import STREET
-from segnb.data import shifts, streets
+from segnb.data import shifts, streets, workers
 from segnb.data.shifts.clutter import clutter, footprints, overlaps
 from segnb.data.shifts.conditions import light_lamps, noisy
 from segnb.data.shifts.sight import in_sight
@@ -273,7 +273,7 @@ def few(monkeypatch):
         drawn.append((kind, index))
         return original(kind, index, size)
 
-    monkeypatch.setattr(streets, "usable_cores", lambda: 1)
+    monkeypatch.setattr(workers, "usable_cores", lambda: 1)
     monkeypatch.setattr(shifts, "render_shifted", render_shifted)
     return replace(PRESETS["smoke"], train=1, val=1, test=2), drawn
 

@@ -1,0 +1,114 @@
+"""Files that are whole or not there, and locks that go with their process."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from segnb import files
+from segnb.errors import SegnbError
+from segnb.files import atomic, held, holder, new_array, sweep, write_text
+
+
+def test_a_new_file_and_its_name_are_on_the_disk_before_the_writer_goes_on(tmp_path, monkeypatch):
+    seen = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (seen.append(os.fstat(handle).st_ino), fsync(handle)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (seen.append("renamed"), replace(a, b)))
+    write_text(tmp_path / "a.json", "{}")
+    assert seen == [(tmp_path / "a.json").stat().st_ino, "renamed", tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize("at", ["mkstemp", "write", "fsync", "replace"])
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch, at):
+    path = tmp_path / "history.csv"
+    write_text(path, "old")
+
+    def full(*arguments, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if at == "mkstemp":
+        monkeypatch.setattr(files.tempfile, "mkstemp", full)
+    elif at != "write":
+        monkeypatch.setattr(os, at, full)
+    with pytest.raises(SegnbError, match="history.csv cannot be written, the disk is full; free some"):
+        with atomic(path) as file:
+            if at == "write":
+                full()
+            file.write(b"new")
+    monkeypatch.undo()
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["history.csv"]
+
+
+def test_another_trouble_than_a_full_disk_is_not_called_one(tmp_path):
+    write_text(tmp_path / "a", "")
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "a" / "b", "")
+
+
+def test_sweep_takes_what_killed_processes_left_and_nothing_else(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from segnb.files import atomic\n"
+        "with atomic(Path(sys.argv[1])) as file: file.write(b'half'); file.flush(); os._exit(9)"
+    )
+    for name in ("train_images.npy", "val_images.npy"):
+        assert subprocess.run([sys.executable, "-c", code, tmp_path / name]).returncode == 9
+    for name in (".train.lock", ".train.ipynb", "train_images.npy"):
+        (tmp_path / name).touch()
+    assert len(list(tmp_path.iterdir())) == 5
+    sweep(tmp_path, "train_")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert len(left) == 4 and left[2].startswith(".val_images.npy.")
+    sweep(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".train.ipynb", ".train.lock", "train_images.npy"]
+
+
+def test_who_comes_second_is_told_who_is_at_work_and_a_killed_process_holds_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "seed0" / ".lock"
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    assert holder(path) is None
+    code = (
+        "import sys; from pathlib import Path; from segnb.files import held\n"
+        "with held(Path(sys.argv[1]), 'training A, seed 0'): print('have it', flush=True); sys.stdin.read()"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert first.stdout.readline() == "have it\n"
+        told = holder(path)
+        assert (told["pid"], told["what"]) == (first.pid, "training A, seed 0") and told["since"][:2] == "20"
+        with pytest.raises(SegnbError, match=rf"process {first.pid} on .+ is training A, seed 0 already"):
+            with held(path, "training A, seed 0"):
+                pass
+    finally:
+        first.kill()
+        first.wait()
+        first.stdin.close(), first.stdout.close()
+    assert holder(path) is None
+    with held(path, "testing A, seed 0"):
+        assert holder(path)["what"] == "testing A, seed 0"
+    assert holder(path) is None
+
+
+def test_looking_who_is_at_work_keeps_nobody_out(tmp_path):
+    path = tmp_path / ".lock"
+    path.touch()
+    with open(path) as other:
+        files.fcntl.flock(other, files.fcntl.LOCK_SH)  # as `holder` does for a moment
+        threading.Timer(0.3, files.fcntl.flock, (other, files.fcntl.LOCK_UN)).start()
+        with held(path, "x"):
+            assert holder(path)["pid"] == os.getpid()
+
+
+def test_a_new_array_has_its_bytes_reserved(tmp_path):
+    array = new_array(tmp_path / "a.npy", (100, 64, 64), np.uint8)
+    assert not array.any() and (tmp_path / "a.npy").stat().st_blocks * 512 >= array.nbytes
+    array[3, 4, 5] = 7
+    array.flush()
+    again = np.load(tmp_path / "a.npy")
+    assert again.shape == (100, 64, 64) and again[3, 4, 5] == 7 and again.sum() == 7
