@@ -15,7 +15,7 @@ import torch
 
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
-from segnb.files import locked, new_array, read_json, write_json
+from segnb.files import full_disk_told, locked, new_array, read_json, write_json
 from segnb.machine import Machine
 from segnb.models.fcn import FCN
 from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
@@ -79,7 +79,13 @@ def cached(
                 return None
             _make_room(folder, size)
             start = time.perf_counter()
-            if not _compute(model, split, mirror, kept, machine, batch_size):
+            try:
+                with full_disk_told(kept):
+                    sound = _compute(model, split, mirror, kept, machine, batch_size)
+            except BaseException:
+                shutil.rmtree(kept, ignore_errors=True)  # a disk that is full should not stay so
+                raise
+            if not sound:
                 shutil.rmtree(kept)
                 print("features of the frozen trunk are not kept: too large for half precision", flush=True)
                 return None

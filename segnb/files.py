@@ -3,6 +3,7 @@
 import ast
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ import platform
 import re
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)  # of a damaged .npy or .npz file
 PATIENCE = 5  # seconds that a lock is waited for: as long as a process whose parent was killed takes to end
 
 
@@ -54,9 +58,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises SegnbError if the disk is full.
     """
-    try:
+    with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        sweep(path.parent, f"{path.name}.")
+        handle, name = _new_part(path)
         try:
             yield Path(name)
             os.fsync(handle)  # of the file, whoever wrote it
@@ -68,12 +73,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise
         finally:
             os.close(handle)
+
+
+@contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """SegnbError instead of the system's words if the disk has no room for `path`."""
+    try:
+        yield
     except OSError as error:
-        if error.errno in FULL:
-            raise SegnbError(
-                f"{path} cannot be written, the disk is full; free some of it, and the same command goes on"
-            ) from None
-        raise
+        if error.errno not in FULL:
+            raise
+        raise SegnbError(
+            f"{path} cannot be written, the disk is full; free some of it, and the same command goes on"
+        ) from None
+
+
+def _new_part(path: Path) -> tuple[int, str]:
+    """A file in the making beside `path`: its handle and name. It is locked as long as its writer lives."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # another process took it for left behind before it was locked
+
+
+def sweep(folder: Path, stem: str = "") -> None:
+    """Remove what killed processes left of files whose names begin with `stem`: what nobody has locked."""
+    for part in folder.glob(f".{glob.escape(stem)}*"):
+        if not re.fullmatch(r"\..+\.[a-z0-9_]{8}", part.name):  # as `_new_part` calls them
+            continue
+        with suppress(OSError), open(part) as file:
+            if _taken(file, fcntl.LOCK_EX):
+                part.unlink()
 
 
 def _sync_names(folder: Path) -> None:
@@ -83,16 +115,6 @@ def _sync_names(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def sweep(folder: Path, stem: str = "") -> None:
-    """Remove what killed processes left of files whose names begin with `stem`.
-
-    For who holds the lock under which they are written: another's file in the making would go too.
-    """
-    for part in folder.glob(f".{stem}*"):
-        if re.fullmatch(r"\..+\.[a-z0-9_]{8}", part.name):  # as `atomic_path` calls them
-            part.unlink(missing_ok=True)
 
 
 def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> "np.ndarray":
@@ -113,8 +135,10 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> "np.ndarray":
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """One process at a time between the two ends, the others wait; the lock goes with its process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as lock:
+    with full_disk_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path, "w")
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -125,8 +149,10 @@ def held(path: Path, what: str) -> Iterator[None]:
 
     what: told to the second, such as "training UNet_Standard_256, seed 0"
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as lock:
+    with full_disk_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path, "a+")
+    with lock:
         until = time.monotonic() + PATIENCE
         while not _taken(lock, fcntl.LOCK_EX):
             if time.monotonic() > until:
@@ -136,11 +162,12 @@ def held(path: Path, what: str) -> Iterator[None]:
                     f" already ({path}); wait for it or stop it"
                 )
             time.sleep(0.1)
-        lock.truncate(0)
         since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         told = {"pid": os.getpid(), "host": platform.node(), "since": since, "what": what}
-        lock.write(json.dumps(told))
-        lock.flush()
+        with full_disk_told(path):
+            lock.truncate(0)
+            lock.write(json.dumps(told))
+            lock.flush()
         yield
 
 

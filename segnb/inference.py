@@ -27,13 +27,13 @@ class Prediction(NamedTuple):
 
 def load(run: RunDir) -> torch.nn.Module:
     """The run's best network, in eval mode, on the study's device."""
+    if not run.model_path.exists() or sha256(run.model_path) != run.summary["model_sha256"]:
+        raise SegnbError(
+            f"{run.model_path} is damaged (its SHA-256 differs) or gone; delete {run.path} to train again"
+        )
     study = run.study
     recipe = study.recipe(VARIANTS[run.variant].family)
     model = build(run.variant, len(study.classes), recipe.width)
-    if sha256(run.model_path) != run.summary["model_sha256"]:
-        raise SegnbError(
-            f"{run.model_path} is damaged (its SHA-256 differs); delete {run.path} to train again"
-        )
     checkpoint.load_model(run.model_path, model)
     return study.machine.place(model).eval()
 

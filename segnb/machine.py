@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segnb.errors import SegnbError
-from segnb.files import read_json, write_json
+from segnb.files import locked, read_json, write_json
 from segnb.presets import Preset, Recipe
 
 if TYPE_CHECKING:  # a report that only reads files goes without torch, which takes seconds to import
@@ -135,7 +135,8 @@ def settle(runs: Path, preset: Preset, precision: str = "auto") -> Machine:
 
 def _remember(path: Path, key: str, entry: dict) -> None:
     """Beside what another process may have found in the meantime."""
-    write_json(path, (read_json(path) if path.exists() else {}) | {key: entry})
+    with locked(path.with_name(".machine.lock")):
+        write_json(path, (read_json(path) if path.exists() else {}) | {key: entry})
 
 
 def choose(plain: Machine, preset: Preset) -> tuple[Machine, list[dict]]:

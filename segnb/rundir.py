@@ -17,6 +17,7 @@ likewise; nothing else says so.
 """
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -37,6 +38,7 @@ from segnb import __version__
 from segnb.classes import LABEL_SETS, ClassMap
 from segnb.errors import SegnbError, one_line
 from segnb.files import (
+    UNREADABLE,
     atomic,
     fingerprint,
     held,
@@ -354,14 +356,17 @@ class RunDir:
         write_json(self.path / "provenance.json", provenance(self.study))
 
     def write_history(self, rows: list[dict]) -> None:
-        write_text(self.path / "history.csv", pd.DataFrame(rows).to_csv(index=False))
+        write_text(self.history_path, pd.DataFrame(rows).to_csv(index=False))
 
     def write_gradients(self, rows: list[dict]) -> None:
         write_text(self.gradients_path, pd.DataFrame(rows).to_csv(index=False))
 
     def finish(self, summary: dict) -> None:
         """Mark the run as finished; nothing is written to it by training afterwards."""
-        write_json(self.path / "done.json", summary | {"model_sha256": sha256(self.model_path)})
+        written = [path for path in (self.history_path, self.gradients_path) if path.exists()]
+        tables = {path.name: sha256(path) for path in written}
+        told = {"model_sha256": sha256(self.model_path), "tables": tables}
+        write_json(self.path / "done.json", summary | told)
         self.tidy()
 
     def tidy(self) -> None:
@@ -422,7 +427,7 @@ class RunDir:
 
     @property
     def summary(self) -> dict:
-        """done.json: best_epoch, best_val_miou, epochs, seconds, model_sha256."""
+        """done.json: best_epoch, best_val_miou, epochs, seconds, model_sha256; tables, SHA-256 by name."""
         return read_json(self.path / "done.json")
 
     @property
@@ -430,23 +435,46 @@ class RunDir:
         """provenance.json, as `provenance` makes it."""
         return read_json(self.path / "provenance.json")
 
+    @property
+    def history_path(self) -> Path:
+        return self.path / "history.csv"
+
     def history(self) -> pd.DataFrame:
-        """A row an epoch, as `segnb.training.fit` writes them; empty before the first epoch's end."""
-        path = self.path / "history.csv"
-        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+        """A row an epoch, as `segnb.training.fit` writes them; empty before the first epoch's end.
+
+        Raises SegnbError if the run is finished and the file is not what it was then.
+        """
+        return self._table(self.history_path)
 
     @property
     def gradients_path(self) -> Path:
         return self.path / "gradients.csv"
 
     def gradients(self) -> pd.DataFrame:
-        """A row a convolution and epoch: epoch, layer, ratio of its gradient's norm to its weight's."""
+        """A row a convolution and epoch: epoch, layer, ratio of its gradient's norm to its weight's.
+
+        Raises SegnbError as `history` does, and for runs of older versions, which have none.
+        """
         if not self.gradients_path.exists():
             raise SegnbError(
                 f"{self.gradients_path} is missing, as in runs of older versions; delete {self.path} and run"
                 " 'make report' to train it again"
             )
-        return pd.read_csv(self.gradients_path)
+        return self._table(self.gradients_path)
+
+    def _table(self, path: Path) -> pd.DataFrame:
+        try:
+            content = path.read_bytes() if path.exists() else b""
+            known = self.summary.get("tables", {}) if self.done else {}  # none in older versions
+            if path.name in known and hashlib.sha256(content).hexdigest() != known[path.name]:
+                raise ValueError
+            return pd.read_csv(io.BytesIO(content)) if content else pd.DataFrame()
+        except ValueError:  # as pandas' own are
+            if not self.done:  # training writes it anew when it goes on
+                return pd.DataFrame()
+            raise SegnbError(
+                f"{path} is damaged; delete {self.path} and run 'make report' to train it again"
+            ) from None
 
     # -- what `segnb measure` writes, by test image in the order of their names ------------------------
     @property
@@ -515,8 +543,13 @@ class RunDir:
     def _arrays(self, path: Path) -> dict[str, np.ndarray]:
         if not path.exists():
             raise SegnbError(f"{path} is missing; run 'segnb measure {self.path}' to write it")
-        with np.load(path) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(path) as arrays:
+                return dict(arrays)
+        except UNREADABLE:
+            raise SegnbError(
+                f"{path} is damaged; run 'segnb measure {self.path}' to write it again"
+            ) from None
 
 
 def settle_run(params: RunParams) -> RunDir:

@@ -167,9 +167,13 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         parts["average"] = AveragedModel(model, use_buffers=True)
     progress = checkpoint.Progress(run)
 
-    def save(rows: list[dict], gradients: list[dict]) -> None:
-        run.write_history(rows)
-        run.write_gradients(gradients)
+    def write_tables() -> None:
+        if rows:
+            run.write_history(rows)
+            run.write_gradients(gradients)
+
+    def save() -> None:
+        write_tables()
         state = {name: part.state_dict() for name, part in parts.items()}
         progress.save(state | {"rows": rows, "gradients": gradients})
 
@@ -177,13 +181,12 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
     gradients: list[dict] = []
     state = progress.load(machine.device)
     if state is None:
-        save(rows, gradients)  # a cell stopped in the first epoch and run again starts from the same weights
+        save()  # a cell stopped in the first epoch and run again starts from the same weights
     else:
         for name, part in parts.items():
             part.load_state_dict(state[name])
         rows, gradients = state["rows"], state["gradients"]
-        run.write_history(rows)  # the state may be older than these two
-        run.write_gradients(gradients)
+        write_tables()  # the state may be older than they are
         on_epoch(rows)
     for row in rows:
         stopper.update(row)
@@ -222,7 +225,7 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
             {"epoch": epoch, "layer": layer, "ratio": ratio} for layer, ratio in trained["gradients"].items()
         ]
         stopper.update(row)
-        save(rows, gradients)
+        save()
         on_epoch(rows)
 
     best = max(rows, key=lambda row: row["val_miou"])

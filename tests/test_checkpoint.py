@@ -1,5 +1,7 @@
 """What a training goes on from: two generations, and never the wrong weights."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from segnb import checkpoint, training
 from segnb.checkpoint import Progress
 from segnb.errors import SegnbError
 from segnb.files import sha256
+from segnb.inference import load
 from segnb.rundir import RunDir
 from tests.test_training import trained
 
@@ -27,6 +30,12 @@ def stopped_in(tmp_path, epoch: int) -> RunDir:
     def stop(rows):
         if len(rows) == epoch - 1:
             raise KeyboardInterrupt
+
+    if epoch == 1:  # before the first call of `stop`
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(training, "train_one_epoch", lambda *given: stop([]))
+            trained(tmp_path / "run")
+        return RunDir(tmp_path / "run" / "UNet_Standard_256" / "seed0")
 
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "run", stop)
@@ -182,3 +191,40 @@ def test_why_a_step_failed_is_remembered_until_it_succeeds(tmp_path):
     with run.step("train"):
         assert run.failure is None
     assert run.failure is None
+
+
+def test_a_run_in_its_first_epoch_can_be_read(tmp_path):
+    run = stopped_in(tmp_path, epoch=1)
+    assert run.last_path.exists() and run.history().empty
+    run.history_path.write_text("epoch,val")
+    assert run.history().empty
+
+
+@pytest.mark.parametrize("name", ["history.csv", "gradients.csv"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
+def test_tables_of_a_finished_run_are_as_they_were_or_refused_by_name(tmp_path, whole, name, damage):
+    run = RunDir(shutil.copytree(whole.path, tmp_path / "A" / "seed0"))
+    assert run.history().equals(whole.history()) and run.gradients().equals(whole.gradients())
+    path = run.path / name
+    content = path.read_bytes()
+    changed = content[:-1] + bytes([content[-1] ^ 1])
+    path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "flipped": changed}[damage])
+    with pytest.raises(SegnbError, match=f"{name} is damaged; delete .*seed0 and run 'make report'"):
+        run.history() if name == "history.csv" else run.gradients()
+
+
+def test_weights_that_are_gone_are_named(tmp_path):
+    run = trained(tmp_path / "run")
+    run.model_path.unlink()
+    with pytest.raises(SegnbError, match="model.safetensors is damaged .* or gone; delete"):
+        load(run)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty"])
+def test_a_damaged_measure_is_named_with_what_writes_it_again(tmp_path, damage):
+    run = RunDir(tmp_path / "A" / "seed0")
+    run.write_arrays(run.confusion_path, confusion=np.ones((3, 2, 2)))
+    content = run.confusion_path.read_bytes()
+    run.confusion_path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    with pytest.raises(SegnbError, match="test_confusion.npz is damaged; run 'segnb measure .*seed0'"):
+        run.test()

@@ -50,21 +50,50 @@ def test_another_trouble_than_a_full_disk_is_not_called_one(tmp_path):
         write_text(tmp_path / "a" / "b", "")
 
 
-def test_sweep_takes_what_killed_processes_left_and_nothing_else(tmp_path):
-    code = (
-        "import os, sys; from pathlib import Path; from segnb.files import atomic\n"
-        "with atomic(Path(sys.argv[1])) as file: file.write(b'half'); file.flush(); os._exit(9)"
-    )
-    for name in ("train_images.npy", "val_images.npy"):
-        assert subprocess.run([sys.executable, "-c", code, tmp_path / name]).returncode == 9
-    for name in (".train.lock", ".train.ipynb", "train_images.npy"):
+WRITE = (
+    "import sys; from pathlib import Path; from segnb.files import atomic\n"
+    "with atomic(Path(sys.argv[1])) as file:\n"
+    "    file.write(b'half'); file.flush(); print('at it', flush=True); sys.stdin.read()"
+)
+
+
+def writer(path) -> subprocess.Popen:
+    """A process in the middle of writing a file."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", WRITE, path], **pipes)
+    assert process.stdout.readline() == b"at it\n"
+    return process
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_of_the_file(tmp_path):
+    killed = writer(tmp_path / "a.json")
+    killed.kill()
+    killed.communicate()
+    at_it = writer(tmp_path / "a.json")
+    assert len(names(tmp_path)) == 1  # that of the second: the first one's is gone
+    write_text(tmp_path / "a.json", "mine")
+    assert len(names(tmp_path)) == 2  # who is still at it is left alone
+    at_it.communicate(b"")
+    assert names(tmp_path) == ["a.json"] and (tmp_path / "a.json").read_text() == "half"
+
+
+def test_sweep_takes_what_nobody_writes_any_more_and_nothing_else(tmp_path):
+    for name in ("best-1.safetensors", "val_images.npy"):
+        killed = writer(tmp_path / name)
+        killed.kill()
+        killed.communicate()
+    kept = [".train.ipynb", ".train.lock", "best-1.safetensors"]
+    for name in kept:
         (tmp_path / name).touch()
-    assert len(list(tmp_path.iterdir())) == 5
-    sweep(tmp_path, "train_")
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert len(left) == 4 and left[2].startswith(".val_images.npy.")
+    sweep(tmp_path, "best-")
+    assert [name.startswith(".val_images.npy.") for name in names(tmp_path)].count(True) == 1
+    assert len(names(tmp_path)) == 4
     sweep(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".train.ipynb", ".train.lock", "train_images.npy"]
+    assert names(tmp_path) == kept
 
 
 def test_who_comes_second_is_told_who_is_at_work_and_a_killed_process_holds_nothing(tmp_path, monkeypatch):

@@ -18,9 +18,19 @@ from segnb.classes import CAR, STREET, ClassMap
 from segnb.data import coding, folders, layouts, streets
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
-from segnb.files import Sums, atomic_path, fingerprint, locked, new_array, read_json, sweep, write_json
+from segnb.files import (
+    UNREADABLE,
+    Sums,
+    atomic_path,
+    fingerprint,
+    locked,
+    new_array,
+    read_json,
+    write_json,
+)
 from segnb.presets import Preset
 
+KINDS = ("images", "labels")
 Frames = Iterator[tuple[np.ndarray, np.ndarray]]  # image uint8 (S, S, 3), labels uint8 (S, S)
 
 
@@ -82,28 +92,36 @@ class Data:
         a data set may be larger than memory.
         """
         folder = self.folder(cache, size)
-        paths = {kind: folder / f"{name}_{kind}.npy" for kind in ("images", "labels")}
-        ready = folder / f"{name}.json"  # written last: without it the arrays do not count
-        if not ready.exists():
+        found = self._read(folder, name, size)
+        if found is None:
             with locked(folder / f".{name}.lock"):
-                if not ready.exists():
-                    sweep(folder, f"{name}_")
-                    self._write(cache, name, size, *paths.values())
-                    write_json(ready, {"names": self.names[name], "size": size})
-        arrays = {kind: np.load(path, mmap_mode="r") for kind, path in paths.items()}
-        return Split(**arrays, names=read_json(ready)["names"])
+                found = self._read(folder, name, size)  # by who had the lock before
+                if found is None:
+                    self._write(cache, folder, name, size)
+                    found = self._read(folder, name, size)
+        return found
 
-    def _write(self, cache: Path, name: str, size: int, images: Path, labels: Path) -> None:
+    def _read(self, folder: Path, name: str, size: int) -> Split | None:
+        """What is cached; None if it is not there whole."""
         shape = (self.counts[name], size, size)
-        with atomic_path(images) as image_file, atomic_path(labels) as label_file:
-            pictures, maps = (
-                new_array(image_file, (*shape, 3), np.uint8),
-                new_array(label_file, shape, np.uint8),
-            )
+        try:
+            names = read_json(folder / f"{name}.json")["names"]  # written last
+            images, labels = (np.load(folder / f"{name}_{kind}.npy", mmap_mode="r") for kind in KINDS)
+        except (SegnbError, *UNREADABLE):
+            return None
+        return Split(images, labels, names) if (images.shape, labels.shape) == ((*shape, 3), shape) else None
+
+    def _write(self, cache: Path, folder: Path, name: str, size: int) -> None:
+        shape = (self.counts[name], size, size)
+        image_path, label_path = (folder / f"{name}_{kind}.npy" for kind in KINDS)
+        with atomic_path(image_path) as image_file, atomic_path(label_path) as label_file:
+            images = new_array(image_file, (*shape, 3), np.uint8)
+            labels = new_array(label_file, shape, np.uint8)
             for i, (image, ids) in enumerate(self.frames(cache, name, size)):
-                pictures[i], maps[i] = image, ids
-            pictures.flush()
-            maps.flush()
+                images[i], labels[i] = image, ids
+            images.flush()
+            labels.flush()
+        write_json(folder / f"{name}.json", {"names": self.names[name], "size": size})
 
 
 def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:

@@ -22,7 +22,7 @@ from segnb.data.shifts.conditions import NightTracer, in_fog, noisy
 from segnb.data.shifts.sight import in_sight
 from segnb.data.streets.tracing import Tracer, take_picture
 from segnb.data.workers import at_work
-from segnb.files import atomic, fingerprint, locked, sweep
+from segnb.files import UNREADABLE, atomic, fingerprint, locked
 
 if TYPE_CHECKING:  # it loads torch, for which the processes that render have no use
     from segnb.data.batches import Split
@@ -89,15 +89,23 @@ def _kept(cache: Path, name: str, size: int, make: Callable[[], dict[str, np.nda
     """The arrays of that name, made on the first call. They are those of the plain streets: a scene is the
     same whatever the preset, and its views are made from it."""
     path = cache / f"shifts-{digest()}" / str(size) / f"{name}.npz"
-    if not path.exists():
+    found = _read(path)
+    if found is None:
         with locked(path.parent / f".{name}.lock"):
-            if not path.exists():
-                sweep(path.parent, name)
-                arrays = make()
+            found = _read(path)  # by who had the lock before
+            if found is None:
                 with atomic(path) as file:
-                    np.savez(file, **arrays)
-    with np.load(path) as arrays:
-        return dict(arrays)
+                    np.savez(file, **make())
+                found = _read(path)
+    return found
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except UNREADABLE:
+        return None
 
 
 def digest() -> str:
