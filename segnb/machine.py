@@ -105,7 +105,7 @@ def settle(runs: Path, preset: Preset, precision: str = "auto") -> Machine:
     if precision not in ("auto", *PRECISIONS[device]):
         choices = ", ".join(("auto", *PRECISIONS[device]))
         raise SegnbError(f"precision={precision!r} does not exist on {device}: choose from {choices}")
-    name = torch.cuda.get_device_name() if device == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     plain = Machine(
         device, name, threads_of_one_run(usable_cores()), "fp32", channels_last=False, fused=False
     )
@@ -214,7 +214,7 @@ def threads_of_one_run(cores: int) -> int:
     return max(1, cores // 4)
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

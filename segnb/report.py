@@ -7,6 +7,7 @@ from segnb import __version__
 from segnb.html import export_page, export_report
 from segnb.models.variants import VARIANTS
 from segnb.params import ReportParams
+from segnb.provenance import check
 from segnb.rundir import RunDir, Study, open_study
 from segnb.summary import network_count
 from segnb.weights import SOURCES
@@ -16,6 +17,7 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
     """Write `out`, and beside it a page for each training notebook. Returns `out`."""
     study = open_study(params.study)
     runs = study.measured(params.variants, params.seeds)
+    check(study, runs)
     pages = out.parent / "training"
     for old in pages.glob("*-seed*.html"):  # of another study, and linked from nowhere now
         old.unlink()

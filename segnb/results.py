@@ -10,6 +10,7 @@ from pathlib import Path
 
 from segnb.errors import SegnbError
 from segnb.files import between, read_json, write_text
+from segnb.provenance import unlike
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # between them README.md has the table of one kept study
 DIGITS = 4  # significant ones, of numbers that are kept
@@ -160,6 +161,23 @@ def _number(part: dict, value: float) -> str:
 
 
 # ---- what changed ----------------------------------------------------------------------------------------
+
+
+def check_comparable(a: dict, b: dict) -> None:
+    """Raises SegnbError that names what differs between studies of other data, or of another preset."""
+    detailed = "settings" in a and "settings" in b  # which files of older versions do not have
+
+    def settings(found: dict) -> dict:
+        return {
+            "data": {"name": found["data"]["name"], "digest": found["data"]["digest"]},
+            "preset": found["settings"] if detailed else found["preset"],
+        }
+
+    if told := unlike(settings(a), settings(b)):
+        raise SegnbError(
+            f"{a['study']} and {b['study']} were not made of the same ({'; '.join(told[:3])}), so that their"
+            " verdicts may differ for that alone; --anyway compares them all the same"
+        )
 
 
 def differences(a: dict, b: dict) -> tuple[bool, str]:

@@ -21,7 +21,6 @@ import io
 import json
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,7 +33,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from segnb import __version__
 from segnb.classes import LABEL_SETS, ClassMap
 from segnb.errors import SegnbError, one_line
 from segnb.files import (
@@ -53,6 +51,7 @@ from segnb.files import (
 from segnb.machine import Machine
 from segnb.params import RunParams, StudyParams, parse_seeds
 from segnb.presets import FULL_WIDTH, Preset, Recipe, preset
+from segnb.provenance import provenance
 
 if TYPE_CHECKING:  # torch takes seconds to import; a report that only reads files goes without
     from segnb.data.batches import Split
@@ -405,7 +404,7 @@ class RunDir:
         self._failed_path.unlink(missing_ok=True)
         try:
             yield
-        except BaseException as error:
+        except Exception as error:  # not for being stopped, which is no failure
             told = one_line(str(error).strip() or type(error).__name__)
             when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             with suppress(SegnbError, OSError):  # on a full disk the error itself matters more
@@ -432,7 +431,7 @@ class RunDir:
 
     @property
     def provenance(self) -> dict:
-        """provenance.json, as `provenance` makes it."""
+        """provenance.json, as `segnb.provenance.provenance` makes it."""
         return read_json(self.path / "provenance.json")
 
     @property
@@ -565,28 +564,3 @@ def settle_run(params: RunParams) -> RunDir:
             f" settled (it would now be {study.name}); run 'make report' again"
         )
     return study.run(params.variant, params.seed)
-
-
-def provenance(study: Study) -> dict:
-    """Code, packages and machine of a run, for provenance.json."""
-    packages = ("torch", "torchvision", "torchmetrics", "numpy", "trimesh", "embreex", "pillow")
-    return {
-        "segnb": __version__,
-        "commit": _git("rev-parse", "HEAD"),
-        "changed_files": [line[3:] for line in _git("status", "--porcelain").splitlines()],
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
-        "machine": study.settled["machine"],
-        "data": study.settled["data"],
-        "weights": study.settled["weights"],
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def _git(*arguments: str) -> str:
-    """Output of a git command in the checkout, or "" where there is no git or no checkout."""
-    try:
-        result = subprocess.run(["git", "-C", str(root()), *arguments], capture_output=True, text=True)
-    except FileNotFoundError:
-        return ""
-    return result.stdout.rstrip() if result.returncode == 0 else ""

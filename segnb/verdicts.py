@@ -10,6 +10,7 @@ from segnb import statistics
 from segnb.cases import POWER_AT, Case, Outlook, outlook, p_values, question
 from segnb.claims import LEDGER, NOTICEABLE, POINT, SHARE, Claim
 from segnb.contrasts import Evidence, Finding
+from segnb.provenance import check
 from segnb.reasons import command, decisive, headline, reason, what_decides
 from segnb.rundir import Study
 
@@ -33,7 +34,10 @@ RULES = (
 
 
 def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> dict:
-    """Every claim of the ledger with its verdict: what claims.json holds, ready for JSON (NaN is None)."""
+    """Every claim of the ledger with its verdict: what claims.json holds, ready for JSON (NaN is None).
+
+    Raises SegnbError for a run in the study's folder that was trained as part of another study.
+    """
     evidence = Evidence(study, variants, seeds)
     cases = [Case(claim, [evidence.finding(part) for part in claim.parts]) for claim in LEDGER.values()]
     ahead: dict[str, Outlook] = {case.claim.id: Outlook() for case in cases}
@@ -44,6 +48,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> dic
             tested[name].decision = decision
             ahead[name] = outlook(tested[name], len(tested))
     runs = study.measured(variants, seeds)
+    check(study, runs)
     there = sorted({run.seed for run in runs})
     settled = study.settled
     written = [_written(study, case, ahead[case.claim.id], there) for case in cases]
@@ -58,6 +63,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> dic
         "machine": f"{study.machine.device_name}, {study.machine.precision}",
         "weights": settled["weights"]["source"],
         "code": settled["code"],
+        "settings": settled["preset"],
         "command": command(study, there or range(study.preset.seeds)),
         "rules": {
             "alpha": statistics.ALPHA,

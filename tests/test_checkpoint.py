@@ -228,3 +228,10 @@ def test_a_damaged_measure_is_named_with_what_writes_it_again(tmp_path, damage):
     run.confusion_path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
     with pytest.raises(SegnbError, match="test_confusion.npz is damaged; run 'segnb measure .*seed0'"):
         run.test()
+
+
+def test_being_stopped_is_no_failure(tmp_path):
+    run = RunDir(tmp_path / "A" / "seed0")
+    with pytest.raises(KeyboardInterrupt), run.step("train"):
+        raise KeyboardInterrupt
+    assert run.failure is None

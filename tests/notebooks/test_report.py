@@ -1,9 +1,11 @@
 """The whole engine on the smoke preset: every notebook by papermill, and the report that comes out."""
 
+import fcntl
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from segnb import summary
 from segnb.models.variants import VARIANTS
 from segnb.rundir import open_study
 from tests.conftest import CHECKOUT, make_dataset, make_project
+from tests.test_processes import PATIENCE, gone, until
 
 
 def segnb(project: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -280,30 +283,55 @@ def test_a_failed_step_shows_its_log_and_what_is_done_is_kept(tmp_path, monkeypa
     assert "the same command goes on from there" in done.stderr
 
 
-def test_an_engine_that_outlives_its_report_still_keeps_others_out(tmp_path):
-    import fcntl
-
+@pytest.fixture
+def engine(tmp_path):
+    """A report at work on an engine that stands in for Snakemake: the report, the pids of the engine and of a
+    job, and the lock that report and engine hold."""
     folder = make_project(tmp_path / "project")
     (folder / "runs").mkdir()
-    engine = [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(5)"]
-    report = subprocess.Popen(
-        [sys.executable, "-c", f"from segnb import cli; cli._run_engine({engine!r})"],
-        env=os.environ | {"SEGNB_ROOT": str(folder)},
-        stdout=subprocess.PIPE,
+    (tmp_path / "engine.py").write_text(
+        "import os, subprocess, time\n"
+        "print(os.getpid(), subprocess.Popen(['sleep', '1000']).pid, flush=True)\n"
+        "time.sleep(1000)\n"
     )
-    assert report.stdout.readline() == b"up\n"
+    report = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            "from segnb import cli, processes\nwith processes.stoppable():\n    cli._run_engine(['engine'])",
+        ],
+        env=os.environ | {"SEGNB_ROOT": str(folder), "PYTHONPATH": f"{tmp_path}:{CHECKOUT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    pids = [int(word) for word in report.stdout.readline().split()]
+    with open(folder / "runs" / ".lock", "w") as lock:
+        yield report, *pids, lock
+    report.kill()
+    report.communicate()
+
+
+def test_an_engine_ends_with_its_report_and_keeps_others_out_until_then(engine):
+    report, own, job, lock = engine
+    os.kill(own, signal.SIGSTOP)  # so that it does not see at once that it is alone
     report.kill()
     report.wait()
-    with open(folder / "runs" / ".lock", "w") as lock:
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        report.stdout.read()  # ends with the engine
+    with pytest.raises(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.kill(own, signal.SIGCONT)
+    assert until(lambda: gone(own) and gone(job))
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_report_that_is_stopped_ends_its_engine_and_the_jobs(engine, number):
+    report, own, job, lock = engine
+    report.send_signal(number)
+    assert report.wait(PATIENCE)
+    assert gone(own) and gone(job)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_two_reports_at_once_in_one_folder_are_refused(tmp_path):
-    import fcntl
-
     folder = make_project(tmp_path / "project")
     data = make_dataset(tmp_path / "dataset_048")
     (folder / "runs").mkdir()

@@ -1,0 +1,491 @@
+"""Where runs come from, what differs between them, what must not be compared, and a run repeated."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+
+from segnb import cli, packages, provenance, results, verdicts, verify
+from segnb.errors import SegnbError
+from segnb.files import read_json, write_json
+from segnb.params import RunParams
+from segnb.rundir import RunDir, settle
+from tests import vulnerabilities
+from tests.conftest import CHECKOUT, make_project
+from tests.fake_study import make_study
+
+VARIANTS = ["UNet_Standard_256", "UNet_NoSkip_256"]
+
+
+# ---- one run ---------------------------------------------------------------------------------------------
+
+
+def git(folder, *arguments: str) -> str:
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / "code.py").write_text("x = 1\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "first")
+    return folder
+
+
+def test_a_clean_checkout_is_its_commit(checkout):
+    (checkout / "note.txt").write_text("git does not know it")
+    found = provenance.code_state(checkout)
+    assert found["commit"] == git(checkout, "rev-parse", "HEAD")
+    assert found["dirty"] is False and found["changed_files"] == [] and found["diff_sha256"] is None
+
+
+def test_what_was_changed_is_named_and_has_a_digest(checkout):
+    (checkout / "code.py").write_text("x = 2\n")
+    first = provenance.code_state(checkout)
+    assert first["dirty"] is True and first["changed_files"] == ["code.py"]
+    assert re.fullmatch("[0-9a-f]{64}", first["diff_sha256"])
+    git(checkout, "add", ".")  # staged or not, the files are the same
+    git(checkout, "config", "color.ui", "always")
+    git(checkout, "config", "diff.external", "echo anything")
+    assert provenance.code_state(checkout) == first
+    (checkout / "code.py").write_text("x = 3\n")
+    assert provenance.code_state(checkout)["diff_sha256"] != first["diff_sha256"]
+
+
+@pytest.mark.parametrize("where", ["no checkout", "inside another one", "no git"])
+def test_without_a_checkout_of_its_own_only_the_version_is_known(tmp_path, checkout, monkeypatch, where):
+    folder = {"no checkout": tmp_path, "inside another one": checkout / "site-packages"}.get(where, checkout)
+    folder.mkdir(exist_ok=True)
+    if where == "no git":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    found = provenance.code_state(folder)
+    assert found.pop("segnb") and set(found.values()) == {None}
+
+
+def test_packages_are_all_that_segnb_needs_with_version_and_digest():
+    found = packages.installed()
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    for pin in project["dependencies"]:
+        name, version = pin.split("==")
+        assert found[name][0] == version
+    assert {"ipython", "pyzmq", "sympy"} <= found.keys()  # needed by what is needed
+    assert "pytest" not in found and "segnb" not in found
+    assert all(re.fullmatch("[0-9a-f]{64}", record or "") for _, record in found.values())
+
+
+def test_the_digest_of_a_package_is_that_of_its_files_and_not_of_where_they_are():
+    wheel = "a/__init__.py,sha256=abc,10\na-1.dist-info/METADATA,sha256=def,20\n"
+    installed = "../../../bin/a,sha256=here,9\na/__pycache__/b.pyc,,\na-1.dist-info/INSTALLER,sha256=x,4\n"
+    lines = (installed + wheel + "a-1.dist-info/RECORD,,\n").splitlines()
+    assert packages._digest("\n".join(reversed(lines))) == packages._digest(wheel)
+    assert packages._digest(wheel.replace("abc", "abd")) != packages._digest(wheel)
+    assert packages._digest(None) is None
+
+
+def test_a_record_says_everything_in_little_time_and_without_torch():
+    code = (
+        "import sys, time, json; from segnb import provenance\n"
+        "class S: name = 's'; settled = {'data': {'digest': 'd'}, 'weights': {'sha256': 'w'}, 'machine':"
+        " {'device': 'cpu', 'threads': 1}, 'preset': {}, 'code': 'c', 'versions': {}}\n"
+        "begun = time.process_time(); found = provenance.provenance(S); took = time.process_time() - begun\n"
+        "assert not {'torch', 'pandas'} & sys.modules.keys()\n"
+        "print(json.dumps([took, found]))"
+    )
+    took, found = json.loads(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
+    assert took < 0.3
+    assert found["data"] == {"digest": "d"} and found["weights"] == {"sha256": "w"}
+    assert found["machine"]["threads"] == 1 and found["code"] == "c" and found["study"] == "s"
+    assert found["packages"]["numpy"] == np.__version__ and len(found["records"]["numpy"]) == 64
+    assert found["lock"]["sha256"] == packages.sha256(CHECKOUT / "requirements.lock")
+    import platform
+
+    assert found["python"] == platform.python_version() and found["processor"]
+    assert platform.node() not in json.dumps(found)
+
+
+# ---- requirements.lock -----------------------------------------------------------------------------------
+
+
+def test_the_lock_has_the_pins_of_pyproject_and_a_hash_for_every_line():
+    text = (CHECKOUT / "requirements.lock").read_text()
+    blocks = re.split(r"\n(?=[a-z0-9])", text)[1:]
+    assert len(blocks) > 100
+    pins = {}
+    for block in blocks:
+        pin = Requirement(block.splitlines()[0].rstrip(" \\"))
+        assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), block[:80]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", block), block[:80]
+        pins.setdefault(pin.name, []).append(str(pin.specifier))
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    for wanted in map(Requirement, project["dependencies"]):
+        assert pins[wanted.name] == [str(wanted.specifier)]
+    assert "://" not in text and not re.search(r"^-", text, re.M)  # no index, no place of one machine
+
+
+def test_what_is_installed_is_held_against_the_lock(tmp_path):
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(
+        "# by hand\na==1.0 \\\n    --hash=sha256:00\n    # via b\n"
+        "b==2 ; python_version < '3' \\\n    --hash=sha256:00\n"
+        "B==3 ; python_version >= '3' \\\n    --hash=sha256:00\n"
+    )
+    assert packages.locked(lock.read_text()) == {"a": "1.0", "b": "3"}
+    found = packages.against_lock({"a": "1.0", "b": "2", "c": "1"}, lock)
+    assert found["differs"] == {"b": ["2", "3"], "c": ["1", None]}
+    assert packages.against_lock({"a": "1.0"}, lock)["differs"] == {}
+    assert packages.against_lock({"a": "1.0"}, tmp_path / "none") is None
+
+
+def test_an_unsafe_package_fails_lint_with_its_name_and_what_mends_it(capsys):
+    found = [
+        {"name": "good", "version": "1", "vulns": []},
+        {
+            "name": "bad",
+            "version": "2",
+            "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1"], "aliases": ["CVE-1"]}],
+        },
+    ]
+    assert vulnerabilities.tell("the.lock", found) == 1
+    assert "bad 2 is unsafe (PYSEC-1, CVE-1); mended in 2.1" in capsys.readouterr().out
+    assert vulnerabilities.tell("the.lock", found[:1]) == 0
+    assert "1 packages audited, none known" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("", "ConnectionError: no route"),
+        ('{"dependencies": [{"name": "a", "skip_reason": "not found"}]}', "no word on any of its 1 packages"),
+    ],
+)
+def test_without_a_network_it_says_that_nothing_was_audited(monkeypatch, capsys, answer, told):
+    done = subprocess.CompletedProcess([], 1, answer, "Traceback\nConnectionError: no route\n")
+    monkeypatch.setattr(vulnerabilities.subprocess, "run", lambda *_, **__: done)
+    assert vulnerabilities.main("the.lock") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("not audited: the.lock") and told in out and out.count("\n") == 1
+
+
+# ---- runs that are compared ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """Three runs of two networks, with records as provenance writes them."""
+    folder = make_project(tmp_path / "project")
+    monkeypatch.setenv("SEGNB_ROOT", str(folder))
+    found = make_study(folder, seeds=2, variants=VARIANTS, images=4, epochs=2)
+    for run in found.measured():
+        write(run)
+    return found
+
+
+def write(run: RunDir, **changes) -> None:
+    settled = run.study.settled
+    write_json(
+        run.path / "provenance.json",
+        {
+            **{
+                "segnb": "0.1.0",
+                "commit": "c" * 40,
+                "dirty": False,
+                "changed_files": [],
+                "diff_sha256": None,
+            },
+            **{"python": "3.11.7", "platform": "Linux", "processor": "a chip", "lock": None},
+            "packages": {"numpy": "2", "pillow": "13"},
+            "records": {"numpy": "a" * 64, "pillow": "b" * 64},
+            **{name: settled[name] for name in ("preset", "data", "weights", "machine", "code", "versions")},
+            "started": "2026-11-20T10:00:00+0000",
+        }
+        | changes,
+    )
+
+
+def test_runs_alike_are_one_sentence_and_no_table(study):
+    runs = study.measured()
+    assert provenance.differences(runs).empty and provenance.table(runs) is None
+    told = provenance.sentence(runs)
+    assert told.startswith("4 runs, started 2026-11-20. The same in all: ")
+    for fact in ("commit cccccccccccc", "uncommitted changes none", "Python 3.11.7", "processor a chip"):
+        assert fact in told
+    assert "Not the same" not in told
+    assert provenance.sentence([]) == ""
+
+
+def test_what_differs_is_in_the_table_with_its_runs_and_markup_is_text(study):
+    changed = study.run("UNet_NoSkip_256", 1)
+    write(
+        changed,
+        commit="d" * 40,
+        dirty=True,
+        changed_files=["<b>a.py</b>"],
+        diff_sha256="e" * 64,
+        packages={"numpy": "2", "pillow": "12"},
+        started="2026-11-22T10:00:00+0000",
+    )
+    runs = study.measured()
+    rows = provenance.differences(runs)["runs"]
+    assert set(rows.index) == {"commit", "uncommitted changes", "packages"}
+    assert "dddddddddddd: UNet_NoSkip_256 seed 1" in rows["commit"]
+    assert "UNet_Standard_256 seeds 0 and 1, UNet_NoSkip_256 seed 0" in rows["commit"]
+    assert "<b>a.py</b> (eeeeeeee)" in rows["uncommitted changes"]
+    assert (
+        "pillow 12 (bbbbbbbb): UNet_NoSkip_256 seed 1" in rows["packages"] and "numpy" not in rows["packages"]
+    )
+    told = provenance.sentence(runs)
+    assert "2026-11-20 to 2026-11-22" in told and "commit; uncommitted changes; packages" in told
+    shown = provenance.table(runs).to_html()
+    assert "&lt;b&gt;a.py" in shown and "<b>" not in shown
+
+
+def test_records_of_older_versions_can_be_read_and_hide_no_difference(study):
+    old = study.run("UNet_Standard_256", 0)
+    write_json(
+        old.path / "provenance.json",
+        {
+            **{"segnb": "0.1.0", "commit": "", "changed_files": [], "python": "3.11.7"},
+            **{"packages": {"torch": "2"}, "started": "2026-11-01T10:00:00+0000"},
+            **{name: study.settled[name] for name in ("data", "weights", "machine")},
+        },
+    )
+    runs = study.measured()
+    provenance.check(study, runs)
+    rows = provenance.differences(runs)["runs"]
+    assert "not known: UNet_Standard_256 seed 0" in rows["commit"]
+    assert "packages" not in rows and "uncommitted changes" not in rows
+    (study.run("UNet_NoSkip_256", 0).path / "provenance.json").unlink()
+    assert provenance.sentence(runs).startswith("4 runs")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"data": {"digest": "other"}}, "data: other instead of"),
+        ({"weights": {"source": "random", "sha256": None}}, "weights source: random instead of hed"),
+        ({"code": "1" * 16}, "code: 1111111111111111 instead of 0000000000000000"),
+    ],
+)
+def test_a_run_of_another_study_is_refused_by_name(study, changes, told):
+    run = study.run("UNet_NoSkip_256", 1)
+    write(run, **changes)
+    with pytest.raises(SegnbError, match="seed1 must not be compared") as raised:
+        verdicts.decide(study)
+    assert told in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_another_preset_or_machine_setting_is_refused_and_another_processor_is_not(study):
+    run = study.run("UNet_NoSkip_256", 1)
+    settled = study.settled
+    write(run, machine=settled["machine"] | {"device_name": "another chip", "system": "another"})
+    provenance.check(study, study.measured())
+    write(run, machine=settled["machine"] | {"precision": "bf16"})
+    with pytest.raises(SegnbError, match="machine precision: bf16 instead of fp32"):
+        provenance.check(study, study.measured())
+    write(run, preset=settled["preset"] | {"train": 7})
+    with pytest.raises(SegnbError, match="preset train: 7 instead of"):
+        provenance.check(study, study.measured())
+
+
+def test_a_thousand_runs_are_checked_and_told_apart_in_seconds_and_read_once(study, monkeypatch):
+    run = study.run("UNet_NoSkip_256", 0)
+    names = [f"package-{number}" for number in range(160)]
+    write(run, packages=dict.fromkeys(names, "1.0"), records=dict.fromkeys(names, "a" * 64))
+    text = (run.path / "provenance.json").read_text()
+    runs = [study.run("UNet_NoSkip_256", seed) for seed in range(1000)]
+    for run in runs:
+        run.path.mkdir(parents=True, exist_ok=True)
+        (run.path / "provenance.json").write_text(text)
+    reads = []
+    monkeypatch.setattr(provenance, "read_json", lambda path: reads.append(path) or read_json(path))
+    begun = time.process_time()
+    provenance.check(study, runs)
+    assert provenance.differences(runs).empty and "1000 runs" in provenance.sentence(runs)
+    assert time.process_time() - begun < 5
+    assert sorted(reads) == sorted(run.path / "provenance.json" for run in runs)
+
+
+def test_studies_of_other_data_or_presets_are_compared_only_when_told_to(study, tmp_path, capsys):
+    found = verdicts.decide(study)
+    other = json.loads(json.dumps(found))
+    other["data"] |= {"name": "camvid", "digest": "1234"}
+    epochs = json.loads(json.dumps(found))
+    epochs["settings"]["unet"]["epochs"] = 99
+    for name, content in (("a", found), ("data", other), ("epochs", epochs)):
+        write_json(tmp_path / f"{name}.json", content)
+    a = str(tmp_path / "a.json")
+    assert cli.main(["claims", "diff", a, a]) == 0
+    for name, told in (
+        ("data", "data name: streets instead of camvid"),
+        ("epochs", "preset unet epochs: 2 inst"),
+    ):
+        capsys.readouterr()
+        assert cli.main(["claims", "diff", a, str(tmp_path / f"{name}.json")]) == 2
+        out, err = capsys.readouterr()
+        assert told in err and "--anyway" in err and err.count("\n") == 1 and not out
+        assert cli.main(["claims", "diff", a, str(tmp_path / f"{name}.json"), "--anyway"]) == 0
+    del epochs["settings"]  # as in files of older versions
+    results.check_comparable(found, epochs)
+
+
+# ---- segnb verify ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project folder with a run of preset smoke that has been trained and tested in this process."""
+    import torch
+
+    from segnb.models.variants import build
+    from segnb.training import fit
+
+    folder = make_project(tmp_path_factory.mktemp("verify") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGNB_ROOT", str(folder))
+        params = RunParams.check({"preset": "smoke", "precision": "fp32", "variant": "UNet_NoSkip_256"})
+        study = settle(params.shared())
+        run, recipe = study.run(params.variant, 0), study.recipe("unet")
+        run.begin(params)
+        torch.manual_seed(0)
+        model = build(params.variant, 13, recipe.width)
+        splits = [study.split(name, recipe.size) for name in ("train", "val")]
+        fit(model, *splits, recipe, 0, run, study.machine)
+        run.write_arrays(run.confusion_path, confusion=np.ones((6, 13, 13), int))
+    return run
+
+
+@pytest.fixture
+def run(finished, tmp_path, monkeypatch):
+    """A copy of it; "repeating" it, whose parts are tested elsewhere, copies what the original left."""
+    project = make_project(tmp_path / "project")
+    (project / "cache").symlink_to(finished.path.parents[3] / "cache")
+    shutil.copytree(finished.path.parents[3] / "runs", project / "runs")
+    monkeypatch.setenv("SEGNB_ROOT", str(project))
+    again = []
+
+    def execute(folder, run, params, tested):
+        assert (params.variant, params.seed, tested) == ("UNet_NoSkip_256", 0, True)
+        assert run.path.is_relative_to(folder) and (folder / "segnb" / "verify.py").exists()
+        shutil.copytree(finished.path, run.path)
+        again.append(folder)
+
+    monkeypatch.setattr(verify, "_execute", execute)
+    copy = RunDir(project / finished.path.relative_to(finished.path.parents[3]))
+    yield copy
+    assert not any(folder.exists() for folder in again)  # removed afterwards
+
+
+def test_the_same_run_is_the_same_in_all_files(run, capsys):
+    assert cli.main(["verify", str(run.path)]) == 0
+    out = capsys.readouterr().out
+    for name in ("model.safetensors", "history.csv", "gradients.csv", "done.json", "test_confusion.npz"):
+        assert re.search(rf"^{re.escape(name)} +same$", out, re.M)
+    assert out.endswith("the same, bit for bit\n")
+
+
+def test_durations_do_not_count_and_a_digit_does(run, capsys):
+    path = run.path / "history.csv"
+    head, row = path.read_text().splitlines()
+    cells = dict(zip(head.split(","), row.split(","), strict=True))
+    cells |= {"seconds": "99", "train_seconds": "98"}
+    path.write_text(f"{head}\n{','.join(cells.values())}\n")
+    assert cli.main(["verify", str(run.path)]) == 0
+    cells["val_loss"] += "1"
+    path.write_text(f"{head}\n{','.join(cells.values())}\n")
+    capsys.readouterr()
+    assert cli.main(["verify", str(run.path)]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"^history.csv +differs: val_loss by up to [\d.e-]+$", out, re.M)
+    assert "1 of 5 files differ" in out
+
+
+def test_other_weights_and_other_counts_differ_by_so_much(run, capsys):
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(run.model_path)
+    name = next(name for name in tensors if name.endswith(".weight"))
+    tensors[name] = tensors[name] + np.float32(0.5)
+    save_file(tensors, run.model_path)
+    confusion = np.ones((6, 13, 13), int)
+    confusion[:, 0, 1:] = 0
+    run.write_arrays(run.confusion_path, confusion=confusion)
+    assert cli.main(["verify", str(run.path)]) == 1
+    out = capsys.readouterr().out
+    assert re.search(rf"model.safetensors +differs: 1 of {len(tensors)} tensors, by up to 0.5$", out, re.M)
+    assert re.search(
+        r"test_confusion.npz +differs: mIoU by [\d.]+ points; confusion by up to 1 in 72 of", out
+    )
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "test_confusion.npz", "history.csv"])
+def test_a_damaged_file_is_a_difference(run, capsys, name):
+    content = bytearray((run.path / name).read_bytes())
+    content[len(content) // 2 :] = b""
+    (run.path / name).write_bytes(content)
+    assert cli.main(["verify", str(run.path)]) == 1
+    assert re.search(rf"^{re.escape(name)} +differs: ", capsys.readouterr().out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "told"),
+    [
+        ("code", "1" * 16, "check out commit"),
+        ("data", None, "put the data back as they were"),
+        ("versions", {"torch": "1.0", "torchvision": "1", "numpy": "1"}, "install torch==1.0"),
+        ("machine", None, "repeat it on"),
+    ],
+)
+def test_what_would_be_another_study_is_not_repeated(run, capsys, what, value, told):
+    for path in (run.study.path / "study.json", run.path / "provenance.json"):
+        content = read_json(path)
+        if what == "data":
+            value = content["data"] | {"digest": "of other pictures"}
+        if what == "machine":
+            value = content["machine"] | {"threads": 64}
+        write_json(path, content | {what: value})
+    assert cli.main(["verify", str(run.path)]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1
+    assert (
+        "cannot be repeated here, because this would be another study" in err and what in err and told in err
+    )
+
+
+def test_on_another_processor_bits_are_not_promised(run, capsys):
+    path = run.path / "provenance.json"
+    write_json(path, read_json(path) | {"processor": "an older chip"})
+    assert cli.main(["verify", str(run.path)]) == 0
+    assert "made on an older chip are not promised" in capsys.readouterr().out
+
+
+def test_a_run_that_is_not_finished_or_was_moved_is_refused(run, capsys):
+    moved = run.path.with_name("seed5")
+    shutil.copytree(run.path, moved)
+    assert cli.main(["verify", str(moved)]) == 2
+    assert "holds UNet_NoSkip_256, seed 0; move it" in capsys.readouterr().err
+    (run.path / "done.json").unlink()
+    assert cli.main(["verify", str(run.path)]) == 2
+    assert "is not a finished run" in capsys.readouterr().err
+
+
+def test_a_repetition_that_fails_says_why(tmp_path, project):
+    folder = make_project(tmp_path / "elsewhere")
+    params = RunParams.check({"preset": "smoke", "weights": "nowhere.pth"})
+    with pytest.raises(SegnbError, match="the repetition failed .*nowhere.pth") as raised:
+        verify._execute(folder, RunDir(folder / "runs/s/UNet_Standard_256/seed0"), params, False)
+    assert "\n" not in str(raised.value)
