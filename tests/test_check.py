@@ -484,13 +484,3 @@ def test_names_cannot_command_a_terminal(data):
     assert json.loads(report.json())["findings"][0]["files"] == [str(labels(data))]
     report.table().encode()
     assert "\x1b" not in report.table() and "  train/labels/0003.png: no PNG file" in report.table()
-
-
-# ---- many, with a bar -------------------------------------------------------------------------------
-
-
-def test_progress_is_ten_lines_where_nobody_watches(capsys):
-    assert list(check.progress(range(25), "checking", 25)) == list(range(25))
-    assert list(check.progress([], "checking", 0)) == []
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 10 and lines[-1] == "checking: 25 of 25 pairs"

@@ -43,8 +43,9 @@ def test_notebook_sources_carry_no_outputs_and_define_nothing(path):
             assert not re.search(r"^\s*(class|def) ", cell.source, re.M), cell.source
 
 
-def test_there_are_six_notebooks():
-    assert {path.stem for path in NOTEBOOKS} == {"dataset", "train", "fcn", "unet", "claims", "explore"}
+def test_there_are_seven_notebooks():
+    names = {"dataset", "train", "fcn", "unet", "claims", "explore", "status"}
+    assert {path.stem for path in NOTEBOOKS} == names
 
 
 def test_every_make_target_in_the_readme_exists():

@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from segnb.data.workers import at_work
+from segnb.data.workers import at_work, progress
 from tests.conftest import CHECKOUT
 
 SLOW = """
@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_results_come_in_the_order_of_the_jobs(processes):
-    with at_work(pow, [(2, i) for i in range(20)], "powers", processes, progress=False) as results:
+    with at_work(pow, [(2, i) for i in range(20)], "powers", processes, told=False) as results:
         assert list(results) == [2**i for i in range(20)]
 
 
@@ -50,8 +50,15 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
 def test_a_stopped_loop_leaves_no_worker(tmp_path):
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     with pytest.raises(KeyboardInterrupt):
-        with at_work(time.sleep, [(0.01,)] * 100, "naps", 2, progress=False) as naps:
+        with at_work(time.sleep, [(0.01,)] * 100, "naps", 2, told=False) as naps:
             next(naps)
             raise KeyboardInterrupt
     new = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
     assert not [c for c in new if "spawn_main" in " ".join(c.cmdline())]
+
+
+def test_progress_is_a_line_every_tenth_where_nobody_watches(capsys):
+    assert list(progress(range(25), "checking", 25, "pair")) == list(range(25))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10 and lines[0] == "checking: 3 of 25 pairs" and lines[-1].startswith("checking: 25")
+    assert list(progress([], "checking", 0, "pair")) == []

@@ -9,7 +9,6 @@ what they seem to; a warning is for a person to judge. Nothing is written here: 
 
 import hashlib
 import json
-import sys
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -21,13 +20,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from segnb.classes import VOID, ClassMap
 from segnb.data import folders, layouts, splits
 from segnb.data.coding import Coding
 from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
 from segnb.data.splits import Pair
+from segnb.data.workers import progress
 from segnb.errors import SegnbError, one_line
 from segnb.files import Sums
 
@@ -259,20 +258,6 @@ def _see_mask(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> Non
             seen.findings.append(_finding("no-labels", told, path))
 
 
-# ---- with a bar -------------------------------------------------------------------------------------
-
-
-def progress(results: Iterable, title: str, total: int) -> Iterator[Any]:
-    """The results unchanged; on stderr a bar where a person watches, and a line every tenth elsewhere."""
-    if sys.stderr.isatty():
-        yield from tqdm(results, desc=title, total=total, unit="pair")
-        return
-    for done, result in enumerate(results, 1):
-        yield result
-        if done * 10 // total > (done - 1) * 10 // total:
-            print(f"{title}: {done} of {total} pairs", file=sys.stderr, flush=True)
-
-
 # ---- the whole --------------------------------------------------------------------------------------
 
 
@@ -347,7 +332,7 @@ def inspect(listing: Listing, pairs: dict[str, list[Pair]], found: Iterable[Find
     jobs = [(split, pair) for split, part in pairs.items() for pair in part]
     sums, whole = Sums(), []
     read = folders.several(lambda job: _see(job[1], listing.coding, sums), jobs)
-    for (split, pair), seen in zip(jobs, progress(read, "checking", len(jobs)), strict=True):
+    for (split, pair), seen in zip(jobs, progress(read, "checking", len(jobs), "pair"), strict=True):
         findings += seen.findings
         if seen.hash is not None:
             counts[split].sizes[seen.size] += 1

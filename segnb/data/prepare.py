@@ -32,6 +32,7 @@ from segnb.data import check, coding, folders, layouts, splits
 from segnb.data.coding import Coding
 from segnb.data.layouts import PREPARING, Key, Listing
 from segnb.data.splits import Pair
+from segnb.data.workers import progress
 from segnb.errors import SegnbError
 from segnb.files import atomic_path, write_json, write_text
 
@@ -267,7 +268,7 @@ def _write_all(
             return
     try:
         with _marked(dest, told):
-            for _ in check.progress(folders.several(one, jobs), "preparing", len(jobs)):
+            for _ in progress(folders.several(one, jobs), "preparing", len(jobs), "pair"):
                 pass
             for part in [*dest.glob("*/*/.*"), *dest.glob(".*.*")]:  # what a kill left
                 part.unlink()

@@ -5,7 +5,7 @@ import itertools
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -20,26 +20,32 @@ from segnb.processes import end_with_parent
 
 
 @contextlib.contextmanager
-def at_work(task: Callable, jobs: list[tuple], title: str, processes: int | None = None, progress=True):
+def at_work(
+    task: Callable, jobs: list[tuple], title: str, processes: int | None = None, told: bool = True
+) -> Iterator[Iterator]:
     """Iterator of task(*job) in the order of the jobs, done here or by worker processes.
 
     task: a function of a module, which workers import
     processes: worker processes of one thread each, by default one a usable core
-    progress: a bar on a terminal, a line every tenth of the way elsewhere
+    told: whether stderr says how far they are, see `progress`
 
     Raises ValueError for processes below 1, and SegnbError if a worker process dies.
     """
     if processes is not None and processes < 1:
         raise ValueError(f"processes: {processes} is too few; give at least 1, or None for one a core")
     processes = min(len(jobs), processes or usable_cores())
+
+    def counted(results: Iterable) -> Iterator:
+        return progress(results, title, len(jobs), "scene") if told else iter(results)
+
     if processes == 1:
-        yield report(itertools.starmap(task, jobs), title, len(jobs), progress)
+        yield counted(itertools.starmap(task, jobs))
         return
     # Spawned, not forked: a fork of a Jupyter kernel copies its threads' locks in whatever state they are.
     # An executor, not a Pool: when a worker dies (out of memory, no main guard) it raises, a Pool waits.
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
     try:
-        yield report(pool.map(task, *zip(*jobs, strict=True)), title, len(jobs), progress)
+        yield counted(pool.map(task, *zip(*jobs, strict=True)))
     except BrokenProcessPool:
         raise SegnbError(
             "a process that renders scenes died: give it more memory, or processes=1; a script that calls"
@@ -69,12 +75,12 @@ def one_thread() -> None:
         os.sched_setaffinity(0, cores)
 
 
-def report(results, title: str, count: int, progress: bool):
-    """The results unchanged; says on stderr how far along they are."""
-    if not progress or sys.stderr.isatty():
-        yield from tqdm(results, desc=title, total=count, unit="scene", disable=not progress)
+def progress(results: Iterable, title: str, total: int, unit: str) -> Iterator:
+    """The results unchanged; on stderr a bar where a person watches, and a line every tenth elsewhere."""
+    if sys.stderr.isatty():
+        yield from tqdm(results, desc=title, total=total, unit=unit)
         return
     for done, result in enumerate(results, 1):
         yield result
-        if done * 10 // count > (done - 1) * 10 // count:
-            print(f"{title}: {done} of {count}", file=sys.stderr, flush=True)
+        if done * 10 // total > (done - 1) * 10 // total:
+            print(f"{title}: {done} of {total} {unit}s", file=sys.stderr, flush=True)

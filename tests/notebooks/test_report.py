@@ -75,7 +75,7 @@ def test_frozen_trunks_of_one_seed_are_computed_once(project, study):
 
 def test_nothing_half_finished_is_left(study):
     assert not list(study.path.rglob("last.pt"))
-    assert not [path for path in study.path.rglob(".*") if path.is_file()]
+    assert {path.name for path in study.path.rglob(".*") if path.is_file()} == {".lock"}  # one a run
 
 
 def test_the_report_loads_nothing_from_outside(page):
@@ -182,7 +182,7 @@ def test_explore_runs_from_another_folder_and_keeps_a_picture(project, tmp_path)
     assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
-@pytest.mark.parametrize("notebook", ["dataset", "fcn", "unet", "claims", "explore"])
+@pytest.mark.parametrize("notebook", ["dataset", "fcn", "unet", "claims", "explore", "status"])
 def test_without_any_run_a_notebook_says_what_to_do(tmp_path, notebook):
     empty = make_project(tmp_path / "empty")
     done, out = papermill(empty, notebook)
@@ -190,7 +190,7 @@ def test_without_any_run_a_notebook_says_what_to_do(tmp_path, notebook):
     assert "make report" in told
 
 
-@pytest.mark.parametrize("name", ["train", "dataset", "fcn", "unet", "claims", "explore"])
+@pytest.mark.parametrize("name", ["train", "dataset", "fcn", "unet", "claims", "explore", "status"])
 def test_every_cell_can_be_run_twice(project, study, tmp_path, name):
     """As a reader does who runs all cells again in the same kernel; training is for a seed of its own."""
     notebook = nbformat.read(CHECKOUT / "notebooks" / f"{name}.ipynb", 4)

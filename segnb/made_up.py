@@ -1,0 +1,319 @@
+"""A finished study that nobody trained: known effects, and every file that a report reads, made in a second.
+
+For tests of claims, whose effects it knows, and for `make scale`.
+
+A network is given by its *skill*: the share of an image's pixels that it gets right, but for what seed and
+image add. What is wrong at which pixel is drawn once an image and seed for all networks, as with one order of
+batches, so that differences are paired; all measures follow from the predictions or fall and rise with skill.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from segnb import __version__
+from segnb.classes import LABEL_SETS, ClassMap
+from segnb.data.sources import open_data
+from segnb.files import write_json
+from segnb.models.variants import VARIANTS
+from segnb.objects import components
+from segnb.presets import PRESETS
+from segnb.rundir import RunDir, Study
+
+SKILL = {
+    "FCN32s_vgg16_freeze": 0.40,
+    "FCN32s_vgg16_finetune": 0.48,
+    "FCN16s_vgg16_freeze": 0.50,
+    "FCN16s_vgg16_finetune": 0.58,
+    "FCN8s_vgg16_freeze": 0.58,
+    "FCN8s_vgg16_finetune": 0.72,
+    "UNet_Standard_256": 0.70,
+    "UNet_NoSkip_256": 0.55,
+    "ResidualUNet_256": 0.70,
+    "AttentionUNet_256": 0.70,
+    "AttentionResidualUNet_256": 0.70,
+    "AttentionResidualUNet_StridedGate_256": 0.70,
+    "ClassAttentionResidualUNet_256": 0.74,
+}
+SIZE, BLOCK, LEVELS = 64, 4, 4
+THINGS = ("Pedestrian", "Pole", "Car", "Traffic sign")
+KINDS = ("fog", "night", "noise", "occlusion")
+SHIFT = {"fog": 0.05, "night": 0.10, "noise": 0.08, "occlusion": 0.06}  # skill lost by every U-Net
+NEUTRAL = 0.001  # skill lost by a gate at its image mean, times its level; all of them at once: 5 times
+DISTANCES = np.array([1, 2, 3])
+TRIMAP_EDGES = np.array([0, 1, 2, 4, 8, np.inf])
+
+
+def scenes(classes: ClassMap, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """images uint8 (count, S, S, 3) and labels uint8 (count, S, S): bands, and a few boxes of each thing."""
+    draw = np.random.default_rng(0)
+    known = [i for i, name in enumerate(classes.names) if name not in THINGS]
+    labels = np.zeros((count, SIZE, SIZE), np.uint8)
+    for one in labels:
+        edges = np.linspace(0, SIZE, len(known) + 1).astype(int) + draw.integers(-1, 2, len(known) + 1)
+        for place, kind in enumerate(known):
+            one[:, max(edges[place], 0) : edges[place + 1] if place + 1 < len(known) else SIZE] = kind
+        for kind in (classes.names.index(name) for name in THINGS if name in classes.names):
+            for _ in range(3):
+                side = draw.integers(2, 12)
+                top, left = draw.integers(0, SIZE - side, 2)
+                one[top : top + side, left : left + side] = kind
+    noise = draw.integers(-12, 13, (*labels.shape, 3))
+    return (classes.palette[labels] + noise).clip(0, 255).astype(np.uint8), labels
+
+
+def make_study(
+    folder: Path,
+    seeds: int = 3,
+    effects: dict[str, float] | None = None,
+    *,
+    variants: list[str] | None = None,
+    images: int = 40,
+    preset: str = "quick",
+    data: str = "streets",
+    label_set: str = "street",
+    epochs: int = 10,
+    seed_sd: float = 0.004,
+    name: str = "",
+) -> Study:
+    """Write runs/<name>/ into a project folder, and the test split's cache.
+
+    effects: {variant: skill} instead of those of SKILL
+    data:    "streets", another rendered set, or a folder's name with its label set
+    seed_sd: standard deviation of skill from seed to seed
+    """
+    skills = SKILL | (effects or {})
+    chosen = replace(
+        PRESETS[preset],
+        test=images,
+        seeds=seeds,
+        fcn=replace(PRESETS[preset].fcn, size=SIZE, epochs=epochs),
+        unet=replace(PRESETS[preset].unet, size=SIZE, epochs=epochs),
+    )
+    study = Study(folder / "runs" / (name or f"{preset}-{data}-00000000"))
+    try:
+        source = open_data(data, chosen)
+        digest, origin = source.digest, source.origin
+    except Exception:  # a folder that is not there
+        digest, origin = f"{data:0>16}"[-16:], f"the folder {data}"
+    classes = LABEL_SETS[label_set]
+    machine = {"device": "cpu", "device_name": "a made-up machine", "threads": 1, "precision": "fp32"}
+    write_json(
+        study.path / "study.json",
+        {
+            "preset": chosen.as_dict(),
+            "data": {
+                "name": data,
+                "origin": origin,
+                "label_set": label_set,
+                "classes": classes.as_dict(),
+                "digest": digest,
+                "counts": {"train": chosen.train, "val": chosen.val, "test": images},
+            },
+            "weights": {"source": "hed", "sha256": "0" * 64, "file": None},
+            "machine": machine
+            | {"channels_last": True, "fused": True, "compile": False, "system": "none", "torch": "0"},
+            "code": "0" * 16,
+            "versions": {"torch": "0", "torchvision": "0", "numpy": "0"},
+            "request": {"preset": preset, "data": data},
+            "warnings": [],
+        },
+    )
+    pictures, labels = scenes(classes, images)
+    names = [f"test {i:04d}" if data.startswith("streets") else f"{data} {i:04d}" for i in range(images)]
+    cache = folder / "cache" / f"{data}-{digest}" / str(SIZE)
+    cache.mkdir(parents=True, exist_ok=True)
+    np.save(cache / "test_images.npy", pictures)
+    np.save(cache / "test_labels.npy", labels)
+    write_json(cache / "test.json", {"names": names, "size": SIZE})
+    for variant in variants or list(VARIANTS):
+        for seed in range(seeds):
+            luck = np.random.default_rng([seed, *variant.encode()]).normal(0, seed_sd)
+            run = study.run(variant, seed)
+            _write_run(run, skills[variant] + luck, classes, pictures, labels, names, epochs)
+    _write_cost(study, variants or list(VARIANTS))
+    return study
+
+
+def _guess(labels: np.ndarray, skill: float, seed: int, classes: int) -> np.ndarray:
+    """Predictions (N, S, S): the class beside the true one where a block is wrong."""
+    draw = np.random.default_rng([seed, 7])
+    cells = draw.random((len(labels), SIZE // BLOCK, SIZE // BLOCK))
+    hard = np.random.default_rng(3).normal(0, 0.05, (len(labels), 1, 1))  # some images are
+    right = (cells < skill + hard).repeat(BLOCK, 1).repeat(BLOCK, 2)
+    return np.where(right, labels, (labels + 1) % classes).astype(np.uint8)
+
+
+def _confusion(labels: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarray:
+    cell = (np.arange(len(labels))[:, None, None] * classes + labels) * classes + guess
+    return np.bincount(cell.ravel(), minlength=len(labels) * classes**2).reshape(-1, classes, classes)
+
+
+def _write_run(run: RunDir, skill, classes: ClassMap, pictures, labels, names, epochs) -> None:
+    count, kinds, seed = len(labels), len(classes), run.seed
+    draw = np.random.default_rng([seed, 11])
+    guess = _guess(labels, skill, seed, kinds)
+    confusion = _confusion(labels, guess, kinds)
+    run.write_arrays(
+        run.confusion_path,
+        confusion=confusion,
+        names=np.array(names),
+        loss=np.array(2 * (1 - skill)),
+        as_published=np.array(min(skill + 0.2, 1)),
+    )
+    index = np.unique(np.linspace(0, count - 1, 24).round().astype(int))
+    run.write_arrays(
+        run.predictions_path,
+        index=index,
+        names=np.array(names)[index],
+        images=pictures[index],
+        labels=labels[index],
+        predictions=guess[index],
+        confidence=np.full(labels[index].shape, 204, np.uint8),
+    )
+    run.write_arrays(run.path / "predicted.npz", classes=guess)
+    _write_boundary(run, skill, confusion, draw)
+    _write_objects(run, labels, guess, classes)
+    if VARIANTS[run.variant].family == "unet":
+        losses = [SHIFT[kind] for kind in KINDS]
+        shifted = [_confusion(labels, _guess(labels, skill - lost, seed, kinds), kinds) for lost in losses]
+        run.write_arrays(
+            run.path / "shift_confusion.npz",
+            kinds=np.array(KINDS),
+            confusion=np.stack(shifted),
+            names=np.array(names),
+        )
+    if "Attention" in run.variant:
+        _write_gates(run, skill, labels, kinds, index, draw)
+    _write_training(run, skill, epochs, draw)
+
+
+def _write_gates(run: RunDir, skill: float, labels: np.ndarray, kinds: int, index, draw) -> None:
+    maps = kinds if "Class" in run.variant else 1
+    pixels = np.stack([np.bincount(one.ravel(), minlength=kinds) for one in labels])  # (N, C)
+    pixels = np.tile(pixels[:, None], (1, LEVELS, 1))
+    mean = draw.uniform(0.6, 0.8, (len(labels), LEVELS, maps))
+    neutral = [_guess(labels, skill - NEUTRAL * level, run.seed, kinds) for level in range(1, LEVELS + 2)]
+    run.write_arrays(
+        run.path / "gates.npz",
+        levels=np.arange(1, LEVELS + 1),
+        mean=mean,
+        std=draw.uniform(0.02, 0.05, mean.shape),
+        class_sum=0.7 * pixels,
+        class_squares=(0.7**2 + 0.03**2) * pixels,
+        class_pixels=pixels,
+        neutral_confusion=np.stack([_confusion(labels, guess, kinds) for guess in neutral]),
+        index=index,
+        **{
+            f"maps{k + 1}": draw.uniform(0, 1, (len(index), maps, SIZE >> k, SIZE >> k)).astype(np.float16)
+            for k in range(LEVELS)
+        },
+    )
+
+
+def _write_boundary(run: RunDir, skill: float, confusion: np.ndarray, draw) -> None:
+    pixels = confusion.sum(2)  # (N, C)
+    contour = (4 * np.sqrt(pixels)).round()  # as of one square box
+    band = contour[:, None] * DISTANCES[:, None]  # (N, D, C)
+    reach = (skill * (0.4 + 0.15 * DISTANCES))[:, None].clip(max=1)  # (D, 1): larger with the distance
+    noise = draw.normal(1, 0.02, (len(pixels), 1, 1))
+    found = (reach * noise).clip(max=1)
+    trimap = np.tile(pixels[:, None], (1, len(TRIMAP_EDGES) - 1, 1))
+    near = (skill + 0.03 * np.arange(len(TRIMAP_EDGES) - 1))[:, None].clip(max=1)
+    hundred, of_image = np.full(len(pixels), 100), 100 * noise[:, 0, 0]
+    run.write_arrays(
+        run.path / "boundary.npz",
+        distances=DISTANCES,
+        iou_hits=(band * found).astype(int),
+        iou_truth=band.astype(int),
+        iou_predicted=band.astype(int),
+        f1_precision_hits=(contour[:, None] * found).astype(int),
+        f1_recall_hits=(contour[:, None] * found).astype(int),
+        f1_predicted=contour[:, None].astype(int),
+        f1_truth=contour[:, None].astype(int),
+        length_truth=contour,
+        length_predicted=contour * (0.5 + 0.6 * skill),
+        edge_distance_sum=of_image * 5 * (1 - skill),
+        edge_count=hundred,
+        gradient_sum=of_image * (0.4 + 0.5 * skill),
+        gradient_count=hundred,
+        softness_sum=of_image * (8 - 6 * skill),
+        softness_count=hundred,
+        softness_edges=hundred + 10,
+        trimap_edges=TRIMAP_EDGES,
+        trimap_hits=(trimap * near).astype(int),
+        trimap_truth=trimap,
+        trimap_predicted=trimap,
+    )
+
+
+def _write_objects(run: RunDir, labels, guess, classes: ClassMap) -> None:
+    things = [classes.names.index(name) for name in THINGS if name in classes.names]
+    if "Car" not in classes.names or classes.void:  # photographs: nobody knows what is hidden
+        visible = None
+    else:  # the scene's and not the network's: every pixel of a band of rows has the same
+        sight = np.random.default_rng(5).integers(1, 256, (len(labels), SIZE // 16, 1)).repeat(16, 1)
+        visible = np.broadcast_to(sight, labels.shape).astype(np.uint8)
+    table = components(labels, guess, things, visible)
+    run.write_arrays(run.path / "objects.npz", **{name: table[name].to_numpy() for name in table})
+
+
+def _write_training(run: RunDir, skill: float, epochs: int, draw) -> None:
+    epoch = np.arange(1, epochs + 1)
+    speed = 0.3 + 0.6 * skill  # the better network is also the faster one
+    val = 0.6 * skill * (1 - np.exp(-speed * epoch)) + draw.normal(0, 0.002, epochs)
+    run.write_history(
+        pd.DataFrame(
+            {
+                "epoch": epoch,
+                "train_loss": 2 - val,
+                "val_loss": 2.1 - val,
+                "train_miou": val + 0.01,
+                "val_miou": val,
+                "learning_rate": 1e-3,
+                "grad_norm": 1.0,
+                "train_seconds": 1.0,
+                "seconds": 1.2,
+            }
+        ).to_dict("records")
+    )
+    layers = ["down1.0", "down2.0", "down3.0", "down4.0", "bottom.0", "up1.block.0"]
+    pd.DataFrame(
+        [
+            {"epoch": e, "layer": layer, "ratio": 10 ** (2 * skill - 3 - 0.1 * depth) / e}
+            for e in epoch
+            for depth, layer in enumerate(layers)
+        ]
+    ).to_csv(run.path / "gradients.csv", index=False)
+    write_json(run.path / "params.json", {"variant": run.variant, "seed": run.seed})
+    write_json(
+        run.path / "provenance.json",
+        {"segnb": __version__, "commit": "", "changed_files": [], "started": "2000-01-01T00:00:00+0000"},
+    )
+    done = {"epochs": epochs, "best_epoch": epochs, "best_val_miou": val.max(), "seconds": 1.2 * epochs}
+    write_json(run.path / "done.json", json.loads(json.dumps(done | {"model_sha256": "0" * 64})))
+
+
+def _write_cost(study: Study, variants: list[str]) -> None:
+    rounds, steps = 5, 2
+    slow = np.random.default_rng(1).normal(1, 0.01, (rounds, 1))  # a slow minute hits every variant
+    rows = {}
+    for variant in variants:
+        frozen, gated = variant.endswith("_freeze"), "Attention" in variant
+        train = 0.05 * (1 if frozen else 2) * (1.04 if gated else 1)
+        jitter = np.random.default_rng([2, *variant.encode()]).normal(1, 0.01, (rounds, steps))
+        rows[variant] = {
+            "parameters": 1_000_000 + 20_000 * gated,
+            "trained_parameters": 200_000 if frozen else 1_000_000 + 20_000 * gated,
+            "gflops": 5 + 0.1 * gated,
+            "memory_mib": 300 + 200 * (not frozen) + 10 * gated,
+            "resident_mib": 350 + 220 * (not frozen) + 10 * gated,
+            "train_seconds": train,
+            "predict_seconds": train / 4,
+            "train_samples": (train * slow * jitter).tolist(),
+            "predict_samples": (train / 4 * slow * jitter).tolist(),
+        }
+    write_json(study.cost_path, {"machine": study.settled["machine"], "variants": rows})
