@@ -1,7 +1,7 @@
 # segnb: from clone to report. `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test bench transfer lint format lab clean clean-all install-dev
+.PHONY: help report test chaos bench scale transfer lint lock format lab clean clean-all install-dev
 
 # ---- what to train; each can be given on the command line: make report PRESET=standard SEEDS=0,1 ------
 PRESET   := quick
@@ -49,17 +49,28 @@ report: $(RUN_READY)  ## train what is missing and render report/index.html
 test: $(TEST_READY)  ## run the whole test suite
 	@"$(PY)" -m pytest
 
+chaos: $(TEST_READY)  ## kill, fill and damage every step of a study, hundreds of times; a quarter of an hour
+	@"$(PY)" -m pytest --quiet --tb=short -m "" tests/chaos
+
 bench: $(TEST_READY)  ## measure training beside plain alternatives; about seven minutes, machine otherwise idle
 	@"$(PY)" -c "import segmentation_models_pytorch" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[bench]'
 	@"$(PY)" -m segnb.cli bench --preset "$(PRESET)"
 
+scale: $(TEST_READY)  ## measure what 65 and 1,001 runs ask of engine, status, report and disk; some minutes
+	@"$(PY)" -m segnb.cli scale
+
 transfer: $(RUN_READY)  ## measure what rendered streets teach about real frames: make transfer DATA=FOLDER
 	@"$(PY)" -m segnb.cli transfer "$(DATA)"
 
-lint: $(TEST_READY)  ## check style of code and notebooks
+lint: $(TEST_READY)  ## check style of code and notebooks, and ask whether a package is known to be unsafe
 	@"$(PY)" -m ruff check .
 	@"$(PY)" -m ruff format --check .
 	@"$(PY)" -m nbstripout --verify notebooks/*.ipynb
+	@"$(PY)" -m tests.vulnerabilities requirements.lock
+
+lock: $(TEST_READY)  ## write requirements.lock anew: every package with the SHA-256 of its files
+	@"$(PY)" -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --no-config --no-emit-index-url --quiet --custom-compile-command "make lock" --output-file requirements.lock
 
 format: $(TEST_READY)  ## put code and notebooks into the project's style
 	@"$(PY)" -m ruff check --fix .
@@ -90,5 +101,5 @@ clean-all: clean  ## remove the trained runs and .venv as well
 	@touch $@ .venv/.installed
 
 install-dev:
-	@"$(PY)" -c "import bs4, html5lib, hypothesis, nbstripout, pytest, ruff" 2>/dev/null \
+	@"$(PY)" -c "import bs4, html5lib, hypothesis, nbstripout, pip_audit, pytest, ruff, uv" 2>/dev/null \
 	  || "$(PY)" -m pip install --quiet --editable '.[dev]'

@@ -4,10 +4,13 @@
 #
 # `segnb report` settles the study and calls this; on its own, `segnb study` prints NAME.
 import glob
+import os
+import shlex
 import sys
 
 import yaml
 
+from segnb import resources
 from segnb.companions import COMPANIONS, alike
 from segnb.machine import ALLOCATOR
 from segnb.rundir import open_study
@@ -21,12 +24,14 @@ variants = str(config["variants"]).split(",")
 seeds = str(config["seeds"]).split(",")
 folder = f"runs/{study.name}"
 shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(seeds)}
-python = sys.executable
+# Every step takes the place of the shell that starts it and ends with Snakemake, however that ends.
+segnb = f"exec {shlex.quote(sys.executable)} -m segnb.processes $PPID segnb.cli"
+os.environ.update(ALLOCATOR)  # which a process has to find when it starts
 chapters = ["claims", "dataset", "fcn", "unet"]
 # What claims.json is made by, but for the measures, whose change tests every run again.
 LEDGER_CODE = (
     *("audit", "cases", "claims", "companions", "contrasts", "evidence", "parts", "reasons", "statistics"),
-    "verdicts",
+    *("provenance", "verdicts"),
 )
 
 DRAWING_CODE = (
@@ -34,11 +39,9 @@ DRAWING_CODE = (
     *("claim_blocks", "claim_charts", "evidence_charts", "evidence_curves", "gate_charts"),
 )
 
-shell.prefix("export " + " ".join(f"{name}={value}" for name, value in ALLOCATOR.items()) + "; ")
-
 
 def as_yaml(parameters):
-    """In one line, as papermill takes them. Not JSON: YAML reads its 1e-05 as a word."""
+    """In one line, as `segnb run` takes them."""
     return yaml.safe_dump(parameters, default_flow_style=True, width=float("inf")).strip()
 
 
@@ -46,6 +49,26 @@ def run_parameters(wildcards):
     """The parameters of train.ipynb for one run."""
     run = {"variant": wildcards.variant, "seed": int(wildcards.seed), "study": study.name}
     return as_yaml(study.settled["request"] | run)
+
+
+# On a cluster there are no cores until a job runs; then a rule that wants them all gets a run's.
+on_cluster = workflow.remote_exec or workflow.resource_settings.cores is None
+every_core = study.machine.threads if on_cluster else workflow.cores
+gpu = {"gpu": 1} if study.machine.device == "cuda" else {}
+small, costing = resources.SMALL, resources.costing(study, variants)
+preparing = resources.preparing(study, every_core)
+
+
+def training(wildcards):
+    return resources.training(study, wildcards.variant)
+
+
+def testing(wildcards):
+    return resources.testing(study, wildcards.variant)
+
+
+onstart:  # of more than a dry run
+    study.ask(variants, [int(seed) for seed in seeds])  # for `segnb status`; `segnb report` has done so
 
 
 wildcard_constraints:
@@ -62,10 +85,13 @@ rule report:
         "report/index.html",
     params:
         **shown,
+    resources:
+        mem_mb=small.mib,
+        runtime=small.minutes,
     message:
         "report: joining the chapters"
     shell:
-        "{python:q} -m segnb.cli export {input.chapters:q} --out {output:q}"
+        "{segnb} export {input.chapters:q} --out {output:q}"
         " --study {params.study:q} --variants {params.variants:q} --seeds {params.seeds:q}"
 
 
@@ -82,14 +108,15 @@ rule chapter:
         f"{folder}/chapters/{{chapter}}.ipynb",
     params:
         yaml=as_yaml(shown),
-        part=f"{folder}/chapters/.{{chapter}}.ipynb",
     log:
         f"{folder}/chapters/{{chapter}}.log",
+    resources:
+        mem_mb=small.mib,
+        runtime=small.minutes,
     message:
         "chapter: {wildcards.chapter}"
     shell:
-        "{python:q} -m papermill {input.notebook:q} {params.part:q} -y {params.yaml:q}"
-        " --no-progress-bar > {log:q} 2>&1 && mv {params.part:q} {output:q}"
+        "{segnb} run {input.notebook:q} {output:q} -y {params.yaml:q} --log {log:q}"
 
 
 # Verdicts, also from studies of other data that a claim compares with, as far as there are any.
@@ -111,10 +138,13 @@ rule claims:
         **shown,
     log:
         f"{folder}/claims.log",
+    resources:
+        mem_mb=small.mib,
+        runtime=small.minutes,
     message:
         "claims: weighing the evidence for each"
     shell:
-        "{python:q} -m segnb.cli claims --study {params.study:q} --variants {params.variants:q}"
+        "{segnb} claims --study {params.study:q} --variants {params.variants:q}"
         " --seeds {params.seeds:q} --out {output:q} > {log:q} 2>&1"
 
 
@@ -137,14 +167,18 @@ rule measure:
     log:
         f"{folder}/{{variant}}/seed{{seed}}/measure.log",
     threads: study.machine.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * testing(wildcards).mib,
+        runtime=lambda wildcards: testing(wildcards).minutes,
+        **gpu,
     message:
         "measure: {wildcards.variant}, seed {wildcards.seed}"
     shell:
-        "{python:q} -m segnb.cli measure {params.run:q} > {log:q} 2>&1"
+        "{segnb} measure {params.run:q} --log {log:q} > {log:q} 2>&1"
 
 
-# What a run leaves behind is its folder; the executed notebook is declared because it is moved into
-# place last. last.pt stays undeclared: Snakemake deletes declared outputs of a failed job, and it is
+# What a run leaves behind is its folder; the executed notebook is declared because it is put into place
+# last. last.pt stays undeclared: Snakemake deletes declared outputs of a failed job, and it is
 # what the next try goes on from.
 rule train:
     input:
@@ -153,16 +187,19 @@ rule train:
         f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
     params:
         yaml=run_parameters,
-        part=f"{folder}/{{variant}}/seed{{seed}}/.train.ipynb",
     log:
         f"{folder}/{{variant}}/seed{{seed}}/train.log",
     threads: study.machine.threads
+    resources:
+        # A try after a failure, on a cluster, asks for more in case the estimate was what was wrong.
+        mem_mb=lambda wildcards, attempt: attempt * training(wildcards).mib,
+        runtime=lambda wildcards: training(wildcards).minutes,
+        **gpu,
     priority: 1  # before testing, whose short jobs fill the cores at the end
     message:
         "train: {wildcards.variant}, seed {wildcards.seed}"
     shell:
-        "{python:q} -m papermill notebooks/train.ipynb {params.part:q} -y {params.yaml:q}"
-        " --no-progress-bar --log-output > {log:q} 2>&1 && mv {params.part:q} {output:q}"
+        "{segnb} run notebooks/train.ipynb {output:q} -y {params.yaml:q} --log {log:q}"
 
 
 # The longest runs first, so that no core waits for the last of them.
@@ -185,11 +222,15 @@ rule cost:
         study=study.name,
         # With those measured before: a report of fewer networks does not forget the others.
         variants=",".join(sorted({*variants, *study.cost().index})),
-    threads: workflow.cores
+    threads: every_core
+    resources:
+        mem_mb=costing.mib,
+        runtime=costing.minutes,
+        **gpu,
     message:
         "cost: timing every variant, alone on the machine"
     shell:
-        "{python:q} -m segnb.cli cost --study {params.study:q} --variants {params.variants:q}"
+        "{segnb} cost --study {params.study:q} --variants {params.variants:q}"
 
 
 rule data:
@@ -197,8 +238,11 @@ rule data:
         f"{folder}/data-{{size}}.json",
     params:
         study=study.name,
-    threads: workflow.cores
+    threads: every_core
+    resources:
+        mem_mb=preparing.mib,
+        runtime=preparing.minutes,
     message:
         "data: {wildcards.size} pixels a side"
     shell:
-        "{python:q} -m segnb.cli arrays --study {params.study:q} --size {wildcards.size} --done {output:q}"
+        "{segnb} arrays --study {params.study:q} --size {wildcards.size} --done {output:q}"

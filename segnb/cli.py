@@ -11,30 +11,43 @@ import subprocess
 import sys
 from pathlib import Path
 
-from segnb import __version__
+from segnb import __version__, processes
 from segnb.errors import SegnbError
-from segnb.files import between, read_json, root, write_json, write_text
+from segnb.files import FULL, between, read_json, root, write_json, write_text
 from segnb.params import ReportParams, StudyParams, parse_seeds
+
+GRACE = 8  # seconds for Snakemake and its jobs when they are stopped; others kill after ten
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0, or 1 (`claims_diff`: 2) after one line on stderr: what is wrong and what to do."""
+    """Exit code 0, or 1 (`claims_diff`, `verify`: 2) after a line on stderr: what is wrong and what to do."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options) or 0
+        with processes.stoppable():
+            return options.command(options) or 0
     except SegnbError as error:
         print(f"segnb: {error}", file=sys.stderr)
         return options.trouble
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("segnb: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        return 143 if isinstance(stopped, processes.Terminated) else 130
     except BrokenPipeError:  # who reads, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        place = error.filename or root()
+        print(
+            f"segnb: the disk of {place} is full; free some of it, and the same command goes on",
+            file=sys.stderr,
+        )
+        return options.trouble
 
 
 def report(options: argparse.Namespace) -> int:
     """Settle the study, let Snakemake do what is missing, and say where the report is."""
+    from segnb import resources
     from segnb.models.variants import parse_variants
     from segnb.rundir import settle
 
@@ -46,11 +59,12 @@ def report(options: argparse.Namespace) -> int:
     _announce(params, options.offline)
     study = settle(params)
     seeds = seeds or list(range(study.preset.seeds))
-    jobs = options.jobs or _jobs(study)
+    study.ask(variants, seeds)
+    budget = resources.budget(study, variants, options.jobs)
     print(
         f"study {study.name}: {len(variants)} variants, seeds {seeds}, on {study.machine.device_name}\n"
-        f"  {study.machine.threads} thread(s) a run, {jobs} run(s) side by side, {study.machine.precision};"
-        f" trunk weights: {study.weights.source}"
+        f"  {study.machine.threads} thread(s) a run, {budget.jobs} run(s) side by side,"
+        f" {study.machine.precision}; trunk weights: {study.weights.source}"
     )
     for warning in study.warnings:
         print(f"  warning: {warning}")
@@ -59,10 +73,10 @@ def report(options: argparse.Namespace) -> int:
             study.split(split, size)
     status = _run_engine(
         [
-            *(sys.executable, "-m", "snakemake", "--nolock"),
+            *("snakemake", "--nolock"),
             *("--snakefile", str(root() / "Snakefile"), "--directory", str(root())),
             *("--profile", str(root() / "profiles" / "local")),
-            *("--cores", str(jobs * study.machine.threads)),
+            *budget.arguments(study.machine.threads),
             "--config",
             f"study={study.name}",
             f"variants={','.join(variants)}",
@@ -79,8 +93,10 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_engine(command: list[str]) -> int:
-    """Exit code of Snakemake, of which only one runs in a project folder at a time.
+def _run_engine(arguments: list[str]) -> int:
+    """Exit code of Snakemake, of which only one runs in a project folder at a time, and none without us.
+
+    arguments: a module, which is snakemake, and what it is called with
 
     Snakemake's own lock outlives a kill and would have to be removed by hand; this one does not.
     """
@@ -93,16 +109,21 @@ def _run_engine(command: list[str]) -> int:
             raise SegnbError(
                 "another 'make report' is at work in this folder; wait for it or stop it"
             ) from None
-        # What there was to fetch has been fetched: no run shall wait for a network again.
-        env = os.environ | {"SEGNB_OFFLINE": "1"}
-        # Snakemake holds the lock too: it goes on for a while when only this process is killed.
-        process = subprocess.Popen(command, env=env, pass_fds=[lock.fileno()])
-        # Ctrl-C reaches Snakemake too, which then stops its jobs; leaving first would kill it half-way.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "segnb.processes", str(os.getpid()), *arguments],
+            # What there was to fetch has been fetched: no run shall wait for a network again.
+            env=os.environ | {"SEGNB_OFFLINE": "1"},
+            pass_fds=[lock.fileno()],  # Snakemake holds it too: it is there a moment longer than a killed us
+            start_new_session=True,  # out of reach of Ctrl-C; it is stopped from here
+        )
         try:
             return process.wait()
+        except KeyboardInterrupt:
+            # Halted until its jobs have ended, or it would start others and tell of failures.
+            process.send_signal(signal.SIGSTOP)
+            raise
         finally:
-            signal.signal(signal.SIGINT, before)
+            processes.stop(process, GRACE)
 
 
 def _announce(params: StudyParams, offline: bool) -> None:
@@ -123,20 +144,6 @@ def _announce(params: StudyParams, offline: bool) -> None:
     for name in names[:1]:
         source = SOURCES[name]
         print(f"trunk weights: {name} is looked for ({source.megabytes} MB to fetch), {source.what}")
-
-
-def _jobs(study) -> int:
-    """Runs side by side: as many as fill the cores and fit into memory; one on a GPU."""
-    import psutil
-
-    from segnb.machine import usable_cores
-
-    if study.machine.device == "cuda":
-        return 1
-    # Two runs of quick (FCN width 4) were seen to stay below 5 GiB together; larger heads are estimated.
-    gib = 2 + study.preset.fcn.width / 16
-    fitting = int(psutil.virtual_memory().available / (gib * 2**30))
-    return max(1, min(usable_cores() // study.machine.threads, fitting))
 
 
 def _print_ranking(study, variants: list[str], seeds: list[int]) -> None:
@@ -192,6 +199,62 @@ def data_get(options: argparse.Namespace) -> None:
         print(get.listing())
 
 
+def run(options: argparse.Namespace) -> int:
+    """Execute a notebook with checked parameters; OUT appears once it is finished.
+
+    What failed is one line, with the last lines of the log, and the exit code says the kind: 1 a wrong
+    parameter, 3 a cell's exception, 4 out of memory, 5 a dead kernel, 6 out of time, 7 a kernel that did not
+    start, 130 and 143 stopped.
+    """
+    from segnb import execute
+
+    try:
+        with _step(options.out.resolve(), options.log):
+            parameters = execute.read_parameters(options.file, options.yaml)
+            with _gpu(parameters.get("study") if "variant" in parameters else None):  # if it is a training
+                execute.run(options.notebook, options.out, parameters, options.log, options.time_limit)
+    except execute.Failure as failure:
+        last = f"\n{execute.tail(options.log)}" if options.log else ""
+        print(f"segnb: {failure}{last}", file=sys.stderr)  # at once, for others may print there too
+        return failure.code
+    return 0
+
+
+def _gpu(study: str | None, alone: bool = False) -> contextlib.AbstractContextManager:
+    """A share of a GPU, or all of one, for what is run inside, if the study is on one; see `segnb.gpus`."""
+    from segnb import gpus, resources
+    from segnb.rundir import open_study
+
+    if not isinstance(study, str):
+        return contextlib.nullcontext()
+    found = open_study(study)
+    return gpus.claimed(found.machine, resources.EVERYTHING if alone else resources.gpu_mib(found))
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Repeat a finished run, and say whether the same comes out, bit for bit.
+
+    Exit code 0: the same. 1: something differs. 2: it could not be repeated.
+    """
+    from segnb.rundir import RunDir
+    from segnb.verify import verify as repeat
+
+    parts, remarks = repeat(RunDir(Path(options.run).resolve()))
+    differ = sum(bool(part.told) for part in parts)
+    print(*parts, *remarks, sep="\n")
+    print(f"{differ} of {len(parts)} files differ" if differ else "the same, bit for bit")
+    return int(bool(differ))
+
+
+def _step(out: Path, log: Path | None) -> contextlib.AbstractContextManager:
+    """Where the notebook is a run's own, its failure is remembered in the run's folder."""
+    if out.name == "train.ipynb" and (out.parents[2] / "study.json").exists():
+        from segnb.rundir import RunDir
+
+        return RunDir(out.parent).step("train", log)
+    return contextlib.nullcontext()
+
+
 def measure(options: argparse.Namespace) -> None:
     """Test one finished run: its scores, boundaries, objects and, where there are any, gates."""
     from segnb.inference import measure as measure_run
@@ -200,7 +263,8 @@ def measure(options: argparse.Namespace) -> None:
     run = RunDir(Path(options.run).resolve())
     if not run.done:
         raise SegnbError(f"{run.path} is not a finished run; train it first ('make report' does)")
-    measure_run(run)
+    with run.step("measure", options.log), _gpu(run.study.name):
+        measure_run(run)
 
 
 def cost(options: argparse.Namespace) -> None:
@@ -210,7 +274,8 @@ def cost(options: argparse.Namespace) -> None:
     from segnb.rundir import open_study
 
     study = open_study(options.study)
-    rows = measure_cost(study, parse_variants(options.variants))
+    with _gpu(study.name, alone=True):
+        rows = measure_cost(study, parse_variants(options.variants))
     write_json(study.cost_path, {"machine": study.settled["machine"], "variants": rows})
 
 
@@ -233,13 +298,16 @@ def claims(options: argparse.Namespace) -> None:
 def claims_diff(options: argparse.Namespace) -> int:
     """Say what differs between the verdicts of two studies: what they were made of, verdicts, effects.
 
-    Exit code 0: every claim has the same verdict in both. 1: some differ. 2: one of the two cannot be read.
+    Exit code 0: every claim has the same verdict in both. 1: some differ. 2: one of the two cannot be read,
+    or they are of other data or another preset.
     """
     from segnb import results
 
     both = [
         results.read(Path(one)) if one.endswith(".json") else _verdicts(one) for one in (options.a, options.b)
     ]
+    if not options.anyway:
+        results.check_comparable(*both)
     differ, text = results.differences(*both)
     print(text)
     return int(differ)
@@ -253,6 +321,20 @@ def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> dict:
     from segnb.verdicts import decide
 
     return decide(open_study(study), variants, seeds)
+
+
+def status(options: argparse.Namespace) -> int:
+    """Say how far the runs of a study are, and what failed; 1 if a run has failed."""
+    from segnb.status import look, text, watch
+
+    name, watched = options.name or options.study, options.watch and sys.stdout.isatty()
+    grid = watch(name) if watched else look(name)
+    if options.json:
+        print(grid.json())
+    elif not watched:
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        print(text(grid, shutil.get_terminal_size().columns, colour))
+    return int(bool(grid.of("failed")))
 
 
 def export(options: argparse.Namespace) -> None:
@@ -332,6 +414,18 @@ def transfer(options: argparse.Namespace) -> None:
     _into_readme(MARKS, "\n\n".join(map(table, kept)))
 
 
+def scale(options: argparse.Namespace) -> None:
+    """Measure what 65 and 1,001 runs ask for, and write results/scale.json and the tables from it."""
+    from segnb.scale import MARKS, measure, plan, table
+
+    found = measure()
+    write_json(root() / "results" / "scale.json", found)
+    docs = root() / "docs" / "scale.md"
+    bench = read_json(root() / "results" / "bench.json")
+    write_text(docs, between(docs.read_text(), MARKS, plan(found, bench)))
+    _into_readme(MARKS, table(found))
+
+
 def _start_with_allocator(*arguments: str) -> None:
     """Begin this command again with the allocator's settings, as the engine starts a run with them."""
     from segnb.machine import ALLOCATOR
@@ -391,7 +485,7 @@ def _parser() -> argparse.ArgumentParser:
         "--variants", default="all", help='"all", "study", "fcn", "unet" or names with commas'
     )
     everything.add_argument("--seeds", help="whole numbers with commas between; else the preset's")
-    everything.add_argument("--jobs", type=int, help="runs side by side; else what fits")
+    everything.add_argument("--jobs", type=int, help="runs side by side if memory allows; else what fits")
     everything.add_argument("--offline", action="store_true", help="fetch nothing")
 
     study_options(command(study))
@@ -420,7 +514,20 @@ def _parser() -> argparse.ArgumentParser:
     cached.add_argument("--size", type=int, required=True, help="pixels a side")
     cached.add_argument("--done", help="a file to write when all splits are there")
 
-    command(measure).add_argument("run", help="a folder such as runs/STUDY/VARIANT/seed0")
+    ran = command(run)
+    ran.add_argument("notebook", type=Path)
+    ran.add_argument("out", type=Path)
+    given = ran.add_mutually_exclusive_group(required=True)
+    given.add_argument("-f", dest="file", type=Path, metavar="FILE", help="parameters, such as params.json")
+    given.add_argument("-y", dest="yaml", metavar="YAML", help="the same as text: 'variants: unet'")
+    ran.add_argument("--log", type=Path, help="a file for what the notebook prints; else stderr")
+    ran.add_argument("--time-limit", type=float, metavar="MINUTES", help="after which it is given up")
+
+    tested = command(measure)
+    tested.add_argument("run", help="a folder such as runs/STUDY/VARIANT/seed0")
+    tested.add_argument("--log", type=Path, help="the file that its output goes to, to name if it fails")
+
+    command(verify, trouble=2).add_argument("run", help="a folder such as runs/STUDY/VARIANT/seed0")
 
     costs = command(cost)
     costs.add_argument("--study", default="latest")
@@ -445,6 +552,14 @@ def _parser() -> argparse.ArgumentParser:
         compared.add_argument(
             name, metavar=name.upper(), help="a study, or a file: claims.json, results/….json"
         )
+    compared.add_argument("--anyway", action="store_true", help="studies of other data or presets, too")
+
+    seen = command(status)
+    seen.add_argument("name", nargs="?", metavar="STUDY", help="a folder name under runs/; else the latest")
+    seen.add_argument("--study", default="latest", help="the same")
+    way = seen.add_mutually_exclusive_group()
+    way.add_argument("--watch", action="store_true", help="redraw every two seconds, until all is done")
+    way.add_argument("--json", action="store_true", help="print all that is known, as JSON")
 
     sources = command(weights)
     sources.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")
@@ -455,6 +570,8 @@ def _parser() -> argparse.ArgumentParser:
     command(cache).add_argument("--clear", action="store_true", help="remove them")
 
     command(bench).add_argument("--preset", default="quick", help="whose recipes are measured")
+
+    command(scale)
 
     command(transfer).add_argument("path", help="a folder of real frames, as PATH or as lyft:PATH")
 

@@ -229,8 +229,10 @@ def open_study(name: str = "latest") -> Study:
     return Study(runs_folder() / name)
 
 
-def settle(params: StudyParams) -> Study:
+def settle(params: StudyParams, known: Machine | None = None) -> Study:
     """The study of these parameters on this machine; its study.json is written on the first call.
+
+    known: settings to take as they are: a job on a cluster has fewer cores than where its study was settled
 
     Looks for (and, unless SEGNB_OFFLINE=1, fetches) the trunk weights, and tries out the precision
     if this machine has not done so yet.
@@ -254,7 +256,7 @@ def settle(params: StudyParams) -> Study:
     weights = resolve_weights(asked, os.environ.get("SEGNB_OFFLINE") == "1")
     if weights.is_users:
         load_trunk(weights)  # somebody's own file is looked into before anything is trained
-    settings = machine.settle(runs_folder(), chosen, params.precision or chosen.precision)
+    settings = known or machine.settle(runs_folder(), chosen, params.precision or chosen.precision)
     identity = {
         "preset": chosen.as_dict(),
         "data": data.digest,
@@ -557,7 +559,16 @@ def settle_run(params: RunParams) -> RunDir:
     Raises SegnbError if the run was asked for as part of a study and would land in another one, because
     code, data or machine changed in between.
     """
-    study = settle(params.shared())
+    import torch
+
+    known = open_study(params.study).machine if params.study else None
+    here = "cuda" if known and torch.cuda.is_available() else "cpu"
+    if known and known.device != here:
+        raise SegnbError(
+            f"study {params.study} trains on {known.device}, and torch finds only {here} here: start the run"
+            f" where there is {known.device}, or settle a study of this machine ('segnb study')"
+        )
+    study = settle(params.shared(), known)
     if params.study not in (None, study.name):
         raise SegnbError(
             f"this run belongs to study {params.study}, but code, data or machine have changed since that was"

@@ -20,7 +20,7 @@ from segnb.machine import Machine
 from segnb.measures import confusion
 from segnb.models.variants import build
 from segnb.models.vgg16 import VGG16
-from segnb.params import RunParams
+from segnb.params import RunParams, StudyParams
 from segnb.presets import PRESETS
 from segnb.rundir import RunDir, open_study, settle
 from segnb.training import EarlyStopping, criterion, evaluate, fit, train_one_epoch
@@ -453,6 +453,25 @@ def test_segnb_study_prints_the_name_alone(project, dataset, monkeypatch, capsys
     monkeypatch.setattr(weights, "resolve_weights", resolved)
     assert main(["study", "--preset", "smoke", "--data", str(dataset)]) == 0
     assert capsys.readouterr().out == f"{open_study().name}\n"
+
+
+def test_a_run_takes_the_settings_of_the_study_that_it_is_asked_for(project, dataset, monkeypatch):
+    """As a job on a cluster, which has fewer cores than where its study was settled."""
+    from segnb import machine, rundir
+
+    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
+    study = settle(StudyParams(preset="smoke", data=str(dataset)))
+    assert study.machine.threads == 2
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    asked = RunParams(preset="smoke", data=str(dataset), study=study.name)
+    assert rundir.settle_run(asked).study.settled == study.settled
+    alone = rundir.settle_run(asked.model_copy(update={"study": None})).study
+    assert alone.name != study.name and alone.machine.threads == 1
+
+    told = json.loads((study.path / "study.json").read_text())
+    write_json(study.path / "study.json", told | {"machine": told["machine"] | {"device": "cuda"}})
+    with pytest.raises(SegnbError, match=f"study {study.name} trains on cuda, and torch finds only cpu here"):
+        rundir.settle_run(asked)
 
 
 def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_path):

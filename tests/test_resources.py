@@ -1,0 +1,109 @@
+"""What jobs are said to need, held against what was measured."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from segnb import resources
+from segnb.gpus import Gpu
+from segnb.machine import Machine
+from segnb.models.variants import VARIANTS
+from segnb.presets import PRESETS, preset
+from segnb.resources import budget, costing, family_of, gpu_mib, preparing, step_mib, training
+from tests.conftest import CHECKOUT
+
+# MiB by which two training steps in fp32 made a process grow; two cores of an AMD EPYC, torch 2.14.1.
+MEASURED = {
+    ("smoke", "ClassAttentionResidualUNet_256"): 82,
+    ("smoke", "FCN8s_vgg16_finetune"): 680,
+    ("quick", "ClassAttentionResidualUNet_256"): 315,
+    ("quick", "FCN8s_vgg16_finetune"): 935,
+    ("standard", "ClassAttentionResidualUNet_256"): 3821,
+    ("standard", "FCN32s_vgg16_finetune"): 2575,
+}
+CPU = Machine("cpu", "a CPU", 1, "fp32")
+CUDA = Machine("cuda", "a GPU", 1, "bf16")
+
+
+def study(name="quick", machine=CPU, **counts):
+    """What the estimates read of a study."""
+    chosen = preset(name)
+    seen = {"train": chosen.train, "val": chosen.val, "test": chosen.test} | counts
+    return SimpleNamespace(preset=chosen, machine=machine, settled={"data": {"counts": seen}})
+
+
+@pytest.mark.parametrize(("name", "variant"), MEASURED)
+def test_a_step_takes_what_is_said_and_not_much_less(name, variant):
+    family = family_of(variant)
+    said = step_mib(preset(name).recipe(family), family, half=False)
+    assert MEASURED[name, variant] <= said <= 2 * MEASURED[name, variant] + resources.STEP
+
+
+def test_what_make_bench_measured_is_within_what_is_said():
+    found = json.loads((CHECKOUT / "results" / "bench.json").read_text())
+    recipes, half = preset(found["preset"]), found["machine"]["precision"] in ("bf16", "fp16")
+    for what, family in (("U-Net, segnb", "unet"), ("FCN-8s fine-tuned", "fcn")):
+        assert found["memory"][what] / 2**20 <= step_mib(recipes.recipe(family), family, half)
+
+
+def test_the_family_is_in_the_name():
+    assert {name: family_of(name) for name in VARIANTS} == {n: v.family for n, v in VARIANTS.items()}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_job_of_every_preset_gets_memory_and_a_time_that_clusters_allow(name):
+    for machine in (CPU, CUDA):
+        asked = study(name, machine)
+        needs = [need(asked, variant) for need in (training, resources.testing) for variant in VARIANTS]
+        needs += [costing(asked, list(VARIANTS)), preparing(asked, 4), resources.SMALL]
+        assert all(resources.PROCESSES < need.mib < 64 * 1024 for need in needs)
+        assert all(0 < need.minutes <= resources.LONGEST for need in needs)
+
+
+def test_more_images_take_longer_but_no_more_memory():
+    few, many = (training(study(train=n), "UNet_Standard_256") for n in (100, 10_000))
+    assert many.minutes > few.minutes and many.mib == few.mib
+
+
+def test_the_published_u_net_fits_a_large_gpu_several_times_and_a_small_one_once():
+    need = gpu_mib(study("paper", CUDA))
+    assert 4 * 1024 < need < 16 * 1024
+    large, small = Gpu(0, "GPU-l", 81559), Gpu(1, "GPU-s", 12288)
+    at_once = budget(study("paper", CUDA), list(VARIANTS), jobs=99, gpus=[large, small])
+    assert 6 <= at_once.gpus <= 20
+
+
+def test_runs_fill_the_cores_as_far_as_memory_goes(monkeypatch):
+    asked, variants = study(), ["UNet_Standard_256", "FCN8s_vgg16_finetune"]
+    one = training(asked, variants[0]).mib
+    monkeypatch.setattr(resources, "usable_cores", lambda: 8)
+    for available, jobs in ((100 * one, 8), (3 * one, 3), (one // 2, 1)):
+        monkeypatch.setattr(resources, "available_mib", lambda there=available: there)
+        assert budget(asked, variants).jobs == jobs
+        assert budget(asked, variants, jobs=2).jobs == min(2, jobs)
+    assert budget(asked, variants).arguments(threads=2) == [
+        "--cores",
+        "2",
+        "--resources",
+        f"mem_mb={one // 2}",
+    ]
+
+
+def test_runs_on_gpus_are_as_many_as_the_gpus_hold(monkeypatch):
+    monkeypatch.setattr(resources, "usable_cores", lambda: 64)
+    monkeypatch.setattr(resources, "available_mib", lambda: 10**6)
+    asked = study("quick", CUDA)
+    two = [Gpu(0, "GPU-a", 4096), Gpu(1, "GPU-b", 8192)]  # 3 and 7 shares; a run takes 4, or what there is
+    found = budget(asked, ["UNet_Standard_256"], gpus=two)
+    assert (found.jobs, found.gpus) == (2, 2)
+    assert found.arguments(1)[-1] == "gpu=2"
+    assert budget(asked, ["UNet_Standard_256"], gpus=[]).jobs == 1
+
+
+def test_a_container_s_limit_counts_as_memory(monkeypatch, tmp_path):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(resources, "LIMIT", limit)
+    for told, less in (("max", False), (str(2**30), True)):
+        limit.write_text(told + "\n")
+        assert (resources.available_mib() == 1024) == less
