@@ -27,6 +27,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,7 +44,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 
 from segnb import params
 from segnb.errors import SegnbError, one_line
-from segnb.files import atomic
+from segnb.files import atomic, held, holder
 from segnb.machine import ALLOCATOR
 from segnb.processes import started_by, stop
 
@@ -51,8 +52,9 @@ CELL, MEMORY, DEATH, TIME, START = 3, 4, 5, 6, 7  # exit codes
 START_SECONDS = 120  # until a kernel answers; one imports little, but perhaps from a busy network disk
 OUTPUT_SECONDS = 60  # until the last output of a cell has come
 GRACE = 3  # seconds for a kernel that is stopped
+SETTLING = 60  # seconds in which a folder of sockets may not be locked yet
 TAIL = 10  # lines of the log that are shown
-SOCKET_PATH = 90  # bytes of its folder; the whole path may have 103 (macOS) or 107
+SOCKET_PATH = 75  # bytes of the temporary folder's; a socket's whole path may have 103 (macOS) or 107
 # How Python, NumPy and torch, on CPUs and GPUs, say that there is no memory left.
 NO_MEMORY = re.compile(
     r"MemoryError|OutOfMemoryError|out of memory|can't allocate memory|not enough memory|bad_alloc"
@@ -101,7 +103,7 @@ def run(notebook: Path, out: Path, parameters: dict, log: Path | None = None, mi
 def _execute(notebook: Path, part: Path, parameters: dict, output: TextIO, minutes: float | None):
     """The executed notebook, which papermill also writes to `part`, cell by cell. Raises Failure."""
     before = _oom_kills()
-    with _kernel(output) as (manager, process):
+    with _socket_folder() as folder, _kernel(output, folder) as (manager, process):
         try:
             with _time_limit(minutes):
                 return papermill.execute_notebook(
@@ -199,13 +201,32 @@ class Kernel(AsyncKernelManager):
 
 
 @contextmanager
-def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
-    """A kernel that is being started. At the end it is gone, with everything that it started."""
-    folder = tempfile.mkdtemp(prefix="segnb-")
-    if len(os.fsencode(folder)) > SOCKET_PATH:
-        os.rmdir(folder)
-        folder = tempfile.mkdtemp(prefix="segnb-", dir="/tmp")
-    manager = Kernel(transport="ipc", connection_file=os.path.join(folder, "kernel.json"))
+def _socket_folder() -> Iterator[Path]:
+    """A folder for a kernel's sockets until it is gone; those that killed processes left go now."""
+    place = Path(tempfile.gettempdir())
+    if len(os.fsencode(place)) > SOCKET_PATH:
+        place = Path("/tmp")  # noqa: S108  mkdtemp makes it private
+    for lock in place.glob("segnb-????????/lock"):
+        with suppress(OSError):
+            told = lock.stat()
+            mine, begun = told.st_uid == os.getuid(), time.time() - told.st_mtime < SETTLING
+            if mine and not begun and holder(lock) is None:
+                shutil.rmtree(lock.parent)
+    folder = Path(tempfile.mkdtemp(prefix="segnb-", dir=place))
+    try:
+        with held(folder / "lock", "executing a notebook"):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _kernel(output: TextIO, folder: Path) -> Iterator[tuple[Kernel, subprocess.Popen]]:
+    """A kernel that is being started. At the end it is gone, with everything that it started.
+
+    folder: for its sockets
+    """
+    manager = Kernel(transport="ipc", connection_file=str(folder / "kernel.json"))
     process, started = None, set()
     try:
         # Its own words, such as those of an interpreter that crashes, go where the notebook's go.
@@ -224,7 +245,6 @@ def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
         if process:
             stop(process, GRACE, started)
         run_sync(manager.cleanup_resources)()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

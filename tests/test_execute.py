@@ -18,6 +18,7 @@ import pytest
 from segnb import execute
 from segnb.errors import SegnbError
 from segnb.execute import CELL, DEATH, MEMORY, START, TIME, Failure
+from segnb.files import held
 from tests.conftest import CHECKOUT
 from tests.test_processes import PATIENCE, gone, told, until
 
@@ -360,3 +361,17 @@ def test_a_run_remembers_why_it_failed_until_it_succeeds(tmp_path):
             assert kept["step"] == "train" and kept["error"].startswith("ZeroDivisionError: division by zero")
             assert kept["log"] == str(run / "train.log")
     assert (run / "train.ipynb").exists()
+
+
+def test_sockets_of_killed_processes_are_removed_and_those_of_others_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute.tempfile, "tempdir", str(tmp_path))
+    left, young, at_work = (tmp_path / f"segnb-{name * 8}" for name in "abc")
+    for folder in (left, young, at_work):
+        folder.mkdir()
+        (folder / "lock").touch()
+    with held(at_work / "lock", "executing a notebook"):
+        for folder in (left, at_work):
+            os.utime(folder / "lock", (0, 0))
+        with execute._socket_folder() as mine:
+            assert sorted(tmp_path.iterdir()) == sorted([young, at_work, mine])
+    assert sorted(tmp_path.iterdir()) == [young, at_work]

@@ -43,7 +43,7 @@ def at_work(
         return
     # Spawned, not forked: a fork of a Jupyter kernel copies its threads' locks in whatever state they are.
     # An executor, not a Pool: when a worker dies (out of memory, no main guard) it raises, a Pool waits.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
     try:
         yield counted(pool.map(task, *zip(*jobs, strict=True)))
     except BrokenProcessPool:
@@ -55,8 +55,8 @@ def at_work(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
-    end_with_parent()  # a worker waits for jobs for ever, even if who gives them has been killed
+def _begin(parent: int) -> None:
+    end_with_parent(parent)  # a worker waits for jobs for ever, even if who gives them has been killed
     one_thread()
 
 

@@ -1,0 +1,257 @@
+"""What a report does, in steps as small as they get, each to be run in a process of its own by `perform`.
+
+The steps follow each other in one project folder, which holds two studies: rendered streets, on which an
+attention U-Net is trained, and a folder of pictures, on which a frozen FCN is.
+"""
+
+import functools
+import hashlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import torch
+import torchmetrics  # noqa: F401  what segnb imports late is there before processes are forked
+import torchvision
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from segnb import (
+    contrasts,
+    cost,
+    execute,
+    features,
+    inference,
+    machine,
+    params,
+    presets,
+    processes,
+    rundir,
+    training,
+    verdicts,
+)
+from segnb.cli import main
+from segnb.data import shifts, sources, streets, workers
+from segnb.errors import SegnbError
+from segnb.models import fcn, vgg16
+from segnb.models.variants import VARIANTS, build
+from segnb.report import export_study
+from segnb.rundir import RunDir, Study
+from tests.chaos.shim import Fault, Shim
+
+SIZE, EPOCHS, NARROWER = 48, 3, 16
+UNET, FROZEN = "AttentionUNet_256", "FCN8s_vgg16_freeze"
+STUDIES = {"streets": UNET, "folder": FROZEN}
+
+
+# -- the steps -------------------------------------------------------------------------------------------
+
+
+def asked_for(data: str) -> params.StudyParams:
+    place = "streets" if data == "streets" else str(rundir.root().parents[1] / "folder")
+    return params.StudyParams(preset="smoke", data=place, epochs=EPOCHS, precision="auto")
+
+
+def study_of(data: str) -> Study:
+    return next(
+        study for path in rundir.runs_folder().glob(f"smoke-{data}-*") if (study := Study(path)).settled
+    )
+
+
+def run_of(data: str) -> RunDir:
+    return study_of(data).run(STUDIES[data], 0)
+
+
+def settle(data: str) -> None:
+    rundir.settle(asked_for(data))
+
+
+def arrays(data: str) -> None:
+    for name in ("train", "val", "test"):
+        study_of(data).split(name, SIZE)
+
+
+def shift() -> None:
+    study = study_of("streets")
+    study.visibility(SIZE)
+    for kind in shifts.KINDS:
+        study.shifted(kind, SIZE)
+
+
+def network(data: str) -> torch.nn.Module:
+    study = study_of(data)
+    kind = VARIANTS[STUDIES[data]]
+    study.machine.apply()
+    torch.manual_seed(0)
+    return build(kind.name, len(study.classes), study.recipe(kind.family).width, study.weights)
+
+
+def cache_features() -> None:
+    study = study_of("folder")
+    train = study.split("train", SIZE)
+    features.cached(network("folder"), train, True, rundir.feature_cache(), study.machine, 4)
+
+
+def train(data: str) -> None:
+    """As train.ipynb does."""
+    run = rundir.settle_run(params.RunParams(**asked_for(data).model_dump(), variant=STUDIES[data], seed=0))
+    study, recipe = run.study, run.study.recipe(VARIANTS[run.variant].family)
+    splits = study.split("train", SIZE), study.split("val", SIZE)
+    model = network(data)
+    run.begin(params.RunParams(**asked_for(data).model_dump(), variant=run.variant, seed=0))
+    training.fit(model, *splits, recipe, 0, run, study.machine, feature_cache=rundir.feature_cache())
+
+
+def command(*arguments: str) -> None:
+    if main(list(arguments)):
+        raise SegnbError(f"segnb {arguments[0]} has failed")
+
+
+def notebook(name: str) -> Path:
+    """An executed notebook as small as it gets, beside the project."""
+    made = rundir.root().parent / f"{name}.ipynb"
+    cells = [
+        new_markdown_cell(f"# {name}"),
+        new_code_cell("1", outputs=[new_output("stream", text="1\n")], execution_count=1),
+    ]
+    if not made.exists():
+        nbformat.write(new_notebook(cells=cells), made)
+    return made
+
+
+def executed() -> None:
+    """As `segnb run` executes train.ipynb, with a kernel."""
+    execute.run(notebook("training"), run_of("streets").notebook_path, {})
+
+
+def export() -> None:
+    out = rundir.root() / "report" / "index.html"
+    chapters = [notebook(name) for name in ("one", "two")]
+    export_study(params.ReportParams(study=study_of("streets").name), chapters, out)
+
+
+STAGES: dict[str, Callable[[], None]] = {
+    "settle": lambda: [settle(data) for data in STUDIES],
+    "read": lambda: arrays("folder"),
+    "render": lambda: arrays("streets"),
+    "shift": shift,
+    "features": cache_features,
+    "train-unet": lambda: train("streets"),
+    "train-fcn": lambda: train("folder"),
+    "measure-unet": lambda: inference.measure(run_of("streets")),
+    "measure-fcn": lambda: inference.measure(run_of("folder")),
+    "cost": lambda: command("cost", "--study", study_of("streets").name, "--variants", UNET),
+    "claims": lambda: command(
+        *("claims", "--study", study_of("streets").name, "--out", str(study_of("streets").claims_path))
+    ),
+    "notebook": executed,
+    "export": export,
+}
+
+
+# -- reading what is there ---------------------------------------------------------------------------------
+
+
+def look() -> None:
+    """Read all that a report reads, and believe nothing that says it is finished."""
+    for data, variant in STUDIES.items():
+        if not list(rundir.runs_folder().glob(f"smoke-{data}-*/study.json")):
+            continue
+        study = study_of(data)
+        run = study.run(variant, 0)
+        assert rundir.open_study(study.name).asked is None
+        assert run.trainer() is None, "a process that is gone is at work"
+        assert run.failure is None or run.failure["error"]
+        assert len(run.history()) <= EPOCHS
+        study.cost()
+        for found in study.finished():
+            inference.load(found)
+            assert len(found.history()) == found.summary["epochs"] == EPOCHS
+            assert len(found.gradients()), "a finished run without gradients"
+        for found in study.measured():
+            for read in (found.test, found.predictions, found.predicted, found.boundary, found.objects):
+                read()
+            if data == "streets":
+                found.gates(), found.shifts()
+        if study.measured() and study.cost_path.exists():
+            verdicts.decide(study)
+    for entry in features.entries(rundir.feature_cache()):
+        assert features._load(entry, network("folder")) is not None, f"{entry} is not whole"
+
+
+# -- a process that does one ------------------------------------------------------------------------------
+
+
+def perform(stage: str, project: Path, report: Path, fault: Fault | None = None, workers_too=False) -> None:
+    """Do a step in this process, which is there for nothing else, on a disk that fails.
+
+    report: a JSON file, outside of the project, that says what was done: actions (see `Shim`), epochs begun,
+            struck by the fault, done, or error: the name of its class, its text and where it came from
+
+    workers_too: scenes are rendered by two processes, as in a report, and not by this one
+
+    Exit code 0, 1 after an error, 3 when it was stopped by a signal.
+    """
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored in what a script starts in the background
+    os.environ |= {"SEGNB_ROOT": str(project), "SEGNB_OFFLINE": "1", "OPENBLAS_NUM_THREADS": "1"}
+    torch.set_num_threads(1)
+    sys.stdout = sys.stderr = open(os.devnull, "w")
+    shrink(workers_too)
+    shim = Shim(project, report, fault)
+    epochs: list[int] = []
+
+    def counted(train_one_epoch):
+        @functools.wraps(train_one_epoch)
+        def one_epoch(*arguments):
+            epochs.append(1)
+            shim.told["epochs"] = len(epochs)
+            shim.phase = f"epoch{len(epochs)}"
+            return train_one_epoch(*arguments)
+
+        return one_epoch
+
+    training.train_one_epoch = counted(training.train_one_epoch)
+    shim.install()
+    try:
+        with processes.stoppable():
+            (look if stage == "look" else STAGES[stage])()
+    except KeyboardInterrupt:
+        os._exit(3)
+    except Exception as error:
+        shim.tell(error=type(error).__name__, text=str(error), where=traceback.format_exc().splitlines())
+        os._exit(1)
+    shim.tell(done=True)
+
+
+def shrink(workers_too: bool) -> None:
+    """Make everything that is computed small: pictures, networks, trials, draws."""
+    smoke = presets.PRESETS["smoke"]
+    recipes = {family: replace(smoke.recipe(family), size=SIZE) for family in ("fcn", "unet")}
+    presets.PRESETS["smoke"] = replace(smoke, train=2, val=1, test=2, **recipes)
+    shifts.KINDS = inference.KINDS = ("noise",)
+    for module in (rundir, sources, shifts, streets):
+        module.fingerprint = plain_fingerprint
+    contrasts.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
+    machine.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
+    features.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
+    workers.usable_cores = lambda: 1 + workers_too
+    narrow_vgg()
+
+
+def plain_fingerprint(code: list[str], versions: list[str]) -> str:
+    """Of the code as it is: leaving comments out takes as long as an epoch."""
+    return hashlib.sha256(repr((code, versions)).encode()).hexdigest()[:16]
+
+
+def narrow_vgg() -> None:
+    channels = tuple(count // NARROWER for count in vgg16.CHANNELS)
+    for module in (vgg16, fcn, features):
+        module.CHANNELS = channels
+    layout = torchvision.models.vgg.cfgs["D"]  # channels, and "M" for a pooling
+    layout[:] = [kind if kind == "M" else kind // NARROWER for kind in layout]
