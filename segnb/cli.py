@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from segnb import __version__, processes
 from segnb.errors import SegnbError
-from segnb.files import FULL, between, read_json, root, write_json, write_text
+from segnb.files import FULL, between, held, read_json, root, write_json, write_text
 from segnb.params import ReportParams, StudyParams, parse_seeds
 
 GRACE = 8  # seconds for Snakemake and its jobs when they are stopped; others kill after ten
@@ -98,17 +97,12 @@ def _run_engine(arguments: list[str]) -> int:
 
     arguments: a module, which is snakemake, and what it is called with
 
-    Snakemake's own lock outlives a kill and would have to be removed by hand; this one does not.
+    Raises SegnbError if a report is being made in this folder already.
     """
     from segnb.rundir import runs_folder
 
-    with open(runs_folder() / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SegnbError(
-                "another 'make report' is at work in this folder; wait for it or stop it"
-            ) from None
+    # Snakemake's own lock outlives a kill and would have to be removed by hand; this one does not.
+    with held(runs_folder() / ".lock", "making a report") as lock:
         process = subprocess.Popen(
             [sys.executable, "-m", "segnb.processes", str(os.getpid()), *arguments],
             # What there was to fetch has been fetched: no run shall wait for a network again.

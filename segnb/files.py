@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from segnb.errors import SegnbError
 
@@ -144,10 +144,12 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held(path: Path, what: str) -> Iterator[None]:
+def held(path: Path, what: str) -> Iterator[TextIO]:
     """The same, but who comes second is refused: SegnbError says which process is at work on what.
 
     what: told to the second, such as "training UNet_Standard_256, seed 0"
+
+    Gives the lock's file; a child that inherits it holds the lock too.
     """
     with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,11 +158,9 @@ def held(path: Path, what: str) -> Iterator[None]:
         until = time.monotonic() + PATIENCE
         while not _taken(lock, fcntl.LOCK_EX):
             if time.monotonic() > until:
-                other = holder(path) or {}
-                raise SegnbError(
-                    f"process {other.get('pid', '?')} on {other.get('host', '?')} is {other.get('what', '?')}"
-                    f" already ({path}); wait for it or stop it"
-                )
+                other = holder(path)
+                who = "process {pid} on {host} is {what}".format(**other) if other else "another is at work"
+                raise SegnbError(f"{who} already ({path}); wait for it or stop it")
             time.sleep(0.1)
         since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         told = {"pid": os.getpid(), "host": platform.node(), "since": since, "what": what}
@@ -168,7 +168,7 @@ def held(path: Path, what: str) -> Iterator[None]:
             lock.truncate(0)
             lock.write(json.dumps(told))
             lock.flush()
-        yield
+        yield lock
 
 
 def holder(path: Path) -> dict | None:

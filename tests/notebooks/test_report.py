@@ -15,6 +15,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from segnb import summary
+from segnb.files import held
 from segnb.models.variants import VARIANTS
 from segnb.rundir import open_study
 from tests.conftest import CHECKOUT, make_dataset, make_project
@@ -335,7 +336,7 @@ def test_two_reports_at_once_in_one_folder_are_refused(tmp_path):
     folder = make_project(tmp_path / "project")
     data = make_dataset(tmp_path / "dataset_048")
     (folder / "runs").mkdir()
-    with open(folder / "runs" / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(folder / "runs" / ".lock", "making a report"):
         done = segnb(folder, "report", "--preset", "smoke", "--data", str(data))
-    assert done.returncode == 1 and "another 'make report' is at work" in done.stderr
+    assert done.returncode == 1
+    assert re.search(rf"^segnb: process {os.getpid()} on .+ is making a report already", done.stderr, re.M)
