@@ -29,11 +29,13 @@ class Terminated(KeyboardInterrupt):
 def stoppable() -> Iterator[None]:
     """In here SIGTERM raises Terminated, SIGINT KeyboardInterrupt; what comes after the first of them is
     ignored, because cleaning up has begun. For the main thread."""
+    came: list[type[KeyboardInterrupt]] = []
 
     def stop(number: int, frame) -> None:
         for one in before:
             signal.signal(one, signal.SIG_IGN)
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        came.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+        raise came[0]
 
     # One that is ignored from outside, as Ctrl-C is by what a script starts in the background, stays so.
     before = {
@@ -45,6 +47,10 @@ def stoppable() -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
+    except Exception:
+        if came:  # native code that it passed through has made an error of its own of it
+            raise came[0] from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

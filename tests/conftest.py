@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: a project folder of their own, and a tiny data set."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before NumPy comes
@@ -15,6 +16,8 @@ pytest.register_assert_rewrite("tests.models.base")  # so that the shared tester
 CHECKOUT = Path(__file__).parents[1]
 
 os.environ["SEGNB_OFFLINE"] = "1"  # nothing is fetched
+# Tests stop processes by Ctrl-C, which what a script has started in the background ignores, children included.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # One thread, as in a run: on a busy machine two are many times slower, and bits depend on the number.
 torch.set_num_threads(1)
 

@@ -168,6 +168,17 @@ def test_signals_are_exceptions_and_the_second_is_ignored(number, kind):
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
+def test_a_signal_out_of_which_a_library_has_made_an_error_is_still_a_signal():
+    with pytest.raises(processes.Terminated), processes.stoppable():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(PATIENCE)
+        except KeyboardInterrupt as stopped:
+            raise ValueError(f"cannot read: {stopped!r}") from None
+    with pytest.raises(ValueError, match="without any"), processes.stoppable():
+        raise ValueError("without any signal")
+
+
 def test_a_signal_that_is_ignored_from_outside_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

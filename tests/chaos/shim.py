@@ -92,8 +92,10 @@ class Shim:
     def tell(self, **told) -> None:
         """What the process has to say, with what it did, for who started it."""
         self.told |= told
-        with REAL["open"](self.report, "w") as file:
+        part = f"{self.report}.part"  # a signal may come in the middle
+        with REAL["open"](part, "w") as file:
             json.dump(self.told | {"actions": self.actions}, file)
+        REAL["replace"](part, self.report)
 
     def die(self) -> None:
         """At once: no finally, no atexit, no buffer written."""
