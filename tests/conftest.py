@@ -16,7 +16,7 @@ pytest.register_assert_rewrite("tests.models.base")  # so that the shared tester
 CHECKOUT = Path(__file__).parents[1]
 
 os.environ["SEGNB_OFFLINE"] = "1"  # nothing is fetched
-# Tests stop processes by Ctrl-C, which what a script has started in the background ignores, children included.
+# Tests stop processes by Ctrl-C, which what a script starts in the background ignores, children included.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # One thread, as in a run: on a busy machine two are many times slower, and bits depend on the number.
 torch.set_num_threads(1)
