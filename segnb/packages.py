@@ -36,8 +36,8 @@ def installed(top: str = "segnb") -> dict[str, tuple[str | None, str | None]]:
         except PackageNotFoundError:
             found[name] = None, None
             continue
-        # `package.metadata` parses all of the description too, each time that it is asked for. With a checkout
-        # as working directory it is its own .egg-info that is found, where the same is in PKG-INFO.
+        # `package.metadata` parses all of the description too, each time that it is asked for. In a checkout
+        # its own .egg-info is found first, where the same is in PKG-INFO.
         text = package.read_text("METADATA") or package.read_text("PKG-INFO") or ""
         about = HeaderParser().parsestr(text.partition("\n\n")[0])
         found[name] = about["Version"], _digest(package.read_text("RECORD"))
