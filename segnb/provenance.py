@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 DESCRIPTIVE = ("device_name", "system", "torch")
 
 
+# What may be another when a run that was stopped goes on.
+CHANGING = ("commit", "diff_sha256", "python", "platform", "processor")
+
+
 # ---- one run ---------------------------------------------------------------------------------------------
 
 
@@ -40,6 +44,7 @@ def provenance(study: "Study") -> dict:
     lock:         see `segnb.packages.against_lock`
     study, preset, code, versions, data, weights, machine: what the study was settled with
     started:      local time with its offset from UTC
+    continued:    only where it went on under other circumstances, see `going_on`
     """
     from segnb.machine import cpu_name
 
@@ -57,6 +62,20 @@ def provenance(study: "Study") -> dict:
         **{name: settled.get(name) for name in ("preset", "code", "versions", "data", "weights", "machine")},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def going_on(record: dict, now: dict) -> dict:
+    """A run's record when the run goes on under the circumstances `now`, another `provenance`.
+
+    Where they are others than before, it has an entry more in `continued`: what is another, and started.
+    """
+    latest = record.copy()
+    for entry in record.get("continued", []):
+        latest |= entry
+    others = {fact: now[fact] for fact in CHANGING if now[fact] != latest.get(fact)}
+    if not others:
+        return record
+    return record | {"continued": [*record.get("continued", []), others | {"started": now["started"]}]}
 
 
 def code_state(checkout: Path = CHECKOUT) -> dict:
@@ -206,14 +225,23 @@ def _facts(one: dict) -> dict[str, str | None]:
     machine = one.get("machine") or {}
     return {
         "segnb": one.get("segnb"),
-        "commit": (one.get("commit") or "not known")[:12] if "commit" in one else None,
+        "commit": in_turn(one, "commit", 12) or "not known" if "commit" in one else None,
         "uncommitted changes": _changes(one),
-        "Python": one.get("python"),
-        "system": one.get("platform") or machine.get("system"),
-        "processor": one.get("processor") or (machine.get("device_name") if _is_cpu(machine) else None),
+        "Python": in_turn(one, "python"),
+        "system": in_turn(one, "platform") or machine.get("system"),
+        "processor": in_turn(one, "processor") or (machine.get("device_name") if _is_cpu(machine) else None),
         "GPU": None if _is_cpu(machine) else machine.get("device_name"),
         "requirements.lock": _as_locked(one.get("lock")),
     }
+
+
+def in_turn(one: dict, fact: str, digits: int | None = None) -> str | None:
+    """What a run's record says of a fact, "A, then B" where it went on elsewhere; None: nothing.
+
+    digits: how many characters of each are shown
+    """
+    values = [one.get(fact), *(entry[fact] for entry in one.get("continued", []) if fact in entry)]
+    return ", then ".join(value[:digits] for value in values if value) or None
 
 
 def _is_cpu(machine: dict) -> bool:

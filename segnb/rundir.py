@@ -51,7 +51,7 @@ from segnb.files import (
 from segnb.machine import Machine
 from segnb.params import RunParams, StudyParams, parse_seeds
 from segnb.presets import FULL_WIDTH, Preset, Recipe, preset
-from segnb.provenance import provenance
+from segnb.provenance import going_on, provenance
 
 if TYPE_CHECKING:  # torch takes seconds to import; a report that only reads files goes without
     from segnb.data.batches import Split
@@ -350,11 +350,13 @@ class RunDir:
         return self.path / "train.ipynb"
 
     def begin(self, params: RunParams) -> None:
-        """Write what the run is and where it comes from; a run that goes on keeps its first record."""
-        if (self.path / "provenance.json").exists():
-            return
-        write_json(self.path / "params.json", params.model_dump())
-        write_json(self.path / "provenance.json", provenance(self.study))
+        """Write what the run is and where it comes from; one that goes on elsewhere adds that to its record."""
+        path = self.path / "provenance.json"
+        if not path.exists():
+            write_json(self.path / "params.json", params.model_dump())
+            write_json(path, provenance(self.study))
+        elif not self.done:
+            write_json(path, going_on(read_json(path), provenance(self.study)))
 
     def write_history(self, rows: list[dict]) -> None:
         write_text(self.history_path, pd.DataFrame(rows).to_csv(index=False))

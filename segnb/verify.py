@@ -23,7 +23,7 @@ from segnb.errors import SegnbError
 from segnb.files import UNREADABLE, read_json, root, sha256, write_json
 from segnb.machine import ALLOCATOR
 from segnb.params import RunParams
-from segnb.provenance import check, identity, provenance, record, unlike
+from segnb.provenance import check, identity, in_turn, provenance, record, unlike
 from segnb.rundir import RunDir, Study, settle
 
 BORROWED = ("notebooks", "segnb", "Snakefile", "profiles", "cache")
@@ -162,7 +162,7 @@ def _circumstances(run: RunDir, study: Study) -> list[str]:
     """In words: what is not as it was and need not, but might, make other numbers."""
     before, now = record(run), provenance(study)
     remarks = []
-    processor = before.get("processor") or run.study.settled["machine"]["device_name"]
+    processor = in_turn(before, "processor") or run.study.settled["machine"]["device_name"]
     if study.machine.device != "cpu":
         remarks.append("on a GPU the same bits are not promised")
     elif processor != now["processor"]:

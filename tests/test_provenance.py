@@ -489,3 +489,21 @@ def test_a_repetition_that_fails_says_why(tmp_path, project):
     with pytest.raises(SegnbError, match="the repetition failed .*study 's' is not in runs/") as raised:
         verify._execute(folder, RunDir(folder / "runs/s/UNet_Standard_256/seed0"), params, False)
     assert "\n" not in str(raised.value)
+
+
+def test_a_run_that_goes_on_elsewhere_says_so():
+    first = dict.fromkeys(provenance.CHANGING, "same") | {
+        "processor": "A",
+        "commit": "0" * 40,
+        "started": "1",
+    }
+    again = first | {"started": "2"}
+    assert provenance.going_on(first, again) == first
+    moved = provenance.going_on(first, again | {"processor": "B"})
+    assert moved == first | {"continued": [{"processor": "B", "started": "2"}]}
+    assert provenance.going_on(moved, again | {"processor": "B"}) == moved
+    back = provenance.going_on(moved, first | {"started": "3"})
+    assert provenance.in_turn(back, "processor") == "A, then B, then A"
+    assert provenance.in_turn(back, "commit", 12) == "0" * 12
+    assert provenance.in_turn({}, "processor") is None
+    assert provenance._facts(back)["processor"] == "A, then B, then A"
