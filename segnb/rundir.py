@@ -350,7 +350,7 @@ class RunDir:
         return self.path / "train.ipynb"
 
     def begin(self, params: RunParams) -> None:
-        """Write what the run is and where it comes from; one that goes on elsewhere adds that to its record."""
+        """Write what the run is and where it comes from; one that goes on elsewhere adds that to it."""
         path = self.path / "provenance.json"
         if not path.exists():
             write_json(self.path / "params.json", params.model_dump())
