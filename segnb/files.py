@@ -13,16 +13,17 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar
 
 from segnb.errors import SegnbError
 
 if TYPE_CHECKING:
     import numpy as np
 
+T = TypeVar("T")
 FULL = {errno.ENOSPC, errno.EDQUOT}
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)  # of a damaged .npy or .npz file
 PATIENCE = 5  # seconds that a lock is waited for: as long as a process whose parent was killed takes to end
@@ -40,6 +41,17 @@ def root() -> Path:
             " or set SEGNB_ROOT to the checkout"
         )
     return folder
+
+
+def share_code(source: Path, folder: Path) -> None:
+    """Make `folder` a project that works with another's code, and has runs, cache and report of its own."""
+    for name in ("notebooks", "segnb", "profiles", "Snakefile"):
+        (folder / name).symlink_to(source / name)
+
+
+def iso_now() -> str:
+    """Local time with its offset from UTC, as ISO 8601 has it: "2026-01-31T23:59:59+0100"."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 @contextmanager
@@ -143,6 +155,18 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def made_once(lock: Path, read: Callable[[], T | None], make: Callable[[], None]) -> T:
+    """What `read` finds; while that is None, one process makes it and the others wait for it."""
+    found = read()
+    if found is None:
+        with locked(lock):
+            found = read()  # by who had the lock before
+            if found is None:
+                make()
+                found = read()
+    return found
+
+
 @contextmanager
 def held(path: Path, what: str) -> Iterator[TextIO]:
     """The same, but who comes second is refused: SegnbError says which process is at work on what.
@@ -162,8 +186,7 @@ def held(path: Path, what: str) -> Iterator[TextIO]:
                 who = "process {pid} on {host} is {what}".format(**other) if other else "another is at work"
                 raise SegnbError(f"{who} already ({path}); wait for it or stop it")
             time.sleep(0.1)
-        since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        told = {"pid": os.getpid(), "host": platform.node(), "since": since, "what": what}
+        told = {"pid": os.getpid(), "host": platform.node(), "since": iso_now(), "what": what}
         with full_disk_told(path):
             lock.truncate(0)
             lock.write(json.dumps(told))

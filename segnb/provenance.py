@@ -10,13 +10,12 @@ import functools
 import hashlib
 import platform
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segnb import __version__
 from segnb.errors import SegnbError
-from segnb.files import read_json
+from segnb.files import iso_now, read_json
 from segnb.packages import CHECKOUT, against_lock, installed
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def provenance(study: "Study") -> dict:
         "lock": against_lock(packages),
         "study": study.name,
         **{name: settled.get(name) for name in ("preset", "code", "versions", "data", "weights", "machine")},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "started": iso_now(),
     }
 
 

@@ -21,7 +21,6 @@ import io
 import json
 import os
 import platform
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -41,6 +40,7 @@ from segnb.files import (
     fingerprint,
     held,
     holder,
+    iso_now,
     read_json,
     root,
     sha256,
@@ -173,8 +173,7 @@ class Study:
 
     def ask(self, variants: list[str], seeds: list[int]) -> None:
         """Remember which runs are wanted, for `segnb status`."""
-        when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        write_json(self.path / "grid.json", {"variants": variants, "seeds": seeds, "when": when})
+        write_json(self.path / "grid.json", {"variants": variants, "seeds": seeds, "when": iso_now()})
 
     @property
     def asked(self) -> dict | None:
@@ -410,11 +409,10 @@ class RunDir:
             yield
         except Exception as error:  # not for being stopped, which is no failure
             told = one_line(str(error).strip() or type(error).__name__)
-            when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             with suppress(SegnbError, OSError):  # on a full disk the error itself matters more
                 write_json(
                     self._failed_path,
-                    {"step": name, "error": told, "log": str(log) if log else None, "when": when},
+                    {"step": name, "error": told, "log": str(log) if log else None, "when": iso_now()},
                 )
             raise
 

@@ -21,7 +21,7 @@ from PIL import Image
 from segnb import boundaries, checkpoint, contrasts, features, machine, measures, objects
 from segnb.classes import STREET
 from segnb.data import check, prepare, streets
-from segnb.files import root, write_json
+from segnb.files import root, share_code, write_json
 from segnb.gates import LEVELS
 from segnb.inference import shown
 from segnb.machine import usable_cores
@@ -77,8 +77,7 @@ def timed(project: Path, *command: str, tells: str = "") -> dict[str, float]:
 
 def project_in(folder: Path) -> Path:
     """A project folder with this checkout's code and runs of its own."""
-    for name in ("notebooks", "segnb", "profiles", "Snakefile"):
-        (folder / name).symlink_to(root() / name)
+    share_code(root(), folder)
     return folder
 
 

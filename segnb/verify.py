@@ -20,13 +20,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from segnb.errors import SegnbError
-from segnb.files import UNREADABLE, read_json, root, sha256, write_json
+from segnb.files import UNREADABLE, read_json, root, sha256, share_code, write_json
 from segnb.machine import ALLOCATOR
 from segnb.params import RunParams
 from segnb.provenance import check, identity, in_turn, provenance, record, unlike
 from segnb.rundir import RunDir, Study, settle
 
-BORROWED = ("notebooks", "segnb", "Snakefile", "profiles", "cache")
 WRITTEN = "model.safetensors", "history.csv", "gradients.csv", "done.json"
 
 
@@ -86,8 +85,8 @@ def _project(run: RunDir) -> Iterator[Path]:
     (root() / "cache").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="segnb-verify-") as name:
         folder = Path(name).resolve()
-        for borrowed in BORROWED:
-            (folder / borrowed).symlink_to(root() / borrowed)
+        share_code(root(), folder)
+        (folder / "cache").symlink_to(root() / "cache")
         (folder / "runs").mkdir()
         known = run.study.path.parent / "machine.json"
         if known.exists():

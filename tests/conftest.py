@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from segnb.files import share_code
+
 pytest.register_assert_rewrite("tests.models.base")  # so that the shared tester's failures show values
 
 CHECKOUT = Path(__file__).parents[1]
@@ -25,8 +27,7 @@ torch.set_num_threads(1)
 def make_project(folder: Path) -> Path:
     """A project folder that shares this checkout's code and has runs, cache and report of its own."""
     folder.mkdir(exist_ok=True)
-    for name in ("notebooks", "segnb", "profiles", "Snakefile"):
-        (folder / name).symlink_to(CHECKOUT / name)
+    share_code(CHECKOUT, folder)
     return folder
 
 

@@ -23,7 +23,7 @@ from segnb.files import (
     Sums,
     atomic_path,
     fingerprint,
-    locked,
+    made_once,
     new_array,
     read_json,
     write_json,
@@ -92,14 +92,11 @@ class Data:
         a data set may be larger than memory.
         """
         folder = self.folder(cache, size)
-        found = self._read(folder, name, size)
-        if found is None:
-            with locked(folder / f".{name}.lock"):
-                found = self._read(folder, name, size)  # by who had the lock before
-                if found is None:
-                    self._write(cache, folder, name, size)
-                    found = self._read(folder, name, size)
-        return found
+        return made_once(
+            folder / f".{name}.lock",
+            read=lambda: self._read(folder, name, size),
+            make=lambda: self._write(cache, folder, name, size),
+        )
 
     def _read(self, folder: Path, name: str, size: int) -> Split | None:
         """What is cached; None if it is not there whole."""

@@ -22,7 +22,7 @@ from segnb.data.shifts.conditions import NightTracer, in_fog, noisy
 from segnb.data.shifts.sight import in_sight
 from segnb.data.streets.tracing import Tracer, take_picture
 from segnb.data.workers import at_work
-from segnb.files import UNREADABLE, atomic, fingerprint, locked
+from segnb.files import UNREADABLE, atomic, fingerprint, made_once
 
 if TYPE_CHECKING:  # it loads torch, for which the processes that render have no use
     from segnb.data.batches import Split
@@ -89,15 +89,12 @@ def _kept(cache: Path, name: str, size: int, make: Callable[[], dict[str, np.nda
     """The arrays of that name, made on the first call. They are those of the plain streets: a scene is the
     same whatever the preset, and its views are made from it."""
     path = cache / f"shifts-{digest()}" / str(size) / f"{name}.npz"
-    found = _read(path)
-    if found is None:
-        with locked(path.parent / f".{name}.lock"):
-            found = _read(path)  # by who had the lock before
-            if found is None:
-                with atomic(path) as file:
-                    np.savez(file, **make())
-                found = _read(path)
-    return found
+
+    def write() -> None:
+        with atomic(path) as file:
+            np.savez(file, **make())
+
+    return made_once(path.parent / f".{name}.lock", read=lambda: _read(path), make=write)
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
