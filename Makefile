@@ -101,5 +101,5 @@ clean-all: clean  ## remove the trained runs and .venv as well
 	@touch $@ .venv/.installed
 
 install-dev:
-	@"$(PY)" -c "import bs4, html5lib, hypothesis, nbstripout, pip_audit, pytest, ruff, uv" 2>/dev/null \
-	  || "$(PY)" -m pip install --quiet --editable '.[dev]'
+	@"$(PY)" -c "import axe_playwright_python, bs4, html5lib, hypothesis, nbstripout, pip_audit, playwright" 2>/dev/null \
+	  && "$(PY)" -c "import pytest, ruff, uv" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[dev]'

@@ -27,7 +27,7 @@ shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(
 # Every step takes the place of the shell that starts it and ends with Snakemake, however that ends.
 segnb = f"exec {shlex.quote(sys.executable)} -m segnb.processes $PPID segnb.cli"
 os.environ.update(ALLOCATOR)  # which a process has to find when it starts
-chapters = ["claims", "dataset", "fcn", "unet"]
+chapters = ["claims", "dataset", "fcn", "unet", "audit", "methods"]
 # What claims.json is made by, but for the measures, whose change tests every run again.
 LEDGER_CODE = (
     *("audit", "cases", "claims", "companions", "contrasts", "evidence", "parts", "reasons", "statistics"),
@@ -37,6 +37,7 @@ LEDGER_CODE = (
 DRAWING_CODE = (
     *("picture", "figures", "charts", "tables", "audit_charts", "audit_example", "audit_tables"),
     *("claim_blocks", "claim_charts", "evidence_charts", "evidence_curves", "gate_charts"),
+    "matrix",
 )
 
 
@@ -99,7 +100,7 @@ rule chapter:
     input:
         notebook="notebooks/{chapter}.ipynb",
         code=[f"segnb/{name}.py" for name in ("summary", "measures", *LEDGER_CODE, *DRAWING_CODE)]
-        + [f"segnb/html/segnb/{name}.html.j2" for name in ("claim", "claims", "rules")],
+        + [f"segnb/html/segnb/{name}.html.j2" for name in ("claim", "claims", "matrix", "rules")],
         published=["segnb/published.csv", "segnb/published_shares.csv"],
         tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
         cost=f"{folder}/cost.json",

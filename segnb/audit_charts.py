@@ -9,9 +9,9 @@ from matplotlib.patches import Rectangle
 from segnb.audit import swaps
 from segnb.audit_example import Example, bits
 from segnb.classes import STREET
-from segnb.picture import FAINT, INK, QUIET, WRONG, Picture, figure, look, wrapped
+from segnb.picture import FAINT, INK, QUIET, SMALL, WRONG, Picture, class_rows, figure, look, wrapped
 
-MIOU, AS_PUBLISHED = "#1a5fb4", "#c4561a"  # the two ways to score
+MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two ways to score, in no network's colour
 PALE = "#a9c6ea"  # what MIOU is the mean of
 
 
@@ -43,7 +43,7 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
                 if len(values) > 1:
                     ax.plot(values, [aside] * len(values), "|", ms=5, mew=1.2, color=colour, clip_on=False)
                     several = True
-        ax.set(title=title, xlim=(0, 1), xlabel="score")
+        ax.set(title=title, xlim=(0, 1), xlabel="score, 1 is perfect")
     axes[0].set(yticks=range(len(labels)), yticklabels=map(wrapped, labels))
     axes[0].invert_yaxis()
     keys = [
@@ -93,7 +93,7 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     opposite = ax.twinx()
     places = [k + 0.62 * (k // 2) for k in range(len(columns))]  # with room for scores between two panels
     for k, (title, head, scores) in enumerate(columns):
-        beside = {"textcoords": "offset points", "va": "center_baseline", "fontsize": 9.5}
+        beside = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL}
         beside |= {"xytext": (8, 0), "ha": "left"} if k % 2 else {"xytext": (-8, 0), "ha": "right"}
         for y, (label, score) in enumerate(scores.items()):
             bold = label in swapped[title]
@@ -118,7 +118,7 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
         side.set(ylim=(most - 0.6, -1.8), yticks=range(len(scores)))
         side.set_yticklabels([names[label] for label in scores.index])
         for label, text in zip(scores.index, side.get_yticklabels(), strict=True):
-            text.set(fontsize=9.5, weight="bold" if label in swapped[title] else "normal")
+            text.set(fontsize=SMALL, weight="bold" if label in swapped[title] else "normal")
         side.tick_params(length=0, pad=44)  # the scores stand between
         side.grid(False)
         side.set_frame_on(False)
@@ -141,9 +141,10 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
     """
     published = pd.DataFrame({label: frame.published for label, frame in comparison.items()})
     order = published.mean(axis=1).sort_values(kind="stable").index  # best last, which is on top
-    lines = -(-len(comparison) // 5)
+    names, inches = class_rows(order)
+    lines = -(-len(comparison) // (3 if max(map(len, order)) > 20 else 5))
     columns = -(-len(comparison) // lines)
-    fig = Picture(height=lines * (0.22 * len(order) + 0.75) + 0.45)
+    fig = Picture(height=lines * ((inches - 0.05) * len(order) + 0.75) + 0.45)
     axes = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     several = absent = False
     for ax, (label, frame) in zip(axes.flat, comparison.items(), strict=False):
@@ -158,12 +159,12 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
             if len(row.seeds) > 1:
                 several = True
                 ax.plot(row.seeds, [y - 0.34] * len(row.seeds), "|", ms=4, color=MIOU, clip_on=False)
-        ax.set_title(wrapped(label, 15), fontsize=9.5)
+        ax.set_title(wrapped(label, 15), fontsize=SMALL)
         ax.set(xlim=(-0.04, 1.04), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
         ax.tick_params(axis="y", length=0)
     for ax in axes.flat[len(comparison) :]:
         ax.set_axis_off()
-    axes[0, 0].set(yticks=range(len(order)), yticklabels=order, ylim=(-0.7, len(order) - 0.5))
+    axes[0, 0].set(yticks=range(len(order)), yticklabels=names, ylim=(-0.7, len(order) - 0.5))
     keys = [
         Line2D([], [], ls="", marker="D", ms=6, mfc="white", mec=INK, mew=1.3, label="published class IoU"),
         Line2D([], [], marker="o", ms=5.5, color=MIOU, lw=1.6, label="measured here"),
@@ -224,11 +225,11 @@ def _bitwise(ax, pixels: pd.DataFrame, sums: pd.Series) -> None:
             ax.add_patch(Rectangle((x, y), 1, 1, fc=colour, ec=QUIET, lw=0.6))
             how = {"color": "white" if dark else INK, "weight": "bold" if wrong and y > 1 else "normal"}
             text = f"{number}\n{bits(number)}"
-            ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=9, **how)
+            ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=SMALL, **how)
         if wrong:
             ax.add_patch(Rectangle((x, 0), 1, 4, fill=False, ec=WRONG, lw=2.4, zorder=3, clip_on=False))
     for first, last, number in _stretches(pixels.truth.tolist()):
-        ax.text((first + last) / 2, -0.12, STREET.names[number], ha="center", fontsize=9)
+        ax.text((first + last) / 2, -0.12, STREET.names[number], ha="center", fontsize=SMALL)
     for y, number in ((2.5, sums.both_bits), (3.5, sums.any_bits)):
         ax.text(width + 0.1, y, f"sum {number:.0f}", va="center")
     ax.text(width + 0.1, 1, _ratio(sums, "\n"), va="center", weight="bold", color=AS_PUBLISHED)
@@ -253,7 +254,7 @@ def _honest(ax, example: Example) -> None:
     for y, (name, value, colour) in zip(places, bars, strict=True):
         ax.barh(y, value, color=colour, height=0.66)
         how = {"weight": "bold"} if name in whole else {}
-        ax.text(value + 0.012, y, f"{value:.3f}", va="center", fontsize=9.5, **how)
+        ax.text(value + 0.012, y, f"{value:.3f}", va="center", fontsize=SMALL, **how)
     ax.set(yticks=places, yticklabels=[name for name, *_ in bars], xlim=(0, 1.1), xlabel="score")
     ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     ax.invert_yaxis()

@@ -3,9 +3,24 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from segnb.picture import FAINT, INK, Picture, figure, legend_of_networks, look, percent, wrapped
+from segnb.picture import (
+    FAINT,
+    INK,
+    SMALL,
+    WIDTH,
+    Picture,
+    class_rows,
+    figure,
+    inches_of_names,
+    look,
+    name_ends,
+    percent,
+    plain_log,
+    sample,
+    wrapped,
+)
 
 
 @figure
@@ -16,9 +31,10 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
     images: share of the images in which the class occurs, the same shape
     """
     order = pixels.iloc[:, 0].sort_values().index
-    fig = Picture(height=0.3 * len(order) + 1.2)
+    names, inches = class_rows(order)
+    fig = Picture(height=inches * len(order) + 1.0)
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-    marks = [("o", "#1a5fb4"), ("^", "#12837f"), ("s", "#6d3fb0"), ("D", "#c4561a")]
+    marks = [("o", "#1a5fb4"), ("^", "#12837f"), ("s", "#6d3fb0"), ("D", "#6b7a00")]
     rows = np.arange(len(order))
     for ax, frame in ((left, pixels), (right, images)):
         shares = 100 * frame.loc[order]
@@ -38,18 +54,19 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
                 label=source,
                 clip_on=False,
             )
-    left.set(yticks=rows, yticklabels=order, xscale="log", xlabel="share of pixels, % (log scale)")
+    left.set(yticks=rows, yticklabels=names, xlabel="share of pixels, % (log scale)")
     positive = pixels.where(pixels > 0).min().min()
     left.set_xlim(left=100 * positive / 1.6)
-    left.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    plain_log(left, "x")
     right.set(xlabel="share of images, %", xlim=(0, 100))
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     first = pixels.columns[0]
     told = ", ".join(f"{name} {percent(pixels[first][name], 2)}" for name in order[::-1])
     return fig.described(
         f"Dot plot of the classes by share of pixels and by share of images that show them, for"
         f" {', '.join(pixels.columns)}. Share of pixels in {first}: {told}.",
-        "Left: how much of all pixels a class covers. Right: in how many images it occurs at all.",
+        "Left: how much of all pixels a class covers; the scale is logarithmic. Right: in how many images it"
+        " occurs at all. The closer the marks of a row, the more the sources are alike.",
     )
 
 
@@ -85,10 +102,15 @@ def score_bars(scores: pd.DataFrame) -> Picture:
                     ax.plot([row.low, row.high], [y, y], color=colour, lw=thick, marker="|", ms=8, mew=thick)
                 end = max(end, row.high)
             room = 0.02 * (reach if column == "miou" else scores["loss"].max())
-            ax.text(end + room, y, f"{row[column]:.3f}", va="center", fontsize=9.5)
-    left.set(yticks=rows, yticklabels=map(wrapped, scores.index), xlabel="test mIoU", xlim=(0, 1.17 * reach))
+            ax.text(end + room, y, f"{row[column]:.3f}", va="center", fontsize=SMALL)
+    left.set(
+        yticks=rows,
+        yticklabels=map(wrapped, scores.index),
+        xlabel="test mIoU, 1 is perfect",
+        xlim=(0, 1.17 * reach),
+    )
     loss_reach = max(max(seeds) for seeds in scores["seeds_loss"])
-    right.set(xlabel="test loss", xlim=(0, 1.3 * loss_reach))
+    right.set(xlabel="test loss, nats", xlim=(0, 1.3 * loss_reach))
     left.invert_yaxis()
     for ax in (left, right):
         ax.grid(False, axis="y")
@@ -100,8 +122,9 @@ def score_bars(scores: pd.DataFrame) -> Picture:
         f"Bars of test mIoU with 95 % intervals and of test loss. mIoU: {'; '.join(told)}.",
         "Black lines: 95 % interval for these very networks on new images of the same kind; another"
         " training is not in it."
-        + (" Dots: single seeds." if several else "")
-        + (" Hatched: frozen trunk." if any(look(label).frozen for label in scores.index) else ""),
+        + (" Dots: single seeds, of which the bar is the mean." if several else "")
+        + (" Hatched: frozen trunk." if any(look(label).frozen for label in scores.index) else "")
+        + sample([scores]),
     )
 
 
@@ -113,8 +136,10 @@ def _with_interval(label: str, row) -> str:
 @figure
 def class_scores(iou: pd.DataFrame) -> Picture:
     """Heat map of test IoU: a row a class (and the mean), a column a network; NaN where a class is absent."""
-    upright = len(iou.columns) > 7  # labels that no longer fit beside each other are turned
-    fig = Picture(height=0.3 * len(iou) + (2.1 if upright else 1.3))
+    classes, inches = class_rows(iou.index)
+    left = max(len(line) for name in classes for line in name.split("\n")) * 0.075
+    upright = (WIDTH - 0.2 - left) / len(iou.columns) < 0.75  # inches; names that do not fit are turned
+    fig = Picture(height=inches * len(iou) + (2.1 if upright else 1.3))
     ax = fig.subplots()
     colours = mpl.colormaps["YlGnBu"].with_extremes(bad="#eceef0")
     ax.imshow(iou, aspect="auto", cmap=colours, vmin=0, vmax=1)
@@ -127,14 +152,14 @@ def class_scores(iou: pd.DataFrame) -> Picture:
             text,
             ha="center",
             va="center",
-            fontsize=9.5,
+            fontsize=SMALL,
             weight=weight,
             color="white" if value > 0.66 else INK,
         )
     names = [wrapped(label, 24 if upright else 12) for label in iou.columns]
     ax.set(xticks=range(len(names)), yticks=range(len(iou)))
-    ax.set_xticklabels(names, fontsize=9, rotation=90 if upright else 0)
-    ax.set_yticklabels(iou.index)
+    ax.set_xticklabels(names, fontsize=SMALL, rotation=90 if upright else 0)
+    ax.set_yticklabels(classes)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     ax.grid(False)
     ax.set_frame_on(False)
@@ -147,7 +172,10 @@ def class_scores(iou: pd.DataFrame) -> Picture:
     return fig.described(
         f"Heat map of test IoU by class for {'; '.join(iou.columns)}. Best of them by class: {told}."
         + (f" Not in the test images: {absent}." if absent else ""),
-        "IoU by class, 1 is perfect." + (" A dash: the class is in no test image." if absent else ""),
+        "IoU by class, from 0 (light) to 1 (dark, perfect): along a row, which network is better at a class;"
+        " down a column, what a network is bad at. Without intervals."
+        + (" A dash: the class is in no test image." if absent else "")
+        + sample([iou]),
     )
 
 
@@ -157,12 +185,13 @@ def cost_quality(table: pd.DataFrame) -> Picture:
 
     table: indexed by label; columns miou, low, high, predict_seconds, train_seconds, parameters
     """
-    fig = Picture(height=3.3 + 0.22 * -(-len(table) // 3))
+    tall = max(2.4, inches_of_names(table.index))
+    fig = Picture(height=tall + 0.75)
     axes = fig.subplots(1, 3, sharey=True)
     units = {
-        "predict_seconds": ("predicting, ms an image", 1e3),
-        "train_seconds": ("training, ms an image", 1e3),
-        "parameters": ("parameters, millions", 1e-6),
+        "predict_seconds": ("predicting,\nms an image", 1e3),
+        "train_seconds": ("training,\nms an image", 1e3),
+        "parameters": ("parameters,\nmillions", 1e-6),
     }
     for ax, (column, (title, unit)) in zip(axes, units.items(), strict=True):
         for label, row in table.iterrows():
@@ -174,10 +203,10 @@ def cost_quality(table: pd.DataFrame) -> Picture:
             thick = 1.8 if one.frozen else 0.7
             ax.plot(x, row.miou, one.marker, mfc=fill, mec=edge, mew=thick, ms=8.5, clip_on=False)
         ax.set(xlabel=title, xlim=(0, 1.12 * table[column].max() * unit))
-        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes[0].set_ylabel("test mIoU")
+        ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    axes[0].set_ylabel("test mIoU, 1 is perfect")
     axes[0].margins(y=0.1)
-    legend_of_networks(fig, table.index)
+    name_ends(axes[-1], {label: (row.parameters / 1e6, row.miou) for label, row in table.iterrows()}, tall)
     told = [
         f"{label} {row.miou:.3f} at {1e3 * row.predict_seconds:.1f} ms and {row.parameters / 1e6:.2f} million"
         for label, row in table.iterrows()
@@ -186,5 +215,5 @@ def cost_quality(table: pd.DataFrame) -> Picture:
         "Test mIoU against time to predict an image, time to train on one, and parameters."
         f" mIoU at prediction time and parameters: {'; '.join(told)}.",
         "Up and to the left is better; mIoU does not begin at 0 here. Lines: 95 % interval for these networks"
-        " on new images.",
+        f" on new images.{sample([table])}",
     )

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from segnb import verdicts
 from segnb.files import read_json, root
-from segnb.picture import Picture
+from segnb.picture import SVG, Picture
 from segnb.rundir import Study
 
 WORDS = ("supported", "refuted", "inconclusive", "not measured")
@@ -23,21 +23,17 @@ COLOURS = {"supported": "good", "refuted": "bad", "inconclusive": "", "not measu
 FAMILIES = {"F": "FCN", "U": "U-Net", "M": "The published scores"}
 # Which of the ledger's rules a kind of claim goes by, by their position.
 RULES = {">": (0, 2), "≈": (1, 2), "exact": (3,), "audit": (3,)}
-# Where else the report shows what a claim is about: heading -> claims.
+# Where else the report shows what a claim is about, beside the section it stands in: heading -> claims.
 SEE_ALSO = {
-    "claims.ipynb#Pixels-near-an-edge": ("F3", "F5", "F6", "F15", "U2", "U4", "U10"),
-    "claims.ipynb#Objects-by-size": ("F2", "F4", "F6", "F14", "F15", "U3"),
-    "claims.ipynb#Gradients": ("U5",),
-    "claims.ipynb#Convergence": ("U6",),
-    "claims.ipynb#Attention-maps": ("U9", "U11", "U12"),
-    "claims.ipynb#Class-gates": ("U13",),
-    "claims.ipynb#Clutter": ("U14",),
-    "claims.ipynb#Scores-as-published-and-as-defined": ("M1",),
-    "claims.ipynb#Rankings": ("M2",),
-    "fcn.ipynb#What-a-stride-allows": ("F1", "F13"),
-    "fcn.ipynb#What-it-costs": ("F7", "F8"),
-    "unet.ipynb#What-it-costs": ("U8",),
+    "fcn.ipynb#What-a-stride-allows": ("F1", "F13", "F14"),
+    "fcn.ipynb#Pixels-near-an-edge": ("F6", "F15"),
+    "fcn.ipynb#Class-by-class": ("F14",),
+    "unet.ipynb#Pixels-near-an-edge": ("U4", "U10"),
+    "unet.ipynb#Objects-by-size": ("U13",),
+    "audit.ipynb#Scores-as-published-and-as-defined": ("M1",),
+    "audit.ipynb#Rankings": ("M2",),
 }
+CHAPTERS = {"F": "fcn.ipynb", "U": "unet.ipynb", "M": "audit.ipynb"}  # in which a family's claims stand
 DIGITS = {"px": 2, "decades": 2, "": 3}  # behind the point, by unit; 1 for all others
 TEMPLATES = Path(__file__).parent / "html" / "segnb"
 
@@ -123,11 +119,12 @@ def _words(ledger: dict) -> dict[str, str]:
 
 
 def described(ledger: dict) -> str:
-    """Preset, data, seeds and date of a study."""
+    """Preset, data, seeds, machine and date of a study."""
     seeds = ledger["seeds"]
     return (
         f"preset {ledger['preset']}, {ledger['data']['origin']},"
-        f" seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, {ledger['date'][:10]}"
+        f" seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, {ledger['machine']},"
+        f" {ledger['date'][:10]}"
     )
 
 
@@ -246,6 +243,7 @@ def verdict_table(ledger: dict, kept: Sequence[dict] = ()) -> HTML:
         groups={name: claims for name, claims in groups.items() if claims},
         several=any(claim["seeds"] > 1 for claim in ledger["claims"]),
         kept=[_words(one) for one in kept],
+        chapters=CHAPTERS,
     )
 
 
@@ -277,7 +275,10 @@ def _heading(place: str) -> str:
 
 def _embedded(picture: Picture) -> dict:
     data, metadata = picture.bundle()
-    return metadata["image/png"] | {"source": Markup("data:image/png;base64,") + data["image/png"]}
+    return metadata["image/png"] | {
+        "source": Markup("data:image/png;base64,") + data["image/png"],
+        "svg": data.get(SVG, ""),
+    }
 
 
 def _html(template: str, **values) -> HTML:

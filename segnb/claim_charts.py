@@ -2,9 +2,10 @@
 
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 
-from segnb.claim_blocks import amount, decisive, effect, full_name, grouped, measured
+from segnb.claim_blocks import amount, block, decisive, effect, full_name, grouped, measured
 from segnb.claims import Part
 from segnb.classes import ClassMap
 from segnb.contrasts import Evidence
@@ -13,14 +14,18 @@ from segnb.models.variants import VARIANTS
 from segnb.picture import (
     INK,
     QUIET,
+    SMALL,
     WIDTH,
     Picture,
     bare,
     figure,
+    inches_of_classes,
+    label_panel,
     legend_of_classes,
     look,
     panel,
     percent,
+    short,
     wrapped,
 )
 from segnb.summary import label
@@ -109,7 +114,7 @@ def differences(parts: list[dict], kind: str, by_image: dict[int, pd.DataFrame])
     return fig.described(
         f"Paired differences with their 95 % intervals. {'; '.join(told)}."
         + (f" Image by image: {'; '.join(spread)}." if spread else ""),
-        _caption([parts[i] for i in drawn], kind, bool(by_image), len(parts) - len(drawn)),
+        _caption([parts[i] for i in drawn], kind, list(map(len, by_image.values())), len(parts) - len(drawn)),
     )
 
 
@@ -134,18 +139,25 @@ def _heading(ax, y: float, text: str) -> None:
 def _estimate(ax, y: float, part: dict) -> None:
     """A part's dot, its 95 % interval (thin) and 90 % interval (thick), and its seeds beneath."""
     colour, scale = _colour(part), part["scale"]
+    one = look(label(part["plus"][0])) if len(part["plus"]) == 1 else None
     for level, thick in ((95, 1.6), (90, 4.5)):
         low, high = part[f"low{level}"], part[f"high{level}"]
         if low is not None:
             ax.plot([scale * low, scale * high], [y, y], color=colour, lw=thick, solid_capstyle="butt")
-    ax.plot(scale * part["estimate"], y, "o", ms=9, mfc=colour, mec="white", mew=1.2, zorder=3)
+    if one and one.frozen:
+        how = {"mfc": one.fill, "mec": colour, "mew": 1.8}
+    else:
+        how = {"mfc": colour, "mec": "white", "mew": 1.2}
+    marker = one.marker if one else "o"
+    ax.plot(scale * part["estimate"], y, marker, ms=9, color=colour, zorder=3, **how)
     ax.annotate(
         amount(part["estimate"], part),
         (scale * part["estimate"], y),
         xytext=(0, 8),
         textcoords="offset points",
         ha="center",
-        fontsize=9.5,
+        fontsize=SMALL,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.75},
     )
     seeds = part["by_seed"]
     if len(seeds) > 1:
@@ -165,7 +177,7 @@ def _spread(ax, y: float, part: dict, frame: pd.DataFrame) -> None:
     """A dot an image, the middle half of them as a bar, the median as a tick, and the share above zero."""
     values = part["scale"] * frame.difference.to_numpy()
     heights = y + np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
-    ax.plot(values, heights, "o", ms=2.8, mfc=_colour(part), mec="none", alpha=0.35)
+    ax.plot(values, heights, ".", ms=4, color=_colour(part), mfc=_colour(part), mec="none", alpha=0.35)
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     ax.plot([low, high], [y, y], color=INK, lw=2.4, solid_capstyle="butt")
     ax.plot(median, y, "|", color=INK, ms=13, mew=2.4)
@@ -175,7 +187,7 @@ def _spread(ax, y: float, part: dict, frame: pd.DataFrame) -> None:
         xycoords=ax.get_yaxis_transform(),
         ha="right",
         va="center",
-        fontsize=9.5,
+        fontsize=SMALL,
         color=INK,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
     )
@@ -191,22 +203,27 @@ def _margin(ax, y: float, part: dict, kind: str) -> None:
         ax.plot([place, place], [y - 0.5, y + 0.5], color=QUIET, ls=(0, (3, 2)), lw=1.4, zorder=1)
 
 
-def _caption(parts: list[dict], kind: str, images: bool, left_out: int) -> str:
+def _caption(parts: list[dict], kind: str, images: list[int], left_out: int) -> str:
+    """images: how many there are of each part whose images are drawn"""
     bounded = any(part["low95"] is not None for part in parts)
     seeds = max(len(part["by_seed"]) for part in parts)
     compared = any(part["minus"] for part in parts)
-    told = [f"Right of zero {'the first network of a row has more' if compared else 'there is some'}"]
+    told = [f"Right of zero {'the first network of a row has more' if compared else 'is more than none'}"]
     if bounded:
-        told.append("a thick line is the 90 % interval, a thin one the 95 % interval")
+        told.append(
+            "a thick line is the 90 % interval, a thin one the 95 % interval; where that crosses zero, the"
+            " sign of the difference is open"
+        )
     if seeds > 1:
         rounds = all(part["repeats"] == "rounds" for part in parts if part["by_seed"])
-        told.append(f"small rings are single {'rounds of timing' if rounds else 'seeds'}")
+        told.append(f"small rings are the {seeds} single {'rounds of timing' if rounds else 'seeds'}")
     if kind == "≈":
         told.append("within the grey band two networks count as equal")
     if any(part["threshold"] for part in parts):
         told.append("the dashed line is what the difference has to exceed")
     if images:
-        told.append("to the right each dot is a test image, the bar the middle half of them")
+        many = f"{min(images)}" if len({*images}) == 1 else f"{min(images)} to {max(images)}"
+        told.append(f"to the right each dot is one of {many} test images, the bar the middle half of them")
     caption = f"{'; '.join(told)}."
     if bounded and seeds <= 1 and any(part["repeats"] == "seeds" for part in parts):
         caption += (
@@ -251,36 +268,36 @@ def examples(
     guesses:  {label of a network: uint8 (N, S, S)}, two of them
     seed:     of the predictions
     """
-    fig = Picture(height=len(rows) * (WIDTH / 4 + 0.12) + 1.15)
+    shown_maps = [labels[rows["index"]], *(guess[rows["index"]] for guess in guesses.values())]
+    seen = classes.seen(*shown_maps)
+    fig = Picture(height=len(rows) * (WIDTH / 4 + 0.12) + 0.45 + inches_of_classes(seen, classes))
     axes = fig.subplots(len(rows), 4, squeeze=False)
-    told, maps = [], []
+    told = []
     for line, (why, row) in zip(axes, rows.iterrows(), strict=True):
         i = row["index"]
         panel(line[0], pictures[i])
-        panel(line[1], classes.paint(labels[i]))
+        label_panel(line[1], labels[i], classes)
         wrong = []
         for ax, guess in zip(line[2:], guesses.values(), strict=True):
-            panel(ax, classes.paint(guess[i]))
+            label_panel(ax, guess[i], classes)
             wrong.append(percent(mistaken(labels[i], guess[i]).mean()))
             ax.set_xlabel(f"{wrong[-1]} wrong", labelpad=3)
-            maps.append(guess[i])
-        maps.append(labels[i])
         found = f"{why}: {amount(row.difference, part)}"
-        line[0].set_ylabel(f"{found}\n{row['name']}", fontsize=9.5)
+        line[0].set_ylabel(f"{found}\n{short(row['name'], 20)}", fontsize=SMALL)
         told.append(
             f"{why} {amount(row.difference, part)} {part['unit']} in {row['name']},"
             f" {' and '.join(wrong)} wrong"
         )
     for ax, title in zip(axes[0], ("Image", "Ground truth", *guesses), strict=True):
         ax.set_title(wrapped(title, 19), pad=4)
-    seen = classes.seen(*maps)
     legend_of_classes(fig, seen, classes)
     one, other = guesses
     return fig.described(
         f"Three test images with ground truth and the predictions of {one} and {other}. Difference:"
         f" {'; '.join(told)}.",
-        f"Picked by rule, not by hand: the test images in which the difference {part['label']},"
-        f" {part['words']}, is largest, in the middle and smallest. The predictions are of seed {seed}.",
+        f"Picked by rule, not by hand: those of {len(labels)} test images in which the difference"
+        f" {part['label']}, {part['words']}, is largest, in the middle and smallest. The predictions are of"
+        f" seed {seed}.",
     )
 
 
@@ -308,6 +325,13 @@ def pictures(claim: dict, evidence: Evidence) -> tuple[list[Picture], list[str]]
     rows = chosen(by_image[place])
     drawn.append(examples(rows, part, split.images, split.labels, guesses, evidence.study.classes, seed))
     return drawn, []
+
+
+def show_claims(ledger: dict, evidence: Evidence, *names: str) -> None:
+    """Display claims of the ledger, in the order of their names given, each as a block with its figures."""
+    claims = {claim["id"]: claim for claim in ledger["claims"]}
+    for name in names:
+        display(block(ledger, claims[name], *pictures(claims[name], evidence)))
 
 
 def _as_asked(part: dict) -> Part:

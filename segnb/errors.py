@@ -10,8 +10,11 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # general categories of Unicode
 class SegnbError(Exception):
     """A problem the user can mend: one line that names the file or parameter, what is wrong and the remedy.
 
-    It is shown without a traceback.
+    It is shown without a traceback: by the command line, and in a notebook under the cell that raised it.
     """
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [str(self)]
 
     def __str__(self) -> str:
         return one_line(super().__str__())

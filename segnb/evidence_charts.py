@@ -3,22 +3,25 @@
 Data come from `segnb.evidence_curves`. Lines carry their networks' names at their ends.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from segnb.classes import ClassMap
 from segnb.picture import (
     INK,
     QUIET,
+    SMALL,
     Picture,
     bare,
+    class_rows,
     figure,
     legend_of_networks,
     look,
+    name_ends,
     percent,
+    plain_log,
+    sample,
     wrapped,
 )
 
@@ -26,32 +29,14 @@ TALL = 3.1  # inches of an axis with its labels
 NEW_IMAGES = "Vertical lines: 95 % interval for these very networks on new images."
 
 
-def spread(wanted: Sequence[float], heights: Sequence[float]) -> np.ndarray:
-    """Middles of labels of these heights that do not overlap, as near as possible to those wanted.
-
-    In the same order as wanted; least squares, by pooling neighbours that would overlap.
-    """
-    order = np.argsort(wanted, kind="stable")
-    tall = np.asarray(heights, float)[order]
-    stacked = np.concatenate([[0], np.cumsum((tall[1:] + tall[:-1]) / 2)])  # middles of a pile of them
-    pools: list[list[float]] = []
-    for free in np.asarray(wanted, float)[order] - stacked:
-        pools.append([free])
-        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
-            pools[-2:] = [pools[-2] + pools[-1]]
-    places = np.empty(len(order))
-    places[order] = np.concatenate([np.full(len(pool), np.mean(pool)) for pool in pools]) + stacked
-    return places
-
-
 def _lines(ax, curves: dict[str, pd.DataFrame], x_column: str | None, inches: float) -> None:
-    """Curves with intervals and, right of the last point, their names in their colours.
+    """Curves with intervals and, right of the last point, their names.
 
     x_column: of the x positions, None for the rows' own order
     inches:   the height of the axis, about
     """
     count = len(curves)
-    last = {}
+    ends = {}
     for number, (label, curve) in enumerate(curves.items()):
         one = look(label)
         if x_column is None:  # intervals of several networks beside, not upon, each other
@@ -62,36 +47,14 @@ def _lines(ax, curves: dict[str, pd.DataFrame], x_column: str | None, inches: fl
         ax.plot(
             x, curve["value"], color=one.colour, ls=one.line, lw=1.8, marker=one.marker, mfc=one.fill, ms=5.5
         )
-        last[label] = float(curve["value"].iloc[-1])
-    low = min(curve["low"].min() for curve in curves.values())
-    high = max(curve["high"].max() for curve in curves.values())
-    ax.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        ends[label] = np.array(x)[-1], curve["value"].iloc[-1]
     ax.margins(x=0.04)
-    _name_ends(ax, last, inches)
-
-
-def _name_ends(ax, last: dict[str, float], inches: float) -> None:
-    """Names to the right of an axis, each at the height where its line ends or as near as there is room."""
-    bottom, top = ax.get_ylim()
-    line = 0.165 * (top - bottom) / inches
-    names = {label: wrapped(label, 24) for label in last}
-    heights = [line * (name.count("\n") + 1) for name in names.values()]
-    places = spread(list(last.values()), heights)
-    places -= max((places + np.array(heights) / 2).max() - top, 0)
-    for (label, y), place in zip(last.items(), places, strict=True):
-        colour = look(label).colour
-        ax.plot(
-            [1.01, 1.05], [y, place], transform=ax.get_yaxis_transform(), color=colour, lw=0.8, clip_on=False
-        )
-        ax.text(
-            1.06,
-            place,
-            names[label],
-            transform=ax.get_yaxis_transform(),
-            va="center",
-            fontsize=9.5,
-            color=colour,
-        )
+    values = np.concatenate([curve[["value", "low", "high"]].to_numpy().ravel() for curve in curves.values()])
+    if np.isfinite(values).any():
+        low, high = np.nanmin(values), np.nanmax(values)
+        room = 0.05 * (high - low) or 0.05
+        ax.set_ylim(low - room, high + room)
+    name_ends(ax, ends, inches)
 
 
 def _families(curves: dict[str, pd.DataFrame]) -> list[tuple[str, dict[str, pd.DataFrame]]]:
@@ -122,13 +85,13 @@ def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
         _lines(ax, group, None, TALL - 0.8)
         names = next(iter(group.values())).index
         ax.set_xticks(range(len(names)), names)
-        ax.set_ylabel("mean IoU of these pixels")
+        ax.set_ylabel("mIoU of these pixels, 1 is perfect")
     axes[-1][0].set_xlabel("distance to the nearest true edge, pixels")
     return fig.described(
         "IoU among pixels by their distance to the nearest edge of the ground truth. Nearest bin:"
         f" {_numbers(curves, 0)}. Farthest: {_numbers(curves, -1)}.",
         "Left are the pixels at the outlines, right those deep inside. A network that is coarse only at the"
-        f" outlines falls behind only on the left. {NEW_IMAGES}",
+        f" outlines falls behind only on the left. {NEW_IMAGES}{sample(curves.values())}",
     )
 
 
@@ -139,8 +102,8 @@ def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
     for ax, group in axes:
         ax.set_xscale("log")
         _lines(ax, group, "area", TALL - 0.8)
-        ax.set_ylabel("share of objects found")
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.3g}"))
+        ax.set_ylabel("objects found, share of 1")
+        plain_log(ax, "x", 100)
         ax.xaxis.set_minor_formatter("")
         _name_thirds(ax, next(iter(group.values())).attrs["thirds"])
     axes[-1][0].set_xlabel("size of the object, % of the image (log scale)")
@@ -149,7 +112,7 @@ def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
         f" {_numbers(curves, -1)}.",
         "An object counts as found when at least half of its pixels get its class. Each point is a sixth of"
         " all cars, people, poles and signs of the test images, at their median size; dashed lines part them"
-        f" into thirds. {NEW_IMAGES}",
+        f" into thirds. {NEW_IMAGES}{sample(curves.values())}",
     )
 
 
@@ -169,7 +132,7 @@ def _name_thirds(ax, thirds: tuple[float, float]) -> None:
                 transform=ax.get_xaxis_transform(),
                 ha="center",
                 va="top",
-                fontsize=9.5,
+                fontsize=SMALL,
                 color=QUIET,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.7},
             )
@@ -183,19 +146,21 @@ def sight(curves: dict[str, pd.DataFrame]) -> Picture:
     _lines(ax, curves, None, TALL - 0.5)
     names = next(iter(curves.values())).index
     ax.set_xticks(range(len(names)), names)
-    ax.set_ylabel("share of objects found")
+    ax.set_ylabel("objects found, share of 1")
     return fig.described(
         f"Share of objects found by how much of each is in sight. Mostly hidden: {_numbers(curves, 0)}."
         f" In full sight: {_numbers(curves, -1)}.",
-        "Hidden objects are those that stand behind others; the renderer knows how much is in sight."
-        f" {NEW_IMAGES}",
+        "Hidden objects are those that stand behind others; the renderer knows how much is in sight. Where a"
+        f" line rises to the right, a network misses above all what is hidden. {NEW_IMAGES}"
+        f"{sample(curves.values())}",
     )
 
 
 @figure
 def gains(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap) -> Picture:
     """Gain in IoU by class of network `plus` over `minus`; `evidence_curves.class_gains`."""
-    fig = Picture(height=0.3 * len(frame) + 0.9)
+    names, inches = class_rows(frame.index)
+    fig = Picture(height=inches * len(frame) + 0.9)
     ax = fig.subplots()
     rows = np.arange(len(frame))
     colours = dict(zip(classes.names, classes.colours, strict=True))
@@ -208,17 +173,17 @@ def gains(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap) -> Pict
             (1.01, y),
             xycoords=ax.get_yaxis_transform(),
             va="center",
-            fontsize=9.5,
+            fontsize=SMALL,
         )
-    ax.set(yticks=rows, yticklabels=frame.index, ylim=(len(frame) - 0.4, -0.6))
+    ax.set(yticks=rows, yticklabels=names, ylim=(len(frame) - 0.4, -0.6))
     ax.set_xlabel(f"{wrapped(plus, 60)} minus {wrapped(minus, 60)},\npoints of class IoU")
     ax.grid(False, axis="y")
     ax.tick_params(axis="y", length=0)
     told = ", ".join(f"{name} {100 * row['value']:+.1f}" for name, row in frame.iterrows())
     return fig.described(
         f"Gain in IoU by class of {plus} over {minus}, in points: {told}.",
-        f"Right of zero {plus} is better at the class. Lines: 95 % interval for these very networks on new"
-        " images.",
+        f"Right of zero {plus} is better at the class; a line that crosses zero leaves open which is. Lines:"
+        f" 95 % interval for these very networks on new images.{sample([frame])}",
     )
 
 
@@ -246,14 +211,14 @@ def stride_bounds(frame: pd.DataFrame) -> Picture:
             y,
             f"{row['miou']:.3f} of {row['bound']:.3f}",
             va="center",
-            fontsize=9.5,
+            fontsize=SMALL,
         )
     ax.set(
         yticks=range(len(frame)),
         yticklabels=frame.index,
         ylim=(len(frame) - 0.5, -0.5),
         xlim=(0, 1.25 * frame["bound"].max()),
-        xlabel="test mIoU",
+        xlabel="test mIoU, 1 is perfect",
         xticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
     )
     ax.grid(False, axis="y")
@@ -262,8 +227,9 @@ def stride_bounds(frame: pd.DataFrame) -> Picture:
     return fig.described(
         f"Test mIoU of each FCN within the best that any network of its stride could reach: {told}.",
         "Grey: perfect scores on the grid of that stride, which are the share of each class in a cell,"
-        " enlarged as an FCN's scores are at first. A network whose enlarging learns may get beyond it. Black"
-        " lines: 95 % interval for these very networks on new images.",
+        " enlarged as an FCN's scores are at first. A network whose enlarging learns may get beyond it: where"
+        " the bar ends far within the grey, the stride is not what limits it. Black lines: 95 % interval for"
+        f" these very networks on new images.{sample([frame])}",
     )
 
 
@@ -303,7 +269,9 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
     return fig.described(
         f"Validation mIoU by epoch. First epoch at {percent(share, 0)} of the lower final score of the pair:"
         f" {'; '.join(told)}.",
-        f"Dashed: {percent(share, 0)} of the lower of the two final scores; marks: the first epoch there.",
+        f"Dashed: {percent(share, 0)} of the lower of the two final scores; marks: the first epoch there. The"
+        " farther left a mark, the faster the network learns. Each panel is one seed, so that no interval is"
+        " drawn.",
     )
 
 
@@ -322,9 +290,9 @@ def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
         ax.plot(
             x, known["value"], color=one.colour, ls=one.line, marker=one.marker, mfc=one.fill, ms=6, lw=1.6
         )
-    ax.set_yscale("log")
+    plain_log(ax)
     ax.set_xticks(range(len(longest)), longest.index, rotation=90)
-    ax.set_ylabel("gradient / weights")
+    ax.set_ylabel("length of gradient / weights")
     legend_of_networks(fig, ratios)
     several = any((frame["low"] < frame["high"]).any() for frame in ratios.values())
     told = "; ".join(f"{label} {frame['value'].iloc[0]:.2g}" for label, frame in ratios.items())

@@ -26,6 +26,8 @@ def with_interval(
 
     runs: a dict a seed: arrays (N, ...) whose sums over images `reduce` takes by name, giving (...) or (K,)
     key:  of the images' weights: what the test images are
+
+    `attrs` has how many images and seeds there are.
     """
     values = [np.atleast_1d(reduce(**{name: one.sum(0) for name, one in arrays.items()})) for arrays in runs]
     frame = pd.DataFrame({"value": np.mean(values, axis=0), "low": np.nan, "high": np.nan})
@@ -36,6 +38,7 @@ def with_interval(
             reduce(**{name: np.tensordot(weights, one, 1) for name, one in arrays.items()}) for arrays in runs
         ]
         frame["low"], frame["high"] = np.nanquantile(np.mean(draws, axis=0), [0.025, 0.975], axis=0)
+    frame.attrs.update(images=images, seeds=len(runs))  # which the caption names
     return frame
 
 

@@ -4,29 +4,37 @@ Means and intervals are computed by the caller: what is drawn is what is given.
 """
 
 import os
+from itertools import product
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from IPython.display import display
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import offset_copy
 
 from segnb.classes import VOID, ClassMap
 from segnb.picture import (
-    FOUND,
     INK,
-    MISSED,
     QUIET,
+    SMALL,
     WIDTH,
     WRONG,
     Picture,
     bare,
     figure,
+    inches_of_classes,
+    inches_of_names,
+    label_panel,
     legend_of_classes,
     legend_of_networks,
     look,
+    marks,
+    name_ends,
     panel,
+    pattern,
     percent,
+    plain_log,
     short,
     wrapped,
 )
@@ -45,24 +53,23 @@ def images_with_labels(
     columns = min(columns, count)
     blocks = -(-count // columns)
     side = WIDTH / columns
-    fig = Picture(height=2 * blocks * side + 0.8)
+    seen = classes.seen(labels)
+    fig = Picture(height=2 * blocks * side + 0.1 + inches_of_classes(seen, classes))
     axes = fig.subplots(2 * blocks, columns, squeeze=False)
     for ax in axes.flat[:]:
         bare(ax)
     for i in range(count):
         row, column = 2 * (i // columns), i % columns
-        for ax, picture in (
-            (axes[row, column], images[i]),
-            (axes[row + 1, column], classes.paint(labels[i])),
-        ):
+        for ax in axes[row : row + 2, column]:
             ax.set_axis_on()
-            panel(ax, picture)
-    seen = classes.seen(labels)
+        panel(axes[row, column], images[i])
+        label_panel(axes[row + 1, column], labels[i], classes)
     legend_of_classes(fig, seen, classes)
     return fig.described(
         f"{count} images, each above its labels painted in class colours."
         f" Classes to be seen: {', '.join(classes.names[i] for i in seen)}.",
-        "Each image with its labels beneath.",
+        f"Each of the {count} images with its labels beneath: look for what the labels leave out or get"
+        " wrong, which no network can learn.",
     )
 
 
@@ -78,9 +85,18 @@ def class_legend(classes: ClassMap) -> Picture:
     for i, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
         x, y = i // rows, i % rows + 0.5
         ax.plot(x + 0.06, y, "s", ms=14, mfc=colour, mec=QUIET, mew=0.6)
+        if pattern(classes, i):
+            for right, up in product((-4, 0, 4), repeat=2):
+                spot = offset_copy(ax.transData, fig, right, up, "points")
+                ax.plot(x + 0.06, y, transform=spot, **marks(classes, i))
         ax.text(x + 0.17, y, f"{i}  {name}", va="center", fontsize=11)
     named = ", ".join(f"{i} {name}" for i, name in enumerate(classes.names))
-    return fig.described(f"Legend of the {len(classes)} classes by id: {named}.")
+    marked_too = any(pattern(classes, i) for i in range(len(classes)))
+    return fig.described(
+        f"Legend of the {len(classes)} classes by id: {named}.",
+        "The classes with their ids and colours, which are the same in every picture."
+        + (" Dots and strokes tell apart what looks alike to some readers." if marked_too else ""),
+    )
 
 
 @figure
@@ -91,10 +107,10 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
     fig = Picture(height=rows * (WIDTH / columns + 0.28))
     axes = fig.subplots(rows, columns).ravel()
     panel(axes[0], image, "Image")
-    panel(axes[1], classes.paint(labels), "All classes")
+    label_panel(axes[1], labels, classes, "All classes")
     shares = np.bincount(labels.ravel(), minlength=len(classes))[: len(classes)] / labels.size
     for i, ax in enumerate(axes[2 : len(classes) + 2]):
-        panel(ax, labels == i, f"    {short(classes.names[i])}", cmap="gray_r", vmin=-0.06, vmax=1.15)
+        panel(ax, labels == i, f"    {short(classes.names[i], 11)}", cmap="gray_r", vmin=-0.06, vmax=1.15)
         ax.plot(
             0.05,
             1.095,
@@ -113,7 +129,7 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
             text,
             transform=ax.transAxes,
             ha="right",
-            fontsize=9.5,
+            fontsize=SMALL,
             color=INK,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85},
         )
@@ -144,7 +160,7 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
             f"max {percent(peak, 0 if peak >= 0.1 else 1)}" if peak else "absent",
             transform=ax.transAxes,
             ha="right",
-            fontsize=9.5,
+            fontsize=SMALL,
             color="white",
             bbox={"facecolor": "black", "edgecolor": "none", "pad": 1.5, "alpha": 0.55},
         )
@@ -185,7 +201,9 @@ def curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     histories = {label: seeds for label, seeds in histories.items() if seeds}
     if not histories:
         return Picture()
-    fig = Picture(height=5.6 + 0.22 * (len(histories) // 3))
+    many = len(histories) > 1
+    tall = max(2.2, inches_of_names(histories)) if many else 2.2
+    fig = Picture(height=2 * tall + (1.0 if many else 1.3))
     axes = fig.subplots(2, 2, sharex=True, sharey="row")
     for number, (label, seeds) in enumerate(histories.items()):
         one, mean = look(label), _mean_over_seeds(seeds)
@@ -207,22 +225,27 @@ def curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
             )
     for ax, title in zip(axes.flat, ("Training", "Validation"), strict=False):
         ax.set_title(title)
-    axes[0, 0].set_ylabel("cross-entropy loss")
-    axes[1, 0].set_ylabel("mIoU")
+    axes[0, 0].set_ylabel("cross-entropy loss, nats")
+    axes[1, 0].set_ylabel("mIoU, 1 is perfect")
     values = np.concatenate([line.get_ydata() for ax in axes[0] for line in ax.lines])
     if values.min() > 0 and values.max() > 4 * values.min():
-        axes[0, 0].set_yscale("log")
-        axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        axes[0, 0].yaxis.set_minor_formatter(NullFormatter())
-        axes[0, 0].set_ylabel("cross-entropy loss (log scale)")
+        plain_log(axes[0, 0])
+        axes[0, 0].set_ylabel("cross-entropy loss, nats (log scale)")
     axes[1, 0].set_ylim(bottom=0)
     for ax in axes[1]:
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
     if max(len(h) for seeds in histories.values() for h in seeds) == 1:
         axes[0, 0].set_xlim(0.5, 1.5)
-    legend_of_networks(fig, histories)
+    if many:
+        means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
+        for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
+            ax.set_ylim(ax.get_ylim())  # lines to the names change it no more
+            name_ends(
+                ax, {label: (mean.index[-1], mean[column].iloc[-1]) for label, mean in means.items()}, tall
+            )
+    else:
+        legend_of_networks(fig, histories)
     told = []
     for label, seeds in histories.items():
         best = np.mean([history["val_miou"].max() for history in seeds])
@@ -232,8 +255,13 @@ def curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     return fig.described(
         f"Learning curves of loss and mIoU, training beside validation. Best validation mIoU"
         f"{' (mean over seeds)' if several else ''}: {'; '.join(told)}.",
-        "Training scores are taken while the weights still change, validation scores after each epoch."
-        + (" Thin lines are single seeds, bold ones their mean." if several else ""),
+        "Training scores are taken while the weights still change, validation scores after each epoch. A line"
+        " that still rises at its end was not done; a validation loss that rises again is overfitting."
+        + (
+            " Thin lines are single seeds, bold ones their mean, as far as all seeds go."
+            if several
+            else " One seed each, so that no spread is drawn."
+        ),
     )
 
 
@@ -253,7 +281,7 @@ class LiveCurves:
     def update(self, rows: list[dict]) -> None:
         """Show the history so far: one dict an epoch, as `segnb.training.fit` hands it over."""
         if self.watched and rows:
-            data, metadata = curves({"this run": [pd.DataFrame(rows)]}).bundle()
+            data, metadata = curves({"this run": [pd.DataFrame(rows)]}).bundle(drawing=False)
             if self.handle is None:
                 self.handle = display(data, metadata=metadata, raw=True, display_id=True)
             else:
@@ -294,127 +322,68 @@ def predictions(kept: dict[str, np.ndarray], label: str, classes: ClassMap, want
     kept: what `RunDir.predictions()` gives; images are taken from it evenly
     """
     rows = evenly(len(kept["names"]), wanted)
-    fig = Picture(height=len(rows) * (WIDTH / 4 + 0.12) + 1.0)
+    seen = classes.seen(kept["labels"][rows], kept["predictions"][rows])
+    fig = Picture(height=len(rows) * (WIDTH / 4 + 0.12) + 0.3 + inches_of_classes(seen, classes))
     axes = fig.subplots(len(rows), 4, squeeze=False)
     shares = []
     for line, i in zip(axes, rows, strict=True):
         image, truth, guess = kept["images"][i], kept["labels"][i], kept["predictions"][i]
         wrong = mistaken(truth, guess)
         shares.append(wrong.mean())
-        for ax, picture in zip(line, (image, classes.paint(truth), classes.paint(guess)), strict=False):
-            panel(ax, picture)
-        marked = pale(image)
-        marked[wrong] = 255 * np.array(mpl.colors.to_rgb(WRONG))
-        panel(line[3], marked)
+        panel(line[0], image)
+        label_panel(line[1], truth, classes)
+        label_panel(line[2], guess, classes)
+        panel(line[3], marked(image, wrong))
         line[3].set_title(f"{percent(wrong.mean())} wrong", pad=4, color=WRONG)
     for ax, title in zip(axes[0], ("Image", "Ground truth", "Prediction"), strict=False):
         ax.set_title(title, pad=4)
     fig.suptitle(label, x=0.01, ha="left", fontsize=11.5, weight="bold")
-    seen = classes.seen(kept["labels"][rows], kept["predictions"][rows])
     legend_of_classes(fig, seen, classes)
+    chosen = f"{len(rows)} test images"
+    if len(rows) < len(kept["names"]):
+        chosen = f"{len(rows)} of {len(kept['names'])} kept test images, evenly spread"
     told = ", ".join(f"{percent(share)} in {kept['names'][i]}" for share, i in zip(shares, rows, strict=True))
     return fig.described(
         f"{label}: {len(rows)} test images with ground truth, prediction and errors. Wrong pixels: {told}.",
-        f"Predictions of {label}; red pixels got another class than the ground truth's.",
+        f"{label} on {chosen}. Red pixels got another class than the ground truth's; above them stands their"
+        " share of the image.",
     )
 
 
+def marked(image: np.ndarray, where: np.ndarray, colour: str = WRONG) -> np.ndarray:
+    """The image, uint8 (S, S, 3), in light greys, with the pixels of `where`, bool (S, S), in one colour."""
+    painted = pale(image)
+    painted[where] = np.round(255 * np.array(mpl.colors.to_rgb(colour)))
+    return painted
+
+
+def coloured(values: np.ndarray, scale: str) -> np.ndarray:
+    """Values from 0 to 1, (S, S), in the colours of one of matplotlib's scales, uint8 (S, S, 3)."""
+    return mpl.colormaps[scale](values, bytes=True)[..., :3]
+
+
 @figure
-def comparison(kept: dict[str, dict[str, np.ndarray]], i: int, classes: ClassMap) -> Picture:
-    """All networks on one image: kept {label: what `RunDir.predictions()` gives}, i its position there."""
-    first = next(iter(kept.values()))
-    image, truth, name = first["images"][i], first["labels"][i], first["names"][i]
-    guesses = {label: one["predictions"][i] for label, one in kept.items()}
-    wrong = {label: float(mistaken(truth, guess).mean()) for label, guess in guesses.items()}
-    panels = {"Image": image, "Ground truth": classes.paint(truth)}
-    panels |= {label: classes.paint(guess) for label, guess in guesses.items()}
+def side_by_side(
+    panels: list[tuple[str, np.ndarray]], seen: list[int], classes: ClassMap, extra: dict[str, str]
+) -> Picture:
+    """Pictures, uint8 (S, S, 3), or label maps, uint8 (S, S), beneath titles; the caller describes them.
+
+    seen:  ids of classes for the legend
+    extra: {text: colour} beside them
+    """
     columns = 3 if len(panels) <= 6 or len(panels) == 9 else 4  # nine panels fill three rows
     rows = -(-len(panels) // columns)
-    titles = [wrapped(label, 80 // columns) for label in panels]
-    for place, share in enumerate(wrong.values(), start=2):
-        titles[place] += f"\n{percent(share)} wrong"
+    titles = ["\n".join(wrapped(part, 80 // columns) for part in title.split("\n")) for title, _ in panels]
     lines = max(title.count("\n") + 1 for title in titles)
-    fig = Picture(height=rows * (WIDTH / columns + 0.2 * lines) + 0.75)
+    legend = inches_of_classes(seen, classes, extra)
+    fig = Picture(height=rows * (WIDTH / columns + 0.2 * lines) + 0.2 + legend)
     axes = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes[len(panels) :]:
         bare(ax)
-    for ax, title, picture in zip(axes, titles, panels.values(), strict=False):
-        panel(ax, picture, title)
-    seen = classes.seen(truth, *guesses.values())
-    legend_of_classes(fig, seen, classes)
-    told = "; ".join(f"{label} {percent(share)}" for label, share in wrong.items())
-    return fig.described(
-        f"Test image {name}, its ground truth and its prediction by each network. Wrong pixels: {told}.",
-        f"The same image {name} through every network.",
-    )
-
-
-@figure
-def exploration(
-    image: np.ndarray,
-    values: np.ndarray,
-    title: str,
-    classes: ClassMap,
-    only: int | None = None,
-    strength: float = 0.6,
-    confidence: bool = False,
-) -> Picture:
-    """One image (S, S, 3) and beside it the same with something laid over it.
-
-    values:     uint8 (S, S): class ids, or with `confidence` probabilities × 255
-    only:       the one class to paint; None for all
-    strength:   opacity of the overlay, 0 to 1
-    """
-    painted = mpl.colormaps["viridis"](values)[..., :3] * 255 if confidence else classes.paint(values)
-    where = np.ones(values.shape, bool) if only is None or confidence else values == only
-    mixed = image.astype(float)
-    mixed[where] = (1 - strength) * mixed[where] + strength * painted[where]
-    fig = Picture(height=4.8 if confidence else 4.3)
-    axes = fig.subplots(1, 2)
-    panel(axes[0], image, "Image")
-    panel(axes[1], mixed.round().astype(np.uint8), title)
-    if confidence:
-        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), "viridis")
-        fig.colorbar(scale, ax=list(axes), location="bottom", aspect=40, shrink=0.6, label="confidence")
-        said = f"Mean confidence {values.mean() / 255:.2f}."
-    else:
-        seen = [i for i in classes.seen(values) if only in (None, i)]
-        legend_of_classes(fig, seen, classes)
-        shares = [f"{classes.names[i]} {percent((values == i).mean())}" for i in seen]
-        said = f"Shares of the pixels: {', '.join(shares) or 'none of this class'}."
-    return fig.described(f"A test image and the same image overlaid with {title}. {said}")
-
-
-@figure
-def errors(
-    image: np.ndarray,
-    truth: np.ndarray,
-    guess: np.ndarray,
-    title: str,
-    classes: ClassMap,
-    only: int | None = None,
-    strength: float = 0.6,
-) -> Picture:
-    """One image (S, S, 3) and beside it where the prediction (S, S) is not the truth (S, S).
-
-    only: one class, of which hits, misses and false alarms are told apart; None for all
-    """
-    if only is None:
-        layers = {"wrong": (WRONG, mistaken(truth, guess))}
-    else:
-        layers = {
-            "found": (FOUND, (truth == only) & (guess == only)),
-            "missed": (MISSED, (truth == only) & (guess != only)),
-            "false alarm": (WRONG, mistaken(truth, guess) & (guess == only)),
-        }
-        title += f": {classes.names[only]}"
-    mixed = pale(image)
-    for colour, where in layers.values():
-        mixed[where] = (1 - strength) * mixed[where] + strength * 255 * np.array(mpl.colors.to_rgb(colour))
-    fig = Picture(height=4.3)
-    axes = fig.subplots(1, 2)
-    panel(axes[0], image, "Image")
-    panel(axes[1], mixed, title)
-    legend_of_classes(fig, [], classes, {name: colour for name, (colour, _) in layers.items()})
-    told = ", ".join(f"{name} {percent(where.mean())}" for name, (_, where) in layers.items())
-    return fig.described(f"A test image and the same image in grey with {title}. Of all pixels: {told}.")
+    for ax, title, (_, picture) in zip(axes, titles, panels, strict=False):
+        if picture.ndim == 2:
+            label_panel(ax, picture, classes, title)
+        else:
+            panel(ax, picture, title)
+    legend_of_classes(fig, seen, classes, extra)
+    return fig

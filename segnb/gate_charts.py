@@ -7,7 +7,23 @@ from matplotlib.ticker import MaxNLocator
 
 from segnb.classes import ClassMap
 from segnb.figures import evenly
-from segnb.picture import FAINT, INK, WIDTH, Picture, bare, figure, legend_of_networks, look, panel, wrapped
+from segnb.picture import (
+    FAINT,
+    INK,
+    SMALL,
+    WIDTH,
+    Picture,
+    bare,
+    figure,
+    inches_of_names,
+    legend_of_networks,
+    look,
+    name_ends,
+    panel,
+    sample,
+    short,
+    wrapped,
+)
 
 OPEN = "cividis"  # one lightness scale, also for readers who do not see red or green
 
@@ -46,12 +62,12 @@ def attention(
     told = []
     for line, (i, label) in zip(axes, rows, strict=True):
         panel(line[0], kept["images"][i])
-        line[0].set_ylabel(wrapped(label, 15), fontsize=9.5)
+        line[0].set_ylabel(wrapped(label, 15), fontsize=SMALL)
         means = []
         for ax, maps in zip(line[1:], _levels(gates[label], i), strict=True):
             panel(ax, maps.mean(0), cmap=OPEN, vmin=0, vmax=1)
             means.append(f"{maps.mean():.2f}")
-            ax.set_xlabel(f"{means[-1]} ± {maps.std():.2f}", labelpad=3, fontsize=9.5)
+            ax.set_xlabel(f"{means[-1]} ± {maps.std():.2f}", labelpad=3, fontsize=SMALL)
         told.append(f"{label}, {kept['names'][i]}: mean {', '.join(means)}")
     for ax, title in zip(axes[0], ("Image", *(f"Level {k}" for k in levels)), strict=True):
         ax.set_title(title, pad=4)
@@ -82,11 +98,12 @@ def class_attention(gates: dict[str, np.ndarray], kept: dict[str, np.ndarray], c
     axes = fig.subplots(len(shown), columns, squeeze=False)
     told = []
     for line, k in zip(axes, shown, strict=True):
+        name = "\n".join(short(part, 16) for part in wrapped(classes.names[k], 16).split("\n")[:2])
         where = kept["labels"][i] == k
         marked = (kept["images"][i] * 0.35 + 160 * (~where[..., None])).clip(0, 255).astype(np.uint8)
         marked[where] = kept["images"][i][where]
         panel(line[0], marked)
-        line[0].set_ylabel(classes.names[k], fontsize=9.5)
+        line[0].set_ylabel(name, fontsize=SMALL)
         for ax, of_level in zip(line[1:], maps, strict=True):
             panel(ax, of_level[k], cmap=OPEN, vmin=0, vmax=1)
         told.append(f"{classes.names[k]} {', '.join(f'{one[k].mean():.2f}' for one in maps)}")
@@ -94,8 +111,8 @@ def class_attention(gates: dict[str, np.ndarray], kept: dict[str, np.ndarray], c
         ax.set_title(title, pad=4)
     _scale(fig, axes.ravel())
     return fig.described(
-        f"Maps of the class gates for five classes in {kept['names'][i]}, a column a level, finest first."
-        f" Means: {'; '.join(told)}.",
+        f"Maps of the class gates for {len(shown)} classes in {kept['names'][i]}, a column a level, finest"
+        f" first. Means: {'; '.join(told)}.",
         "Each class has a gate of its own, taught to be bright where the class is. Left: the image with all"
         " but the class faded. The image is the kept one that shows most classes, the classes are spread"
         " evenly from its largest to its smallest.",
@@ -114,11 +131,12 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
         left.vlines(x, 100 * frame["low"], 100 * frame["high"], color=one.colour, lw=1.4)
         left.plot(x, 100 * frame["value"], one.marker, color=one.colour, mfc=one.fill, ms=7)
         right.plot(x[:-1], frame["spread"][:-1], one.marker, color=one.colour, mfc=one.fill, ms=7)
+    top = np.nanmax([frame["spread"].max() for frame in levels.values()])
     left.axhline(0, color=INK, lw=1.2, zorder=1)
     left.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names])
     left.set(title="lost without it", ylabel="points of mIoU")
     right.set_xticks(range(len(names) - 1), [name.replace(" ", "\n") for name in names[:-1]])
-    right.set(title="variation within an image", ylabel="standard deviation", ylim=(0, None))
+    right.set(title="variation within an image", ylabel="standard deviation", ylim=(0, 1.1 * top or 1))
     legend_of_networks(fig, levels)
     told = "; ".join(
         f"{label} {', '.join(f'{100 * value:.1f}' for value in frame['value'])}"
@@ -129,7 +147,8 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
         f" once: {told}.",
         "Left: how much worse a network gets when the gate of a level is replaced by its mean over the image,"
         " so that it selects nothing. Right: how much the gate varies within an image; 0 is the same"
-        " everywhere. Vertical lines: 95 % interval for these very networks on new images.",
+        " everywhere. Vertical lines, left: 95 % interval for these very networks on new images; one that"
+        f" crosses zero leaves open whether the gate is worth anything.{sample(levels.values())}",
     )
 
 
@@ -141,8 +160,10 @@ def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Pi
     images: {kind: uint8 (S, S, 3)}, "clean" first
     """
     kinds = list(next(iter(scores.values())).index)
-    fig = Picture(height=WIDTH / len(kinds) + 4.0 + 0.22 * -(-len(scores) // 3))
-    top, bottom = fig.subfigures(2, 1, height_ratios=[1, 2.4])
+    tall = max(2.6, inches_of_names(scores))
+    heights = WIDTH / len(kinds) + 0.3, tall + 0.6
+    fig = Picture(height=sum(heights))
+    top, bottom = fig.subfigures(2, 1, height_ratios=heights)
     for ax, kind in zip(top.subplots(1, len(kinds)), kinds, strict=True):
         if kind in images:
             panel(ax, images[kind], kind)
@@ -157,10 +178,11 @@ def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Pi
     for place in np.arange(len(kinds) - 1) + 0.5:
         ax.axvline(place, color=FAINT, lw=1)
     ax.set_xticks(range(len(kinds)), kinds)
-    ax.set(ylabel="test mIoU", xlim=(-0.5, len(kinds) - 0.5))
+    ax.set(ylabel="test mIoU, 1 is perfect", xlim=(-0.5, len(kinds) - 0.5))
     ax.grid(False, axis="x")
     ax.yaxis.set_major_locator(MaxNLocator(6))
-    legend_of_networks(bottom, scores)
+    last = len(kinds) - 1
+    name_ends(ax, {label: (last + 0.5, frame["value"].iloc[-1]) for label, frame in scores.items()}, tall)
     told = "; ".join(
         f"{label}: {', '.join(f'{kind} {value:.3f}' for kind, value in frame['value'].items())}"
         for label, frame in scores.items()
@@ -169,5 +191,7 @@ def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Pi
         f"One street in each of {', '.join(kinds)}, and the test mIoU of networks with and without gates on"
         f" each. {told}.",
         "Above, the first street of the test set. Networks never saw such images in training. mIoU does not"
-        " begin at 0 here. Vertical lines: 95 % interval for these very networks on new images.",
+        " begin at 0 here. What a network loses is how far its mark falls from where it is on clean images."
+        " Vertical lines: 95 % interval for these very networks on new images."
+        f"{sample(scores.values())}",
     )

@@ -11,6 +11,7 @@ from segnb.classes import VOID
 from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
 from segnb.files import sha256
+from segnb.machine import Machine
 from segnb.models.variants import VARIANTS, build
 from segnb.presets import Recipe
 from segnb.rundir import RunDir
@@ -25,8 +26,8 @@ class Prediction(NamedTuple):
     confidence: np.ndarray  # uint8 (N, S, S): that probability × 255
 
 
-def load(run: RunDir) -> torch.nn.Module:
-    """The run's best network, in eval mode, on the study's device."""
+def load(run: RunDir, machine: Machine | None = None) -> torch.nn.Module:
+    """The run's best network, in eval mode, on the study's device, or on that of `machine`."""
     if not run.model_path.exists() or sha256(run.model_path) != run.summary["model_sha256"]:
         raise SegnbError(
             f"{run.model_path} is damaged (its SHA-256 differs) or gone; delete {run.path} to train again"
@@ -35,7 +36,7 @@ def load(run: RunDir) -> torch.nn.Module:
     recipe = study.recipe(VARIANTS[run.variant].family)
     model = build(run.variant, len(study.classes), recipe.width)
     checkpoint.load_model(run.model_path, model)
-    return study.machine.place(model).eval()
+    return (machine or study.machine).place(model).eval()
 
 
 def predicted(logits: torch.Tensor) -> Prediction:

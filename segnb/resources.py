@@ -35,7 +35,8 @@ HALF = 0.7  # of that, where convolutions are in half precision; at most 0.64 me
 # Operations of a training step on one pixel, a multiply-add being two: of a U-Net for each squared channel of
 # its first level (1,090 counted, without residual blocks and gates), of a VGG16, and of a head of full width.
 UNET_STEP, TRUNK_STEP, HEAD_STEP = 1700, 1.9e6, 0.6e6
-# Operations a second of a slow CPU's thread (70e9 in fp32, 134e9 in bf16 measured), of a slow GPU; assumed.
+# Operations a second, assumed: of a slow CPU's thread (70e9 in fp32, 134e9 in bf16 measured), and of a slow
+# GPU, at less than a tenth of an H100's pace with any network of preset `paper`.
 CPU_PACE, GPU_PACE = 15e9, 1.5e12
 START = 15  # minutes before the first step: imports from a shared disk, a frozen trunk's features
 TEST_SECONDS = 2.0  # of `segnb measure` on one test image; less than half a second measured
@@ -129,7 +130,10 @@ EVERYTHING = 2**30  # MiB: more than any GPU has, so all of one
 
 
 def gpu_mib(study: "Study") -> int:
-    """MiB of a GPU's memory that the larger of the study's two families needs to train; not measured yet."""
+    """MiB of a GPU's memory that the larger of the study's two families needs to train.
+
+    More than any network of preset `paper` was measured to take on a GPU, see tests/test_resources.py.
+    """
     half = study.machine.precision in ("bf16", "fp16")
     return CUDA + max(step_mib(study.preset.recipe(f), f, half) for f in ("fcn", "unet"))
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from segnb import measures
 from segnb.classes import ClassMap
+from segnb.presets import preset
 from segnb.rundir import RunDir, Study
 
 
@@ -85,11 +86,6 @@ def missing(runs: list[RunDir], name: str, wanted: str = "all") -> str:
     return f"Left out, because no run of them is finished: {'; '.join(gone)}."
 
 
-def kept_images(runs: list[RunDir]) -> int:
-    """How many test images the runs kept predictions of; 0 without runs."""
-    return len(runs[0].predictions()["names"]) if runs else 0
-
-
 # --- scores ---
 
 
@@ -126,6 +122,8 @@ def scores(runs: list[RunDir]) -> pd.DataFrame:
     as_published: the study's own score of the same predictions, mean over seeds
     loss:         mean cross-entropy a pixel, mean over seeds
     seeds_miou, seeds_loss: lists with a value a seed
+
+    `attrs["images"]`: how many test images they are of, at most
     """
     rows = {}
     for name, group in by_variant(runs).items():
@@ -144,7 +142,9 @@ def scores(runs: list[RunDir]) -> pd.DataFrame:
             "seeds_loss": losses,
         }
     columns = ["miou", "seeds", "low", "high", "as_published", "loss", "seeds_miou", "seeds_loss"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("variant")
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("variant")
+    frame.attrs["images"] = max((len(run.test()["confusion"]) for run in runs), default=0)
+    return frame
 
 
 def ranking(runs: list[RunDir]) -> pd.DataFrame:
@@ -222,6 +222,77 @@ def sizes_caveat(study: Study, runs: list[RunDir]) -> str:
     return (
         f"FCNs see, and are tested on, images of {fcn} pixels a side and U-Nets of {unet}: scores of the two"
         " families are not of the same pixels."
+    )
+
+
+def worst_images(run: RunDir, count: int = 3) -> dict[str, np.ndarray]:
+    """The test images that a run gets most wrong, in the form of `RunDir.predictions()`, worst first.
+
+    By the share of their labelled pixels that are wrong; of equal ones the earlier image first.
+    """
+    from segnb.models.variants import VARIANTS
+
+    confusion = run.test()["confusion"]
+    right = np.trace(confusion, axis1=1, axis2=2) / np.maximum(confusion.sum((1, 2)), 1)
+    worst = np.argsort(right, kind="stable")[:count]
+    split = run.study.split("test", run.study.recipe(VARIANTS[run.variant].family).size)
+    return {
+        "names": np.array(split.names)[worst],
+        "images": split.images[worst],
+        "labels": split.labels[worst],
+        "predictions": run.predicted()[worst],
+    }
+
+
+# --- limits ---
+
+
+def limits(study: Study, runs: list[RunDir], ledger: dict) -> list[str]:
+    """What a reader has to keep in mind, a sentence each: all that this study can be told to lack."""
+    told = [*study.warnings, seeds_caveat(scores(runs)), _smaller(study), _other_pictures(study)]
+    told += [_trunk(study), sizes_caveat(study, runs)]
+    told.append(
+        f"Times and memory are those of {study.machine.device_name} in {study.machine.precision}; on other"
+        " machines the networks may stand otherwise to each other."
+    )
+    missing = [claim["id"] for claim in ledger["claims"] if claim["verdict"] == "not measured"]
+    if missing:
+        told.append(f"Not measured, for the reason that stands with each: {', '.join(missing)}.")
+    return [sentence for sentence in told if sentence]
+
+
+def _smaller(study: Study) -> str:
+    """How a preset differs from the published recipe; "" for that recipe itself."""
+    paper = preset("paper")
+    here, images = study.preset, study.settled["data"]["counts"]["train"]
+    if (here.fcn, here.unet, images) == (paper.fcn, paper.unet, paper.train):
+        return ""
+    return (
+        f"Networks learnt from {images:,} images, FCNs for {here.fcn.epochs} epochs at {here.fcn.size} pixels"
+        f" and U-Nets of width {here.unet.width} for {here.unet.epochs} at {here.unet.size}; the published"
+        f" recipe has {paper.train:,} images, {paper.fcn.epochs} epochs at {paper.fcn.size} pixels, and width"
+        f" {paper.unet.width} for up to {paper.unet.epochs} at {paper.unet.size}. What is slow to learn, or"
+        " small in the picture, may come out otherwise there."
+    )
+
+
+def _other_pictures(study: Study) -> str:
+    data = study.settled["data"]
+    if not data["name"].startswith("streets"):
+        return ""
+    return (
+        "The study's pictures are from the CARLA simulator. These were rendered by segnb, with the same"
+        " classes, so verdicts are about streets like these; `DATA=` takes others."
+    )
+
+
+def _trunk(study: Study) -> str:
+    source = study.settled["weights"]["source"]
+    if source.startswith("imagenet"):
+        return ""
+    return (
+        f"The FCNs' trunk started from {source}, not from ImageNet classification as the study's: that moves"
+        " all six FCNs, and by how much fine-tuning helps."
     )
 
 

@@ -6,7 +6,8 @@ Rows go by a network's label; captions say what the columns mean.
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from segnb.rundir import RunDir
+from segnb.presets import FULL_WIDTH, preset
+from segnb.rundir import RunDir, Study
 from segnb.summary import by_variant, label
 
 
@@ -107,6 +108,51 @@ def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
         "Cost of a network. Trained: parameters that learning changes. GFLOPs: billions of floating-point"
         " operations to predict one image, a multiply-add counted as two. Predict and train: median"
         " milliseconds an image, in batches, nothing cached. Memory: peak of a training step.",
+    )
+
+
+def recipes(study: Study) -> Styler | None:
+    """How the networks of this study were trained, beside the published recipe."""
+    columns = {}
+    best = "best validation mIoU"
+    for name, chosen in {"published": preset("paper"), "this study": study.preset}.items():
+        for family, of in {"FCN": chosen.fcn, "U-Net": chosen.unet}.items():
+            columns[f"{family}, {name}"] = {
+                "image side, px": f"{of.size}",
+                "width": f"{of.width} of {FULL_WIDTH}",
+                "epochs": f"{of.epochs}" if of.patience is None else f"at most {of.epochs}",
+                "images a batch": f"{of.batch_size}",
+                "learning rate": f"{of.learning_rate:g}",
+                "of a fine-tuned trunk": f"{of.trunk_learning_rate:g}" if family == "FCN" else None,
+                "schedule": of.schedule,
+                "mirrored": "half of the images" if of.mirror else "no",
+                "weights kept": best if of.keep == "best" else f"mean of the last {of.averaged}",
+            }
+    order = ["FCN, this study", "FCN, published", "U-Net, this study", "U-Net, published"]
+    return table(
+        pd.DataFrame(columns)[order],
+        "How networks are trained: Adam on the cross-entropy. Width: channels of a U-Net's first level, or"
+        " the share of the FCN head's. One-cycle: the learning rate rises to its value and falls again.",
+    )
+
+
+def open_questions(ledger: dict) -> Styler | None:
+    """What would change the verdicts: of each claim that seeds can decide, how many it would take."""
+    rows = {}
+    for claim in ledger["claims"]:
+        if claim["power"]:
+            needed = claim["seeds_needed"]
+            rows[claim["id"]] = {
+                "verdict": claim["verdict"],
+                "seeds here": f"{claim['seeds']}",
+                "p after Holm": None if claim["p_holm"] is None else f"{claim['p_holm']:.3f}",
+                "seeds to decide": "no number" if needed is None else f"{needed:,}",
+            } | {f"chance with {n}": f"{100 * chance:.0f} %" for n, chance in claim["power"].items()}
+    return table(
+        pd.DataFrame.from_dict(rows, orient="index"),
+        "What would change the verdicts: the chance that so many seeds decide a claim, as supported or"
+        " refuted, if effect and spread stay as they are. Seeds to decide: those for a chance of 80 %. Claims"
+        " that no seed can decide, as they rest on counted numbers, are left out.",
     )
 
 

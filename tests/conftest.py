@@ -1,7 +1,10 @@
 """Fixtures shared by all tests: a project folder of their own, and a tiny data set."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before NumPy comes
@@ -16,6 +19,19 @@ from segnb.files import share_code
 pytest.register_assert_rewrite("tests.models.base")  # so that the shared tester's failures show values
 
 CHECKOUT = Path(__file__).parents[1]
+
+# A network of each kind that a step, a chapter or a claim treats in its own way: trunks that share frozen
+# features and one that learns, a U-Net with skips and without, residual blocks, a gate, and a gate a class.
+REPORTED = (
+    "FCN32s_vgg16_freeze",
+    "FCN8s_vgg16_freeze",
+    "FCN8s_vgg16_finetune",
+    "UNet_Standard_256",
+    "UNet_NoSkip_256",
+    "ResidualUNet_256",
+    "AttentionResidualUNet_256",
+    "ClassAttentionResidualUNet_256",
+)
 
 os.environ["SEGNB_OFFLINE"] = "1"  # nothing is fetched
 # Tests stop processes by Ctrl-C, which what a script starts in the background ignores, children included.
@@ -37,6 +53,37 @@ def project(tmp_path, monkeypatch) -> Path:
     folder = make_project(tmp_path / "project")
     monkeypatch.setenv("SEGNB_ROOT", str(folder))
     return folder
+
+
+def segnb(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """The command line, at work in a project folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "segnb.cli", *arguments],
+        cwd=project,
+        env=os.environ | {"SEGNB_ROOT": str(project)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def make_reported(folder: Path) -> Path:
+    """A project folder in which `make report` has been run on preset smoke for `REPORTED`.
+
+    Beside it `report` is a copy of what came out, for who comes after a test that made it anew.
+    """
+    done = segnb(
+        make_project(folder), "report", "--preset", "smoke", "--jobs", "2", "--variants", ",".join(REPORTED)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "stdout").write_text(done.stdout)
+    shutil.copytree(folder / "report", folder.parent / "report")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory) -> Path:
+    """The one project folder with a whole report in it, which takes minutes to make: see `make_reported`."""
+    return make_reported(tmp_path_factory.mktemp("engine") / "project")
 
 
 @pytest.fixture(scope="module")

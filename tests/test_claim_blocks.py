@@ -62,6 +62,7 @@ def ledger(claims: list[dict] = CLAIMS, **changes) -> dict:
         "data": {"name": "streets", "origin": "rendered street scenes", "digest": "0", "counts": {}},
         "seeds": [0, 1, 2],
         "networks": ["UNet_Standard_256", "UNet_NoSkip_256"],
+        "machine": "a processor, fp32",
         "rules": {"sentences": list(verdicts.RULES)},
         "decided": {"3": 2.4, "5": 3.6, "10": 4.0},
         "claims": claims,
@@ -98,7 +99,7 @@ def test_tracked_studies_are_told_apart_from_other_results(tmp_path):
     kept = claim_blocks.tracked(tmp_path)
     assert [one["study"] for one in kept] == ["many", "few"]
     told = claim_blocks.tracked_sentence(ledger([claim("F1"), claim("U1")]), kept)
-    assert "preset quick, rendered street scenes, seeds 0, 1, 2, 2026-01-02" in told
+    assert "preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02" in told
     assert "decided 3 claims, and of the 2 that both decide 1 alike." in told
     assert "decided 1 claims, and of the 1 that both decide 1 alike." in told
     assert claim_blocks.tracked_sentence(ledger(), []) == ""
@@ -187,7 +188,7 @@ def test_the_table_has_a_row_a_claim_with_sign_and_word():
     page = parsed(claim_blocks.verdict_table(ledger(), kept))
     rows = [row for row in page.select("tbody tr") if row.td]
     assert [row.th.get_text() for row in rows] == ["F1", "F12", "U1", "U7", "M1"]
-    assert [row.a["href"] for row in rows][:2] == ["#claim-F1", "#claim-F12"]
+    assert [row.a["href"] for row in rows][:2] == ["fcn.ipynb#claim-F1", "fcn.ipynb#claim-F12"]
     cells = [[" ".join(cell.get_text(" ").split()) for cell in row.find_all("td")] for row in rows]
     assert [row[0] for row in cells] == [
         "✗ refuted",
@@ -253,17 +254,16 @@ def test_text_from_data_is_inert_and_pictures_are_described():
 
 
 def test_blocks_in_the_page(tmp_path: Path):
-    cells = [new_markdown_cell("# Claims")]
-    for html in (
-        claim_blocks.verdict_table(ledger()),
-        *(claim_blocks.block(ledger(), one) for one in CLAIMS),
-    ):
-        output = new_output("display_data", {"text/html": html.data, "text/plain": ""})
-        cells.append(new_code_cell("x", outputs=[output], execution_count=1))
-    notebook = tmp_path / "claims.ipynb"
-    nbformat.write(new_notebook(cells=cells), notebook)
-    out = tmp_path / "index.html"
-    export_report([notebook], out, title="A", subtitle="b", facts={}, warnings=[], pages=[])
+    shown = {"claims.ipynb": [claim_blocks.verdict_table(ledger())]}
+    for one in CLAIMS:
+        chapter = claim_blocks.CHAPTERS[one["family"]]
+        shown.setdefault(chapter, []).append(claim_blocks.block(ledger(), one))
+    for name, blocks in shown.items():
+        outputs = [new_output("display_data", {"text/html": one.data, "text/plain": ""}) for one in blocks]
+        cells = [new_markdown_cell("# Claims"), new_code_cell("x", outputs=outputs, execution_count=1)]
+        nbformat.write(new_notebook(cells=cells), tmp_path / name)
+    out, chapters = tmp_path / "index.html", [tmp_path / name for name in shown]
+    export_report(chapters, out, title="A", subtitle="b", facts={}, warnings=[], pages=[])
     page = BeautifulSoup(out.read_text(encoding="utf-8"), "html5lib")
     assert [one["id"] for one in page.select("details.claim")] == [f"claim-{one['id']}" for one in CLAIMS]
     links = [link["href"] for link in page.select("table.verdicts a")]

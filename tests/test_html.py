@@ -1,8 +1,10 @@
 """The exported HTML: self-contained, accessible, in order; and what refuses to become HTML."""
 
 import base64
+import gzip
 import hashlib
 import io
+import json
 import re
 import struct
 import zlib
@@ -16,10 +18,14 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from segnb import claim_blocks, figures
 from segnb.classes import STREET
 from segnb.errors import SegnbError
 from segnb.html import export_page, export_report
+from segnb.html.export import SCRIPTS, TEMPLATE
 from segnb.html.pictures import compact, compact_source
+from segnb.matrix import matrix
+from segnb.picture import SVG, Picture
 
 EVIL = '<script>alert("x")</script>'
 
@@ -39,6 +45,10 @@ def png(width: int, height: int) -> str:
 def picture(**meta: str) -> nbformat.NotebookNode:
     data = {"image/png": png(40, 30), "text/plain": "<Figure size 40x30>"}
     return new_output("display_data", data, metadata={"image/png": meta})
+
+
+def charted(fig: Picture) -> tuple[dict, dict]:
+    return fig.bundle()
 
 
 def html(text: str) -> nbformat.NotebookNode:
@@ -206,7 +216,7 @@ def test_code_is_folded_but_there(page: BeautifulSoup) -> None:
         fold = block.find_parent("details")
         assert fold and not fold.has_attr("open")
     summaries = [summary.get_text() for summary in page.select("details.code > summary")]
-    assert summaries[:3] == ["Parameters", "Parameters of this run", "Code"]
+    assert summaries[:3] == ["Parameters of this run", "Code", "Code"]
     text = page.main.get_text()
     assert "draw()" in text
     assert "drop_me" not in text and "dropped" not in text
@@ -235,6 +245,16 @@ def test_tables_scroll_and_numbers_align(page: BeautifulSoup) -> None:
         assert table.tbody.find("th").get_text() == "FCN32s_vgg16_freeze"
         assert table.tbody.find("th").find("wbr")
     assert page.table.parent["aria-label"] == "Scores" == page.table.caption.get_text()
+
+
+def test_an_empty_corner_is_the_head_of_nothing(tmp_path: Path) -> None:
+    columns = pd.MultiIndex.from_tuples([("pixels", "a"), ("pixels", "b"), ("images", "a")])
+    for rows, corner in ((["x", "y"], "th"), (["x"], "td")):  # of two rows it gets a button that sorts them
+        styled = html(pd.DataFrame([[1, 2, 3]] * len(rows), rows, columns).style.to_html())
+        page = report([save(tmp_path / "a.ipynb", "# A", code("a", styled))], tmp_path / "index.html")
+        above, below = page.select("thead tr")
+        assert [cell.name for cell in above.find_all(["td", "th"])] == ["td", "th", "th"]
+        assert [cell.name for cell in below.find_all(["td", "th"])] == [corner, "th", "th", "th"]
 
 
 def test_rules_follow_ids_that_had_to_change(tmp_path: Path) -> None:
@@ -337,7 +357,80 @@ def test_a_local_picture_is_put_into_the_file(tmp_path: Path) -> None:
 
 
 def test_the_shell_is_small(page: BeautifulSoup) -> None:
-    assert len(page.style.string) + len(page.script.string) < 20_000
+    assert len(page.style.string) + len(page.script.string) < 50_000  # of 20 MB that a report may have
+
+
+def test_every_part_of_the_script_is_in_it_with_names_of_its_own(page: BeautifulSoup) -> None:
+    for name in SCRIPTS:
+        assert (TEMPLATE / name).read_text() in page.script.string
+    assert page.script.string.count("\n{\n") >= len(SCRIPTS) - 1
+    assert {path.name for path in TEMPLATE.glob("*.js")} == set(SCRIPTS)
+
+
+def test_the_drawing_of_a_chart_comes_along(tmp_path: Path) -> None:
+    data, metadata = figures.class_legend(STREET).bundle()
+    chart = new_output("display_data", data, metadata=metadata)
+    claim = {"id": "F1", "kind": "audit", "family": "F", "verdict": "supported", "section": "", "parts": []}
+    claim |= {"sentence": "s", "reason": "r", "measured": "m", "command": "c", "power": {}}
+    block = claim_blocks.block({"rules": {"sentences": [""] * 4}}, claim, [figures.class_legend(STREET)], [])
+    notebook = save(
+        tmp_path / "a.ipynb",
+        "# A",
+        code("x", chart, picture(alt="a photograph")),
+        code("y", html(block.data)),
+    )
+    shown, photograph, claimed = report([notebook], tmp_path / "index.html").select("figure.picture")
+    for figure in (shown, claimed):
+        drawing = gzip.decompress(base64.b64decode(figure["data-svg"])).decode()
+        assert drawing.rstrip().endswith("</svg>") and "12 Traffic sign" in drawing  # its description
+    assert not photograph.has_attr("data-svg")
+
+
+def test_photographs_have_no_drawing() -> None:
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    assert SVG not in figures.images_with_labels(image, image[..., 0], STREET).bundle()[0]
+    assert SVG in figures.class_legend(STREET).bundle()[0]
+    first, second = (figures.class_legend(STREET).bundle()[0][SVG] for _ in range(2))
+    assert first == second
+
+
+def test_a_matrix_keeps_its_own_table(tmp_path: Path) -> None:
+    maps = np.zeros((1, 8, 8), np.uint8)
+    kept = {
+        "names": np.array(["7"]),
+        "images": maps[..., None].repeat(3, -1),
+        "labels": maps,
+        "predictions": maps,
+    }
+    shown = matrix({"U-Net": kept}, STREET)
+    page = report([save(tmp_path / "a.ipynb", "# A", code("m", html(shown.data)))], tmp_path / "index.html")
+    table = page.select_one(".matrix table")
+    assert table.parent["class"] == ["scroll"] and table.parent["tabindex"] == "0"
+    assert not table.select(".number, .first, .wide") and not page.main.find("style")
+    assert json.loads(page.select_one(".matrix")["data-key"])["classes"][0]["name"] == "Unlabeled"
+
+
+def test_links_lead_to_claims_wherever_they_stand(tmp_path: Path) -> None:
+    fold = '<details class="claim" id="claim-{}"><summary>s</summary></details>'
+    table = (
+        '<a href="fcn.ipynb#claim-F1">F1</a> <a href="unet.ipynb#claim-F1">again</a>'
+        ' <a href="fcn.ipynb#claim-F9">F9</a>'
+    )
+    notebooks = [
+        save(tmp_path / "claims.ipynb", "# Claims", code("t", html(table))),
+        save(tmp_path / "fcn.ipynb", "# FCN", code("c", html(fold.format("F1")))),
+        save(
+            tmp_path / "unet.ipynb",
+            "# U-Net",
+            code("c", html(fold.format("F1") + '<a href="#claim-F1">here</a>')),
+        ),
+    ]
+    page = report(notebooks, tmp_path / "index.html")
+    assert [claim["id"] for claim in page.select("details.claim")] == ["claim-F1", "claim-F1-2"]
+    links = {link.get_text(): link["href"] for link in page.main.find_all("a")}
+    assert links["F1"] == "#claim-F1"
+    assert links["again"] == links["here"] == "#claim-F1-2"  # the one of that chapter
+    assert "F9" not in links
 
 
 def drawn(pixels: np.ndarray) -> bytes:

@@ -43,9 +43,30 @@ def test_notebook_sources_carry_no_outputs_and_define_nothing(path):
             assert not re.search(r"^\s*(class|def) ", cell.source, re.M), cell.source
 
 
-def test_there_are_seven_notebooks():
-    names = {"dataset", "train", "fcn", "unet", "claims", "explore", "status"}
+def test_there_are_nine_notebooks():
+    names = {"claims", "dataset", "fcn", "unet", "audit", "methods", "train", "explore", "status"}
     assert {path.stem for path in NOTEBOOKS} == names
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_begin_with_a_title_and_say_what_their_sections_are(path):
+    cells = nbformat.read(path, as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    assert sources[0].startswith("# ")
+    sections = re.findall(r"^## (.+)$", "\n".join(sources), re.M)
+    links = re.findall(r"\[(.+?)\]\(#(.+?)\)", sources[1]) if len(sections) > 2 else []
+    assert links == [(name, name.replace(" ", "-")) for name in sections] or len(sections) <= 2
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_parameter_is_explained_where_it_is_set(path):
+    (cell,) = (
+        c for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", [])
+    )
+    lines = [line for line in cell.source.splitlines() if " = " in line]
+    assert lines and cell.source.startswith("# Parameters")
+    for line in lines:
+        assert re.fullmatch(r"\w+ = .+?  # \S.{8,}", line), line
 
 
 def test_every_make_target_in_the_readme_exists():

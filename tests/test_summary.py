@@ -8,7 +8,10 @@ import pytest
 
 from segnb import measures, summary, tables
 from segnb.classes import LABEL_SETS, STREET
+from segnb.files import write_json
 from segnb.models.variants import VARIANTS
+from segnb.rundir import Study
+from tests.fake_study import make_study
 
 
 def fake(variant: str, seed: int, confusion, as_published: float = 0.5, loss: float = 1.0):
@@ -182,3 +185,34 @@ def test_families_of_different_sizes_are_held_against_each_other_with_a_caveat(f
     study = SimpleNamespace(recipe=lambda family: SimpleNamespace(size=sizes[family]))
     found = summary.sizes_caveat(study, [SimpleNamespace(variant=name) for name in variants])
     assert told in found and bool(told) == bool(found)
+
+
+def test_the_worst_images_come_first():
+    run = fake("UNet_Standard_256", 0, [[[4, 0], [0, 4]], [[1, 3], [3, 1]], [[3, 1], [0, 4]]])
+    names = ["best", "worst", "middle"]
+    pictures = np.arange(3 * 2 * 2 * 3, dtype=np.uint8).reshape(3, 2, 2, 3)
+    split = SimpleNamespace(names=names, images=pictures, labels=pictures[..., 0])
+    run.study.recipe = lambda family: SimpleNamespace(size={"unet": 2}[family])
+    run.study.split = lambda name, size: {("test", 2): split}[name, size]
+    run.predicted = lambda: pictures[..., 1]
+    found = summary.worst_images(run, 2)
+    assert found["names"].tolist() == ["worst", "middle"]
+    assert np.array_equal(found["images"], pictures[[1, 2]])
+    assert np.array_equal(found["predictions"], pictures[[1, 2]][..., 1])
+
+
+@pytest.mark.parametrize(("preset", "smaller"), [("quick", True), ("paper", False)])
+def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
+    from segnb.presets import PRESETS
+
+    study = make_study(tmp_path, 1, variants=["UNet_Standard_256"], images=4)
+    told = study.settled
+    counts = told["data"]["counts"] | {"train": PRESETS[preset].train}
+    changed = {"preset": PRESETS[preset].as_dict(), "data": told["data"] | {"counts": counts}}
+    write_json(study.path / "study.json", told | changed | {"warnings": ["Beware."]})
+    study = Study(study.path)
+    ledger = {"claims": [{"id": "F1", "verdict": "not measured"}, {"id": "U1", "verdict": "supported"}]}
+    told = summary.limits(study, study.measured(), ledger)
+    assert told[0] == "Beware." and "With one seed a network" in told[1]
+    assert any("the published recipe has 1,600 images" in one for one in told) == smaller
+    assert told[-1] == "Not measured, for the reason that stands with each: F1."

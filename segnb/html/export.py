@@ -12,6 +12,11 @@ What a notebook can say about its cells:
 - display(figure, metadata={"image/png": {"alt": ..., "caption": ...}}); only the caption may be left out
 - table cells may have the classes `good`, `bad` and `quiet`, coloured for light and dark
 - `<style scoped>` is for JupyterLab and is dropped; `<details class="claim">` has the looks of the page
+- what `segnb.picture` shows brings its drawing along (SVG), which the page offers for download
+- the table of `segnb.matrix` stays as it is, and gets its controls from the script
+
+The script adds what a page without one can do without: sorting and CSV of tables, larger figures and their
+files, the controls of a matrix, a filter of verdicts. It takes what it needs from what is shown.
 """
 
 import base64
@@ -34,9 +39,13 @@ from segnb import __version__
 from segnb.errors import SegnbError
 from segnb.files import write_text
 from segnb.html.pictures import compact_source
+from segnb.picture import SVG
 
 LICENCE = "MIT"
 TEMPLATE = Path(__file__).parent / "segnb"
+
+# The page's one script: what the others are made with, and then what each is for.
+SCRIPTS = ("tools.js", "page.js", "tables.js", "pictures.js", "matrix.js")
 
 # The best form of an output first. Widgets are left out: without a kernel they are dead, and what they
 # leave beside them (a picture, a line of text) is shown instead.
@@ -69,6 +78,10 @@ def _read(notebook: Path) -> nbformat.NotebookNode:
             f"{notebook} is no readable notebook ({reason}); delete it and run 'make report' again"
         ) from None
 
+    if any("injected-parameters" in cell.metadata.get("tags", []) for cell in cells):
+        for cell in cells:  # what a run was given stands for what it would have taken
+            if "parameters" in (tags := cell.metadata.get("tags", [])):
+                tags.append("hide")
     for number, cell in enumerate(cells, 1):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
@@ -120,6 +133,7 @@ def _render(nb: nbformat.NotebookNode, notebook: Path) -> BeautifulSoup:
         extra_template_basedirs=[str(TEMPLATE.parent)],
         filters={
             "picture_size": _picture_size,
+            "svg": lambda output: "".join(output.data.get(SVG, "").split()),
             "without_progress": _without_progress,
             "strip_ansi": "nbconvert.filters.strip_ansi",
         },
@@ -155,7 +169,7 @@ class Chapter:
 
     id:      anchor of its title
     soup:    its HTML
-    anchors: what a link in a notebook may call a heading -> the heading's anchor in the page
+    anchors: what a link in a notebook may call a heading or an id in an output -> its anchor in the page
     """
 
     name: str  # the notebook's file name
@@ -187,13 +201,19 @@ def _text(tag: Tag) -> str:
     return " ".join(tag.get_text().split())
 
 
-def _separate_ids(soup: BeautifulSoup, taken: set[str]) -> None:
-    """Rename the ids of outputs that the page has already; the rules that pandas writes for them follow."""
+def _separate_ids(soup: BeautifulSoup, taken: set[str]) -> dict[str, str]:
+    """Rename the ids of outputs that the page has already; the rules that pandas writes for them follow.
+
+    Returns what the chapter's own name for each is in the page, the first of several that are alike.
+    """
+    anchors: dict[str, str] = {}
     for output in soup.find_all(class_=["output", "prose"]):
         for tag in output.find_all(id=True):
             old, tag["id"] = tag["id"], _free(tag["id"], taken)
+            anchors.setdefault(old, tag["id"])
             for style in output.find_all("style") if tag["id"] != old else []:
                 style.string = re.sub(rf"#{re.escape(old)}(?![\w-])", f"#{tag['id']}", str(style.string))
+    return anchors
 
 
 def _name_headings(soup: BeautifulSoup, stem: str, taken: set[str]) -> tuple[str, dict[str, str]]:
@@ -270,6 +290,11 @@ def _tidy_table(table: Tag, soup: BeautifulSoup) -> None:
     for cell in table.find_all("td"):
         if len(_text(cell)) > 30:
             _mark(cell, "long")
+    # Where there is something to sort, tables.js makes a button of the last row's corner.
+    sorts = len(table.select("tbody > tr:not(.group)")) > 1
+    for cell in table.select(f"thead tr{':not(:last-child)' if sorts else ''} > th"):
+        if not _text(cell):
+            cell.name = "td"  # the corner above the names of the rows is the head of nothing
     if width > 9:
         _mark(table, "wide")
     for row in table.find_all("tr", style=True):
@@ -304,12 +329,13 @@ def _chapter(notebook: Path, taken: set[str]) -> Chapter:
     for tag in soup.find_all(style=True):
         tag["style"] = _legible(f"{{{tag['style']}}}")[1:-1]
     for table in soup.find_all("table"):
-        _tidy_table(table, soup)
+        if not table.find_parent(class_="matrix"):
+            _tidy_table(table, soup)
     for image in soup.find_all("img", src=True):
         image["src"] = compact_source(image["src"])
-    _separate_ids(soup, taken)
-    chapter, anchors = _name_headings(soup, notebook.stem, taken)
-    return Chapter(notebook.name, chapter, soup, anchors)
+    own = _separate_ids(soup, taken)
+    chapter, headings = _name_headings(soup, notebook.stem, taken)
+    return Chapter(notebook.name, chapter, soup, headings | own)
 
 
 # --- the page ---
@@ -347,6 +373,12 @@ def _contents(chapters: list[Chapter]) -> list[dict]:
     return entries
 
 
+def _script() -> str:
+    """The parts as one script, each but the first in a block, so that a name is its own."""
+    tools, *parts = [(TEMPLATE / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return "\n".join([tools, *(f"{{\n{part}}}" for part in parts)])
+
+
 def _page(
     notebooks: list[Path],
     out: Path,
@@ -365,7 +397,7 @@ def _page(
     if pages:
         contents.append({"id": "training-runs", "text": "Training runs", "sections": []})
 
-    script = (TEMPLATE / "page.js").read_text(encoding="utf-8")
+    script = _script()
     shell = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATE), autoescape=True)
     html = shell.get_template("page.html.j2").render(
         title=title,

@@ -15,31 +15,19 @@ import pytest
 from bs4 import BeautifulSoup
 
 from segnb import summary
+from segnb.claims import LEDGER
 from segnb.files import held
-from segnb.models.variants import VARIANTS
+from segnb.models.variants import VARIANTS, parse_variants
 from segnb.rundir import open_study
-from tests.conftest import CHECKOUT, make_dataset, make_project
+from tests.conftest import CHECKOUT, REPORTED, make_dataset, make_project, segnb
 from tests.test_processes import PATIENCE, gone, until
 
-
-def segnb(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "segnb.cli", *arguments],
-        cwd=project,
-        env=os.environ | {"SEGNB_ROOT": str(project)},
-        capture_output=True,
-        text=True,
-    )
+CHAPTERS = ["claims", "dataset", "fcn", "unet", "audit", "methods"]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A project folder in which `make report PRESET=smoke` has been run."""
-    folder = make_project(tmp_path_factory.mktemp("engine") / "project")
-    done = segnb(folder, "report", "--preset", "smoke", "--jobs", "2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "stdout").write_text(done.stdout)
-    return folder
+def project(reported):
+    return reported
 
 
 @pytest.fixture
@@ -57,19 +45,32 @@ def trained_at(study) -> dict[str, int]:
     return {str(run.path): run.model_path.stat().st_mtime_ns for run in study.measured()}
 
 
-def test_all_variants_are_trained_tested_and_printed(project, study):
-    assert [run.variant for run in study.measured()] == list(VARIANTS)
+def test_all_that_was_asked_for_is_trained_tested_and_printed(project, study):
+    assert [run.variant for run in study.measured()] == list(REPORTED)
     printed = (project / "stdout").read_text()
-    for name in VARIANTS:
+    for name in REPORTED:
         assert re.search(rf"^{name}\s+0\.\d{{3}}\s+1$", printed, re.M)
     assert printed.rstrip().endswith("index.html")
-    assert list(study.cost().index) == list(VARIANTS)
+    assert list(study.cost().index) == list(REPORTED)
+
+
+def test_the_plan_for_all_variants_is_to_train_those_that_are_missing(project, study):
+    plan = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--quiet", "rules", "--cores", "1"]
+        + ["--snakefile", project / "Snakefile", "--directory", project]
+        + ["--config", f"study={study.name}", f"variants={','.join(parse_variants('all'))}", "seeds=0"],
+        env=os.environ | {"SEGNB_ROOT": str(project)},
+        capture_output=True,
+        text=True,
+    )
+    counts = dict(re.findall(r"^(train\w*) +(\d+)$", plan.stdout, re.M))  # it prints them twice
+    assert sum(map(int, counts.values())) == len(VARIANTS) - len(REPORTED) == 5, plan
 
 
 def test_frozen_trunks_of_one_seed_are_computed_once(project, study):
     assert len(list((project / "cache" / "features").glob("*/done.json"))) == 2  # training and validation
     logs = [
-        (study.run(name, 0).path / "train.log").read_text() for name in VARIANTS if name.endswith("freeze")
+        (study.run(name, 0).path / "train.log").read_text() for name in REPORTED if name.endswith("freeze")
     ]
     assert sum("features of the frozen trunk: 16 views computed" in log for log in logs) == 1
 
@@ -97,8 +98,8 @@ def test_every_picture_in_the_report_says_what_it_shows(page):
 
 def test_every_variant_is_in_the_report_and_its_training_is_linked(project, page):
     text = page.get_text()
-    for name, variant in VARIANTS.items():
-        assert variant.label in text
+    for name in REPORTED:
+        assert VARIANTS[name].label in text
         link = page.find("a", href=f"training/{name}-seed0.html")
         assert link and (project / "report" / link["href"]).exists()
 
@@ -110,22 +111,29 @@ def test_every_anchor_lands(page):
 
 
 def test_chapters_are_there_with_claims_first(page):
-    titles = [heading.get_text() for heading in page.find("main").find_all("h2")]
-    assert len(titles) >= 4
+    ids = [article["aria-labelledby"] for article in page.find("main").find_all("article")]
+    assert ids == CHAPTERS
     assert len(page.find_all("h1")) == 1
+
+
+def test_each_claim_stands_in_the_chapter_of_its_family(page):
+    for family, chapter in (("F", "fcn"), ("U", "unet"), ("M", "audit")):
+        there = page.find("article", attrs={"aria-labelledby": chapter}).select("details.claim")
+        names = [name for name, claim in LEDGER.items() if claim.family == family]
+        assert sorted(block["id"] for block in there) == sorted(f"claim-{name}" for name in names)
 
 
 def test_the_table_of_class_ious_averages_to_the_printed_miou(study):
     table = summary.class_ious(study.measured())
     ranked = summary.ranking(study.measured())
-    for name in VARIANTS:
+    for name in REPORTED:
         assert table[name].drop("mIoU").mean() == pytest.approx(ranked.miou[name], abs=1e-12)
 
 
 def test_a_second_call_trains_nothing_and_a_second_seed_only_itself(project, study):
     before = trained_at(study)
     html = (project / "report" / "index.html").stat().st_mtime_ns
-    again = segnb(project, "report", "--preset", "smoke", "--jobs", "2")
+    again = segnb(project, "report", "--preset", "smoke", "--jobs", "2", "--variants", ",".join(REPORTED))
     assert again.returncode == 0, again.stderr
     assert trained_at(study) == before
     assert (project / "report" / "index.html").stat().st_mtime_ns == html
@@ -147,7 +155,7 @@ def test_a_second_call_trains_nothing_and_a_second_seed_only_itself(project, stu
     page = BeautifulSoup((project / "report" / "index.html").read_text(), "html5lib")
     assert page.find("a", href="training/ResidualUNet_256-seed1.html")
     assert not page.find("a", href="training/UNet_Standard_256-seed0.html")
-    assert list(study.cost().index) == list(VARIANTS)  # those of the others are not forgotten
+    assert list(study.cost().index) == list(REPORTED)  # those of the others are not forgotten
 
 
 def papermill(project: Path, notebook: str, *arguments: str, cwd: Path | None = None):
@@ -183,7 +191,7 @@ def test_explore_runs_from_another_folder_and_keeps_a_picture(project, tmp_path)
     assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
-@pytest.mark.parametrize("notebook", ["dataset", "fcn", "unet", "claims", "explore", "status"])
+@pytest.mark.parametrize("notebook", [*CHAPTERS, "explore", "status"])
 def test_without_any_run_a_notebook_says_what_to_do(tmp_path, notebook):
     empty = make_project(tmp_path / "empty")
     done, out = papermill(empty, notebook)
@@ -191,7 +199,7 @@ def test_without_any_run_a_notebook_says_what_to_do(tmp_path, notebook):
     assert "make report" in told
 
 
-@pytest.mark.parametrize("name", ["train", "dataset", "fcn", "unet", "claims", "explore", "status"])
+@pytest.mark.parametrize("name", ["train", *CHAPTERS, "explore", "status"])
 def test_every_cell_can_be_run_twice(project, study, tmp_path, name):
     """As a reader does who runs all cells again in the same kernel; training is for a seed of its own."""
     notebook = nbformat.read(CHECKOUT / "notebooks" / f"{name}.ipynb", 4)

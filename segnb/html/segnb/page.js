@@ -1,10 +1,10 @@
-"use strict";
+// --- contents: open beside the text, folded above it, with a mark at the current section ---
+
 const contents = document.querySelector(".contents");
 const fold = contents.querySelector("details");
 const links = new Map();
 for (const link of contents.querySelectorAll("ol a")) links.set(link.hash.slice(1), link);
 
-// Beside the text the contents stay open; above it, on a narrow screen, they start folded.
 const wide = matchMedia("(min-width: 64rem)");
 const settle = () => { fold.open = wide.matches; };
 wide.addEventListener("change", settle);
@@ -31,19 +31,20 @@ if (headings.length) {
   headings.forEach((heading) => watch.observe(heading));
 }
 
-// Claims are folded. A link to one opens it, and so does printing; without this script a click does.
+// --- claims are folded: a link to one opens it, and so does printing; without this script a click does ---
+
 const claims = [...document.querySelectorAll("details.claim")];
-const opens = () => {
+const reveal = () => {
   const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   const claim = place && place.closest("details.claim");
   if (claim) { claim.open = true; place.scrollIntoView(); }
 };
-addEventListener("hashchange", opens);
+addEventListener("hashchange", reveal);
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='#claim-']");
-  if (link && link.hash === location.hash) opens();  // the address stays as it is, and so tells nobody
+  if (link && link.hash === location.hash) reveal();  // the address stays as it is, and so tells nobody
 });
-opens();
+reveal();
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = claims.filter((claim) => !claim.open);
@@ -51,16 +52,17 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => { for (const claim of folded) claim.open = false; });
 
-if (claims.length) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "open-all";
-  const name = () => { button.textContent = claims.every((claim) => claim.open) ? "Fold all claims" : "Open all claims"; };
-  button.addEventListener("click", () => {
-    const open = !claims.every((claim) => claim.open);
-    for (const claim of claims) claim.open = open;
+for (const chapter of document.querySelectorAll("article")) {
+  const here = claims.filter((claim) => chapter.contains(claim));
+  if (here.length < 2) continue;
+  const all = () => here.every((claim) => claim.open);
+  const button = press("", "", () => {
+    const open = !all();
+    for (const claim of here) claim.open = open;
   });
-  for (const claim of claims) claim.addEventListener("toggle", name);
+  button.className = "open-all";
+  const name = () => { button.textContent = `${all() ? "Fold" : "Open"} all claims of this chapter`; };
+  for (const claim of here) claim.addEventListener("toggle", name);
   name();
-  claims[0].closest(".cell").before(button);
+  here[0].closest(".cell").before(button);
 }

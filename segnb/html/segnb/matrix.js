@@ -1,0 +1,193 @@
+// The matrix of test images by networks: errors, one class alone, and one picture over another, all read from
+// the colours of the pictures that are there.
+
+// --- pixels ---
+
+const loaded = async (src) => {
+  const image = make("img", { src });
+  await image.decode();
+  return image;
+};
+
+const canvas = (size) => make("canvas", { width: size, height: size }).getContext("2d", { willReadFrequently: true });
+
+const pixels = (image, size) => {
+  const on = canvas(size);
+  on.drawImage(image, 0, 0, size, size);
+  return on.getImageData(0, 0, size, size).data;
+};
+
+const rgb = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+
+// A label map at a size of its own, and what it is at another by nearest neighbour.
+const map = (image, ids) => {
+  const size = image.naturalWidth;
+  const data = pixels(image, size);
+  const labels = new Int16Array(size * size);
+  for (let i = 0; i < labels.length; i += 1) {
+    labels[i] = ids.get((data[4 * i] << 16) | (data[4 * i + 1] << 8) | data[4 * i + 2]) ?? -1;  // -1: nobody labelled it
+  }
+  return { size, labels };
+};
+
+const resized = ({ size, labels }, to) => {
+  if (size === to) return labels;
+  const out = new Int16Array(to * to);
+  for (let i = 0; i < out.length; i += 1) {
+    const y = Math.floor(((Math.floor(i / to) + 0.5) * size) / to);
+    const x = Math.floor((((i % to) + 0.5) * size) / to);
+    out[i] = labels[y * size + x];
+  }
+  return out;
+};
+
+// The photograph in light greys with colours laid over it: `colour` takes a place and gives [r, g, b] or nothing.
+const overlaid = (photo, size, colour) => {
+  const on = canvas(size);
+  on.drawImage(photo, 0, 0, size, size);
+  const picture = on.getImageData(0, 0, size, size);
+  const { data } = picture;
+  for (let i = 0; i < size * size; i += 1) {
+    const grey = (data[4 * i] + data[4 * i + 1] + data[4 * i + 2]) / 3;
+    data.set(colour(i) || Array(3).fill(255 - (255 - grey) * 0.35), 4 * i);
+  }
+  on.putImageData(picture, 0, 0);
+  return on.canvas.toDataURL();
+};
+
+// --- one matrix ---
+
+const rowsOf = (matrix) => {
+  const labels = [...matrix.querySelectorAll("thead th")].slice(2).map((head) => head.textContent);
+  return [...matrix.querySelectorAll("tbody tr")].map((row) => ({
+    name: row.querySelector("th span").textContent,
+    photo: row.querySelector(".photo"),
+    truths: [...row.querySelectorAll(".truth")],
+    guesses: labels.map((label, i) => ({ label, image: row.cells[i + 2].querySelector(".guess") }))
+      .filter((guess) => guess.image),
+  }));
+};
+
+// What the pictures hold, from where they came and not from what is painted over them now.
+const read = async (row, sources, ids) => {
+  const images = [...row.truths, ...row.guesses.map((guess) => guess.image)];
+  const ready = await Promise.all(images.map((image) => loaded(sources.get(image))));
+  const maps = new Map(images.map((image, i) => [image, map(ready[i], ids)]));
+  return { photo: await loaded(sources.get(row.photo)), maps };
+};
+
+for (const matrix of document.querySelectorAll(".matrix")) {
+  const { classes, marks } = JSON.parse(matrix.dataset.key);
+  const ids = new Map(classes.map(({ id, colour }) => [parseInt(colour.slice(1), 16), id]));
+  const colours = new Map(classes.map(({ id, colour }) => [id, rgb(colour)]));
+  const [wrong, missed, found] = [marks.wrong, marks.missed, marks.found].map(rgb);
+  const rows = rowsOf(matrix);
+  const sources = new Map([...matrix.querySelectorAll("img")].map((image) => [image, image.src]));
+  const held = new Map();  // what has been read of a row
+  let turn = 0;
+
+  // --- what is laid over the pale photograph: a colour by place, or nothing ---
+
+  const alone = (labels, only) => (place) => labels[place] === only && colours.get(only);
+
+  const mistakes = (labels, truth, only) => (place) => {
+    const [is, said] = [truth[place], labels[place]];
+    if (only === null) return is !== said && is !== -1 && wrong;
+    if (is === only) return said === only ? found : missed;
+    return said === only && is !== -1 && wrong;
+  };
+
+  const paint = ({ truths, guesses }, { photo, maps }, errors, only) => {
+    const truthAt = (size) => {
+      const own = truths.map((image) => maps.get(image));
+      return resized(own.find((truth) => truth.size === size) || own[0], size);
+    };
+    for (const image of [...truths, ...guesses.map((guess) => guess.image)]) {
+      const { size, labels } = maps.get(image);
+      const judged = errors && !truths.includes(image);
+      if (judged) image.src = overlaid(photo, size, mistakes(labels, truthAt(size), only));
+      else image.src = only === null ? sources.get(image) : overlaid(photo, size, alone(labels, only));
+    }
+  };
+
+  // --- controls: what is shown, and of which class ---
+
+  const key = matrix.querySelector(".key");
+  const chips = (entries) => key.replaceChildren(...entries.map(([name, colour]) => {
+    const chip = make("span", { className: "chip" });
+    chip.style.background = colour;
+    return make("li", {}, chip, name);
+  }));
+
+  const draw = async () => {
+    const errors = show.value === "errors";
+    const only = one.value === "" ? null : Number(one.value);
+    const { name, colour } = classes.find(({ id }) => id === only) || {};
+    if (!errors) chips(only === null ? classes.map((entry) => [entry.name, entry.colour]) : [[name, colour]]);
+    else if (only === null) chips([["wrong", marks.wrong]]);
+    else chips([[`${name}: found`, marks.found], ["missed", marks.missed], ["false alarm", marks.wrong]]);
+
+    turn += 1;
+    const mine = turn;
+    for (const row of rows) {
+      if (!held.has(row)) held.set(row, await read(row, sources, ids));
+      await new Promise((next) => setTimeout(next));  // the page stays alive, and a later choice goes first
+      if (mine !== turn) return;
+      paint(row, held.get(row), errors, only);
+    }
+  };
+  const [shown, show] = choice("Show", [["predictions", "predictions"], ["errors", "errors"]], draw);
+  const [filter, one] = choice("Class", [["", "all classes"], ...classes.map(({ id, name }) => [id, name])], draw);
+  const hint = make("span", { textContent: "Click a picture to compare it with another." });
+  matrix.prepend(make("div", { className: "tools" }, shown, filter, hint));
+
+  // --- comparison: a picture over another, with a divider to move ---
+
+  const compare = (row, label, from) => {
+    const pictures = new Map([["Image", row.photo], ["Ground truth", row.truths[0]],
+      ...row.guesses.map((guess) => [guess.label, guess.image])]);
+    const options = [...pictures.keys()].map((name) => [name, name]);
+    const images = ["left", "right"].map((className) => make("img", { className, draggable: false }));
+    const divider = make("input", { type: "range", min: 0, max: 100, value: 50 });
+    const stack = make("div", { className: "stack" }, images[1], images[0]);
+
+    const follow = () => {
+      stack.style.setProperty("--at", `${divider.value}%`);
+      divider.setAttribute("aria-valuetext", `${divider.value} % ${left.value}, then ${right.value}`);
+    };
+    const choose = () => {
+      [left, right].forEach((select, i) => {
+        images[i].src = sources.get(pictures.get(select.value));
+        images[i].alt = pictures.get(select.value).alt;
+      });
+      follow();
+    };
+    const [onLeft, left] = choice("Left", options, choose);
+    const [onRight, right] = choice("Right", options, choose);
+    left.value = label;
+    right.value = label === "Ground truth" ? "Image" : "Ground truth";
+    divider.addEventListener("input", follow);
+    const drag = (event) => {
+      if (!event.buttons) return;
+      const box = stack.getBoundingClientRect();
+      divider.value = (100 * (event.clientX - box.left)) / box.width;
+      follow();
+    };
+    stack.addEventListener("pointerdown", drag);
+    stack.addEventListener("pointermove", drag);
+    choose();
+    open("viewer compare", `Compare on ${row.name}`, from, make("h2", { textContent: row.name }),
+      make("div", { className: "tools" }, onLeft, onRight), stack, make("label", { className: "divider" }, "Divider ", divider));
+  };
+
+  for (const row of rows) {
+    for (const { label, image } of [{ label: "Ground truth", image: row.truths[0] }, ...row.guesses]) {
+      const button = press("", "", () => compare(row, label, button));
+      button.className = "cell-button";
+      button.title = "Compare";
+      button.setAttribute("aria-haspopup", "dialog");
+      image.before(button);
+      button.append(image);
+    }
+  }
+}

@@ -1,0 +1,147 @@
+// --- what a table says ---
+
+// The rows with spans filled in: a row of `th` and `td` in which each column has its cell.
+const filled = (rows) => {
+  const lines = rows.map(() => []);
+  rows.forEach((row, y) => {
+    let x = 0;
+    for (const cell of row.cells) {
+      while (lines[y][x]) x += 1;
+      for (let down = y; down < Math.min(y + cell.rowSpan, rows.length); down += 1) {
+        for (let right = x; right < x + cell.colSpan; right += 1) lines[down][right] = cell;
+      }
+    }
+  });
+  return lines;
+};
+
+const words = (cell) => {
+  const copy = cell.cloneNode(true);
+  for (const line of copy.querySelectorAll("br")) line.replaceWith("; ");
+  return copy.textContent.replace(/\s+/g, " ").trim();
+};
+
+const bodyRows = (table) => [...table.tBodies].flatMap((body) => [...body.rows]);
+
+// --- CSV: the head as one line, then the rows as they stand; the name of a group in a column of its own ---
+
+const PRINTED = /^[+−-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[+-]?\d+)?$/;
+const field = (text) => {
+  const plain = PRINTED.test(text) ? text.replace("−", "-").replaceAll(",", "") : text;
+  return /[",\r\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+};
+
+const csv = (table) => {
+  const head = filled(table.tHead ? [...table.tHead.rows] : []);
+  const columns = head.length ? head[0].map((_, x) => [...new Set(head.map((line) => line[x]))]) : [];
+  const grouped = table.querySelector("tbody .group") !== null;
+  const lines = columns.length
+    ? [[...(grouped ? ["Group"] : []), ...columns.map((cells) => cells.map(words).filter(Boolean).join(" / "))]]
+    : [];
+  let group = "";
+  for (const line of filled(bodyRows(table))) {
+    if (line[0].parentElement.classList.contains("group")) { group = words(line[0]); continue; }
+    const cells = line.map((cell, x) => (x && cell === line[x - 1] ? "" : words(cell)));
+    lines.push(grouped ? [group, ...cells] : cells);
+  }
+  return lines.map((line) => `${line.map(field).join(",")}\r\n`).join("");
+};
+
+for (const [table, name] of tables) {
+  const download = press("CSV", `CSV of this table, ${name}.csv`, () => {
+    save(new Blob([csv(table)], { type: "text/csv;charset=utf-8" }), `${name}.csv`);
+  });
+  table.parentElement.after(make("p", { className: "tools" }, download));
+}
+
+// --- sorting: up, down, as it was; groups stay together and a mean stays below what it is the mean of ---
+
+const NUMBER = /^[<>≤≥≈~×+±[(\s]*([−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?![\d.:-])(?=$|[\s%×(±,;–…\]]|[a-zA-Zµ]{1,3}\b)/;
+const MISSING = /^(|[–—-]|nan|n\/a|none|no number|no value|not (measured|kept)\b.*)$/i;
+const order = new Intl.Collator("en", { numeric: true });
+
+const amount = (text) => {
+  const found = NUMBER.exec(text);
+  if (!found) return null;
+  const value = Number(found[1].replace("−", "-").replaceAll(",", ""));
+  return text.startsWith("<") ? value - Math.abs(value) * 1e-9 : value;
+};
+
+// A comparison of rows by their texts; what is missing comes last, upwards and downwards.
+const comparison = (texts, sign) => {
+  const told = [...texts.values()].filter((text) => !MISSING.test(text));
+  const numbers = told.length > 0 && told.filter((text) => amount(text) !== null).length > told.length / 2;
+  const value = (row) => {
+    const text = texts.get(row);
+    if (text === undefined || MISSING.test(text)) return null;
+    return numbers ? amount(text) : text;
+  };
+  return (one, other) => {
+    const [a, b] = [value(one), value(other)];
+    if (a === null || b === null) return (a === null) - (b === null);
+    return sign * (numbers ? a - b : order.compare(a, b));
+  };
+};
+
+const sortable = (table) => {
+  const original = [...table.tBodies].map((body) => [...body.rows]);
+  const rows = original.flat();
+  const data = rows.filter((row) => !row.classList.contains("group"));
+  if (!table.tHead || data.length < 2 || table.querySelector("tbody [rowspan]:not([rowspan='1'])")) return;
+
+  const sort = (column, sign) => {
+    const lines = filled(rows);
+    original.forEach((before, place) => {
+      const head = before.filter((row) => row.classList.contains("group"));
+      const last = before.at(-1);
+      const foot = last && /^mean\b/i.test(words(last.cells[0])) ? [last] : [];
+      const moved = before.filter((row) => !head.includes(row) && !foot.includes(row));
+      if (sign) {
+        const own = (row) => lines[rows.indexOf(row)];
+        const texts = new Map(moved.filter((row) => own(row)[column] && own(row)[column] !== own(row)[column - 1])
+          .map((row) => [row, words(own(row)[column])]));
+        moved.sort(comparison(texts, sign));
+      }
+      table.tBodies[place].append(...head, ...moved, ...foot);
+    });
+  };
+
+  const heads = filled([...table.tHead.rows]).at(-1);
+  heads.forEach((head, column) => {
+    if (head.colSpan > 1) return;
+    const button = press("", words(head) ? "" : "Row", () => {
+      const next = { ascending: "descending", descending: "" };
+      const state = head.hasAttribute("aria-sort") ? next[head.getAttribute("aria-sort")] : "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      if (state) head.setAttribute("aria-sort", state);
+      sort(column, { ascending: 1, descending: -1, "": 0 }[state]);
+    });
+    button.className = "sort";
+    button.title = "Sort";
+    button.append(...(words(head) ? head.childNodes : []));
+    head.replaceChildren(button);
+  });
+};
+for (const table of tables.keys()) if (!table.closest(".matrix")) sortable(table);
+
+// --- verdicts: only those of one word ---
+
+for (const table of document.querySelectorAll("table.verdicts")) {
+  const rows = bodyRows(table).filter((row) => row.querySelector("td.verdict"));
+  const verdict = (row) => words(row.querySelector("td.verdict")).replace(/^[^a-z]+/, "");  // without its sign
+  const buttons = ["all", "supported", "refuted", "inconclusive", "not measured"].map((word) => {
+    const count = word === "all" ? rows.length : rows.filter((row) => verdict(row) === word).length;
+    const button = press(`${word} (${count})`, "", () => {
+      for (const other of buttons) other.setAttribute("aria-pressed", other === button);
+      for (const row of rows) row.hidden = word !== "all" && verdict(row) !== word;
+      for (const body of table.tBodies) body.hidden = ![...body.rows].some((row) => rows.includes(row) && !row.hidden);
+    });
+    button.setAttribute("aria-pressed", word === "all");
+    button.disabled = count === 0;
+    return button;
+  });
+  const bar = make("div", { className: "tools filter" }, ...buttons);
+  bar.setAttribute("role", "group");
+  bar.setAttribute("aria-label", "Claims by verdict");
+  if (rows.length) table.parentElement.before(bar);
+}

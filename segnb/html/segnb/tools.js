@@ -1,0 +1,58 @@
+"use strict";
+// What the other parts are made with. export.py joins them into one script, each in a block of its own.
+
+const make = (name, properties, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+};
+
+const press = (text, label, act) => {
+  const button = make("button", { type: "button", textContent: text });
+  if (label) button.setAttribute("aria-label", label);
+  button.addEventListener("click", act);
+  return button;
+};
+
+const choice = (label, options, act) => {
+  const select = make("select", {}, ...options.map(([value, text]) => make("option", { value, textContent: text })));
+  select.addEventListener("change", act);
+  return [make("label", {}, `${label} `, select), select];
+};
+
+const save = (blob, name) => {
+  const link = make("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+};
+
+const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+
+// A dialog over the page. Esc, its button and a click beside it close it, and the focus goes back to `from`.
+const open = (className, label, from, ...content) => {
+  const dialog = make("dialog", { className }, press("Close", "", () => dialog.close()), ...content);
+  dialog.setAttribute("aria-label", label);
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => { dialog.remove(); from.focus({ preventScroll: true }); });
+  document.body.append(dialog);
+  dialog.showModal();
+};
+
+// Figures and tables go by the claim or the heading that they stand under, numbered from the second on; their
+// files are called so: claim-F1.svg, fcn-learning.csv.
+const figures = new Map();
+const tables = new Map();
+{
+  let under = "report";
+  const counts = {};
+  const places = "main :is(h2, h3, h4, h5, h6)[id], main figure.picture, main :is(.table, .matrix) table";
+  for (const place of document.querySelectorAll(places)) {
+    if (/^H\d$/.test(place.tagName)) { under = place.id; continue; }
+    const claim = place.closest("details.claim");
+    const name = claim ? claim.id : under;
+    const kind = place.tagName === "FIGURE" ? figures : tables;
+    const key = `${place.tagName} ${name}`;
+    counts[key] = (counts[key] || 0) + 1;
+    kind.set(place, counts[key] > 1 ? `${name}-${counts[key]}` : name);
+  }
+}

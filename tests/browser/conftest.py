@@ -1,0 +1,143 @@
+"""A browser that reaches nothing but what a test names, and that remembers what went wrong."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from segnb.files import write_json
+from segnb.processes import stop
+from tests.conftest import CHECKOUT, make_project
+from tests.test_processes import until
+
+INSTALL = "no Playwright: python -m pip install --editable '.[dev]'"
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+
+
+class Visit(NamedTuple):
+    """An open page, and what went wrong on it so far."""
+
+    page: "playwright.sync_api.Page"  # noqa: F821  (not there where these tests are skipped)
+    trouble: list[str]  # errors on the console and in scripts
+    requests: list[str]  # addresses that it asked for and was refused
+
+
+@pytest.fixture(scope="package")
+def browser():
+    """Chromium without a window. Its loop runs while it does: no test outside this folder may meet it."""
+    driver = pytest.importorskip("playwright.sync_api", reason=INSTALL)
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip(f"no browser: install one of {', '.join(PROGRAMS)}, such as Debian's package chromium")
+    with driver.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="package")
+def visit(browser) -> Callable[..., Iterator[Visit]]:
+    """Opens an address in a browser of its own: `with visit(address) as (page, trouble, requests)`.
+
+    near: what else may be asked for begins like this, such as a server on this machine
+    wide, high: of the screen, in CSS pixels
+    """
+
+    @contextmanager
+    def opened(
+        address: str, near: str | None = None, wide: int = 1440, high: int = 900, dark: bool = False
+    ) -> Iterator[Visit]:
+        context = browser.new_context(
+            viewport={"width": wide, "height": high},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",  # a picture is taken of what is there, not of what moves
+        )
+        try:
+            page = context.new_page()
+            page.set_default_timeout(20_000)
+            trouble, requests = [], []
+
+            def ask(route) -> None:
+                asked = route.request.url
+                if asked == address or (near and asked.startswith(near)):
+                    route.continue_()
+                else:
+                    requests.append(asked)
+                    route.abort()
+
+            context.route("**/*", ask)
+            page.on("console", lambda told: told.type == "error" and trouble.append(told.text))
+            page.on("pageerror", lambda error: trouble.append(str(error)))
+            page.goto(address)
+            yield Visit(page, trouble, requests)
+        finally:
+            context.close()
+
+    return opened
+
+
+@pytest.fixture(scope="package")
+def report(reported) -> Path:
+    """The report of `reported`, before any test has changed it."""
+    return reported.parent / "report" / "index.html"
+
+
+class Lab(NamedTuple):
+    """JupyterLab at work in a project folder."""
+
+    address: str  # of its server, on this machine
+    token: str
+    project: Path
+    study: str  # of the report
+
+    def at(self, notebook: str) -> str:
+        """Where that notebook is shown, without the tabs of an earlier visit."""
+        return f"{self.address}lab/tree/{notebook}.ipynb?reset&token={self.token}"
+
+
+@pytest.fixture(scope="package")
+def lab(browser, reported, tmp_path_factory) -> Iterator[Lab]:
+    """JupyterLab as `make lab` starts it, in a copy of `reported` and with nobody's settings.
+
+    It and its kernels end with these tests, however they end.
+    """
+    folder = tmp_path_factory.mktemp("lab")
+    project = make_project(folder / "project")
+    (project / "notebooks").unlink()  # a link to ours, and JupyterLab saves what it has run
+    shutil.copytree(CHECKOUT / "notebooks", project / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    for made in ("runs", "cache"):  # whose files are replaced, never written into
+        shutil.copytree(reported / made, project / made, copy_function=os.link)
+    homes = {name: str(folder / name) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
+    write_json(
+        folder / "JUPYTER_CONFIG_DIR" / "labconfig" / "page_config.json",
+        {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}},  # asks for the news
+    )
+    token, log = secrets.token_hex(), folder / "log"
+    with open(log, "w") as printed:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "segnb.processes", str(os.getpid()), "jupyterlab", "--no-browser"]
+            + ["--ip=127.0.0.1", "--port=0", "--allow-root", f"--notebook-dir={project / 'notebooks'}"],
+            env=os.environ | homes | {"SEGNB_ROOT": str(project), "JUPYTER_TOKEN": token},
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        runtime = folder / "JUPYTER_RUNTIME_DIR"
+        assert until(lambda: server.poll() is not None or any(runtime.glob("jpserver-*.json"))), (
+            log.read_text()
+        )
+        assert server.poll() is None, log.read_text()
+        (told,) = runtime.glob("jpserver-*.json")
+        (study,) = [path.name for path in project.glob("runs/smoke-*")]
+        yield Lab(json.loads(told.read_text())["url"], token, project, study)
+    finally:
+        stop(server, grace=10)
