@@ -93,10 +93,12 @@ clean-all: clean  ## remove the trained runs and .venv as well
 	python3 -m venv .venv
 
 .venv/.installed: .venv/bin/python pyproject.toml
+	@echo "installing pinned packages into .venv: some minutes, up to 6 GB"
 	"$(PY)" -m pip install --quiet --editable .
 	@touch $@
 
 .venv/.installed-dev: .venv/bin/python pyproject.toml
+	@echo "installing pinned packages, those for tests too, into .venv: some minutes, up to 6 GB"
 	"$(PY)" -m pip install --quiet --editable '.[dev]'
 	@touch $@ .venv/.installed
 

@@ -214,6 +214,8 @@ def cost_quality(table: pd.DataFrame) -> Picture:
     return fig.described(
         "Test mIoU against time to predict an image, time to train on one, and parameters."
         f" mIoU at prediction time and parameters: {'; '.join(told)}.",
-        "Up and to the left is better; mIoU does not begin at 0 here. Lines: 95 % interval for these networks"
+        "Up and to the left is better"
+        + ("; mIoU does not begin at 0 here" if axes[0].get_ylim()[0] > 0 else "")
+        + ". Lines: 95 % interval for these networks"
         f" on new images.{sample([table])}",
     )

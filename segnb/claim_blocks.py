@@ -23,6 +23,7 @@ COLOURS = {"supported": "good", "refuted": "bad", "inconclusive": "", "not measu
 FAMILIES = {"F": "FCN", "U": "U-Net", "M": "The published scores"}
 # Which of the ledger's rules a kind of claim goes by, by their position.
 RULES = {">": (0, 2), "≈": (1, 2), "exact": (3,), "audit": (3,)}
+ONE_SEED = (4,)  # beside them where there is one
 # Where else the report shows what a claim is about, beside the section it stands in: heading -> claims.
 SEE_ALSO = {
     "fcn.ipynb#What-a-stride-allows": ("F1", "F13", "F14"),
@@ -247,20 +248,34 @@ def verdict_table(ledger: dict, kept: Sequence[dict] = ()) -> HTML:
     )
 
 
-def block(ledger: dict, claim: dict, pictures: Sequence[Picture] = (), notes: Sequence[str] = ()) -> HTML:
+def block(
+    ledger: dict,
+    claim: dict,
+    pictures: Sequence[Picture] = (),
+    notes: Sequence[str] = (),
+    kept: Sequence[dict] = (),
+) -> HTML:
     """One claim, folded: sentence, verdict and why, what was measured, its parts and `pictures`.
 
     notes: sentences under the pictures, such as why there are none
+    kept:  ledgers of kept studies, whose verdicts and reasons stand beside
     """
     rules = ledger["rules"]["sentences"]
     return _html(
         "claim.html.j2",
         claim=claim,
-        rule=" ".join(rules[i] for i in RULES[claim["kind"]]),
+        rule=" ".join(rules[i] for i in RULES[claim["kind"]] + ONE_SEED * (claim["seeds"] == 1)),
+        kept=[(number, one) for number, one in enumerate(_of(kept, claim["id"]), start=1) if one],
+        many=len(kept) > 1,
         links=[(place, _heading(place)) for place, claims in SEE_ALSO.items() if claim["id"] in claims],
         pictures=[_embedded(picture) for picture in pictures if picture.axes],
         notes=notes,
     )
+
+
+def _of(kept: Sequence[dict], name: str) -> list[dict | None]:
+    """The claim of that name in each kept study."""
+    return [next((claim for claim in one["claims"] if claim["id"] == name), None) for one in kept]
 
 
 def rules(ledger: dict) -> HTML:

@@ -5,7 +5,7 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 
-from segnb.claim_blocks import amount, block, decisive, effect, full_name, grouped, measured
+from segnb.claim_blocks import amount, block, decisive, effect, full_name, grouped, measured, tracked
 from segnb.claims import Part
 from segnb.classes import ClassMap
 from segnb.contrasts import Evidence
@@ -329,9 +329,9 @@ def pictures(claim: dict, evidence: Evidence) -> tuple[list[Picture], list[str]]
 
 def show_claims(ledger: dict, evidence: Evidence, *names: str) -> None:
     """Display claims of the ledger, in the order of their names given, each as a block with its figures."""
-    claims = {claim["id"]: claim for claim in ledger["claims"]}
+    claims, kept = {claim["id"]: claim for claim in ledger["claims"]}, tracked()
     for name in names:
-        display(block(ledger, claims[name], *pictures(claims[name], evidence)))
+        display(block(ledger, claims[name], *pictures(claims[name], evidence), kept))
 
 
 def _as_asked(part: dict) -> Part:

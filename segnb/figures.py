@@ -331,6 +331,7 @@ def predictions(kept: dict[str, np.ndarray], label: str, classes: ClassMap, want
         wrong = mistaken(truth, guess)
         shares.append(wrong.mean())
         panel(line[0], image)
+        line[0].set_ylabel(short(str(kept["names"][i]), 20), fontsize=SMALL)
         label_panel(line[1], truth, classes)
         label_panel(line[2], guess, classes)
         panel(line[3], marked(image, wrong))

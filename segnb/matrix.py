@@ -83,7 +83,7 @@ def _row(name: str, kept: dict[str, dict[str, np.ndarray]], classes: ClassMap) -
     best, place = by_size[sizes[0]]
     return Row(
         name,
-        Cell(photo(best["images"][place]), f"{name}, the image"),
+        Cell(photo(best["images"][place]), f"The test image {name}"),
         [
             Cell(painted(one["labels"][i], classes), f"Ground truth of {name}")
             for one, i in map(by_size.get, sizes)

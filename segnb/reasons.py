@@ -146,10 +146,16 @@ def _p(p: float) -> str:
 # ---- commands --------------------------------------------------------------------------------------------
 
 
-def command(study: Study, seeds: Iterable[int], data: str = "", variants: Iterable[str] = ()) -> str:
+def command(
+    study: Study, seeds: Iterable[int], data: str = "", variants: Iterable[str] = (), preset: str = ""
+) -> str:
     """`make report` for these seeds, with what else the study was asked for."""
     asked = study.settled["request"]
-    words = {"PRESET": study.preset.name, "DATA": data or _data(study), "SEEDS": ",".join(map(str, seeds))}
+    words = {
+        "PRESET": preset or study.preset.name,
+        "DATA": data or _data(study),
+        "SEEDS": ",".join(map(str, seeds)),
+    }
     if variants:
         words["VARIANTS"] = ",".join(variants)
     for name, key in (("EPOCHS", "epochs"), ("WEIGHTS", "weights"), ("PRECISION", "precision")):
@@ -176,7 +182,7 @@ def what_decides(study: Study, case: Case, ahead: Outlook, seeds: list[int]) -> 
     if case.verdict == "inconclusive":
         needed = max(3, len(seeds) + 1) if case.one_seed else ahead.needed
         if needed and needed <= AFFORDABLE:
-            return command(study, range(needed))
+            return command(study, range(needed), preset=_preset(study))
     return f"segnb claims --study {study.name}"
 
 
@@ -191,8 +197,13 @@ def _what_measures(study: Study, case: Case, seeds: list[int]) -> str:
         variants = [name for name in VARIANTS if f"{place}:{name}" in sides]
         if variants:
             data = "path/to/camvid" if place == PHOTOGRAPHS else place
-            commands.append(command(study, asked, data, variants))
-    return " && ".join(commands) or command(study, asked)
+            commands.append(command(study, asked, data, variants, _preset(study)))
+    return " && ".join(commands) or command(study, asked, preset=_preset(study))
+
+
+def _preset(study: Study) -> str:
+    """The one that can decide something: no score of `smoke` means anything."""
+    return "quick" if study.preset.name == "smoke" else study.preset.name
 
 
 def _sides(part: Part) -> tuple[str, ...]:

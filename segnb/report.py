@@ -9,7 +9,7 @@ from segnb.models.variants import VARIANTS
 from segnb.params import ReportParams
 from segnb.provenance import check
 from segnb.rundir import RunDir, Study, open_study
-from segnb.summary import network_count
+from segnb.summary import counted, network_count
 from segnb.weights import SOURCES
 
 
@@ -48,13 +48,14 @@ def facts(study: Study, runs: list[RunDir]) -> dict[str, str]:
     return {
         "Data": f"{settled['data']['origin']}: {counts['train']} training, {counts['val']} validation"
         f" and {counts['test']} test images",
-        "Preset": f"{study.preset.name}: FCN {fcn.size} px, head of {64 * fcn.width} channels, {fcn.epochs}"
-        f" epochs; U-Net {unet.size} px, width {unet.width}, {unet.epochs} epochs",
+        "Preset": f"{study.preset.name}: FCN {fcn.size} px, head of {64 * fcn.width} channels,"
+        f" {counted(fcn.epochs, 'epoch')}; U-Net {unet.size} px, width {unet.width},"
+        f" {counted(unet.epochs, 'epoch')}",
         "Runs": f"{network_count(runs)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
         if runs
         else "none yet",
         "Trunk weights": _described(settled["weights"]["source"]),
-        "Machine": f"{machine.device_name}, {machine.threads} thread(s) a run, {machine.precision}",
+        "Machine": f"{machine.device_name}, {counted(machine.threads, 'thread')} a run, {machine.precision}",
         "Trained": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "nothing yet",
         "Study": study.name,
         "Software": f"segnb {__version__}, torch {settled['versions']['torch']}",

@@ -84,7 +84,7 @@ def table(found: dict, name: str) -> str:
         f"From `results/{name}`: study `{found['study']}`, preset {found['preset']},"
         f" {found['data']['origin']} ({counts['train']} training and {counts['test']} test images),"
         f" {seeds} seed{'s' * (seeds != 1)} a network, trunk weights {found['weights']}, {found['machine']};"
-        f" {found['date']}."
+        f" {found['date']}. p is that of the whole claim, after Holm's correction."
     )
     rows = [
         f"| {claim['id']} | {claim['sentence']} | {claim['verdict']} | {_cell(claim)} |"
@@ -94,8 +94,12 @@ def table(found: dict, name: str) -> str:
 
 
 def _cell(claim: dict) -> str:
-    """The contrast that tells most; where there is none, why."""
-    return (claim["headline"] or claim["reason"]).replace("|", r"\|")
+    """The contrast that tells most, with the claim's corrected p; where there is none, why."""
+    told = claim["headline"] or claim["reason"]
+    p = claim["p_against_holm"] if claim["verdict"] == "refuted" else claim["p_holm"]
+    if claim["headline"] and p is not None:
+        told += "; p < 0.001" if p < 0.001 else f"; p = {p:.3f}"
+    return told.replace("|", r"\|")
 
 
 def in_readme(text: str, found: dict, name: str) -> str:

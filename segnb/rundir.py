@@ -61,6 +61,11 @@ if TYPE_CHECKING:  # torch takes seconds to import; a report that only reads fil
 # The code whose change makes the numbers of a run different; that of the data is in the data's digest.
 TRAINING_CODE = ("data/batches.py", "machine.py", "models", "features.py", "training.py", "measures.py")
 
+NO_SCORES = (
+    "Preset smoke only shows that every part runs. Its networks have learnt next to nothing, so no score and"
+    " no verdict here means anything; 'make report' trains preset quick."
+)
+
 
 def runs_folder() -> Path:
     return root() / "runs"
@@ -166,7 +171,7 @@ class Study:
     @property
     def warnings(self) -> list[str]:
         """What a reader must know before believing a number; the report repeats each on top."""
-        return self.settled["warnings"]
+        return [*([NO_SCORES] if self.preset.name == "smoke" else []), *self.settled["warnings"]]
 
     def run(self, variant: str, seed: int) -> "RunDir":
         return RunDir(self.path / variant / f"seed{seed}")
@@ -277,7 +282,7 @@ def settle(params: StudyParams, known: Machine | None = None) -> Study:
     # have moved since, which does not make it another study. What was warned of at first stays true.
     warnings = [weights.warning] if weights.warning else []
     if path.exists():
-        warnings = study.warnings or warnings
+        warnings = study.settled["warnings"] or warnings
     write_json(
         path,
         identity

@@ -44,8 +44,8 @@ def network_count(runs: list[RunDir]) -> str:
 
     names = by_variant(runs)
     extensions = sum(VARIANTS[name].extension for name in names)
-    told = [f"{_count(len(names) - extensions, 'network')} of the study"] if len(names) > extensions else []
-    told += [_count(extensions, "extension")] if extensions else []
+    told = [f"{counted(len(names) - extensions, 'network')} of the study"] if len(names) > extensions else []
+    told += [counted(extensions, "extension")] if extensions else []
     return " and ".join(told)
 
 
@@ -60,13 +60,14 @@ def scope_sentence(study: Study, runs: list[RunDir]) -> str:
     extensions = "; ".join(VARIANTS[name].label for name in by_variant(runs) if VARIANTS[name].extension)
     return (
         f"Study `{study.name}`: {network_count(runs)} with"
-        f" {_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), {_count(len(runs), 'training')},"
+        f" {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), {counted(len(runs), 'training')},"
         f" preset {study.preset.name}, on {machine.device_name} in {machine.precision}."
         + (f" Extensions, for which the study gives no scores: {extensions}." if extensions else "")
     )
 
 
-def _count(number: int, thing: str) -> str:
+def counted(number: int, thing: str) -> str:
+    """A number and its thing, as in "1 epoch" and "2 epochs"."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
@@ -268,11 +269,11 @@ def _smaller(study: Study) -> str:
     if (here.fcn, here.unet, images) == (paper.fcn, paper.unet, paper.train):
         return ""
     return (
-        f"Networks learnt from {images:,} images, FCNs for {here.fcn.epochs} epochs at {here.fcn.size} pixels"
-        f" and U-Nets of width {here.unet.width} for {here.unet.epochs} at {here.unet.size}; the published"
-        f" recipe has {paper.train:,} images, {paper.fcn.epochs} epochs at {paper.fcn.size} pixels, and width"
-        f" {paper.unet.width} for up to {paper.unet.epochs} at {paper.unet.size}. What is slow to learn, or"
-        " small in the picture, may come out otherwise there."
+        f"Networks learnt from {images:,} images, FCNs for {counted(here.fcn.epochs, 'epoch')} at"
+        f" {here.fcn.size} pixels and U-Nets of width {here.unet.width} for {here.unet.epochs} at"
+        f" {here.unet.size}; the published recipe has {paper.train:,} images, {paper.fcn.epochs} epochs at"
+        f" {paper.fcn.size} pixels, and width {paper.unet.width} for up to {paper.unet.epochs} at"
+        f" {paper.unet.size}. What is slow to learn, or small in the picture, may come out otherwise there."
     )
 
 

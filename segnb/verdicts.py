@@ -22,7 +22,8 @@ RULES = (
     " its threshold (zero, unless it says otherwise), and refuted when one lies below, corrected for the"
     " number of parts.",
     "A claim that nothing changes is supported when the 90 % interval of every deciding part lies within"
-    " ±margin, and refuted when a 95 % interval, corrected for the number of parts, lies outside.",
+    " ±margin, and refuted when a 95 % interval, corrected for the number of parts, lies outside. That no"
+    " difference was found is not enough: a study that is too small finds none.",
     "It must also pass Holm's correction over all claims on FCNs, or over all on U-Nets, that were tested.",
     "Numbers that are counted (parameters, operations, bytes, published scores) have no error and need no p.",
     "With one seed a claim about trained networks is inconclusive: an interval is then about these very"

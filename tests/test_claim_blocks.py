@@ -271,3 +271,18 @@ def test_blocks_in_the_page(tmp_path: Path):
     assert all(table.parent["class"] == ["table"] for table in page.find_all("table"))
     assert not page.main.find("style")  # the one for JupyterLab
     assert "claim" in page.select_one("script").string  # a link opens what it leads to
+
+
+def test_a_block_says_what_kept_studies_found_and_why():
+    kept = [ledger([claim("U1", "refuted", reason="It is the other way round.")]), ledger([claim("F1")])]
+    page = parsed(claim_blocks.block(ledger(), claim("U1"), kept=kept))
+    facts = {term.get_text(): term.find_next("dd").get_text() for term in page.find_all("dt")}
+    assert facts["Kept study 1"] == "✗ Refuted. It is the other way round." and "Kept study 2" not in facts
+    alone = parsed(claim_blocks.block(ledger(), claim("U1"), kept=kept[:1]))
+    assert "Kept study" in [term.get_text() for term in alone.find_all("dt")]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_rule_of_one_seed_stands_where_there_is_one(seeds):
+    page = parsed(claim_blocks.block(ledger(), claim("U1", seeds=seeds)))
+    assert ("With one seed" in page.find("dt", string="Rule").find_next("dd").get_text()) == (seeds == 1)

@@ -266,6 +266,17 @@ def test_a_missing_network_is_not_measured_and_others_are(study, tmp_path):
         assert claims[name]["command"] == "make report PRESET=quick SEEDS=0,1,2"
 
 
+def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something(tmp_path):
+    effects = {UNET: 0.70, NO_SKIP: 0.55}
+    place = make_project(tmp_path / "project")
+    few = make_study(place, 1, effects, variants=list(effects), images=8, preset="smoke")
+    found = decide(few)
+    claims = by_id(found)
+    assert claims["U1"]["command"] == "make report PRESET=quick SEEDS=0,1,2"
+    assert claims["F1"]["command"].startswith("make report PRESET=quick ")
+    assert found["command"] == "make report PRESET=smoke SEEDS=0"  # what computes this one again
+
+
 def test_a_missing_file_is_told(study, tmp_path):
     copy = type(study)(tmp_path / "runs" / study.name)
     shutil.copytree(study.path, copy.path)

@@ -371,7 +371,7 @@ def test_the_drawing_of_a_chart_comes_along(tmp_path: Path) -> None:
     data, metadata = figures.class_legend(STREET).bundle()
     chart = new_output("display_data", data, metadata=metadata)
     claim = {"id": "F1", "kind": "audit", "family": "F", "verdict": "supported", "section": "", "parts": []}
-    claim |= {"sentence": "s", "reason": "r", "measured": "m", "command": "c", "power": {}}
+    claim |= {"sentence": "s", "reason": "r", "measured": "m", "command": "c", "power": {}, "seeds": 0}
     block = claim_blocks.block({"rules": {"sentences": [""] * 4}}, claim, [figures.class_legend(STREET)], [])
     notebook = save(
         tmp_path / "a.ipynb",

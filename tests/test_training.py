@@ -22,7 +22,7 @@ from segnb.models.variants import build
 from segnb.models.vgg16 import VGG16
 from segnb.params import RunParams, StudyParams
 from segnb.presets import PRESETS
-from segnb.rundir import RunDir, open_study, settle
+from segnb.rundir import NO_SCORES, RunDir, open_study, settle
 from segnb.training import EarlyStopping, criterion, evaluate, fit, train_one_epoch
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
@@ -438,11 +438,11 @@ def test_a_weights_file_of_the_user_is_looked_into_and_kept_by_its_whole_path(pr
 
 
 def test_a_warning_that_comes_later_is_not_lost(project, dataset, monkeypatch):
-    assert settled(dataset, weights="random").warnings == []
+    assert settled(dataset, weights="random").warnings == [NO_SCORES]  # of preset smoke
     monkeypatch.setattr(
         weights, "resolve_weights", lambda *_: weights.Weights("random", warning="no network")
     )
-    assert settled(dataset, weights="auto").warnings == ["no network"]
+    assert settled(dataset, weights="auto").warnings == [NO_SCORES, "no network"]
 
 
 def test_segnb_study_prints_the_name_alone(project, dataset, monkeypatch, capsys):
@@ -487,8 +487,9 @@ def test_the_first_warning_stays_when_the_engine_settles_the_study_again(project
         monkeypatch.setattr(weights, "resolve_weights", lambda *_: weights.Weights("random", warning=why))
         return settled(dataset).warnings
 
-    assert resolved("no network") == ["no network"]
-    assert resolved("offline") == ["no network"]
+    assert resolved("no network") == [NO_SCORES, "no network"]
+    assert resolved("offline") == [NO_SCORES, "no network"]
+    assert settled(dataset).settled["warnings"] == ["no network"]
 
 
 def test_a_run_that_goes_on_keeps_its_first_record(project, dataset):

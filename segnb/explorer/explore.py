@@ -20,7 +20,7 @@ from segnb.data.folders import IMAGE_FORMATS
 from segnb.errors import SegnbError, one_line
 from segnb.explorer.apart import seen_inside, side
 from segnb.picture import percent
-from segnb.rundir import RunDir, open_study
+from segnb.rundir import RunDir, Study, open_study
 
 # ---- the runs ---------------------------------------------------------------------------------------
 
@@ -32,22 +32,31 @@ def tested(study: str) -> list[RunDir]:
     is left out, with a sentence why.
     """
     try:
-        runs = open_study(study).finished()
+        found = open_study(study)
     except SegnbError as error:
         print(error)
         return []
+    runs = found.finished()
+    print(f"study {found.name}, {summary.network_count(runs) or 'without a finished run'}{_others(found)}")
     ready = []
     for run in runs:
         try:
-            if not (
-                run.confusion_path.exists() and run.predicted_path.exists()
-            ):  # older runs lack the second
+            # Runs of older versions lack the second.
+            if not (run.confusion_path.exists() and run.predicted_path.exists()):
                 print(f"testing {named(run)} for the first time, which may take minutes …", flush=True)
                 inference.measure(run)
             ready.append(run)
         except SegnbError as error:
             print(f"{named(run)} is left out: {error}")
     return ready
+
+
+def _others(study: Study) -> str:
+    """The other studies that have finished runs, in words: one's own training may have become the latest."""
+    folders = {done.parents[2] for done in study.path.parent.glob("*/*/seed*/done.json")} - {study.path}
+    counts = {folder: len(list(folder.glob("*/seed*/done.json"))) for folder in sorted(folders)}
+    told = [f"{folder.name} ({summary.counted(count, 'run')})" for folder, count in counts.items()]
+    return f"; there are also {', '.join(told)}" if told else ""
 
 
 def named(run: RunDir) -> str:
