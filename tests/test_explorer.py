@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import re
+import shutil
 import threading
 from types import SimpleNamespace
 
@@ -150,6 +151,18 @@ def test_scores_of_one_image_leave_out_what_nobody_labelled():
 
 
 # ---- runs -------------------------------------------------------------------------------------------
+
+
+def test_the_study_is_named_and_so_are_others_with_runs(study, capsys):
+    other = study.path.parent / "of-my-own" / PLAIN / "seed0"
+    other.mkdir(parents=True)
+    try:
+        (other / "done.json").touch()
+        explore.tested(study.name)
+    finally:
+        shutil.rmtree(other.parents[1])
+    told = f"study {study.name}, 1 network of the study and 2 extensions; there are also of-my-own (1 run)\n"
+    assert capsys.readouterr().out == told
 
 
 def test_runs_that_nobody_tested_are_tested_and_named(study, monkeypatch, capsys):
