@@ -6,7 +6,7 @@ Rows go by a network's label; captions say what the columns mean.
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from segnb.presets import FULL_WIDTH, preset
+from segnb.presets import preset
 from segnb.rundir import RunDir, Study
 from segnb.summary import by_variant, label
 
@@ -119,7 +119,7 @@ def recipes(study: Study) -> Styler | None:
         for family, of in {"FCN": chosen.fcn, "U-Net": chosen.unet}.items():
             columns[f"{family}, {name}"] = {
                 "image side, px": f"{of.size}",
-                "width": f"{of.width} of {FULL_WIDTH}",
+                "channels": f"{64 * of.width} in the head" if family == "FCN" else f"{of.width} at first",
                 "epochs": f"{of.epochs}" if of.patience is None else f"at most {of.epochs}",
                 "images a batch": f"{of.batch_size}",
                 "learning rate": f"{of.learning_rate:g}",
@@ -131,8 +131,8 @@ def recipes(study: Study) -> Styler | None:
     order = ["FCN, this study", "FCN, published", "U-Net, this study", "U-Net, published"]
     return table(
         pd.DataFrame(columns)[order],
-        "How networks are trained: Adam on the cross-entropy. Width: channels of a U-Net's first level, or"
-        " the share of the FCN head's. One-cycle: the learning rate rises to its value and falls again.",
+        "How networks are trained: Adam on the cross-entropy. Channels of a U-Net: at its first level, twice"
+        " as many at each below. One-cycle: the learning rate rises to its value and falls again.",
     )
 
 

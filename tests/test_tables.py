@@ -38,6 +38,12 @@ def test_recipes_stand_beside_the_published_one():
     families, sides = ("FCN", "U-Net"), ("this study", "published")
     assert frame.columns.tolist() == [f"{a}, {b}" for a in families for b in sides]
     assert frame.loc["image side, px"].tolist() == ["224", "224", "128", "256"]
+    assert frame.loc["channels"].tolist() == [
+        "256 in the head",
+        "4096 in the head",
+        "16 at first",
+        "64 at first",
+    ]
     assert frame.loc["epochs"].tolist() == ["3", "15", "20", "at most 50"]
 
 
