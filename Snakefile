@@ -37,7 +37,7 @@ LEDGER_CODE = (
 DRAWING_CODE = (
     *("picture", "figures", "charts", "tables", "audit_charts", "audit_example", "audit_tables"),
     *("claim_blocks", "claim_charts", "evidence_charts", "evidence_curves", "gate_charts"),
-    "matrix",
+    *("matrix", "templates"),
 )
 
 

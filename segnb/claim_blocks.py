@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 from IPython.display import HTML
 from markupsafe import Markup
 
@@ -16,6 +15,7 @@ from segnb import verdicts
 from segnb.files import read_json, root
 from segnb.picture import SVG, Picture
 from segnb.rundir import Study
+from segnb.templates import shell
 
 WORDS = ("supported", "refuted", "inconclusive", "not measured")
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not measured": "–"}
@@ -36,7 +36,6 @@ SEE_ALSO = {
 }
 CHAPTERS = {"F": "fcn.ipynb", "U": "unet.ipynb", "M": "audit.ipynb"}  # in which a family's claims stand
 DIGITS = {"px": 2, "decades": 2, "": 3}  # behind the point, by unit; 1 for all others
-TEMPLATES = Path(__file__).parent / "html" / "segnb"
 
 
 # --- what has been decided ---
@@ -297,10 +296,8 @@ def _embedded(picture: Picture) -> dict:
 
 
 def _html(template: str, **values) -> HTML:
-    shell = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    filled = shell()
     printed = (amount, decisive, effect, grouped, interval, p_sentence, p_value, seeds_needed, seeds_sentence)
-    shell.filters["unbroken"] = unbroken
-    shell.globals |= {one.__name__: one for one in printed} | {"symbols": SYMBOLS, "colours": COLOURS}
-    return HTML(shell.get_template(template).render(values))
+    filled.filters["unbroken"] = unbroken
+    filled.globals |= {one.__name__: one for one in printed} | {"symbols": SYMBOLS, "colours": COLOURS}
+    return HTML(filled.get_template(template).render(values))

@@ -10,7 +10,6 @@ from segnb.claims import Part
 from segnb.classes import ClassMap
 from segnb.contrasts import Evidence
 from segnb.figures import mistaken
-from segnb.models.variants import VARIANTS
 from segnb.picture import (
     INK,
     QUIET,
@@ -320,7 +319,7 @@ def pictures(claim: dict, evidence: Evidence) -> tuple[list[Picture], list[str]]
     runs = [evidence.runs("")[name, seed] for name in (*part["plus"], *part["minus"])]
     if not all(run.predicted_path.exists() for run in runs):
         return drawn, ["Images are left out, because not every run kept its predictions of all test images."]
-    split = evidence.study.split("test", evidence.study.recipe(VARIANTS[runs[0].variant].family).size)
+    split = evidence.study.split("test", runs[0].recipe.size)
     guesses = {label(run.variant): run.predicted() for run in runs}
     rows = chosen(by_image[place])
     drawn.append(examples(rows, part, split.images, split.labels, guesses, evidence.study.classes, seed))

@@ -33,8 +33,7 @@ def load(run: RunDir, machine: Machine | None = None) -> torch.nn.Module:
             f"{run.model_path} is damaged (its SHA-256 differs) or gone; delete {run.path} to train again"
         )
     study = run.study
-    recipe = study.recipe(VARIANTS[run.variant].family)
-    model = build(run.variant, len(study.classes), recipe.width)
+    model = build(run.variant, len(study.classes), run.recipe.width)
     checkpoint.load_model(run.model_path, model)
     return (machine or study.machine).place(model).eval()
 
@@ -64,7 +63,7 @@ def _measure(run: RunDir) -> None:
     study, machine = run.study, run.study.machine
     machine.apply()
     family, classes = VARIANTS[run.variant].family, study.classes
-    recipe = study.recipe(family)
+    recipe = run.recipe
     split = study.split("test", recipe.size)
     model, index = load(run), shown(len(split))
 

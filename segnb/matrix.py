@@ -9,22 +9,19 @@ import base64
 import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import numpy as np
-import torch
 from IPython.display import HTML
 from PIL import Image
 
 from segnb.classes import ClassMap
 from segnb.figures import evenly, mistaken
-from segnb.measures import confusion, mean_iou
 from segnb.picture import FOUND, MISSED, WRONG, percent
+from segnb.summary import image_miou
+from segnb.templates import shell
 
 SHOWN = 8  # images; at 13 networks of 224 pixels they take about half a megabyte
-TEMPLATES = Path(__file__).parent / "html" / "segnb"
 
 
 class Cell(NamedTuple):
@@ -57,16 +54,15 @@ def matrix(
         return None
     names = [str(name) for name in next(iter(kept.values()))["names"]]
     chosen = evenly(len(names), SHOWN) if images is None else images
-    shell = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     seen = classes.seen(*(one[maps] for one in kept.values() for maps in ("labels", "predictions")))
     key = {
         "classes": [{"id": i, "name": classes.names[i], "colour": classes.colours[i]} for i in seen],
         "marks": {"wrong": WRONG, "missed": MISSED, "found": FOUND},
     }
     return HTML(
-        shell.get_template("matrix.html.j2").render(
+        shell()
+        .get_template("matrix.html.j2")
+        .render(
             labels=list(kept),
             rows=[_row(names[i], kept, classes) for i in chosen],
             classes=key["classes"],
@@ -99,8 +95,7 @@ def _guess(label: str, name: str, one: dict[str, np.ndarray], i: int, classes: C
     truth, guess = one["labels"][i], one["predictions"][i]
     wrong = percent(float(mistaken(truth, guess).mean()))
     alt = f"{label} on {name}: {wrong} wrong"
-    counts = confusion(torch.from_numpy(truth[None]), torch.from_numpy(guess[None]), len(classes))
-    return Cell(painted(guess, classes), alt, wrong, f"{mean_iou(counts.numpy()[0]):.3f}")
+    return Cell(painted(guess, classes), alt, wrong, f"{image_miou(truth, guess, len(classes)):.3f}")
 
 
 def painted(labels: np.ndarray, classes: ClassMap) -> str:

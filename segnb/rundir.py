@@ -326,6 +326,13 @@ class RunDir:
     def study(self) -> Study:
         return Study(self.path.parents[1])
 
+    @property
+    def recipe(self) -> Recipe:
+        """How a network of its family is trained in the study."""
+        from segnb.models.variants import VARIANTS
+
+        return self.study.recipe(VARIANTS[self.variant].family)
+
     # -- while training ------------------------------------------------------------------------------
     @property
     def last_path(self) -> Path:

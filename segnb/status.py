@@ -21,12 +21,12 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-import jinja2
 from markupsafe import escape
 
 from segnb.errors import SegnbError, one_line
 from segnb.files import holder, root
 from segnb.rundir import RunDir, Study, open_study, runs_folder
+from segnb.templates import shell
 
 if TYPE_CHECKING:  # brought in where a notebook asks for them; a terminal has no use for them
     from IPython.display import HTML
@@ -44,7 +44,6 @@ EVERY = 2.0  # seconds between two looks of who watches
 TAIL = 40  # lines of a log
 MOST_SEEDS = 12  # that a page has a cell each for; of more it gives numbers
 MOST_TOLD = 10  # runs of one state that get lines of their own
-TEMPLATES = Path(__file__).parent / "html" / "segnb"
 
 
 # ---- data -------------------------------------------------------------------------------------------
@@ -442,13 +441,11 @@ def watch(name: str = "latest") -> Grid:
 
 def html(grid: Grid) -> str:
     """The same for a page, light or dark; what the study's files say is shown as it is written."""
-    shell = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    shell.globals |= {one.__name__: one for one in (advice, by_variant, cell_words, progress, step, summary)}
-    shell.globals |= {"STATES": STATES, "remaining": remaining, "now": time.strftime("%H:%M:%S")}
-    shell.filters["line"] = one_line
-    return shell.get_template("status.html.j2").render(
+    filled = shell()
+    filled.globals |= {one.__name__: one for one in (advice, by_variant, cell_words, progress, step, summary)}
+    filled.globals |= {"STATES": STATES, "remaining": remaining, "now": time.strftime("%H:%M:%S")}
+    filled.filters["line"] = one_line
+    return filled.get_template("status.html.j2").render(
         grid=grid, cells=len(grid.seeds) <= MOST_SEEDS, failed=grid.of("failed"), most=MOST_TOLD
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from segnb import measures
 from segnb.classes import ClassMap
@@ -126,9 +127,10 @@ def scores(runs: list[RunDir]) -> pd.DataFrame:
 
     `attrs["images"]`: how many test images they are of, at most
     """
-    rows = {}
+    rows, images = {}, 0
     for name, group in by_variant(runs).items():
         tests = [run.test() for run in group]
+        images = max([images, *(len(test["confusion"]) for test in tests)])
         mious = [float(measures.mean_iou(test["confusion"].sum(0))) for test in tests]
         losses = [float(test["loss"]) for test in tests]
         low, high = image_interval([test["confusion"] for test in tests])
@@ -144,7 +146,7 @@ def scores(runs: list[RunDir]) -> pd.DataFrame:
         }
     columns = ["miou", "seeds", "low", "high", "as_published", "loss", "seeds_miou", "seeds_loss"]
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("variant")
-    frame.attrs["images"] = max((len(run.test()["confusion"]) for run in runs), default=0)
+    frame.attrs["images"] = images
     return frame
 
 
@@ -226,17 +228,19 @@ def sizes_caveat(study: Study, runs: list[RunDir]) -> str:
     )
 
 
+def image_miou(truth: np.ndarray, guess: np.ndarray, classes: int) -> float:
+    """mIoU of one image alone, (S, S) each, over the classes that its ground truth shows."""
+    maps = (torch.from_numpy(one[None].astype(np.int64)) for one in (truth, guess))
+    return float(measures.mean_iou(measures.confusion(*maps, classes)[0].numpy()))
+
+
 def worst_images(run: RunDir, count: int = 3) -> dict[str, np.ndarray]:
     """The test images that a run gets most wrong, in the form of `RunDir.predictions()`, worst first.
 
     By the share of their labelled pixels that are wrong; of equal ones the earlier image first.
     """
-    from segnb.models.variants import VARIANTS
-
-    confusion = run.test()["confusion"]
-    right = np.trace(confusion, axis1=1, axis2=2) / np.maximum(confusion.sum((1, 2)), 1)
-    worst = np.argsort(right, kind="stable")[:count]
-    split = run.study.split("test", run.study.recipe(VARIANTS[run.variant].family).size)
+    worst = np.argsort(measures.pixel_accuracy(run.test()["confusion"]), kind="stable")[:count]
+    split = run.study.split("test", run.recipe.size)
     return {
         "names": np.array(split.names)[worst],
         "images": split.images[worst],
@@ -250,7 +254,8 @@ def worst_images(run: RunDir, count: int = 3) -> dict[str, np.ndarray]:
 
 def limits(study: Study, runs: list[RunDir], ledger: dict) -> list[str]:
     """What a reader has to keep in mind, a sentence each: all that this study can be told to lack."""
-    told = [*study.warnings, seeds_caveat(scores(runs)), _smaller(study), _other_pictures(study)]
+    seeds = pd.DataFrame({"seeds": [len(group) for group in by_variant(runs).values()]})
+    told = [*study.warnings, seeds_caveat(seeds), _smaller(study), _other_pictures(study)]
     told += [_trunk(study), sizes_caveat(study, runs)]
     told.append(
         f"Times and memory are those of {study.machine.device_name} in {study.machine.precision}; on other"

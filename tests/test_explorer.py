@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segnb import checkpoint, gates
+from segnb import checkpoint, gates, summary
 from segnb.classes import STREET, VOID, ClassMap
 from segnb.data import folders
 from segnb.data.coding import STREET_CODING
@@ -146,7 +146,7 @@ def test_scores_of_one_image_leave_out_what_nobody_labelled():
     truth = np.array([[0, 0], [1, VOID]], np.uint8)
     guess = np.array([[0, 1], [1, 1]], np.uint8)
     assert explore.wrong_share(truth, guess) == pytest.approx(1 / 3)
-    assert explore.image_miou(truth, guess, 13) == pytest.approx(1 / 2)  # 1 of 2 each
+    assert summary.image_miou(truth, guess, 13) == pytest.approx(1 / 2)  # 1 of 2 each
     assert explore.wrong_share(np.full((2, 2), VOID, np.uint8), guess) == 0
 
 
@@ -485,7 +485,7 @@ def test_switches_show_before_and_after_and_what_changed(inside, state):
     assert told and told[1] == changed["note"] and before["note"] == f"mIoU {told[2]}, {told[3]} wrong"
     truth = state.scene.labels[SIZE]
     guess = np.frombuffer(after["classes"], np.uint8).reshape(SIZE, SIZE)
-    assert float(told[4]) == pytest.approx(explore.image_miou(truth, guess, 13), abs=5e-4)
+    assert float(told[4]) == pytest.approx(summary.image_miou(truth, guess, 13), abs=5e-4)
     inside.switches["gate", 2].value = False
     assert inside.board.said.startswith("Without skip 1, gate 2:")
     inside.all_on.click()

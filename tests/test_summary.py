@@ -192,7 +192,7 @@ def test_the_worst_images_come_first():
     names = ["best", "worst", "middle"]
     pictures = np.arange(3 * 2 * 2 * 3, dtype=np.uint8).reshape(3, 2, 2, 3)
     split = SimpleNamespace(names=names, images=pictures, labels=pictures[..., 0])
-    run.study.recipe = lambda family: SimpleNamespace(size={"unet": 2}[family])
+    run.recipe = SimpleNamespace(size=2)
     run.study.split = lambda name, size: {("test", 2): split}[name, size]
     run.predicted = lambda: pictures[..., 1]
     found = summary.worst_images(run, 2)

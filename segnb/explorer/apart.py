@@ -44,7 +44,7 @@ def has_class_gates(variant: str) -> bool:
 
 def side(run: RunDir) -> int:
     """Pixels a side of what the run's network takes."""
-    return run.study.recipe(VARIANTS[run.variant].family).size
+    return run.recipe.size
 
 
 def here(study: Study) -> Machine:

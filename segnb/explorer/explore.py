@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -244,12 +243,6 @@ class Album:
     def _ranked(self, values: np.ndarray, what: str) -> list[tuple[str, int]]:
         order = np.argsort(-values, kind="stable")
         return [(f"{self.names[i]}: {percent(values[i])} {what}", int(i)) for i in order]
-
-
-def image_miou(truth: np.ndarray, guess: np.ndarray, classes: int) -> float:
-    """mIoU of one image alone, (S, S) each, over the classes that its ground truth shows."""
-    maps = (torch.from_numpy(one[None].astype(np.int64)) for one in (truth, guess))
-    return float(measures.mean_iou(measures.confusion(*maps, classes)[0].numpy()))
 
 
 def wrong_share(truth: np.ndarray, guess: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 import traitlets as t
 
-from segnb import gates
+from segnb import gates, summary
 from segnb.explorer import apart, explore
 from segnb.explorer.board import Board, changed_panel, map_panel, network_panel
 from segnb.explorer.controls import LONG, at_work, button, dropdown, hide, row, view_controls
@@ -132,5 +132,5 @@ class Inside:
         truth = self.state.scene.labels.get(len(inside.classes))
         if truth is None:
             return ""
-        miou = explore.image_miou(truth, inside.classes, len(self.classes))
+        miou = summary.image_miou(truth, inside.classes, len(self.classes))
         return f"mIoU {miou:.3f}, {percent(explore.wrong_share(truth, inside.classes))} wrong"

@@ -1,0 +1,14 @@
+"""The one way to fill the templates of what notebooks show as HTML; text from data stays text."""
+
+from pathlib import Path
+
+import jinja2
+
+FOLDER = Path(__file__).parent / "html" / "segnb"
+
+
+def shell() -> jinja2.Environment:
+    """Loads templates by name; filters and globals are the caller's to add."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
