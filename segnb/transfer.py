@@ -15,10 +15,10 @@ so with a handful of frames they are too narrow rather than too wide.
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ import torch
 from torchvision.transforms import v2
 
 from segnb import checkpoint
+from segnb.aside import trained
 from segnb.classes import STREET, VOID, ClassMap
 from segnb.data.batches import Split
 from segnb.data.layouts import SPLITS
@@ -33,11 +34,10 @@ from segnb.data.sources import Data, open_data
 from segnb.errors import SegnbError
 from segnb.machine import Machine
 from segnb.measures import class_iou, mean_iou
-from segnb.models.variants import build
 from segnb.presets import PRESETS, Preset, Recipe
-from segnb.rundir import RunDir, code_digest
+from segnb.rundir import code_digest
 from segnb.statistics import Effect, effect, image_weights, resampled
-from segnb.training import evaluate, fit
+from segnb.training import evaluate
 
 UNET = "UNet_Standard_256"
 MANY = 100  # frames; a test split of so many that come from few drives says little, so all take their turn
@@ -166,40 +166,13 @@ class Varied(Split):
 # ---- training and scores ----------------------------------------------------------------------------
 
 
-def trained(
-    train: Split,
-    val: Split,
-    recipe: Recipe,
-    seed: int,
-    machine: Machine,
-    cache: Path,
-    what: list,
-    start: Path | None = None,
-) -> tuple[Path, torch.nn.Module]:
-    """A U-Net that learnt from `train`, and the file in which `cache` keeps its weights.
-
-    what: identifies `train`; start: another network's file, to begin with its weights instead of random ones
-    """
-    begun = start.parents[2].name if start else None
-    told = json.dumps([what, asdict(recipe), asdict(machine), code_digest(), begun])
-    folder = cache / "transfer" / hashlib.sha256(told.encode()).hexdigest()[:16]
-    run = RunDir(folder / UNET / f"seed{seed}")
-    torch.manual_seed(seed)
-    model = build(UNET, len(STREET), recipe.width)
-    if start:
-        checkpoint.load_model(start, model)
-    fit(model, train, val, recipe, seed, run, machine)
-    checkpoint.load_model(run.model_path, model)
-    return run.model_path, machine.place(model)
-
-
 def taught_by_scenes(
     streets: Data, recipe: Recipe, seed: int, machine: Machine, cache: Path
 ) -> tuple[Path, torch.nn.Module]:
     scenes = streets.split(cache, "train", recipe.size)
     held_out = streets.split(cache, "val", recipe.size)
     what = [streets.digest, repr(VARIATIONS)]
-    return trained(Varied(**vars(scenes)), held_out, recipe, seed, machine, cache, what)
+    return trained(UNET, seed, (Varied(**vars(scenes)), held_out), recipe, machine, cache / "transfer", what)
 
 
 def measure(
@@ -242,10 +215,11 @@ def measure(
                 say(f"seed {seed}: {ARMS[arm]}, {len(few)} frames, {turn + 1} of {len(turns)} …")
                 # `fit` watches a validation split; keep="average" makes nothing depend on it, and no frame
                 # can be spared, so it is one of those that are learnt from.
-                train, watched = chosen(real, few), chosen(real, few[:1])
-                what = [data.digest, few.tolist()]
-                begin = start if arm == "tuned" else None
-                _, model = trained(train, watched, recipe, seed, machine, cache, what, begin)
+                splits = chosen(real, few), chosen(real, few[:1])
+                what = [data.digest, few.tolist(), start.parents[2].name if arm == "tuned" else None]
+                begin = partial(checkpoint.load_model, start) if arm == "tuned" else None
+                folder = cache / "transfer"
+                _, model = trained(UNET, seed, splits, recipe, machine, folder, what, begin)
                 parts[np.searchsorted(tested, test)] = counts(model, chosen(real, test))
             found[arm].append(parts)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from segnb import transfer
+from segnb.aside import trained
+from segnb.checkpoint import load_model
 from segnb.classes import CAMVID, CAR, STREET, VOID
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
@@ -20,6 +23,7 @@ from segnb.presets import PRESETS
 from segnb.transfer import (
     MANY,
     MARKS,
+    UNET,
     Settings,
     Varied,
     in_common,
@@ -27,7 +31,6 @@ from segnb.transfer import (
     rounds,
     table,
     to_street,
-    trained,
 )
 from tests.conftest import CHECKOUT, make_dataset
 
@@ -175,7 +178,9 @@ def test_a_network_starts_where_it_is_told(tmp_path):
     still = replace(FEW, learning_rate=1e-9)  # nothing moves but the batch statistics
 
     def train(start: Path | None, seed: int) -> tuple[Path, dict]:
-        file, model = trained(noise, noise, still, seed, CPU, tmp_path, ["noise"], start)
+        begin = partial(load_model, start) if start else None
+        what = ["noise", bool(start)]
+        file, model = trained(UNET, seed, (noise, noise), still, CPU, tmp_path, what, begin)
         return file, model.state_dict()
 
     first, weights = train(None, 0)

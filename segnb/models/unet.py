@@ -62,7 +62,8 @@ def draw_by_place(network: nn.Module, start: int) -> None:
 
     Drawn in the order in which layers are built, one more layer (a gate, a shortcut) would change those of
     all that follow. So layers that two variants have in common, in place and shape, start from the same
-    weights at the same seed, and their difference is less a matter of luck.
+    weights at the same seed. Their difference was meant to be less a matter of luck for it, which at the
+    size of preset quick does not show (docs/spread.md).
     """
     with torch.random.fork_rng(devices=()):
         for name, layer in network.named_modules():
