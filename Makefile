@@ -46,8 +46,8 @@ report: $(RUN_READY)  ## train what is missing and render report/index.html
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PRECISION),--precision "$(PRECISION)") \
 	  $(if $(JOBS),--jobs "$(JOBS)") $(if $(filter-out 0,$(OFFLINE)),--offline)
 
-test: $(TEST_READY)  ## run the whole test suite
-	@"$(PY)" -m pytest
+test: $(TEST_READY)  ## run the whole test suite, on up to four cores
+	@"$(PY)" -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 chaos: $(TEST_READY)  ## kill, fill and damage every step of a study, hundreds of times; a quarter of an hour
 	@"$(PY)" -m pytest --quiet --tb=short -m "" tests/chaos
@@ -107,4 +107,4 @@ clean-all: clean  ## remove the trained runs and .venv as well
 
 install-dev:
 	@"$(PY)" -c "import axe_playwright_python, bs4, html5lib, hypothesis, nbstripout, pip_audit, playwright" 2>/dev/null \
-	  && "$(PY)" -c "import pytest, ruff, uv" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[dev]'
+	  && "$(PY)" -c "import pytest, ruff, uv, xdist" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[dev]'

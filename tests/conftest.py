@@ -40,6 +40,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep in one of the processes of `make test` what shares fixtures: a file, and all that use a report."""
+    for item in items:
+        shared = "reported" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("the report" if shared else str(item.path)))
+
+
 def make_project(folder: Path) -> Path:
     """A project folder that shares this checkout's code and has runs, cache and report of its own."""
     folder.mkdir(exist_ok=True)
