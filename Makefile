@@ -9,6 +9,7 @@ DATA     := streets
 VARIANTS := all
 SEEDS    :=
 EPOCHS   :=
+LEARNING_RATE :=
 JOBS     :=
 WEIGHTS  :=
 PRECISION :=
@@ -37,17 +38,18 @@ help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings (make report): PRESET=smoke|quick|standard|paper  SEEDS=0,1"
 	@echo "  DATA=streets|streets-false-colours|streets-car|FOLDER|LAYOUT:FOLDER"
-	@echo "  VARIANTS=all|study|fcn|unet|NAME,NAME  EPOCHS=n  JOBS=n (runs side by side)  OFFLINE=1 (fetch no weights)"
-	@echo "  WEIGHTS=auto|imagenet|imagenet+fc6|hed|random|FILE  PRECISION=auto|fp32|bf16|tf32|fp16"
+	@echo "  VARIANTS=all|study|fcn|unet|NAME,NAME  EPOCHS=n  LEARNING_RATE=x  JOBS=n (runs side by side)"
+	@echo "  WEIGHTS=auto|imagenet|imagenet+fc6|hed|random|FILE  PRECISION=auto|fp32|bf16|tf32|fp16  OFFLINE=1 (fetch no weights)"
 
 report: $(RUN_READY)  ## train what is missing and render report/index.html
 	@"$(PY)" -m segnb.cli report --preset "$(PRESET)" --data "$(DATA)" --variants "$(VARIANTS)" \
 	  $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(EPOCHS),--epochs "$(EPOCHS)") \
+	  $(if $(LEARNING_RATE),--learning-rate "$(LEARNING_RATE)") \
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PRECISION),--precision "$(PRECISION)") \
 	  $(if $(JOBS),--jobs "$(JOBS)") $(if $(filter-out 0,$(OFFLINE)),--offline)
 
 test: $(TEST_READY)  ## run the whole test suite, on up to four cores
-	@"$(PY)" -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+	@"$(PY)" -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder
 
 chaos: $(TEST_READY)  ## kill, fill and damage every step of a study, hundreds of times; a quarter of an hour
 	@"$(PY)" -m pytest --quiet --tb=short -m "" tests/chaos

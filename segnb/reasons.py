@@ -158,9 +158,9 @@ def command(
     }
     if variants:
         words["VARIANTS"] = ",".join(variants)
-    for name, key in (("EPOCHS", "epochs"), ("WEIGHTS", "weights"), ("PRECISION", "precision")):
+    for key in ("epochs", "learning_rate", "weights", "precision"):
         if asked.get(key) and "/" not in str(asked[key]):  # a path of this machine is nobody else's
-            words[name] = str(asked[key])
+            words[key.upper()] = str(asked[key])
     if words["DATA"] == "streets":
         del words["DATA"]
     return " ".join(["make report", *(f"{name}={word}" for name, word in words.items())])

@@ -40,11 +40,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep in one of the processes of `make test` what shares fixtures: a file, and all that use a report."""
-    for item in items:
-        shared = "reported" in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group("the report" if shared else str(item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Of the processes of `make test`, one gets all tests of a file, and one all that use `reported`.
+
+    The groups that xdist has for this (`--dist loadgroup`) do nothing under pytest 9.2, whose ids they cannot
+    write to.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixture(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "the report" if file.startswith(("tests/browser/", "tests/notebooks/")) else file
+
+    return ByFixture(config, log)
 
 
 def make_project(folder: Path) -> Path:
