@@ -13,6 +13,8 @@ from segnb.evidence import MEASURES
 from segnb.files import read_json, write_json
 from segnb.models.variants import VARIANTS
 from segnb.parts import Part
+from segnb.reasons import command
+from segnb.rundir import Study
 from segnb.statistics import ALPHA
 from segnb.verdicts import decide
 from tests.conftest import CHECKOUT, make_project
@@ -275,6 +277,14 @@ def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something
     assert claims["U1"]["command"] == "make report PRESET=quick SEEDS=0,1,2"
     assert claims["F1"]["command"].startswith("make report PRESET=quick ")
     assert found["command"] == "make report PRESET=smoke SEEDS=0"  # what computes this one again
+
+
+def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):
+    asked = {"epochs": 2, "learning_rate": 0.002, "weights": "/some/where", "precision": None}
+    other = Study(study.path)
+    other.settled["request"].update(asked)  # as read, not in the file
+    assert command(other, [0]) == "make report PRESET=quick SEEDS=0 EPOCHS=2 LEARNING_RATE=0.002"
+    assert command(study, [0]) == "make report PRESET=quick SEEDS=0"
 
 
 def test_a_missing_file_is_told(study, tmp_path):

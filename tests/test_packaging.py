@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 import segnb
+from segnb.params import StudyParams
 
 CHECKOUT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
@@ -73,6 +74,14 @@ def test_every_make_target_in_the_readme_exists():
     targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (CHECKOUT / "README.md").read_text(), re.M))
     assert named and named <= targets
+
+
+def test_every_setting_of_a_study_can_be_given_to_make():
+    given = {name: f"some-{name}" for name in StudyParams.model_fields}
+    command = ["make", "-n", "report", *(f"{name.upper()}={value}" for name, value in given.items())]
+    planned = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    for name, value in given.items():
+        assert f'--{name.replace("_", "-")} "{value}"' in planned
 
 
 def test_make_help_prints_every_target_that_has_a_sentence():
