@@ -421,6 +421,27 @@ def test_every_network_is_asked_once_about_a_picture(networks, state, monkeypatc
     assert len(asked) == 2 * len(networks.runs)
 
 
+def test_only_the_networks_that_are_ticked_are_shown_and_asked(networks, state, monkeypatch):
+    everyone = list(networks.runs)
+    assert networks.chooser.titles == ("Networks shown: 3 of 3",)
+    drawn = []
+    networks.board.observe(drawn.append, "panels")
+    networks.all_of_them.value = False
+    assert networks.board.panels == [] and len(drawn) == 1
+    networks.board.point = [0.2, 0.2]
+    assert networks.table.value == "" and not any(map(state.scene.was_asked, state.runs))
+    networks.boxes[everyone[1]].value = True
+    assert titles(networks.board) == everyone[1:2]
+    assert networks.chooser.titles == ("Networks shown: 1 of 3",)
+    assert [title for title in everyone if f">{title}<" in networks.table.value] == everyone[1:2]
+    assert state.scene.was_asked(networks.runs[everyone[1]])
+    assert not state.scene.was_asked(networks.runs[everyone[0]])
+    networks.seed.value = 1  # has the first alone, which stays hidden
+    assert titles(networks.board) == [] and networks.chooser.titles == ("Networks shown: 0 of 1",)
+    networks.all_of_them.value = True
+    assert titles(networks.board) == everyone[:1]
+
+
 def test_images_are_found_and_gone_through(networks, state):
     assert networks.board.picked >= 0 and networks.image.value == state.scene.number
     networks.find.value = widget.WORST

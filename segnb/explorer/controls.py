@@ -30,6 +30,10 @@ def button(description: str) -> widgets.Button:
     return widgets.Button(description=description, layout={"width": "auto"})
 
 
+def checkbox(description: str, ticked: bool) -> widgets.Checkbox:
+    return widgets.Checkbox(ticked, description=description, indent=False, layout={"width": "auto"})
+
+
 def hide(control: widgets.Widget, whether: bool) -> None:
     control.layout.display = "none" if whether else None
 

@@ -7,7 +7,8 @@ probabilities, and for a network with parts switched off.
 
 import html
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import ipywidgets as widgets
 import traitlets as t
@@ -22,6 +23,7 @@ from segnb.explorer.controls import (
     OneThread,
     at_work,
     button,
+    checkbox,
     dropdown,
     hide,
     probability_table,
@@ -46,6 +48,7 @@ class Networks:
 
     def __init__(self, state: "Explorer"):
         self.state, self.album, self.classes = state, state.album, state.classes
+        self.paused = False
         seeds = sorted({run.seed for run in state.runs})
         self.seed = dropdown("Seed", seeds)
         self.find = dropdown("Find images", [ALL, WORST, DIFFER, WITH])
@@ -54,7 +57,10 @@ class Networks:
         self.image = dropdown("Image")
         self.before, self.after = button("Previous image"), button("Next image")
         self.back = button("Back to the test images")
-        self.square = widgets.Checkbox(False, description="Square, as the networks see it", indent=False)
+        self.square = checkbox("Square, as the networks see it", False)
+        self.all_of_them = checkbox("all", True)
+        self.boxes: dict[str, widgets.Checkbox] = {}  # whether a network is shown, by its title
+        self.chooser = widgets.Accordion(layout={"width": "98%"})
         self.board = Board(self.classes, label="All networks", takes=explore.LARGEST_FILE)
         self.table = widgets.HTML()
         note = [widgets.HTML(html.escape(self.album.note))] if self.album.note else []
@@ -65,6 +71,7 @@ class Networks:
                 row(*several, self.find, self.of, self.one, self.other, self.kind),
                 row(self.image, self.before, self.after, self.back, self.square),
                 view_controls(self.board, self.classes),
+                self.chooser,
                 self.board,
                 self.table,
             ]
@@ -83,6 +90,7 @@ class Networks:
         self.after.on_click(turn(lambda _: self.step(1)))
         self.back.on_click(turn(self.choose))
         self.square.observe(turn(self.shape), "value")
+        self.all_of_them.observe(turn(self.show_all_or_none), "value")
         self.board.observe(turn(self.draw), "view")
         self.board.observe(turn(self.ask), "point")
         self.board.observe(turn(self.pick), "picked")
@@ -105,7 +113,32 @@ class Networks:
         self.one.options = self.other.options = names
         for control, position in ((self.of, 0), (self.one, 0), (self.other, len(names) - 1)):
             control.index = position
+        hidden = {name for name, box in self.boxes.items() if not box.value}
+        self.boxes = {name: checkbox(name, name not in hidden) for name in names}
+        for box in self.boxes.values():
+            box.observe(self.state.one_thread(self.draw), "value")
+        self.chooser.children = [row(self.all_of_them, *self.boxes.values())]
         self.list_images()
+
+    def show_all_or_none(self, _=None) -> None:
+        with self.drawn_once():
+            for box in self.boxes.values():
+                box.value = self.all_of_them.value
+
+    @contextmanager
+    def drawn_once(self) -> Iterator[None]:
+        """One drawing for all that changes within."""
+        self.paused = True
+        try:
+            yield
+        finally:
+            self.paused = False
+        self.draw()
+
+    @property
+    def shown(self) -> dict[str, RunDir]:
+        """The networks that are ticked, by title."""
+        return {title: run for title, run in self.runs.items() if self.boxes[title].value}
 
     def list_images(self, _=None) -> None:
         """The images in the order asked for, the first of them chosen."""
@@ -162,7 +195,10 @@ class Networks:
     # -- showing it --
 
     def draw(self, _=None) -> None:
+        if self.paused:
+            return
         scene = self.state.scene
+        self.chooser.titles = (f"Networks shown: {len(self.shown)} of {len(self.runs)}",)
         hide(self.back, scene.number is not None)
         hide(self.square, scene.aspect == 1)
         self.shape()
@@ -170,7 +206,7 @@ class Networks:
         with at_work(self.board):
             if scene.number is None or VIEWS[self.board.view] == "confidence":
                 self.ask_all()
-            panels = [self.panel(title, run) for title, run in self.runs.items()]
+            panels = [self.panel(title, run) for title, run in self.shown.items()]
             self.board.show(scene.images, scene.labels, panels)
         self.ask()
         self.in_idle_moments()
@@ -186,19 +222,19 @@ class Networks:
 
     def ask_all(self) -> None:
         """Have every network's probabilities of the picture, and say so while they are computed."""
-        for number, (title, run) in enumerate(self.runs.items(), start=1):
+        for number, (title, run) in enumerate(self.shown.items(), start=1):
             if not self.state.scene.was_asked(run):
-                self.board.busy = f"asking {title}, {number} of {len(self.runs)} …"
+                self.board.busy = f"asking {title}, {number} of {len(self.shown)} …"
                 self.state.scene.probabilities(run)
 
     def ask(self, _=None) -> None:
         """Every network's probabilities at the crosshair."""
         self.table.value = ""
-        if len(self.board.point) == 2:
+        if len(self.board.point) == 2 and self.shown:
             with at_work(self.board):
                 self.ask_all()
                 point, scene = self.board.point, self.state.scene
-                rows = {title: scene.at(run, *point) for title, run in self.runs.items()}
+                rows = {title: scene.at(run, *point) for title, run in self.shown.items()}
                 self.table.value = probability_table(rows, self.classes, scene.truth_at(*point))
 
     def in_idle_moments(self) -> None:
@@ -208,7 +244,7 @@ class Networks:
             return
 
         def ask_one() -> None:
-            todo = [run for run in self.runs.values() if not scene.was_asked(run)]
+            todo = [run for run in self.shown.values() if not scene.was_asked(run)]
             if todo and scene is self.state.scene:
                 with suppress(SegnbError):  # said once somebody asks
                     scene.probabilities(todo[0])

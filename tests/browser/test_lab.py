@@ -212,6 +212,14 @@ def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab,
         assert count == len(REPORTED)
         probabilities = networks.area.locator("table tbody tr")  # at the crosshair
         expect(probabilities).to_have_count(count, timeout=PATIENCE)
+        fold = networks.area.get_by_text(f"Networks shown: {count} of {count}", exact=True)
+        fold.click()
+        networks.tick("all")
+        expect(probabilities).to_have_count(0)
+        for name in REPORTED:
+            networks.tick(VARIANTS[name].label)
+        expect(probabilities).to_have_count(count, timeout=PATIENCE)
+        fold.click()
         networks.find("Find images", "worst first")
         networks.find("Worst for", 1)
         networks.find("Find images", "most different first")
