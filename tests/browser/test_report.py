@@ -327,6 +327,8 @@ def test_the_same_images_go_through_every_network(own):
     left, right = dialog.locator("img.left"), dialog.locator("img.right")
     truth = matrix.locator("tbody tr").first.locator(".truth").first
     assert left.get_attribute("src") == seen[0] and right.get_attribute("src") == truth.get_attribute("src")
+    colours = [part.get_by_role("list", name="Colours").inner_text() for part in (dialog, matrix)]
+    assert colours[0] == colours[1] and "Road" in colours[0]
     divider = dialog.get_by_role("slider", name="Divider")
     shown = left.bounding_box()["width"]
     divider.focus()

@@ -113,19 +113,21 @@ for (const matrix of document.querySelectorAll(".matrix")) {
   // --- controls: what is shown, and of which class ---
 
   const key = matrix.querySelector(".key");
-  const chips = (entries) => key.replaceChildren(...entries.map(([name, colour]) => {
+  const chips = (entries) => entries.map(([name, colour]) => {
     const chip = make("span", { className: "chip" });
     chip.style.background = colour;
     return make("li", {}, chip, name);
-  }));
+  });
+  const all = classes.map(({ name, colour }) => [name, colour]);
 
   const draw = async () => {
     const errors = show.value === "errors";
     const only = one.value === "" ? null : Number(one.value);
     const { name, colour } = classes.find(({ id }) => id === only) || {};
-    if (!errors) chips(only === null ? classes.map((entry) => [entry.name, entry.colour]) : [[name, colour]]);
-    else if (only === null) chips([["wrong", marks.wrong]]);
-    else chips([[`${name}: found`, marks.found], ["missed", marks.missed], ["false alarm", marks.wrong]]);
+    let entries = only === null ? all : [[name, colour]];
+    if (errors && only === null) entries = [["wrong", marks.wrong]];
+    else if (errors) entries = [[`${name}: found`, marks.found], ["missed", marks.missed], ["false alarm", marks.wrong]];
+    key.replaceChildren(...chips(entries));
 
     turn += 1;
     const mine = turn;
@@ -177,7 +179,8 @@ for (const matrix of document.querySelectorAll(".matrix")) {
     stack.addEventListener("pointermove", drag);
     choose();
     open("viewer compare", `Compare on ${row.name}`, from, make("h2", { textContent: row.name }),
-      make("div", { className: "tools" }, onLeft, onRight), stack, make("label", { className: "divider" }, "Divider ", divider));
+      make("div", { className: "tools" }, onLeft, onRight), stack, make("label", { className: "divider" }, "Divider ", divider),
+      make("ul", { className: "key", ariaLabel: "Colours" }, ...chips(all)));
   };
 
   for (const row of rows) {
