@@ -11,7 +11,7 @@ from pathlib import Path
 from IPython.display import HTML
 from markupsafe import Markup
 
-from segnb import verdicts
+from segnb import statistics, verdicts
 from segnb.files import read_json, root
 from segnb.picture import SVG, Picture
 from segnb.rundir import Study
@@ -214,7 +214,8 @@ def seeds_sentence(claim: dict) -> str:
 
 
 def p_value(p: float | None) -> str:
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """For a cell of a table, or after "p is"."""
+    return "–" if p is None else statistics.told(p).removeprefix("p ").removeprefix("= ")
 
 
 def p_sentence(claim: dict) -> str:

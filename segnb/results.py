@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+from segnb import statistics
 from segnb.errors import SegnbError
 from segnb.files import between, read_json, write_text
 from segnb.provenance import unlike
@@ -98,7 +99,7 @@ def _cell(claim: dict) -> str:
     told = claim["headline"] or claim["reason"]
     p = claim["p_against_holm"] if claim["verdict"] == "refuted" else claim["p_holm"]
     if claim["headline"] and p is not None:
-        told += "; p < 0.001" if p < 0.001 else f"; p = {p:.3f}"
+        told += f"; {statistics.told(p)}"
     return told.replace("|", r"\|")
 
 
