@@ -35,6 +35,7 @@ SEE_ALSO = {
     "audit.ipynb#Rankings": ("M2",),
 }
 CHAPTERS = {"F": "fcn.ipynb", "U": "unet.ipynb", "M": "audit.ipynb"}  # in which a family's claims stand
+COLUMNS = 2  # kept studies that the table of verdicts has room for on a screen of 1,440 pixels
 DIGITS = {"px": 2, "decades": 2, "": 3}  # behind the point, by unit; 1 for all others
 
 
@@ -101,7 +102,9 @@ def tracked_sentence(ledger: dict, kept: Sequence[dict]) -> str:
         here, there = _words(ledger), _words(one)
         both = [i for i in here if here[i] in WORDS[:2] and there.get(i) in WORDS[:2]]
         same = sum(here[i] == there[i] for i in both)
-        name = "The last column is" if len(kept) == 1 else f"*Kept study {number}* is"
+        name = "The last column is" if len(kept) == 1 else f"*Kept study {number}*"
+        if len(kept) > 1:
+            name += " is" if number <= COLUMNS else ", told of in the claims' blocks only, is"
         told.append(
             f"{name} an earlier study that comes with segnb ({described(one)}); it decided"
             f" {_decided(one)} claims"
@@ -237,13 +240,13 @@ def _listed(words: list[str]) -> str:
 
 
 def verdict_table(ledger: dict, kept: Sequence[dict] = ()) -> HTML:
-    """A row a claim: verdict, sentence, effect, seeds; then a column a kept study with its verdicts."""
+    """A row a claim: verdict, sentence, effect, seeds; then what the first COLUMNS kept studies say."""
     groups = {name: of_family(ledger, letter) for letter, name in FAMILIES.items()}
     return _html(
         "claims.html.j2",
         groups={name: claims for name, claims in groups.items() if claims},
         several=any(claim["seeds"] > 1 for claim in ledger["claims"]),
-        kept=[_words(one) for one in kept],
+        kept=[_words(one) for one in kept[:COLUMNS]],
         chapters=CHAPTERS,
     )
 
@@ -258,7 +261,7 @@ def block(
     """One claim, folded: sentence, verdict and why, what was measured, its parts and `pictures`.
 
     notes: sentences under the pictures, such as why there are none
-    kept:  ledgers of kept studies, whose verdicts and reasons stand beside
+    kept:  ledgers of kept studies, whose verdicts and reasons stand beside where they measured it
     """
     rules = ledger["rules"]["sentences"]
     return _html(
@@ -274,8 +277,9 @@ def block(
 
 
 def _of(kept: Sequence[dict], name: str) -> list[dict | None]:
-    """The claim of that name in each kept study."""
-    return [next((claim for claim in one["claims"] if claim["id"] == name), None) for one in kept]
+    """The claim of that name in each kept study; None where it has not been measured."""
+    claims = [next((claim for claim in one["claims"] if claim["id"] == name), None) for one in kept]
+    return [claim if claim and claim["verdict"] != "not measured" else None for claim in claims]
 
 
 def rules(ledger: dict) -> HTML:

@@ -273,11 +273,24 @@ def test_blocks_in_the_page(tmp_path: Path):
     assert "claim" in page.select_one("script").string  # a link opens what it leads to
 
 
+def test_the_table_has_columns_for_two_kept_studies_and_the_text_says_where_others_are():
+    kept = [ledger([claim("U1", word)]) for word in ("refuted", "supported", "inconclusive")]
+    heads = [
+        head.get_text() for head in parsed(claim_blocks.verdict_table(ledger(), kept)).select("thead th")
+    ]
+    assert heads[-2:] == ["Kept study 1", "Kept study 2"]
+    told = claim_blocks.tracked_sentence(ledger(), kept)
+    assert "*Kept study 2* is an earlier study" in told
+    assert "*Kept study 3*, told of in the claims' blocks only, is an earlier study" in told
+
+
 def test_a_block_says_what_kept_studies_found_and_why():
     kept = [ledger([claim("U1", "refuted", reason="It is the other way round.")]), ledger([claim("F1")])]
     page = parsed(claim_blocks.block(ledger(), claim("U1"), kept=kept))
     facts = {term.get_text(): term.find_next("dd").get_text() for term in page.find_all("dt")}
     assert facts["Kept study 1"] == "✗ Refuted. It is the other way round." and "Kept study 2" not in facts
+    kept.append(ledger([claim("U1", "not measured", reason="It was never trained.")]))
+    assert "never trained" not in str(claim_blocks.block(ledger(), claim("U1"), kept=kept).data)
     alone = parsed(claim_blocks.block(ledger(), claim("U1"), kept=kept[:1]))
     assert "Kept study" in [term.get_text() for term in alone.find_all("dt")]
 
