@@ -231,8 +231,10 @@ def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab,
         name = chooser.evaluate("(input) => input.labels[0].textContent")
         networks.changes(name, lambda: chooser.set_input_files(own))
         networks.tick("Square, as the networks see it")
-        assert networks.unused() == {"Back to the test images"}
-        networks.press("Back to the test images")
+        back = "Back to the test images"
+        expect(networks.area.get_by_role("button", name=back)).to_be_visible()
+        assert networks.unused() == {back}
+        networks.press(back)
         assert networks.unused() == set()
 
         inside = Part(page, "explorer.inside()")
