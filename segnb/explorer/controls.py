@@ -31,7 +31,8 @@ def button(description: str) -> widgets.Button:
 
 
 def checkbox(description: str, ticked: bool) -> widgets.Checkbox:
-    return widgets.Checkbox(ticked, description=description, indent=False, layout={"width": "auto"})
+    layout = {"width": "auto", "margin": "0 1em 0 0"}
+    return widgets.Checkbox(ticked, description=description, indent=False, layout=layout)
 
 
 def hide(control: widgets.Widget, whether: bool) -> None:
