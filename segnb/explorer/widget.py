@@ -7,8 +7,7 @@ probabilities, and for a network with parts switched off.
 
 import html
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import ipywidgets as widgets
 import traitlets as t
@@ -121,18 +120,10 @@ class Networks:
         self.list_images()
 
     def show_all_or_none(self, _=None) -> None:
-        with self.drawn_once():
-            for box in self.boxes.values():
-                box.value = self.all_of_them.value
-
-    @contextmanager
-    def drawn_once(self) -> Iterator[None]:
-        """One drawing for all that changes within."""
-        self.paused = True
-        try:
-            yield
-        finally:
-            self.paused = False
+        self.paused = True  # one drawing for all of them
+        for box in self.boxes.values():
+            box.value = self.all_of_them.value
+        self.paused = False
         self.draw()
 
     @property
