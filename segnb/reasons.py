@@ -178,7 +178,8 @@ def what_decides(study: Study, case: Case, ahead: Outlook, seeds: list[int]) -> 
     if case.verdict == "inconclusive":
         needed = max(3, len(seeds) + 1) if case.one_seed else ahead.needed
         if needed and needed <= AFFORDABLE:
-            return command(study, range(needed), preset=_preset(study))
+            elsewhere = _of_companions(study, [found.part for found in case.deciding], range(needed))
+            return " && ".join([*elsewhere, command(study, range(needed), preset=_preset(study))])
     return f"segnb claims --study {study.name}"
 
 
@@ -187,14 +188,20 @@ def _what_measures(study: Study, case: Case, seeds: list[int]) -> str:
     missing = [found.part for found in case.deciding if found.missing]
     if all(part.measure in COSTS for part in missing):
         return f"segnb cost --study {study.name}"
-    sides = {side for part in missing for side in _sides(part)}
+    commands = _of_companions(study, missing, asked) or [command(study, asked, preset=_preset(study))]
+    return " && ".join(commands)
+
+
+def _of_companions(study: Study, parts: Iterable[Part], seeds: Iterable[int]) -> list[str]:
+    """What trains these seeds of the networks on other data that the parts name."""
+    sides = {side for part in parts for side in _sides(part)}
     commands = []
     for place in COMPANIONS:
         variants = [name for name in VARIANTS if f"{place}:{name}" in sides]
         if variants:
             data = "path/to/camvid" if place == PHOTOGRAPHS else place
-            commands.append(command(study, asked, data, variants, _preset(study)))
-    return " && ".join(commands) or command(study, asked, preset=_preset(study))
+            commands.append(command(study, seeds, data, variants, _preset(study)))
+    return commands
 
 
 def _preset(study: Study) -> str:

@@ -338,6 +338,22 @@ def test_the_further_the_data_the_more_it_helps(tmp_path):
     assert "consistent with" in claim["reason"]
 
 
+def test_more_seeds_of_a_claim_on_other_data_are_seeds_of_those_data_too(tmp_path):
+    folder = make_project(tmp_path / "project")
+    names = [name for name in VARIANTS if name.startswith("FCN")]
+    options = {"seeds": 1, "variants": names, "images": 8}
+    study = make_study(folder, **options)
+    make_study(folder, data=FALSE_COLOURS, **options)
+    make_study(folder, data="camvid", label_set="camvid", **options)
+    claim = by_id(decide(study))["F12"]
+    assert claim["verdict"] == "inconclusive"
+    first, second, own = claim["command"].split(" && ")
+    of = f"SEEDS=0,1,2 VARIANTS={','.join(names)}"
+    assert first == f"make report PRESET=quick DATA={FALSE_COLOURS} {of}"
+    assert second == f"make report PRESET=quick DATA=path/to/camvid {of}"
+    assert own == "make report PRESET=quick SEEDS=0,1,2"
+
+
 def test_counted_costs_beyond_the_margin_refute(study, tmp_path):
     copy = type(study)(tmp_path / "runs" / study.name)
     shutil.copytree(study.path, copy.path)
