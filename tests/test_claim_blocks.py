@@ -285,7 +285,7 @@ def test_the_table_has_columns_for_two_kept_studies_and_the_text_says_where_othe
 
 
 def test_a_block_says_what_kept_studies_found_and_why():
-    kept = [ledger([claim("U1", "refuted", reason="It is the other way round.")]), ledger([claim("F1")])]
+    kept = [ledger([claim("U1", "refuted", reason="it is the other way round.")]), ledger([claim("F1")])]
     page = parsed(claim_blocks.block(ledger(), claim("U1"), kept=kept))
     facts = {term.get_text(): term.find_next("dd").get_text() for term in page.find_all("dt")}
     assert facts["Kept study 1"] == "✗ Refuted. It is the other way round." and "Kept study 2" not in facts
