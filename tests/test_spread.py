@@ -1,16 +1,17 @@
 """make spread: how far differences move over the seeds, and a table that is what was measured."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from segnb import spread
+from segnb import cli, spread
 from segnb.data.sources import open_data
 from segnb.files import read_json
-from segnb.machine import Machine
+from segnb.machine import ALLOCATOR, Machine
 from segnb.models.variants import build
 from segnb.presets import PRESETS
 from segnb.spread import ARMS, MARKS, NETWORKS, PAIRS, differences, measure, moved, shuffled, table, verdict
@@ -99,6 +100,25 @@ def test_a_tiny_measurement_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr("segnb.training.train_one_epoch", fail)
     assert again()["miou"] == found["miou"]
     assert table(found).count("\n| ") == 7
+
+
+def test_the_command_writes_results_and_the_page(project, monkeypatch, capsys):
+    for folder in ("docs", "results"):
+        shutil.copytree(CHECKOUT / folder, project / folder)
+    page, kept = project / "docs" / "spread.md", project / "results" / "spread.json"
+    before, found = page.read_text(), read_json(kept)
+    asked = []
+    monkeypatch.setattr(spread, "measure", lambda *arguments: (asked.append(arguments), found)[1])
+    monkeypatch.setattr("segnb.machine.settle", lambda runs, preset: CPU)
+    for name, value in ALLOCATOR.items():  # otherwise the command begins again with them
+        monkeypatch.setenv(name, value)
+    page.write_text(before.replace("No gain shows", "A gain shows"))
+    kept.unlink()
+    assert cli.main(["spread"]) in (None, 0)
+    assert page.read_text() == before and read_json(kept) == found
+    assert "No gain shows" in capsys.readouterr().out
+    data, recipe, seeds, machine, _ = asked[0]
+    assert (data.name, recipe, seeds, machine) == ("streets", PRESETS["quick"].unet, spread.SEEDS, CPU)
 
 
 def test_the_page_shows_what_was_measured():
