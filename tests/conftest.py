@@ -20,6 +20,8 @@ pytest.register_assert_rewrite("tests.models.base")  # so that the shared tester
 
 CHECKOUT = Path(__file__).parents[1]
 
+REPORT = "tests/notebooks/test_report.py"  # shares `reported` with the tests in tests/browser
+
 # A network of each kind that a step, a chapter or a claim treats in its own way: trunks that share frozen
 # features and one that learns, a U-Net with skips and without, residual blocks, a gate, and a gate a class.
 REPORTED = (
@@ -52,7 +54,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     class ByFixture(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "the report" if file.startswith(("tests/browser/", "tests/notebooks/")) else file
+            return "the report" if file.startswith("tests/browser/") or file == REPORT else file
 
     return ByFixture(config, log)
 
