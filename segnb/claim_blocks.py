@@ -11,9 +11,10 @@ from pathlib import Path
 from IPython.display import HTML
 from markupsafe import Markup
 
-from segnb import statistics, verdicts
+from segnb import verdicts
 from segnb.files import read_json, root
 from segnb.picture import SVG, Picture
+from segnb.results import p_words
 from segnb.rundir import Study
 from segnb.templates import shell
 
@@ -102,11 +103,10 @@ def tracked_sentence(ledger: dict, kept: Sequence[dict]) -> str:
         here, there = _words(ledger), _words(one)
         both = [i for i in here if here[i] in WORDS[:2] and there.get(i) in WORDS[:2]]
         same = sum(here[i] == there[i] for i in both)
-        name = "The last column is" if len(kept) == 1 else f"*Kept study {number}*"
-        if len(kept) > 1:
-            name += " is" if number <= COLUMNS else ", told of in the claims' blocks only, is"
+        name = "The last column" if len(kept) == 1 else f"*Kept study {number}*"
+        where = "" if number <= COLUMNS else ", told of in the claims' blocks only,"
         told.append(
-            f"{name} an earlier study that comes with segnb ({described(one)}); it decided"
+            f"{name}{where} is an earlier study that comes with segnb ({described(one)}); it decided"
             f" {_decided(one)} claims"
             + (f", and of the {len(both)} that both decide {same} alike." if both else ".")
         )
@@ -218,7 +218,7 @@ def seeds_sentence(claim: dict) -> str:
 
 def p_value(p: float | None) -> str:
     """For a cell of a table, or after "p is"."""
-    return "–" if p is None else statistics.told(p).removeprefix("p ").removeprefix("= ")
+    return "–" if p is None else p_words(p).removeprefix("p ").removeprefix("= ")
 
 
 def p_sentence(claim: dict) -> str:

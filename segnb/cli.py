@@ -421,9 +421,9 @@ def spread(options: argparse.Namespace) -> None:
     machine = settle(runs_folder(), quick)
     found = measure(open_data("streets", quick), quick.unet, SEEDS, machine, cache_folder())
     write_json(root() / "results" / "spread.json", found)
-    docs = root() / "docs" / "spread.md"
-    write_text(docs, between(docs.read_text(), MARKS, table(found)))
-    print(table(found))
+    text = table(found)
+    _into("docs/spread.md", MARKS, text)
+    print(text)
 
 
 def scale(options: argparse.Namespace) -> None:
@@ -432,9 +432,8 @@ def scale(options: argparse.Namespace) -> None:
 
     found = measure()
     write_json(root() / "results" / "scale.json", found)
-    docs = root() / "docs" / "scale.md"
     bench = read_json(root() / "results" / "bench.json")
-    write_text(docs, between(docs.read_text(), MARKS, plan(found, bench)))
+    _into("docs/scale.md", MARKS, plan(found, bench))
     _into_readme(MARKS, table(found))
 
 
@@ -449,9 +448,13 @@ def _start_with_allocator(*arguments: str) -> None:
 
 def _into_readme(marks: tuple[str, str], text: str) -> None:
     """Print what is generated, and put it between its marks in README.md."""
-    readme = root() / "README.md"
-    write_text(readme, between(readme.read_text(), marks, text))
+    _into("README.md", marks, text)
     print(text)
+
+
+def _into(page: str, marks: tuple[str, str], text: str) -> None:
+    path = root() / page
+    write_text(path, between(path.read_text(), marks, text, page))
 
 
 def _study_params(options: argparse.Namespace) -> StudyParams:

@@ -12,6 +12,7 @@ from segnb.contrasts import COSTS, Finding
 from segnb.evidence import early_epoch
 from segnb.models.variants import VARIANTS
 from segnb.parts import Part
+from segnb.results import p_words
 from segnb.rundir import Study
 
 AFFORDABLE = 20  # seeds; a command that asks for more is not printed
@@ -76,13 +77,13 @@ def _verdict(case: Case, ahead: Outlook) -> str:
     if case.verdict == "refuted":
         if case.broken:
             return f"{headline(found)}: counted, so exact, and not {goal}."
-        p = statistics.told(case.decision.against_holm)
+        p = p_words(case.decision.against_holm)
         of = f" It is one of {parts} contrasts that have to hold." if parts > 1 else ""
         return f"{headline(found)}, 95 % interval: not {goal} ({p} after Holm's correction).{of}"
     if case.decision is None:
         least = f", the least favourable of {parts} contrasts" if parts > 1 else ""
         return f"{headline(found)}{least}: counted, so exact, and {goal}."
-    p = f"{statistics.told(case.decision.support_holm)} after Holm's correction"
+    p = f"{p_words(case.decision.support_holm)} after Holm's correction"
     if case.verdict == "supported":
         level = 0.90 if case.claim.kind == "≈" else 0.95
         told = f"{headline(found, level)}, {100 * level:.0f} % interval"
@@ -101,10 +102,10 @@ def _verdict(case: Case, ahead: Outlook) -> str:
         return f"{headline(found)}{least}: the same in every run, which cannot be tested."
     one = "if it were the only claim"
     if case.decision.support < statistics.ALPHA:
-        doubt = f"{goal} {one} ({statistics.told(case.decision.support)}), not among all ({p})"
+        doubt = f"{goal} {one} ({p_words(case.decision.support)}), not among all ({p})"
     elif case.decision.against < statistics.ALPHA:
-        against = f"{statistics.told(case.decision.against_holm)} after Holm's correction"
-        doubt = f"not {goal} {one} ({statistics.told(case.decision.against)}), open among all ({against})"
+        against = f"{p_words(case.decision.against_holm)} after Holm's correction"
+        doubt = f"not {goal} {one} ({p_words(case.decision.against)}), open among all ({against})"
     else:
         doubt = f"it may lie {goal} or not ({p})"
     return f"{told}: {doubt}. {_outlook(case, ahead)}"

@@ -8,9 +8,8 @@ import json
 import re
 from pathlib import Path
 
-from segnb import statistics
 from segnb.errors import SegnbError
-from segnb.files import between, read_json, write_text
+from segnb.files import between, markdown_table, read_json, write_text
 from segnb.provenance import unlike
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # between them README.md has the table of one kept study
@@ -87,11 +86,8 @@ def table(found: dict, name: str) -> str:
         f" {seeds} seed{'s' * (seeds != 1)} a network, trunk weights {found['weights']}, {found['machine']};"
         f" {found['date']}. p is that of the whole claim, after Holm's correction."
     )
-    rows = [
-        f"| {claim['id']} | {claim['sentence']} | {claim['verdict']} | {_cell(claim)} |"
-        for claim in found["claims"]
-    ]
-    return "\n".join([told, "", "| id | claim | verdict | decided by |", "|---|---|---|---|", *rows])
+    rows = ([claim["id"], claim["sentence"], claim["verdict"], _cell(claim)] for claim in found["claims"])
+    return f"{told}\n\n{markdown_table(['id', 'claim', 'verdict', 'decided by'], rows)}"
 
 
 def _cell(claim: dict) -> str:
@@ -99,8 +95,13 @@ def _cell(claim: dict) -> str:
     told = claim["headline"] or claim["reason"]
     p = claim["p_against_holm"] if claim["verdict"] == "refuted" else claim["p_holm"]
     if claim["headline"] and p is not None:
-        told += f"; {statistics.told(p)}"
+        told += f"; {p_words(p)}"
     return told.replace("|", r"\|")
+
+
+def p_words(p: float) -> str:
+    """A probability, wherever one is printed: "p = 0.012", or "p < 0.001" below that."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def in_readme(text: str, found: dict, name: str) -> str:

@@ -21,7 +21,7 @@ from PIL import Image
 from segnb import boundaries, checkpoint, contrasts, features, machine, measures, objects
 from segnb.classes import STREET
 from segnb.data import check, prepare, streets
-from segnb.files import root, share_code, write_json
+from segnb.files import markdown_table, root, share_code, write_json
 from segnb.gates import LEVELS
 from segnb.inference import shown
 from segnb.machine import usable_cores
@@ -291,25 +291,26 @@ def table(found: dict) -> str:
     }
     runs = list(found["runs"])
     columns = ["seconds (on a processor), peak memory", *(f"{int(n):,} runs" for n in runs)]
-    lines = [head, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    commands = []
     for key, name in names.items():
         cells = [found["runs"][n][key] for n in runs]
         told = [
             f"{c['seconds']:.1f} ({c['cpu_seconds']:.1f}) s, {c['peak_bytes'] / 2**20:.0f} MiB" for c in cells
         ]
-        lines.append(f"| {name} | " + " | ".join(told) + " |")
-    lines += [
-        "",
-        f"| network | weights | all else, at most | {RUNS:,} finished runs | while it is trained, at most |",
+        commands.append([name, *told])
+    disk = [
+        "network",
+        "weights",
+        "all else, at most",
+        f"{RUNS:,} finished runs",
+        "while it is trained, at most",
     ]
-    lines.append("|---|---|---|---|---|")
+    networks = []
     for name, one in found["bytes"].items():
         whole = one["model"] + one["rest"]
-        lines.append(
-            f"| {VARIANTS[name].label} | {_size(one['model'])} | {_size(one['rest'])} | {_size(RUNS * whole)}"
-            f" | {_size(one['training'])} |"
-        )
-    return "\n".join(lines)
+        sizes = (one["model"], one["rest"], RUNS * whole, one["training"])
+        networks.append([VARIANTS[name].label, *map(_size, sizes)])
+    return "\n\n".join([head, markdown_table(columns, commands), markdown_table(disk, networks)])
 
 
 def plan(found: dict, bench: dict) -> str:
@@ -381,9 +382,7 @@ def plan(found: dict, bench: dict) -> str:
         f" {bench['machine']['precision']}, from `results/bench.json`; the rest: {found['machine']}, from"
         " `results/scale.json`.",
         "",
-        f"| processor time, bytes | one image | {IMAGES:,} images |",
-        "|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        markdown_table(["processor time, bytes", "one image", f"{IMAGES:,} images"], rows),
         "",
         f"The cache of features holds {_size(features.LIMIT)}, those of {fitting:,} images. Input comes at"
         f" {1 / bench['reading']['input']:,.0f} images of {quick.size} px a second. {runs} runs on {GPUS}"

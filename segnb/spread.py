@@ -20,6 +20,7 @@ import torch
 
 from segnb.aside import trained
 from segnb.data.sources import Data
+from segnb.files import markdown_table
 from segnb.machine import Machine
 from segnb.models.unet import draw_by_place
 from segnb.models.variants import variant_named
@@ -128,9 +129,8 @@ def table(found: dict) -> str:
         f" {recipe['epochs']} epochs, tested on {counts['test']} scenes, {seeds} seeds."
         f" {machine['device_name']}, {machine['precision']}, torch {found['torch']}; {found['date']}"
     )
-    lines = [sentence, "", *(f"| {' | '.join(row)} |" for row in [head, *rows])]
-    lines.insert(3, "|---" * len(head) + "|")
-    return "\n".join([*lines, "", verdict(moved(apart["shared"]), ranges["shared"])])
+    told = verdict(moved(apart["shared"]), ranges["shared"])
+    return "\n\n".join([sentence, markdown_table(head, rows), told])
 
 
 def verdict(here: float, between: tuple[float, float]) -> str:

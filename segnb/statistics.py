@@ -266,11 +266,6 @@ def verdict(kind: str, parts: list[Effect], margin=0.0) -> tuple[str, float, flo
     return _word(support, against), support, against
 
 
-def told(p: float) -> str:
-    """A probability in words, wherever one is printed: "p = 0.012", or "p < 0.001" below that."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
 def holm(p: dict[str, float]) -> dict[str, float]:
     """p corrected for their number (Holm 1979); those that are NaN stay so and do not count."""
     corrected, worst = dict(p), 0.0

@@ -32,6 +32,7 @@ from segnb.data.batches import Split
 from segnb.data.layouts import SPLITS
 from segnb.data.sources import Data, open_data
 from segnb.errors import SegnbError
+from segnb.files import markdown_table
 from segnb.machine import Machine
 from segnb.measures import class_iou, mean_iou
 from segnb.presets import PRESETS, Preset, Recipe
@@ -314,6 +315,4 @@ def table(found: dict) -> str:
         f" {score(results['streets'])}. {machine['device_name']}, {machine['precision']},"
         f" torch {found['torch']}; {found['date']}"
     )
-    lines = [sentence, "", *(f"| {' | '.join(row)} |" for row in [head, *rows])]
-    lines.insert(3, "|---" * len(head) + "|")
-    return "\n".join(lines)
+    return f"{sentence}\n\n{markdown_table(head, rows)}"

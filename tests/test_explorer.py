@@ -421,7 +421,7 @@ def test_every_network_is_asked_once_about_a_picture(networks, state, monkeypatc
     assert len(asked) == 2 * len(networks.runs)
 
 
-def test_only_the_networks_that_are_ticked_are_shown_and_asked(networks, state, monkeypatch):
+def test_only_the_networks_that_are_ticked_are_shown_and_asked(networks, state):
     everyone = list(networks.runs)
     assert networks.chooser.titles == ("Networks shown: 3 of 3",)
     drawn = []
