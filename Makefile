@@ -1,7 +1,7 @@
 # segnb: from clone to report. `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test chaos bench scale transfer spread lint lock format lab clean clean-all install-dev
+.PHONY: help report test chaos bench scale transfer lint lock format lab clean clean-all install-dev
 
 # ---- what to train; each can be given on the command line: make report PRESET=standard SEEDS=0,1 ------
 PRESET   := quick
@@ -63,9 +63,6 @@ scale: $(TEST_READY)  ## measure what 65 and 1,001 runs ask of engine, status, r
 
 transfer: $(RUN_READY)  ## measure what rendered streets teach about real frames: make transfer DATA=FOLDER
 	@"$(PY)" -m segnb.cli transfer "$(DATA)"
-
-spread: $(RUN_READY)  ## measure how far differences move from seed to seed; an hour and a half of one core
-	@"$(PY)" -m segnb.cli spread
 
 lint: $(TEST_READY)  ## check style of code and notebooks, and ask whether a package is known to be unsafe
 	@"$(PY)" -m ruff check .

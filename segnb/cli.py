@@ -408,24 +408,6 @@ def transfer(options: argparse.Namespace) -> None:
     _into_readme(MARKS, "\n\n".join(map(table, kept)))
 
 
-def spread(options: argparse.Namespace) -> None:
-    """Measure how far differences of networks move from seed to seed, for results/ and docs/spread.md."""
-    from segnb.data.sources import open_data
-    from segnb.machine import settle
-    from segnb.presets import preset
-    from segnb.rundir import cache_folder, runs_folder
-    from segnb.spread import MARKS, SEEDS, measure, table
-
-    _start_with_allocator("spread")
-    quick = preset("quick")
-    machine = settle(runs_folder(), quick)
-    found = measure(open_data("streets", quick), quick.unet, SEEDS, machine, cache_folder())
-    write_json(root() / "results" / "spread.json", found)
-    text = table(found)
-    _into("docs/spread.md", MARKS, text)
-    print(text)
-
-
 def scale(options: argparse.Namespace) -> None:
     """Measure what 65 and 1,001 runs ask for, and write results/scale.json and the tables from it."""
     from segnb.scale import MARKS, measure, plan, table
@@ -587,8 +569,6 @@ def _parser() -> argparse.ArgumentParser:
     command(bench).add_argument("--preset", default="quick", help="whose recipes are measured")
 
     command(scale)
-
-    command(spread)
 
     command(transfer).add_argument("path", help="a folder of real frames, as PATH or as lyft:PATH")
 

@@ -6,7 +6,6 @@ Wang, "Road Extraction by Deep Residual U-Net", 2018; gates are in `segnb.models
 """
 
 from dataclasses import dataclass
-from zlib import crc32
 
 import torch
 import torch.nn.functional as F
@@ -55,22 +54,6 @@ class ResidualBlock(nn.Module):
 
 
 BLOCKS = {"double": DoubleConv, "residual": ResidualBlock}
-
-
-def draw_by_place(network: nn.Module, start: int) -> None:
-    """Draw the initial weights of each convolution anew, from the number `start` and its place alone.
-
-    Drawn in the order in which layers are built, one more layer (a gate, a shortcut) would change those of
-    all that follow. So layers that two variants have in common, in place and shape, start from the same
-    weights at the same seed. Their difference was meant to be less a matter of luck for it, which at the
-    size of preset quick does not show (docs/spread.md).
-    """
-    with torch.random.fork_rng(devices=()):
-        for name, layer in network.named_modules():
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                place = name.replace(".residual.", ".")  # a residual block's convolutions, as any block's
-                torch.manual_seed(start ^ crc32(place.encode()))
-                layer.reset_parameters()
 
 
 # ---- assembly ---------------------------------------------------------------------------------------
@@ -136,7 +119,6 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
-        start = int(torch.randint(2**62, (), device="cpu"))  # before any layer draws
         block, w = BLOCKS[config.block], config.width
         self.down1 = block(3, w)
         self.down2 = block(w, 2 * w)
@@ -148,7 +130,6 @@ class UNet(nn.Module):
         self.up2 = Up(2 * w, config)
         self.up1 = Up(w, config)
         self.score = nn.Conv2d(w, config.classes, kernel_size=1)
-        draw_by_place(self, start)
 
     @property
     def has_class_gates(self) -> bool:

@@ -97,31 +97,6 @@ def test_a_network_says_whether_its_maps_belong_to_classes(name):
     assert make(name, WIDTH).has_class_gates == (name == "ClassAttentionResidualUNet_256")
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "alike", "apart"),
-    [
-        # gates stand between layers, which start alike all the same
-        ("AttentionUNet_256", "UNet_Standard_256", ["down1.0", "up4.upconv", "up3.block.3", "score"], []),
-        ("UNet_NoSkip_256", "UNet_Standard_256", ["bottom.3", "up1.upconv", "up4.block.3", "score"], []),
-        ("ResidualUNet_256", "UNet_Standard_256", ["down1.0", "up1.block.3"], []),
-        # within a network two layers of one shape do not
-        ("UNet_Standard_256", "UNet_Standard_256", ["down2.3"], [("down2.3", "up2.block.3")]),
-    ],
-)
-def test_layers_in_common_start_from_the_same_weights(one, other, alike, apart):
-    def weights(name, seed=0):
-        torch.manual_seed(seed)
-        layers = build(name, CLASSES, WIDTH).named_modules()
-        return {n.replace(".residual.", "."): m.weight for n, m in layers if hasattr(m, "weight")}
-
-    first, second = weights(one), weights(other)
-    for layer in alike:
-        assert torch.equal(first[layer], second[layer]), layer
-        assert not torch.equal(first[layer], weights(one, seed=1)[layer]), layer
-    for a, b in apart:
-        assert first[a].shape == second[b].shape and not torch.equal(first[a], second[b])
-
-
 GATED = [
     ("UNet_Standard_256", "AttentionUNet_256"),
     ("ResidualUNet_256", "AttentionResidualUNet_256"),
