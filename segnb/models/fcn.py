@@ -4,32 +4,14 @@ Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmenta
 The head is the study's: a 7×7 convolution and a 1×1 to the classes, without the 1×1 fc7 between them.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segnb.errors import SegnbError
-from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps, load_trunk, tap_scales
+from segnb.models.registry import FCNConfig
+from segnb.models.vgg16 import CHANNELS, TAPS, Taps, load_trunk, tap_scales
 from segnb.weights import Weights, read_weights
-
-
-@dataclass(frozen=True)
-class FCNConfig:
-    """stride: 32, 16 or 8, input pixels per cell of the finest score that is fused."""
-
-    stride: int = 8
-    freeze_trunk: bool = False  # True: the trunk is a fixed feature extractor
-    classes: int = 13
-    width: int = 64  # the head has 64 × width channels: 4096, as fc6, at full size; the trunk keeps its size
-    dropout: float = 0.5  # whole channels of the head
-
-    def __post_init__(self):
-        if self.stride not in STRIDES:
-            raise SegnbError(f"FCN stride={self.stride!r} does not exist: choose from 32, 16, 8")
-        if self.classes < 1 or self.width < 1:
-            raise SegnbError(f"FCN classes={self.classes}, width={self.width}: both must be at least 1")
 
 
 def bilinear_kernel(factor: int) -> Tensor:

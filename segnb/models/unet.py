@@ -5,14 +5,12 @@ section 2, with padded convolutions and batch normalisation. Residual blocks in 
 Wang, "Road Extraction by Deep Residual U-Net", 2018; gates are in `segnb.models.attention`.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segnb.errors import SegnbError
 from segnb.models.attention import GATES
+from segnb.models.registry import UNetConfig
 
 # ---- parts ------------------------------------------------------------------------------------------
 
@@ -57,26 +55,6 @@ BLOCKS = {"double": DoubleConv, "residual": ResidualBlock}
 
 
 # ---- assembly ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """What tells one U-Net from another; everything else they share."""
-
-    block: str = "double"  # "double" or "residual"
-    skip: bool = True  # False: no concatenation, and decoder blocks take the narrower input
-    gate: str = "none"  # on every skip: "none", "additive", "strided" or "class"
-    classes: int = 13
-    width: int = 64  # channels of the first level; each level down doubles them, 16 × width at the bottom
-
-    def __post_init__(self):
-        for field, value, choices in ("block", self.block, BLOCKS), ("gate", self.gate, GATES):
-            if value not in choices:
-                raise SegnbError(f"U-Net {field}={value!r} is unknown: choose from {', '.join(choices)}")
-        if self.gate != "none" and not self.skip:
-            raise SegnbError(f"U-Net gate={self.gate!r} has no skip to gate: set skip=True or gate='none'")
-        if self.classes < 1 or self.width < 2:  # a gate works on half the width
-            raise SegnbError(f"U-Net classes={self.classes}, width={self.width}: use at least 1 and 2")
 
 
 class Up(nn.Module):
