@@ -11,10 +11,11 @@ import torch
 from segnb import checkpoint
 from segnb.classes import STREET
 from segnb.data.batches import Split
+from segnb.fingerprint import code_digest
 from segnb.machine import Machine
 from segnb.models.variants import build
 from segnb.presets import Recipe
-from segnb.rundir import RunDir, code_digest
+from segnb.study.study import Run as RunDir
 from segnb.training import fit
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from segnb import features
+from segnb.autotune import resolve_machine as settle
 from segnb.classes import STREET
 from segnb.cost import forget_peak
 from segnb.data import folders
@@ -30,7 +31,7 @@ from segnb.data.coding import STREET_CODING
 from segnb.data.sources import Data
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.machine import Machine, settle, usable_cores
+from segnb.machine import Machine, usable_cores
 from segnb.models.fcn import FromFeatures
 from segnb.models.variants import VARIANTS, build, parameter_groups
 from segnb.presets import FULL_WIDTH, Preset, Recipe

@@ -6,16 +6,13 @@ import os
 import pickle
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save
 
 from segnb.errors import SegnbError
 from segnb.files import atomic, sha256
-
-if TYPE_CHECKING:
-    from segnb.rundir import RunDir
+from segnb.storage.run_folder import RunFolder
 
 _DIGEST_LENGTH = 64  # hex digits of SHA-256, ahead of the torch file
 
@@ -68,7 +65,7 @@ class Progress:
     the older one, and a GPU does not find the same weights twice.
     """
 
-    def __init__(self, run: "RunDir"):
+    def __init__(self, run: RunFolder):
         self.run = run
         self.best: dict | None = None  # epoch and sha256 of the best weights so far
         self.earlier: dict | None = None  # those of the state before

@@ -393,7 +393,7 @@ def bench(options: argparse.Namespace) -> None:
 
 def transfer(options: argparse.Namespace) -> None:
     """Measure what rendered streets teach a U-Net about real frames, for results/ and the README's tables."""
-    from segnb.machine import settle
+    from segnb.autotune import resolve_machine as settle
     from segnb.presets import preset
     from segnb.rundir import cache_folder, runs_folder
     from segnb.transfer import MARKS, Settings, measure, table

@@ -71,7 +71,7 @@ def _bench(study: Study, name: str) -> Bench:
     torch.manual_seed(0)
     model = build(name, len(study.classes), recipe.width)
     machine.place(model)
-    optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.trunk_learning_rate))
+    optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.backbone_learning_rate))
     scaler = machine.scaler()
     images, labels = _random_batch(recipe, len(study.classes), machine)
 

@@ -16,10 +16,10 @@ import torch
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
 from segnb.files import full_disk_told, locked, new_array, read_json, write_json
+from segnb.fingerprint import code_digest
 from segnb.machine import Machine
 from segnb.models.fcn import FCN
 from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
-from segnb.rundir import code_digest
 
 LIMIT = 16 * 10**9  # bytes that the cache may take
 SPARE = 10**9  # bytes of the disk that it leaves to runs and their checkpoints

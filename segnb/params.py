@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segnb.errors import SegnbError
+from segnb.presets import PRESETS
 
 
 class Params(BaseModel):
@@ -62,14 +63,23 @@ def _assigned(cells: list[str]) -> set[str]:
 class StudyParams(Params):
     """What makes a study: every run with the same values, machine and code can be compared."""
 
-    preset: str = Field("quick", description="smoke, quick, standard or paper")
+    preset: str = Field("quick", description=", ".join(PRESETS))
     data: str = Field(
         "streets",
         description='"streets", "streets-false-colours", "streets-car", or the path of a data set folder,'
         ' which may name its layout: "lyft:PATH"',
     )
     epochs: int | None = Field(None, ge=1, description="a whole number from 1, or None for the preset's")
-    learning_rate: float | None = Field(None, gt=0, description="above 0, or None for the preset's")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="highest learning rate of U-Nets and of the FCN head, above 0; None for the preset's",
+    )
+    backbone_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="highest learning rate of a fine-tuned VGG16 backbone, above 0; None for the preset's",
+    )
     weights: str | None = Field(
         None,
         description="auto, imagenet, imagenet+fc6, hed, random or the path of a VGG16 file;"
@@ -83,7 +93,7 @@ class StudyParams(Params):
 class RunParams(StudyParams):
     """One training: the parameters of train.ipynb."""
 
-    variant: str = Field("UNet_Standard_256", description="a name from segnb.models.variants")
+    variant: str = Field("UNet_Standard_256", description="a name from segnb.models.registry")
     seed: int = Field(0, ge=0, description="a whole number from 0")
     study: str | None = Field(None, description="the study that this run must belong to, or None for any")
 

@@ -19,7 +19,7 @@ class Recipe:
     epochs: int  # at most, where there is early stopping
     batch_size: int
     learning_rate: float  # Adam's; the peak of it where the schedule is one-cycle
-    trunk_learning_rate: float  # the same for a pretrained trunk that is fine-tuned
+    backbone_learning_rate: float  # the same for a pretrained backbone that is fine-tuned
     schedule: str  # "constant" or "one-cycle"
     mirror: bool  # mirror half of the training images, drawn anew each epoch
     patience: int | None  # early stopping: epochs without progress in either loss or mIoU
@@ -35,6 +35,13 @@ class Recipe:
             raise ValueError(f"keep={self.keep!r} is unknown: choose from best, average")
         if self.keep == "average" and self.patience is not None:
             raise ValueError("keep='average' needs to know the last epochs: set patience=None")
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Recipe":
+        """Return the recipe of `asdict`, also of earlier versions of segnb, which had other fields."""
+        renamed = {"trunk_learning_rate": "backbone_learning_rate"}
+        values = {renamed.get(name, name): value for name, value in values.items()}
+        return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -55,17 +62,29 @@ class Preset:
         """The recipe of "fcn" or "unet"."""
         return {"fcn": self.fcn, "unet": self.unet}[family]
 
-    def override(self, epochs: int | None, learning_rate: float | None) -> "Preset":
-        """The same preset with other epochs or learning rates for both families."""
-        changes: dict = {}
-        if epochs is not None:
-            changes["epochs"] = epochs
-        if learning_rate is not None:
-            changes |= {"learning_rate": learning_rate, "trunk_learning_rate": learning_rate}
+    def override(
+        self,
+        epochs: int | None = None,
+        learning_rate: float | None = None,
+        backbone_learning_rate: float | None = None,
+    ) -> "Preset":
+        """Return the preset with other epochs or learning rates in both recipes; None keeps the preset's."""
+        given = {
+            "epochs": epochs,
+            "learning_rate": learning_rate,
+            "backbone_learning_rate": backbone_learning_rate,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
         return replace(self, fcn=replace(self.fcn, **changes), unet=replace(self.unet, **changes))
 
     def as_dict(self) -> dict:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Preset":
+        """Return the preset of `as_dict`, also of earlier versions of segnb."""
+        recipes = {family: Recipe.from_dict(values[family]) for family in ("fcn", "unet")}
+        return cls(**values | recipes)
 
 
 _SMOKE = Recipe(
@@ -74,7 +93,7 @@ _SMOKE = Recipe(
     epochs=1,
     batch_size=4,
     learning_rate=2e-3,
-    trunk_learning_rate=1e-4,
+    backbone_learning_rate=1e-4,
     schedule="one-cycle",
     mirror=True,
     patience=None,
@@ -87,7 +106,7 @@ _PAPER = Recipe(
     epochs=50,
     batch_size=8,
     learning_rate=1e-4,
-    trunk_learning_rate=1e-4,
+    backbone_learning_rate=1e-4,
     schedule="constant",
     mirror=False,
     patience=5,

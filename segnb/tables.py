@@ -123,7 +123,7 @@ def recipes(study: Study) -> Styler | None:
                 "epochs": f"{of.epochs}" if of.patience is None else f"at most {of.epochs}",
                 "images a batch": f"{of.batch_size}",
                 "learning rate": f"{of.learning_rate:g}",
-                "of a fine-tuned trunk": f"{of.trunk_learning_rate:g}" if family == "FCN" else None,
+                "of a fine-tuned trunk": f"{of.backbone_learning_rate:g}" if family == "FCN" else None,
                 "schedule": of.schedule,
                 "mirrored": "half of the images" if of.mirror else "no",
                 "weights kept": best if of.keep == "best" else f"mean of the last {of.averaged}",

@@ -14,10 +14,10 @@ from segnb.classes import VOID
 from segnb.data.batches import Split, in_order, shuffled
 from segnb.machine import Machine
 from segnb.models.attention import CLASS_GATE_WEIGHT, class_gate_loss
+from segnb.models.build import parameter_groups
 from segnb.models.fcn import FCN, FromFeatures
-from segnb.models.variants import parameter_groups
 from segnb.presets import Recipe
-from segnb.rundir import RunDir
+from segnb.storage.run_folder import RunFolder
 
 
 def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -128,7 +128,7 @@ def fit(
     val: Split,
     recipe: Recipe,
     seed: int,
-    run: RunDir,
+    run: RunFolder,
     machine: Machine,
     on_epoch: Callable[[list[dict]], None] = lambda rows: None,
     feature_cache: Path | None = None,
@@ -157,7 +157,7 @@ def fit(
 
 def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache) -> list[dict]:
     machine.place(model)
-    optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.trunk_learning_rate))
+    optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.backbone_learning_rate))
     scaler = machine.scaler()
     scheduler = _schedule(optimizer, recipe, steps=-(-len(train) // recipe.batch_size))
     stopper = EarlyStopping(recipe)

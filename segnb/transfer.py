@@ -33,10 +33,10 @@ from segnb.data.layouts import SPLITS
 from segnb.data.sources import Data, open_data
 from segnb.errors import SegnbError
 from segnb.files import markdown_table
+from segnb.fingerprint import code_digest
 from segnb.machine import Machine
 from segnb.measures import class_iou, mean_iou
 from segnb.presets import PRESETS, Preset, Recipe
-from segnb.rundir import code_digest
 from segnb.statistics import Effect, effect, image_weights, resampled
 from segnb.training import evaluate
 

@@ -22,7 +22,7 @@ def build(name: str, classes: int = 13, width: int = 64, weights: Weights | None
     return FCN(config, weights) if isinstance(config, FCNConfig) else UNet(config)
 
 
-def parameter_groups(model: nn.Module, learning_rate: float, trunk_learning_rate: float) -> list[dict]:
+def parameter_groups(model: nn.Module, learning_rate: float, backbone_learning_rate: float) -> list[dict]:
     """What to hand to an optimiser: a "trunk" group, if it is trained, and a "network" group for all else.
 
     Frozen parameters are in neither, so that the optimiser holds no state for them.
@@ -31,7 +31,7 @@ def parameter_groups(model: nn.Module, learning_rate: float, trunk_learning_rate
     trunk = [p for name, p in trained.items() if name.startswith("trunk.")]
     network = [p for name, p in trained.items() if not name.startswith("trunk.")]
     groups = [
-        {"name": "trunk", "params": trunk, "lr": trunk_learning_rate},
+        {"name": "trunk", "params": trunk, "lr": backbone_learning_rate},
         {"name": "network", "params": network, "lr": learning_rate},
     ]
     return [group for group in groups if group["params"]]

@@ -1,0 +1,165 @@
+"""Create a study from parameters, once; open the runs that belong to it."""
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+
+import torch
+
+from segnb.autotune import resolve_machine
+from segnb.data.layouts import parse
+from segnb.data.sources import Data, open_data
+from segnb.errors import SegnbError
+from segnb.files import read_json, write_json
+from segnb.fingerprint import code_digest
+from segnb.machine import Machine
+from segnb.models.registry import variant_named
+from segnb.models.vgg16 import load_trunk
+from segnb.params import RunParams, StudyParams
+from segnb.presets import FULL_WIDTH, Preset, preset
+from segnb.project import cache_folder, runs_folder
+from segnb.provenance import going_on, provenance
+from segnb.study.study import Run, Study, open_study
+from segnb.weights import Weights, resolve_weights
+
+
+def create_study(params: StudyParams) -> Study:
+    """Return the study of these parameters on this machine, created if it does not exist.
+
+    Looks for (and, unless SEGNB_OFFLINE=1, fetches) the trunk weights, and tries out the precision if this
+    machine has not done so yet. Of a study that exists, only the places of its data and weights are updated:
+    a folder that has moved is still the same data.
+    """
+    resolved = preset(params.preset).override(
+        params.epochs, params.learning_rate, params.backbone_learning_rate
+    )
+    data = open_data(params.data, resolved, cache_folder())
+    weights = _weights(params, resolved)
+    machine = resolve_machine(runs_folder(), resolved, params.precision or resolved.precision)
+    identity = {
+        "preset": resolved.as_dict(),
+        "data": data.digest,
+        "weights": {"source": weights.source, "sha256": weights.sha256},
+        "machine": {key: value for key, value in asdict(machine).items() if key != "device_name"},
+        "code": code_digest(),
+        "versions": _versions(),
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    study = Study(runs_folder() / f"{params.preset}-{data.name}-{digest}")
+    path = study.path / "study.json"
+    places = {"request": _request(params, data, weights), "weights": _described(weights)}
+    if path.exists():
+        if any(study.settings[name] != place for name, place in places.items()):
+            write_json(path, study.settings | places)
+        return Study(study.path)  # read again
+    write_json(
+        path,
+        identity
+        | places
+        | {
+            "data": {
+                "name": data.name,
+                "origin": data.origin,
+                "label_set": data.classes.key,
+                "classes": data.classes.as_dict(),
+                "digest": data.digest,
+                "counts": data.counts,
+            },
+            "machine": asdict(machine) | {"system": platform.platform(), "torch": torch.__version__},
+            "warnings": [weights.warning] if weights.warning else [],
+        },
+    )
+    return study
+
+
+def _weights(params: StudyParams, resolved: Preset) -> Weights:
+    source = params.weights or resolved.weights
+    if source.endswith("+fc6") and resolved.fcn.width != FULL_WIDTH:
+        raise SegnbError(
+            f"weights={source!r} need an FCN head of full width, which preset {resolved.name} does not"
+            " have: use preset paper, or weights without +fc6"
+        )
+    weights = resolve_weights(source, os.environ.get("SEGNB_OFFLINE") == "1")
+    if weights.is_users:
+        load_trunk(weights)  # a user's own file is checked before anything is trained
+    return weights
+
+
+def _request(params: StudyParams, data: Data, weights: Weights) -> dict:
+    """The parameters as given, with the full paths of a data folder and of a weight file."""
+    request = params.model_dump()
+    if data.view is None:  # a folder
+        place, named = parse(params.data)
+        request["data"] = f"{named}:{place.resolve()}" if named else str(place.resolve())
+    if weights.is_users:
+        request["weights"] = str(weights.file)
+    return request
+
+
+def _described(weights: Weights) -> dict:
+    file = str(weights.file) if weights.file else None
+    return {"source": weights.source, "sha256": weights.sha256, "file": file}
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "torchvision", "numpy")}
+
+
+# ---- runs ----------------------------------------------------------------------------------------------
+
+
+def open_run(params: RunParams) -> Run:
+    """Return the run of these parameters, its study created if none is named.
+
+    Raises:
+        SegnbError: if a study is named to which the run would not belong, because code, versions or machine
+            have changed since it was created; or if the network has changed since the run began.
+    """
+    study = open_study(params.study) if params.study else create_study(params.shared())
+    if params.study:
+        _check_belongs(study, params)
+    run = Run(study.path / params.variant / f"seed{params.seed}")
+    network = _network(params.variant)
+    if run.begun and run.provenance.get("network", network) != network:
+        raise SegnbError(
+            f"{run.path} was trained with another configuration of {params.variant}; delete that folder to"
+            " train the network as it is defined now"
+        )
+    return run
+
+
+def _check_belongs(study: Study, params: RunParams) -> None:
+    known: Machine = study.machine
+    here = "cuda" if known.device == "cuda" and torch.cuda.is_available() else "cpu"
+    if known.device != here:
+        raise SegnbError(
+            f"study {study.name} trains on {known.device}, but torch finds only {here} here: start the run"
+            f" where there is {known.device}, or create a study of this machine ('segnb study')"
+        )
+    now = {"code": code_digest(), "versions": _versions()}
+    changed = [name for name, value in now.items() if study.settings.get(name) != value]
+    given = params.shared().model_dump()
+    changed += [name for name, value in given.items() if study.settings["request"].get(name) != value]
+    if changed:
+        raise SegnbError(
+            f"this run no longer belongs to study {study.name}: {', '.join(changed)} changed since the study"
+            " was created; run 'make report' again"
+        )
+    _ = study.data  # raises if the data have changed
+
+
+def _network(variant: str) -> dict:
+    return asdict(variant_named(variant).config)
+
+
+def begin_run(run: Run, params: RunParams) -> None:
+    """Write what the run is and where it comes from; a run that is resumed elsewhere adds that to it."""
+    path = run.provenance_path
+    if not path.exists():
+        write_json(run.path / "params.json", params.model_dump())
+        write_json(path, provenance(run.study) | {"network": _network(run.variant)})
+    elif not run.done:
+        write_json(path, going_on(read_json(path), provenance(run.study)))
