@@ -9,20 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from segnb import checkpoint, training, weights
+from segnb import checkpoint, training
 from segnb.classes import VOID
-from segnb.cli import main
 from segnb.data.batches import MEAN, STD, Split, in_order, normalise, shuffled
 from segnb.errors import SegnbError
-from segnb.files import atomic, fingerprint, write_json
+from segnb.files import atomic
 from segnb.inference import load, measure
 from segnb.machine import Machine
 from segnb.measures import confusion
 from segnb.models.variants import build
-from segnb.models.vgg16 import VGG16
 from segnb.params import RunParams, StudyParams
 from segnb.presets import PRESETS
-from segnb.rundir import NO_SCORES, RunDir, open_study, settle
+from segnb.rundir import RunDir
+from segnb.study.create import begin_run, create_study
 from segnb.training import EarlyStopping, criterion, evaluate, fit, train_one_epoch
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
@@ -369,140 +368,8 @@ def test_atomic_leaves_the_old_file_and_no_other_when_it_fails(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-# -- studies -------------------------------------------------------------------------------------------
-
-
-def settled(dataset, **changes):
-    return settle(RunParams.check({"preset": "smoke", "data": str(dataset)} | changes).shared())
-
-
-def test_the_same_request_is_the_same_study_and_another_is_another(project, dataset):
-    first = settled(dataset)
-    assert settled(dataset).name == first.name
-    assert settled(dataset, epochs=2).name != first.name
-    assert settled(dataset, learning_rate=0.1).name != first.name
-    again = settled(dataset, epochs=2)
-    assert open_study().name == again.name != first.name
-
-
-def test_changed_data_is_another_study_and_the_old_one_says_so(project, dataset):
-    first = settled(dataset)
-    (dataset / "train" / "images" / "0000.png").write_bytes(
-        (dataset / "train" / "images" / "0001.png").read_bytes()
-    )
-    assert settled(dataset).name != first.name
-    with pytest.raises(SegnbError, match="has changed since"):
-        _ = first.data
-
-
-def test_an_unknown_study_lists_the_choices(project, dataset):
-    with pytest.raises(SegnbError, match="run 'make report'"):
-        open_study()
-    known = settled(dataset)
-    with pytest.raises(SegnbError, match=known.name):
-        open_study("smoke-nothing")
-
-
-def test_damaged_study_json_is_named(project, dataset):
-    study = settled(dataset)
-    (study.path / "study.json").write_text("{")
-    with pytest.raises(SegnbError, match=r"study\.json is damaged"):
-        _ = open_study(study.name).settled
-
-
-def test_the_precision_can_be_forced_and_makes_another_study(project, dataset):
-    first = settled(dataset)
-    assert first.machine.precision == "fp32"
-    other = settled(dataset, precision="bf16")
-    assert other.machine.precision == "bf16" and other.name != first.name
-    with pytest.raises(SegnbError, match="precision='fp8' does not exist on .*: choose from auto, fp32"):
-        settled(dataset, precision="fp8")
-
-
-def test_fc6_in_a_narrow_head_is_refused_before_anything_is_trained(project, dataset, monkeypatch):
-    monkeypatch.setattr(weights, "resolve_weights", lambda *_: pytest.fail("looked for 528 MB"))
-    with pytest.raises(SegnbError, match="full width, which preset smoke does not have: use preset paper"):
-        settled(dataset, weights="imagenet+fc6")
-
-
-def test_a_weights_file_of_the_user_is_looked_into_and_kept_by_its_whole_path(project, dataset, monkeypatch):
-    monkeypatch.chdir(dataset.parent)
-    torch.save({"features.0.weight": torch.zeros(1)}, "vgg.pth")
-    with pytest.raises(SegnbError, match="vgg.pth is not a readable VGG16 file"):
-        settled(dataset, weights="vgg.pth")
-    features = VGG16().features.state_dict()
-    torch.save({f"features.{name}": value for name, value in features.items()}, "vgg.pth")
-    found = settled(dataset, weights="vgg.pth").settled
-    assert found["request"]["weights"] == str(dataset.parent / "vgg.pth")
-    assert found["weights"]["source"] == "file vgg.pth"
-
-
-def test_a_warning_that_comes_later_is_not_lost(project, dataset, monkeypatch):
-    assert settled(dataset, weights="random").warnings == [NO_SCORES]  # of preset smoke
-    monkeypatch.setattr(
-        weights, "resolve_weights", lambda *_: weights.Weights("random", warning="no network")
-    )
-    assert settled(dataset, weights="auto").warnings == [NO_SCORES, "no network"]
-
-
-def test_segnb_study_prints_the_name_alone(project, dataset, monkeypatch, capsys):
-    def resolved(*_):
-        print("trunk weights: random, because")
-        return weights.Weights("random")
-
-    monkeypatch.setattr(weights, "resolve_weights", resolved)
-    assert main(["study", "--preset", "smoke", "--data", str(dataset)]) == 0
-    assert capsys.readouterr().out == f"{open_study().name}\n"
-
-
-def test_a_run_takes_the_settings_of_the_study_that_it_is_asked_for(project, dataset, monkeypatch):
-    """As a job on a cluster, which has fewer cores than where its study was settled."""
-    from segnb import machine, rundir
-
-    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
-    study = settle(StudyParams(preset="smoke", data=str(dataset)))
-    assert study.machine.threads == 2
-    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
-    asked = RunParams(preset="smoke", data=str(dataset), study=study.name)
-    assert rundir.settle_run(asked).study.settled == study.settled
-    alone = rundir.settle_run(asked.model_copy(update={"study": None})).study
-    assert alone.name != study.name and alone.machine.threads == 1
-
-    told = json.loads((study.path / "study.json").read_text())
-    write_json(study.path / "study.json", told | {"machine": told["machine"] | {"device": "cuda"}})
-    with pytest.raises(SegnbError, match=f"study {study.name} trains on cuda, and torch finds only cpu here"):
-        rundir.settle_run(asked)
-
-
-def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_path):
-    first = settled(dataset)
-    (tmp_path / "elsewhere").mkdir()
-    moved = settled(dataset.rename(tmp_path / "elsewhere" / dataset.name))
-    assert moved.name == first.name
-    assert len(moved.split("test", 64)) == 3
-
-
-def test_the_first_warning_stays_when_the_engine_settles_the_study_again(project, dataset, monkeypatch):
-    def resolved(why):
-        monkeypatch.setattr(weights, "resolve_weights", lambda *_: weights.Weights("random", warning=why))
-        return settled(dataset).warnings
-
-    assert resolved("no network") == [NO_SCORES, "no network"]
-    assert resolved("offline") == [NO_SCORES, "no network"]
-    assert settled(dataset).settled["warnings"] == ["no network"]
-
-
-def test_a_run_that_goes_on_keeps_its_first_record(project, dataset):
-    run = settled(dataset).run("UNet_Standard_256", 0)
-    params = RunParams.check({"preset": "smoke", "data": str(dataset)})
-    run.begin(params)
-    first = (run.path / "provenance.json").read_bytes()
-    run.begin(params)
-    assert (run.path / "provenance.json").read_bytes() == first
-
-
 def test_damaged_weights_of_a_finished_run_are_refused_by_name(project, dataset):
-    run = settled(dataset).run("UNet_Standard_256", 0)
+    run = create_study(StudyParams(preset="smoke", data=str(dataset))).run("UNet_Standard_256", 0)
     checkpoint.save_model(run.model_path, build("UNet_Standard_256", 13, 8))
     run.finish({})
     load(run)
@@ -513,35 +380,11 @@ def test_damaged_weights_of_a_finished_run_are_refused_by_name(project, dataset)
         load(run)
 
 
-def test_fingerprint_sees_code_and_not_comments():
-    digests = []
-    for text in ('"""Old."""\nx = 1\n', '"""New."""\n# why\nx = 1\n', '"""Old."""\nx = 2\n'):
-        digests.append(fingerprint([text], []))
-    assert digests[0] == digests[1] != digests[2]
-
-
-def test_train_validation_and_test_share_no_image(project, dataset):
-    study = settled(dataset)
-    parts = [{image.tobytes() for image in study.split(name, 64).images} for name in ("train", "val", "test")]
-    assert [len(part) for part in parts] == [8, 2, 3]
-    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
-
-
-def test_the_cache_is_used_and_a_half_written_one_is_not(project, dataset):
-    study = settled(dataset)
-    first = np.array(study.split("test", 64).images)
-    folder = study.data.folder(project / "cache", 64)
-    np.save(folder / "test_images.npy", np.zeros_like(first))
-    assert study.split("test", 64).images.sum() == 0  # from the cache, not from the folder
-    (folder / "test.json").unlink()
-    assert np.array_equal(study.split("test", 64).images, first)
-
-
 def test_a_measured_run_has_everything_a_report_needs(project, dataset):
-    study = settled(dataset)
+    study = create_study(StudyParams(preset="smoke", data=str(dataset)))
     run, recipe = study.run("UNet_Standard_256", 0), study.recipe("unet")
     params = RunParams.check({"preset": "smoke", "data": str(dataset)})
-    run.begin(params)
+    begin_run(run, params)
     torch.manual_seed(0)
     model = build(params.variant, 13, recipe.width)
     fit(model, study.split("train", 64), study.split("val", 64), recipe, 0, run, study.machine)
@@ -558,11 +401,4 @@ def test_a_measured_run_has_everything_a_report_needs(project, dataset):
     assert json.loads((run.path / "params.json").read_text())["variant"] == "UNet_Standard_256"
     recorded = json.loads((run.path / "provenance.json").read_text())
     assert recorded["data"]["digest"] == study.data.digest
-    assert recorded["packages"]["torch"] == study.settled["versions"]["torch"]
-
-
-def test_a_folder_without_done_json_is_no_finished_run(project, dataset):
-    study = settled(dataset)
-    run = study.run("UNet_Standard_256", 0)
-    write_json(run.path / "params.json", {})
-    assert not run.done and study.measured() == []
+    assert recorded["packages"]["torch"] == study.settings["versions"]["torch"]

@@ -30,8 +30,8 @@ def create_study(params: StudyParams) -> Study:
     """Return the study of these parameters on this machine, created if it does not exist.
 
     Looks for (and, unless SEGNB_OFFLINE=1, fetches) the trunk weights, and tries out the precision if this
-    machine has not done so yet. Of a study that exists, only the places of its data and weights are updated:
-    a folder that has moved is still the same data.
+    machine has not done so yet. Of a study that exists, only the places of its data and weights are updated: a
+    folder that has moved holds the same data.
     """
     resolved = preset(params.preset).override(
         params.epochs, params.learning_rate, params.backbone_learning_rate
@@ -50,10 +50,13 @@ def create_study(params: StudyParams) -> Study:
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     study = Study(runs_folder() / f"{params.preset}-{data.name}-{digest}")
     path = study.path / "study.json"
+    warnings = [weights.warning] if weights.warning else []
     places = {"request": _request(params, data, weights), "weights": _described(weights)}
     if path.exists():
-        if any(study.settings[name] != place for name, place in places.items()):
-            write_json(path, study.settings | places)
+        # What was warned of at first stays true of the runs that were trained then.
+        now = study.settings | places | {"warnings": study.settings["warnings"] or warnings}
+        if now != study.settings:
+            write_json(path, now)
         return Study(study.path)  # read again
     write_json(
         path,
@@ -69,7 +72,7 @@ def create_study(params: StudyParams) -> Study:
                 "counts": data.counts,
             },
             "machine": asdict(machine) | {"system": platform.platform(), "torch": torch.__version__},
-            "warnings": [weights.warning] if weights.warning else [],
+            "warnings": warnings,
         },
     )
     return study
