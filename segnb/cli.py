@@ -408,17 +408,6 @@ def transfer(options: argparse.Namespace) -> None:
     _into_readme(MARKS, "\n\n".join(map(table, kept)))
 
 
-def scale(options: argparse.Namespace) -> None:
-    """Measure what 65 and 1,001 runs ask for, and write results/scale.json and the tables from it."""
-    from segnb.scale import MARKS, measure, plan, table
-
-    found = measure()
-    write_json(root() / "results" / "scale.json", found)
-    bench = read_json(root() / "results" / "bench.json")
-    _into("docs/scale.md", MARKS, plan(found, bench))
-    _into_readme(MARKS, table(found))
-
-
 def _start_with_allocator(*arguments: str) -> None:
     """Begin this command again with the allocator's settings, as the engine starts a run with them."""
     from segnb.machine import ALLOCATOR
@@ -567,8 +556,6 @@ def _parser() -> argparse.ArgumentParser:
     command(cache).add_argument("--clear", action="store_true", help="remove them")
 
     command(bench).add_argument("--preset", default="quick", help="whose recipes are measured")
-
-    command(scale)
 
     command(transfer).add_argument("path", help="a folder of real frames, as PATH or as lyft:PATH")
 
