@@ -56,10 +56,10 @@ chaos: $(TEST_READY)  ## kill, fill and damage every step of a study, hundreds o
 
 bench: $(TEST_READY)  ## measure training beside plain alternatives; about seven minutes, machine otherwise idle
 	@"$(PY)" -c "import segmentation_models_pytorch" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[bench]'
-	@"$(PY)" -m segnb.cli bench --preset "$(PRESET)"
+	@"$(PY)" -m benchmarks speed --preset "$(PRESET)"
 
 transfer: $(RUN_READY)  ## measure what rendered streets teach about real frames: make transfer DATA=FOLDER
-	@"$(PY)" -m segnb.cli transfer "$(DATA)"
+	@"$(PY)" -m benchmarks transfer "$(DATA)"
 
 lint: $(TEST_READY)  ## check style of code and notebooks, and ask whether a package is known to be unsafe
 	@"$(PY)" -m ruff check .
