@@ -1,7 +1,7 @@
 # segnb: from clone to report. `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help report test chaos bench scale transfer lint lock format lab clean clean-all install-dev
+.PHONY: help report test chaos bench transfer lint lock format lab clean clean-all install-dev
 
 # ---- what to train; each can be given on the command line: make report PRESET=standard SEEDS=0,1 ------
 PRESET   := quick
@@ -56,13 +56,10 @@ chaos: $(TEST_READY)  ## kill, fill and damage every step of a study, hundreds o
 
 bench: $(TEST_READY)  ## measure training beside plain alternatives; about seven minutes, machine otherwise idle
 	@"$(PY)" -c "import segmentation_models_pytorch" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[bench]'
-	@"$(PY)" -m segnb.cli bench --preset "$(PRESET)"
-
-scale: $(TEST_READY)  ## measure what 65 and 1,001 runs ask of engine, status, report and disk; some minutes
-	@"$(PY)" -m segnb.cli scale
+	@"$(PY)" -m benchmarks speed --preset "$(PRESET)"
 
 transfer: $(RUN_READY)  ## measure what rendered streets teach about real frames: make transfer DATA=FOLDER
-	@"$(PY)" -m segnb.cli transfer "$(DATA)"
+	@"$(PY)" -m benchmarks transfer "$(DATA)"
 
 lint: $(TEST_READY)  ## check style of code and notebooks, and ask whether a package is known to be unsafe
 	@"$(PY)" -m ruff check .

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from segnb import __version__, processes
 from segnb.errors import SegnbError
-from segnb.files import FULL, between, held, read_json, root, write_json, write_text
+from segnb.files import FULL, held, root, write_json, write_text
 from segnb.params import ReportParams, StudyParams, parse_seeds
 
 GRACE = 8  # seconds for Snakemake and its jobs when they are stopped; others kill after ten
@@ -379,66 +379,6 @@ def cache(options: argparse.Namespace) -> None:
     )
 
 
-def bench(options: argparse.Namespace) -> None:
-    """Measure training beside plain alternatives, and write results/bench.json and the README's table."""
-    from segnb.bench import MARKS, measure, table
-    from segnb.presets import preset
-    from segnb.rundir import runs_folder
-
-    _start_with_allocator("bench", "--preset", options.preset)
-    found = measure(preset(options.preset), runs_folder())
-    write_json(root() / "results" / "bench.json", found)
-    _into_readme(MARKS, table(found))
-
-
-def transfer(options: argparse.Namespace) -> None:
-    """Measure what rendered streets teach a U-Net about real frames, for results/ and the README's tables."""
-    from segnb.autotune import resolve_machine as settle
-    from segnb.presets import preset
-    from segnb.rundir import cache_folder, runs_folder
-    from segnb.transfer import MARKS, Settings, measure, table
-
-    _start_with_allocator("transfer", options.path)
-    settings = Settings()
-    machine = settle(runs_folder(), preset(settings.data.name))  # whose trial a report has made already
-    found = measure(options.path, settings, machine, cache_folder())
-    results = root() / "results"
-    write_json(results / f"transfer-{found['data']['name']}.json", found)
-    kept = [read_json(path) for path in sorted(results.glob("transfer-*.json"))]
-    _into_readme(MARKS, "\n\n".join(map(table, kept)))
-
-
-def scale(options: argparse.Namespace) -> None:
-    """Measure what 65 and 1,001 runs ask for, and write results/scale.json and the tables from it."""
-    from segnb.scale import MARKS, measure, plan, table
-
-    found = measure()
-    write_json(root() / "results" / "scale.json", found)
-    bench = read_json(root() / "results" / "bench.json")
-    _into("docs/scale.md", MARKS, plan(found, bench))
-    _into_readme(MARKS, table(found))
-
-
-def _start_with_allocator(*arguments: str) -> None:
-    """Begin this command again with the allocator's settings, as the engine starts a run with them."""
-    from segnb.machine import ALLOCATOR
-
-    if not ALLOCATOR.items() <= os.environ.items():
-        again = [sys.executable, "-m", "segnb.cli", *arguments]
-        os.execve(sys.executable, again, os.environ | ALLOCATOR)
-
-
-def _into_readme(marks: tuple[str, str], text: str) -> None:
-    """Print what is generated, and put it between its marks in README.md."""
-    _into("README.md", marks, text)
-    print(text)
-
-
-def _into(page: str, marks: tuple[str, str], text: str) -> None:
-    path = root() / page
-    write_text(path, between(path.read_text(), marks, text, page))
-
-
 def _study_params(options: argparse.Namespace) -> StudyParams:
     return StudyParams.check({name: getattr(options, name) for name in StudyParams.model_fields})
 
@@ -565,12 +505,6 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command(cache).add_argument("--clear", action="store_true", help="remove them")
-
-    command(bench).add_argument("--preset", default="quick", help="whose recipes are measured")
-
-    command(scale)
-
-    command(transfer).add_argument("path", help="a folder of real frames, as PATH or as lyft:PATH")
 
     joined = command(export)
     joined.add_argument("chapters", nargs="+", help="executed notebooks in the order of the report")

@@ -1,6 +1,6 @@
 """A finished study that nobody trained: known effects, and every file that a report reads, made in a second.
 
-For tests of claims, whose effects it knows, and for `make scale`.
+For tests of claims, whose effects it knows.
 
 A network is given by its *skill*: the share of an image's pixels that it gets right, but for what seed and
 image add. What is wrong at which pixel is drawn once an image and seed for all networks, as with one order of

@@ -4,7 +4,7 @@ import torch
 from segnb.errors import SegnbError
 from segnb.models.attention import class_gate_loss
 from segnb.models.unet import UNetConfig
-from segnb.models.variants import VARIANTS, build
+from segnb.models.variants import VARIANTS
 
 from .base import CLASSES, ModelTester, images, make
 

@@ -1,12 +1,13 @@
-"""make bench: what is measured is what is said, and the README shows the last measurement."""
+"""make bench: what is measured is what is said, and the page shows the last measurement."""
 
 import json
 from dataclasses import asdict, replace
 
 import pytest
 
-from segnb import bench
-from segnb.bench import MARKS, SMP, UNET, frozen_epoch, in_turns, plain, steps, table, whole_training
+from benchmarks import training_speed
+from benchmarks.tables import SPEED_MARKS, speed
+from benchmarks.training_speed import SMP, UNET, frozen_epoch, in_turns, plain, steps, whole_training
 from segnb.files import read_json
 from segnb.machine import Machine
 from segnb.presets import PRESETS
@@ -24,10 +25,10 @@ def test_turns_are_taken_and_the_first_does_not_count():
 
 
 def test_a_step_s_operations_are_three_forwards():
-    side = bench.Bench(UNET, TINY.unet, CPU)
+    side = training_speed.Bench(UNET, TINY.unet, CPU)
     # The last layer alone: 13 classes from 8 channels at 64×64 pixels, two operations a multiply-add.
     assert side.gflops() > 3 * 2 * 13 * 8 * 64**2 / 1e9
-    doubled = bench.Bench(UNET, replace(TINY.unet, size=128), CPU)
+    doubled = training_speed.Bench(UNET, replace(TINY.unet, size=128), CPU)
     assert doubled.gflops() == pytest.approx(4 * side.gflops(), rel=1e-6)
 
 
@@ -51,16 +52,17 @@ def test_a_whole_training_is_not_shorter_than_its_training_epochs():
 
 
 def test_input_is_a_part_of_an_epoch():
-    found = bench.reading(TINY, CPU, images=16)
+    found = training_speed.reading(TINY, CPU, images=16)
     assert 0 < found["input"] < found["epoch"]
     assert found["making"] > 0
 
 
 def test_memory_is_that_of_a_process_of_its_own():
     told = json.dumps(asdict(TINY.unet)), json.dumps(asdict(CPU))
-    small = int(bench._child("memory", UNET, *told))
     larger = json.dumps(asdict(replace(TINY.unet, size=128))), told[1]
-    assert 2**20 < small < int(bench._child("memory", UNET, *larger))
+    processes = [training_speed._start("memory", UNET, *recipe) for recipe in (told, larger)]
+    small, large = (int(training_speed._answer(process)) for process in processes)
+    assert 2**20 < small < large
 
 
 def test_the_plain_side_makes_no_choice():
@@ -97,11 +99,11 @@ def found():
 
 
 def test_the_table_says_what_is_reached_and_what_is_missed(found):
-    rows = {line.split("|")[1].strip(): line for line in table(found).splitlines() if line.startswith("| ")}
+    rows = {line.split("|")[1].strip(): line for line in speed(found).splitlines() if line.startswith("| ")}
     assert "| 1.50 | ≥ 2 (missed) |" in rows["U-Net step: plain fp32 loop / segnb"]
-    speed = "operations a second: U-Net of {} / smp.Unet(vgg16), same loop"
-    assert "150 / 300 GFLOP/s (20.0 and 40.0 ms" in rows[speed.format("the preset's width")]
-    assert "480 / 300 GFLOP/s" in rows[speed.format("width 64")]
+    rate = "operations a second: U-Net of {} / smp.Unet(vgg16), same loop"
+    assert "150 / 300 GFLOP/s (20.0 and 40.0 ms" in rows[rate.format("the preset's width")]
+    assert "480 / 300 GFLOP/s" in rows[rate.format("width 64")]
     assert "| 10.00 | ≥ 10 (reached) |" in rows["frozen FCN-8s epoch, fp32: without / with kept features"]
     assert "| 1.04 | ≤ 1.05 (reached) |" in rows["whole U-Net training / its bare steps"]
     assert "(missed)" in rows["its training epochs / forward, backward and optimiser"]
@@ -111,7 +113,7 @@ def test_the_table_says_what_is_reached_and_what_is_missed(found):
     assert "| 1.20 |" in rows["the same (4×): two jobs at once / one"]
 
 
-def test_the_readme_shows_the_last_measurement():
-    readme = (CHECKOUT / "README.md").read_text()
-    shown = readme.partition(MARKS[0])[2].partition(MARKS[1])[0].strip()
-    assert shown == table(read_json(CHECKOUT / "results" / "bench.json"))
+def test_the_page_shows_the_last_measurement():
+    page = (CHECKOUT / "docs" / "performance.md").read_text()
+    shown = page.partition(SPEED_MARKS[0])[2].partition(SPEED_MARKS[1])[0].strip()
+    assert shown == speed(read_json(CHECKOUT / "results" / "bench.json"))

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from segnb import transfer
-from segnb.aside import trained
+from benchmarks import tables, transfer
+from benchmarks.__main__ import main
+from benchmarks.transfer import MANY, Settings, Varied, in_common, measure, rounds, to_street, trained
 from segnb.checkpoint import load_model
 from segnb.classes import CAMVID, CAR, STREET, VOID
 from segnb.data.batches import Split
@@ -20,23 +21,11 @@ from segnb.files import read_json
 from segnb.machine import Machine
 from segnb.measures import class_iou, mean_iou
 from segnb.presets import PRESETS
-from segnb.transfer import (
-    MANY,
-    MARKS,
-    UNET,
-    Settings,
-    Varied,
-    in_common,
-    measure,
-    rounds,
-    table,
-    to_street,
-)
 from tests.conftest import CHECKOUT, make_dataset
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
 TINY = replace(PRESETS["smoke"].unet, size=32)
-FEW = replace(TINY, keep="average", averaged=1)
+FEW = replace(TINY, epochs=2)
 
 
 # --- classes ---
@@ -156,7 +145,7 @@ def test_a_tiny_measurement_from_scenes_to_table(done):
         assert one["interval"][0] <= one["miou"] <= one["interval"][1]
     gain = np.subtract(results["tuned"]["by_seed"], results["scratch"]["by_seed"])
     assert results["gain"]["by_seed"] == pytest.approx(gain.tolist())
-    assert table(found).count("\n| Road |") == 1
+    assert tables.transfer(found).count("\n| Road |") == 1
 
 
 def test_what_was_trained_is_found_again(done, monkeypatch):
@@ -180,7 +169,7 @@ def test_a_network_starts_where_it_is_told(tmp_path):
     def train(start: Path | None, seed: int) -> tuple[Path, dict]:
         begin = partial(load_model, start) if start else None
         what = ["noise", bool(start)]
-        file, model = trained(UNET, seed, (noise, noise), still, CPU, tmp_path, what, begin)
+        file, model = trained(seed, (noise, noise), still, CPU, tmp_path, what, begin, last=True)
         return file, model.state_dict()
 
     first, weights = train(None, 0)
@@ -245,7 +234,7 @@ def found():
 
 
 def test_the_table_says_what_is_reached_and_what_is_missed(found):
-    sentence, _, head, _, *rows = table(found).splitlines()
+    sentence, _, head, _, *rows = tables.transfer(found).splitlines()
     assert "1500 scenes; 4 folds, tested on 30 frames, 3 seeds" in sentence
     assert head.split(" | ")[1:3] == ["scenes alone", "22 or 23 frames alone"]
     assert rows == [
@@ -260,6 +249,14 @@ def test_the_table_says_what_is_reached_and_what_is_missed(found):
 @pytest.mark.parametrize(
     "path", sorted((CHECKOUT / "results").glob("transfer-*.json")), ids=lambda path: path.stem
 )
-def test_the_readme_shows_what_was_measured(path):
-    shown = (CHECKOUT / "README.md").read_text().partition(MARKS[0])[2].partition(MARKS[1])[0]
-    assert table(read_json(path)) in shown
+def test_the_page_shows_what_was_measured(path):
+    first, last = tables.TRANSFER_MARKS
+    page = (CHECKOUT / "docs" / "transfer.md").read_text()
+    assert tables.transfer(read_json(path)) in page.partition(first)[2].partition(last)[0]
+
+
+def test_a_wrong_folder_is_one_line(project, capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.__main__.settle", lambda *_: CPU)
+    assert main(["transfer", str(project / "nowhere")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("benchmarks: ") and "nowhere" in error and error.count("\n") == 1

@@ -42,10 +42,6 @@ UNET, FROZEN, TUNED = "UNet_Standard_256", "FCN8s_vgg16_freeze", "FCN8s_vgg16_fi
 SMP = "smp.Unet(vgg16)"
 ROUNDS = 5  # turns of everything that is compared
 CLASSES = 13
-MARKS = ("<!-- bench -->", "<!-- /bench -->")  # between which the README shows the table
-
-
-# ---- one thing to time ------------------------------------------------------------------------------
 
 
 def network(name: str, recipe: Recipe) -> torch.nn.Module:
@@ -249,7 +245,8 @@ def memory(preset: Preset, machine: Machine) -> dict[str, int]:
     found = {}
     for name, (what, settings) in cases.items():
         recipe = preset.fcn if what.startswith("FCN") else preset.unet
-        found[name] = int(_child("memory", what, json.dumps(asdict(recipe)), json.dumps(asdict(settings))))
+        told = json.dumps(asdict(recipe)), json.dumps(asdict(settings))
+        found[name] = int(_answer(_start("memory", what, *told)))
     return found
 
 
@@ -273,8 +270,10 @@ def plain(machine: Machine) -> Machine:
 
 
 def _start(*arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "segnb.bench", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "benchmarks.training_speed", *arguments]
+    checkout = Path(__file__).parents[1]  # where `benchmarks` is found
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=checkout, stdout=pipe, stderr=pipe, text=True)
 
 
 def _answer(process: subprocess.Popen) -> str:
@@ -282,10 +281,6 @@ def _answer(process: subprocess.Popen) -> str:
     if process.returncode:
         raise SegnbError(f"a measurement failed: {(err.strip().splitlines() or ['no message'])[-1]}")
     return out.splitlines()[-1]
-
-
-def _child(*arguments: str) -> str:
-    return _answer(_start(*arguments))
 
 
 def _memory_of(what: str, recipe: Recipe, machine: Machine) -> int:
@@ -323,9 +318,6 @@ def _growth_of(images: int, recipe: Recipe, machine: Machine) -> dict[str, float
     )
 
 
-# ---- all of it --------------------------------------------------------------------------------------
-
-
 def measure(preset: Preset, runs: Path) -> dict:
     """Every measurement on this machine, with what it was measured on."""
     machine = settle(runs, preset)
@@ -349,96 +341,6 @@ def measure(preset: Preset, runs: Path) -> dict:
         print(f"measuring {name.replace('_', ' ')} …", flush=True)
         found[name] = part()
     return found
-
-
-def table(found: dict) -> str:
-    """The measurements as a Markdown table: what, numbers, ratio, and what was aimed at."""
-    machine, one, rows = found["machine"], found["steps"], []
-
-    def row(what: str, numbers: str, ratio: float, aim: str = "", reached: bool | None = None) -> None:
-        mark = "" if reached is None else " (reached)" if reached else " (missed)"
-        rows.append(f"| {what} | {numbers} | {ratio:.2f} | {aim}{mark} |")
-
-    def ms(value: float) -> str:
-        return f"{1e3 * value:.1f}"
-
-    plain_ms, ours, smp = one["plain"]["ms_an_image"], one["segnb"]["ms_an_image"], one["smp"]["ms_an_image"]
-    ratio = plain_ms / ours
-    row(
-        "U-Net step: plain fp32 loop / segnb",
-        f"{plain_ms:.1f} / {ours:.1f} ms an image",
-        ratio,
-        "≥ 2",
-        ratio >= 2,
-    )
-    speed = {name: side["gflops"] / side["ms_an_image"] * 1e3 for name, side in one.items()}
-    for side, width in (("segnb", "the preset's width"), ("wide", f"width {FULL_WIDTH}")):
-        row(
-            f"operations a second: U-Net of {width} / smp.Unet(vgg16), same loop",
-            f"{speed[side]:.0f} / {speed['smp']:.0f} GFLOP/s"
-            f" ({one[side]['ms_an_image']:.1f} and {smp:.1f} ms an image)",
-            speed[side] / speed["smp"],
-        )
-    for key, kind in (("frozen_epoch", machine["precision"]), ("frozen_epoch_fp32", "fp32")):
-        if key == "frozen_epoch_fp32" and machine["precision"] == "fp32":
-            continue
-        part = found[key]
-        ratio = part["without"] / part["with"]
-        row(
-            f"frozen FCN-8s epoch, {kind}: without / with kept features",
-            f"{ms(part['without'])} / {ms(part['with'])} ms an image; making them once {ms(part['making'])}",
-            ratio,
-            "≥ 10",
-            ratio >= 10,
-        )
-    part = found["whole_training"]
-    ratio = part["training"] / part["its_steps"]
-    row(
-        "whole U-Net training / its bare steps",
-        f"{part['training']:.1f} / {part['its_steps']:.1f} s",
-        ratio,
-        "≤ 1.05",
-        ratio <= 1.05,
-    )
-    ratio = part["train_epochs"] / part["train_steps"]
-    row(
-        "its training epochs / forward, backward and optimiser",
-        f"{part['train_epochs']:.1f} / {part['train_steps']:.1f} s",
-        ratio,
-        "≤ 1.05",
-        ratio <= 1.05,
-    )
-    part = found["reading"]
-    ratio = part["input"] / part["epoch"]
-    row(
-        "input from the cache on disk / U-Net epoch",
-        f"{ms(part['input'])} / {ms(part['epoch'])} ms an image;"
-        f" reading it from 800×600 files into the cache, once, {ms(part['making'])}",
-        ratio,
-        "≤ 0.05",
-        ratio <= 0.05,
-    )
-    for name, size in found["memory"].items():
-        base = found["memory"]["U-Net, plain loop"]
-        row(f"peak memory of training: {name} / U-Net, plain loop", f"{size / 2**20:.0f} MiB", size / base)
-    alone, beside = found["growth"]["1"], found["growth"]["2"]
-    for times in ("2", "4"):
-        ratio = alone[times] / alone["1"]
-        linear = abs(ratio / int(times) - 1) <= 0.1
-        seconds = f"{alone[times]:.2f} / {alone['1']:.2f} s"
-        row(f"U-Net epoch over {times}× / 1× the images", seconds, ratio, f"{times}, ± 10 %", linear)
-    row(
-        "the same (4×): two jobs at once / one",
-        f"{beside['4']:.2f} / {alone['4']:.2f} s each",
-        beside["4"] / alone["4"],
-    )
-    settings = (
-        f"{machine['device_name']}, {found['cores']} cores, {machine['threads']} thread(s) a run,"
-        f" {machine['precision']}, {'channels_last' if machine['channels_last'] else 'NCHW'}"
-        f"{', fused Adam' if machine['fused'] else ''}{', compiled' if machine['compile'] else ''};"
-        f" torch {found['torch']}; preset {found['preset']}; {found['date']}"
-    )
-    return "\n".join([settings, "", "| what | measured | ratio | aim |", "|---|---|---|---|", *rows])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ so with a handful of frames they are too narrow rather than too wide.
 """
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -26,25 +27,23 @@ import torch
 from torchvision.transforms import v2
 
 from segnb import checkpoint
-from segnb.aside import trained
 from segnb.classes import STREET, VOID, ClassMap
 from segnb.data.batches import Split
 from segnb.data.layouts import SPLITS
 from segnb.data.sources import Data, open_data
 from segnb.errors import SegnbError
-from segnb.files import markdown_table
 from segnb.fingerprint import code_digest
 from segnb.machine import Machine
 from segnb.measures import class_iou, mean_iou
+from segnb.models.variants import build
 from segnb.presets import PRESETS, Preset, Recipe
+from segnb.rundir import RunDir
 from segnb.statistics import Effect, effect, image_weights, resampled
-from segnb.training import evaluate
+from segnb.training import evaluate, fit
 
 UNET = "UNet_Standard_256"
 MANY = 100  # frames; a test split of so many that come from few drives says little, so all take their turn
 ARMS = {"scenes": "scenes alone", "scratch": "few frames alone", "tuned": "scenes, then few frames"}
-AIMS = {"scenes": 0.30, "gain": 0.05}
-MARKS = ("<!-- transfer -->", "<!-- /transfer -->")  # between which the README shows the tables
 
 _QUICK = PRESETS["quick"].unet
 
@@ -60,9 +59,9 @@ class Settings:
     # 22 of them learnt from, 115 others tested on, one draw and seed: from scratch 40 epochs 0.349, 80 epochs
     # 0.395 (a rate of 1e-3 0.405, varied frames 0.359), 160 epochs 0.437; from scenes 40 epochs 0.449 (1e-3
     # 0.425), 80 epochs 0.468 (160, tried after the tested frames had been seen and so not taken, 0.479).
-    # The last weights are kept, as there are no frames left to choose by.
-    scratch: Recipe = replace(_QUICK, epochs=160, keep="average", averaged=1)
-    tuned: Recipe = replace(_QUICK, epochs=80, keep="average", averaged=1)
+    # Both end with the weights of the last epoch, as there are no frames left to choose the best by.
+    scratch: Recipe = replace(_QUICK, epochs=160)
+    tuned: Recipe = replace(_QUICK, epochs=80)
     seeds: int = 3
     folds: int = 4  # of 30 frames, 22 or 23 are learnt from
     few: int = 22
@@ -167,13 +166,52 @@ class Varied(Split):
 # ---- training and scores ----------------------------------------------------------------------------
 
 
+def trained(
+    seed: int,
+    splits: tuple[Split, Split],
+    recipe: Recipe,
+    machine: Machine,
+    folder: Path,
+    what: list,
+    begin: Callable[[torch.nn.Module], None] | None = None,
+    last: bool = False,
+) -> tuple[Path, torch.nn.Module]:
+    """Train a U-Net for the classes of STREET, unless `folder` has it already.
+
+    Args:
+        seed: of weights, order and variations
+        splits: for training and for validation
+        what: identifies the splits and what `begin` does, ready for JSON
+        begin: changes the weights that the seed has drawn, before training
+        last: use the weights of the last epoch instead of those of the best
+
+    Returns:
+        The file of its weights, and the network with these weights on the machine's device.
+    """
+    identity = json.dumps([what, last, asdict(recipe), asdict(machine), code_digest()])
+    run = RunDir(folder / hashlib.sha256(identity.encode()).hexdigest()[:16] / UNET / f"seed{seed}")
+    torch.manual_seed(seed)
+    model = build(UNET, len(STREET), recipe.width)
+    if begin:
+        begin(model)
+    path = run.path / "last.safetensors" if last else run.model_path
+
+    def keep_last(history: list[dict]) -> None:
+        if last and not run.done:  # `fit` reports a finished run too, and leaves `model` as it was drawn
+            checkpoint.save_model(path, model)
+
+    fit(model, *splits, recipe, seed, run, machine, keep_last)
+    checkpoint.load_model(path, model)
+    return path, machine.place(model)
+
+
 def taught_by_scenes(
     streets: Data, recipe: Recipe, seed: int, machine: Machine, cache: Path
 ) -> tuple[Path, torch.nn.Module]:
     scenes = streets.split(cache, "train", recipe.size)
     held_out = streets.split(cache, "val", recipe.size)
     what = [streets.digest, repr(VARIATIONS)]
-    return trained(UNET, seed, (Varied(**vars(scenes)), held_out), recipe, machine, cache / "transfer", what)
+    return trained(seed, (Varied(**vars(scenes)), held_out), recipe, machine, cache / "transfer", what)
 
 
 def measure(
@@ -214,13 +252,13 @@ def measure(
             parts = np.zeros_like(found["scenes"][-1])
             for turn, (few, test) in enumerate(turns):
                 say(f"seed {seed}: {ARMS[arm]}, {len(few)} frames, {turn + 1} of {len(turns)} …")
-                # `fit` watches a validation split; keep="average" makes nothing depend on it, and no frame
-                # can be spared, so it is one of those that are learnt from.
+                # `fit` needs a validation split. No frame can be spared, so it is one of those that are
+                # learnt from; the weights of the last epoch do not depend on it.
                 splits = chosen(real, few), chosen(real, few[:1])
                 what = [data.digest, few.tolist(), start.parents[2].name if arm == "tuned" else None]
                 begin = partial(checkpoint.load_model, start) if arm == "tuned" else None
                 folder = cache / "transfer"
-                _, model = trained(UNET, seed, splits, recipe, machine, folder, what, begin)
+                _, model = trained(seed, splits, recipe, machine, folder, what, begin, last=True)
                 parts[np.searchsorted(tested, test)] = counts(model, chosen(real, test))
             found[arm].append(parts)
 
@@ -275,44 +313,3 @@ def _told(effect: Effect, classes: np.ndarray) -> dict:
             if not np.isnan(value)
         },
     }
-
-
-# ---- what is shown ----------------------------------------------------------------------------------
-
-
-def table(found: dict) -> str:
-    """Scores of the three ways and what the scenes add, by class, as a Markdown table under a sentence."""
-    results, settings = found["results"], found["settings"]
-    few = " or ".join(map(str, found["learnt_from"]))
-    gain = results["gain"]
-
-    def aim(reached: bool, text: str) -> str:
-        return f"{text} ({'reached' if reached else 'missed'})"
-
-    def score(one: dict) -> str:
-        low, high = one["interval"]
-        return f"{one['miou']:.3f} ({low:.3f} to {high:.3f})"
-
-    def points(value: float) -> str:
-        return f"{100 * value:+.1f}".replace("-", "−")
-
-    between = " to ".join(points(end).removeprefix("+") for end in gain["interval"])
-    head = ["", *(name.replace("few", few) for name in ARMS.values()), "gained, points"]
-    rows = [
-        ["**mIoU**", *(score(results[arm]) for arm in ARMS), f"{points(gain['miou'])} ({between})"],
-        ["by seed", *(" ".join(f"{v:.3f}" for v in results[arm]["by_seed"]) for arm in ARMS)]
-        + [" ".join(points(value) for value in gain["by_seed"])],
-        ["aim", aim(results["scenes"]["miou"] >= AIMS["scenes"], f"≥ {AIMS['scenes']:.2f}"), "", ""]
-        + [aim(gain["miou"] >= AIMS["gain"], f"≥ {100 * AIMS['gain']:.0f}")],
-    ]
-    for name, value in gain["classes"].items():
-        rows.append([name, *(f"{results[arm]['classes'][name]:.3f}" for arm in ARMS), points(value)])
-    scenes, machine = found["scenes"]["counts"]["train"], found["machine"]
-    sentence = (
-        f"`{found['data']['name']}`: U-Net of width {settings['scenes']['width']} at"
-        f" {settings['scenes']['size']} px, {scenes} scenes; {found['scheme']}, tested on"
-        f" {found['tested_on']} frames, {settings['seeds']} seeds; on scenes of the test split it has"
-        f" {score(results['streets'])}. {machine['device_name']}, {machine['precision']},"
-        f" torch {found['torch']}; {found['date']}"
-    )
-    return f"{sentence}\n\n{markdown_table(head, rows)}"

@@ -1,0 +1,76 @@
+"""Measure something beside the study, and write results/*.json and the tables of docs/ that show it."""
+
+import argparse
+import os
+import sys
+
+from benchmarks import tables, training_speed
+from benchmarks import transfer as real_frames
+from segnb.errors import SegnbError
+from segnb.files import between, read_json, root, write_json, write_text
+from segnb.machine import ALLOCATOR, settle
+from segnb.presets import PRESETS, preset
+from segnb.rundir import cache_folder, runs_folder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one benchmark.
+
+    Returns:
+        Exit code: 0; 1 after one line on stderr, which says what is wrong and what to do; 130 if stopped.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except SegnbError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("benchmarks: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def speed(options: argparse.Namespace) -> None:
+    """Measure training next to plain alternatives, for results/bench.json and docs/performance.md."""
+    measured = training_speed.measure(preset(options.preset), runs_folder())
+    write_json(root() / "results" / "bench.json", measured)
+    _into_page("performance.md", tables.SPEED_MARKS, tables.speed(measured))
+
+
+def transfer(options: argparse.Namespace) -> None:
+    """Measure what rendered streets teach a U-Net about real frames, for results/ and docs/transfer.md."""
+    settings = real_frames.Settings()
+    machine = settle(runs_folder(), preset(settings.data.name))  # whose trial a report has made
+    measured = real_frames.measure(options.path, settings, machine, cache_folder())
+    results = root() / "results"
+    write_json(results / f"transfer-{measured['data']['name']}.json", measured)
+    every = [read_json(path) for path in sorted(results.glob("transfer-*.json"))]
+    _into_page("transfer.md", tables.TRANSFER_MARKS, "\n\n".join(map(tables.transfer, every)))
+
+
+def _into_page(name: str, marks: tuple[str, str], text: str) -> None:
+    """Print generated text, and put it between its marks in a page of docs/."""
+    path = root() / "docs" / name
+    write_text(path, between(path.read_text(), marks, text, f"docs/{name}"))
+    print(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="speed|transfer")
+    for function in (speed, transfer):
+        command = commands.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
+        command.set_defaults(command=function)
+        if function is speed:
+            command.add_argument("--preset", default="quick", help=f"{', '.join(PRESETS)} (default: quick)")
+        else:
+            command.add_argument("path", help="a folder of real frames, as PATH or as lyft:PATH")
+    return parser
+
+
+if __name__ == "__main__":
+    if not ALLOCATOR.items() <= os.environ.items():  # a process has to find these when it starts
+        command = [sys.executable, "-m", "benchmarks", *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | ALLOCATOR)  # noqa: S606 - the same command again
+    sys.exit(main())
