@@ -51,7 +51,7 @@ from segnb.files import (
 from segnb.machine import Machine
 from segnb.params import RunParams, StudyParams, parse_seeds
 from segnb.presets import FULL_WIDTH, Preset, Recipe, preset
-from segnb.provenance import going_on, provenance
+from segnb.provenance import provenance, resumed
 
 if TYPE_CHECKING:  # torch takes seconds to import; a report that only reads files goes without
     from segnb.data.batches import Split
@@ -367,7 +367,7 @@ class RunDir:
             write_json(self.path / "params.json", params.model_dump())
             write_json(path, provenance(self.study))
         elif not self.done:
-            write_json(path, going_on(read_json(path), provenance(self.study)))
+            write_json(path, resumed(read_json(path)))
 
     def write_history(self, rows: list[dict]) -> None:
         write_text(self.history_path, pd.DataFrame(rows).to_csv(index=False))
