@@ -1,10 +1,8 @@
-"""Where runs come from, what differs between them, what must not be compared, and a run repeated."""
+"""Where runs come from, what differs between them, and what must not be compared."""
 
 import json
-import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,11 +11,10 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from segnb import cli, packages, provenance, report_provenance, results, verdicts, verify
+from segnb import cli, packages, provenance, report_provenance, results, verdicts
 from segnb.errors import SegnbError
 from segnb.files import read_json, write_json
-from segnb.params import RunParams
-from segnb.rundir import RunDir, settle
+from segnb.rundir import RunDir
 from tests import vulnerabilities
 from tests.conftest import CHECKOUT, make_project
 from tests.fake_study import make_study
@@ -279,32 +276,27 @@ def test_records_of_older_versions_can_be_read_and_hide_no_difference(study):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("fact", "change", "told"),
     [
-        ({"data": {"digest": "other"}}, "data: other instead of"),
-        ({"weights": {"source": "random", "sha256": None}}, "weights source: random instead of hed"),
-        ({"code": "1" * 16}, "code: 1111111111111111 instead of 0000000000000000"),
+        ("data", {"digest": "other"}, "data: other instead of"),
+        ("weights", {"source": "random", "sha256": None}, "weights source: random instead of hed"),
+        ("code", "1" * 16, "code: 1111111111111111 instead of 0000000000000000"),
+        ("machine", {"precision": "bf16"}, "machine precision: bf16 instead of fp32"),
+        ("preset", {"train": 7}, "preset train: 7 instead of"),
     ],
 )
-def test_a_run_of_another_study_is_refused_by_name(study, changes, told):
-    run = study.run("UNet_NoSkip_256", 1)
-    write(run, **changes)
+def test_a_run_of_another_study_is_refused_by_name(study, fact, change, told):
+    run, settled = study.run("UNet_NoSkip_256", 1), study.settled
+    write(run, **{fact: settled[fact] | change if isinstance(change, dict) else change})
     with pytest.raises(SegnbError, match="seed1 must not be compared") as raised:
         verdicts.decide(study)
     assert told in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_another_preset_or_machine_setting_is_refused_and_another_processor_is_not(study):
-    run = study.run("UNet_NoSkip_256", 1)
-    settled = study.settled
-    write(run, machine=settled["machine"] | {"device_name": "another chip", "system": "another"})
+def test_a_run_of_another_processor_may_be_compared(study):
+    machine = study.settled["machine"] | {"device_name": "another chip", "system": "another"}
+    write(study.run("UNet_NoSkip_256", 1), machine=machine)
     provenance.check(study, study.measured())
-    write(run, machine=settled["machine"] | {"precision": "bf16"})
-    with pytest.raises(SegnbError, match="machine precision: bf16 instead of fp32"):
-        provenance.check(study, study.measured())
-    write(run, preset=settled["preset"] | {"train": 7})
-    with pytest.raises(SegnbError, match="preset train: 7 instead of"):
-        provenance.check(study, study.measured())
 
 
 def test_the_record_of_a_run_is_read_once(study, monkeypatch):
@@ -337,134 +329,3 @@ def test_studies_of_other_data_or_presets_are_compared_only_when_told_to(study, 
         assert cli.main(["claims", "diff", a, str(tmp_path / f"{name}.json"), "--anyway"]) == 0
     del epochs["settings"]  # as in files of older versions
     results.check_comparable(found, epochs)
-
-
-# ---- segnb verify ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A project folder with a run of preset smoke that has been trained and tested in this process."""
-    import torch
-
-    from segnb.models.variants import build
-    from segnb.training import fit
-
-    folder = make_project(tmp_path_factory.mktemp("verify") / "project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEGNB_ROOT", str(folder))
-        params = RunParams.check({"preset": "smoke", "precision": "fp32", "variant": "UNet_NoSkip_256"})
-        study = settle(params.shared())
-        run, recipe = study.run(params.variant, 0), study.recipe("unet")
-        run.begin(params)
-        torch.manual_seed(0)
-        model = build(params.variant, 13, recipe.width)
-        splits = [study.split(name, recipe.size) for name in ("train", "val")]
-        fit(model, *splits, recipe, 0, run, study.machine)
-        run.write_arrays(run.confusion_path, confusion=np.ones((6, 13, 13), int))
-    return run
-
-
-@pytest.fixture
-def run(finished, tmp_path, monkeypatch):
-    """A copy of it; "repeating" it, whose parts are tested elsewhere, copies what the original left."""
-    project = make_project(tmp_path / "project")
-    (project / "cache").symlink_to(finished.path.parents[3] / "cache")
-    shutil.copytree(finished.path.parents[3] / "runs", project / "runs")
-    monkeypatch.setenv("SEGNB_ROOT", str(project))
-    again = []
-
-    def execute(folder, run, params, tested):
-        assert (params.variant, params.seed, tested) == ("UNet_NoSkip_256", 0, True)
-        assert run.path.is_relative_to(folder) and (folder / "segnb" / "verify.py").exists()
-        shutil.copytree(finished.path, run.path)
-        again.append(folder)
-        assert os.environ["SEGNB_OFFLINE"] == "1" and os.environ["SEGNB_ROOT"] == str(folder)
-
-    monkeypatch.setattr(verify, "_execute", execute)
-    copy = RunDir(project / finished.path.relative_to(finished.path.parents[3]))
-    yield copy
-    assert not any(folder.exists() for folder in again)  # removed afterwards
-
-
-def test_the_same_run_is_the_same_in_all_files(run, capsys):
-    assert cli.main(["verify", str(run.path)]) == 0
-    out = capsys.readouterr().out
-    for name in ("model.safetensors", "history.csv", "test_confusion.npz"):
-        assert re.search(rf"^{re.escape(name)} +same$", out, re.M)
-    assert out.endswith("the same, bit for bit\n")
-
-
-def test_durations_do_not_count_and_a_digit_does(run, capsys):
-    path = run.path / "history.csv"
-    head, row = path.read_text().splitlines()
-    cells = dict(zip(head.split(","), row.split(","), strict=True))
-    cells |= {"seconds": "99", "train_seconds": "98"}
-    path.write_text(f"{head}\n{','.join(cells.values())}\n")
-    assert cli.main(["verify", str(run.path)]) == 0
-    cells["val_loss"] += "1"
-    path.write_text(f"{head}\n{','.join(cells.values())}\n")
-    capsys.readouterr()
-    assert cli.main(["verify", str(run.path)]) == 1
-    out = capsys.readouterr().out
-    assert re.search(r"^history.csv +differs$", out, re.M) and "1 of 3 files differ" in out
-    assert "best validation mIoU" in out
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "test_confusion.npz", "history.csv"])
-def test_a_damaged_file_is_a_difference(run, capsys, name):
-    content = bytearray((run.path / name).read_bytes())
-    content[len(content) // 2 :] = b""
-    (run.path / name).write_bytes(content)
-    assert cli.main(["verify", str(run.path)]) == 1
-    assert re.search(rf"^{re.escape(name)} +differs$", capsys.readouterr().out, re.M)
-
-
-@pytest.mark.parametrize(
-    ("what", "value", "told"),
-    [
-        ("code", "1" * 16, "check out commit"),
-        ("data", None, "put the data back as they were"),
-        ("versions", {"torch": "1.0", "torchvision": "1", "numpy": "1"}, "install torch==1.0"),
-        ("machine", None, "repeat it on"),
-    ],
-)
-def test_what_would_be_another_study_is_not_repeated(run, capsys, what, value, told):
-    for path in (run.study.path / "study.json", run.path / "provenance.json"):
-        content = read_json(path)
-        if what == "data":
-            value = content["data"] | {"digest": "of other pictures"}
-        if what == "machine":
-            value = content["machine"] | {"threads": 64}
-        write_json(path, content | {what: value})
-    assert cli.main(["verify", str(run.path)]) == 2
-    out, err = capsys.readouterr()
-    assert not out and err.count("\n") == 1
-    assert (
-        "cannot be repeated here, because this would be another study" in err and what in err and told in err
-    )
-
-
-def test_on_another_processor_bits_are_not_promised(run, capsys):
-    path = run.path / "provenance.json"
-    write_json(path, read_json(path) | {"processor": "an older chip"})
-    assert cli.main(["verify", str(run.path)]) == 0
-    assert "made on an older chip are not promised" in capsys.readouterr().out
-
-
-def test_a_run_that_is_not_finished_or_was_moved_is_refused(run, capsys):
-    moved = run.path.with_name("seed5")
-    shutil.copytree(run.path, moved)
-    assert cli.main(["verify", str(moved)]) == 2
-    assert "holds UNet_NoSkip_256, seed 0; move it" in capsys.readouterr().err
-    (run.path / "done.json").unlink()
-    assert cli.main(["verify", str(run.path)]) == 2
-    assert "is not a finished run" in capsys.readouterr().err
-
-
-def test_a_repetition_that_fails_says_why(tmp_path, project):
-    folder = make_project(tmp_path / "elsewhere")
-    params = RunParams.check({"preset": "smoke"})
-    with pytest.raises(SegnbError, match="the repetition failed .*study 's' is not in runs/") as raised:
-        verify._execute(folder, RunDir(folder / "runs/s/UNet_Standard_256/seed0"), params, False)
-    assert "\n" not in str(raised.value)
