@@ -233,10 +233,12 @@ def verify(options: argparse.Namespace) -> int:
     from segnb.rundir import RunDir
     from segnb.verify import verify as repeat
 
-    parts, remarks = repeat(RunDir(Path(options.run).resolve()))
-    differ = sum(bool(part.told) for part in parts)
-    print(*parts, *remarks, sep="\n")
-    print(f"{differ} of {len(parts)} files differ" if differ else "the same, bit for bit")
+    same, remarks = repeat(RunDir(Path(options.run).resolve()))
+    for name, is_same in same.items():
+        print(f"{name:<22} {'same' if is_same else 'differs'}")
+    print(*remarks, sep="\n")
+    differ = list(same.values()).count(False)
+    print(f"{differ} of {len(same)} files differ" if differ else "the same, bit for bit")
     return int(bool(differ))
 
 

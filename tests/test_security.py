@@ -17,7 +17,7 @@ import pytest
 import torch
 from bs4 import BeautifulSoup
 
-from segnb import checkpoint, cli, provenance, status, summary, tables, weights
+from segnb import checkpoint, cli, report_provenance, status, summary, tables, weights
 from segnb.errors import SegnbError
 from segnb.files import read_json, write_json
 from segnb.params import StudyParams
@@ -158,7 +158,7 @@ def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
     for sentence in (
         summary.data_sentence(hostile),
         summary.scope_sentence(hostile, runs),
-        provenance.sentence(runs),
+        report_provenance.sentence(runs),
         *hostile.warnings,
     ):
         picture.say(sentence)

@@ -21,7 +21,7 @@ from segnb.models.vgg16 import load_trunk
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
 from segnb.project import cache_folder, runs_folder
-from segnb.provenance import going_on, provenance
+from segnb.provenance import provenance, resumed
 from segnb.study.study import Run, Study, open_study
 from segnb.weights import Weights, resolve_weights
 
@@ -165,4 +165,4 @@ def begin_run(run: Run, params: RunParams) -> None:
         write_json(run.path / "params.json", params.model_dump())
         write_json(path, provenance(run.study) | {"network": _network(run.variant)})
     elif not run.done:
-        write_json(path, going_on(read_json(path), provenance(run.study)))
+        write_json(path, resumed(read_json(path)))

@@ -12,13 +12,8 @@ import pandas as pd
 TIMES = {"seconds", "train_seconds", "started", "when", "train_samples", "predict_samples", "predict_seconds"}
 MEMORY = {"resident_mib"}
 SUMS = {"history.csv"}  # the SHA-256, in done.json, of a table with times in it
-CHECKOUT = {
-    "commit",
-    "dirty",
-    "changed_files",
-    "diff_sha256",
-    "continued",
-}  # in which somebody may be at work
+# In which somebody may be at work; and how often a run was resumed.
+CHECKOUT = {"commit", "dirty", "changed_files", "diff_sha256", "resumed"}
 TRANSIENT = re.compile(r"last\.pt|previous\.pt|best-\d+\.safetensors|failed\.json")
 STRAY = re.compile(r"\..*(?<!\.lock)")  # segnb's files have no such names, but for those in the making
 
