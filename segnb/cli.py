@@ -107,7 +107,7 @@ def _run_engine(arguments: list[str]) -> int:
             [sys.executable, "-m", "segnb.processes", str(os.getpid()), *arguments],
             # What there was to fetch has been fetched: no run shall wait for a network again.
             env=os.environ | {"SEGNB_OFFLINE": "1"},
-            pass_fds=[lock.fileno()],  # Snakemake holds it too: it is there a moment longer than a killed us
+            pass_fds=[lock],  # Snakemake holds it too: it is there a moment longer than a killed us
             start_new_session=True,  # out of reach of Ctrl-C; it is stopped from here
         )
         try:
