@@ -196,9 +196,8 @@ def data_get(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> int:
     """Execute a notebook with checked parameters; OUT appears once it is finished.
 
-    What failed is one line, with the last lines of the log, and the exit code says the kind: 1 a wrong
-    parameter, 3 a cell's exception, 4 out of memory, 5 a dead kernel, 6 out of time, 7 a kernel that did not
-    start, 130 and 143 stopped.
+    A failure is reported in one line, with the last lines of the log. Exit codes: 1 a wrong parameter, 3 a
+    cell's exception, 4 out of memory, 5 a dead kernel, 7 a kernel that did not start, 130 and 143 stopped.
     """
     from segnb import execute
 
@@ -206,7 +205,7 @@ def run(options: argparse.Namespace) -> int:
         with _step(options.out.resolve(), options.log):
             parameters = execute.read_parameters(options.file, options.yaml)
             with _gpu(parameters.get("study") if "variant" in parameters else None):  # if it is a training
-                execute.run(options.notebook, options.out, parameters, options.log, options.time_limit)
+                execute.run(options.notebook, options.out, parameters, options.log)
     except execute.Failure as failure:
         last = f"\n{execute.tail(options.log)}" if options.log else ""
         print(f"segnb: {failure}{last}", file=sys.stderr)  # at once, for others may print there too
@@ -518,7 +517,6 @@ def _parser() -> argparse.ArgumentParser:
     given.add_argument("-f", dest="file", type=Path, metavar="FILE", help="parameters, such as params.json")
     given.add_argument("-y", dest="yaml", metavar="YAML", help="the same as text: 'variants: unet'")
     ran.add_argument("--log", type=Path, help="a file for what the notebook prints; else stderr")
-    ran.add_argument("--time-limit", type=float, metavar="MINUTES", help="after which it is given up")
 
     tested = command(measure)
     tested.add_argument("run", help="a folder such as runs/STUDY/VARIANT/seed0")
