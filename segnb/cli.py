@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Settle the study, let Snakemake do what is missing, and say where the report is."""
-    from segnb import resources
+    from segnb import gpus, resources
     from segnb.models.variants import parse_variants
     from segnb.rundir import settle
 
@@ -65,6 +65,7 @@ def report(options: argparse.Namespace) -> int:
         f"  {study.machine.threads} thread(s) a run, {budget.jobs} run(s) side by side,"
         f" {study.machine.precision}; trunk weights: {study.weights.source}"
     )
+    os.environ[gpus.SHARED] = str(budget.runs_per_gpu)
     for warning in study.warnings:
         print(f"  warning: {warning}")
     for size in study.sizes():  # before anything is trained, so that a bad file is met first
@@ -204,7 +205,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         with _step(options.out.resolve(), options.log):
             parameters = execute.read_parameters(options.file, options.yaml)
-            with _gpu(parameters.get("study") if "variant" in parameters else None):  # if it is a training
+            with _gpu(parameters.get("study") if "variant" in parameters else None):  # of a training
                 execute.run(options.notebook, options.out, parameters, options.log)
     except execute.Failure as failure:
         last = f"\n{execute.tail(options.log)}" if options.log else ""
@@ -213,15 +214,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _gpu(study: str | None, alone: bool = False) -> contextlib.AbstractContextManager:
-    """A share of a GPU, or all of one, for what is run inside, if the study is on one; see `segnb.gpus`."""
-    from segnb import gpus, resources
+def _gpu(study: str | None) -> contextlib.AbstractContextManager:
+    """Claim a GPU for what runs inside if the study is on one; see `segnb.gpus`."""
+    from segnb import gpus
     from segnb.rundir import open_study
 
-    if not isinstance(study, str):
-        return contextlib.nullcontext()
-    found = open_study(study)
-    return gpus.claimed(found.machine, resources.EVERYTHING if alone else resources.gpu_mib(found))
+    if isinstance(study, str) and open_study(study).machine.device == "cuda":
+        return gpus.claimed()
+    return contextlib.nullcontext()
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -267,7 +267,7 @@ def cost(options: argparse.Namespace) -> None:
     from segnb.rundir import open_study
 
     study = open_study(options.study)
-    with _gpu(study.name, alone=True):
+    with _gpu(study.name):
         rows = measure_cost(study, parse_variants(options.variants))
     write_json(study.cost_path, {"machine": study.settled["machine"], "variants": rows})
 
