@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Settle the study, let Snakemake do what is missing, and say where the report is."""
-    from segnb import resources
+    from segnb import gpus, resources
     from segnb.models.variants import parse_variants
     from segnb.rundir import settle
 
@@ -65,6 +65,7 @@ def report(options: argparse.Namespace) -> int:
         f"  {study.machine.threads} thread(s) a run, {budget.jobs} run(s) side by side,"
         f" {study.machine.precision}; trunk weights: {study.weights.source}"
     )
+    os.environ[gpus.SHARED] = str(budget.runs_per_gpu)
     for warning in study.warnings:
         print(f"  warning: {warning}")
     for size in study.sizes():  # before anything is trained, so that a bad file is met first
@@ -107,7 +108,7 @@ def _run_engine(arguments: list[str]) -> int:
             [sys.executable, "-m", "segnb.processes", str(os.getpid()), *arguments],
             # What there was to fetch has been fetched: no run shall wait for a network again.
             env=os.environ | {"SEGNB_OFFLINE": "1"},
-            pass_fds=[lock.fileno()],  # Snakemake holds it too: it is there a moment longer than a killed us
+            pass_fds=[lock],  # Snakemake holds it too: it is there a moment longer than a killed us
             start_new_session=True,  # out of reach of Ctrl-C; it is stopped from here
         )
         try:
@@ -196,17 +197,16 @@ def data_get(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> int:
     """Execute a notebook with checked parameters; OUT appears once it is finished.
 
-    What failed is one line, with the last lines of the log, and the exit code says the kind: 1 a wrong
-    parameter, 3 a cell's exception, 4 out of memory, 5 a dead kernel, 6 out of time, 7 a kernel that did not
-    start, 130 and 143 stopped.
+    A failure is reported in one line, with the last lines of the log. Exit codes: 1 a wrong parameter, 3 a
+    cell's exception, 4 out of memory, 5 a dead kernel, 7 a kernel that did not start, 130 and 143 stopped.
     """
     from segnb import execute
 
     try:
         with _step(options.out.resolve(), options.log):
             parameters = execute.read_parameters(options.file, options.yaml)
-            with _gpu(parameters.get("study") if "variant" in parameters else None):  # if it is a training
-                execute.run(options.notebook, options.out, parameters, options.log, options.time_limit)
+            with _gpu(parameters.get("study") if "variant" in parameters else None):  # of a training
+                execute.run(options.notebook, options.out, parameters, options.log)
     except execute.Failure as failure:
         last = f"\n{execute.tail(options.log)}" if options.log else ""
         print(f"segnb: {failure}{last}", file=sys.stderr)  # at once, for others may print there too
@@ -214,15 +214,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _gpu(study: str | None, alone: bool = False) -> contextlib.AbstractContextManager:
-    """A share of a GPU, or all of one, for what is run inside, if the study is on one; see `segnb.gpus`."""
-    from segnb import gpus, resources
+def _gpu(study: str | None) -> contextlib.AbstractContextManager:
+    """Claim a GPU for what runs inside if the study is on one; see `segnb.gpus`."""
+    from segnb import gpus
     from segnb.rundir import open_study
 
-    if not isinstance(study, str):
-        return contextlib.nullcontext()
-    found = open_study(study)
-    return gpus.claimed(found.machine, resources.EVERYTHING if alone else resources.gpu_mib(found))
+    if isinstance(study, str) and open_study(study).machine.device == "cuda":
+        return gpus.claimed()
+    return contextlib.nullcontext()
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -270,7 +269,7 @@ def cost(options: argparse.Namespace) -> None:
     from segnb.rundir import open_study
 
     study = open_study(options.study)
-    with _gpu(study.name, alone=True):
+    with _gpu(study.name):
         rows = measure_cost(study, parse_variants(options.variants))
     write_json(study.cost_path, {"machine": study.settled["machine"], "variants": rows})
 
@@ -460,7 +459,6 @@ def _parser() -> argparse.ArgumentParser:
     given.add_argument("-f", dest="file", type=Path, metavar="FILE", help="parameters, such as params.json")
     given.add_argument("-y", dest="yaml", metavar="YAML", help="the same as text: 'variants: unet'")
     ran.add_argument("--log", type=Path, help="a file for what the notebook prints; else stderr")
-    ran.add_argument("--time-limit", type=float, metavar="MINUTES", help="after which it is given up")
 
     tested = command(measure)
     tested.add_argument("run", help="a folder such as runs/STUDY/VARIANT/seed0")

@@ -1,10 +1,15 @@
 """The one exception that is meant to be read by a user."""
 
+import errno
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 # Line breaks and terminal codes; marks that cannot be seen or turn the writing round; half characters, which
 # stand for bytes of a file name that are no UTF-8.
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # general categories of Unicode
+FULL = {errno.ENOSPC, errno.EDQUOT}  # system errors of a full disk
 
 
 class SegnbError(Exception):
@@ -26,3 +31,16 @@ def one_line(text: str) -> str:
     File names may hold anything but "/".
     """
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
+@contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """Raise SegnbError instead of the system's error if the disk has no room for `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise SegnbError(
+            f"{path} cannot be written, the disk is full; free some of it, and the same command goes on"
+        ) from None

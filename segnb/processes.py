@@ -1,9 +1,9 @@
-"""Processes that end when they should: with who started them, and with all that they started.
+"""Processes that end with the process that started them, and take along what they started themselves.
 
     python -m segnb.processes PID MODULE ARGUMENT ...
 
-is `python -m MODULE ARGUMENT ...` that ends with the process PID, which has to be its parent. Snakemake, the
-steps that it starts, and kernels are run in this way.
+is `python -m MODULE ARGUMENT ...` that ends with the process PID, which must be its parent. Snakemake, the
+steps that it starts, and kernels run in this way.
 """
 
 import os
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -27,29 +27,31 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """In here SIGTERM raises Terminated, SIGINT KeyboardInterrupt; what comes after the first of them is
-    ignored, because cleaning up has begun. For the main thread."""
-    came: list[type[KeyboardInterrupt]] = []
+    """Raise Terminated on SIGTERM and KeyboardInterrupt on SIGINT; for the main thread.
 
-    def stop(number: int, frame) -> None:
-        for one in before:
-            signal.signal(one, signal.SIG_IGN)
-        came.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
-        raise came[0]
+    Signals after the first one are ignored, because cleaning up has begun.
+    """
+    received: list[type[KeyboardInterrupt]] = []
 
-    # One that is ignored from outside, as Ctrl-C is by what a script starts in the background, stays so.
+    def interrupt(number: int, frame) -> None:
+        for handled in before:
+            signal.signal(handled, signal.SIG_IGN)
+        received.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+        raise received[0]
+
+    # A signal that is ignored from outside, as Ctrl-C is in what a script starts in the background, stays so.
     before = {
         number: handler
         for number in (signal.SIGTERM, signal.SIGINT)
         if (handler := signal.getsignal(number)) != signal.SIG_IGN
     }
     for number in before:
-        signal.signal(number, stop)
+        signal.signal(number, interrupt)
     try:
         yield
     except Exception:
-        if came:  # native code that it passed through has made an error of its own of it
-            raise came[0] from None
+        if received:  # native code that the signal passed through has made an error of its own of it
+            raise received[0] from None
         raise
     finally:
         for number, handler in before.items():
@@ -57,81 +59,64 @@ def stoppable() -> Iterator[None]:
 
 
 def end_with_parent(parent: int | None = None) -> None:
-    """From here on this process, and all that it started, ends when its parent does, however that ended.
+    """End this process, and all below it, when its parent ends, however that happens.
 
-    parent: the parent's pid, where it is known: one that ended before this call is noticed too
+    Args:
+        parent: the parent's pid, where it is known: then a parent that ended before this call is noticed too
     """
     parent = parent or os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:  # not a look for pid 1: who adopts orphans differs
             time.sleep(EVERY)
-        _kill(started_by(os.getpid()), os.getpid())
+        _kill_below(os.getpid())
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="end_with_parent", daemon=True).start()
 
 
-def stop(process: subprocess.Popen, grace: float, started: Collection[psutil.Process] = ()) -> int:
-    """End a child and all that it started: SIGTERM, and SIGKILL for what is left after `grace` seconds, or is
-    halted, which it could wait for in vain.
+def stop(process: subprocess.Popen, grace: float) -> int:
+    """End a child process and all below it: SIGTERM, then SIGKILL for what is left.
 
-    started: what `started_by` gave before, if it may have left in the meantime
+    Args:
+        process: the child
+        grace: seconds between the two, less if nothing but halted processes is left
 
-    Returns its exit code, negative for a signal.
+    Returns:
+        The child's exit code, negative for a signal.
     """
+    tree = _tree(process.pid) if process.poll() is None else []
+    for each in tree:
+        with suppress(psutil.Error):
+            each.terminate()
     until = time.monotonic() + grace
-    told: set[psutil.Process] = set()
-    while True:
-        below = started_by(process.pid).union(started)  # anew each time: until it ends it may start others
-        if process.poll() is None:
-            with suppress(psutil.NoSuchProcess):
-                below.add(psutil.Process(process.pid))
-        for one in below - told:
-            with suppress(psutil.Error):
-                one.terminate()
-        told |= below
-        if not any(map(_runs, told)) or time.monotonic() > until:
-            break
+    while any(map(_runs, tree)) and time.monotonic() < until:
         time.sleep(0.05)
-    killed = _kill(told, process.pid)
-    until = time.monotonic() + 1  # one that hangs in the system itself is not waited for
-    while any(map(_runs, killed)) and time.monotonic() < until:
-        time.sleep(0.01)
+    _kill_below(process.pid, tree)
+    process.kill()
     return process.wait()
 
 
-def started_by(pid: int) -> set[psutil.Process]:
-    """What descends from a process or, where it leads a session, is in that: children of a process that was
-    killed are nobody's descendants any more."""
-    found: set[psutil.Process] = set()
+def _tree(pid: int) -> list[psutil.Process]:
+    """A process and its descendants; [] if it has ended."""
     with suppress(psutil.NoSuchProcess):
-        found.update(psutil.Process(pid).children(recursive=True))
-    for other in psutil.pids():
-        with suppress(OSError, psutil.Error):
-            if other != pid and os.getsid(other) == pid:
-                found.add(psutil.Process(other))
-    return found
+        top = psutil.Process(pid)
+        return [top, *top.children(recursive=True)]
+    return []
 
 
-def _kill(known: set[psutil.Process], pid: int) -> set[psutil.Process]:
-    """SIGKILL to processes and to whatever `pid` has started in the meantime. Returns all of them."""
-    seen: set[psutil.Process] = set()
-    new = known
-    while new:  # all are halted first, so that none can start another
-        for one in new:
+def _kill_below(pid: int, tree: Iterable[psutil.Process] = ()) -> None:
+    """SIGKILL to `tree` and to all below a process, and to its group if it leads one."""
+    for each in [*tree, *_tree(pid)]:
+        if each.pid != pid:
             with suppress(psutil.Error):
-                one.suspend()
-        seen |= new
-        new = started_by(pid) - seen
-    for one in seen:
-        with suppress(psutil.Error):
-            one.kill()
-    return seen
+                each.kill()
+    with suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)  # also reaches processes whose own parent is gone
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Whether it is there and does something: it has not ended, nor is it halted."""
+    """Whether a process has neither ended nor been halted."""
     with suppress(psutil.NoSuchProcess):
         idle = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD, psutil.STATUS_STOPPED)
         return process.is_running() and process.status() not in idle

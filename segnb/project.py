@@ -1,6 +1,7 @@
 """Where the project's folders are."""
 
 import os
+import time
 from pathlib import Path
 
 from segnb.errors import SegnbError
@@ -18,6 +19,17 @@ def root() -> Path:
             " or set SEGNB_ROOT to the checkout"
         )
     return folder
+
+
+def share_code(source: Path, folder: Path) -> None:
+    """Make `folder` a project that works with another's code, and has runs, cache and report of its own."""
+    for name in ("notebooks", "segnb", "profiles", "Snakefile"):
+        (folder / name).symlink_to(source / name)
+
+
+def iso_now() -> str:
+    """Local time with its offset from UTC, as ISO 8601 has it: "2026-01-31T23:59:59+0100"."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def runs_folder() -> Path:

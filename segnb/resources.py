@@ -2,8 +2,8 @@
 
 Estimates on the safe side, from a study's preset, its number of images and the family of a network. Memory
 rests on measured training steps (tests/test_resources.py holds it against some of them), time on a slow core;
-what has not been measured says so. A training that meets its time limit has lost an epoch and no more: the
-next try goes on from there.
+what has not been measured says so. A training that a cluster ends for its time has lost one epoch: the next
+try goes on from there.
 """
 
 import math
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from segnb.gpus import Gpu, installed
-from segnb.gpus import side_by_side as beside_on_gpus
+from segnb import gpus
 from segnb.machine import Machine, usable_cores
+from segnb.models.variants import VARIANTS
 from segnb.presets import FULL_WIDTH, Recipe
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Need:
 
 def training(study: "Study", variant: str) -> Need:
     """One run of train.ipynb."""
-    recipe = study.preset.recipe(family_of(variant))
+    recipe = study.preset.recipe(VARIANTS[variant].family)
     seen = study.settled["data"]["counts"]
     images = recipe.epochs * (seen["train"] + seen["val"])
     return Need(_run_mib(study, recipe, variant), _minutes(study.machine, images * _step(recipe, variant)))
@@ -61,14 +61,14 @@ def training(study: "Study", variant: str) -> Need:
 
 def testing(study: "Study", variant: str) -> Need:
     """`segnb measure` of one run; what it keeps of an image is little beside a training step."""
-    recipe = study.preset.recipe(family_of(variant))
+    recipe = study.preset.recipe(VARIANTS[variant].family)
     seconds = study.settled["data"]["counts"]["test"] * TEST_SECONDS
     return Need(_run_mib(study, recipe, variant), _capped(START + seconds / 60))
 
 
 def costing(study: "Study", variants: list[str]) -> Need:
     """`segnb cost`: some forty training steps of each network in turn."""
-    recipes = {variant: study.preset.recipe(family_of(variant)) for variant in variants}
+    recipes = {variant: study.preset.recipe(VARIANTS[variant].family) for variant in variants}
     operations = sum(40 * r.batch_size * _step(r, variant) for variant, r in recipes.items())
     mib = max(_run_mib(study, recipe, variant) for variant, recipe in recipes.items())
     return Need(mib, _minutes(study.machine, operations))
@@ -81,11 +81,6 @@ def preparing(study: "Study", cores: int) -> Need:
 
 
 SMALL = Need(3 * 1024, 60)  # a chapter, the claims, the report: they read files that runs have left
-
-
-def family_of(variant: str) -> str:
-    """ "fcn" or "unet", without the registry of networks, which loads torch for seconds."""
-    return "unet" if "UNet" in variant else "fcn"
 
 
 def step_mib(recipe: Recipe, family: str, half: bool) -> int:
@@ -104,12 +99,12 @@ def step_mib(recipe: Recipe, family: str, half: bool) -> int:
 def _run_mib(study: "Study", recipe: Recipe, variant: str) -> int:
     half = study.machine.precision in ("bf16", "fp16")
     cuda = study.machine.device == "cuda"
-    return PROCESSES + (CUDA if cuda else step_mib(recipe, family_of(variant), half))
+    return PROCESSES + (CUDA if cuda else step_mib(recipe, VARIANTS[variant].family, half))
 
 
 def _step(recipe: Recipe, variant: str) -> float:
     """Operations of a training step on one image."""
-    if family_of(variant) == "unet":
+    if VARIANTS[variant].family == "unet":
         return recipe.size**2 * UNET_STEP * recipe.width**2
     return recipe.size**2 * (TRUNK_STEP + HEAD_STEP * recipe.width / FULL_WIDTH)
 
@@ -124,18 +119,6 @@ def _capped(minutes: float) -> int:
 
 
 # ---- this machine --------------------------------------------------------------------------------------
-
-
-EVERYTHING = 2**30  # MiB: more than any GPU has, so all of one
-
-
-def gpu_mib(study: "Study") -> int:
-    """MiB of a GPU's memory that the larger of the study's two families needs to train.
-
-    More than any network of preset `paper` was measured to take on a GPU, see tests/test_resources.py.
-    """
-    half = study.machine.precision in ("bf16", "fp16")
-    return CUDA + max(step_mib(study.preset.recipe(f), f, half) for f in ("fcn", "unet"))
 
 
 def available_mib() -> int:
@@ -153,29 +136,33 @@ class Budget:
 
     jobs: int  # runs side by side
     mib: int
-    gpus: int  # runs that the GPUs hold together; 0 where the study is on a CPU
+    gpus: int  # to train on; 0 where the study is on a CPU
 
     def arguments(self, threads: int) -> list[str]:
-        """For Snakemake's command line; threads: of one run."""
-        limits = [f"mem_mb={self.mib}"] + ([f"gpu={self.gpus}"] if self.gpus else [])
+        """Return options for Snakemake's command line; threads: of one run."""
+        limits = [f"mem_mb={self.mib}"]
+        if self.gpus:
+            limits.append(f"gpu={self.gpus * self.runs_per_gpu}")
         return ["--cores", str(self.jobs * threads), "--resources", *limits]
 
+    @property
+    def runs_per_gpu(self) -> int:
+        """How many runs share a GPU: one, unless more runs than GPUs were asked for."""
+        return math.ceil(self.jobs / self.gpus) if self.gpus else 1
 
-def budget(
-    study: "Study", variants: list[str], jobs: int | None = None, gpus: list[Gpu] | None = None
-) -> Budget:
-    """How many runs go side by side: as many as fill the cores, or `jobs`, as far as they fit.
 
-    gpus: to train on; None looks
+def budget(study: "Study", variants: list[str], jobs: int | None = None) -> Budget:
+    """Return how many runs go side by side.
 
-    A single run goes whatever it needs.
+    Args:
+        study: the study
+        variants: those to be trained
+        jobs: the number asked for; None: one per GPU, or as many as fill the cores
+
+    Fewer go where memory is short; a single run goes whatever it needs.
     """
     mib = available_mib()
-    smallest = min(training(study, variant).mib for variant in variants)
-    fitting = max(1, mib // smallest)
-    places = 0
-    if study.machine.device == "cuda":
-        places = beside_on_gpus(gpu_mib(study), installed() if gpus is None else gpus)
-        fitting = min(fitting, places)
-    wanted = jobs or max(1, usable_cores() // study.machine.threads)
-    return Budget(min(wanted, fitting), mib, places)
+    count = (len(gpus.available()) or 1) if study.machine.device == "cuda" else 0
+    fitting = max(1, mib // min(training(study, variant).mib for variant in variants))
+    filling = max(1, usable_cores() // study.machine.threads)
+    return Budget(min(jobs or min(filling, count or filling), fitting), mib, count)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from segnb import checkpoint, training
+from segnb import checkpoint, locks, training
 from segnb.checkpoint import Progress
 from segnb.errors import SegnbError
 from segnb.files import sha256
@@ -171,9 +171,7 @@ def test_a_state_that_would_run_code_is_refused(tmp_path):
 
 
 def test_a_second_process_does_not_train_the_same_run(tmp_path, monkeypatch):
-    from segnb import files
-
-    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
     run = RunDir(tmp_path / "run" / "UNet_Standard_256" / "seed0")
     with run.at_work("training"):
         assert run.trainer()["what"] == "training UNet_Standard_256, seed 0"

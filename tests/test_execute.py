@@ -6,24 +6,20 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
-import psutil
 import pytest
 
 from segnb import execute
 from segnb.errors import SegnbError
-from segnb.execute import CELL, DEATH, MEMORY, START, TIME, Failure
-from segnb.files import held
+from segnb.execute import CELL, DEATH, MEMORY, START, Failure
 from tests.conftest import CHECKOUT
 from tests.test_processes import PATIENCE, gone, told, until
 
 WAITS = """
 import os, subprocess, time
+print("before it was killed", flush=True)
 with open(pids, "w") as file:
     file.write("".join(f"{pid}\\n" for pid in (os.getpid(), subprocess.Popen(["sleep", "1000"]).pid)))
 time.sleep(1000)
@@ -38,12 +34,12 @@ def notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-def fails(folder: Path, *cells: str, minutes: float | None = None) -> Failure:
+def fails(folder: Path, *cells: str) -> Failure:
     """How a notebook of these cells fails; what there was of its output before has to stay."""
     out = folder / "out.ipynb"
     out.write_text("of before")
     with pytest.raises(Failure) as raised:
-        execute.run(notebook(folder / "in.ipynb", *cells), out, {}, folder / "log", minutes)
+        execute.run(notebook(folder / "in.ipynb", *cells), out, {}, folder / "log")
     assert out.read_text() == "of before"
     assert "\n" not in str(raised.value)
     return raised.value
@@ -68,10 +64,10 @@ def test_the_executed_notebook_is_there_with_its_parameters_and_outputs(tmp_path
     assert outputs[1].data["text/plain"] == repr(sys.executable)  # whichever kernels are installed
     assert done.metadata.papermill.output_path == str(out)
     assert os.listdir(out.parent) == ["out.ipynb"]
-    assert "\nit's 3\n" in log.read_text()
+    assert log.read_text() == "it's 3\n"
 
 
-def test_the_kernel_has_sockets_instead_of_ports_and_finds_the_allocators_settings(tmp_path):
+def test_the_kernel_has_sockets_instead_of_ports_and_has_the_allocators_settings(tmp_path):
     seen = (
         "import ipykernel, os\nprint(ipykernel.get_connection_info(), os.environ['MALLOC_TRIM_THRESHOLD_'])"
     )
@@ -86,14 +82,6 @@ def test_what_a_notebook_has_started_ends_with_it(tmp_path):
     execute.run(source, tmp_path / "out.ipynb", {}, tmp_path / "log")
     pids = [int(line) for line in (tmp_path / "log").read_text().splitlines() if line.isdigit()]
     assert len(pids) == 2 and all(map(gone, pids))
-
-
-def test_a_temporary_folder_too_deep_for_sockets_is_no_obstacle(tmp_path, monkeypatch):
-    deep = tmp_path / ("deep" * 20)
-    deep.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    execute.run(notebook(tmp_path / "in.ipynb"), tmp_path / "out.ipynb", {}, tmp_path / "log")
-    assert (tmp_path / "out.ipynb").exists() and not os.listdir(deep)
 
 
 # -- parameters --------------------------------------------------------------------------------------------
@@ -196,7 +184,10 @@ def test_no_memory_left_is_told_apart(tmp_path, cell):
 @pytest.mark.parametrize(
     ("cell", "how"),
     [
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL"),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+            "ended by SIGKILL, as the system does when",
+        ),
         ("import ctypes\nctypes.string_at(0)", "ended by SIGSEGV"),
         ("import os\nos._exit(4)", "exit code 4"),
     ],
@@ -206,44 +197,11 @@ def test_a_dead_kernel_is_told_with_how_it_died(tmp_path, cell, how):
     assert failure.code == DEATH and f"in.ipynb died: {how}" in str(failure)
 
 
-def test_a_kernel_that_the_system_kills_for_its_memory_is_out_of_memory(tmp_path):
-    source = notebook(tmp_path / "in.ipynb", "b'x' * 10**9")
-    with limited_memory(400_000_000) as entry:
-        code = f"open({str(entry)!r}, 'w').write('0')\nfrom segnb.cli import main\nraise SystemExit(main())"
-        command = [sys.executable, "-c", code, "run", source, tmp_path / "out.ipynb", "-y", "{}"]
-        done = subprocess.run([*command, "--log", tmp_path / "log"], capture_output=True, text=True)
-    assert done.returncode == MEMORY
-    assert done.stderr.startswith(f"segnb: out of memory: the system killed the kernel of {source}; ")
-
-
-@contextmanager
-def limited_memory(limit: int):
-    """The file that a process writes 0 into to have only so many bytes; needs root, and control groups."""
-    own = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
-    name, group = f"segnb-test-{os.getpid()}", Path("/sys/fs/cgroup")
-    group, field = (
-        (group / "memory" / own["memory"].lstrip("/") / name, "memory.limit_in_bytes")
-        if "memory" in own
-        else (group / name, "memory.max")
-    )
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"a process cannot be kept from memory here: {error}")
-    try:
-        if not (group / field).exists():
-            pytest.skip(f"a process cannot be kept from memory here: no {field}")
-        (group / field).write_text(str(limit))
-        yield group / "cgroup.procs"
-    finally:
-        group.rmdir()
-
-
 def test_a_kernel_that_does_not_start_is_told_with_what_it_said(tmp_path, monkeypatch):
     (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit('broken installation')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     failure = fails(tmp_path)
-    assert failure.code == START and "did not start: exit code 1" in str(failure)
+    assert failure.code == START and "in.ipynb did not start (Kernel died before" in str(failure)
     assert "broken installation" in execute.tail(tmp_path / "log")
 
 
@@ -252,16 +210,7 @@ def test_a_kernel_that_does_not_answer_is_not_waited_for_for_ever(tmp_path, monk
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(execute, "START_SECONDS", 2)
     failure = fails(tmp_path)
-    assert failure.code == START and "did not answer within 2 s" in str(failure)
-
-
-def test_a_time_limit_ends_the_kernel_and_what_it_started(tmp_path):
-    before = psutil.Process().children()
-    failure = fails(tmp_path, f"pids = {str(tmp_path / 'pids')!r}{WAITS}", minutes=0.05)
-    assert failure.code == TIME and "in.ipynb was stopped at its time limit of 0.05 min" in str(failure)
-    assert psutil.Process().children() == before
-    if (tmp_path / "pids").exists():  # on a busy machine it may not have come so far
-        assert all(map(gone, map(int, (tmp_path / "pids").read_text().split())))
+    assert failure.code == START and "did not start (Kernel didn't respond in 2 seconds)" in str(failure)
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
@@ -321,9 +270,7 @@ def test_a_signal_ends_all_of_it_in_good_order(running, number, code):
 def test_a_killed_runner_takes_its_kernel_along(running):
     run = next(running).ready()
     run.process.kill()
-    killed = time.monotonic()
     assert run.left() == (-signal.SIGKILL, "")
-    assert time.monotonic() - killed < PATIENCE
 
 
 def test_a_killed_kernel_is_told_and_what_it_started_is_ended(running):
@@ -331,7 +278,7 @@ def test_a_killed_kernel_is_told_and_what_it_started_is_ended(running):
     os.kill(run.pids[0], signal.SIGKILL)
     code, said = run.left()
     assert code == DEATH and "in.ipynb died: ended by SIGKILL" in said.splitlines()[0]
-    assert "Executing Cell" in said and all(line.startswith("    ") for line in said.splitlines()[1:])
+    assert "    before it was killed" in said.splitlines()[1:]
     assert not os.listdir(run.temporary)
 
 
@@ -361,17 +308,3 @@ def test_a_run_remembers_why_it_failed_until_it_succeeds(tmp_path):
             assert kept["step"] == "train" and kept["error"].startswith("ZeroDivisionError: division by zero")
             assert kept["log"] == str(run / "train.log")
     assert (run / "train.ipynb").exists()
-
-
-def test_sockets_of_killed_processes_are_removed_and_those_of_others_are_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(execute.tempfile, "tempdir", str(tmp_path))
-    left, young, at_work = (tmp_path / f"segnb-{name * 8}" for name in "abc")
-    for folder in (left, young, at_work):
-        folder.mkdir()
-        (folder / "lock").touch()
-    with held(at_work / "lock", "executing a notebook"):
-        for folder in (left, at_work):
-            os.utime(folder / "lock", (0, 0))
-        with execute._socket_folder() as mine:
-            assert sorted(tmp_path.iterdir()) == sorted([young, at_work, mine])
-    assert sorted(tmp_path.iterdir()) == [young, at_work]

@@ -2,14 +2,17 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from segnb import files
+from segnb import atomic as atomic_files
+from segnb import locks
 from segnb.errors import SegnbError
 from segnb.files import atomic, held, holder, new_array, sweep, write_text
 
@@ -32,7 +35,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch, 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if at == "mkstemp":
-        monkeypatch.setattr(files.tempfile, "mkstemp", full)
+        monkeypatch.setattr(atomic_files.tempfile, "mkstemp", full)
     elif at != "write":
         monkeypatch.setattr(os, at, full)
     with pytest.raises(SegnbError, match="history.csv cannot be written, the disk is full; free some"):
@@ -98,7 +101,7 @@ def test_sweep_takes_what_nobody_writes_any_more_and_nothing_else(tmp_path):
 
 def test_who_comes_second_is_told_who_is_at_work_and_a_killed_process_holds_nothing(tmp_path, monkeypatch):
     path = tmp_path / "seed0" / ".lock"
-    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
     assert holder(path) is None
     code = (
         "import sys; from pathlib import Path; from segnb.files import held\n"
@@ -126,12 +129,43 @@ def test_who_comes_second_is_told_who_is_at_work_and_a_killed_process_holds_noth
 
 def test_looking_who_is_at_work_keeps_nobody_out(tmp_path):
     path = tmp_path / ".lock"
-    path.touch()
-    with open(path) as other:
-        files.fcntl.flock(other, files.fcntl.LOCK_SH)  # as `holder` does for a moment
-        threading.Timer(0.3, files.fcntl.flock, (other, files.fcntl.LOCK_UN)).start()
-        with held(path, "x"):
-            assert holder(path)["pid"] == os.getpid()
+    look = FileLock(path, thread_local=False)  # as `holder` does for a moment
+    look.acquire()
+    threading.Timer(0.3, look.release).start()
+    with held(path, "x"):
+        assert holder(path)["pid"] == os.getpid()
+
+
+def test_who_only_looks_as_well_is_not_taken_for_a_killed_process_at_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "GLANCE", 2)
+    path = tmp_path / ".lock"
+    (tmp_path / ".lock.json").write_text('{"pid": 1}')  # of a process that was killed
+    look = FileLock(path, thread_local=False)
+    look.acquire()
+    threading.Timer(0.3, look.release).start()
+    assert holder(path) is None
+
+
+def test_a_child_that_inherits_a_lock_holds_it_after_its_parent_was_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    path = tmp_path / ".lock"
+    code = (
+        "import subprocess, sys, time; from pathlib import Path; from segnb.files import held\n"
+        "with held(Path(sys.argv[1]), 'making a report') as lock:\n"
+        "    print(subprocess.Popen(['sleep', '1000'], pass_fds=[lock], stdout=-3).pid, flush=True)\n"
+        "    time.sleep(1000)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    with pytest.raises(SegnbError, match=f"process {parent.pid} on .+ is making a report already"):
+        with held(path, "making a report"):
+            pass
+    os.kill(child, signal.SIGKILL)
+    monkeypatch.setattr(locks, "PATIENCE", 30)
+    with held(path, "making a report"):
+        assert holder(path)["pid"] == os.getpid()
 
 
 def test_a_new_array_has_its_bytes_reserved(tmp_path):

@@ -109,7 +109,7 @@ def test_a_module_is_run_as_python_would(tmp_path):
     assert (done.returncode, done.stdout) == (3, "__main__ said ['-a', 'b c'] said\n")
 
 
-def test_stopping_asks_first_and_kills_what_stays(pids, tmp_path):
+def test_stopping_asks_first_and_kills_what_stays(pids):
     leave = (
         "signal.signal(signal.SIGTERM, lambda *_: (tell(0), sys.exit(5)))\n"
         "stubborn = 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(1000)'\n"
@@ -118,19 +118,9 @@ def test_stopping_asks_first_and_kills_what_stays(pids, tmp_path):
     )
     child = start(leave, pids, start_new_session=True)
     family = told(pids, 4)
-    begun = time.monotonic()
     assert processes.stop(child, 1) == 5
-    assert all(map(gone, family))
-    assert 1 <= time.monotonic() - begun < PATIENCE
+    assert until(lambda: all(map(gone, family)))
     assert told(pids, 5)[-1] == 0  # it was asked
-
-
-def test_stopping_waits_no_longer_than_it_has_to(pids):
-    child = start("sleepers(); time.sleep(1000)", pids, start_new_session=True)
-    family = told(pids, 3)
-    begun = time.monotonic()
-    assert processes.stop(child, 1000) == -signal.SIGTERM
-    assert time.monotonic() - begun < PATIENCE and all(map(gone, family))
 
 
 def test_stopping_does_not_wait_for_what_is_halted(pids):
@@ -138,9 +128,8 @@ def test_stopping_does_not_wait_for_what_is_halted(pids):
     family = told(pids, 3)
     child.send_signal(signal.SIGSTOP)
     assert until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
-    begun = time.monotonic()
-    assert processes.stop(child, 1000) == -signal.SIGKILL
-    assert time.monotonic() - begun < PATIENCE and all(map(gone, family))
+    assert processes.stop(child, 1000) == -signal.SIGKILL  # or this would take as long
+    assert until(lambda: all(map(gone, family)))
 
 
 def test_stopping_what_has_ended_gives_its_exit_code():

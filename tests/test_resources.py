@@ -6,11 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from segnb import resources
-from segnb.gpus import Gpu
 from segnb.machine import Machine
 from segnb.models.variants import VARIANTS
 from segnb.presets import PRESETS, preset
-from segnb.resources import budget, costing, family_of, gpu_mib, preparing, step_mib, training
+from segnb.resources import budget, costing, preparing, step_mib, training
 from tests.conftest import CHECKOUT
 
 # MiB by which two training steps in fp32 made a process grow; two cores of an AMD EPYC, torch 2.14.1.
@@ -46,18 +45,18 @@ def study(name="quick", machine=CPU, **counts):
 
 @pytest.mark.parametrize(("name", "variant"), MEASURED)
 def test_a_step_takes_what_is_said_and_not_much_less(name, variant):
-    family = family_of(variant)
+    family = VARIANTS[variant].family
     said = step_mib(preset(name).recipe(family), family, half=False)
     assert MEASURED[name, variant] <= said <= 2 * MEASURED[name, variant] + resources.STEP
 
 
 @pytest.mark.parametrize(("precision", "variant"), ON_GPU)
-def test_a_gpu_is_asked_for_what_the_published_recipe_takes_there(precision, variant):
+def test_time_on_a_gpu_is_on_the_safe_side_and_memory_is_about_what_was_measured(precision, variant):
     mib, milliseconds = ON_GPU[precision, variant]
-    family = family_of(variant)
+    family = VARIANTS[variant].family
     recipe = preset("paper").recipe(family)
     said = resources.CUDA + step_mib(recipe, family, half=precision in ("bf16", "fp16"))
-    assert mib < said <= gpu_mib(study("paper", Machine("cuda", "a GPU", 1, precision)))
+    assert mib < said < 3 * mib + resources.CUDA
     said = 1000 * resources._step(recipe, variant) / resources.GPU_PACE
     assert 10 * milliseconds < said  # on the safe side, for a GPU that is much slower
 
@@ -67,10 +66,6 @@ def test_what_make_bench_measured_is_within_what_is_said():
     recipes, half = preset(found["preset"]), found["machine"]["precision"] in ("bf16", "fp16")
     for what, family in (("U-Net, segnb", "unet"), ("FCN-8s fine-tuned", "fcn")):
         assert found["memory"][what] / 2**20 <= step_mib(recipes.recipe(family), family, half)
-
-
-def test_the_family_is_in_the_name():
-    assert {name: family_of(name) for name in VARIANTS} == {n: v.family for n, v in VARIANTS.items()}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -86,14 +81,6 @@ def test_every_job_of_every_preset_gets_memory_and_a_time_that_clusters_allow(na
 def test_more_images_take_longer_but_no_more_memory():
     few, many = (training(study(train=n), "UNet_Standard_256") for n in (100, 10_000))
     assert many.minutes > few.minutes and many.mib == few.mib
-
-
-def test_the_published_u_net_fits_a_large_gpu_several_times_and_a_small_one_once():
-    need = gpu_mib(study("paper", CUDA))
-    assert 4 * 1024 < need < 16 * 1024
-    large, small = Gpu(0, "GPU-l", 81559), Gpu(1, "GPU-s", 12288)
-    at_once = budget(study("paper", CUDA), list(VARIANTS), jobs=99, gpus=[large, small])
-    assert 6 <= at_once.gpus <= 20
 
 
 def test_runs_fill_the_cores_as_far_as_memory_goes(monkeypatch):
@@ -112,15 +99,20 @@ def test_runs_fill_the_cores_as_far_as_memory_goes(monkeypatch):
     ]
 
 
-def test_runs_on_gpus_are_as_many_as_the_gpus_hold(monkeypatch):
+@pytest.mark.parametrize(
+    ("jobs", "expected"), [(None, (2, 1, "gpu=2")), (1, (1, 1, "gpu=2")), (6, (6, 3, "gpu=6"))]
+)
+def test_a_gpu_has_one_run_unless_more_are_asked_for(monkeypatch, jobs, expected):
     monkeypatch.setattr(resources, "usable_cores", lambda: 64)
     monkeypatch.setattr(resources, "available_mib", lambda: 10**6)
-    asked = study("quick", CUDA)
-    two = [Gpu(0, "GPU-a", 4096), Gpu(1, "GPU-b", 8192)]  # 3 and 7 shares; a run takes 4, or what there is
-    found = budget(asked, ["UNet_Standard_256"], gpus=two)
-    assert (found.jobs, found.gpus) == (2, 2)
-    assert found.arguments(1)[-1] == "gpu=2"
-    assert budget(asked, ["UNet_Standard_256"], gpus=[]).jobs == 1
+    monkeypatch.setattr(resources.gpus, "available", lambda: ["0", "1"])
+    found = budget(study("quick", CUDA), ["UNet_Standard_256"], jobs)
+    assert (found.jobs, found.runs_per_gpu, found.arguments(1)[-1]) == expected
+
+
+def test_a_gpu_that_nobody_lists_has_one_run(monkeypatch):
+    monkeypatch.setattr(resources.gpus, "available", list)
+    assert budget(study("quick", CUDA), ["UNet_Standard_256"]).jobs == 1
 
 
 def test_a_container_s_limit_counts_as_memory(monkeypatch, tmp_path):

@@ -156,11 +156,11 @@ def test_processes_that_want_the_same_cache_wait_for_the_first(tmp_path):
 
 
 def test_check_sums_are_remembered_until_a_file_changes(dataset, tmp_path, smoke):
-    from segnb import files
+    from segnb import checksums
 
     data = open_data(str(dataset), smoke[0], tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "sha256", lambda path: pytest.fail(f"{path} was read again"))
+        patch.setattr(checksums, "sha256", lambda path: pytest.fail(f"{path} was read again"))
         assert open_data(str(dataset), smoke[0], tmp_path).digest == data.digest
     one = dataset / "train" / "images" / "0000.png"
     one.write_bytes(one.read_bytes() + b"\0")

@@ -199,13 +199,14 @@ def test_the_first_warning_stays_when_the_engine_settles_the_study_again(project
     assert study_of(dataset).settings["warnings"] == ["no network"]
 
 
-def test_a_run_that_goes_on_keeps_its_first_record(project, dataset):
+def test_a_run_that_is_resumed_keeps_its_first_record(project, dataset):
     run = study_of(dataset).run("UNet_Standard_256", 0)
     params = RunParams.check({"preset": "smoke", "data": str(dataset)})
     begin_run(run, params)
-    first = (run.path / "provenance.json").read_bytes()
+    first = run.provenance
     begin_run(run, params)
-    assert (run.path / "provenance.json").read_bytes() == first
+    resumed = run.provenance
+    assert len(resumed.pop("resumed")) == 1 and resumed == first
 
 
 def test_train_validation_and_test_share_no_image(project, dataset):
