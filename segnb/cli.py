@@ -184,13 +184,13 @@ def data_prepare(options: argparse.Namespace) -> None:
 
 
 def data_get(options: argparse.Namespace) -> None:
-    """Fetch a public data set by name, checked and resumable, or list those that there are."""
-    from segnb.data import get
+    """Fetch a public data set by name, checked by its SHA-256, or list those that there are."""
+    from segnb.data.tools import download
 
     if options.name:
-        get.run(options.name, options.destination)
+        download.get(options.name, options.destination)
     else:
-        print(get.listing())
+        print(download.listing())
 
 
 def run(options: argparse.Namespace) -> int:
