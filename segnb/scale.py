@@ -20,7 +20,8 @@ from PIL import Image
 
 from segnb import boundaries, checkpoint, contrasts, features, machine, measures, objects
 from segnb.classes import STREET
-from segnb.data import check, prepare, streets
+from segnb.data import streets
+from segnb.data.tools import check, prepare
 from segnb.files import markdown_table, root, share_code, write_json
 from segnb.gates import LEVELS
 from segnb.inference import shown
