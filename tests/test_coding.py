@@ -9,7 +9,7 @@ from PIL import Image
 
 from segnb.classes import CAMVID, STREET, VOID
 from segnb.data import folders
-from segnb.data.coding import CAMVID_CODING, LARGEST, STREET_CODING, UNKNOWN, Coding, read_coding
+from segnb.data.coding import CAMVID_CODING, STREET_CODING, UNKNOWN, Coding, read_coding
 from segnb.errors import SegnbError
 from tests.conftest import CHECKOUT
 
@@ -191,49 +191,48 @@ def test_255_classes_are_the_most(read):
         read("id,name\n" + "".join(rows))
 
 
+COLUMNS = "; the first line names columns out of id, colour, name, thin, thing, each once, among them name"
 # What is wrong with one: its content, and what has to be said after the path.
 WRONG = {
-    "empty": ("", ": columns are missing; the first line names columns"),
-    "blank": ("\n \n", ": columns are missing; the first line names columns"),
+    "empty": ("", f": columns are ''{COLUMNS}"),
+    "blank": ("\n \n", f": columns are ''{COLUMNS}"),
     "no rows": ("id,name\n", ": names 0 classes; give it 2"),
     "one class": ("id,name\n0,Road\n1,void\n", ": names 1 classes; give it 2"),
-    "no name column": ("id,colour\n0,#000000\n", ": columns are id, colour; the first line names"),
-    "neither column": ("name,thin\nRoad,\n", ": columns are name, thin; the first line names"),
-    "unknown column": ("id,name,color\n0,Road,#ffffff\n", ": column 'color' is unknown; the first line"),
-    "capitals": ("ID,Name\n0,Road\n", ": column 'ID' is unknown"),
-    "semicolons": ("id;name\n0;Road\n", ": column 'id;name' is unknown; the first line names columns"),
-    "column twice": ("id,name,id\n0,Road,1\n", ": column 'id' is there twice"),
-    "no header": ("0,Road\n1,Car\n", ": column '0' is unknown"),
-    "long column": ("x" * 5000 + ",name\n", f": column '{'x' * 80}…' is unknown"),
-    "no name": ("id,name\n0,Road\n1,\n", ", line 3: has no name; give the class one"),
+    "no name column": ("id,colour\n0,#000000\n", f": columns are 'id, colour'{COLUMNS}"),
+    "neither column": ("name,thin\nRoad,\n", f": columns are 'name, thin'{COLUMNS}"),
+    "unknown column": ("id,name,color\n0,Road,#ffffff\n", f": columns are 'id, name, color'{COLUMNS}"),
+    "capitals": ("ID,Name\n0,Road\n", f": columns are 'ID, Name'{COLUMNS}"),
+    "semicolons": ("id;name\n0;Road\n", f": columns are 'id;name'{COLUMNS}"),
+    "column twice": ("id,name,id\n0,Road,1\n", f": columns are 'id, name, id'{COLUMNS}"),
+    "no header": ("0,Road\n1,Car\n", f": columns are '0, Road'{COLUMNS}"),
+    "long column": ("x" * 5000 + ",name\n", f": columns are '{'x' * 80}…'{COLUMNS}"),
+    "no name": ("id,name\n0,Road\n1,\n", ", line 3: name is ''; write one line, or 'void'"),
     "neither id nor colour": ("id,colour,name\n0,,Road\n,,Car\n", ", line 3: 'Car' has neither id nor"),
     "id twice": ("id,name\n0,Road\n0,Car\n", ", line 3: id 0 is 'Road' already"),
-    "id twice, one class": ("id,name\n0,Road\n0,Road\n1,Car\n", ", line 3: id 0 is 'Road' already"),
     "colour twice": (
         "colour,name\n#0000ff,Road\n#0000FF,Car\n",
         ", line 3: #0000FF is 'Road' already; change one",
     ),
-    "id 256": ("id,name\n0,Road\n256,Car\n", ", line 3: id '256' is no value of a pixel"),
-    "id -1": ("id,name\n-1,Road\n1,Car\n", ", line 2: id '-1' is no value of a pixel"),
-    "id 1.0": ("id,name\n1.0,Road\n1,Car\n", ", line 2: id '1.0' is no value of a pixel"),
-    "id in Arabic digits": ("id,name\n٣,Road\n1,Car\n", ", line 2: id '٣' is no value of a pixel"),
-    "id with leading zeros": ("id,name\n0000001234,Road\n1,Car\n", ", line 2: id '0000001234' is no value"),
-    "colour word": ("colour,name\nred,Road\n#000001,Car\n", ", line 2: colour 'red' is none; write it as #"),
-    "short colour": ("colour,name\n#fff,Road\n", ", line 2: colour '#fff' is none"),
-    "colour triple": ('colour,name\n"0,0,0",Road\n', ", line 2: colour '0,0,0' is none"),
-    "maybe": ("id,name,thin\n0,Road,maybe\n1,Car,\n", ", line 2: thin is 'maybe'; write yes or leave"),
+    "id 256": ("id,name\n0,Road\n256,Car\n", ", line 3: id is '256'; write a whole number from 0 to 255"),
+    "id -1": ("id,name\n-1,Road\n1,Car\n", ", line 2: id is '-1'; write a whole number"),
+    "id 1.0": ("id,name\n1.0,Road\n1,Car\n", ", line 2: id is '1.0'; write a whole number"),
+    "id in Arabic digits": ("id,name\n٣,Road\n1,Car\n", ", line 2: id is '٣'; write a whole number"),
+    "id with leading zeros": ("id,name\n0000001234,Road\n1,Car\n", ", line 2: id is '0000001234'; write"),
+    "colour word": ("colour,name\nred,Road\n#000001,Car\n", ", line 2: colour is 'red'; write #rrggbb"),
+    "short colour": ("colour,name\n#fff,Road\n", ", line 2: colour is '#fff'; write"),
+    "colour triple": ('colour,name\n"0,0,0",Road\n', ", line 2: colour is '0,0,0'; write"),
+    "maybe": ("id,name,thin\n0,Road,maybe\n1,Car,\n", ", line 2: thin is 'maybe'; write yes, or leave"),
     "cell too many": ("id,name\n0,Road\n1,Car,yes\n", ", line 3: has more cells than the first line"),
     "written two ways": ("id,name\n0,Road\n1,Car\n2,road\n", ", line 4: 'road' is written 'Road' above"),
-    "line break in a name": ('id,name\n0,"Ro\nad"\n1,Car\n', r", line 3: name 'Ro\nad' holds a line break"),
-    "escape in a name": ("id,name\n0,\x1b[2JRoad\n1,Car\n", r", line 2: name '\x1b[2JRoad' holds a line"),
-    "nul in a name": ("id,name\n0,Ro\0ad\n1,Car\n", r", line 2: name 'Ro\x00ad' holds"),
-    "long name": (f"id,name\n0,{'x' * 5000}\n1,Car\n", f", line 2: '{'x' * 80}…' is too long for a cell"),
-    "quote left open": ('id,name\n0,"Road\n1,Car\n', ", line 3: is no CSV (unexpected end of data); mend"),
-    "text after a quote": ('id,name\n0,"Road"s\n1,Car\n', ", line 2: is no CSV ("),
-    "UTF-16": ("id,name\n0,Road\n".encode("utf-16"), ": is no UTF-8 text; save it as CSV in UTF-8"),
-    "Latin-1": ("id,name\n0,Straße\n".encode("latin-1"), ": is no UTF-8 text"),
-    "a picture": (b"\x89PNG\r\n\x1a\n\0\0", ": is no UTF-8 text"),
-    "huge": (b"x" * (LARGEST + 1), f": is {LARGEST + 1} bytes, no list of classes; replace it"),
+    "line break in a name": ('id,name\n0,"Ro\nad"\n1,Car\n', r", line 3: name is 'Ro\nad'; write one line"),
+    "escape in a name": ("id,name\n0,\x1b[2JRoad\n1,Car\n", r", line 2: name is '\x1b[2JRoad'; write one"),
+    "nul in a name": ("id,name\n0,Ro\0ad\n1,Car\n", r", line 2: name is 'Ro\x00ad'; write one"),
+    "long name": (f"id,name\n0,{'x' * 5000}\n1,Car\n", f", line 2: name is '{'x' * 80}…'; write"),
+    "quote left open": ('id,name\n0,"Road\n1,Car\n', ", line 3: is not CSV (unexpected end of data); fix"),
+    "text after a quote": ('id,name\n0,"Road"s\n1,Car\n', ", line 2: is not CSV ("),
+    "UTF-16": ("id,name\n0,Road\n".encode("utf-16"), ": is not UTF-8 text; save it as CSV in UTF-8"),
+    "Latin-1": ("id,name\n0,Straße\n".encode("latin-1"), ": is not UTF-8 text"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\0\0", ": is not UTF-8 text"),
 }  # fmt: skip
 
 
@@ -257,15 +256,15 @@ def test_what_is_wrong_is_said_in_one_line_with_file_and_line(write, case):
 
 def test_what_is_no_file(tmp_path):
     path = tmp_path / "classes.csv"
-    assert told(path) == f"{path}: cannot be read (No such file or directory); mend or remove it"
+    assert told(path) == f"{path}: cannot be read (No such file or directory); fix or remove it"
     path.symlink_to(path)
     assert told(path).startswith(f"{path}: cannot be read (Too many levels of symbolic links)")
     path.unlink()
     path.mkdir()
-    assert told(path) == f"{path}: is a folder, pipe or device, no file; remove or replace it"
+    assert told(path) == f"{path}: is a directory, pipe or device, no file; remove or replace it"
     path.rmdir()
     os.mkfifo(path)  # opening it would wait until somebody writes
-    assert told(path) == f"{path}: is a folder, pipe or device, no file; remove or replace it"
+    assert told(path) == f"{path}: is a directory, pipe or device, no file; remove or replace it"
 
 
 def test_a_file_that_may_not_be_read(write, monkeypatch):
@@ -275,7 +274,7 @@ def test_a_file_that_may_not_be_read(write, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(type(path), "read_text", denied)
-    assert told(path) == f"{path}: cannot be read (Permission denied); mend or remove it"
+    assert told(path) == f"{path}: cannot be read (Permission denied); fix or remove it"
 
 
 # ---- a newer CARLA ----------------------------------------------------------------------------------

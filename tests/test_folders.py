@@ -492,7 +492,7 @@ def test_digest_names_an_unreadable_file(data):
     found = folders.find(data).pairs
     found["test"][0].label.unlink()
     message = refusal(folders.digest, found)
-    assert str(found["test"][0].label) in message and "remove the pair" in message
+    assert str(found["test"][0].label) in message and "fix or remove it" in message
 
 
 # Real frames, where this machine has them.

@@ -1,7 +1,6 @@
-"""segnb.data.prepare: the same pixels as the source, whole or not there, going on after any stop."""
+"""segnb.data.tools.prepare: the same pixels as the source, whole or not there, going on after any stop."""
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -17,11 +16,13 @@ import pytest
 from PIL import Image
 
 from segnb.classes import CAMVID, CAR, STREET, VOID, ClassMap
-from segnb.data import check, folders, layouts, prepare
+from segnb.data import folders, layouts
 from segnb.data.coding import read_coding
 from segnb.data.layouts import PREPARING
 from segnb.data.splits import Pair
+from segnb.data.tools import check, prepare
 from segnb.errors import SegnbError
+from segnb.files import holder
 from tests.test_check import SHARED, add, image, labels, mask, picture, save
 
 SIZE = 32
@@ -264,7 +265,7 @@ def test_killed_it_goes_on_where_it_was(data, tmp_path):
         add(data / "train", f"{i:04d}", i)
     prepare.prepare(str(data), tmp_path / "whole", 256)
     copy = tmp_path / "copy"
-    code = f"""from pathlib import Path; from segnb.data.prepare import prepare
+    code = f"""from pathlib import Path; from segnb.data.tools.prepare import prepare
 prepare({str(data)!r}, Path({str(copy)!r}), 256)"""
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     patience = time.monotonic() + 60
@@ -288,11 +289,12 @@ def test_what_a_kill_left_is_cleared(data, tmp_path, monkeypatch):
     assert not [path for path in (tmp_path / "copy").rglob(".*")]
 
 
-def test_an_empty_marker_is_none(data, tmp_path):
+def test_a_kill_before_the_marker_leaves_nothing_in_the_way(data, tmp_path):
     (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / PREPARING).touch()
+    (tmp_path / "copy" / f".{PREPARING}.abcd1234").touch()
     prepare.prepare(str(data), tmp_path / "copy", SIZE)
     assert folders.find(tmp_path / "copy").listing.layout.name == "study"
+    assert not [path for path in (tmp_path / "copy").rglob(".*")]
 
 
 def test_finished_it_does_nothing_again(data, tmp_path):
@@ -331,15 +333,13 @@ def test_a_damaged_record_is_named(data, tmp_path):
     assert "prepared.json: is damaged" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
 
 
-def test_two_at_once(data, tmp_path, monkeypatch):
-    stop_after(3, monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        prepare.prepare(str(data), tmp_path / "copy", SIZE)
-    monkeypatch.undo()
-    with open(tmp_path / "copy" / PREPARING) as held:
-        fcntl.flock(held, fcntl.LOCK_SH)
-        assert "another process" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
-    prepare.prepare(str(data), tmp_path / "copy", SIZE)
+def test_one_process_at_a_time_prepares_a_folder(data, tmp_path, monkeypatch):
+    copy, holders, save_one = tmp_path / "copy", [], prepare._save
+    lock = tmp_path / ".copy.lock"
+    monkeypatch.setattr(prepare, "_save", lambda *args: (holders.append(holder(lock)), save_one(*args)))
+    prepare.prepare(str(data), copy, SIZE)
+    assert {other["what"] for other in holders} == {f"preparing {copy}"}
+    assert holder(lock) is None
 
 
 # ---- where nothing may be written -------------------------------------------------------------------

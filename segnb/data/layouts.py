@@ -26,7 +26,7 @@ from segnb.errors import SegnbError
 
 IMAGE_FORMATS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg")}  # Pillow's name: suffixes
 LABEL_FORMATS = {"PNG": (".png",)}  # JPEG would change the ids
-PREPARING = ".preparing"  # lies in a folder that `segnb.data.prepare` has begun and not finished
+PREPARING = ".preparing"  # lies in a folder that `segnb.data.tools.prepare` has begun and not finished
 DEPTH = 4  # folders below PATH that are looked into
 SPLITS = ("train", "val", "test")
 EXPECTED = (

@@ -9,10 +9,8 @@ there, and until all are there `layouts.look` refuses the folder. The same call 
 """
 
 import csv
-import fcntl
 import io
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,13 +26,15 @@ from PIL import Image
 
 from segnb import __version__
 from segnb.classes import STREET, VOID, ClassMap
-from segnb.data import check, coding, folders, layouts, splits
+from segnb.data import coding, folders, layouts, splits
 from segnb.data.coding import Coding
 from segnb.data.layouts import PREPARING, Key, Listing
 from segnb.data.splits import Pair
+from segnb.data.tools import check
+from segnb.data.tools.check_report import SCHEMA, Finding, Report
 from segnb.data.workers import progress
 from segnb.errors import SegnbError
-from segnb.files import atomic_path, write_json, write_text
+from segnb.files import atomic_path, held, write_json, write_text
 
 DONE = "prepared.json"  # takes the place of PREPARING
 LEFT_OUT = "left_out.json"
@@ -84,7 +84,7 @@ def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = No
     return f"{dest}: {_told(pairs)}, {size}×{size} pixels"
 
 
-def fix(report: check.Report, dest: Path) -> str:
+def fix(report: Report, dest: Path) -> str:
     """Write a copy without what `report` calls errors; returns what was done, a sentence.
 
     Images are copied as they are, masks become one channel of class ids. A pair with an unsound file is left
@@ -132,9 +132,9 @@ def _unsplit(listing: Listing) -> Listing:
     return replace(listing, images=files[0], labels=files[1])
 
 
-def _sound(report: check.Report) -> tuple[Pairs, list[dict[str, Any]]]:
+def _sound(report: Report) -> tuple[Pairs, list[dict[str, Any]]]:
     """The pairs that may be trained on, and for the others their files and why they are left out."""
-    reasons: dict[str, list[check.Finding]] = {}  # by file
+    reasons: dict[str, list[Finding]] = {}  # by file
     for one in report.of("error"):
         if one.kind == "no-split":
             raise SegnbError(one.message)
@@ -189,11 +189,12 @@ def _begun(dest: Path, listing: Listing, settings: dict[str, Any]) -> bool:
     if here == there or here in there.parents or there in here.parents:
         raise SegnbError(f"{dest}: the copy and its source {there} lie in each other; choose another folder")
     for file in (dest / PREPARING, dest / DONE):
-        if file.exists() and file.stat().st_size:  # killed at its very start it leaves an empty one
+        if file.exists():
             _same(dest, _settings(file), settings)
             return True
     try:
-        others = [one for one in dest.iterdir() if one.name != PREPARING] if dest.exists() else []
+        # Killed at its very start it leaves the marker's unfinished file.
+        others = [path for path in dest.iterdir() if PREPARING not in path.name] if dest.exists() else []
     except OSError as error:
         raise SegnbError(f"{dest}: cannot be listed ({error.strerror}); choose another folder") from None
     if others:
@@ -223,21 +224,15 @@ def _same(dest: Path, kept: dict[str, Any], settings: dict[str, Any]) -> None:
 @contextmanager
 def _marked(dest: Path, told: dict[str, Any]) -> Iterator[None]:
     """Between the two ends the folder is no data set, and belongs to this process."""
-    dest.mkdir(parents=True, exist_ok=True)
-    with open(dest / PREPARING, "a+", encoding="utf-8") as marker:
-        try:
-            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process
-        except BlockingIOError:
-            raise SegnbError(f"{dest}: another process prepares it; wait for that or stop it") from None
-        marker.seek(0)
-        if marker.read():
-            _same(dest, _settings(dest / PREPARING), told)
+    dest = dest.resolve()
+    with held(dest.with_name(f".{dest.name}.lock"), f"preparing {dest}"):
+        marker = dest / PREPARING
+        if marker.exists():
+            _same(dest, _settings(marker), told)
         else:
-            marker.write(json.dumps(told))
-            marker.flush()
-            os.fsync(marker.fileno())
+            write_text(marker, json.dumps(told))
         yield
-        (dest / PREPARING).unlink()
+        marker.unlink()
 
 
 def _write_all(
@@ -275,7 +270,7 @@ def _write_all(
             if listing.coding.classes != STREET:
                 write_classes(dest / coding.FILE, listing.coding.classes)
             if left_out is not None:
-                write_json(dest / LEFT_OUT, {"schema": check.SCHEMA, "left_out": left_out})
+                write_json(dest / LEFT_OUT, {"schema": SCHEMA, "left_out": left_out})
             counts = {split: len(part) for split, part in pairs.items()}
             where = {"path": str(listing.path), "layout": listing.layout.name}
             write_json(dest / DONE, told | where | {"pairs": counts, "segnb": __version__})

@@ -1,0 +1,219 @@
+"""A complete look at a data folder, each file decoded once: what is in it, and what is wrong with it.
+
+    report = look("path/to/data")
+    print(report.table(80))
+
+What is wrong is a `Finding` of one of `check_report.KINDS`. At an error training would stop, or its scores
+would not mean what they seem to; a warning is for a person to judge. Nothing is written here:
+`segnb.data.tools.prepare`.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segnb.classes import VOID
+from segnb.data import folders, layouts, splits
+from segnb.data.coding import Coding
+from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
+from segnb.data.splits import Pair
+from segnb.data.tools.check_report import KINDS, Counts, Finding, Report, finding, size_list
+from segnb.data.tools.pixel_checks import BITS, SOFT, difference_hash, nearest, soft_share, stored
+from segnb.data.workers import progress
+from segnb.errors import SegnbError
+from segnb.files import Sums
+
+# ---- a pair -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Seen:
+    """What is kept of a pair: labels are int64 (256,) pixels by class id; None where a file is unsound."""
+
+    findings: list[Finding] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    labels: np.ndarray | None = None
+    content: bytes = b""
+    hash: np.ndarray | None = None
+
+    @contextmanager
+    def noting(self, kind: str, *files: Path) -> Iterator[None]:
+        try:
+            yield
+        except SegnbError as error:
+            self.findings.append(finding(kind, str(error), *files))
+
+
+def _see(pair: Pair, coding: Coding, sums: Sums) -> _Seen:
+    seen = _Seen()
+    image = mask = None
+    with seen.noting("unreadable", pair.image):
+        image = folders.decode(pair.image, IMAGE_FORMATS)
+        sums.of(pair.image)  # now that the file is in memory; the digest asks for it
+    with seen.noting("unreadable", pair.label):
+        mask = folders.decode(pair.label, LABEL_FORMATS)
+        sums.of(pair.label)
+    if image is not None:
+        with seen.noting("wrong-pixels", pair.image):
+            _see_image(seen, folders.as_rgb(pair.image, image))
+    if mask is not None:
+        _see_mask(seen, pair.label, mask, coding)
+    if image is not None and mask is not None:
+        with seen.noting("size-differs", pair.label, pair.image):
+            folders.same_size(pair, image.size, mask.size)
+    return seen
+
+
+def _see_image(seen: _Seen, image: Image.Image) -> None:
+    seen.size = image.size
+    content = hashlib.sha256(repr(image.size).encode())
+    content.update(np.asarray(image).data)
+    seen.content, seen.hash = content.digest(), difference_hash(image)
+
+
+def _see_mask(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> None:
+    if mask.mode not in ("L", "P", "RGB", "RGBA"):
+        with seen.noting("wrong-pixels", path):
+            folders.as_labels(path, mask, coding)
+        return
+    share = max(soft_share(values) for values in stored(mask))
+    if share > SOFT:  # then nothing else that its ids say is worth a line
+        with seen.noting("interpolated", path):
+            raise SegnbError(
+                f"{path}: {share:.0%} of its class boundaries pass through values in between, as in a mask"
+                " resized with interpolation or saved as JPEG; make it anew, by nearest neighbour and as PNG"
+            )
+        return
+    with seen.noting("unknown-ids", path):
+        labels = folders.as_labels(path, mask, coding)
+        seen.labels = np.bincount(labels.ravel(), minlength=256)
+        if not np.delete(seen.labels, VOID).any():
+            told = f"{path}: every pixel is void; label it, or remove the pair"
+            seen.findings.append(finding("no-labels", told, path))
+
+
+# ---- the whole --------------------------------------------------------------------------------------
+
+
+def look(data: str) -> Report:
+    """Look at a data folder, which may carry the name of its layout as in "lyft:PATH", and at all its files,
+    split as training would split them.
+
+    Raises SegnbError where there is nothing to look at: as `layouts.look` does.
+    """
+    listing = layouts.look(*layouts.parse(data))
+    found = []
+    try:
+        pairs = splits.split(listing)
+    except SegnbError as error:
+        keys = sorted(listing.images.keys() & listing.labels.keys())
+        pairs = {"all": [splits.pair(listing, key) for key in keys]}
+        found.append(finding("no-split", str(error), listing.path))
+    return inspect(listing, pairs, found)
+
+
+def inspect(listing: Listing, pairs: dict[str, list[Pair]], found: Iterable[Finding] = ()) -> Report:
+    """Decode the pairs of a listing, all splits, and compare them. found: what is wrong with it already."""
+    findings = [*found, *_names(listing)]
+    counts = {split: Counts(len(part)) for split, part in pairs.items()}
+    jobs = [(split, pair) for split, part in pairs.items() for pair in part]
+    sums, whole = Sums(), []
+    read = folders.several(lambda job: _see(job[1], listing.coding, sums), jobs)
+    for (split, pair), seen in zip(jobs, progress(read, "checking", len(jobs), "pair"), strict=True):
+        findings += seen.findings
+        if seen.hash is not None:
+            counts[split].sizes[seen.size] += 1
+            whole.append((split, pair.image, seen.content, seen.hash))
+        if seen.labels is not None:
+            counts[split].pixels += seen.labels
+            counts[split].pictures += seen.labels > 0
+    findings += [*_repeats(whole, list(pairs)), *_classes(listing, counts), *_sizes(listing, counts)]
+    try:
+        digest = folders.digest(pairs, sums)  # reads none again that was sound
+    except SegnbError:
+        digest = None
+    order = list(KINDS)
+    return Report(listing, pairs, counts, sorted(findings, key=lambda one: order.index(one.kind)), digest)
+
+
+def _names(listing: Listing) -> Iterator[Finding]:
+    for file, other in listing.doubles:
+        told = f"{file}: {other.name} has the same name; remove one of the two"
+        yield finding("same-name", told, file, other)
+    for file, missing in listing.lone():
+        what = "labels" if file in listing.images.values() else "image"
+        told = f"{file}: has no {what}; add {missing} or remove this file"
+        yield finding("no-partner", told, file)
+
+
+def _repeats(whole: list[tuple[str, Path, bytes, np.ndarray]], order: list[str]) -> Iterator[Finding]:
+    """Pictures that are there twice, and nearly. order: of the splits, the one trained on first."""
+    if not whole:
+        return
+    names, files, contents, hashes = zip(*whole, strict=True)
+    groups = defaultdict(list)
+    for i, content in enumerate(contents):
+        groups[content].append(i)
+    for group in groups.values():
+        if len(group) > 1:
+            yield _same([names[i] for i in group], [files[i] for i in group])
+    _, same = np.unique(np.array(contents), return_inverse=True)
+    ranks = np.array([order.index(name) for name in names])
+    in_others, in_own = nearest(np.array(hashes), same, ranks)
+    for i in np.flatnonzero(in_others >= 0):
+        other = in_others[i]
+        apart = np.bitwise_count(hashes[i] ^ hashes[other]).sum()
+        told = (
+            f"{files[i]} ({names[i]}): is nearly {files[other]} ({names[other]}), {apart} of {BITS} bits"
+            " apart; look at both, and leave one out or split anew with 'segnb data prepare --by blocks'"
+        )
+        yield finding("nearly-leaked", told, files[i], files[other])
+    for rank, name in enumerate(order):
+        alike = np.flatnonzero((in_own >= 0) & (ranks == rank))
+        if len(alike):
+            first, second = files[in_own[alike[0]]], files[alike[0]]
+            told = (
+                f"{name}: {len(alike)} of {names.count(name)} pictures nearly repeat one before them, such as"
+                f" {first} and {second}; thin them out, or take intervals over pictures for too narrow"
+            )
+            yield finding("nearly-repeated", told, first, second)
+
+
+def _same(names: list[str], files: list[Path]) -> Finding:
+    """One picture in several files."""
+    if len(set(names)) == 1:
+        told = f"{files[1]}: is the same picture as {files[0]} ({len(files)} of them in {names[0]}); keep one"
+        return finding("repeated", told, *files)
+    other = next(i for i, name in enumerate(names) if name != names[0])
+    told = (
+        f"{files[other]} ({names[other]}): is the same picture as {files[0]} ({names[0]}); leave one of them"
+        " out ('segnb data check --fix' does), or split anew with 'segnb data prepare --by blocks'"
+    )
+    return finding("leaked", told, *files)
+
+
+def _classes(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
+    for i, name in enumerate(listing.coding.classes.names):
+        empty = [split for split, one in counts.items() if one.pixels.any() and not one.pixels[i]]
+        if empty:
+            told = (
+                f"{name}: no pixel of {', '.join(empty)} is of this class, so it is not learnt there, or gets"
+                " no score; add pictures that show it"
+            )
+            yield finding("empty-class", told)
+
+
+def _sizes(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
+    sizes = sum((one.sizes for one in counts.values()), Counter())
+    if len(sizes) > 1:
+        told = (
+            f"{listing.path}: images are of {len(sizes)} sizes, {size_list(sizes)}; training squeezes each"
+            " into a square, so cut them to one shape where that matters"
+        )
+        yield finding("many-sizes", told, listing.path)
