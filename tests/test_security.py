@@ -17,7 +17,7 @@ import pytest
 import torch
 from bs4 import BeautifulSoup
 
-from segnb import checkpoint, cli, provenance, status, summary, tables, weights
+from segnb import checkpoint, cli, provenance, status, tables, weights
 from segnb.errors import SegnbError
 from segnb.files import read_json, write_json
 from segnb.params import StudyParams
@@ -148,12 +148,12 @@ def hostile(tmp_path, monkeypatch):
 
 
 def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
-    from segnb import picture
+    from segnb import summary
     from segnb.html import export_report
     from tests.test_html import code, html, save
 
     said = []
-    monkeypatch.setattr(picture, "display", said.append)
+    monkeypatch.setattr(summary, "display", said.append)
     runs = hostile.measured()
     for sentence in (
         summary.data_sentence(hostile),
@@ -161,7 +161,7 @@ def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
         provenance.sentence(runs),
         *hostile.warnings,
     ):
-        picture.say(sentence)
+        summary.say(sentence)
     shown = [tables.class_ious(summary.class_ious(runs)), tables.scores(summary.ranking(runs))]
     cells = ["# Chapter", *(one.data for one in said), *(code("a", html(one.to_html())) for one in shown)]
     out = export_report(
