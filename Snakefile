@@ -35,9 +35,8 @@ LEDGER_CODE = (
 )
 
 DRAWING_CODE = (
-    *("picture", "figures", "charts", "tables", "audit_charts", "audit_example", "audit_tables"),
-    *("claim_blocks", "claim_charts", "evidence_charts", "evidence_curves", "gate_charts"),
-    *("matrix", "templates"),
+    *sorted(path.removeprefix("segnb/").removesuffix(".py") for path in glob.glob("segnb/figures/*.py")),
+    *("tables", "audit_example", "audit_tables", "claim_blocks", "evidence_curves", "matrix", "templates"),
 )
 
 

@@ -12,8 +12,8 @@ from IPython.display import HTML
 from markupsafe import Markup
 
 from segnb import verdicts
+from segnb.figures.style import SVG, Picture
 from segnb.files import read_json, root
-from segnb.picture import SVG, Picture
 from segnb.results import p_words
 from segnb.rundir import Study
 from segnb.templates import shell

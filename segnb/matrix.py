@@ -16,8 +16,8 @@ from IPython.display import HTML
 from PIL import Image
 
 from segnb.classes import ClassMap
-from segnb.figures import evenly, mistaken
-from segnb.picture import FOUND, MISSED, WRONG, percent
+from segnb.figures.predictions import evenly, mistaken
+from segnb.figures.style import FOUND, MISSED, WRONG, percent
 from segnb.summary import image_miou
 from segnb.templates import shell
 

@@ -456,7 +456,7 @@ def live(name: str = "latest") -> "Widget | HTML":
     A study has one such widget a kernel: another call, as of a cell that is run twice, closes the one before.
     Where nobody watches (papermill, nbconvert) it is drawn once, as HTML that stays without a kernel.
     """
-    if "JPY_SESSION_NAME" not in os.environ:  # as in `segnb.figures.LiveCurves`
+    if "JPY_SESSION_NAME" not in os.environ:  # as in `segnb.figures.learning.LiveCurves`
         from IPython.display import HTML
 
         return HTML(_page(name)[0])

@@ -4,17 +4,28 @@ The running text of the report that holds a number is made here, from the files 
 are in `segnb.claims`, the audit of the published metric in `segnb.audit`.
 """
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from IPython.display import Markdown, display
 
 from segnb import measures
 from segnb.classes import ClassMap
 from segnb.presets import preset
 from segnb.rundir import RunDir, Study
+
+
+def say(sentence: str) -> None:
+    """Display a computed sentence as running text; nothing for an empty one.
+
+    Markdown, but no HTML: a sentence may name classes and files, which come from data.
+    """
+    if sentence:
+        display(Markdown(html.escape(sentence, quote=False)))
 
 
 def label(name: str) -> str:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from segnb import audit, audit_charts, audit_example
+from segnb import audit, audit_example
+from segnb.figures.audit import AS_PUBLISHED, MIOU, class_dots, slopes, two_scores, worked_example
 from tests.test_figures import FIGURES, MANY, SIGHT, class_comparison, lab, overlaps
 
 
@@ -29,7 +30,7 @@ def test_slopes_keep_room_for_lines_and_scores(name):
 def test_slopes_do_not_turn_ties_into_swaps():
     tied = two(["U-Net", "Residual U-Net"], [0.9, 0.9], [0.5, 0.6])
     for frame, swapped in ((tied, 0), (tied.assign(as_published=[0.9, 0.8]), 1)):
-        fig = audit_charts.slopes({"ours": frame})
+        fig = slopes({"ours": frame})
         assert f"Pairs that swap: ours {swapped}." in fig.alt
         level = [len(set(line.get_ydata())) == 1 for line in fig.axes[0].lines]
         assert level == [not swapped] * 2
@@ -38,17 +39,17 @@ def test_slopes_do_not_turn_ties_into_swaps():
 
 def test_one_network_has_no_ranking():
     one = two(["U-Net"], [0.9], [0.5])
-    assert not audit_charts.slopes({"trained here": one}).axes
-    alone = audit_charts.slopes(audit.panels([])).alt
-    assert audit_charts.slopes(audit.panels([]) | {"trained here": one}).alt == alone
+    assert not slopes({"trained here": one}).axes
+    alone = slopes(audit.panels([])).alt
+    assert slopes(audit.panels([]) | {"trained here": one}).alt == alone
 
 
 def test_only_pairs_beyond_the_reading_error_are_bold():
     frame = two(["U-Net", "Residual U-Net", "Attention U-Net"], [0.9, 0.8, 0.3], [0.5, 0.502, 0.1])
-    fig = audit_charts.slopes({"ours": frame})
+    fig = slopes({"ours": frame})
     fig.draw_without_rendering()
     assert {text.get_weight() for text in fig.axes[0].get_yticklabels()} == {"normal"}
-    fig = audit_charts.slopes({"ours": frame.assign(miou=[0.5, 0.55, 0.1])})
+    fig = slopes({"ours": frame.assign(miou=[0.5, 0.55, 0.1])})
     bold = {text.get_text() for text in fig.axes[0].get_yticklabels() if text.get_weight() == "bold"}
     assert bold == {"U-Net", "Residual U-Net"}
 
@@ -68,13 +69,13 @@ def test_two_scores_show_every_run():
 
 def test_charts_of_the_published_numbers_alone():
     published = audit.panels([])
-    assert "FCN-8s fine-tuned 0.891 and 0.682" in audit_charts.two_scores(published).alt
-    assert "published numbers 2." in audit_charts.slopes(published).alt
+    assert "FCN-8s fine-tuned 0.891 and 0.682" in two_scores(published).alt
+    assert "published numbers 2." in slopes(published).alt
 
 
 def test_class_dots_put_what_the_study_finds_on_top():
     frames = class_comparison(["U-Net", "Residual U-Net"], 1)
-    fig = audit_charts.class_dots(frames)
+    fig = class_dots(frames)
     order = [text.get_text() for text in fig.axes[0].get_yticklabels()][::-1]
     means = sum(frame.published for frame in frames.values())
     assert list(means[order]) == sorted(means, reverse=True)
@@ -87,7 +88,7 @@ def test_class_dots_put_what_the_study_finds_on_top():
 
 def test_worked_example_shows_its_numbers():
     example = audit_example.worked_example()
-    fig = audit_charts.worked_example(example)
+    fig = worked_example(example)
     *rows, bars = fig.axes
     for row, ax in enumerate(rows):
         texts = [text.get_text() for text in ax.texts]
@@ -103,5 +104,5 @@ def test_worked_example_shows_its_numbers():
 
 @pytest.mark.parametrize("sight", SIGHT)
 def test_colours_of_the_scores_stay_apart_for_colour_blind_readers(sight):
-    seen = [lab(colour, SIGHT[sight]) for colour in (audit_charts.MIOU, audit_charts.AS_PUBLISHED)]
+    seen = [lab(colour, SIGHT[sight]) for colour in (MIOU, AS_PUBLISHED)]
     assert all(np.linalg.norm(one - other) > 12 for one, other in pairwise(seen))

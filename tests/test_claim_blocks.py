@@ -10,8 +10,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from segnb import claim_blocks, verdicts
 from segnb.claims import LEDGER
+from segnb.figures.style import Picture
 from segnb.html import export_report
-from segnb.picture import Picture
 from tests.conftest import CHECKOUT
 from tests.test_evidence_charts import part
 
@@ -242,9 +242,9 @@ def test_a_block_of_what_is_missing_says_so():
 
 
 def test_text_from_data_is_inert_and_pictures_are_described():
-    from segnb import claim_charts
+    from segnb.figures.claims import differences
 
-    picture = claim_charts.differences([part(EVIL)], ">", {})
+    picture = differences([part(EVIL)], ">", {})
     one = claim(sentence=EVIL, reason=EVIL, command=EVIL, parts=[part(EVIL)])
     for html in (claim_blocks.block(ledger(), one, [picture]), claim_blocks.verdict_table(ledger([one]))):
         page = parsed(html)

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from segnb import claim_charts, evidence_charts, gate_charts
 from segnb.classes import STREET
+from segnb.figures.claims import chosen, differences, examples, shown
+from segnb.figures.evidence import convergence, gain_by_class, gradients, sight, sizes, stride_bounds, trimap
+from segnb.figures.gates import attention, class_attention, shifts, worth
 from segnb.models.variants import VARIANTS
 
 MANY = [variant.label for variant in VARIANTS.values()]
@@ -113,42 +115,40 @@ def histories(seeds: int, final: float = 0.5) -> dict[int, pd.DataFrame]:
 
 
 FIGURES = {
-    "differences": lambda: claim_charts.differences(PARTS, ">", BY_IMAGE),
-    "differences without images": lambda: claim_charts.differences([part()], ">", {}),
-    "equivalence": lambda: claim_charts.differences([part(margin=0.01, by_seed=[0.02])], "≈", {}),
-    "above a threshold": lambda: claim_charts.differences([part(threshold=0.02)], ">", {}),
-    "several units": lambda: claim_charts.differences(
+    "differences": lambda: differences(PARTS, ">", BY_IMAGE),
+    "differences without images": lambda: differences([part()], ">", {}),
+    "equivalence": lambda: differences([part(margin=0.01, by_seed=[0.02])], "≈", {}),
+    "above a threshold": lambda: differences([part(threshold=0.02)], ">", {}),
+    "several units": lambda: differences(
         [*PARTS, part(measure="edge_distance", unit="px", scale=1), EXACT], ">", BY_IMAGE
     ),
-    "many": lambda: claim_charts.differences([part(measure=f"m{i}") for i in range(20)], "≈", {}),
-    "exact": lambda: claim_charts.differences([EXACT], "exact", {}),
-    "examples": lambda: claim_charts.examples(THREE, part(), images, labels, GUESSES, STREET, 0),
-    "trimap": lambda: evidence_charts.trimap(curves(MANY, BINS)),
-    "trimap of one": lambda: evidence_charts.trimap(curves(["U-Net"], BINS)),
-    "sizes": lambda: evidence_charts.sizes(by_size((0.001, 0.01))),
-    "sizes without room": lambda: evidence_charts.sizes(by_size((0.00041, 0.2))),
-    "sight": lambda: evidence_charts.sight(curves(UNET, ["mostly hidden", "partly hidden", "in full sight"])),
-    "gains": lambda: evidence_charts.gains(
+    "many": lambda: differences([part(measure=f"m{i}") for i in range(20)], "≈", {}),
+    "exact": lambda: differences([EXACT], "exact", {}),
+    "examples": lambda: examples(THREE, part(), images, labels, GUESSES, STREET, 0),
+    "trimap": lambda: trimap(curves(MANY, BINS)),
+    "trimap of one": lambda: trimap(curves(["U-Net"], BINS)),
+    "sizes": lambda: sizes(by_size((0.001, 0.01))),
+    "sizes without room": lambda: sizes(by_size((0.00041, 0.2))),
+    "sight": lambda: sight(curves(UNET, ["mostly hidden", "partly hidden", "in full sight"])),
+    "gains": lambda: gain_by_class(
         curve(STREET.names, -0.2, 0.03), "Class attention residual U-Net", "Attention residual U-Net", STREET
     ),
-    "stride_bounds": lambda: evidence_charts.stride_bounds(
+    "stride_bounds": lambda: stride_bounds(
         pd.DataFrame(
             {"stride": 32, "miou": 0.3, "low": 0.28, "high": 0.32, "bound": [0.5, 0.5, 0.7, 0.7, 0.85, 0.85]},
             index=MANY[:6],
         )
     ),
-    "convergence": lambda: evidence_charts.convergence(
-        {"U-Net": histories(3), "U-Net, no skips": histories(3, 0.3)}, 0.9
-    ),
-    "convergence of one seed": lambda: evidence_charts.convergence(
+    "convergence": lambda: convergence({"U-Net": histories(3), "U-Net, no skips": histories(3, 0.3)}, 0.9),
+    "convergence of one seed": lambda: convergence(
         {"U-Net": histories(1), "U-Net, no skips": histories(1)}, 0.9
     ),
-    "gradients": lambda: evidence_charts.gradients(
+    "gradients": lambda: gradients(
         curves(["U-Net", "U-Net, no skips"], [f"down{k}.block.{j}" for k in range(1, 5) for j in (0, 3)])
     ),
-    "attention": lambda: gate_charts.attention(dict.fromkeys(["Attention U-Net", UNET[3]], gates(1)), kept),
-    "class_attention": lambda: gate_charts.class_attention(gates(13), kept, STREET),
-    "worth": lambda: gate_charts.worth(
+    "attention": lambda: attention(dict.fromkeys(["Attention U-Net", UNET[3]], gates(1)), kept),
+    "class_attention": lambda: class_attention(gates(13), kept, STREET),
+    "worth": lambda: worth(
         {
             name: curve([*(f"level {k}" for k in range(1, 5)), "all levels"], 0.01).assign(
                 spread=[0.1, 0.2, 0.1, 0.05, np.nan]
@@ -156,7 +156,7 @@ FIGURES = {
             for name in UNET[3:]
         }
     ),
-    "shifts": lambda: gate_charts.shifts(curves(UNET[:5], KINDS), dict.fromkeys(KINDS, images[0])),
+    "shifts": lambda: shifts(curves(UNET[:5], KINDS), dict.fromkeys(KINDS, images[0])),
 }
 
 
@@ -173,14 +173,14 @@ def test_each_figure_is_described_and_nothing_is_cut_off(name):
 
 def test_no_data_gives_no_picture():
     empty = [
-        claim_charts.differences([], ">", {}),
-        evidence_charts.trimap({}),
-        evidence_charts.sizes({}),
-        evidence_charts.gains(pd.DataFrame(), "a", "b", STREET),
-        evidence_charts.stride_bounds(pd.DataFrame()),
-        evidence_charts.convergence({}, 0.9),
-        gate_charts.attention({}, {}),
-        gate_charts.shifts({}, {}),
+        differences([], ">", {}),
+        trimap({}),
+        sizes({}),
+        gain_by_class(pd.DataFrame(), "a", "b", STREET),
+        stride_bounds(pd.DataFrame()),
+        convergence({}, 0.9),
+        attention({}, {}),
+        shifts({}, {}),
     ]
     assert not any(fig.axes for fig in empty)
 
@@ -189,14 +189,14 @@ def test_images_are_chosen_by_rule():
     found = pd.DataFrame(
         {"name": list("abcdef"), "index": range(6), "difference": [0.1, 0.3, -0.2, 0.3, np.nan, 0.0]}
     )
-    rows = claim_charts.chosen(found)
+    rows = chosen(found)
     assert rows["name"].to_dict() == {"largest": "b", "median": "a", "smallest": "c"}  # b before its equal d
-    assert claim_charts.chosen(found.iloc[:2]).empty
+    assert chosen(found.iloc[:2]).empty
 
 
 def test_a_figure_shows_deciding_parts_first():
     parts = [part(decides=False) for _ in range(12)] + [part(), part(unit="px")]
-    assert claim_charts.shown(parts) == [*range(11), 12, 13]
+    assert shown(parts) == [*range(11), 12, 13]
 
 
 def test_the_caption_says_what_is_drawn():
@@ -218,7 +218,7 @@ def test_examples_say_how_they_were_picked():
 
 def test_convergence_marks_the_first_epoch_at_the_goal():
     """0.9 of the lower final score, 0.3 · (1 - e^-4) = 0.2945, is 0.265, where the better is in epoch 3."""
-    fig = evidence_charts.convergence({"U-Net": histories(1), "U-Net, no skips": histories(1, 0.3)}, 0.9)
+    fig = convergence({"U-Net": histories(1), "U-Net, no skips": histories(1, 0.3)}, 0.9)
     assert "U-Net, seed 0: epoch 3; U-Net, no skips, seed 0: epoch 7" in fig.alt
 
 

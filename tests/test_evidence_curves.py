@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from segnb import boundaries, claim_charts, evidence_charts, gate_charts, measures
+from segnb import boundaries, measures
 from segnb import evidence_curves as curves
 from segnb.classes import STREET
 from segnb.contrasts import Evidence
-from segnb.picture import Picture
+from segnb.figures.claims import _as_asked, chosen, pictures
+from segnb.figures.evidence import convergence, sizes, stride_bounds, trimap
+from segnb.figures.gates import attention, class_attention, worth
+from segnb.figures.style import Picture
 from tests.conftest import make_project
 from tests.fake_study import make_study
 from tests.test_evidence_charts import part
@@ -71,7 +74,7 @@ def test_curves_by_distance(runs):
     assert curve["value"].to_numpy() == pytest.approx(plain)
     assert (curve["low"] <= curve["value"]).all() and (curve["value"] <= curve["high"]).all()
     assert curve.index[0] == "0–1" and curve.index[-1].endswith("+")
-    assert evidence_charts.trimap(found).axes
+    assert trimap(found).axes
 
 
 def test_curves_by_size(runs):
@@ -85,7 +88,7 @@ def test_curves_by_size(runs):
     smallest = area <= np.quantile(area, 1 / curves.SIZE_BINS)
     plain = np.mean([table["found"][smallest].mean() for table in tables])
     assert curve["value"].iloc[0] == pytest.approx(plain)
-    assert evidence_charts.sizes(found).axes
+    assert sizes(found).axes
 
 
 def test_curves_by_sight(runs):
@@ -115,7 +118,7 @@ def test_stride_bounds_stand_beside_the_scores(study, runs):
     scores = [np.mean([miou(run) for run in seeds(runs, name)]) for name in NAMES[:2]]
     assert list(frame["miou"]) == pytest.approx(scores)
     assert curves.stride_bounds(study, seeds(runs, "UNet_Standard_256")).empty
-    assert evidence_charts.stride_bounds(frame).axes
+    assert stride_bounds(frame).axes
 
 
 def test_what_gates_are_worth(runs):
@@ -129,16 +132,16 @@ def test_what_gates_are_worth(runs):
     assert frame["spread"]["level 2"] == pytest.approx(
         np.mean([run.gates()["std"][:, 1].mean() for run in group])
     )
-    assert gate_charts.worth(levels).axes
+    assert worth(levels).axes
 
 
 def test_gate_maps_of_one_and_of_all_classes(runs):
     one, kept = curves.gate_maps(runs)
-    assert list(one) == ["Attention U-Net"] and gate_charts.attention(one, kept).axes
+    assert list(one) == ["Attention U-Net"] and attention(one, kept).axes
     each, kept = curves.gate_maps(runs, by_class=True)
     (maps,) = each.values()
     assert list(each) == ["Class attention residual U-Net"]
-    assert gate_charts.class_attention(maps, kept, STREET).axes
+    assert class_attention(maps, kept, STREET).axes
     assert curves.gate_maps(seeds(runs, "UNet_Standard_256")) == ({}, {})
 
 
@@ -171,7 +174,7 @@ def test_gradient_ratios_are_means_of_logarithms(runs):
 def test_histories_are_of_seeds_in_common(runs):
     found = curves.histories(runs, "UNet_Standard_256", "UNet_NoSkip_256")
     assert {label: list(one) for label, one in found.items()} == {"U-Net": [0, 1], "U-Net, no skips": [0, 1]}
-    assert evidence_charts.convergence(found, 0.9).axes
+    assert convergence(found, 0.9).axes
     assert curves.histories(runs, "UNet_Standard_256", "ResidualUNet_256") == {}
 
 
@@ -210,10 +213,10 @@ def test_a_claim_shows_the_images_that_its_rule_picks(study, runs):
     ]
     evidence = Evidence(study)
     claim = {"kind": ">", "decisive": 0, "parts": parts}
-    (chart, images), notes = claim_charts.pictures(claim, evidence)  # the decisive part has no images
+    (chart, images), notes = pictures(claim, evidence)  # the decisive part has no images
     assert not notes and "image by image" in chart.alt.lower()
-    frame = evidence.by_image(claim_charts._as_asked(parts[1]))
-    for word, row in claim_charts.chosen(frame).iterrows():
+    frame = evidence.by_image(_as_asked(parts[1]))
+    for word, row in chosen(frame).iterrows():
         assert f"{word} " in images.alt and row["name"] in images.alt
     assert {text for ax in images.axes for text in [ax.get_title(loc="left")]} >= {"U-Net", "U-Net, no skips"}
 
@@ -227,19 +230,19 @@ def test_a_claim_without_predictions_says_so(study, runs):
     (run, *_) = seeds(runs, "UNet_NoSkip_256")
     away = run.predicted_path.rename(run.path / "away")
     try:
-        pictures, notes = claim_charts.pictures(claim, Evidence(study))
+        drawn, notes = pictures(claim, Evidence(study))
     finally:
         away.rename(run.predicted_path)
-    assert len(pictures) == 1 and "not every run kept" in notes[0]
+    assert len(drawn) == 1 and "not every run kept" in notes[0]
 
 
 def test_a_claim_of_which_nothing_was_measured_has_no_figure(study):
     claim = {"kind": ">", "decisive": None, "parts": [part(estimate=None, missing="no study")]}
-    (drawn,), notes = claim_charts.pictures(claim, Evidence(study))
+    (drawn,), notes = pictures(claim, Evidence(study))
     assert isinstance(drawn, Picture) and not drawn.axes and notes == []
 
 
 def test_companions_have_no_images_here(study):
     claim = {"kind": ">", "decisive": 0, "parts": [as_written("miou", "streets-car:a", "UNet_NoSkip_256")]}
-    pictures, _ = claim_charts.pictures(claim, Evidence(study))
-    assert len(pictures) == 1
+    drawn, _ = pictures(claim, Evidence(study))
+    assert len(drawn) == 1

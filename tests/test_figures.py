@@ -12,8 +12,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-from segnb import audit_charts, audit_example, charts, figures, picture
+from segnb import audit_example
 from segnb.classes import STREET, ClassMap
+from segnb.figures import axes, learning, style
+from segnb.figures.audit import class_dots, slopes, two_scores, worked_example
+from segnb.figures.dataset import class_legend, class_masks, class_places, class_shares, images_with_labels
+from segnb.figures.learning import LiveCurves, _mean_over_seeds, learning_curves
+from segnb.figures.predictions import marked, predictions, side_by_side
+from segnb.figures.scores import class_scores, cost_quality, score_bars
+from segnb.figures.style import Picture
 from segnb.models.variants import VARIANTS
 
 SIZE = 32
@@ -92,49 +99,47 @@ def share_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
 heat = np.stack([(labels == i).mean(0) for i in range(13)])
 
 
-def beside(names: list[str]) -> figures.Picture:
+def beside(names: list[str]) -> Picture:
     """Made-up predictions of one image beside it; what such a picture shows its caller says."""
     panels = [("Image", images[1]), ("Ground truth", labels[1])]
     panels += [(f"{name}\n12.3 % wrong", labels[1]) for name in names]
-    fig = figures.side_by_side(panels, STREET.seen(labels[1]), STREET, {})
+    fig = side_by_side(panels, STREET.seen(labels[1]), STREET, {})
     told = f"One made-up image, its ground truth, and its prediction by {', '.join(names)}."
     return fig.described(told, "The same made-up image through every one of the networks.")
 
 
 FIGURES = {
-    "images_with_labels": lambda: figures.images_with_labels(images, labels, STREET),
-    "one image": lambda: figures.images_with_labels(images[:1], labels[:1], STREET),
-    "class_legend": lambda: figures.class_legend(STREET),
-    "class_masks": lambda: figures.class_masks(images[0], labels[0], STREET),
-    "class_shares": lambda: charts.class_shares(*share_tables()),
-    "class_places": lambda: figures.class_places(heat, STREET),
-    "curves": lambda: figures.curves({label: [history(seed=k) for k in range(3)] for label in MANY}),
-    "one curve": lambda: figures.curves({"U-Net": [history(1)]}),
-    "unequal seeds": lambda: figures.curves({"U-Net": [history(5), history(2)]}),
-    "score_bars": lambda: charts.score_bars(scores(MANY, 3)),
-    "one bar": lambda: charts.score_bars(without_interval(scores(["U-Net"], 1))),
-    "class_scores": lambda: charts.class_scores(ious(UNET)),
-    "class_scores of many": lambda: charts.class_scores(ious(MANY)),
-    "one column": lambda: charts.class_scores(ious(["U-Net"])),
-    "predictions": lambda: figures.predictions(kept, "U-Net", STREET),
+    "images_with_labels": lambda: images_with_labels(images, labels, STREET),
+    "one image": lambda: images_with_labels(images[:1], labels[:1], STREET),
+    "class_legend": lambda: class_legend(STREET),
+    "class_masks": lambda: class_masks(images[0], labels[0], STREET),
+    "class_shares": lambda: class_shares(*share_tables()),
+    "class_places": lambda: class_places(heat, STREET),
+    "curves": lambda: learning_curves({label: [history(seed=k) for k in range(3)] for label in MANY}),
+    "one curve": lambda: learning_curves({"U-Net": [history(1)]}),
+    "unequal seeds": lambda: learning_curves({"U-Net": [history(5), history(2)]}),
+    "score_bars": lambda: score_bars(scores(MANY, 3)),
+    "one bar": lambda: score_bars(without_interval(scores(["U-Net"], 1))),
+    "class_scores": lambda: class_scores(ious(UNET)),
+    "class_scores of many": lambda: class_scores(ious(MANY)),
+    "one column": lambda: class_scores(ious(["U-Net"])),
+    "predictions": lambda: predictions(kept, "U-Net", STREET),
     "side by side": lambda: beside(FCN),
     "side by side, U-Nets": lambda: beside(UNET),
     "side by side, long names": lambda: beside(MANY),
     "side by side, one": lambda: beside(["U-Net"]),
-    "cost_quality": lambda: charts.cost_quality(scores(MANY, 1)),
-    "two_scores": lambda: audit_charts.two_scores({"a": both_scores(STUDY, 1), "b": both_scores(MANY, 3)}),
-    "one score": lambda: audit_charts.two_scores(
-        {"a": both_scores(STUDY, 0), "b": both_scores(["U-Net"], 1)}
-    ),
-    "slopes": lambda: audit_charts.slopes({"published numbers": both_scores(MANY, 1)}),
-    "two slopes": lambda: audit_charts.slopes(
+    "cost_quality": lambda: cost_quality(scores(MANY, 1)),
+    "two_scores": lambda: two_scores({"a": both_scores(STUDY, 1), "b": both_scores(MANY, 3)}),
+    "one score": lambda: two_scores({"a": both_scores(STUDY, 0), "b": both_scores(["U-Net"], 1)}),
+    "slopes": lambda: slopes({"published numbers": both_scores(MANY, 1)}),
+    "two slopes": lambda: slopes(
         {"published numbers": both_scores(STUDY, 1), "trained here": both_scores(MANY[::-1], 3)}
     ),
-    "class_dots": lambda: audit_charts.class_dots(class_comparison(STUDY, 3)),
-    "class_dots of a family": lambda: audit_charts.class_dots(class_comparison(FCN, 1)),
-    "class_dots of one": lambda: audit_charts.class_dots(class_comparison(["U-Net"], 1)),
-    "worked_example": lambda: audit_charts.worked_example(audit_example.worked_example()),
-    "one point": lambda: charts.cost_quality(without_interval(scores(["U-Net"], 1))),
+    "class_dots": lambda: class_dots(class_comparison(STUDY, 3)),
+    "class_dots of a family": lambda: class_dots(class_comparison(FCN, 1)),
+    "class_dots of one": lambda: class_dots(class_comparison(["U-Net"], 1)),
+    "worked_example": lambda: worked_example(audit_example.worked_example()),
+    "one point": lambda: cost_quality(without_interval(scores(["U-Net"], 1))),
 }
 
 
@@ -144,7 +149,7 @@ def test_each_figure_is_described_and_nothing_is_cut_off(name):
         warnings.simplefilter("error")  # matplotlib warns when a layout or a glyph fails
         fig = FIGURES[name]()
         png = np.asarray(Image.open(io.BytesIO(fig.png())).convert("L"))
-    assert isinstance(fig, picture.Picture)
+    assert isinstance(fig, style.Picture)
     assert fig.axes and len(fig.alt) > 40
     assert png.min() < 255
     for edge in (png[:6], png[-6:], png[:, :6], png[:, -6:]):
@@ -154,18 +159,18 @@ def test_each_figure_is_described_and_nothing_is_cut_off(name):
 @pytest.mark.parametrize(
     "draw_it",
     [
-        lambda: figures.curves({}),
-        lambda: figures.curves({"U-Net": [pd.DataFrame()]}),
-        lambda: charts.score_bars(scores([], 1)),
-        lambda: charts.class_scores(pd.DataFrame()),
-        lambda: charts.cost_quality(pd.DataFrame()),
-        lambda: audit_charts.class_dots({}),
+        lambda: learning_curves({}),
+        lambda: learning_curves({"U-Net": [pd.DataFrame()]}),
+        lambda: score_bars(scores([], 1)),
+        lambda: class_scores(pd.DataFrame()),
+        lambda: cost_quality(pd.DataFrame()),
+        lambda: class_dots({}),
     ],
 )
 def test_no_data_gives_no_picture(draw_it, capsys):
     fig = draw_it()
     assert not fig.axes
-    picture.show(fig)
+    style.show(fig)
     assert capsys.readouterr().out == ""
 
 
@@ -191,7 +196,7 @@ def test_column_labels_do_not_overlap(name):
 LONG = ClassMap(tuple(f"{'a rather long name'[:n]} {n}" for n in (3, 18, 17, 16, 18)), STREET.colours[:5])
 
 
-@pytest.mark.parametrize("draw_it", [figures.class_masks, figures.class_places, figures.class_legend])
+@pytest.mark.parametrize("draw_it", [class_masks, class_places, class_legend])
 def test_long_names_of_classes_keep_apart(draw_it):
     ids = labels[0] % 5
     data = {"class_masks": (images[0], ids), "class_places": (heat[:5],)}.get(draw_it.__name__, ())
@@ -205,7 +210,7 @@ def test_long_names_of_classes_keep_apart(draw_it):
 
 def test_a_legend_of_long_names_stays_within_the_picture():
     names = tuple(f"a class that has a name of many words {i}" for i in range(5))
-    fig = figures.images_with_labels(images[:2], labels[:2] % 5, ClassMap(names, STREET.colours[:5]))
+    fig = images_with_labels(images[:2], labels[:2] % 5, ClassMap(names, STREET.colours[:5]))
     fig.draw_without_rendering()
     box = fig.legends[0].get_window_extent()
     assert fig.bbox.x0 <= box.x0 and box.x1 <= fig.bbox.x1
@@ -230,12 +235,12 @@ def test_row_labels_do_not_overlap(name):
 def test_pictures_leave_no_open_figures():
     from matplotlib import pyplot
 
-    figures.curves({"U-Net": [history()]}).png()
+    learning_curves({"U-Net": [history()]}).png()
     assert pyplot.get_fignums() == []
 
 
 def test_bundle_is_a_sharp_png_with_its_description():
-    fig = figures.class_legend(STREET)
+    fig = class_legend(STREET)
     data, metadata = fig.bundle()
     png = base64.b64decode(data["image/png"])
     told = metadata["image/png"]
@@ -247,24 +252,24 @@ def test_bundle_is_a_sharp_png_with_its_description():
 
 
 def test_alt_text_tells_the_numbers():
-    assert "FCN-8s frozen 0.300 (0.250 to 0.350)" in charts.score_bars(scores(["FCN-8s frozen"], 1)).alt
-    fig = charts.class_scores(ious(["U-Net"]))
+    assert "FCN-8s frozen 0.300 (0.250 to 0.350)" in score_bars(scores(["FCN-8s frozen"], 1)).alt
+    fig = class_scores(ious(["U-Net"]))
     assert "Not in the test images: Pedestrian." in fig.alt
     wrong = (kept["labels"][0] != kept["predictions"][0]).mean()
-    assert f"{100 * wrong:.1f} % in test 0" in figures.predictions(kept, "U-Net", STREET).alt
+    assert f"{100 * wrong:.1f} % in test 0" in predictions(kept, "U-Net", STREET).alt
 
 
 def test_means_stop_where_the_first_seed_does():
     """Averaging over fewer and fewer seeds would make the bold line jump."""
     one, other = history(5), history(2, seed=1)
-    mean = figures._mean_over_seeds([one, other])
+    mean = _mean_over_seeds([one, other])
     assert list(mean.index) == [1, 2]
     assert mean.val_miou[2] == pytest.approx((one.val_miou[1] + other.val_miou[1]) / 2)
 
 
 def test_each_network_has_a_look_of_its_own():
-    looks = {label: picture.look(label) for label in MANY}
-    assert all(label in picture.LOOKS for label in MANY)
+    looks = {label: style.look(label) for label in MANY}
+    assert all(label in style.LOOKS for label in MANY)
     assert len(set(looks.values())) == len(MANY)
     assert all(looks[label].frozen == ("frozen" in label) for label in MANY)
     for family in (FCN, UNET):
@@ -293,7 +298,7 @@ def lab(colour: str, sight) -> np.ndarray:
 
 @pytest.mark.parametrize("sight", SIGHT)
 def test_colours_stay_apart_for_colour_blind_readers(sight):
-    colours = sorted({one.colour for one in picture.LOOKS.values()})
+    colours = sorted({one.colour for one in style.LOOKS.values()})
     seen = {colour: lab(colour, SIGHT[sight]) for colour in colours}
     for i, one in enumerate(colours):
         for other in colours[i + 1 :]:
@@ -311,11 +316,11 @@ def test_colours_stay_apart_for_colour_blind_readers(sight):
     ],
 )
 def test_labels_are_wrapped_into_lines_of_about_the_same_length(label, width, lines):
-    assert picture.wrapped(label, width).split("\n") == lines
+    assert axes.wrapped(label, width).split("\n") == lines
 
 
 def test_masks_say_what_is_absent():
-    fig = figures.class_masks(images[0], np.full((SIZE, SIZE), 7, np.uint8), STREET)
+    fig = class_masks(images[0], np.full((SIZE, SIZE), 7, np.uint8), STREET)
     panels = {ax.get_title(loc="left").strip(): ax for ax in fig.axes}
     assert [text.get_text() for text in panels["Road"].texts] == ["100.0 %"]
     assert [text.get_text() for text in panels["Car"].texts] == ["absent"]
@@ -324,20 +329,20 @@ def test_masks_say_what_is_absent():
 
 def test_marked_pixels_have_the_colour_and_the_rest_is_pale():
     where = np.array([[True, False], [False, False]])
-    painted = figures.marked(np.zeros((2, 2, 3), np.uint8), where, "#336699")
+    painted = marked(np.zeros((2, 2, 3), np.uint8), where, "#336699")
     assert painted[0, 0].tolist() == [0x33, 0x66, 0x99] and painted[1, 1].tolist() == [165] * 3
 
 
 def test_live_curves_print_each_epoch_once(capsys, monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     rows = history(3).to_dict("records")
-    live = figures.LiveCurves(3)
+    live = LiveCurves(3)
     for epoch in (1, 2, 3):
         live.update(rows[:epoch])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[2].startswith("epoch 3/3  loss ")
     assert f"val {rows[2]['val_miou']:.3f}" in lines[2]
-    figures.LiveCurves(12).update(rows)  # a run that goes on, or is shown again, comes with all its rows
+    LiveCurves(12).update(rows)  # a run that goes on, or is shown again, comes with all its rows
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
@@ -353,8 +358,8 @@ def test_live_curves_redraw_in_place_where_a_person_watches(capsys, monkeypatch)
         return Handle()
 
     monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
-    monkeypatch.setattr(figures, "display", display)
-    live = figures.LiveCurves(2)
+    monkeypatch.setattr(learning, "display", display)
+    live = LiveCurves(2)
     for epoch in (1, 2):
         live.update(history(2).to_dict("records")[:epoch])
     assert [how.get("display_id") for how in shown] == [True, None]
@@ -365,7 +370,7 @@ def test_live_curves_redraw_in_place_where_a_person_watches(capsys, monkeypatch)
 def test_labels_are_drawn_pixel_by_pixel():
     """Blending neighbours would invent colours that belong to no class."""
     plain = labels[:1] % 3  # of classes without marks
-    fig = figures.images_with_labels(images[:1], plain, STREET)
+    fig = images_with_labels(images[:1], plain, STREET)
     shown = np.asarray(Image.open(io.BytesIO(fig.png())).convert("RGB"))
     place = fig.axes[1].get_position()
     rows = slice(round((1 - place.y1) * len(shown)) + 6, round((1 - place.y0) * len(shown)) - 6)

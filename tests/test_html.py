@@ -18,14 +18,15 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from segnb import claim_blocks, figures
+from segnb import claim_blocks
 from segnb.classes import STREET
 from segnb.errors import SegnbError
+from segnb.figures.dataset import class_legend, images_with_labels
+from segnb.figures.style import SVG, Picture
 from segnb.html import export_page, export_report
 from segnb.html.export import SCRIPTS, TEMPLATE
 from segnb.html.pictures import compact, compact_source
 from segnb.matrix import matrix
-from segnb.picture import SVG, Picture
 
 EVIL = '<script>alert("x")</script>'
 
@@ -368,11 +369,11 @@ def test_every_part_of_the_script_is_in_it_with_names_of_its_own(page: Beautiful
 
 
 def test_the_drawing_of_a_chart_comes_along(tmp_path: Path) -> None:
-    data, metadata = figures.class_legend(STREET).bundle()
+    data, metadata = class_legend(STREET).bundle()
     chart = new_output("display_data", data, metadata=metadata)
     claim = {"id": "F1", "kind": "audit", "family": "F", "verdict": "supported", "section": "", "parts": []}
     claim |= {"sentence": "s", "reason": "r", "measured": "m", "command": "c", "power": {}, "seeds": 0}
-    block = claim_blocks.block({"rules": {"sentences": [""] * 4}}, claim, [figures.class_legend(STREET)], [])
+    block = claim_blocks.block({"rules": {"sentences": [""] * 4}}, claim, [class_legend(STREET)], [])
     notebook = save(
         tmp_path / "a.ipynb",
         "# A",
@@ -388,9 +389,9 @@ def test_the_drawing_of_a_chart_comes_along(tmp_path: Path) -> None:
 
 def test_photographs_have_no_drawing() -> None:
     image = np.zeros((1, 64, 64, 3), np.uint8)
-    assert SVG not in figures.images_with_labels(image, image[..., 0], STREET).bundle()[0]
-    assert SVG in figures.class_legend(STREET).bundle()[0]
-    first, second = (figures.class_legend(STREET).bundle()[0][SVG] for _ in range(2))
+    assert SVG not in images_with_labels(image, image[..., 0], STREET).bundle()[0]
+    assert SVG in class_legend(STREET).bundle()[0]
+    first, second = (class_legend(STREET).bundle()[0][SVG] for _ in range(2))
     assert first == second
 
 

@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
 from segnb.classes import CAMVID, STREET, VOID
-from segnb.figures import evenly
+from segnb.figures.predictions import evenly
 from segnb.matrix import SHOWN, matrix
 from segnb.measures import class_iou
 

@@ -148,12 +148,12 @@ def hostile(tmp_path, monkeypatch):
 
 
 def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
-    from segnb import picture
+    from segnb import summary
     from segnb.html import export_report
     from tests.test_html import code, html, save
 
     said = []
-    monkeypatch.setattr(picture, "display", said.append)
+    monkeypatch.setattr(summary, "display", said.append)
     runs = hostile.measured()
     for sentence in (
         summary.data_sentence(hostile),
@@ -161,7 +161,7 @@ def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
         report_provenance.sentence(runs),
         *hostile.warnings,
     ):
-        picture.say(sentence)
+        summary.say(sentence)
     shown = [tables.class_ious(summary.class_ious(runs)), tables.scores(summary.ranking(runs))]
     cells = ["# Chapter", *(one.data for one in said), *(code("a", html(one.to_html())) for one in shown)]
     out = export_report(

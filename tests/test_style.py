@@ -15,9 +15,17 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-import segnb
-from segnb import audit_charts, charts, claim_charts, evidence_charts, figures, gate_charts, picture
+from segnb import figures
 from segnb.classes import CAMVID, CAR, LABEL_SETS, STREET, ClassMap
+from segnb.figures import axes, style
+from segnb.figures.audit import class_dots
+from segnb.figures.claims import examples
+from segnb.figures.dataset import class_legend, class_masks, class_places, class_shares, images_with_labels
+from segnb.figures.evidence import convergence, gain_by_class, gradients, sight, sizes, stride_bounds, trimap
+from segnb.figures.gates import class_attention, shifts, worth
+from segnb.figures.learning import learning_curves
+from segnb.figures.predictions import predictions, side_by_side
+from segnb.figures.scores import class_scores, cost_quality, score_bars
 from tests import test_evidence_charts as evidence
 from tests import test_figures as plain
 from tests.test_figures import MANY, SIGHT, UNET, lab
@@ -58,7 +66,7 @@ def lowercase(kept: dict) -> dict:
 
 
 HARD = {
-    "pictures and label maps": lambda: figures.side_by_side(
+    "pictures and label maps": lambda: side_by_side(
         [("Image", plain.images[0]), ("Ground truth", plain.labels[0])],
         [0, 1, 2, 3],
         STREET,
@@ -66,34 +74,32 @@ HARD = {
     ).described(
         "An image beside its labels, as a caller would say.", "How to read it, which the caller says as well."
     ),
-    "curves of all": lambda: figures.curves(stopped(3)),
-    "curves of all, one seed": lambda: figures.curves(stopped(1)),
-    "curves of a U-Net or two": lambda: figures.curves({label: [plain.history()] for label in UNET[:2]}),
-    "one network of several seeds": lambda: charts.score_bars(plain.scores(["U-Net"], 3)),
-    "no interval": lambda: charts.score_bars(plain.without_interval(plain.scores(MANY, 1))),
-    "no interval of cost": lambda: charts.cost_quality(plain.without_interval(plain.scores(MANY, 3))),
-    "trimap without": lambda: evidence_charts.trimap(unknown(evidence.curves(MANY, evidence.BINS))),
-    "sight of one": lambda: evidence_charts.sight(evidence.curves(["U-Net"], ["hidden", "partly", "all"])),
-    "gains of long names": lambda: evidence_charts.gains(
+    "curves of all": lambda: learning_curves(stopped(3)),
+    "curves of all, one seed": lambda: learning_curves(stopped(1)),
+    "curves of a U-Net or two": lambda: learning_curves({label: [plain.history()] for label in UNET[:2]}),
+    "one network of several seeds": lambda: score_bars(plain.scores(["U-Net"], 3)),
+    "no interval": lambda: score_bars(plain.without_interval(plain.scores(MANY, 1))),
+    "no interval of cost": lambda: cost_quality(plain.without_interval(plain.scores(MANY, 3))),
+    "trimap without": lambda: trimap(unknown(evidence.curves(MANY, evidence.BINS))),
+    "sight of one": lambda: sight(evidence.curves(["U-Net"], ["hidden", "partly", "all"])),
+    "gains of long names": lambda: gain_by_class(
         evidence.curve(LONG.names, -0.2, 0.03), UNET[-1], UNET[-2], LONG
     ),
-    "one bound": lambda: evidence_charts.stride_bounds(
+    "one bound": lambda: stride_bounds(
         pd.DataFrame({"miou": 0.3, "low": np.nan, "high": np.nan, "bound": 0.5}, index=MANY[:1])
     ),
-    "shares of long names": lambda: charts.class_shares(
-        *(named(frame, LONG) for frame in plain.share_tables())
-    ),
-    "scores of long names": lambda: charts.class_scores(named(plain.ious(MANY), LONG)),
-    "scores of long words": lambda: charts.class_scores(named(plain.ious(UNET), ONE_WORD)),
-    "legend of long names": lambda: figures.class_legend(LONG),
-    "legend of long words": lambda: figures.class_legend(ONE_WORD),
-    "legend of photographs": lambda: figures.class_legend(CAMVID),
-    "legend of two": lambda: figures.class_legend(CAR),
-    "masks of long words": lambda: figures.class_masks(plain.images[0], plain.labels[0], ONE_WORD),
-    "places of long names": lambda: figures.class_places(plain.heat, LONG),
-    "labels of long names": lambda: figures.images_with_labels(plain.images, plain.labels, LONG),
-    "predictions of long names": lambda: figures.predictions(lowercase(plain.kept), MANY[-2], LONG),
-    "examples of long names": lambda: claim_charts.examples(
+    "shares of long names": lambda: class_shares(*(named(frame, LONG) for frame in plain.share_tables())),
+    "scores of long names": lambda: class_scores(named(plain.ious(MANY), LONG)),
+    "scores of long words": lambda: class_scores(named(plain.ious(UNET), ONE_WORD)),
+    "legend of long names": lambda: class_legend(LONG),
+    "legend of long words": lambda: class_legend(ONE_WORD),
+    "legend of photographs": lambda: class_legend(CAMVID),
+    "legend of two": lambda: class_legend(CAR),
+    "masks of long words": lambda: class_masks(plain.images[0], plain.labels[0], ONE_WORD),
+    "places of long names": lambda: class_places(plain.heat, LONG),
+    "labels of long names": lambda: images_with_labels(plain.images, plain.labels, LONG),
+    "predictions of long names": lambda: predictions(lowercase(plain.kept), MANY[-2], LONG),
+    "examples of long names": lambda: examples(
         evidence.THREE.assign(name="a/file/name/as/some/tools/make/them_000019_10"),
         evidence.part(),
         evidence.images,
@@ -102,31 +108,29 @@ HARD = {
         LONG,
         0,
     ),
-    "class gates of long names": lambda: gate_charts.class_attention(evidence.gates(13), evidence.kept, LONG),
-    "class gates of long words": lambda: gate_charts.class_attention(
-        evidence.gates(13), evidence.kept, ONE_WORD
-    ),
-    "worth of one": lambda: gate_charts.worth(unknown(worths(UNET[3:4]))),
-    "worth of four": lambda: gate_charts.worth(worths(UNET[3:])),
-    "shifts of one": lambda: gate_charts.shifts(unknown(evidence.curves(["U-Net"], evidence.KINDS)), {}),
-    "shifts of all": lambda: gate_charts.shifts(evidence.curves(UNET, evidence.KINDS), {}),
-    "gradients of one": lambda: evidence_charts.gradients(evidence.curves(["U-Net"], ["down1", "down2"])),
-    "gradients of a narrow range": lambda: evidence_charts.gradients(
+    "class gates of long names": lambda: class_attention(evidence.gates(13), evidence.kept, LONG),
+    "class gates of long words": lambda: class_attention(evidence.gates(13), evidence.kept, ONE_WORD),
+    "worth of one": lambda: worth(unknown(worths(UNET[3:4]))),
+    "worth of four": lambda: worth(worths(UNET[3:])),
+    "shifts of one": lambda: shifts(unknown(evidence.curves(["U-Net"], evidence.KINDS)), {}),
+    "shifts of all": lambda: shifts(evidence.curves(UNET, evidence.KINDS), {}),
+    "gradients of one": lambda: gradients(evidence.curves(["U-Net"], ["down1", "down2"])),
+    "gradients of a narrow range": lambda: gradients(
         {"U-Net": evidence.curve(["down1", "down2"], 0.0021, 0.005)}
     ),
-    "sizes of a narrow range": lambda: evidence_charts.sizes(
+    "sizes of a narrow range": lambda: sizes(
         {
             label: curve.assign(area=np.linspace(0.003, 0.006, 6))
             for label, curve in evidence.by_size((0.004, 0.005)).items()
         }
     ),
-    "shares of a narrow range": lambda: charts.class_shares(
+    "shares of a narrow range": lambda: class_shares(
         *(frame.clip(lower=0.2) for frame in plain.share_tables())
     ),
-    "convergence of two seeds": lambda: evidence_charts.convergence(
+    "convergence of two seeds": lambda: convergence(
         {"U-Net": evidence.histories(2), "U-Net, no skips": evidence.histories(2, 0.3)}, 0.9
     ),
-    "dots of long names": lambda: audit_charts.class_dots(
+    "dots of long names": lambda: class_dots(
         {label: named(frame, LONG) for label, frame in plain.class_comparison(plain.STUDY, 3).items()}
     ),
 }
@@ -140,27 +144,26 @@ CASES = (
 def figure_functions() -> set[str]:
     """Names of all functions of the package that draw figures."""
     found = set()
-    for name in (module.name for module in pkgutil.iter_modules(segnb.__path__)):
-        if not name.startswith("_"):
-            module = importlib.import_module(f"segnb.{name}")
-            found |= {
-                key
-                for key, one in vars(module).items()
-                if hasattr(one, "__wrapped__")
-                and getattr(one, "__globals__", None) is vars(picture)
-                and one.__module__ == module.__name__
-            }
+    for name in (module.name for module in pkgutil.iter_modules(figures.__path__)):
+        module = importlib.import_module(f"segnb.figures.{name}")
+        found |= {
+            key
+            for key, drawing in vars(module).items()
+            if hasattr(drawing, "__wrapped__")
+            and drawing.__globals__ is vars(style)
+            and drawing.__module__ == module.__name__
+        }
     return found
 
 
 def test_no_figure_is_left_out():
     found = figure_functions()
-    assert {"curves", "score_bars", "differences", "trimap", "attention", "slopes"} <= found
+    assert {"learning_curves", "score_bars", "differences", "trimap", "attention", "slopes"} <= found
     asked = {name for draw in CASES.values() for name in draw.__code__.co_names}
     assert found <= asked, "give each figure a case in this file, or in the tests of its module"
 
 
-def drawn(fig: picture.Picture, monkeypatch) -> list[Text]:
+def drawn(fig: style.Picture, monkeypatch) -> list[Text]:
     """The texts that a reader gets to see; ticks beyond an axis, say, are never drawn."""
     texts = []
     whole = Text.draw
@@ -174,9 +177,9 @@ def drawn(fig: picture.Picture, monkeypatch) -> list[Text]:
     return [text for text in dict.fromkeys(texts) if text.get_visible() and text.get_text().strip()]
 
 
-def looks_in(fig: picture.Picture) -> set[tuple[str, str, bool]]:
+def looks_in(fig: style.Picture) -> set[tuple[str, str, bool]]:
     """(colour, marker, whether hollow) of all that is marked in the colour of a network."""
-    colours = {look.colour for look in picture.LOOKS.values()}
+    colours = {look.colour for look in style.LOOKS.values()}
     found = set()
     for line in fig.findobj(Line2D):
         mark = line.get_marker()
@@ -194,11 +197,11 @@ def looks_in(fig: picture.Picture) -> set[tuple[str, str, bool]]:
 def test_a_figure_is_in_the_style(name, monkeypatch):
     fig = CASES[name]()
     assert len(fig.alt) > 40 and len(fig.caption) > 40 and fig.caption.endswith(".")
-    assert fig.get_size_inches()[0] == picture.WIDTH
+    assert fig.get_size_inches()[0] == style.WIDTH
     texts = drawn(fig, monkeypatch)
     boxes = {text: Text.get_window_extent(text) for text in texts}
     for text, box in boxes.items():
-        assert text.get_fontsize() >= picture.SMALL, text.get_text()
+        assert text.get_fontsize() >= style.SMALL, text.get_text()
         assert "math" not in text.get_text()  # a dollar is a dollar, so matplotlib must not write math text
         assert box.x0 >= -0.5 and box.y0 >= -0.5, f"{text.get_text()!r} is cut off"
         assert box.x1 <= fig.bbox.x1 + 0.5 and box.y1 <= fig.bbox.y1 + 0.5, f"{text.get_text()!r} is cut off"
@@ -206,7 +209,7 @@ def test_a_figure_is_in_the_style(name, monkeypatch):
         width = min(box.x1, beside.x1) - max(box.x0, beside.x0)
         height = min(box.y1, beside.y1) - max(box.y0, beside.y0)
         assert width <= 1 or height <= 1, f"{one.get_text()!r} lies on {other.get_text()!r}"
-    known = {(look.colour, look.marker, look.frozen) for look in picture.LOOKS.values()}
+    known = {(look.colour, look.marker, look.frozen) for look in style.LOOKS.values()}
     assert looks_in(fig) <= known
 
 
@@ -227,14 +230,14 @@ def test_a_figure_is_in_the_style(name, monkeypatch):
 )
 def test_every_network_is_drawn_and_named(name, labels, monkeypatch):
     fig = CASES[name]()
-    looks = {(one.colour, one.marker, one.frozen) for one in map(picture.look, labels)}
+    looks = {(one.colour, one.marker, one.frozen) for one in map(style.look, labels)}
     assert looks_in(fig) == looks
     told = {text.get_text().replace("\n", " ") for text in drawn(fig, monkeypatch)}
     assert set(labels) <= told
 
 
 def test_every_seed_is_thin_and_the_mean_bold():
-    fig = figures.curves({"U-Net": [plain.history(5, k) for k in range(3)]})
+    fig = learning_curves({"U-Net": [plain.history(5, k) for k in range(3)]})
     for ax in fig.axes:
         widths = sorted(line.get_linewidth() for line in ax.lines)
         assert len(widths) == 4 and widths[2] < 1 and widths[3] >= 2
@@ -243,12 +246,12 @@ def test_every_seed_is_thin_and_the_mean_bold():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda attrs: evidence_charts.trimap(with_attrs(evidence.curves(MANY, evidence.BINS), attrs)),
-        lambda attrs: evidence_charts.sight(with_attrs(evidence.curves(UNET, ["a", "b", "c"]), attrs)),
-        lambda attrs: gate_charts.shifts(with_attrs(evidence.curves(UNET, evidence.KINDS), attrs), {}),
-        lambda attrs: gate_charts.worth(with_attrs(worths(UNET[3:]), attrs)),
-        lambda attrs: charts.score_bars(*with_attrs({"": plain.scores(MANY, 3)}, attrs).values()),
-        lambda attrs: charts.cost_quality(*with_attrs({"": plain.scores(MANY, 3)}, attrs).values()),
+        lambda attrs: trimap(with_attrs(evidence.curves(MANY, evidence.BINS), attrs)),
+        lambda attrs: sight(with_attrs(evidence.curves(UNET, ["a", "b", "c"]), attrs)),
+        lambda attrs: shifts(with_attrs(evidence.curves(UNET, evidence.KINDS), attrs), {}),
+        lambda attrs: worth(with_attrs(worths(UNET[3:]), attrs)),
+        lambda attrs: score_bars(*with_attrs({"": plain.scores(MANY, 3)}, attrs).values()),
+        lambda attrs: cost_quality(*with_attrs({"": plain.scores(MANY, 3)}, attrs).values()),
     ],
 )
 def test_captions_say_what_the_intervals_are_and_of_how_many(draw):
@@ -265,8 +268,8 @@ def with_attrs(frames: dict[str, pd.DataFrame], attrs: dict) -> dict[str, pd.Dat
 def test_networks_of_different_numbers_of_seeds():
     frames = with_attrs({"a": pd.DataFrame()}, {"images": 1, "seeds": 3}) | {"b": pd.DataFrame()}
     frames["b"].attrs["seeds"] = 1
-    assert picture.sample(frames.values()) == " n: 1 test image, 1 to 3 seeds."
-    assert picture.sample([]) == ""
+    assert style.sample(frames.values()) == " n: 1 test image, 1 to 3 seeds."
+    assert style.sample([]) == ""
 
 
 @pytest.mark.parametrize(
@@ -279,7 +282,7 @@ def test_networks_of_different_numbers_of_seeds():
     ],
 )
 def test_spread_moves_labels_apart_and_no_further(wanted, heights, places):
-    assert picture.spread(wanted, heights) == pytest.approx(places)
+    assert axes.spread(wanted, heights) == pytest.approx(places)
 
 
 def test_names_stand_as_high_as_their_lines_end_and_in_their_order():
@@ -287,7 +290,7 @@ def test_names_stand_as_high_as_their_lines_end_and_in_their_order():
         label: pd.DataFrame({"value": [0.1, 0.1 * k]}).assign(low=0.1, high=0.2)
         for k, label in enumerate(UNET)
     }
-    fig = evidence_charts.sight({label: frame.set_axis(["a", "b"]) for label, frame in ends.items()})
+    fig = sight({label: frame.set_axis(["a", "b"]) for label, frame in ends.items()})
     fig.draw_without_rendering()
     (ax,) = fig.axes
     heights = [box.get_window_extent().intervaly.mean() for box in ax.texts if box.get_text()]
@@ -307,7 +310,7 @@ def test_names_stand_as_high_as_their_lines_end_and_in_their_order():
     ],
 )
 def test_names_are_cut_where_the_room_ends(name, expected):
-    assert picture.short(name, 11) == expected
+    assert axes.short(name, 11) == expected
 
 
 # --- classes ---
@@ -366,14 +369,14 @@ def alike(classes: ClassMap) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("classes", LABEL_SETS.values(), ids=LABEL_SETS)
 def test_classes_that_look_alike_to_somebody_have_different_marks(classes):
-    mark = {name: picture.pattern(classes, i) for i, name in enumerate(classes.names)}
+    mark = {name: axes.pattern(classes, i) for i, name in enumerate(classes.names)}
     assert all(mark[one] != mark[other] for one, other in alike(classes))
     assert sum(map(bool, mark.values())) <= len(alike(classes))  # none without need
 
 
 def test_users_classes_have_no_marks():
     own = ClassMap(("Vegetation", "Sidewalk"), STREET.colours[:2])
-    assert [picture.pattern(own, i) for i in range(2)] == ["", ""]
+    assert [axes.pattern(own, i) for i in range(2)] == ["", ""]
 
 
 def test_marks_lie_on_their_classes_alone():
@@ -381,7 +384,7 @@ def test_marks_lie_on_their_classes_alone():
     green, pink, road = (STREET.id(name) for name in ("Vegetation", "Sidewalk", "Road"))
     labels = np.full((64, 64), road, np.uint8)
     labels[:32, :40], labels[40:, 10:] = green, pink
-    fig = figures.images_with_labels(np.zeros((1, 64, 64, 3), np.uint8), labels[None], STREET)
+    fig = images_with_labels(np.zeros((1, 64, 64, 3), np.uint8), labels[None], STREET)
     ax = fig.axes[1]
     assert (ax.images[0].get_array() == STREET.paint(labels)).all()  # the colours themselves are exact
     assert len(ax.lines) == 2
@@ -392,7 +395,7 @@ def test_marks_lie_on_their_classes_alone():
 
 def test_legends_show_the_marks():
     labels = np.array([[STREET.id(name) for name in ("Vegetation", "Sidewalk", "Road")]], np.uint8)
-    fig = figures.images_with_labels(np.zeros((1, 1, 3, 3), np.uint8), labels[None], STREET)
+    fig = images_with_labels(np.zeros((1, 1, 3, 3), np.uint8), labels[None], STREET)
     (legend,) = fig.legends
     assert [text.get_text() for text in legend.get_texts()] == ["Road", "Sidewalk", "Vegetation"]
     assert len([line for line in legend.findobj(Line2D) if line.get_alpha()]) == 2

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from segnb import figures, picture, tables
+from segnb import summary, tables
 from segnb.classes import ClassMap
+from segnb.figures.dataset import class_legend
 from segnb.presets import PRESETS
 
 HOSTILE = "<script>alert(1)</script> & $\\frac$"
@@ -21,15 +22,15 @@ def test_a_table_shows_markup_as_it_is_written():
 
 def test_a_sentence_keeps_its_emphasis_and_no_html(monkeypatch):
     shown = []
-    monkeypatch.setattr(picture, "display", shown.append)
-    picture.say(f"*Classes:* {HOSTILE}")
-    picture.say("")
+    monkeypatch.setattr(summary, "display", shown.append)
+    summary.say(f"*Classes:* {HOSTILE}")
+    summary.say("")
     assert [one.data for one in shown] == [f"*Classes:* {SHOWN}"]
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "$", "$a$ and $b", "\\alpha"])
 def test_names_are_drawn_as_they_are_and_never_as_formulas(name):
-    drawn = figures.class_legend(ClassMap((name, "Road"), ("#000000", "#ffffff")))
+    drawn = class_legend(ClassMap((name, "Road"), ("#000000", "#ffffff")))
     assert name in drawn.alt and drawn.png().startswith(b"\x89PNG")
 
 

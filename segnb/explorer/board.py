@@ -12,9 +12,9 @@ import numpy as np
 import traitlets as t
 
 from segnb.classes import ClassMap
-from segnb.figures import coloured
-from segnb.gate_charts import OPEN
-from segnb.picture import FOUND, MISSED, WRONG
+from segnb.figures.gates import OPEN
+from segnb.figures.predictions import coloured
+from segnb.figures.style import FOUND, MISSED, WRONG
 
 THUMB = 72  # pixels a side at most
 VIEWS = ("prediction", "errors", "confidence")

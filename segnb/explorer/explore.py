@@ -18,7 +18,7 @@ from segnb.classes import VOID
 from segnb.data.folders import IMAGE_FORMATS
 from segnb.errors import SegnbError, one_line
 from segnb.explorer.apart import seen_inside, side
-from segnb.picture import percent
+from segnb.figures.style import percent
 from segnb.rundir import RunDir, Study, open_study
 
 # ---- the runs ---------------------------------------------------------------------------------------

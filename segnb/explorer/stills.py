@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from segnb import figures, summary
+from segnb import summary
 from segnb.explorer import apart, explore
 from segnb.explorer.explore import Album, Scene
-from segnb.gate_charts import OPEN
-from segnb.picture import MISSED, WRONG, Picture, percent
+from segnb.figures.gates import OPEN
+from segnb.figures.predictions import coloured, marked, mistaken, side_by_side
+from segnb.figures.style import MISSED, WRONG, Picture, percent
 from segnb.rundir import RunDir
 
 
@@ -17,11 +18,11 @@ def overview(album: Album, scene: Scene) -> Picture:
     told = []
     for name, runs in summary.by_variant(album.runs).items():
         size, label = apart.side(runs[0]), summary.label(name)
-        wrong = figures.mistaken(scene.labels[size], album.predicted(runs[0])[scene.number])
+        wrong = mistaken(scene.labels[size], album.predicted(runs[0])[scene.number])
         share = percent(album.wrong(runs[:1])[scene.number])
-        panels.append((f"{label}\n{share} wrong", figures.marked(scene.images[size], wrong)))
+        panels.append((f"{label}\n{share} wrong", marked(scene.images[size], wrong)))
         told.append(f"{label} {share}")
-    fig = figures.side_by_side(panels, album.classes.seen(truth), album.classes, {"wrong": WRONG})
+    fig = side_by_side(panels, album.classes.seen(truth), album.classes, {"wrong": WRONG})
     return fig.described(
         f"{scene.name}, its ground truth, and where each network is wrong. Wrong pixels: {'; '.join(told)}.",
         f"Every network's errors on {scene.name}, the image of median difficulty: on half of the test images"
@@ -43,7 +44,7 @@ def taken_apart(album: Album, scene: Scene, run: RunDir) -> Picture:
         ("Ground truth", truth),
         (f"As trained\n{shares[0]} wrong", whole.classes),
         (f"All skips off\n{shares[1]} wrong", flat.classes),
-        (f"What changed\n{percent(changed.mean())}", figures.marked(image, changed, MISSED)),
+        (f"What changed\n{percent(changed.mean())}", marked(image, changed, MISSED)),
     ]
     means = {level: maps.mean(0) for level, maps in whole.maps.items()}
     for level, mean in means.items():
@@ -54,7 +55,7 @@ def taken_apart(album: Album, scene: Scene, run: RunDir) -> Picture:
     gates = (
         " Gates are dark where they hold the skip back and bright where they let it through." if means else ""
     )
-    fig = figures.side_by_side(panels, seen, classes, {"changed": MISSED})
+    fig = side_by_side(panels, seen, classes, {"changed": MISSED})
     return fig.described(
         f"{named} on {scene.name}: {shares[0]} of the pixels wrong as trained, {shares[1]} with every skip at"
         f" its mean over the image, {percent(changed.mean())} changed."
@@ -68,4 +69,4 @@ def _heat(values: np.ndarray, level: int, size: int) -> np.ndarray:
     """A map (h, w) from 0 to 1 in colour, at the pixels of its image, uint8 (S, S, 3)."""
     cell = 2 ** (level - 1)
     pixels = values.repeat(cell, 0).repeat(cell, 1)[:size, :size]
-    return figures.coloured(pixels, OPEN)
+    return coloured(pixels, OPEN)

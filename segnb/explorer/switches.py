@@ -9,7 +9,7 @@ from segnb import gates, summary
 from segnb.explorer import apart, explore
 from segnb.explorer.board import Board, changed_panel, map_panel, network_panel
 from segnb.explorer.controls import LONG, at_work, button, dropdown, hide, row, view_controls
-from segnb.picture import percent
+from segnb.figures.style import percent
 from segnb.rundir import RunDir
 
 if TYPE_CHECKING:

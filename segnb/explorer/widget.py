@@ -31,7 +31,7 @@ from segnb.explorer.controls import (
 )
 from segnb.explorer.explore import Album, Scene
 from segnb.explorer.switches import Inside
-from segnb.picture import percent, show
+from segnb.figures.style import percent, show
 from segnb.rundir import RunDir
 
 NOTHING = "There is no finished run to look at: run 'make report' or notebooks/train.ipynb."
@@ -231,7 +231,7 @@ class Networks:
     def in_idle_moments(self) -> None:
         """Where a person watches, ask the networks before they do: one at a time, between other requests."""
         scene, loop = self.state.scene, self.state.one_thread.loop
-        if loop is None or "JPY_SESSION_NAME" not in os.environ:  # see figures.LiveCurves
+        if loop is None or "JPY_SESSION_NAME" not in os.environ:  # see figures.learning.LiveCurves
             return
 
         def ask_one() -> None:

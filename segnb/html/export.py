@@ -12,7 +12,7 @@ What a notebook can say about its cells:
 - display(figure, metadata={"image/png": {"alt": ..., "caption": ...}}); only the caption may be left out
 - table cells may have the classes `good`, `bad` and `quiet`, coloured for light and dark
 - `<style scoped>` is for JupyterLab and is dropped; `<details class="claim">` has the looks of the page
-- what `segnb.picture` shows brings its drawing along (SVG), which the page offers for download
+- what `segnb.figures.style` shows brings its drawing along (SVG), which the page offers for download
 - the table of `segnb.matrix` stays as it is, and gets its controls from the script
 
 The script adds what a page without one can do without: sorting and CSV of tables, larger figures and their
@@ -37,9 +37,9 @@ from traitlets.config import Config
 
 from segnb import __version__
 from segnb.errors import SegnbError
+from segnb.figures.style import SVG
 from segnb.files import write_text
 from segnb.html.pictures import compact_source
-from segnb.picture import SVG
 
 LICENCE = "MIT"
 TEMPLATE = Path(__file__).parent / "segnb"

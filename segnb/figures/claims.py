@@ -9,24 +9,17 @@ from segnb.claim_blocks import amount, block, decisive, effect, full_name, group
 from segnb.claims import Part
 from segnb.classes import ClassMap
 from segnb.contrasts import Evidence
-from segnb.figures import mistaken
-from segnb.picture import (
-    INK,
-    QUIET,
-    SMALL,
-    WIDTH,
-    Picture,
+from segnb.figures.axes import (
     bare,
-    figure,
     inches_of_classes,
     label_panel,
     legend_of_classes,
-    look,
     panel,
-    percent,
     short,
     wrapped,
 )
+from segnb.figures.predictions import mistaken
+from segnb.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure, look, percent
 from segnb.summary import label
 
 BAND = "#e9edf2"  # of a margin
@@ -233,9 +226,6 @@ def _caption(parts: list[dict], kind: str, images: list[int], left_out: int) -> 
     return caption
 
 
-# --- images by rule ---
-
-
 def chosen(frame: pd.DataFrame) -> pd.DataFrame:
     """The images of largest, median and smallest difference: rows of `frame`, indexed by that word.
 
@@ -298,9 +288,6 @@ def examples(
         f" {part['label']}, {part['words']}, is largest, in the middle and smallest. The predictions are of"
         f" seed {seed}.",
     )
-
-
-# --- both ---
 
 
 def pictures(claim: dict, evidence: Evidence) -> tuple[list[Picture], list[str]]:

@@ -1,73 +1,12 @@
-"""The charts of the report: shares, scores and costs by network or class."""
+"""Figures of scores and costs, by network or class."""
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from segnb.picture import (
-    FAINT,
-    INK,
-    SMALL,
-    WIDTH,
-    Picture,
-    class_rows,
-    figure,
-    inches_of_names,
-    look,
-    name_ends,
-    percent,
-    plain_log,
-    sample,
-    wrapped,
-)
-
-
-@figure
-def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
-    """How much there is of each class.
-
-    pixels: share of all pixels, 0 to 1: a row a class, a column a source ("train", "val", ...)
-    images: share of the images in which the class occurs, the same shape
-    """
-    order = pixels.iloc[:, 0].sort_values().index
-    names, inches = class_rows(order)
-    fig = Picture(height=inches * len(order) + 1.0)
-    left, right = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-    marks = [("o", "#1a5fb4"), ("^", "#12837f"), ("s", "#6d3fb0"), ("D", "#6b7a00")]
-    rows = np.arange(len(order))
-    for ax, frame in ((left, pixels), (right, images)):
-        shares = 100 * frame.loc[order]
-        ax.hlines(rows, shares.min(axis=1), shares.max(axis=1), color=FAINT, lw=3)
-        for (marker, colour), source in zip(marks, shares, strict=False):
-            last = source == shares.columns[-1]  # the reference lies on top, hollow
-            positive = shares[source].where(shares[source] > 0)  # a log axis has no place for 0
-            ax.plot(
-                positive if ax is left else shares[source],
-                rows,
-                marker,
-                ms=7,
-                mec=colour,
-                mfc="none" if last else colour,
-                mew=1.6,
-                ls="",
-                label=source,
-                clip_on=False,
-            )
-    left.set(yticks=rows, yticklabels=names, xlabel="share of pixels, % (log scale)")
-    positive = pixels.where(pixels > 0).min().min()
-    left.set_xlim(left=100 * positive / 1.6)
-    plain_log(left, "x")
-    right.set(xlabel="share of images, %", xlim=(0, 100))
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    first = pixels.columns[0]
-    told = ", ".join(f"{name} {percent(pixels[first][name], 2)}" for name in order[::-1])
-    return fig.described(
-        f"Dot plot of the classes by share of pixels and by share of images that show them, for"
-        f" {', '.join(pixels.columns)}. Share of pixels in {first}: {told}.",
-        "Left: how much of all pixels a class covers; the scale is logarithmic. Right: in how many images it"
-        " occurs at all. The closer the marks of a row, the more the sources are alike.",
-    )
+from segnb.figures.axes import class_rows, inches_of_names, name_ends, wrapped
+from segnb.figures.style import INK, SMALL, WIDTH, Picture, figure, look, sample
 
 
 @figure

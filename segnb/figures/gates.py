@@ -6,24 +6,9 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.classes import ClassMap
-from segnb.figures import evenly
-from segnb.picture import (
-    FAINT,
-    INK,
-    SMALL,
-    WIDTH,
-    Picture,
-    bare,
-    figure,
-    inches_of_names,
-    legend_of_networks,
-    look,
-    name_ends,
-    panel,
-    sample,
-    short,
-    wrapped,
-)
+from segnb.figures.axes import bare, inches_of_names, legend_of_networks, name_ends, panel, short, wrapped
+from segnb.figures.predictions import evenly
+from segnb.figures.style import FAINT, INK, SMALL, WIDTH, Picture, figure, look, sample
 
 OPEN = "cividis"  # one lightness scale, also for readers who do not see red or green
 

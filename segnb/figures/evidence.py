@@ -8,22 +8,8 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.classes import ClassMap
-from segnb.picture import (
-    INK,
-    QUIET,
-    SMALL,
-    Picture,
-    bare,
-    class_rows,
-    figure,
-    legend_of_networks,
-    look,
-    name_ends,
-    percent,
-    plain_log,
-    sample,
-    wrapped,
-)
+from segnb.figures.axes import bare, class_rows, legend_of_networks, name_ends, plain_log, wrapped
+from segnb.figures.style import INK, QUIET, SMALL, Picture, figure, look, percent, sample
 
 TALL = 3.1  # inches of an axis with its labels
 NEW_IMAGES = "Vertical lines: 95 % interval for these very networks on new images."
@@ -157,7 +143,7 @@ def sight(curves: dict[str, pd.DataFrame]) -> Picture:
 
 
 @figure
-def gains(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap) -> Picture:
+def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap) -> Picture:
     """Gain in IoU by class of network `plus` over `minus`; `evidence_curves.class_gains`."""
     names, inches = class_rows(frame.index)
     fig = Picture(height=inches * len(frame) + 0.9)

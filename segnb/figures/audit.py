@@ -9,7 +9,8 @@ from matplotlib.patches import Rectangle
 from segnb.audit import swaps
 from segnb.audit_example import Example, bits
 from segnb.classes import STREET
-from segnb.picture import FAINT, INK, QUIET, SMALL, WRONG, Picture, class_rows, figure, look, wrapped
+from segnb.figures.axes import class_rows, wrapped
+from segnb.figures.style import FAINT, INK, QUIET, SMALL, WRONG, Picture, figure, look
 
 MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two ways to score, in no network's colour
 PALE = "#a9c6ea"  # what MIOU is the mean of

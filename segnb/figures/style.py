@@ -1,0 +1,187 @@
+"""What all figures share: a figure with its description, one style, and one look for each network.
+
+A figure is a function that takes data and returns a `Picture`; it reads no file and keeps no global
+state. Networks go by their label ("U-Net") and keep one colour and one marker everywhere; frozen ones
+are dashed or hollow. No letter is smaller than SMALL.
+"""
+
+import base64
+import gzip
+import io
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import NamedTuple
+
+import matplotlib as mpl
+import pandas as pd
+from IPython.display import display
+from matplotlib.figure import Figure
+
+WIDTH = 6.5  # inches
+SMALL = 9.5  # points: 6.6 CSS pixels where a page shows the figure at half its width
+LINE = 0.165  # inches of a line of letters of that size
+DPI = 100  # CSS pixels an inch
+SCALE = 2  # image pixels a CSS pixel, for sharp text on dense screens
+
+# How a notebook stores the drawing beside the PNG: gzip, base64. JupyterLab passes over a kind that it does
+# not know; the report offers it for download.
+SVG = "application/vnd.segnb.svg+gzip"
+RASTER = 1000  # pixels; an array of more that is drawn as a picture is a photograph or a mask, not a heat map
+
+INK, QUIET, FAINT = "#1c2127", "#59626c", "#d5d9dd"
+WRONG, MISSED, FOUND = "#d1281f", "#1467b8", "#3f9b5a"
+STYLE = {
+    "text.parse_math": False,  # names of classes and files come from data, where a dollar is a dollar
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": QUIET,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e8eb",
+    "image.interpolation": "nearest",
+    "hatch.linewidth": 1.5,
+}
+
+
+class Picture(Figure):
+    """A figure that also says in words what it shows.
+
+    alt:     for a reader who cannot see it: what is drawn, with the main numbers
+    caption: printed beneath: how to read it
+    """
+
+    alt = ""
+    caption = ""
+
+    def __init__(self, height: float = 1.0, width: float = WIDTH):
+        super().__init__(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+        self.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+
+    def described(self, alt: str, caption: str = "") -> "Picture":
+        self.alt, self.caption = alt, caption
+        return self
+
+    def png(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=DPI * SCALE)
+        return buffer.getvalue()
+
+    @property
+    def scales(self) -> bool:
+        """Whether it is lines and letters, which an SVG draws better than a PNG; photographs are not."""
+        drawn = (image.get_array() for ax in self.axes for image in ax.images)
+        return not any(array.shape[0] * array.shape[1] > RASTER for array in drawn)
+
+    def svg(self) -> bytes:
+        """The same drawing for any size of print, with its description; equal figures give equal bytes.
+
+        Letters are outlines: the font is on few machines other than this, and another would not fit.
+        """
+        buffer = io.BytesIO()
+        told = {"Date": None, "Creator": "segnb", "Description": self.alt}
+        with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "segnb"}):
+            self.savefig(buffer, format="svg", dpi=DPI * SCALE, metadata=told)
+        return buffer.getvalue()
+
+    def bundle(self, drawing: bool = True) -> tuple[dict, dict]:
+        """Data and metadata as notebooks store them; width and height are in CSS pixels.
+
+        drawing: with an SVG beside the PNG where that is worth it
+        """
+        width, height = (round(inches * DPI) for inches in self.get_size_inches())
+        told = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
+        data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
+        if drawing and self.scales:
+            data[SVG] = base64.b64encode(gzip.compress(self.svg(), mtime=0)).decode()
+        return data, {"image/png": told}
+
+
+def show(fig: Picture) -> None:
+    """Display a picture with its description. One without axes had no data to draw and is left out."""
+    if fig.axes:
+        data, metadata = fig.bundle()
+        display(data, metadata=metadata, raw=True)
+
+
+def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:
+    """Decorator: draw in the common style, and draw nothing when the first argument is empty."""
+
+    @wraps(draw)
+    def drawn(data, *args, **kwargs) -> Picture:
+        with mpl.rc_context(STYLE):
+            return draw(data, *args, **kwargs) if len(data) else Picture()
+
+    return drawn
+
+
+class Look(NamedTuple):
+    """How a network is drawn, in every figure."""
+
+    colour: str
+    marker: str
+    frozen: bool = False  # dashed lines, hollow markers, hatched bars
+
+    @property
+    def line(self) -> str:
+        return "--" if self.frozen else "-"
+
+    @property
+    def fill(self) -> str:
+        return "white" if self.frozen else self.colour
+
+
+# FCNs are orange to brown and darker with finer strides, U-Nets all the rest. The colours are chosen so that
+# any two stay apart for readers who do not see red, green or blue, which a test checks, and markers tell the
+# members of a family apart without any colour.
+LOOKS = {
+    "FCN-32s frozen": Look("#e59a2f", "s", frozen=True),
+    "FCN-32s fine-tuned": Look("#e59a2f", "s"),
+    "FCN-16s frozen": Look("#c4561a", "^", frozen=True),
+    "FCN-16s fine-tuned": Look("#c4561a", "^"),
+    "FCN-8s frozen": Look("#6b2a0e", "o", frozen=True),
+    "FCN-8s fine-tuned": Look("#6b2a0e", "o"),
+    "U-Net": Look("#19449c", "o"),
+    "U-Net, no skips": Look("#6ab8fb", "X"),
+    "Residual U-Net": Look("#1d726f", "D"),
+    "Attention residual U-Net": Look("#0e0837", "P"),
+    "Attention U-Net": Look("#ac3bf6", "v"),
+    "Attention residual U-Net, strided gate": Look("#729da1", "<"),
+    "Class attention residual U-Net": Look("#a3074f", "s"),
+}
+
+
+def look(label: str) -> Look:
+    return LOOKS.get(label, Look(QUIET, "h"))
+
+
+def sample(frames: Iterable[pd.DataFrame]) -> str:
+    """How much stands behind what is drawn, a sentence for a caption that begins with a space.
+
+    frames: their attrs may say "images" and "seeds", and a column of that name as well; "" if nothing does
+    """
+    frames = list(frames)
+    told = []
+    for what, one in (("images", "test image"), ("seeds", "seed")):
+        counts = sorted({n for frame in frames for n in frame.get(what, [frame.attrs.get(what)]) if n})
+        if counts:
+            many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+            told.append(f"{many} {one}{'s' * (counts[-1] != 1)}")
+    return f" n: {', '.join(told)}." if told else ""
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f} %"
