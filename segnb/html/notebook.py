@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup, Tag
 from nbconvert.exporters import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_notebook
+from nbformat.v4 import new_notebook
 from traitlets.config import Config
 
 from segnb.errors import SegnbError
@@ -65,17 +65,10 @@ def _read(path: Path) -> NotebookNode:
 
 
 def _merged(paths: list[Path]) -> NotebookNode:
-    """Join notebooks into one. A notebook without a title gets its file name for one."""
-    merged = new_notebook()
-    for path in paths:
-        nb = _read(path)
-        prose = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-        first = re.search("^(#+) ", prose, re.MULTILINE)
-        if not first or first[1] != "#":
-            title = path.stem.replace("_", " ").capitalize()
-            origin = {"notebook": str(path), "place": str(path)}
-            merged.cells.append(new_markdown_cell(f"# {title}", metadata=origin))
-        merged.cells += nb.cells
+    """Join notebooks into one."""
+    notebooks = [_read(path) for path in paths]
+    merged = new_notebook(cells=[cell for nb in notebooks for cell in nb.cells])
+    for nb in notebooks:
         merged.metadata |= nb.metadata  # the language, for the colours of code
     return merged
 

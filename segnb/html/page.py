@@ -97,7 +97,7 @@ def _free(text: str, taken: set[str]) -> str:
 
 
 def _name_headings(article: Tag, taken: set[str]) -> dict[str, str]:
-    """Move headings one level down and give each an anchor.
+    """Move headings one level down and give each an anchor; without a title the file name becomes one.
 
     Anchors come from the file name and the heading's text, never from a position, so that a link
     from elsewhere survives a new chapter.
@@ -105,11 +105,15 @@ def _name_headings(article: Tag, taken: set[str]) -> dict[str, str]:
     Returns:
         Anchors by what a link in a notebook calls a heading; the title's by "".
     """
+    stem = Path(article["data-notebook"]).stem
+    first = article.find(HEADINGS)
+    if first is None or first.name != "h1":
+        article.insert(0, title := BeautifulSoup().new_tag("h1"))
+        title.string = stem.replace("_", " ").capitalize()
     anchors: dict[str, str] = {}
     for heading in article.find_all(HEADINGS):
         heading.name = f"h{min(int(heading.name[1]) + 1, 6)}"
         if not heading.get("id"):
-            stem = Path(article["data-notebook"]).stem
             heading["id"] = _free(f"{anchors['']} {_text(heading)}" if anchors else stem, taken)
         anchors.setdefault("", heading["id"])
         anchors.setdefault(_text(heading).replace(" ", "-"), heading["id"])  # Jupyter's own rule
