@@ -73,21 +73,15 @@ def _merged(paths: list[Path]) -> NotebookNode:
     return merged
 
 
-class CheckPictures(Preprocessor):
-    """Refuse pictures without a description, and those in a form that a page has no place for."""
+class CheckForms(Preprocessor):
+    """Refuse pictures in a form that a page has no place for."""
 
     def preprocess_cell(self, cell, resources, index):
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            form = next((form for form in FORMS if form in data), "")
-            other = next((form for form in data if form.startswith("image/") and form != "image/png"), "")
-            if form in ("", "text/plain") and other:
-                raise SegnbError(f"{cell.metadata.place} shows a picture as {other}; show it as PNG")
-            if form == "image/png" and not str(output.metadata.get("image/png", {}).get("alt", "")).strip():
-                raise SegnbError(
-                    f"{cell.metadata.place} shows a picture without a description;"
-                    ' use display(figure, metadata={"image/png": {"alt": "what it shows"}})'
-                )
+            forms = output.get("data", {})
+            picture = next((form for form in forms if form.startswith("image/")), "")
+            if picture and not any(form in forms for form in FORMS if form != "text/plain"):
+                raise SegnbError(f"{cell.metadata.place} shows a picture as {picture}; show it as PNG")
         return cell, resources
 
 
@@ -104,11 +98,11 @@ def render(paths: list[Path]) -> BeautifulSoup:
             NbConvertBase={"display_data_priority": FORMS},
             CoalesceStreamsPreprocessor={"enabled": True},
             TagRemovePreprocessor={
-                "remove_cell_tags": {"remove_cell"},
+                "remove_cell_tags": {"remove_cell", "hide"},  # `hide` in runs of earlier versions
                 "remove_input_tags": {"remove_input"},
             },
         ),
-        preprocessors=[CheckPictures, CompactPictures],
+        preprocessors=[CheckForms, CompactPictures],
         template_name="segnb",
         extra_template_basedirs=[str(FOLDER.parent)],
         filters={"without_progress": _without_progress, "strip_ansi": "nbconvert.filters.strip_ansi"},
@@ -133,7 +127,10 @@ def _problem(tag: Tag) -> str:
     names = ("src", "srcset", "poster", "xlink:href", *(("href",) if tag.name != "a" else ()))
     sources = [tag[name] for name in names if not (tag.get(name) or "#").startswith(("data:", "#"))]
     if tag.name == "img" and tag.get("alt", "").strip() in ("", NO_ALT):
-        return "shows a picture without a description; give its <img> an alt text"
+        return (
+            "shows a picture without a description; give its <img> an alt text, or use"
+            ' display(figure, metadata={"image/png": {"alt": "what it shows"}})'
+        )
     if tag.name in FORBIDDEN:
         return f"holds a <{tag.name}>, which a file without a network cannot use; remove it"
     if sources:
