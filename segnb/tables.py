@@ -16,7 +16,7 @@ def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styl
     it is written."""
     if frame.empty:
         return None
-    style = frame.rename_axis(None).style.format(formats, na_rep="–", escape="html")
+    style = Styler(frame.rename_axis(None), cell_ids=False).format(formats, na_rep="–", escape="html")
     return style.format_index(escape="html").format_index(escape="html", axis=1).set_caption(caption)
 
 

@@ -148,7 +148,6 @@ def hostile(tmp_path, monkeypatch):
 
 
 def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
-    from segnb import summary
     from segnb.html import export_report
     from tests.test_html import code, html, save
 

@@ -1,13 +1,16 @@
-"""Pictures made smaller for the page."""
+"""Make pictures smaller for the page."""
 
 import base64
 import io
+import re
 
 import numpy as np
+from nbconvert.preprocessors import Preprocessor
 from PIL import Image
 
 WORTH_IT = 50_000  # bytes; smaller pictures stay as they are
 FLAT = 1 / 2000  # a colour that covers this share of a picture keeps its exact value
+EMBEDDED = re.compile(r"(data:image/png;base64,)([A-Za-z0-9+/=]+)")
 
 
 def compact(png: bytes) -> bytes:
@@ -39,9 +42,26 @@ def compact(png: bytes) -> bytes:
     return min(png, buffer.getvalue(), key=len)
 
 
-def compact_source(source: str) -> str:
-    """The same for the address of an embedded picture, "data:image/png;base64,…"; others stay as they are."""
-    head, _, data = source.partition(",")
-    if head != "data:image/png;base64":
-        return source
-    return f"{head},{base64.b64encode(compact(base64.b64decode(data))).decode()}"
+class CompactPictures(Preprocessor):
+    """Shrink the PNGs of a notebook's outputs, also those in HTML, and note the size of each that has none.
+
+    Sizes are in CSS pixels, so that the page does not jump while pictures are decoded.
+    """
+
+    def preprocess_cell(self, cell, resources, index):
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                png = base64.b64decode(data["image/png"])
+                with Image.open(io.BytesIO(png)) as picture:
+                    width, height = picture.size
+                size = {"width": width, "height": height}
+                output.metadata["image/png"] = size | output.metadata.get("image/png", {})
+                data["image/png"] = base64.b64encode(compact(png)).decode()
+            if "text/html" in data:
+                data["text/html"] = EMBEDDED.sub(_compact_source, data["text/html"])
+        return cell, resources
+
+
+def _compact_source(source: re.Match) -> str:
+    return source[1] + base64.b64encode(compact(base64.b64decode(source[2]))).decode()

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from segnb.cli import main
 
 from segnb import autotune
+from segnb.cli import main
 from segnb.errors import SegnbError
 from segnb.files import write_json
 from segnb.models import registry

@@ -1,5 +1,5 @@
 "use strict";
-// What the other parts are made with. export.py joins them into one script, each in a block of its own.
+// What the other parts are made with. page.py joins them into one script, each in a block of its own.
 
 const make = (name, properties, ...children) => {
   const made = Object.assign(document.createElement(name), properties);
