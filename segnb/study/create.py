@@ -30,8 +30,8 @@ def create_study(params: StudyParams) -> Study:
     """Return the study of these parameters on this machine, created if it does not exist.
 
     Looks for (and, unless SEGNB_OFFLINE=1, fetches) the trunk weights, and tries out the precision if this
-    machine has not done so yet. Of a study that exists, only the places of its data and weights are updated: a
-    folder that has moved holds the same data.
+    machine has not done so yet. Of a study that exists, only the places of its data and weights are updated:
+    a folder that has moved holds the same data.
     """
     resolved = preset(params.preset).override(
         params.epochs, params.learning_rate, params.backbone_learning_rate
