@@ -1,0 +1,70 @@
+"""`segnb claims` and `segnb claims diff`."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from segnb import results
+from segnb.cli_new.options import add_command, add_report_options
+from segnb.files import write_json, write_text
+from segnb.project import root
+from segnb.study.study import open_study
+from segnb.verdicts import decide
+
+
+def add_commands(commands) -> None:
+    judged = add_command(commands, claims)
+    add_report_options(judged)
+    judged.add_argument("--json", action="store_true", help="print all that is known, as JSON")
+    judged.add_argument("--out", help="a file to write that to as well")
+    judged.add_argument(
+        "--publish",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="keep the verdicts in results/NAME.json and in README.md's table (default NAME: PRESET-DATA)",
+    )
+    compared = add_command(judged.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
+    for name in ("a", "b"):
+        compared.add_argument(
+            name, metavar=name.upper(), help="a study, or a file: claims.json, results/….json"
+        )
+    compared.add_argument("--anyway", action="store_true", help="studies of other data or presets, too")
+
+
+def claims(options: argparse.Namespace) -> None:
+    """Print every claim with its verdict, computed from the tested runs of a study."""
+    found = _verdicts(options.study, options.variants, options.seeds)
+    if options.out:
+        write_json(Path(options.out), found)
+    if options.publish is not None:
+        name = f"{options.publish or found['preset'] + '-' + found['data']['name']}.json"
+        readme = root() / "README.md"
+        text = results.in_readme(readme.read_text(), results.trimmed(found), name)
+        results.write(found, root() / "results" / name)
+        write_text(readme, text)
+    print(json.dumps(found, indent=2) if options.json else results.listing(found))
+
+
+def claims_diff(options: argparse.Namespace) -> int:
+    """Say what differs between the verdicts of two studies: what they were made of, verdicts, effects.
+
+    Exit code 0: every claim has the same verdict in both. 1: some differ. 2: one of the two cannot be read,
+    or they are of other data or another preset.
+    """
+    both = [
+        results.read(Path(one)) if one.endswith(".json") else _verdicts(one) for one in (options.a, options.b)
+    ]
+    if not options.anyway:
+        results.check_comparable(*both)
+    differ, text = results.differences(*both)
+    print(text)
+    return int(differ)
+
+
+def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> dict:
+    """What claims.json holds of a study, by name."""
+    # Small matrix products, beside other work: threads that wait for each other take many times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return decide(open_study(study), variants, seeds)
