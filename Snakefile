@@ -12,8 +12,8 @@ import yaml
 
 from segnb import resources
 from segnb.companions import COMPANIONS, alike
-from segnb.machine import ALLOCATOR
-from segnb.rundir import open_study
+from segnb.runtime.machine import ALLOCATOR
+from segnb.study.study import open_study
 
 for needed in ("study", "variants", "seeds"):
     if needed not in config:
@@ -25,7 +25,7 @@ seeds = str(config["seeds"]).split(",")
 folder = f"runs/{study.name}"
 shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(seeds)}
 # Every step takes the place of the shell that starts it and ends with Snakemake, however that ends.
-segnb = f"exec {shlex.quote(sys.executable)} -m segnb.processes $PPID segnb.cli"
+segnb = f"exec {shlex.quote(sys.executable)} -m segnb.runtime.processes $PPID segnb.cli"
 os.environ.update(ALLOCATOR)  # which a process has to find when it starts
 chapters = ["claims", "dataset", "fcn", "unet", "audit", "methods"]
 # What claims.json is made by, but for the measures, whose change tests every run again.
@@ -80,7 +80,7 @@ rule report:
     input:
         chapters=expand(f"{folder}/chapters/{{chapter}}.ipynb", chapter=chapters),
         claims=f"{folder}/claims.json",
-        code=["segnb/report.py"] + glob.glob("segnb/html/*.py") + glob.glob("segnb/html/segnb/*"),
+        code=["segnb/report/report.py"] + glob.glob("segnb/html/*.py") + glob.glob("segnb/html/segnb/*"),
     output:
         "report/index.html",
     params:
@@ -215,7 +215,7 @@ ruleorder: train_first > train
 # Alone on the machine, hence all cores.
 rule cost:
     input:
-        code="segnb/cost.py",
+        code="segnb/evaluation/cost.py",
     output:
         f"{folder}/cost.json",
     params:

@@ -7,10 +7,13 @@ import sys
 from benchmarks import tables, training_speed
 from benchmarks import transfer as real_frames
 from segnb.errors import SegnbError
-from segnb.files import between, read_json, root, write_json, write_text
-from segnb.machine import ALLOCATOR, settle
+from segnb.storage.markdown import between
+from segnb.storage.atomic import read_json, write_json, write_text
+from segnb.storage.project import root
+from segnb.runtime.machine import ALLOCATOR
+from segnb.training.autotune import resolve_machine
 from segnb.presets import PRESETS, preset
-from segnb.rundir import cache_folder, runs_folder
+from segnb.storage.project import cache_folder, runs_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +44,7 @@ def speed(options: argparse.Namespace) -> None:
 def transfer(options: argparse.Namespace) -> None:
     """Measure what rendered streets teach a U-Net about real frames, for results/ and docs/transfer.md."""
     settings = real_frames.Settings()
-    machine = settle(runs_folder(), preset(settings.data.name))  # whose trial a report has made
+    machine = resolve_machine(runs_folder(), preset(settings.data.name))  # whose trial a report has made
     measured = real_frames.measure(options.path, settings, machine, cache_folder())
     results = root() / "results"
     write_json(results / f"transfer-{measured['data']['name']}.json", measured)

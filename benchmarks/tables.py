@@ -1,7 +1,7 @@
 """What was measured, as Markdown tables for docs/."""
 
 from benchmarks.transfer import ARMS
-from segnb.files import markdown_table
+from segnb.storage.markdown import markdown_table
 from segnb.presets import FULL_WIDTH
 
 # Between these docs/performance.md and docs/transfer.md show the tables.

@@ -21,22 +21,24 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from segnb import features
-from segnb.autotune import resolve_machine as settle
-from segnb.classes import STREET
-from segnb.cost import forget_peak
-from segnb.data import folders
+from segnb.training import feature_cache
+from segnb.training.autotune import resolve_machine as settle
+from segnb.labels import STREET
+from segnb.evaluation.cost import forget_peak
+from segnb.data.reading import stream
 from segnb.data.batches import Split, in_order, shuffled
-from segnb.data.coding import STREET_CODING
-from segnb.data.sources import Data
+from segnb.data.masks import STREET_CODING
+from segnb.data.dataset import Data
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.machine import Machine, usable_cores
+from segnb.runtime.machine import Machine, usable_cores
 from segnb.models.fcn import FromFeatures
-from segnb.models.variants import VARIANTS, build, parameter_groups
+from segnb.models.registry import VARIANTS
+from segnb.models.build import build, parameter_groups
 from segnb.presets import FULL_WIDTH, Preset, Recipe
-from segnb.rundir import RunDir
-from segnb.training import criterion, fit, train_one_epoch, train_step
+from segnb.study.study import Run
+from segnb.training.loop import criterion, train_one_epoch, train_step
+from segnb.training.fit import fit
 
 UNET, FROZEN, TUNED = "UNet_Standard_256", "FCN8s_vgg16_freeze", "FCN8s_vgg16_finetune"
 SMP = "smp.Unet(vgg16)"
@@ -152,7 +154,7 @@ def frozen_epoch(preset: Preset, machine: Machine, images: int = 64) -> dict[str
     side, split = Bench(FROZEN, preset.fcn, machine), random_split(images, preset.fcn.size)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        kept = features.cached(
+        kept = feature_cache.cached(
             side.model, split, preset.fcn.mirror, Path(folder), machine, preset.fcn.batch_size
         )
         made = time.perf_counter() - start
@@ -185,7 +187,7 @@ def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[st
     few_steps()
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
-        run = RunDir(Path(folder) / UNET / "seed0")
+        run = Run(Path(folder) / UNET / "seed0")
         start = time.perf_counter()
         fit(network(UNET, recipe), train, val, recipe, 0, run, machine, between)
         whole = time.perf_counter() - start - spent
@@ -214,7 +216,7 @@ def reading(preset: Preset, machine: Machine, images: int = 64) -> dict[str, flo
             for file, pixels in zip(files, (noisy, noisy[..., 0] % CLASSES), strict=True):
                 Image.fromarray(pixels).save(file)
             pairs.append(Pair(f"{i}", *files))
-        frames = folders.stream(pairs * (images // 8), size, STREET_CODING)
+        frames = stream(pairs * (images // 8), size, STREET_CODING)
         names = {"train": [f"{i}" for i in range(images // 8 * 8)]}
         data = Data("bench", "", "0", STREET, names, lambda *_: frames)
         start = time.perf_counter()

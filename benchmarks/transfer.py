@@ -26,20 +26,21 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-from segnb import checkpoint
-from segnb.classes import STREET, VOID, ClassMap
+from segnb.training import checkpoint
+from segnb.labels import STREET, IGNORE_INDEX, ClassMap
 from segnb.data.batches import Split
 from segnb.data.layouts import SPLITS
-from segnb.data.sources import Data, open_data
+from segnb.data.dataset import Data, open_data
 from segnb.errors import SegnbError
-from segnb.fingerprint import code_digest
-from segnb.machine import Machine
-from segnb.measures import class_iou, mean_iou
-from segnb.models.variants import build
+from segnb.training.fingerprint import code_digest
+from segnb.runtime.machine import Machine
+from segnb.metrics.confusion import class_iou, mean_iou
+from segnb.models.build import build
 from segnb.presets import PRESETS, Preset, Recipe
-from segnb.rundir import RunDir
+from segnb.study.study import Run
 from segnb.statistics import Effect, effect, image_weights, resampled
-from segnb.training import evaluate, fit
+from segnb.training.loop import evaluate
+from segnb.training.fit import fit
 
 UNET = "UNet_Standard_256"
 MANY = 100  # frames; a test split of so many that come from few drives says little, so all take their turn
@@ -74,17 +75,17 @@ def to_street(classes: ClassMap) -> np.ndarray:
     """Ids of a label set to those of STREET, by name: uint8 (256,), a look-up table.
 
     Sky is STREET's Unlabeled, which is mostly that. A class that STREET does not have (CamVid's Bicyclist)
-    becomes VOID: no scene shows it, so it would add the same zero to every network of scenes, and to call it
+    becomes IGNORE_INDEX: no scene shows it, so it would add the same zero to every network of scenes, and to call it
     Pedestrian or Other would put our guess in the place of the labels.
 
     Raises SegnbError where fewer than two classes are common.
     """
-    table = np.full(256, VOID, np.uint8)
+    table = np.full(256, IGNORE_INDEX, np.uint8)
     for i, name in enumerate(classes.names):
         name = "Unlabeled" if name == "Sky" else name
         if name in STREET.names:
             table[i] = STREET.id(name)
-    if (table != VOID).sum() < 2:
+    if (table != IGNORE_INDEX).sum() < 2:
         raise SegnbError(
             f"classes {', '.join(classes.names)}: fewer than two are among those of the streets; name them in"
             f" classes.csv as there: {', '.join(STREET.names)}"
@@ -189,7 +190,7 @@ def trained(
         The file of its weights, and the network with these weights on the machine's device.
     """
     identity = json.dumps([what, last, asdict(recipe), asdict(machine), code_digest()])
-    run = RunDir(folder / hashlib.sha256(identity.encode()).hexdigest()[:16] / UNET / f"seed{seed}")
+    run = Run(folder / hashlib.sha256(identity.encode()).hexdigest()[:16] / UNET / f"seed{seed}")
     torch.manual_seed(seed)
     model = build(UNET, len(STREET), recipe.width)
     if begin:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segnb import audit, statistics
+from segnb.audit import scores
+from segnb import statistics
 from segnb.claims import Claim
 from segnb.contrasts import Finding
 
@@ -87,8 +88,8 @@ def p_values(claim: Claim, found: Finding) -> tuple[float, float]:
     return statistics.evidence(*question(claim, [found]))
 
 
-def audited(claim: Claim) -> audit.Verdict:
-    return {"M1": audit.verdict_m1, "M2": audit.verdict_m2}[claim.id](audit.published_scores())
+def audited(claim: Claim) -> scores.Verdict:
+    return {"M1": scores.verdict_m1, "M2": scores.verdict_m2}[claim.id](scores.published_scores())
 
 
 # ---- how many seeds --------------------------------------------------------------------------------------

@@ -10,9 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from segnb import __version__, processes
+from segnb import __version__
+from segnb.runtime import processes
 from segnb.errors import SegnbError
-from segnb.files import FULL, held, root, write_json, write_text
+from segnb.errors import FULL
+from segnb.storage.locks import held
+from segnb.storage.project import root
+from segnb.storage.atomic import write_json, write_text
 from segnb.params import ReportParams, StudyParams, parse_seeds
 
 GRACE = 8  # seconds for Snakemake and its jobs when they are stopped; others kill after ten
@@ -46,9 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Settle the study, let Snakemake do what is missing, and say where the report is."""
-    from segnb import gpus, resources
-    from segnb.models.variants import parse_variants
-    from segnb.rundir import settle
+    from segnb.pipeline import gpus
+    from segnb.pipeline import resources
+    from segnb.models.registry import parse_variants
+    from segnb.study.create import create_study
 
     variants = parse_variants(options.variants)
     seeds = parse_seeds(options.seeds) if options.seeds else None
@@ -56,7 +61,7 @@ def report(options: argparse.Namespace) -> int:
     if options.offline:
         os.environ["SEGNB_OFFLINE"] = "1"
     _announce(params, options.offline)
-    study = settle(params)
+    study = create_study(params)
     seeds = seeds or list(range(study.preset.seeds))
     study.ask(variants, seeds)
     budget = resources.budget(study, variants, options.jobs)
@@ -100,12 +105,12 @@ def _run_engine(arguments: list[str]) -> int:
 
     Raises SegnbError if a report is being made in this folder already.
     """
-    from segnb.rundir import runs_folder
+    from segnb.storage.project import runs_folder
 
     # Snakemake's own lock outlives a kill and would have to be removed by hand; this one does not.
     with held(runs_folder() / ".lock", "making a report") as lock:
         process = subprocess.Popen(
-            [sys.executable, "-m", "segnb.processes", str(os.getpid()), *arguments],
+            [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), *arguments],
             # What there was to fetch has been fetched: no run shall wait for a network again.
             env=os.environ | {"SEGNB_OFFLINE": "1"},
             pass_fds=[lock],  # Snakemake holds it too: it is there a moment longer than a killed us
@@ -124,7 +129,7 @@ def _run_engine(arguments: list[str]) -> int:
 def _announce(params: StudyParams, offline: bool) -> None:
     """Say what is about to be fetched before it is."""
     from segnb.presets import preset
-    from segnb.weights import SOURCES
+    from segnb.models.pretrained import SOURCES
 
     weights = params.weights or preset(params.preset).weights
     if weights == "random":
@@ -142,7 +147,7 @@ def _announce(params: StudyParams, offline: bool) -> None:
 
 
 def _print_ranking(study, variants: list[str], seeds: list[int]) -> None:
-    from segnb.summary import ranking
+    from segnb.evaluation.scores import ranking
 
     table = ranking(study.measured(",".join(variants), ",".join(map(str, seeds))))
     print(f"\n{'test mIoU':<30}{'mean':>7}{'seeds':>7}")
@@ -153,7 +158,7 @@ def _print_ranking(study, variants: list[str], seeds: list[int]) -> None:
 def arrays(options: argparse.Namespace) -> None:
     """Make the cached arrays of one size, and all that tests of networks of that size need."""
     from segnb.data import shifts
-    from segnb.rundir import open_study
+    from segnb.study.study import open_study
 
     study = open_study(options.study)
     counts = {name: len(study.split(name, options.size)) for name in ("train", "val", "test")}
@@ -200,24 +205,24 @@ def run(options: argparse.Namespace) -> int:
     A failure is reported in one line, with the last lines of the log. Exit codes: 1 a wrong parameter, 3 a
     cell's exception, 4 out of memory, 5 a dead kernel, 7 a kernel that did not start, 130 and 143 stopped.
     """
-    from segnb import execute
+    from segnb.pipeline import notebook
 
     try:
         with _step(options.out.resolve(), options.log):
-            parameters = execute.read_parameters(options.file, options.yaml)
+            parameters = notebook.read_parameters(options.file, options.yaml)
             with _gpu(parameters.get("study") if "variant" in parameters else None):  # of a training
-                execute.run(options.notebook, options.out, parameters, options.log)
-    except execute.Failure as failure:
-        last = f"\n{execute.tail(options.log)}" if options.log else ""
+                notebook.run(options.notebook, options.out, parameters, options.log)
+    except notebook.Failure as failure:
+        last = f"\n{notebook.tail(options.log)}" if options.log else ""
         print(f"segnb: {failure}{last}", file=sys.stderr)  # at once, for others may print there too
         return failure.code
     return 0
 
 
 def _gpu(study: str | None) -> contextlib.AbstractContextManager:
-    """Claim a GPU for what runs inside if the study is on one; see `segnb.gpus`."""
-    from segnb import gpus
-    from segnb.rundir import open_study
+    """Claim a GPU for what runs inside if the study is on one; see `segnb.pipeline.gpus`."""
+    from segnb.pipeline import gpus
+    from segnb.study.study import open_study
 
     if isinstance(study, str) and open_study(study).machine.device == "cuda":
         return gpus.claimed()
@@ -229,10 +234,10 @@ def verify(options: argparse.Namespace) -> int:
 
     Exit code 0: the same. 1: something differs. 2: it could not be repeated.
     """
-    from segnb.rundir import RunDir
-    from segnb.verify import verify as repeat
+    from segnb.study.study import Run
+    from segnb.study.reproduce import verify as repeat
 
-    same, remarks = repeat(RunDir(Path(options.run).resolve()))
+    same, remarks = repeat(Run(Path(options.run).resolve()))
     for name, is_same in same.items():
         print(f"{name:<22} {'same' if is_same else 'differs'}")
     print(*remarks, sep="\n")
@@ -244,18 +249,18 @@ def verify(options: argparse.Namespace) -> int:
 def _step(out: Path, log: Path | None) -> contextlib.AbstractContextManager:
     """Where the notebook is a run's own, its failure is remembered in the run's folder."""
     if out.name == "train.ipynb" and (out.parents[2] / "study.json").exists():
-        from segnb.rundir import RunDir
+        from segnb.study.study import Run
 
-        return RunDir(out.parent).step("train", log)
+        return Run(out.parent).step("train", log)
     return contextlib.nullcontext()
 
 
 def measure(options: argparse.Namespace) -> None:
     """Test one finished run: its scores, boundaries, objects and, where there are any, gates."""
-    from segnb.inference import measure as measure_run
-    from segnb.rundir import RunDir
+    from segnb.evaluation.evaluate import measure as measure_run
+    from segnb.study.study import Run
 
-    run = RunDir(Path(options.run).resolve())
+    run = Run(Path(options.run).resolve())
     if not run.done:
         raise SegnbError(f"{run.path} is not a finished run; train it first ('make report' does)")
     with run.step("measure", options.log), _gpu(run.study.name):
@@ -264,9 +269,9 @@ def measure(options: argparse.Namespace) -> None:
 
 def cost(options: argparse.Namespace) -> None:
     """Measure what variants cost, all in one go so that they can be compared."""
-    from segnb.cost import measure as measure_cost
-    from segnb.models.variants import parse_variants
-    from segnb.rundir import open_study
+    from segnb.evaluation.cost import measure as measure_cost
+    from segnb.models.registry import parse_variants
+    from segnb.study.study import open_study
 
     study = open_study(options.study)
     with _gpu(study.name):
@@ -312,7 +317,7 @@ def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> dict:
     """What claims.json holds of a study, by name."""
     # Small matrix products, beside other work: threads that wait for each other take many times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from segnb.rundir import open_study
+    from segnb.study.study import open_study
     from segnb.verdicts import decide
 
     return decide(open_study(study), variants, seeds)
@@ -320,7 +325,7 @@ def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> dict:
 
 def status(options: argparse.Namespace) -> int:
     """Say how far the runs of a study are, and what failed; 1 if a run has failed."""
-    from segnb.status import look, text, watch
+    from segnb.pipeline.status import look, text, watch
 
     name, watched = options.name or options.study, options.watch and sys.stdout.isatty()
     grid = watch(name) if watched else look(name)
@@ -334,8 +339,8 @@ def status(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> None:
     """Join executed chapters into one HTML file, with the training notebooks and claims.json beside it."""
-    from segnb.report import export_study
-    from segnb.rundir import open_study
+    from segnb.report.report import export_study
+    from segnb.study.study import open_study
 
     params = ReportParams.check({name: getattr(options, name) for name in ReportParams.model_fields})
     out = export_study(params, [Path(path) for path in options.chapters], Path(options.out))
@@ -347,7 +352,7 @@ def export(options: argparse.Namespace) -> None:
 
 def weights(options: argparse.Namespace) -> int:
     """List the sources of trunk weights, fetch one, or verify what is there."""
-    from segnb.weights import SOURCES, fetch
+    from segnb.models.pretrained import SOURCES, fetch
 
     if options.name not in (None, *SOURCES):
         raise SegnbError(f"weights {options.name!r} cannot be fetched: choose from {', '.join(SOURCES)}")
@@ -367,16 +372,16 @@ def weights(options: argparse.Namespace) -> int:
 
 def cache(options: argparse.Namespace) -> None:
     """Say how large the cached features of frozen trunks are, or remove them."""
-    from segnb import features
-    from segnb.rundir import feature_cache
+    from segnb.training import feature_cache
+    from segnb.storage.project import feature_cache
 
     folder = feature_cache()
     if options.clear:
-        features.clear(folder)
-    sizes = features.entries(folder).values()
+        feature_cache.clear(folder)
+    sizes = feature_cache.entries(folder).values()
     print(
         f"{folder}: {len(sizes)} sets of features, {sum(sizes) / 1e6:.1f} MB of at most"
-        f" {features.LIMIT / 1e9:.0f} GB; 'segnb cache --clear' removes them"
+        f" {feature_cache.LIMIT / 1e9:.0f} GB; 'segnb cache --clear' removes them"
     )
 
 
@@ -386,10 +391,10 @@ def _study_params(options: argparse.Namespace) -> StudyParams:
 
 def study(options: argparse.Namespace) -> None:
     """Settle a study and print its name: what a Snakemake call on a cluster needs first."""
-    from segnb.rundir import settle
+    from segnb.study.create import create_study
 
     with contextlib.redirect_stdout(sys.stderr):  # what settling has to say; the output is the name alone
-        name = settle(_study_params(options)).name
+        name = create_study(_study_params(options)).name
     print(name)
 
 

@@ -1,7 +1,7 @@
 """Studies that a claim compares with: the same networks and recipe, trained on other data."""
 
-from segnb.machine import Machine
-from segnb.rundir import Study
+from segnb.runtime.machine import Machine
+from segnb.study.study import Study
 
 # By what they were trained on: the name of the data, or of the label set.
 FALSE_COLOURS, CARS, PHOTOGRAPHS = "streets-false-colours", "streets-car", "camvid"

@@ -11,10 +11,10 @@ import pandas as pd
 from segnb import statistics
 from segnb.companions import COMPANIONS, Missing, companion
 from segnb.evidence import MEASURES, Counted, Measure, file_of
-from segnb.models.variants import VARIANTS
+from segnb.models.registry import VARIANTS
 from segnb.parts import Part
-from segnb.rundir import RunDir, Study
-from segnb.summary import label
+from segnb.study.study import Run, Study
+from segnb.models.registry import label
 
 DRAWS = 2000  # of the bootstrap: a standard error from them is good to 1.6 %
 
@@ -67,7 +67,7 @@ class Evidence:
     def __init__(self, study: Study, variants: str = "all", seeds: str | int = "all"):
         self.study = study
         self._asked = variants, seeds
-        self._runs: dict[str, dict[tuple[str, int], RunDir]] = {}
+        self._runs: dict[str, dict[tuple[str, int], Run]] = {}
         self._found: dict[tuple, Score] = {}
 
     # ---- runs ------------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ class Evidence:
         """The study itself (""), or a companion. Raises Missing if there is none."""
         return companion(self.study, place) if place else self.study
 
-    def runs(self, place: str) -> dict[tuple[str, int], RunDir]:
+    def runs(self, place: str) -> dict[tuple[str, int], Run]:
         """Tested runs of the study ("") or of a companion, by variant and seed."""
         if place not in self._runs:
             measured = self.study_of(place).measured(*self._asked)
@@ -122,7 +122,7 @@ class Evidence:
         run, *others = (self._run(one, seed) for one in (side, *rivals))
         return measure.of(run, others)
 
-    def _run(self, side: str, seed: int) -> RunDir:
+    def _run(self, side: str, seed: int) -> Run:
         place, variant = _split(side)
         return self.runs(place)[variant, seed]
 

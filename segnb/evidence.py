@@ -13,12 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segnb import boundaries, measures, objects
-from segnb.classes import CAMVID, STREET
+from segnb.metrics import boundaries
+from segnb.metrics.confusion import class_iou
+from segnb.metrics.confusion import mean_iou
+from segnb.metrics import objects
+from segnb.labels import CAMVID, STREET
 from segnb.companions import Missing
 from segnb.parts import ENCODER
-from segnb.rundir import RunDir
-from segnb.summary import label
+from segnb.study.study import Run
+from segnb.models.registry import label
 
 EARLY = 0.2  # share of the epochs after which training is still "early" (F11)
 REACHED = 0.9  # of the lower final score of a pair: what counts as converged (U6)
@@ -56,7 +59,7 @@ class Counted(NamedTuple):
         return np.asarray(self.reduce(**sums), float)
 
 
-Made = Callable[[RunDir, Sequence[RunDir]], Counted | float]
+Made = Callable[[Run, Sequence[Run]], Counted | float]
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,11 @@ class Measure:
 
 
 @lru_cache(maxsize=256)  # of about a megabyte each: every measure of a study asks again
-def _read(run: RunDir, name: str, changed: int):
+def _read(run: Run, name: str, changed: int):
     return getattr(run, name)()
 
 
-def file_of(run: RunDir, name: str):
+def file_of(run: Run, name: str):
     """What run.<name>() reads. Raises Missing where it was not written, in words that can be published."""
     path = run.confusion_path if name == "test" else getattr(run, f"{name}_path")
     if not path.exists():
@@ -92,7 +95,7 @@ def file_of(run: RunDir, name: str):
     return _read(run, name, path.stat().st_mtime_ns)
 
 
-def _confusion(run: RunDir) -> np.ndarray:
+def _confusion(run: Run) -> np.ndarray:
     return file_of(run, "test")["confusion"]
 
 
@@ -101,12 +104,12 @@ def _confusion(run: RunDir) -> np.ndarray:
 
 def _mean_of(ids: list[int], confusion: np.ndarray) -> np.ndarray:
     """Mean IoU of some classes, of those of them that occur: (..., C, C) to (...)."""
-    iou = measures.class_iou(confusion)[..., ids]
+    iou = class_iou(confusion)[..., ids]
     occurs = (~np.isnan(iou)).sum(-1)
     return np.divide(np.nansum(iou, -1), occurs, out=np.full(occurs.shape, np.nan), where=occurs > 0)
 
 
-def _ids(run: RunDir, names: Sequence[str]) -> list[int]:
+def _ids(run: Run, names: Sequence[str]) -> list[int]:
     classes = run.study.classes
     gone = [name for name in names if name not in classes.names]
     if gone or not names:
@@ -114,19 +117,19 @@ def _ids(run: RunDir, names: Sequence[str]) -> list[int]:
     return [classes.id(name) for name in names]
 
 
-def _miou(run: RunDir, rivals) -> Counted:
-    return Counted({"confusion": _confusion(run)}, measures.mean_iou)
+def _miou(run: Run, rivals) -> Counted:
+    return Counted({"confusion": _confusion(run)}, mean_iou)
 
 
-def _iou_of(names: tuple[str, ...], run: RunDir, rivals) -> Counted:
+def _iou_of(names: tuple[str, ...], run: Run, rivals) -> Counted:
     return Counted({"confusion": _confusion(run)}, partial(_mean_of, _ids(run, names)))
 
 
-def _thin(run: RunDir, rivals) -> Counted:
+def _thin(run: Run, rivals) -> Counted:
     return _iou_of(run.study.classes.thin, run, rivals)
 
 
-def _thin_over_others(run: RunDir, rivals) -> Counted:
+def _thin_over_others(run: Run, rivals) -> Counted:
     thin = _ids(run, run.study.classes.thin)
     others = [i for i in range(len(run.study.classes)) if i not in thin]
     return Counted(
@@ -135,7 +138,7 @@ def _thin_over_others(run: RunDir, rivals) -> Counted:
     )
 
 
-def _shifted(kind: str, run: RunDir, rivals) -> Counted:
+def _shifted(kind: str, run: Run, rivals) -> Counted:
     """mIoU under other conditions minus that of the same scenes as they are."""
     found, confusion = file_of(run, "shifts"), _confusion(run)
     kinds = [str(one) for one in found["kinds"]]
@@ -147,29 +150,29 @@ def _shifted(kind: str, run: RunDir, rivals) -> Counted:
     return Counted({"shifted": shifted, "clean": clean}, _difference("shifted", "clean"))
 
 
-def _lost_without(level: int, run: RunDir, rivals) -> Counted:
+def _lost_without(level: int, run: Run, rivals) -> Counted:
     """mIoU lost when the gate of a level (0: of all levels at once) is replaced by its image mean."""
     neutral = file_of(run, "gates")["neutral_confusion"][level - 1]  # that of all levels comes last
     return Counted({"own": _confusion(run), "neutral": neutral}, _difference("own", "neutral"))
 
 
 def _difference(plus: str, minus: str) -> Callable[..., np.ndarray]:
-    return lambda **sums: measures.mean_iou(sums[plus]) - measures.mean_iou(sums[minus])
+    return lambda **sums: mean_iou(sums[plus]) - mean_iou(sums[minus])
 
 
-def _best_by_image(run: RunDir, rivals) -> Counted:
+def _best_by_image(run: Run, rivals) -> Counted:
     """Share of the images whose mIoU is highest with this run; a tie counts in parts."""
-    scores = np.stack([measures.mean_iou(_confusion(one)) for one in (run, *rivals)])  # (V, N)
+    scores = np.stack([mean_iou(_confusion(one)) for one in (run, *rivals)])  # (V, N)
     top = scores == scores.max(0)
     best = top[0] / top.sum(0)
     return Counted({"best": best, "images": np.ones(len(best))}, _ratio("best", "images"), len(best))
 
 
-def _best_by_class(run: RunDir, rivals) -> Counted:
+def _best_by_class(run: Run, rivals) -> Counted:
     """Share of the classes whose IoU is highest with this run; a tie counts in parts."""
 
     def reduce(confusions: np.ndarray) -> np.ndarray:
-        iou = measures.class_iou(confusions)  # (..., V, C)
+        iou = class_iou(confusions)  # (..., V, C)
         top = iou == np.nanmax(iou, -2, keepdims=True, initial=-1)
         share = top[..., 0, :] / np.maximum(top.sum(-2), 1)
         return share.sum(-1) / (~np.isnan(iou[..., 0, :])).sum(-1)
@@ -178,7 +181,7 @@ def _best_by_class(run: RunDir, rivals) -> Counted:
     return Counted({"confusions": confusions}, reduce, confusions.shape[-1])
 
 
-def _best_by_seed(run: RunDir, rivals) -> float:
+def _best_by_seed(run: Run, rivals) -> float:
     return float(all(_miou(run, ()).value() > _miou(rival, ()).value() for rival in rivals))
 
 
@@ -193,15 +196,15 @@ def _ratio(over: str, under: str) -> Callable[..., np.ndarray]:
 # ---- from boundaries, objects, gates ---------------------------------------------------------------------
 
 
-def _boundary(reduce: Callable[..., np.ndarray], then: Callable, run: RunDir, rivals) -> Counted:
-    """A reducer of `segnb.boundaries`, whose parameters are named as the sums that it takes."""
+def _boundary(reduce: Callable[..., np.ndarray], then: Callable, run: Run, rivals) -> Counted:
+    """A reducer of `segnb.metrics.boundaries`, whose parameters are named as the sums that it takes."""
     found = file_of(run, "boundary")
     return Counted(
         {name: found[name] for name in signature(reduce).parameters}, lambda **sums: then(reduce(**sums))
     )
 
 
-def _objects(binned_by: str, place: int, value: str, run: RunDir, rivals) -> Counted:
+def _objects(binned_by: str, place: int, value: str, run: Run, rivals) -> Counted:
     """Recall or IoU of the objects of one bin of size ("area") or of the share in sight ("visible")."""
     table = file_of(run, "objects")
     if binned_by == "visible" and not np.isfinite(table[binned_by]).any():
@@ -211,7 +214,7 @@ def _objects(binned_by: str, place: int, value: str, run: RunDir, rivals) -> Cou
     return Counted({name: sums[name][:, place] for name in (value, "count")}, _ratio(value, "count"))
 
 
-def _hidden_over_seen(run: RunDir, rivals) -> Counted:
+def _hidden_over_seen(run: Run, rivals) -> Counted:
     """Recall of objects that are mostly hidden minus that of those in full sight."""
     hidden, seen = (_objects("visible", place, "found", run, rivals).arrays for place in (0, -1))
     arrays = {f"hidden_{name}": array for name, array in hidden.items()}
@@ -220,7 +223,7 @@ def _hidden_over_seen(run: RunDir, rivals) -> Counted:
     return Counted(arrays, lambda **sums: of_hidden(**sums) - of_seen(**sums))
 
 
-def _gate_variation(level: int, run: RunDir, rivals) -> Counted:
+def _gate_variation(level: int, run: Run, rivals) -> Counted:
     std = file_of(run, "gates")["std"][:, level - 1].mean(-1)  # (N,), mean over the maps of a class gate
     return Counted({"std": std, "images": np.ones(len(std))}, _ratio("std", "images"))
 
@@ -228,7 +231,7 @@ def _gate_variation(level: int, run: RunDir, rivals) -> Counted:
 # ---- from training: no images ----------------------------------------------------------------------------
 
 
-def _curve(run: RunDir) -> np.ndarray:
+def _curve(run: Run) -> np.ndarray:
     return run.history()["val_miou"].to_numpy()
 
 
@@ -237,7 +240,7 @@ def early_epoch(epochs: int) -> int:
     return int(np.ceil(EARLY * epochs))
 
 
-def _score_at(when: str, run: RunDir, rivals) -> float:
+def _score_at(when: str, run: Run, rivals) -> float:
     """Validation mIoU early in training, at its end, or the rise between."""
     curve = _curve(run)
     if len(curve) < 2:
@@ -246,7 +249,7 @@ def _score_at(when: str, run: RunDir, rivals) -> float:
     return float({"early": early, "final": final, "rise": final - early}[when])
 
 
-def _epochs_to_converge(run: RunDir, rivals) -> float:
+def _epochs_to_converge(run: Run, rivals) -> float:
     """Epochs until validation mIoU reaches REACHED of the lower final one of the pair, read off a line
     between epochs; the last epoch if it never does."""
     curve = _curve(run)
@@ -258,7 +261,7 @@ def _epochs_to_converge(run: RunDir, rivals) -> float:
     return float(reached + (goal - below) / (above - below))
 
 
-def _gradient(stages: str, run: RunDir, rivals) -> float:
+def _gradient(stages: str, run: Run, rivals) -> float:
     """Mean log10 of ‖gradient‖/‖weight‖ over some layers of a U-Net, in the first epochs."""
     table = file_of(run, "gradients")
     asked = table["layer"].str.match(stages) & (table["epoch"] <= FIRST_EPOCHS) & (table["ratio"] > 0)

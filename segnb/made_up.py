@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from segnb import __version__
-from segnb.classes import LABEL_SETS, ClassMap
-from segnb.data.sources import open_data
-from segnb.files import write_json
-from segnb.models.variants import VARIANTS
-from segnb.objects import components
+from segnb.labels import LABEL_SETS, ClassMap
+from segnb.data.dataset import open_data
+from segnb.storage.atomic import write_json
+from segnb.models.registry import VARIANTS
+from segnb.metrics.objects import components
 from segnb.presets import PRESETS
-from segnb.rundir import RunDir, Study
+from segnb.study.study import Run, Study
 
 SKILL = {
     "FCN32s_vgg16_freeze": 0.40,
@@ -152,7 +152,7 @@ def _confusion(labels: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarra
     return np.bincount(cell.ravel(), minlength=len(labels) * classes**2).reshape(-1, classes, classes)
 
 
-def _write_run(run: RunDir, skill, classes: ClassMap, pictures, labels, names, epochs) -> None:
+def _write_run(run: Run, skill, classes: ClassMap, pictures, labels, names, epochs) -> None:
     count, kinds, seed = len(labels), len(classes), run.seed
     draw = np.random.default_rng([seed, 11])
     guess = _guess(labels, skill, seed, kinds)
@@ -191,7 +191,7 @@ def _write_run(run: RunDir, skill, classes: ClassMap, pictures, labels, names, e
     _write_training(run, skill, epochs, draw)
 
 
-def _write_gates(run: RunDir, skill: float, labels: np.ndarray, kinds: int, index, draw) -> None:
+def _write_gates(run: Run, skill: float, labels: np.ndarray, kinds: int, index, draw) -> None:
     maps = kinds if "Class" in run.variant else 1
     pixels = np.stack([np.bincount(one.ravel(), minlength=kinds) for one in labels])  # (N, C)
     pixels = np.tile(pixels[:, None], (1, LEVELS, 1))
@@ -214,7 +214,7 @@ def _write_gates(run: RunDir, skill: float, labels: np.ndarray, kinds: int, inde
     )
 
 
-def _write_boundary(run: RunDir, skill: float, confusion: np.ndarray, draw) -> None:
+def _write_boundary(run: Run, skill: float, confusion: np.ndarray, draw) -> None:
     pixels = confusion.sum(2)  # (N, C)
     contour = (4 * np.sqrt(pixels)).round()  # as of one square box
     band = contour[:, None] * DISTANCES[:, None]  # (N, D, C)
@@ -250,7 +250,7 @@ def _write_boundary(run: RunDir, skill: float, confusion: np.ndarray, draw) -> N
     )
 
 
-def _write_objects(run: RunDir, labels, guess, classes: ClassMap) -> None:
+def _write_objects(run: Run, labels, guess, classes: ClassMap) -> None:
     things = [classes.names.index(name) for name in THINGS if name in classes.names]
     if "Car" not in classes.names or classes.void:  # photographs: nobody knows what is hidden
         visible = None
@@ -261,7 +261,7 @@ def _write_objects(run: RunDir, labels, guess, classes: ClassMap) -> None:
     run.write_arrays(run.path / "objects.npz", **{name: table[name].to_numpy() for name in table})
 
 
-def _write_training(run: RunDir, skill: float, epochs: int, draw) -> None:
+def _write_training(run: Run, skill: float, epochs: int, draw) -> None:
     epoch = np.arange(1, epochs + 1)
     speed = 0.3 + 0.6 * skill  # the better network is also the faster one
     val = 0.6 * skill * (1 - np.exp(-speed * epoch)) + draw.normal(0, 0.002, epochs)

@@ -6,14 +6,14 @@ A part is a measure of some networks minus that of others, on the same test imag
 from dataclasses import dataclass, replace
 
 from segnb.companions import CARS
-from segnb.models.variants import VARIANTS
+from segnb.models.registry import VARIANTS
 
 
 @dataclass(frozen=True)
 class Part:
     """One contrast: mean over seeds of (sum over `plus` - sum over `minus`) · weight.
 
-    measure:   a name in `segnb.evidence.MEASURES`, or a column of cost.json (see `segnb.cost`), of which the
+    measure:   a name in `segnb.evidence.MEASURES`, or a column of cost.json (see `segnb.evaluation.cost`), of which the
                contrast is (plus - minus) / minus
     plus, minus: variants; "streets-car:UNet_Standard_256" is that of a companion study
     rivals:    variants that a measure of comparison looks at without being part of the sum

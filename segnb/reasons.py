@@ -10,10 +10,10 @@ from segnb.claims import Claim
 from segnb.companions import COMPANIONS, PHOTOGRAPHS
 from segnb.contrasts import COSTS, Finding
 from segnb.evidence import early_epoch
-from segnb.models.variants import VARIANTS
+from segnb.models.registry import VARIANTS
 from segnb.parts import Part
 from segnb.results import p_words
-from segnb.rundir import Study
+from segnb.study.study import Study
 
 AFFORDABLE = 20  # seeds; a command that asks for more is not printed
 

@@ -1,7 +1,7 @@
-"""Stand-in for `segnb.study`, `segnb.storage` and `segnb.project` until every import names those."""
+"""Stand-in for `segnb.study`, `segnb.storage` and `segnb.storage.project` until every import names those."""
 
-from segnb.fingerprint import TRAINING_CODE, code_digest
-from segnb.project import cache_folder, feature_cache, runs_folder
+from segnb.training.fingerprint import TRAINING_CODE, code_digest
+from segnb.storage.project import cache_folder, feature_cache, runs_folder
 from segnb.study.create import create_study as settle
 from segnb.study.create import open_run as settle_run
 from segnb.study.study import Run as RunDir

@@ -10,13 +10,13 @@ from segnb import statistics
 from segnb.cases import POWER_AT, Case, Outlook, outlook, p_values, question
 from segnb.claims import LEDGER, NOTICEABLE, POINT, SHARE, Claim
 from segnb.contrasts import Evidence, Finding
-from segnb.provenance import check
+from segnb.study.provenance import check
 from segnb.reasons import command, decisive, headline, reason, what_decides
-from segnb.rundir import Study
+from segnb.study.study import Study
 
 SCHEMA = 1
 
-# Read by position (segnb.claim_blocks): for ">", for "≈", Holm, counted numbers, one seed.
+# Read by position (segnb.report.claim_blocks): for ">", for "≈", Holm, counted numbers, one seed.
 RULES = (
     "A claim that something is larger is supported when the 95 % interval of every deciding part lies above"
     " its threshold (zero, unless it says otherwise), and refuted when one lies below, corrected for the"

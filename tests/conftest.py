@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segnb.files import share_code
+from segnb.storage.project import share_code
 
 pytest.register_assert_rewrite("tests.models.base")  # so that the shared tester's failures show values
 

@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 from segnb import made_up
 from segnb.made_up import DISTANCES, SKILL
-from segnb.rundir import Study
+from segnb.study.study import Study
 
 __all__ = ["DISTANCES", "SKILL", "make_study"]
 

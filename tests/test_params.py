@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from segnb.classes import LABEL_SETS
+from segnb.labels import LABEL_SETS
 from segnb.data import splits
 from segnb.data.batches import MEAN, STD
 from segnb.errors import SegnbError
-from segnb.machine import Machine
-from segnb.models.variants import VARIANTS, build
+from segnb.runtime.machine import Machine
+from segnb.models.registry import VARIANTS
+from segnb.models.build import build
 from segnb.params import ReportParams, RunParams, parse_seeds
 from segnb.presets import PRESETS, preset
 

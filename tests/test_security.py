@@ -17,12 +17,20 @@ import pytest
 import torch
 from bs4 import BeautifulSoup
 
-from segnb import checkpoint, cli, report_provenance, status, summary, tables, weights
+from segnb.training import checkpoint
+from segnb.report import provenance
+from segnb.pipeline import status
+from segnb.evaluation import scores
+from segnb.report import text as text_module
+from segnb.report import tables
+from segnb.models import pretrained
+from segnb import cli
 from segnb.errors import SegnbError
-from segnb.files import read_json, write_json
+from segnb.storage.atomic import read_json, write_json
 from segnb.params import StudyParams
-from segnb.report import facts
-from segnb.rundir import RunDir, open_study, settle
+from segnb.report.report import facts
+from segnb.study.study import Run, open_study
+from segnb.study.create import create_study
 from tests.conftest import CHECKOUT, make_dataset, make_project
 from tests.fake_study import make_study
 
@@ -64,7 +72,7 @@ def refused(call, name: str) -> None:
 def test_a_pickle_for_trunk_weights_is_refused(tmp_path, bomb, write):
     path = tmp_path / "vgg16.pth"
     write({"features.0.weight": bomb}, path)
-    refused(lambda: weights.read_weights(weights.resolve_weights(str(path))), "vgg16.pth")
+    refused(lambda: pretrained.read_weights(pretrained.resolve_weights(str(path))), "vgg16.pth")
 
 
 def test_a_pickle_for_training_state_is_refused_with_the_right_check_sum_too(tmp_path, bomb):
@@ -81,7 +89,7 @@ def test_a_pickle_for_weights_of_a_run_is_refused(tmp_path, bomb):
 
 @pytest.mark.parametrize("kind", ["array", "whole file"])
 def test_a_pickle_for_measures_of_a_run_is_refused(tmp_path, bomb, kind):
-    run = RunDir(tmp_path / "study" / "UNet_Standard_256" / "seed0")
+    run = Run(tmp_path / "study" / "UNet_Standard_256" / "seed0")
     run.path.mkdir(parents=True)
     if kind == "array":
         np.savez(run.confusion_path, confusion=np.array([bomb], object))
@@ -148,20 +156,20 @@ def hostile(tmp_path, monkeypatch):
 
 
 def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
-    from segnb.html import export_report
-    from tests.test_html import code, html, save
+    from segnb.report.html import export_report
+    from tests.report.test_html import code, html, save
 
     said = []
-    monkeypatch.setattr(summary, "display", said.append)
+    monkeypatch.setattr(text_module, "display", said.append)
     runs = hostile.measured()
     for sentence in (
-        summary.data_sentence(hostile),
-        summary.scope_sentence(hostile, runs),
-        report_provenance.sentence(runs),
+        text_module.data_sentence(hostile),
+        text_module.scope_sentence(hostile, runs),
+        provenance.sentence(runs),
         *hostile.warnings,
     ):
-        summary.say(sentence)
-    shown = [tables.class_ious(summary.class_ious(runs)), tables.scores(summary.ranking(runs))]
+        text_module.say(sentence)
+    shown = [tables.class_ious(scores.class_ious(runs)), tables.scores(scores.ranking(runs))]
     cells = ["# Chapter", *(one.data for one in said), *(code("a", html(one.to_html())) for one in shown)]
     out = export_report(
         [save(tmp_path / "chapter.ipynb", *cells)],
@@ -223,7 +231,7 @@ def test_data_with_a_command_for_a_name_are_settled_prepared_and_run_nothing(tmp
     monkeypatch.setenv("SEGNB_ROOT", str(folder))
     data = make_dataset(tmp_path / "made").rename(tmp_path / f"{''.join(COMMANDS)}<script>alert(1)<")
     asked = {"preset": "smoke", "precision": "fp32", "weights": "random"}
-    study = settle(StudyParams.check(asked | {"data": str(data)}))
+    study = create_study(StudyParams.check(asked | {"data": str(data)}))
     wanted = ("variants=UNet_NoSkip_256", "seeds=0")
     target = f"runs/{study.name}/data-64.json"
     done = snakemake(folder, target, "--config", f"study={study.name}", *wanted)  # through a real shell

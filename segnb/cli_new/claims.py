@@ -7,8 +7,8 @@ from pathlib import Path
 
 from segnb import results
 from segnb.cli_new.options import add_command, add_report_options
-from segnb.files import write_json, write_text
-from segnb.project import root
+from segnb.storage.atomic import write_json, write_text
+from segnb.storage.project import root
 from segnb.study.study import open_study
 from segnb.verdicts import decide
 

@@ -5,15 +5,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from segnb import features
+from segnb.training import feature_cache
 from segnb.cli_new.options import add_command, add_report_options
 from segnb.data import shifts
 from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
-from segnb.files import write_json
-from segnb.project import feature_cache
+from segnb.storage.atomic import write_json
+from segnb.storage.project import feature_cache
 from segnb.study.study import open_study
-from segnb.weights import SOURCES, fetch
+from segnb.models.pretrained import SOURCES, fetch
 
 
 def add_commands(commands) -> None:
@@ -105,9 +105,9 @@ def cache(options: argparse.Namespace) -> None:
     """Say how large the cached features of frozen trunks are, or remove them."""
     folder = feature_cache()
     if options.clear:
-        features.clear(folder)
-    sizes = features.entries(folder).values()
+        feature_cache.clear(folder)
+    sizes = feature_cache.entries(folder).values()
     print(
         f"{folder}: {len(sizes)} sets of features, {sum(sizes) / 1e6:.1f} MB of at most"
-        f" {features.LIMIT / 1e9:.0f} GB; 'segnb cache --clear' removes them"
+        f" {feature_cache.LIMIT / 1e9:.0f} GB; 'segnb cache --clear' removes them"
     )

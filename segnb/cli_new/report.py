@@ -8,19 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-from segnb import gpus, processes, resources
+from segnb.pipeline import gpus
+from segnb.runtime import processes
+from segnb.pipeline import resources
 from segnb.cli_new.options import add_command, add_report_options, add_study_options, study_params
 from segnb.errors import SegnbError
-from segnb.files import held, write_text
+from segnb.storage.locks import held
+from segnb.storage.atomic import write_text
 from segnb.models.registry import parse_variants
 from segnb.params import ReportParams, StudyParams, parse_seeds
 from segnb.presets import preset
-from segnb.project import root, runs_folder
-from segnb.report import export_study
+from segnb.storage.project import root, runs_folder
+from segnb.report.report import export_study
 from segnb.study.create import create_study
 from segnb.study.study import Study, open_study
-from segnb.summary import ranking
-from segnb.weights import SOURCES
+from segnb.evaluation.scores import ranking
+from segnb.models.pretrained import SOURCES
 
 GRACE = 8  # seconds for Snakemake and its jobs when they are stopped; others kill after ten
 
@@ -96,7 +99,7 @@ def _run_engine(arguments: list[str]) -> int:
     # Snakemake's own lock outlives a kill and would have to be removed by hand; this one does not.
     with held(runs_folder() / ".lock", "making a report") as lock:
         process = subprocess.Popen(
-            [sys.executable, "-m", "segnb.processes", str(os.getpid()), *arguments],
+            [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), *arguments],
             # What there was to fetch has been fetched: no run shall wait for a network again.
             env=os.environ | {"SEGNB_OFFLINE": "1"},
             pass_fds=[lock],  # Snakemake holds it too: it is there a moment longer than a killed us

@@ -5,15 +5,16 @@ import contextlib
 import sys
 from pathlib import Path
 
-from segnb import execute, gpus
+from segnb.pipeline import notebook
+from segnb.pipeline import gpus
 from segnb.cli_new.options import add_command, add_report_options
-from segnb.cost import measure as measure_cost
+from segnb.evaluation.cost import measure as measure_cost
 from segnb.errors import SegnbError
-from segnb.files import write_json
-from segnb.inference import measure as evaluate_run
+from segnb.storage.atomic import write_json
+from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import parse_variants
 from segnb.study.study import Run, open_study
-from segnb.verify import verify as repeat
+from segnb.study.reproduce import verify as repeat
 
 
 def add_commands(commands) -> None:
@@ -41,18 +42,18 @@ def run(options: argparse.Namespace) -> int:
     """
     try:
         with _step(options.out.resolve(), options.log):
-            parameters = execute.read_parameters(options.file, options.yaml)
+            parameters = notebook.read_parameters(options.file, options.yaml)
             with _gpu(parameters.get("study") if "variant" in parameters else None):  # of a training
-                execute.run(options.notebook, options.out, parameters, options.log)
-    except execute.Failure as failure:
-        last = f"\n{execute.tail(options.log)}" if options.log else ""
+                notebook.run(options.notebook, options.out, parameters, options.log)
+    except notebook.Failure as failure:
+        last = f"\n{notebook.tail(options.log)}" if options.log else ""
         print(f"segnb: {failure}{last}", file=sys.stderr)  # at once, for others may print there too
         return failure.code
     return 0
 
 
 def _gpu(study: str | None) -> contextlib.AbstractContextManager:
-    """Claim a GPU for what runs inside if the study is on one; see `segnb.gpus`."""
+    """Claim a GPU for what runs inside if the study is on one; see `segnb.pipeline.gpus`."""
     if isinstance(study, str) and open_study(study).machine.device == "cuda":
         return gpus.claimed()
     return contextlib.nullcontext()

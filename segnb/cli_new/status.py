@@ -3,7 +3,7 @@
 import argparse
 
 from segnb.cli_new.options import add_command
-from segnb.status import look, text
+from segnb.pipeline.status import look, text
 
 
 def add_commands(commands) -> None:

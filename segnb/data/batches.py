@@ -1,6 +1,6 @@
 """From a split to batches: whole ones, mirrored and normalised on the device.
 
-Where splits come from: `segnb.data.sources`.
+Where splits come from: `segnb.data.dataset`.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from segnb.machine import Machine
+from segnb.runtime.machine import Machine
 
 # ImageNet's channel means and deviations (RGB, 0..1), the normalisation of the study and of its trunk.
 MEAN = (0.485, 0.456, 0.406)
@@ -61,7 +61,7 @@ def _mirrored(pictures: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
 def in_order(split: Split, batch_size: int, machine: Machine) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of (images float (B, 3, S, S), labels long (B, S, S)) in file order, the last one short.
 
-    `split` may also be a `segnb.features.FeatureSplit`; then features stand in the place of images.
+    `split` may also be a `segnb.training.feature_cache.FeatureSplit`; then features stand in the place of images.
     """
     unturned = np.zeros(len(split), bool)
     for start in range(0, len(split), batch_size):

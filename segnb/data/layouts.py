@@ -9,7 +9,7 @@
     plain     images/NAME.png and masks/NAME.png, with a classes.csv; folders in both are drives, or, where
               they are called train, val and test, splits
 
-A `classes.csv` in the folder says what masks hold in any of them (`segnb.data.coding`). Images are PNG or
+A `classes.csv` in the folder says what masks hold in any of them (`segnb.data.masks`). Images are PNG or
 JPEG, masks PNG.
 """
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from segnb.data.coding import CAMVID_CODING, FILE, STREET_CODING, Coding, read_coding
+from segnb.data.masks import CAMVID_CODING, FILE, STREET_CODING, Coding, read_coding
 from segnb.errors import SegnbError
 
 IMAGE_FORMATS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg")}  # Pillow's name: suffixes

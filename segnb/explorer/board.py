@@ -11,10 +11,10 @@ import anywidget
 import numpy as np
 import traitlets as t
 
-from segnb.classes import ClassMap
-from segnb.figures.gates import OPEN
-from segnb.figures.predictions import coloured
-from segnb.figures.style import FOUND, MISSED, WRONG
+from segnb.labels import ClassMap
+from segnb.report.figures.gates import OPEN
+from segnb.report.figures.predictions import coloured
+from segnb.report.figures.style import FOUND, MISSED, WRONG
 
 THUMB = 72  # pixels a side at most
 VIEWS = ("prediction", "errors", "confidence")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import ipywidgets as widgets
 import numpy as np
 
-from segnb.classes import ClassMap
+from segnb.labels import ClassMap
 from segnb.errors import SegnbError
 from segnb.explorer.board import VIEWS, Board
 

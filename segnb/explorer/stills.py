@@ -2,13 +2,16 @@
 
 import numpy as np
 
-from segnb import summary
-from segnb.explorer import apart, explore
-from segnb.explorer.explore import Album, Scene
-from segnb.figures.gates import OPEN
-from segnb.figures.predictions import coloured, marked, mistaken, side_by_side
-from segnb.figures.style import MISSED, WRONG, Picture, percent
-from segnb.rundir import RunDir
+from segnb.models import registry
+from segnb.study import study
+from segnb.evaluation import ablation
+from segnb.explorer import album as album_module
+from segnb.explorer.album import wrong_share
+from segnb.explorer.album import Album, Scene
+from segnb.report.figures.gates import OPEN
+from segnb.report.figures.predictions import coloured, marked, mistaken, side_by_side
+from segnb.report.figures.style import MISSED, WRONG, Picture, percent
+from segnb.study.study import Run
 
 
 def overview(album: Album, scene: Scene) -> Picture:
@@ -16,8 +19,8 @@ def overview(album: Album, scene: Scene) -> Picture:
     image, truth = (kind[max(kind)] for kind in (scene.images, scene.labels))
     panels = [("Picture", image), ("Ground truth", truth)]
     told = []
-    for name, runs in summary.by_variant(album.runs).items():
-        size, label = apart.side(runs[0]), summary.label(name)
+    for name, runs in study.by_variant(album.runs).items():
+        size, label = ablation.side(runs[0]), registry.label(name)
         wrong = mistaken(scene.labels[size], album.predicted(runs[0])[scene.number])
         share = percent(album.wrong(runs[:1])[scene.number])
         panels.append((f"{label}\n{share} wrong", marked(scene.images[size], wrong)))
@@ -31,14 +34,14 @@ def overview(album: Album, scene: Scene) -> Picture:
     )
 
 
-def taken_apart(album: Album, scene: Scene, run: RunDir) -> Picture:
+def taken_apart(album: Album, scene: Scene, run: Run) -> Picture:
     """One network on one test image as trained and with all skips off, and its gates' maps."""
-    size, classes = apart.side(run), album.classes
+    size, classes = ablation.side(run), album.classes
     image, truth = scene.images[size], scene.labels[size]
-    whole = apart.seen_inside(run, image)
-    flat = apart.seen_inside(run, image, skips=apart.skip_levels(run.variant))
+    whole = ablation.seen_inside(run, image)
+    flat = ablation.seen_inside(run, image, skips=ablation.skip_levels(run.variant))
     changed = whole.classes != flat.classes
-    shares = [percent(explore.wrong_share(truth, one.classes)) for one in (whole, flat)]
+    shares = [percent(wrong_share(truth, one.classes)) for one in (whole, flat)]
     panels = [
         ("Picture", image),
         ("Ground truth", truth),
@@ -50,7 +53,7 @@ def taken_apart(album: Album, scene: Scene, run: RunDir) -> Picture:
     for level, mean in means.items():
         title = f"Gate {level}" + " (mean)" * (len(whole.maps[level]) > 1)
         panels.append((f"{title}\n{mean.mean():.2f} ± {mean.std():.2f}", _heat(mean, level, size)))
-    named = explore.named(run)
+    named = album_module.named(run)
     seen = classes.seen(truth, whole.classes, flat.classes)
     gates = (
         " Gates are dark where they hold the skip back and bright where they let it through." if means else ""

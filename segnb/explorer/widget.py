@@ -1,6 +1,6 @@
 """The explorer's two parts: all networks on one picture, and one network taken apart.
 
-What is shown is computed by `segnb.explorer.explore` and `segnb.explorer.apart` and painted by
+What is shown is computed by `segnb.explorer.album` and `segnb.evaluation.ablation` and painted by
 `segnb.explorer.board`. A change of view happens in the browser; the kernel is asked for another image, for
 probabilities, and for a network with parts switched off.
 """
@@ -13,9 +13,11 @@ import ipywidgets as widgets
 import traitlets as t
 from IPython.display import display
 
-from segnb import summary
+from segnb.models import registry
 from segnb.errors import SegnbError
-from segnb.explorer import apart, explore, stills
+from segnb.evaluation import ablation
+from segnb.explorer import album
+from segnb.explorer import stills
 from segnb.explorer.board import VIEWS, Board, network_panel, thumb
 from segnb.explorer.controls import (
     LONG,
@@ -29,10 +31,10 @@ from segnb.explorer.controls import (
     row,
     view_controls,
 )
-from segnb.explorer.explore import Album, Scene
-from segnb.explorer.switches import Inside
-from segnb.figures.style import percent, show
-from segnb.rundir import RunDir
+from segnb.explorer.album import Album, Scene
+from segnb.explorer.inside import Inside
+from segnb.report.figures.style import percent, show
+from segnb.study.study import Run
 
 NOTHING = "There is no finished run to look at: run 'make report' or notebooks/train.ipynb."
 ALL, WORST, DIFFER, WITH = "all, in their order", "worst first", "most different first", "with a class"
@@ -60,7 +62,7 @@ class Networks:
         self.all_of_them = checkbox("all", True)
         self.boxes: dict[str, widgets.Checkbox] = {}  # whether a network is shown, by its title
         self.chooser = widgets.Accordion(layout={"width": "98%"})
-        self.board = Board(self.classes, label="All networks", takes=explore.LARGEST_FILE)
+        self.board = Board(self.classes, label="All networks", takes=album.LARGEST_FILE)
         self.table = widgets.HTML()
         note = [widgets.HTML(html.escape(self.album.note))] if self.album.note else []
         several = [self.seed] if len(seeds) > 1 else []
@@ -106,7 +108,7 @@ class Networks:
 
     def offer_networks(self) -> None:
         of_seed = [run for run in self.state.runs if run.seed == self.seed.value]
-        self.runs = {summary.label(run.variant): run for run in of_seed}
+        self.runs = {registry.label(run.variant): run for run in of_seed}
         names = list(self.runs)
         self.of.options = [("mean of all networks", ""), *((name, name) for name in names)]
         self.one.options = self.other.options = names
@@ -127,7 +129,7 @@ class Networks:
         self.draw()
 
     @property
-    def shown(self) -> dict[str, RunDir]:
+    def shown(self) -> dict[str, Run]:
         """The networks that are ticked, by title."""
         return {title: run for title, run in self.runs.items() if self.boxes[title].value}
 
@@ -177,7 +179,7 @@ class Networks:
     def take(self, name: str, content: bytes) -> None:
         """One's own picture in place of a test image."""
         with at_work(self.board):
-            self.state.scene = explore.own_picture(name, content, self.album.sizes)
+            self.state.scene = album.own_picture(name, content, self.album.sizes)
             self.board.picked = -1
 
     def shape(self, _=None) -> None:
@@ -202,9 +204,9 @@ class Networks:
         self.ask()
         self.in_idle_moments()
 
-    def panel(self, title: str, run: RunDir) -> dict:
+    def panel(self, title: str, run: Run) -> dict:
         scene = self.state.scene
-        inside = apart.Inside(scene.probabilities(run), {}) if scene.was_asked(run) else None
+        inside = ablation.Inside(scene.probabilities(run), {}) if scene.was_asked(run) else None
         sure = inside.confidence if inside else None
         if scene.number is None:
             return network_panel(title, inside.classes, sure)
@@ -261,13 +263,13 @@ class Explorer(t.HasTraits):
         """study: a folder name under runs/, or "latest". Runs nobody has tested yet are tested."""
         super().__init__()
         self.one_thread = OneThread()
-        self.runs = explore.tested(study)
+        self.runs = album.tested(study)
         self._boards: dict[str, Board] = {}
         if self.runs:
             self.album = Album(self.runs)
             self.classes = self.album.classes
-            self.parted = [run for run in self.runs if apart.skip_levels(run.variant)]
-            gated = [run for run in self.parted if apart.gate_levels(run.variant)]
+            self.parted = [run for run in self.runs if ablation.skip_levels(run.variant)]
+            gated = [run for run in self.parted if ablation.gate_levels(run.variant)]
             self.parted_first = next(iter(gated or self.parted), None)
             self.first = self.album.scene(self.album.typical(self.runs))
             self.scene = self.first

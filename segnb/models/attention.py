@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segnb.classes import VOID
+from segnb.labels import IGNORE_INDEX
 
 
 class AdditiveGate(nn.Module):
@@ -121,7 +121,7 @@ def class_gate_loss(gates: tuple[Tensor, ...], labels: Tensor) -> Tensor:
 
     gates:  what a `UNet` with `has_class_gates` returns, finest first: gates[k] is (N, K, h, w) in [0, 1],
             of any float type, with h = ceil(H / 2**k)
-    labels: long (N, H, W), ids 0 … K - 1, VOID where nothing is labelled
+    labels: long (N, H, W), ids 0 … K - 1, IGNORE_INDEX where nothing is labelled
 
     The target of a cell of 2**k × 2**k pixels is the share of each class among its labelled pixels, not the
     most frequent class alone, which at the coarse levels would never be a pole. Void pixels, and those of a
@@ -131,10 +131,10 @@ def class_gate_loss(gates: tuple[Tensor, ...], labels: Tensor) -> Tensor:
     """
     classes, coarsest = gates[0].shape[1], 2 ** (len(gates) - 1)
     height, width = labels.shape[-2:]
-    labels = F.pad(labels, (0, -width % coarsest, 0, -height % coarsest), value=VOID)
-    one_hot = torch.eye(VOID + 1, classes, device=labels.device)  # the row of VOID is all 0
+    labels = F.pad(labels, (0, -width % coarsest, 0, -height % coarsest), value=IGNORE_INDEX)
+    one_hot = torch.eye(IGNORE_INDEX + 1, classes, device=labels.device)  # the row of IGNORE_INDEX is all 0
     area = F.embedding(labels, one_hot).movedim(-1, 1)  # (N, K, H, W), in memory as channels_last maps are
-    known = (labels != VOID).float()[:, None]  # (N, 1, H, W)
+    known = (labels != IGNORE_INDEX).float()[:, None]  # (N, 1, H, W)
     losses = []
     for k, gate in enumerate(gates):
         if k:  # means of equal parts: exact over all 2**k × 2**k pixels

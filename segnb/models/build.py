@@ -7,7 +7,7 @@ from torch import nn
 from segnb.models.fcn import FCN
 from segnb.models.registry import FCNConfig, variant_named
 from segnb.models.unet import UNet
-from segnb.weights import Weights
+from segnb.models.pretrained import Weights
 
 
 def build(name: str, classes: int = 13, width: int = 64, weights: Weights | None = None) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segnb.errors import SegnbError
 from segnb.models.registry import FCNConfig
 from segnb.models.vgg16 import CHANNELS, TAPS, Taps, load_trunk, tap_scales
-from segnb.weights import Weights, read_weights
+from segnb.models.pretrained import Weights, read_weights
 
 
 def bilinear_kernel(factor: int) -> Tensor:
@@ -75,7 +75,7 @@ def fused_score(channels: int, classes: int) -> nn.Conv2d:
 class FCN(nn.Module):
     """images, float (N, 3, H, W), ImageNet-normalised -> logits, float (N, classes, H, W), for any H and W.
 
-    weights: what the trunk starts from, see `segnb.weights.resolve_weights`; None is random.
+    weights: what the trunk starts from, see `segnb.models.pretrained.resolve_weights`; None is random.
 
     Each tap is multiplied by a constant before it is scored (`tap_scales`), as in all-at-once training by
     Shelhamer, Long and Darrell, TPAMI 2017, section 4.3: every score then learns from the first epoch on.

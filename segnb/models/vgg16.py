@@ -2,7 +2,7 @@
 
 Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015,
 configuration D: thirteen 3×3 convolutions and five poolings. The three fully connected layers are left out.
-Where its weights come from is in `segnb.weights`.
+Where its weights come from is in `segnb.models.pretrained`.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from segnb.weights import Weights, read_weights, unreadable
+from segnb.models.pretrained import Weights, read_weights, unreadable
 
 # The feature contract: whoever reads the trunk may rely on these, in this order.
 TAPS = ("pool3", "pool4", "pool5")

@@ -24,18 +24,10 @@ import numpy as np
 import pandas as pd
 
 from segnb.errors import SegnbError, one_line
-from segnb.files import (
-    UNREADABLE,
-    atomic,
-    held,
-    holder,
-    iso_now,
-    read_json,
-    sha256,
-    sweep,
-    write_json,
-    write_text,
-)
+from segnb.storage.atomic import UNREADABLE, atomic, read_json, sweep, write_json, write_text
+from segnb.storage.locks import held, holder
+from segnb.storage.project import iso_now
+from segnb.storage.checksums import sha256
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ class RunFolder:
     # -- while training ------------------------------------------------------------------------------
     @property
     def last_path(self) -> Path:
-        """State after the last epoch; see `segnb.checkpoint.Progress`, which writes these."""
+        """State after the last epoch; see `segnb.training.checkpoint.Progress`, which writes these."""
         return self.path / "last.pt"
 
     @property
@@ -163,7 +155,7 @@ class RunFolder:
 
     @property
     def provenance(self) -> dict:
-        """provenance.json, as `segnb.provenance.provenance` makes it."""
+        """provenance.json, as `segnb.study.provenance.provenance` makes it."""
         return read_json(self.provenance_path)
 
     @property
@@ -171,7 +163,7 @@ class RunFolder:
         return self.path / "history.csv"
 
     def history(self) -> pd.DataFrame:
-        """A row an epoch, as `segnb.training.fit` writes them; empty before the first epoch's end.
+        """A row an epoch, as `segnb.training.fit.fit` writes them; empty before the first epoch's end.
 
         Raises SegnbError if the run is finished and the file is not what it was then.
         """
@@ -255,16 +247,16 @@ class RunFolder:
 
     def boundary(self) -> dict[str, np.ndarray]:
         """distances (D,) and trimap_edges (B + 1,), px; and the sums of each image, (N, …), that
-        `segnb.boundaries.statistics` and `segnb.softness.Softness` give."""
+        `segnb.metrics.boundaries.statistics` and `segnb.metrics.softness.Softness` give."""
         return self._arrays(self.boundary_path)
 
     def objects(self) -> pd.DataFrame:
-        """A row an object of the ground truth, columns as `segnb.objects.components` gives them."""
+        """A row an object of the ground truth, columns as `segnb.metrics.objects.components` gives them."""
         return pd.DataFrame(self._arrays(self.objects_path))
 
     def gates(self) -> dict[str, np.ndarray]:
-        """What `segnb.gates.Openness` gives, index (K,) of the images whose maps are kept, and
-        neutral_confusion int64 (L + 1, N, C, C), see `segnb.gates.neutral_confusion`."""
+        """What `segnb.evaluation.gates.Openness` gives, index (K,) of the images whose maps are kept, and
+        neutral_confusion int64 (L + 1, N, C, C), see `segnb.evaluation.gates.neutral_confusion`."""
         return self._arrays(self.gates_path)
 
     def shifts(self) -> dict[str, np.ndarray]:

@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from segnb.classes import LABEL_SETS, ClassMap
+from segnb.labels import LABEL_SETS, ClassMap
 from segnb.errors import SegnbError
-from segnb.files import iso_now, read_json, write_json
-from segnb.machine import Machine
+from segnb.storage.project import iso_now
+from segnb.storage.atomic import read_json, write_json
+from segnb.runtime.machine import Machine
 from segnb.models.registry import VARIANTS, parse_variants
 from segnb.params import parse_seeds
 from segnb.presets import Preset, Recipe
-from segnb.project import cache_folder, runs_folder
+from segnb.storage.project import cache_folder, runs_folder
 from segnb.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from segnb.data.batches import Split
-    from segnb.data.sources import Data
-    from segnb.weights import Weights
+    from segnb.data.dataset import Data
+    from segnb.models.pretrained import Weights
 
 NO_SCORES = (
     "Preset smoke only shows that every part runs. Its networks have learnt next to nothing, so no score and"
@@ -82,7 +83,7 @@ class Study:
     @property
     def weights(self) -> "Weights":
         """The trunk's weights, as they were resolved when the study was created."""
-        from segnb.weights import Weights  # torch takes seconds; what only reads files goes without
+        from segnb.models.pretrained import Weights
 
         weights = self.settings["weights"]
         return Weights(
@@ -92,7 +93,7 @@ class Study:
     @cached_property
     def data(self) -> "Data":
         """The data source. Raises SegnbError if it is no longer what the study was created with."""
-        from segnb.data.sources import open_data  # for torch, as above
+        from segnb.data.dataset import open_data
 
         data = open_data(self.settings["request"]["data"], self.preset, cache_folder())
         if data.digest != self.settings["data"]["digest"]:
@@ -164,7 +165,7 @@ class Study:
         return self.path / "cost.json"
 
     def cost(self) -> pd.DataFrame:
-        """One row a variant (index), columns as `segnb.cost.measure` gives them; empty if not measured."""
+        """One row a variant (index), columns as `segnb.evaluation.cost.measure` gives them; empty if not measured."""
         if not self.cost_path.exists():
             return pd.DataFrame()
         return pd.DataFrame.from_dict(read_json(self.cost_path)["variants"], orient="index")

@@ -8,8 +8,8 @@ import pytest
 from benchmarks import training_speed
 from benchmarks.tables import SPEED_MARKS, speed
 from benchmarks.training_speed import SMP, UNET, frozen_epoch, in_turns, plain, steps, whole_training
-from segnb.files import read_json
-from segnb.machine import Machine
+from segnb.storage.atomic import read_json
+from segnb.runtime.machine import Machine
 from segnb.presets import PRESETS
 from tests.conftest import CHECKOUT
 

@@ -13,13 +13,13 @@ import torch
 from benchmarks import tables, transfer
 from benchmarks.__main__ import main
 from benchmarks.transfer import MANY, Settings, Varied, in_common, measure, rounds, to_street, trained
-from segnb.checkpoint import load_model
-from segnb.classes import CAMVID, CAR, STREET, VOID
+from segnb.training.checkpoint import load_model
+from segnb.labels import CAMVID, CAR, STREET, IGNORE_INDEX
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
-from segnb.files import read_json
-from segnb.machine import Machine
-from segnb.measures import class_iou, mean_iou
+from segnb.storage.atomic import read_json
+from segnb.runtime.machine import Machine
+from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.presets import PRESETS
 from tests.conftest import CHECKOUT, make_dataset
 
@@ -34,9 +34,9 @@ FEW = replace(TINY, epochs=2)
 def test_common_classes_go_by_name():
     looked_up = to_street(CAMVID)
     for name in CAMVID.names:
-        expected = {"Sky": STREET.id("Unlabeled"), "Bicyclist": VOID}.get(name)
+        expected = {"Sky": STREET.id("Unlabeled"), "Bicyclist": IGNORE_INDEX}.get(name)
         assert looked_up[CAMVID.id(name)] == (STREET.id(name) if expected is None else expected), name
-    assert looked_up[VOID] == VOID
+    assert looked_up[IGNORE_INDEX] == IGNORE_INDEX
     assert (to_street(STREET)[: len(STREET)] == np.arange(len(STREET))).all()
 
 
@@ -152,7 +152,7 @@ def test_what_was_trained_is_found_again(done, monkeypatch):
     def fail(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("segnb.training.train_one_epoch", fail)
+    monkeypatch.setattr("segnb.training.loop.train_one_epoch", fail)
     found, again = done
     assert again()["results"] == found["results"]
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from segnb.files import write_json
-from segnb.processes import stop
+from segnb.storage.atomic import write_json
+from segnb.runtime.processes import stop
 from tests.conftest import CHECKOUT, make_project
-from tests.test_processes import until
+from tests.runtime.test_processes import until
 
 INSTALL = "no Playwright: python -m pip install --editable '.[dev]'"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -123,7 +123,7 @@ def lab(browser, reported, tmp_path_factory) -> Iterator[Lab]:
     token, log = secrets.token_hex(), folder / "log"
     with open(log, "w") as printed:
         server = subprocess.Popen(
-            [sys.executable, "-m", "segnb.processes", str(os.getpid()), "jupyterlab", "--no-browser"]
+            [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), "jupyterlab", "--no-browser"]
             + ["--ip=127.0.0.1", "--port=0", "--allow-root", f"--notebook-dir={project / 'notebooks'}"],
             env=os.environ | homes | {"SEGNB_ROOT": str(project), "JUPYTER_TOKEN": token},
             stdout=printed,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from PIL import Image
 
-from segnb.models.variants import VARIANTS
+from segnb.models.registry import VARIANTS
 from tests.browser.conftest import INSTALL
 from tests.conftest import REPORTED
 

@@ -20,27 +20,31 @@ import torchmetrics  # noqa: F401  what segnb imports late is there before proce
 import torchvision
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from segnb import (
-    contrasts,
-    cost,
-    execute,
-    features,
-    inference,
-    machine,
-    params,
-    presets,
-    processes,
-    rundir,
-    training,
-    verdicts,
-)
+from segnb import contrasts, params, presets, verdicts
+from segnb.evaluation import cost
+from segnb.pipeline import notebook as notebook_module
+from segnb.training import feature_cache
+from segnb.evaluation import evaluate
+from segnb.training import autotune
+from segnb.runtime import processes
+from segnb.storage.project import feature_cache
+from segnb.storage.project import runs_folder
+from segnb.study import create
+from segnb.study.study import open_study
+from segnb.study.study import root
+from segnb.training import fit
+from segnb.training import loop
 from segnb.cli import main
-from segnb.data import shifts, sources, streets, workers
+from segnb.data import shifts, streets
+from segnb.data import dataset
+from segnb.runtime import pool
 from segnb.errors import SegnbError
-from segnb.models import fcn, vgg16
-from segnb.models.variants import VARIANTS, build
-from segnb.report import export_study
-from segnb.rundir import RunDir, Study
+from segnb.models import fcn
+from segnb.models import vgg16
+from segnb.models.registry import VARIANTS
+from segnb.models.build import build
+from segnb.report.report import export_study
+from segnb.study.study import Run, Study
 from tests.chaos.shim import Fault, Shim
 
 SIZE, EPOCHS, NARROWER = 48, 3, 16
@@ -52,22 +56,22 @@ STUDIES = {"streets": UNET, "folder": FROZEN}
 
 
 def asked_for(data: str) -> params.StudyParams:
-    place = "streets" if data == "streets" else str(rundir.root().parents[1] / "folder")
+    place = "streets" if data == "streets" else str(root().parents[1] / "folder")
     return params.StudyParams(preset="smoke", data=place, epochs=EPOCHS, precision="auto")
 
 
 def study_of(data: str) -> Study:
     return next(
-        study for path in rundir.runs_folder().glob(f"smoke-{data}-*") if (study := Study(path)).settled
+        study for path in runs_folder().glob(f"smoke-{data}-*") if (study := Study(path)).settled
     )
 
 
-def run_of(data: str) -> RunDir:
+def run_of(data: str) -> Run:
     return study_of(data).run(STUDIES[data], 0)
 
 
 def settle(data: str) -> None:
-    rundir.settle(asked_for(data))
+    create.create_study(asked_for(data))
 
 
 def arrays(data: str) -> None:
@@ -93,17 +97,17 @@ def network(data: str) -> torch.nn.Module:
 def cache_features() -> None:
     study = study_of("folder")
     train = study.split("train", SIZE)
-    features.cached(network("folder"), train, True, rundir.feature_cache(), study.machine, 4)
+    feature_cache.cached(network("folder"), train, True, feature_cache(), study.machine, 4)
 
 
 def train(data: str) -> None:
     """As train.ipynb does."""
-    run = rundir.settle_run(params.RunParams(**asked_for(data).model_dump(), variant=STUDIES[data], seed=0))
+    run = create.open_run(params.RunParams(**asked_for(data).model_dump(), variant=STUDIES[data], seed=0))
     study, recipe = run.study, run.study.recipe(VARIANTS[run.variant].family)
     splits = study.split("train", SIZE), study.split("val", SIZE)
     model = network(data)
     run.begin(params.RunParams(**asked_for(data).model_dump(), variant=run.variant, seed=0))
-    training.fit(model, *splits, recipe, 0, run, study.machine, feature_cache=rundir.feature_cache())
+    fit.fit(model, *splits, recipe, 0, run, study.machine, feature_cache=feature_cache())
 
 
 def command(*arguments: str) -> None:
@@ -113,7 +117,7 @@ def command(*arguments: str) -> None:
 
 def notebook(name: str) -> Path:
     """An executed notebook as small as it gets, beside the project."""
-    made = rundir.root().parent / f"{name}.ipynb"
+    made = root().parent / f"{name}.ipynb"
     cells = [
         new_markdown_cell(f"# {name}"),
         new_code_cell("1", outputs=[new_output("stream", text="1\n")], execution_count=1),
@@ -125,11 +129,11 @@ def notebook(name: str) -> Path:
 
 def executed() -> None:
     """As `segnb run` executes train.ipynb, with a kernel."""
-    execute.run(notebook("training"), run_of("streets").notebook_path, {})
+    notebook_module.run(notebook("training"), run_of("streets").notebook_path, {})
 
 
 def export() -> None:
-    out = rundir.root() / "report" / "index.html"
+    out = root() / "report" / "index.html"
     chapters = [notebook(name) for name in ("one", "two")]
     export_study(params.ReportParams(study=study_of("streets").name), chapters, out)
 
@@ -142,8 +146,8 @@ STAGES: dict[str, Callable[[], None]] = {
     "features": cache_features,
     "train-unet": lambda: train("streets"),
     "train-fcn": lambda: train("folder"),
-    "measure-unet": lambda: inference.measure(run_of("streets")),
-    "measure-fcn": lambda: inference.measure(run_of("folder")),
+    "measure-unet": lambda: evaluate.measure(run_of("streets")),
+    "measure-fcn": lambda: evaluate.measure(run_of("folder")),
     "cost": lambda: command("cost", "--study", study_of("streets").name, "--variants", UNET),
     "claims": lambda: command(
         *("claims", "--study", study_of("streets").name, "--out", str(study_of("streets").claims_path))
@@ -159,17 +163,17 @@ STAGES: dict[str, Callable[[], None]] = {
 def look() -> None:
     """Read all that a report reads, and believe nothing that says it is finished."""
     for data, variant in STUDIES.items():
-        if not list(rundir.runs_folder().glob(f"smoke-{data}-*/study.json")):
+        if not list(runs_folder().glob(f"smoke-{data}-*/study.json")):
             continue
         study = study_of(data)
         run = study.run(variant, 0)
-        assert rundir.open_study(study.name).asked is None
+        assert open_study(study.name).asked is None
         assert run.trainer() is None, "a process that is gone is at work"
         assert run.failure is None or run.failure["error"]
         assert len(run.history()) <= EPOCHS
         study.cost()
         for found in study.finished():
-            inference.load(found)
+            evaluate.load(found)
             assert len(found.history()) == found.summary["epochs"] == EPOCHS
             assert len(found.gradients()), "a finished run without gradients"
         for found in study.measured():
@@ -179,8 +183,8 @@ def look() -> None:
                 found.gates(), found.shifts()
         if study.measured() and study.cost_path.exists():
             verdicts.decide(study)
-    for entry in features.entries(rundir.feature_cache()):
-        assert features._load(entry, network("folder")) is not None, f"{entry} is not whole"
+    for entry in feature_cache.entries(feature_cache()):
+        assert feature_cache._load(entry, network("folder")) is not None, f"{entry} is not whole"
 
 
 # -- a process that does one ------------------------------------------------------------------------------
@@ -216,7 +220,7 @@ def perform(stage: str, project: Path, report: Path, fault: Fault | None = None,
 
         return one_epoch
 
-    training.train_one_epoch = counted(training.train_one_epoch)
+    loop.train_one_epoch = counted(loop.train_one_epoch)
     shim.install()
     try:
         with processes.stoppable():
@@ -234,13 +238,13 @@ def shrink(workers_too: bool) -> None:
     smoke = presets.PRESETS["smoke"]
     recipes = {family: replace(smoke.recipe(family), size=SIZE) for family in ("fcn", "unet")}
     presets.PRESETS["smoke"] = replace(smoke, train=2, val=1, test=2, **recipes)
-    shifts.KINDS = inference.KINDS = ("noise",)
+    shifts.KINDS = evaluate.KINDS = ("noise",)
     for module in (rundir, sources, shifts, streets):
         module.fingerprint = plain_fingerprint
     contrasts.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
-    machine.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
-    features.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
-    workers.usable_cores = lambda: 1 + workers_too
+    autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
+    feature_cache.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
+    pool.usable_cores = lambda: 1 + workers_too
     narrow_vgg()
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from segnb import locks
-from segnb.rundir import RunDir
+from segnb.storage import locks
+from segnb.study.study import Run
 from tests.chaos import engine
 from tests.chaos.compare import differences, half_done
 from tests.chaos.stages import EPOCHS, UNET
@@ -28,8 +28,8 @@ RUN = f"runs/smoke-streets-*/{UNET}/seed0"
 SOON = 5  # seconds after which nobody is left
 
 
-def run_in(project: Path) -> RunDir:
-    return RunDir(next(project.glob("runs/smoke-streets-*")) / UNET / "seed0")
+def run_in(project: Path) -> Run:
+    return Run(next(project.glob("runs/smoke-streets-*")) / UNET / "seed0")
 
 
 def wait_for(true, seconds: float = 60):
@@ -206,7 +206,7 @@ def test_an_engine_that_is_killed_again_and_again_ends_with_the_same_numbers(
             code = report.end()
             assert engine.left(project, SOON) == []
             assert code != 0 and "Traceback" not in report.printed(), report.printed()
-        for run in map(RunDir, project.glob("runs/*/*/seed*")):
+        for run in map(Run, project.glob("runs/*/*/seed*")):
             assert run.trainer() is None
             assert run.failure is None or one_line(run.failure["error"])
 

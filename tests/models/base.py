@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from segnb.models.variants import build
+from segnb.models.build import build
 
 CLASSES = 13
 

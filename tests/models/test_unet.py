@@ -3,8 +3,8 @@ import torch
 
 from segnb.errors import SegnbError
 from segnb.models.attention import class_gate_loss
-from segnb.models.unet import UNetConfig
-from segnb.models.variants import VARIANTS
+from segnb.models.registry import UNetConfig
+from segnb.models.registry import VARIANTS
 
 from .base import CLASSES, ModelTester, images, make
 

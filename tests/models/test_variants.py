@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from segnb.errors import SegnbError
-from segnb.measures import published
+from segnb.audit.published import published
 from segnb.models.fcn import FCN
 from segnb.models.unet import UNet
-from segnb.models.variants import VARIANTS, build, parameter_groups, parse_variants
+from segnb.models.registry import VARIANTS, parse_variants
+from segnb.models.build import build, parameter_groups
 
 FCNS = [
     "FCN32s_vgg16_freeze",

@@ -14,10 +14,10 @@ import sys
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb.files import held
-from segnb.rundir import open_study
+from segnb.storage.locks import held
+from segnb.study.study import open_study
 from tests.conftest import CHECKOUT, make_dataset, make_project, segnb
-from tests.test_processes import PATIENCE, gone, until
+from tests.runtime.test_processes import PATIENCE, gone, until
 
 
 def test_a_folder_with_classes_of_its_own_trains_and_reports_like_the_scenes(tmp_path, monkeypatch):

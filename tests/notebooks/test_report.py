@@ -11,10 +11,10 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb import summary
+from segnb.evaluation import scores
 from segnb.claims import LEDGER
-from segnb.models.variants import VARIANTS, parse_variants
-from segnb.rundir import open_study
+from segnb.models.registry import VARIANTS, parse_variants
+from segnb.study.study import open_study
 from tests.conftest import CHECKOUT, REPORTED, make_project, segnb
 
 CHAPTERS = ["claims", "dataset", "fcn", "unet", "audit", "methods"]
@@ -119,8 +119,8 @@ def test_each_claim_stands_in_the_chapter_of_its_family(page):
 
 
 def test_the_table_of_class_ious_averages_to_the_printed_miou(study):
-    table = summary.class_ious(study.measured())
-    ranked = summary.ranking(study.measured())
+    table = scores.class_ious(study.measured())
+    ranked = scores.ranking(study.measured())
     for name in REPORTED:
         assert table[name].drop("mIoU").mean() == pytest.approx(ranked.miou[name], abs=1e-12)
 

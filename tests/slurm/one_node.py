@@ -1,4 +1,4 @@
-"""A Slurm of one node on this machine, private to a folder: what tests/test_slurm.py submits to.
+"""A Slurm of one node on this machine, private to a folder: what tests/pipeline/test_slurm.py submits to.
 
     sudo python tests/slurm/one_node.py FOLDER      # prints what to set in another shell; Ctrl-C ends it
 

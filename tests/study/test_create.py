@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from segnb import autotune
+from segnb.training import autotune
 from segnb.cli import main
 from segnb.errors import SegnbError
-from segnb.files import write_json
+from segnb.storage.atomic import write_json
 from segnb.models import registry
 from segnb.models.registry import UNetConfig, Variant
 from segnb.models.vgg16 import VGG16
@@ -17,7 +17,7 @@ from segnb.params import RunParams, StudyParams
 from segnb.study import create
 from segnb.study.create import begin_run, create_study, open_run
 from segnb.study.study import NO_SCORES, open_study
-from segnb.weights import Weights
+from segnb.models.pretrained import Weights
 
 
 def study_of(dataset, **changes):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import segnb
-from segnb.files import fingerprint
-from segnb.fingerprint import TRAINING_CODE, code_digest
+from segnb.storage.checksums import fingerprint
+from segnb.training.fingerprint import TRAINING_CODE, code_digest
 
 PACKAGE = Path(segnb.__file__).parent
 

@@ -21,12 +21,14 @@ from segnb.data.shifts.clutter import clutter
 from segnb.data.shifts.conditions import NightTracer, in_fog, noisy
 from segnb.data.shifts.sight import in_sight
 from segnb.data.streets.tracing import Tracer, take_picture
-from segnb.data.workers import at_work
-from segnb.files import UNREADABLE, atomic, fingerprint, made_once
+from segnb.runtime.pool import at_work
+from segnb.storage.atomic import UNREADABLE, atomic
+from segnb.storage.checksums import fingerprint
+from segnb.storage.locks import made_once
 
 if TYPE_CHECKING:  # it loads torch, for which the processes that render have no use
     from segnb.data.batches import Split
-    from segnb.data.sources import Data
+    from segnb.data.dataset import Data
 
 KINDS = ("fog", "night", "noise", "occlusion")
 MOST = 120  # scenes of a kind; more would cost every run of a study more time in testing than they tell

@@ -4,7 +4,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from segnb.classes import STREET
+from segnb.labels import STREET
 from segnb.data.streets.layout import Scene
 from segnb.data.streets.tracing import SKY, Tracer, camera_rays, majority
 

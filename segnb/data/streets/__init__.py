@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from segnb.classes import STREET
+from segnb.labels import STREET
 from segnb.data.streets.layout import Street, draw_street
 from segnb.data.streets.tracing import Tracer, take_picture
-from segnb.data.workers import at_work
-from segnb.files import fingerprint
+from segnb.runtime.pool import at_work
+from segnb.storage.checksums import fingerprint
 
 SPLITS = ("train", "val", "test")
 SMALLEST = 32

@@ -5,7 +5,7 @@ x is the thing's forward direction, y its left, z up; metres. `rng` draws its lo
 
 import numpy as np
 
-from segnb.classes import STREET
+from segnb.labels import STREET
 from segnb.data.streets import materials as m
 from segnb.data.streets.shapes import Soup, ball, box, boxes, gable, hexahedron, quads, sheet, tubes
 

@@ -8,7 +8,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from segnb.classes import STREET
+from segnb.labels import STREET
 from segnb.data.streets import materials as m
 from segnb.data.streets.layout import Camera, Scene, Weather
 

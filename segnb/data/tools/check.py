@@ -18,16 +18,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segnb.classes import VOID
-from segnb.data import folders, layouts, splits
-from segnb.data.coding import Coding
+from segnb.labels import IGNORE_INDEX
+from segnb.data import reading
+from segnb.data import layouts, splits
+from segnb.data.masks import Coding
 from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
 from segnb.data.splits import Pair
 from segnb.data.tools.check_report import KINDS, Counts, Finding, Report, finding, size_list
 from segnb.data.tools.pixel_checks import BITS, SOFT, difference_hash, nearest, soft_share, stored
-from segnb.data.workers import progress
+from segnb.runtime.pool import progress
 from segnb.errors import SegnbError
-from segnb.files import Sums
+from segnb.storage.checksums import Sums
 
 # ---- a pair -----------------------------------------------------------------------------------------
 
@@ -54,19 +55,19 @@ def _see(pair: Pair, coding: Coding, sums: Sums) -> _Seen:
     seen = _Seen()
     image = mask = None
     with seen.noting("unreadable", pair.image):
-        image = folders.decode(pair.image, IMAGE_FORMATS)
+        image = reading.decode(pair.image, IMAGE_FORMATS)
         sums.of(pair.image)  # now that the file is in memory; the digest asks for it
     with seen.noting("unreadable", pair.label):
-        mask = folders.decode(pair.label, LABEL_FORMATS)
+        mask = reading.decode(pair.label, LABEL_FORMATS)
         sums.of(pair.label)
     if image is not None:
         with seen.noting("wrong-pixels", pair.image):
-            _see_image(seen, folders.as_rgb(pair.image, image))
+            _see_image(seen, reading.as_rgb(pair.image, image))
     if mask is not None:
         _see_mask(seen, pair.label, mask, coding)
     if image is not None and mask is not None:
         with seen.noting("size-differs", pair.label, pair.image):
-            folders.same_size(pair, image.size, mask.size)
+            reading.same_size(pair, image.size, mask.size)
     return seen
 
 
@@ -80,7 +81,7 @@ def _see_image(seen: _Seen, image: Image.Image) -> None:
 def _see_mask(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> None:
     if mask.mode not in ("L", "P", "RGB", "RGBA"):
         with seen.noting("wrong-pixels", path):
-            folders.as_labels(path, mask, coding)
+            reading.as_labels(path, mask, coding)
         return
     share = max(soft_share(values) for values in stored(mask))
     if share > SOFT:  # then nothing else that its ids say is worth a line
@@ -91,9 +92,9 @@ def _see_mask(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> Non
             )
         return
     with seen.noting("unknown-ids", path):
-        labels = folders.as_labels(path, mask, coding)
+        labels = reading.as_labels(path, mask, coding)
         seen.labels = np.bincount(labels.ravel(), minlength=256)
-        if not np.delete(seen.labels, VOID).any():
+        if not np.delete(seen.labels, IGNORE_INDEX).any():
             told = f"{path}: every pixel is void; label it, or remove the pair"
             seen.findings.append(finding("no-labels", told, path))
 
@@ -124,7 +125,7 @@ def inspect(listing: Listing, pairs: dict[str, list[Pair]], found: Iterable[Find
     counts = {split: Counts(len(part)) for split, part in pairs.items()}
     jobs = [(split, pair) for split, part in pairs.items() for pair in part]
     sums, whole = Sums(), []
-    read = folders.several(lambda job: _see(job[1], listing.coding, sums), jobs)
+    read = reading.several(lambda job: _see(job[1], listing.coding, sums), jobs)
     for (split, pair), seen in zip(jobs, progress(read, "checking", len(jobs), "pair"), strict=True):
         findings += seen.findings
         if seen.hash is not None:
@@ -135,7 +136,7 @@ def inspect(listing: Listing, pairs: dict[str, list[Pair]], found: Iterable[Find
             counts[split].pictures += seen.labels > 0
     findings += [*_repeats(whole, list(pairs)), *_classes(listing, counts), *_sizes(listing, counts)]
     try:
-        digest = folders.digest(pairs, sums)  # reads none again that was sound
+        digest = reading.digest(pairs, sums)  # reads none again that was sound
     except SegnbError:
         digest = None
     order = list(KINDS)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from segnb.classes import VOID, ClassMap
+from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.data.layouts import Listing
 from segnb.data.splits import Pair
 from segnb.errors import one_line
@@ -59,7 +59,7 @@ class Counts:
     """What the sound files of one split hold.
 
     pairs: how many there are, sound or not; sizes: {(width, height): images}
-    pixels, pictures: int64 (256,): by class id, VOID included, how many there are and how many show it
+    pixels, pictures: int64 (256,): by class id, IGNORE_INDEX included, how many there are and how many show it
     """
 
     pairs: int
@@ -116,12 +116,12 @@ class Report:
 
 
 def _split_dict(counts: Counts, classes: ClassMap) -> dict[str, Any]:
-    labelled, void = counts.pixels[: len(classes)], int(counts.pixels[VOID])
+    labelled, void = counts.pixels[: len(classes)], int(counts.pixels[IGNORE_INDEX])
     shares = _shares(counts, classes)
     return {
         "pairs": counts.pairs,
         "sizes": {_size(size): n for size, n in counts.sizes.most_common()},
-        "void": {"pixels": void, "share": shares[-1], "pictures": int(counts.pictures[VOID])},
+        "void": {"pixels": void, "share": shares[-1], "pictures": int(counts.pictures[IGNORE_INDEX])},
         "classes": {
             name: {"pixels": int(labelled[i]), "share": shares[i], "pictures": int(counts.pictures[i])}
             for i, name in enumerate(classes.names)
@@ -131,7 +131,7 @@ def _split_dict(counts: Counts, classes: ClassMap) -> dict[str, Any]:
 
 def _shares(counts: Counts, classes: ClassMap) -> list[float]:
     """Of each class among the labelled pixels, and of void among all, 0 to 1."""
-    labelled, void = counts.pixels[: len(classes)], counts.pixels[VOID]
+    labelled, void = counts.pixels[: len(classes)], counts.pixels[IGNORE_INDEX]
     every = labelled.sum()
     return [*(labelled / max(every, 1)).tolist(), float(void / max(every + void, 1))]
 
@@ -167,9 +167,9 @@ def _class_lines(report: Report) -> list[str]:
     wide = max(len(splits_), 21)
     lines = [f"{'':<20}{'% of labelled pixels':>{wide}}  {'pictures with it':>{wide}}"]
     lines.append(f"{'class':<20}{splits_:>{wide}}  {splits_:>{wide}}")
-    rows = [*enumerate(classes.names), *([(VOID, "void (% of all)")] if classes.void else [])]
+    rows = [*enumerate(classes.names), *([(IGNORE_INDEX, "void (% of all)")] if classes.void else [])]
     for i, name in rows:
-        share = "".join(f"{_percent(one[-1 if i == VOID else i]):>8}" for one in shares)
+        share = "".join(f"{_percent(one[-1 if i == IGNORE_INDEX else i]):>8}" for one in shares)
         pictures = "".join(f"{one.pictures[i]:>8}" for one in counts)
         lines.append(f"{name if len(name) < 20 else name[:18] + '…':<20}{share:>{wide}}  {pictures:>{wide}}")
     return lines

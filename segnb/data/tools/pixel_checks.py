@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from segnb.data import folders
+from segnb.data import reading
 
 # ---- masks ---------------------------------------------------------------------------------------
 
@@ -107,6 +107,6 @@ def nearest(hashes: np.ndarray, contents: np.ndarray, ranks: np.ndarray) -> tupl
             near = distance[np.arange(len(best)), best] <= NEAR
             found[i[near, 0]] = best[near]
 
-    for _ in folders.several(compare, range(0, len(hashes), ROWS)):
+    for _ in reading.several(compare, range(0, len(hashes), ROWS)):
         pass
     return other, own

@@ -25,16 +25,19 @@ import PIL
 from PIL import Image
 
 from segnb import __version__
-from segnb.classes import STREET, VOID, ClassMap
-from segnb.data import coding, folders, layouts, splits
-from segnb.data.coding import Coding
+from segnb.labels import STREET, IGNORE_INDEX, ClassMap
+from segnb.data import masks
+from segnb.data import reading
+from segnb.data import layouts, splits
+from segnb.data.masks import Coding
 from segnb.data.layouts import PREPARING, Key, Listing
 from segnb.data.splits import Pair
 from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
-from segnb.data.workers import progress
+from segnb.runtime.pool import progress
 from segnb.errors import SegnbError
-from segnb.files import atomic_path, held, write_json, write_text
+from segnb.storage.atomic import atomic_path, write_json, write_text
+from segnb.storage.locks import held
 
 DONE = "prepared.json"  # takes the place of PREPARING
 LEFT_OUT = "left_out.json"
@@ -66,7 +69,7 @@ def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = No
     pairs = splits.split(_unsplit(listing) if by else listing, seed, by)
     settings = {"command": "prepare", "size": size, "seed": seed, "by": by, "pillow": PIL.__version__}
     if _begun(dest, listing, settings):
-        source = _source(folders.digest(pairs), listing.coding)
+        source = _source(reading.digest(pairs), listing.coding)
     else:
         report = check.inspect(listing, pairs)
         if errors := report.of("error"):
@@ -74,10 +77,10 @@ def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = No
             raise SegnbError(
                 f"{errors[0].message}{more}; 'segnb data check' lists all, and its --fix leaves it out"
             )
-        source = _source(report.digest or folders.digest(pairs), listing.coding)
+        source = _source(report.digest or reading.digest(pairs), listing.coding)
 
     def write(pair: Pair, image: Path, labels: Path) -> None:
-        for pixels, file in zip(folders.read(pair, size, listing.coding), (image, labels), strict=True):
+        for pixels, file in zip(reading.read(pair, size, listing.coding), (image, labels), strict=True):
             _save(pixels, file)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write)
@@ -98,12 +101,12 @@ def fix(report: Report, dest: Path) -> str:
     pairs, left_out = _sound(report)
     settings = {"command": "check --fix"}
     _begun(dest, listing, settings)
-    source = _source(folders.digest(pairs), listing.coding)
+    source = _source(reading.digest(pairs), listing.coding)
 
     def write(pair: Pair, image: Path, labels: Path) -> None:
         with atomic_path(image) as part:
             shutil.copyfile(pair.image, part)
-        _save(folders.read_labels(pair.label, listing.coding), labels)
+        _save(reading.read_labels(pair.label, listing.coding), labels)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
     return f"{dest}: {_told(pairs)}; left out: {len(left_out)} ({LEFT_OUT} there says what and why)"
@@ -263,12 +266,12 @@ def _write_all(
             return
     try:
         with _marked(dest, told):
-            for _ in progress(folders.several(one, jobs), "preparing", len(jobs), "pair"):
+            for _ in progress(reading.several(one, jobs), "preparing", len(jobs), "pair"):
                 pass
             for part in [*dest.glob("*/*/.*"), *dest.glob(".*.*")]:  # what a kill left
                 part.unlink()
             if listing.coding.classes != STREET:
-                write_classes(dest / coding.FILE, listing.coding.classes)
+                write_classes(dest / masks.FILE, listing.coding.classes)
             if left_out is not None:
                 write_json(dest / LEFT_OUT, {"schema": SCHEMA, "left_out": left_out})
             counts = {split: len(part) for split, part in pairs.items()}
@@ -308,11 +311,11 @@ def write_classes(path: Path, classes: ClassMap) -> None:
     """A classes.csv for masks of one channel of class ids; `read_coding` finds the same label set in it."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(coding.COLUMNS)
+    rows.writerow(masks.COLUMNS)
     # "no" is written out: a column that is empty throughout would mean what is usual for the names.
     for i, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
         marks = ["yes" if name in marked else "no" for marked in (classes.thin, classes.things)]
         rows.writerow([i, colour, name, *marks])
     if classes.void:
-        rows.writerow([VOID, "", "void", "", ""])
+        rows.writerow([IGNORE_INDEX, "", "void", "", ""])
     write_text(path, text.getvalue())

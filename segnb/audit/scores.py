@@ -1,0 +1,297 @@
+"""The metric audit: claims M1 and M2, and what the study's way of scoring does to our own runs.
+
+The study's headline score is not the mean of its class IoUs. Here the two are held against each other in
+its published numbers, which decides the claims, and in every run of ours, which shows that it is the
+formula (`measures.as_published_score`) that makes the difference.
+"""
+
+from math import comb
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import kendalltau
+
+from segnb.audit import published as published_module
+from segnb.metrics import confusion
+from segnb.metrics import published_score
+from segnb.labels import STREET, IGNORE_INDEX, ClassMap
+from segnb.study.study import Run
+from segnb.study.study import by_variant
+from segnb.report.text import image_interval
+from segnb.models.registry import label
+
+READING_ERROR = 0.003  # of the published class IoUs, which are read off bar charts
+FAILING = 0.1  # a class below this test IoU fails: of the pixels of it or taken for it nine in ten are wrong
+
+
+def kendall_tau_b(a, b) -> float:
+    """Rank correlation of two scores of the same things, -1 to 1 (Kendall 1945).
+
+    NaN when one of them ties everywhere, since then there is no ranking.
+    """
+    return float(kendalltau(a, b, variant="b").statistic)
+
+
+def swaps(scores: pd.DataFrame, tolerance: float = READING_ERROR) -> pd.DataFrame:
+    """Pairs that as_published ranks one way and miou the other, both by more than `tolerance`.
+
+    scores: indexed by name, columns as_published and miou
+
+    Returns a row a pair: above and below (names, as published), published_gap (> 0), miou_gap (< 0).
+    """
+    rows = []
+    for above, first in scores.iterrows():
+        for below, second in scores.iterrows():
+            published_gap = first.as_published - second.as_published
+            miou_gap = first.miou - second.miou
+            if published_gap > tolerance and miou_gap < -tolerance:
+                rows.append((above, below, published_gap, miou_gap))
+    return pd.DataFrame(rows, columns=["above", "below", "published_gap", "miou_gap"])
+
+
+# --- the published numbers ---
+
+
+def published_scores() -> pd.DataFrame:
+    """The study's own numbers by variant: as_published (as it prints) and miou (mean of its class IoUs)."""
+    table = published_module.published()
+    return pd.DataFrame({"as_published": table["reported_test_miou"], "miou": table["mean_of_class_iou"]})
+
+
+class Verdict(NamedTuple):
+    word: str  # supported, refuted, inconclusive or not measured
+    reason: str  # half a sentence with the numbers
+
+
+def verdict_m1(published: pd.DataFrame) -> Verdict:
+    """M1, "the published mIoU is the mean class IoU of the test set", decided from the published numbers.
+
+    Refuted where a reported score differs from the mean of the class IoUs by more than the reading error.
+    """
+    gap = (published.as_published - published.miou).abs()
+    off = gap[gap > READING_ERROR]
+    if off.empty:
+        return Verdict(
+            "supported", f"all {len(gap)} scores equal the mean of their class IoUs within {READING_ERROR}"
+        )
+    return Verdict(
+        "refuted",
+        f"for {len(off)} of {len(gap)} networks the reported score is not the mean of the class IoUs;"
+        f" they differ by {off.min():.3f} to {off.max():.3f}, and the reading error is {READING_ERROR}",
+    )
+
+
+def verdict_m2(published: pd.DataFrame) -> Verdict:
+    """M2, "the ranking survives the correction", decided from the published numbers.
+
+    Refuted when a pair swaps by more than the reading error in both scores.
+    """
+    pairs = swaps(published)
+    tau = f"Kendall's tau-b is {kendall_tau_b(published.as_published, published.miou):.2f}"
+    if pairs.empty:
+        return Verdict("supported", f"no pair of networks swaps beyond ±{READING_ERROR}; {tau}")
+    told = "; ".join(
+        f"{label(pair.above)} is above {label(pair.below)} as published and below it by class means"
+        for pair in pairs.itertuples()
+    )
+    return Verdict("refuted", f"{told}, beyond ±{READING_ERROR} in both scores. {tau}")
+
+
+# --- our own runs ---
+
+
+def by_run(runs: list[Run]) -> pd.DataFrame:
+    """Both scores of every run, a row a run in the order of `runs`.
+
+    variant, seed; as_published and miou (dataset mIoU) of the same test predictions; failing: list of the
+    names of classes that are in the test images with an IoU below FAILING
+    """
+    rows = []
+    for run in runs:
+        test = run.test()
+        iou = confusion.class_iou(test["confusion"].sum(0))
+        failing = [name for name, value in zip(run.study.classes.names, iou, strict=True) if value < FAILING]
+        rows.append((run.variant, run.seed, float(test["as_published"]), float(np.nanmean(iou)), failing))
+    return pd.DataFrame(rows, columns=["variant", "seed", "as_published", "miou", "failing"])
+
+
+def panels(runs: list[Run]) -> dict[str, pd.DataFrame]:
+    """Both scores by label, for the charts: the published numbers and, where there are runs, ours.
+
+    Columns as_published and miou, means over seeds in ours, and seeds_as_published and seeds_miou, lists
+    with a value a run (empty for the published numbers).
+    """
+    published = published_scores()
+    for column in ("as_published", "miou"):
+        published[f"seeds_{column}"] = [[] for _ in published.index]
+    ours = by_run(runs).groupby("variant", sort=False)[["as_published", "miou"]]
+    ours = ours.mean().join(ours.agg(list).add_prefix("seeds_"))
+    both = {"published numbers": published} | ({"trained here": ours} if runs else {})
+    return {title: frame.rename(index=label).rename_axis(None) for title, frame in both.items()}
+
+
+def rankings_agree(runs: list[Run]) -> str:
+    """How far the two scores rank our own networks alike, in sentences; "" for fewer than two networks."""
+    found = by_run(runs)
+    means = found.groupby("variant", sort=False)[["as_published", "miou"]].mean()
+    if len(means) < 2:
+        return ""
+    seeds = [one.set_index("variant") for _, one in found.groupby("seed")]
+    taus = [f"{kendall_tau_b(one.as_published, one.miou):.2f}" for one in seeds if len(one) > 1]
+    pairs, each = swaps(means), [swaps(one) for one in seeds]
+    told = []
+    for pair in pairs.sort_values("miou_gap").head(3).itertuples():
+        where = sum(((one.above == pair.above) & (one.below == pair.below)).any() for one in each)
+        told.append(
+            f"{label(pair.above)} is above {label(pair.below)} as published and below it by mIoU"
+            + (f" (so in {where} of {len(seeds)} seeds)" if len(seeds) > 1 else "")
+        )
+    return (
+        f"For the {len(means)} networks trained here Kendall's tau-b between the two rankings is"
+        f" {kendall_tau_b(means.as_published, means.miou):.2f}"
+        + (f" in the means over seeds and {', '.join(taus)} seed by seed. " if len(taus) > 1 else ". ")
+        + (
+            f"Of {comb(len(means), 2)} pairs {len(pairs)} swap{'s' * (len(pairs) == 1)} beyond"
+            f" ±{READING_ERROR} in both scores{', the widest three' if len(pairs) > 3 else ''}:"
+            f" {'; '.join(told)}."
+            if told
+            else f"No pair swaps beyond ±{READING_ERROR} in both scores."
+        )
+        + (
+            " That is one training of each, so it is inconclusive for the kinds of network."
+            if len(seeds) == 1
+            else ""
+        )
+    )
+
+
+def inflation(runs: list[Run]) -> str:
+    """By how much the published way inflates our own scores, and whether it hides failing classes.
+
+    The second is tried out on the run with most failing classes: on the test images that it kept, every
+    pixel of those classes is put right, and both scores are taken again. A score that hides them hardly
+    moves; the line is drawn at half of what mIoU gains. "" without runs.
+    """
+    found = by_run(runs)
+    if found.empty:
+        return ""
+    gap = found.as_published - found.miou
+    whose = "the one training" if len(found) == 1 else f"the {len(found)} trainings"
+    told = f"The published score of {whose} here is {_between(gap)} the dataset mIoU of the same predictions."
+    count = found.failing.map(len)
+    if not count.any():
+        return f"{told} No class has a test IoU below {FAILING}, so there is none to hide."
+    order = found.assign(count=count).sort_values(["count", "as_published"], ascending=False, kind="stable")
+    worst, run = order.iloc[0], runs[order.index[0]]
+    told += (
+        f" {label(worst.variant)}, seed {worst.seed}, scores {worst.as_published:.3f} as published while"
+        f" {worst['count']} of its classes have an IoU below {FAILING} ({', '.join(worst.failing)})."
+    )
+    gained = _gained(run, worst.failing)
+    if not gained.miou > 0:
+        return told  # none of them is on the pictures that it kept
+    share = gained.as_published / gained.miou
+    return (
+        f"{told} If it had found every pixel of them on the {gained.images} test images that it kept, mIoU"
+        f" there would rise by {gained.miou:.3f} and the published score by {gained.as_published:.3f},"
+        f" {100 * share:.0f} % of that: the published way {'hides' if share < 0.5 else 'does not hide'}"
+        " failing classes here."
+    )
+
+
+def _between(gap: pd.Series) -> str:
+    """Differences in words, as in "0.100 to 0.200 above"."""
+    low, high = gap.round(3).min() + 0.0, gap.round(3).max() + 0.0  # adding 0 makes a zero of "-0.000"
+    if low < 0 < high:
+        return f"between {-low:.3f} below and {high:.3f} above"
+    near, far = sorted([abs(low), abs(high)])
+    return f"{near:.3f}{f' to {far:.3f}' if near < far else ''} {'below' if low < 0 else 'above'}"
+
+
+class Gained(NamedTuple):
+    images: int
+    as_published: float
+    miou: float
+
+
+def _gained(run: Run, names: list[str]) -> Gained:
+    """What both scores of a run's kept images gain if all pixels that *are* of some classes were found."""
+    classes, kept = run.study.classes, run.predictions()
+    truth, guess = kept["labels"], kept["predictions"]
+    found = np.where(np.isin(truth, [classes.id(name) for name in names]), truth, guess)
+    before, after = (_both_scores(truth, one, classes) for one in (guess, found))
+    return Gained(len(truth), *(after - before))
+
+
+def _both_scores(truth: np.ndarray, guess: np.ndarray, classes: ClassMap) -> np.ndarray:
+    """Score as published and dataset mIoU of label maps (N, H, W): two numbers from 0 to 1."""
+    counts = confusion.confusion(torch.from_numpy(truth), torch.from_numpy(guess), len(classes)).numpy().sum(0)
+    void = truth == IGNORE_INDEX  # counts nowhere, as where runs are tested
+    truth, guess = np.where(void, 0, truth), np.where(void, 0, guess)
+    return np.array([published_score.as_published_score(truth, guess, len(classes)), confusion.mean_iou(counts)])
+
+
+# --- class IoUs ---
+
+
+def class_comparison(runs: list[Run]) -> dict[str, pd.DataFrame]:
+    """The published class IoUs beside ours, {label: frame} for the networks that the study has.
+
+    Each frame is indexed by class: published; measured (mean over seeds, NaN where no test image shows
+    the class); low and high, a 95 % interval for these networks on new images; seeds, a list with a
+    value a run. Empty where the classes are not the study's, see `class_agreement`.
+
+    The interval is that of `summary.image_interval`, class by class.
+    """
+    if not runs or runs[0].study.classes.names != STREET.names:
+        return {}
+    published = published_module.published()[list(STREET.names)]
+    frames = {}
+    for name, group in by_variant(runs).items():
+        if name in published.index:
+            confusions = [run.test()["confusion"] for run in group]
+            seeds = np.stack([confusion.class_iou(one.sum(0)) for one in confusions])  # (seeds, C)
+            low, high = image_interval(confusions, confusion.class_iou)
+            frames[label(name)] = pd.DataFrame(
+                {
+                    "published": published.loc[name],
+                    "measured": seeds.mean(0),
+                    "low": low,
+                    "high": high,
+                    "seeds": list(seeds.T),
+                }
+            )
+    return frames
+
+
+def class_agreement(runs: list[Run]) -> str:
+    """How far the published class IoUs and ours agree, or why they are not set side by side."""
+    if not runs:
+        return ""
+    classes = runs[0].study.classes
+    if classes.names != STREET.names:
+        return (
+            f"The study's class IoUs are of its {len(STREET)} classes. The images here are labelled with"
+            f" {len(classes)} others ({', '.join(classes.names)}), so the two are not set side by side."
+        )
+    frames = class_comparison(runs)
+    if not frames:
+        return "The study gives class IoUs for none of the networks trained here."
+    taus = []
+    for frame in frames.values():
+        there = frame.dropna(subset="measured")
+        taus.append(kendall_tau_b(there.published, there.measured))
+    every = pd.concat(frames)[["published", "measured"]].groupby(level=1).mean()
+    widest = (every.measured - every.published).dropna().sort_values(key=abs, ascending=False).head(3)
+    gaps = ", ".join(
+        f"{name} ({every.measured[name]:.2f} here, {every.published[name]:.2f} published)"
+        for name in widest.index
+    )
+    ends = [f"{min(taus):.2f}", f"{max(taus):.2f}"]
+    return (
+        "Whether the same classes are hard here as in the study: Kendall's tau-b between published and"
+        f" measured class IoUs is {ends[0] if len(taus) == 1 else ' to '.join(ends)} (1 is the same order)."
+        f" Furthest apart{' in the means over networks' if len(frames) > 1 else ''}: {gaps}."
+    )

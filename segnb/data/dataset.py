@@ -1,0 +1,198 @@
+"""Where pictures come from: rendered streets, the same streets seen differently (`VIEWS`), or a folder.
+
+Each becomes a uint8 cache on disk, made once for each size and shared by all runs and processes as
+memory-mapped arrays; everything downstream sees `segnb.data.batches.Split`.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from segnb.labels import CAR, STREET, ClassMap
+from segnb.data import masks
+from segnb.data import reading
+from segnb.data import layouts, streets
+from segnb.data.batches import Split
+from segnb.errors import SegnbError, one_line
+from segnb.storage.atomic import UNREADABLE, atomic_path, new_array, read_json, write_json
+from segnb.storage.checksums import Sums, fingerprint
+from segnb.storage.locks import made_once
+from segnb.presets import Preset
+
+KINDS = ("images", "labels")
+Frames = Iterator[tuple[np.ndarray, np.ndarray]]  # image uint8 (S, S, 3), labels uint8 (S, S)
+
+
+def false_colours(images: np.ndarray) -> np.ndarray:
+    """RGB (..., 3) to colours that no street has: a symmetry of the colour cube, so nothing is lost.
+
+    Distances between colours, and with them all contrasts, stay as they are; but black to white, along
+    which photographs vary most, becomes magenta to green.
+    """
+    red, green, blue = np.moveaxis(images, -1, 0)
+    return np.stack([255 - blue, red, 255 - green], -1)
+
+
+def cars_alone(labels: np.ndarray) -> np.ndarray:
+    """Labels of STREET to those of the label set "car": 1 is Car, 0 the rest."""
+    return (labels == STREET.id("Car")).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class View:
+    """A way to see the rendered streets: what becomes of their images and of their labels."""
+
+    origin: str
+    classes: ClassMap = STREET
+    images: Callable[[np.ndarray], np.ndarray] = np.asarray
+    labels: Callable[[np.ndarray], np.ndarray] = np.asarray
+
+
+VIEWS = {
+    "streets": View("rendered street scenes"),
+    "streets-false-colours": View("rendered street scenes in false colours", images=false_colours),
+    "streets-car": View("rendered street scenes, cars against the rest", CAR, labels=cars_alone),
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set before it is read: what it is called, what identifies it, how to make a split."""
+
+    name: str  # a name in `VIEWS`, or the folder's name
+    origin: str  # a sentence for the report
+    digest: str  # 16 hex digits over everything that shapes the pixels, but for their size
+    classes: ClassMap
+    names: dict[str, list[str]] = field(repr=False)  # of the images, by split
+    frames: Callable[[Path, str, int], Frames] = field(repr=False)  # of (cache folder, split, size)
+    view: View | None = None  # how rendered streets are seen; None: not rendered
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {split: len(names) for split, names in self.names.items()}
+
+    def folder(self, cache: Path, size: int) -> Path:
+        return cache / f"{self.name}-{self.digest}" / str(size)
+
+    def split(self, cache: Path, name: str, size: int) -> Split:
+        """One split at `size` pixels a side; made and cached on the first call, which may take minutes.
+
+        Processes that want it at the same time wait for the first. Frames go to disk as they come, so that
+        a data set may be larger than memory.
+        """
+        folder = self.folder(cache, size)
+        return made_once(
+            folder / f".{name}.lock",
+            read=lambda: self._read(folder, name, size),
+            make=lambda: self._write(cache, folder, name, size),
+        )
+
+    def _read(self, folder: Path, name: str, size: int) -> Split | None:
+        """What is cached; None if it is not there whole."""
+        shape = (self.counts[name], size, size)
+        try:
+            names = read_json(folder / f"{name}.json")["names"]  # written last
+            images, labels = (np.load(folder / f"{name}_{kind}.npy", mmap_mode="r") for kind in KINDS)
+        except (SegnbError, *UNREADABLE):
+            return None
+        return Split(images, labels, names) if (images.shape, labels.shape) == ((*shape, 3), shape) else None
+
+    def _write(self, cache: Path, folder: Path, name: str, size: int) -> None:
+        shape = (self.counts[name], size, size)
+        image_path, label_path = (folder / f"{name}_{kind}.npy" for kind in KINDS)
+        with atomic_path(image_path) as image_file, atomic_path(label_path) as label_file:
+            images = new_array(image_file, (*shape, 3), np.uint8)
+            labels = new_array(label_file, shape, np.uint8)
+            for i, (image, ids) in enumerate(self.frames(cache, name, size)):
+                images[i], labels[i] = image, ids
+            images.flush()
+            labels.flush()
+        write_json(folder / f"{name}.json", {"names": self.names[name], "size": size})
+
+
+def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:
+    """The data source of that name or path, which may carry the name of its layout: "lyft:PATH".
+
+    cache: folder in which the check sums of a folder's files are remembered
+
+    Raises SegnbError if the folder is missing or unsound.
+    """
+    if data == "streets":
+        return _streets(preset)
+    if data in VIEWS:
+        return _seen(_streets(preset), data)
+    path, named = layouts.parse(data)
+    if not os.path.isdir(path):  # unlike Path.is_dir it bears any name
+        choices = ", ".join(f'"{name}"' for name in VIEWS)
+        raise SegnbError(f"data {data!r} is neither {choices} nor a folder; name one of them")
+    return _folder(path.resolve(), named, cache)
+
+
+def _streets(preset: Preset) -> Data:
+    counts = {"train": preset.train, "val": preset.val, "test": preset.test}
+    digest = hashlib.sha256(f"{streets.digest()} {counts}".encode()).hexdigest()[:16]
+    return Data(
+        name="streets",
+        origin=f"{VIEWS['streets'].origin} (segnb.data.streets)",
+        digest=digest,
+        classes=VIEWS["streets"].classes,
+        names={split: [f"{split} {i:04d}" for i in range(n)] for split, n in counts.items()},
+        frames=lambda cache, split, size: zip(*streets.render(split, counts[split], size), strict=True),
+        view=VIEWS["streets"],
+    )
+
+
+def _seen(plain: Data, name: str) -> Data:
+    """The same scenes in another view, made from the rendered ones so that they are rendered once."""
+    view = VIEWS[name]
+    # What the view does to some colours and to every label tells its code apart.
+    colours, ids = np.arange(15, dtype=np.uint8).reshape(5, 3), np.arange(len(STREET), dtype=np.uint8)
+    digest = hashlib.sha256(f"{plain.digest} {name}".encode())
+    digest.update(view.images(colours).tobytes() + view.labels(ids).tobytes())
+
+    def frames(cache: Path, split: str, size: int) -> Frames:
+        scenes = plain.split(cache, split, size)
+        for image, labels in zip(scenes.images, scenes.labels, strict=True):
+            yield view.images(image), view.labels(labels)
+
+    return replace(
+        plain,
+        name=name,
+        origin=f"{view.origin} (segnb.data.streets)",
+        digest=digest.hexdigest()[:16],
+        classes=view.classes,
+        frames=frames,
+        view=view,
+    )
+
+
+def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
+    found = reading.find(path, named)
+    classes, pairs = found.coding.classes, found.pairs
+    # What finds, reads and names the files shapes the pixels as well.
+    code = [Path(module.__file__).read_text(encoding="utf-8") for module in (coding, folders)]
+    sums = Sums(cache / "sums.json" if cache else None)
+    told = repr((found.coding.values, found.coding.colours, classes.as_dict()))
+    digest = fingerprint(code, [reading.digest(pairs, sums), f"pillow {version('pillow')}", told])
+    sums.keep()
+
+    def frames(cache: Path, split: str, size: int) -> Frames:
+        read = reading.stream(pairs[split], size, found.coding)
+        # None: only where a person watches a terminal
+        yield from tqdm(read, desc=f"reading {split}", total=len(pairs[split]), unit="pair", disable=None)
+
+    return Data(
+        # Begins names of folders, of which file systems bear 255 bytes.
+        name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name)[:40] or "data",
+        origin=f"the folder {one_line(path.name)} (layout {found.listing.layout.name})",
+        digest=digest,
+        classes=classes,
+        names={split: [pair.name for pair in pairs[split]] for split in pairs},
+        frames=frames,
+    )

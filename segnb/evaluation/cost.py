@@ -1,0 +1,187 @@
+"""What a network costs: parameters, FLOPs, seconds an image and memory of a training step.
+
+Measured on a machine that does nothing else, variants interleaved, nothing cached (CLAIMS F7, F8, U8).
+"""
+
+import ctypes
+import multiprocessing
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from segnb.errors import SegnbError
+from segnb.runtime.machine import Machine
+from segnb.models.registry import VARIANTS
+from segnb.models.build import build, parameter_groups
+from segnb.presets import Recipe
+from segnb.study.study import Study
+from segnb.training.loop import train_step
+
+# Passes over all variants, so that a slow minute of the machine hits all of them; how far passes differ says
+# how sure a comparison is.
+ROUNDS = 5
+REPEATS = 2  # timed steps a variant in each round
+STATUS = Path("/proc/self/status")  # of Linux
+
+
+def measure(study: Study, variants: list[str]) -> dict[str, dict]:
+    """Cost by variant at the study's size, width, batch size, precision and threads.
+
+    parameters, trained_parameters: counts
+    gflops:          10⁹ floating-point operations of one image forwards; a multiply-add is two
+    train_seconds:   median seconds an image of a training step (forwards, backwards, optimiser)
+    predict_seconds: median seconds an image of a forward pass without gradients
+    train_samples, predict_samples: what they are the medians of: a list a round, all variants alike
+    memory_mib:      peak of a training step: allocated on the GPU; on a CPU the sum of parameters,
+                     gradients, optimiser state and the activations saved for the backward pass
+    resident_mib:    how much a process of its own grows, at the peak, while it trains a few steps; None on
+                     a GPU, and where the system does not tell
+    """
+    rows: dict[str, dict] = {
+        name: {"train_samples": [], "predict_samples": [], "resident_mib": _resident(study, name)}
+        for name in variants
+    }
+    study.machine.apply()
+    for _ in range(ROUNDS):
+        for name, row in rows.items():
+            _one_round(study, name, row)
+    for row in rows.values():
+        for timed in ("train", "predict"):
+            row[f"{timed}_seconds"] = median(sum(row[f"{timed}_samples"], []))
+    return rows
+
+
+class Bench(NamedTuple):
+    """One variant at work on a batch of noise: what the pictures show does not change what a step costs."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    images: torch.Tensor
+    step: Callable[[], float]
+    forward: Callable[[], int]
+
+
+def _bench(study: Study, name: str) -> Bench:
+    machine = study.machine
+    recipe = study.recipe(VARIANTS[name].family)
+    torch.manual_seed(0)
+    model = build(name, len(study.classes), recipe.width)
+    machine.place(model)
+    optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.backbone_learning_rate))
+    scaler = machine.scaler()
+    images, labels = _random_batch(recipe, len(study.classes), machine)
+
+    def step():
+        model.train()
+        return train_step(model, images, labels, optimizer, scaler, machine)[0].item()  # waits for a GPU
+
+    @torch.no_grad()
+    def forward():
+        model.eval()
+        with machine.autocast():
+            return model(images).argmax(1)[0, 0, 0].item()
+
+    return Bench(model, optimizer, images, step, forward)
+
+
+def _one_round(study: Study, name: str, row: dict) -> None:
+    model, optimizer, images, step, forward = _bench(study, name)
+    if "parameters" not in row:
+        row["parameters"] = sum(p.numel() for p in model.parameters())
+        row["trained_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model.eval()(images[:1])
+        row["gflops"] = counter.get_total_flops() / 1e9
+        row["memory_mib"] = _step_memory(model, optimizer, step, study.machine.device) / 2**20
+    for timed, work in (("train", step), ("predict", forward)):
+        work()  # the first call sets up kernels and optimiser state
+        seconds = []
+        for _ in range(REPEATS):
+            start = time.perf_counter()
+            work()
+            seconds.append((time.perf_counter() - start) / len(images))
+        row[f"{timed}_samples"].append(seconds)
+
+
+def _random_batch(recipe: Recipe, classes: int, machine: Machine) -> tuple[torch.Tensor, torch.Tensor]:
+    shape = (recipe.batch_size, 3, recipe.size, recipe.size)
+    images = torch.randn(shape, device=machine.device).to(memory_format=torch.channels_last)
+    labels = torch.randint(0, classes, (shape[0], *shape[2:]), device=machine.device)
+    return machine.arrange(images), labels
+
+
+def _step_memory(model, optimizer, step, device: str) -> int:
+    """Bytes at the peak of a training step; see `measure` for what counts on a CPU."""
+    if device == "cuda":
+        step()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return torch.cuda.max_memory_allocated()
+    saved: dict[int, int] = {}  # by storage, since several saved tensors may share one
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    own = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    activations = sum(size for pointer, size in saved.items() if pointer not in own)
+    weights = sum(p.nbytes for p in [*model.parameters(), *model.buffers()])
+    gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+    state = sum(v.nbytes for s in optimizer.state.values() for v in s.values() if torch.is_tensor(v))
+    return weights + gradients + state + activations
+
+
+# ---- a process of its own ---------------------------------------------------------------------------
+
+
+def _resident(study: Study, name: str) -> float | None:
+    """MiB by which a new process grows at the peak of its first training steps.
+
+    It is forked, which spares it the imports; so nothing may have been computed before on several threads,
+    as they would be missing in the copy.
+    """
+    if study.machine.device == "cuda" or not STATUS.exists():
+        return None
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_train_and_tell, args=(study, name, sender))
+    process.start()
+    sender.close()  # so that a process that dies ends the wait
+    try:
+        return receiver.recv() / 2**20
+    except EOFError:
+        raise SegnbError(f"training {name} to see its memory failed; the lines above say why") from None
+    finally:
+        process.join()
+
+
+def _train_and_tell(study: Study, name: str, sender) -> None:
+    study.machine.apply()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)  # or what the parent has freed would be used again, and not be seen to grow
+    forget_peak()  # or that of the parent, from before the trim, would count as this one's
+    before = _kib("VmRSS")
+    bench = _bench(study, name)
+    for _ in range(2):  # the optimiser's state is there from the second step on
+        bench.step()
+    sender.send(1024 * (_kib("VmHWM") - before))
+
+
+def forget_peak() -> None:
+    """Let VmHWM begin anew at what is resident now (Linux)."""
+    with open("/proc/self/clear_refs", "w") as refs:
+        refs.write("5")
+
+
+def _kib(name: str) -> int:
+    """VmRSS, the resident size now, or VmHWM, the largest so far."""
+    return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(name))

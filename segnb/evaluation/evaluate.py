@@ -1,0 +1,136 @@
+"""A finished run's network at work: load it, test it, predict with it."""
+
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from segnb.metrics import boundaries
+from segnb.training import checkpoint
+from segnb.evaluation import gates
+from segnb.metrics import published_score
+from segnb.metrics import objects
+from segnb.labels import IGNORE_INDEX
+from segnb.data.shifts import KINDS
+from segnb.errors import SegnbError
+from segnb.storage.checksums import sha256
+from segnb.runtime.machine import Machine
+from segnb.models.registry import VARIANTS
+from segnb.models.build import build
+from segnb.presets import Recipe
+from segnb.study.study import Run
+from segnb.metrics.softness import Softness
+from segnb.training.loop import evaluate
+
+SHOWN = 24  # test images whose predictions a run keeps for the report and the explorer
+
+
+class Prediction(NamedTuple):
+    classes: np.ndarray  # uint8 (N, S, S): the class of highest probability
+    confidence: np.ndarray  # uint8 (N, S, S): that probability × 255
+
+
+def load(run: Run, machine: Machine | None = None) -> torch.nn.Module:
+    """The run's best network, in eval mode, on the study's device, or on that of `machine`."""
+    if not run.model_path.exists() or sha256(run.model_path) != run.summary["model_sha256"]:
+        raise SegnbError(
+            f"{run.model_path} is damaged (its SHA-256 differs) or gone; delete {run.path} to train again"
+        )
+    study = run.study
+    model = build(run.variant, len(study.classes), run.recipe.width)
+    checkpoint.load_model(run.model_path, model)
+    return (machine or study.machine).place(model).eval()
+
+
+def predicted(logits: torch.Tensor) -> Prediction:
+    """Logits, (N, C, S, S) of any float type, to classes and confidence."""
+    confidence, classes = logits.float().softmax(1).max(1)
+    return Prediction(classes.byte().cpu().numpy(), (confidence * 255).round().byte().cpu().numpy())
+
+
+def shown(count: int) -> np.ndarray:
+    """Indices of the images to keep: spread evenly over the split, the same for every run."""
+    return np.unique(np.linspace(0, count - 1, SHOWN).round().astype(int))
+
+
+def measure(run: Run) -> None:
+    """Test a finished run and write all that reports and claims need to know of it: see `Run`.
+
+    Each file is whole or not there, and a second call writes the same ones again. test_confusion.npz is
+    written last: with it, the others are there too. Raises SegnbError if another process is at work on it.
+    """
+    with run.at_work("testing"):
+        _measure(run)
+
+
+def _measure(run: Run) -> None:
+    study, machine = run.study, run.study.machine
+    machine.apply()
+    family, classes = VARIANTS[run.variant].family, study.classes
+    recipe = run.recipe
+    split = study.split("test", recipe.size)
+    model, index = load(run), shown(len(split))
+
+    parts: list[Prediction] = []
+    softness = Softness(split.labels)
+    openness = gates.Openness(split.labels, len(classes), index) if gates.has_gates(model) else None
+
+    def see(logits: torch.Tensor) -> None:
+        parts.append(predicted(logits))
+        softness.see(logits)
+
+    with gates.watched(model, openness.see) if openness else nullcontext():
+        found = evaluate(model, split, recipe.batch_size, machine, see)
+    every = Prediction(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    run.write_arrays(run.predicted_path, classes=every.classes)
+    run.write_arrays(
+        run.boundary_path,
+        distances=np.array(boundaries.DISTANCES),
+        trimap_edges=np.array(boundaries.TRIMAP),
+        **boundaries.statistics(split.images, split.labels, every.classes, len(classes)),
+        **softness.statistics(),
+    )
+    things = [classes.id(name) for name in classes.things]
+    table = objects.components(split.labels, every.classes, things, study.visibility(recipe.size))
+    run.write_arrays(run.objects_path, **{name: table[name].to_numpy() for name in table})
+    if openness:
+        without = gates.neutral_confusion(model, split, recipe.batch_size, machine)
+        run.write_arrays(run.gates_path, index=index, neutral_confusion=without, **openness.statistics())
+    if family == "unet":
+        _test_shifts(run, model, recipe)
+    run.write_arrays(
+        run.predictions_path,
+        index=index,
+        names=np.array(split.names)[index],
+        images=split.images[index],
+        labels=split.labels[index],
+        predictions=every.classes[index],
+        confidence=every.confidence[index],
+    )
+    void = np.asarray(split.labels) == IGNORE_INDEX
+    run.write_arrays(
+        run.confusion_path,
+        confusion=found.confusion.numpy(),
+        names=np.array(split.names),
+        loss=np.array(found.loss),
+        as_published=np.array(
+            published_score.as_published_score(
+                np.where(void, 0, split.labels), np.where(void, 0, every.classes), len(classes)
+            )
+        ),
+    )
+
+
+def _test_shifts(run: Run, model: torch.nn.Module, recipe: Recipe) -> None:
+    """Count how the network does under other conditions, where there are scenes under such."""
+    scenes = {kind: run.study.shifted(kind, recipe.size) for kind in KINDS}
+    if None in scenes.values():
+        return
+    found = [evaluate(model, split, recipe.batch_size, run.study.machine) for split in scenes.values()]
+    run.write_arrays(
+        run.shifts_path,
+        kinds=np.array(list(scenes)),
+        confusion=np.stack([evaluation.confusion.numpy() for evaluation in found]),
+    )

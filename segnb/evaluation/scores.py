@@ -1,0 +1,107 @@
+"""TODO segnb.evaluation.scores"""
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Markdown, display
+from segnb.metrics import confusion
+from segnb.labels import ClassMap
+from segnb.presets import preset
+from segnb.study.study import Run, Study
+from segnb.study.study import by_variant
+from segnb.report.text import image_interval
+
+
+def scores(runs: list[Run]) -> pd.DataFrame:
+    """Test scores by variant (the index), in the order in which the variants come.
+
+    miou:         dataset mIoU, mean over seeds
+    seeds:        how many there are
+    low, high:    95 % interval, see `image_interval`
+    as_published: the study's own score of the same predictions, mean over seeds
+    loss:         mean cross-entropy a pixel, mean over seeds
+    seeds_miou, seeds_loss: lists with a value a seed
+
+    `attrs["images"]`: how many test images they are of, at most
+    """
+    rows, images = {}, 0
+    for name, group in by_variant(runs).items():
+        tests = [run.test() for run in group]
+        images = max([images, *(len(test["confusion"]) for test in tests)])
+        mious = [float(confusion.mean_iou(test["confusion"].sum(0))) for test in tests]
+        losses = [float(test["loss"]) for test in tests]
+        low, high = image_interval([test["confusion"] for test in tests])
+        rows[name] = {
+            "miou": np.mean(mious),
+            "seeds": len(group),
+            "low": low,
+            "high": high,
+            "as_published": np.mean([float(test["as_published"]) for test in tests]),
+            "loss": np.mean(losses),
+            "seeds_miou": mious,
+            "seeds_loss": losses,
+        }
+    columns = ["miou", "seeds", "low", "high", "as_published", "loss", "seeds_miou", "seeds_loss"]
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("variant")
+    frame.attrs["images"] = images
+    return frame
+
+
+def ranking(runs: list[Run]) -> pd.DataFrame:
+    """The numeric columns of `scores`, the highest mIoU first."""
+    columns = ["miou", "seeds", "low", "high", "as_published"]
+    return scores(runs)[columns].sort_values("miou", ascending=False, kind="stable")
+
+
+def class_ious(runs: list[Run]) -> pd.DataFrame:
+    """Test IoU, mean over seeds: a row a class and a last one "mIoU", a column a variant.
+
+    NaN for a class that no test image shows. The column's class IoUs average to its mIoU.
+    """
+    columns = {}
+    for name, group in by_variant(runs).items():
+        ious = [confusion.class_iou(run.test()["confusion"].sum(0)) for run in group]
+        mean = np.mean(ious, axis=0)
+        columns[name] = [*mean, np.nanmean(mean)]
+    names = [*runs[0].study.classes.names, "mIoU"] if runs else []
+    return pd.DataFrame(columns, index=pd.Index(names, name="class"))
+
+
+def image_miou(truth: np.ndarray, guess: np.ndarray, classes: int) -> float:
+    """mIoU of one image alone, (S, S) each, over the classes that its ground truth shows."""
+    maps = (torch.from_numpy(one[None].astype(np.int64)) for one in (truth, guess))
+    return float(confusion.mean_iou(confusion.confusion(*maps, classes)[0].numpy()))
+
+
+def worst_images(run: Run, count: int = 3) -> dict[str, np.ndarray]:
+    """The test images that a run gets most wrong, in the form of `Run.predictions()`, worst first.
+
+    By the share of their labelled pixels that are wrong; of equal ones the earlier image first.
+    """
+    worst = np.argsort(confusion.pixel_accuracy(run.test()["confusion"]), kind="stable")[:count]
+    split = run.study.split("test", run.recipe.size)
+    return {
+        "names": np.array(split.names)[worst],
+        "images": split.images[worst],
+        "labels": split.labels[worst],
+        "predictions": run.predicted()[worst],
+    }
+
+
+def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Pixels by class of each image: labels uint8 (N, S, S) to int64 (N, classes)."""
+    return np.stack([np.bincount(one.ravel(), minlength=classes)[:classes] for one in labels])
+
+
+def class_shares(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Share of all pixels, and share of the images that show the class at all: both (classes,), 0 to 1."""
+    counts = class_counts(labels, classes)
+    return counts.sum(0) / counts.sum(), (counts > 0).mean(0)
+
+
+def class_heat(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Share of the images whose pixel there is of the class: labels (N, S, S) to float (classes, S, S)."""
+    return np.stack([(labels == i).mean(0) for i in range(classes)])

@@ -1,0 +1,138 @@
+"""One network of the explorer, with switches for its skips and gates."""
+
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+import traitlets as t
+
+from segnb.evaluation import gates
+from segnb.evaluation.scores import image_miou
+from segnb.evaluation import ablation
+from segnb.explorer import album
+from segnb.explorer.board import Board, changed_panel, map_panel, network_panel
+from segnb.explorer.controls import LONG, at_work, button, dropdown, hide, row, view_controls
+from segnb.report.figures.style import percent
+from segnb.study.study import Run
+
+if TYPE_CHECKING:
+    from segnb.explorer.widget import Explorer
+
+
+def part(run: Run, kind: str, level: int) -> str:
+    """What a skip or gate is called: "skip 1", "gate 1", or "pool4" of an FCN."""
+    fcn = kind == "skip" and level in ablation.FUSED and "FCN" in run.variant
+    return f"pool{level - 1}" if fcn else f"{kind} {level}"
+
+
+class Inside:
+    """One network with switches for its skips and gates: before, after, what changed, and the gates' maps."""
+
+    def __init__(self, state: "Explorer"):
+        self.state, self.classes = state, state.classes
+        self.run = dropdown("Network", [(album.named(run), run) for run in state.parted], LONG)
+        self.run.value = state.parted_first
+        self.switches = {
+            (kind, level): widgets.Checkbox(True, indent=False, layout={"width": "12em"})
+            for kind, levels in (("skip", range(1, 6)), ("gate", gates.LEVELS))
+            for level in levels
+        }
+        self.kind = dropdown("Gate of class", [(name, i) for i, name in enumerate(self.classes.names)])
+        self.all_on, self.all_off = button("All on"), button("All skips off")
+        self.board = Board(self.classes, label="One network")
+        by_kind = [
+            [control for (kind, _), control in self.switches.items() if kind == wanted]
+            for wanted in ("skip", "gate")
+        ]
+        self.box = widgets.VBox(
+            [
+                row(self.run, self.kind, self.all_on, self.all_off),
+                *(row(*controls) for controls in by_kind),
+                view_controls(self.board, self.classes),
+                self.board,
+            ]
+        )
+        self.fit()
+        self.draw()
+        turn = state.one_thread
+        self.run.observe(turn(self.fit), "value")
+        for control in (self.run, self.kind, *self.switches.values()):
+            control.observe(turn(self.draw), "value")
+        self.all_on.on_click(turn(lambda _: self.switch({"skip": True, "gate": True})))
+        self.all_off.on_click(turn(lambda _: self.switch({"skip": False})))
+        state.observe(self.draw, "scene")
+        t.dlink((state, "aspect"), (self.board, "aspect"))
+
+    def levels(self, kind: str) -> tuple[int, ...]:
+        """Those at which the network has a "skip" or a "gate"."""
+        variant = self.run.value.variant
+        return (ablation.skip_levels if kind == "skip" else ablation.gate_levels)(variant)
+
+    def fit(self, _=None) -> None:
+        """Show the switches that the network has."""
+        for (kind, level), control in self.switches.items():
+            pixels = 2 ** (level - 1)
+            name = part(self.run.value, kind, level)
+            control.description = f"{name[0].upper()}{name[1:]} on ({pixels} px)"
+            hide(control, level not in self.levels(kind))
+        hide(self.kind, not ablation.has_class_gates(self.run.value.variant))
+
+    def switch(self, to: dict[str, bool]) -> None:
+        """All of a kind at once, and one drawing for them."""
+        self.held = True
+        for (kind, _), control in self.switches.items():
+            control.value = to.get(kind, control.value)
+        self.held = False
+        self.draw()
+
+    held = False
+
+    def off(self, kind: str) -> list[int]:
+        """The levels that are switched off, of those that the network has."""
+        return [level for level in self.levels(kind) if not self.switches[kind, level].value]
+
+    def draw(self, _=None) -> None:
+        if self.held:
+            return
+        scene, run = self.state.scene, self.run.value
+        size, skips, gated = ablation.side(run), self.off("skip"), self.off("gate")
+        with at_work(self.board):
+            self.board.busy = f"asking {album.named(run)} …"
+            whole = now = ablation.seen_inside(run, scene.images[size])
+            panels = [self.panel("As trained", whole)]
+            said = "Nothing is switched off."
+            if skips or gated:
+                now = ablation.seen_inside(run, scene.images[size], skips, gated)
+                changed = now.classes != whole.classes
+                share = percent(changed.mean())
+                panels += [self.panel("Switched off", now), changed_panel("What changed", changed, share)]
+                parts = [part(run, "skip", level) for level in skips]
+                parts += [part(run, "gate", level) for level in gated]
+                said = f"Without {', '.join(parts)}: {share} of the pixels get another class"
+                before, after = self.scores(whole), self.scores(now)
+                said += f"; before {before}, after {after}." if before else "."
+            panels += self.maps(now, size)
+            labels = {size: scene.labels[size]} if scene.labels else {}
+            self.board.said = said
+            self.board.show({size: scene.images[size]}, labels, panels)
+
+    def maps(self, inside: ablation.Inside, size: int) -> list[dict]:
+        """The gates' maps, of the chosen class where each has its own."""
+        panels = []
+        for level, maps in inside.maps.items():
+            own = len(maps) > 1
+            one = maps[self.kind.value if own else 0]
+            title = f"Gate {level}" + (f", {self.classes.names[self.kind.value]}" if own else "")
+            note = f"mean {one.mean():.2f} ± {one.std():.2f}"
+            panels.append(map_panel(title, one, size, 2 ** (level - 1), note))
+        return panels
+
+    def panel(self, title: str, inside: ablation.Inside) -> dict:
+        return network_panel(title, inside.classes, inside.confidence, self.scores(inside))
+
+    def scores(self, inside: ablation.Inside) -> str:
+        """Of the picture alone; "" without ground truth."""
+        truth = self.state.scene.labels.get(len(inside.classes))
+        if truth is None:
+            return ""
+        miou = image_miou(truth, inside.classes, len(self.classes))
+        return f"mIoU {miou:.3f}, {percent(album.wrong_share(truth, inside.classes))} wrong"

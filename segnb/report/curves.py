@@ -1,0 +1,282 @@
+"""From runs to the curves that the evidence is drawn as: by distance to an edge, by size, by class, by level.
+
+Every curve comes with the 95 % interval for *these networks on new images*: the images are weighed anew as in
+`segnb.report.text.image_interval`, all seeds and networks alike. What is drawn from here decides nothing.
+A function gives an empty result where the files that it needs were not written.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from segnb.metrics.confusion import class_iou
+from segnb.metrics.confusion import mean_iou
+from segnb.study.study import Run, Study
+from segnb.statistics import image_weights
+from segnb.study.study import by_variant
+from segnb.models.registry import label
+
+DRAWS = 500  # of the bootstrap; intervals that are drawn need no third digit
+SIZE_BINS = 6  # as many objects in each
+
+
+def with_interval(
+    runs: list[dict[str, np.ndarray]], reduce: Callable[..., np.ndarray], key: str
+) -> pd.DataFrame:
+    """Mean over the seeds of a measure, with its interval: columns value, low, high; NaN for one image.
+
+    runs: a dict a seed: arrays (N, ...) whose sums over images `reduce` takes by name, giving (...) or (K,)
+    key:  of the images' weights: what the test images are
+
+    `attrs` has how many images and seeds there are.
+    """
+    values = [np.atleast_1d(reduce(**{name: one.sum(0) for name, one in arrays.items()})) for arrays in runs]
+    frame = pd.DataFrame({"value": np.mean(values, axis=0), "low": np.nan, "high": np.nan})
+    images = len(next(iter(runs[0].values())))
+    if images > 1:
+        weights = image_weights(images, DRAWS, key=key)
+        draws = [
+            reduce(**{name: np.tensordot(weights, one, 1) for name, one in arrays.items()}) for arrays in runs
+        ]
+        frame["low"], frame["high"] = np.nanquantile(np.mean(draws, axis=0), [0.025, 0.975], axis=0)
+    frame.attrs.update(images=images, seeds=len(runs))  # which the caption names
+    return frame
+
+
+def if_empty(found, sentence: str) -> str:
+    """The sentence where there is nothing to draw, "" otherwise."""
+    return "" if len(found) else sentence
+
+
+def _key(runs: list[Run]) -> str:
+    return runs[0].study.settled["data"]["digest"]
+
+
+def _groups(runs: list[Run], file: str) -> dict[str, list[Run]]:
+    """{label: runs of each seed}, of those that have the file of that name."""
+    return {
+        label(name): group
+        for name, group in by_variant([run for run in runs if getattr(run, f"{file}_path").exists()]).items()
+    }
+
+
+# --- of every network ---
+
+
+def trimap_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
+    """IoU by distance from the nearest true edge, {label: value, low, high; indexed by the bin in words}."""
+    from segnb.metrics import boundaries
+
+    names = ("trimap_hits", "trimap_truth", "trimap_predicted")
+    curves = {}
+    for network, group in _groups(runs, "boundary").items():
+        files = [run.boundary() for run in group]
+        sums = [{name: one[name] for name in names} for one in files]
+        curve = with_interval(sums, boundaries.trimap, _key(runs))
+        curves[network] = curve.set_axis(_bins_in_words(files[0]["trimap_edges"]))
+    return curves
+
+
+def _bins_in_words(edges: np.ndarray) -> list[str]:
+    """Half-open bins of distances in words: (0, 1, 3, inf) -> 0–1, 1–3, 3+."""
+    pairs = zip(edges[:-1], edges[1:], strict=True)
+    return [f"{low:g}–{high:g}" if np.isfinite(high) else f"{low:g}+" for low, high in pairs]
+
+
+def size_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
+    """Recall of objects by size, {label: area, value, low, high}.
+
+    area: share of the image, 0 to 1, the median of the bin's objects. Networks that were tested at one size
+    have the same bins. `attrs["thirds"]` of a curve: the two areas that part its objects into thirds.
+    """
+    from segnb.metrics import objects
+
+    curves = {}
+    for network, group in _groups(runs, "objects").items():
+        tables = [run.objects() for run in group]
+        area = tables[0]["area"]
+        if not len(area):
+            continue
+        ends = np.unique(np.quantile(area, np.arange(1, SIZE_BINS) / SIZE_BINS))
+        middle = area.groupby(np.digitize(area, ends, right=True)).median()
+        curve = _recall_by(group, tables, "area", tuple(ends))
+        curves[network] = curve.loc[middle.index].assign(area=middle)
+        curves[network].attrs["thirds"] = objects.size_bins(area)
+    return curves
+
+
+def sight_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
+    """Recall of objects by how much of each is in sight, {label: value, low, high; indexed by words}.
+
+    Empty where nobody knows how much is in sight, as in photographs.
+    """
+    from segnb.metrics import objects
+
+    curves = {}
+    for network, group in _groups(runs, "objects").items():
+        tables = [run.objects() for run in group]
+        if np.isfinite(tables[0]["visible"]).any():
+            curve = _recall_by(group, tables, "visible", objects.VISIBLE)
+            curves[network] = curve.set_axis(objects.VISIBILITIES)
+    return curves
+
+
+def _recall_by(group: list[Run], tables: list[pd.DataFrame], column: str, edges: tuple) -> pd.DataFrame:
+    from segnb.metrics import objects
+
+    images = len(group[0].test()["names"])
+    sums = [objects.binned(table, table[column], edges, images) for table in tables]
+    counted = [{"found": one["found"], "count": one["count"]} for one in sums]
+    return with_interval(counted, objects.component_recall, _key(group))
+
+
+# --- of pairs and families ---
+
+
+def class_gains(runs: list[Run], plus: str, minus: str) -> pd.DataFrame:
+    """IoU by class of one variant minus that of another: value, low, high; indexed by class, best first.
+
+    Only seeds that both have. Classes in no test image are left out.
+    """
+    pairs = _paired(runs, plus, minus)
+    if not pairs:
+        return pd.DataFrame()
+    sums = [{"one": one.test()["confusion"], "other": other.test()["confusion"]} for one, other in pairs]
+    gains = with_interval(
+        sums, lambda one, other: class_iou(one) - class_iou(other), _key(runs)
+    )
+    gains.index = pd.Index(runs[0].study.classes.names, name="class")
+    return gains.dropna(subset="value").sort_values("value", ascending=False)
+
+
+def _paired(runs: list[Run], plus: str, minus: str) -> list[tuple[Run, Run]]:
+    """(run of plus, run of minus) of each seed that both have."""
+    here = {(run.variant, run.seed): run for run in runs}
+    seeds = sorted(seed for variant, seed in here if variant == plus)
+    return [(here[plus, seed], here[minus, seed]) for seed in seeds if (minus, seed) in here]
+
+
+def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
+    """FCN scores beside the best that any network of that stride could reach.
+
+    Indexed by label: stride, miou (mean over seeds), low, high (interval), bound (mIoU of perfect
+    scores on the stride's grid, see `boundaries.stride_bound`). Empty without FCNs.
+    """
+    from segnb.metrics import boundaries
+    from segnb.models.registry import VARIANTS
+
+    groups = {name: group for name, group in by_variant(runs).items() if VARIANTS[name].family == "fcn"}
+    if not groups:
+        return pd.DataFrame()
+    labels = np.asarray(study.split("test", study.recipe("fcn").size).labels)
+    strides = {name: VARIANTS[name].config.stride for name in groups}
+    bounds = {
+        stride: float(mean_iou(boundaries.stride_bound(labels, stride, len(study.classes)).sum(0)))
+        for stride in set(strides.values())
+    }
+    rows = {}
+    for name, group in groups.items():
+        sums = [{"confusion": run.test()["confusion"]} for run in group]
+        score = with_interval(sums, lambda confusion: mean_iou(confusion), _key(runs)).iloc[0]
+        rows[label(name)] = {
+            "stride": strides[name],
+            "miou": score["value"],
+            "low": score["low"],
+            "high": score["high"],
+            "bound": bounds[strides[name]],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def gate_levels(runs: list[Run]) -> dict[str, pd.DataFrame]:
+    """What gates do, by level: {label: value, low, high (mIoU lost with the level's gate at its image mean),
+    spread (mean within-image standard deviation of the gate's values, 0 to 1; NaN in the last row)}.
+
+    Indexed by level in words, finest first; the last row is all levels at once.
+    """
+    levels = {}
+    for network, group in _groups(runs, "gates").items():
+        files = [run.gates() for run in group]
+        own = [run.test()["confusion"] for run in group]
+        neutral = [np.moveaxis(one["neutral_confusion"], 0, 1) for one in files]  # (N, L + 1, C, C)
+        sums = [{"own": one, "neutral": other} for one, other in zip(own, neutral, strict=True)]
+        frame = with_interval(sums, _lost, _key(runs))
+        spread = np.mean([one["std"].mean((0, 2)) for one in files], axis=0)
+        frame["spread"] = [*spread, np.nan]
+        levels[network] = frame.set_axis([*(f"level {k}" for k in files[0]["levels"]), "all levels"])
+    return levels
+
+
+def _lost(own: np.ndarray, neutral: np.ndarray) -> np.ndarray:
+    return np.asarray(mean_iou(own))[..., None] - mean_iou(neutral)
+
+
+def shifted_scores(runs: list[Run]) -> dict[str, pd.DataFrame]:
+    """mIoU on the shifted test sets, {label: value, low, high}; indexed by kind, "clean" first.
+
+    Clean is the same networks on the same streets as they are.
+    """
+    scores = {}
+    for network, group in _groups(runs, "shifts").items():
+        files = [run.shifts() for run in group]
+        sums = []
+        for run, one in zip(group, files, strict=True):
+            test = run.test()
+            clean = test["confusion"][: one["confusion"].shape[1]]
+            sums.append({"confusion": np.stack([clean, *one["confusion"]], axis=1)})  # (N, K + 1, C, C)
+        frame = with_interval(sums, lambda confusion: mean_iou(confusion), _key(runs))
+        scores[network] = frame.set_axis(["clean", *map(str, files[0]["kinds"])])
+    return scores
+
+
+def shifted_street(study: Study, scores: dict[str, pd.DataFrame]) -> dict[str, np.ndarray]:
+    """The first test scene under each condition of `shifted_scores`: {kind: uint8 (S, S, 3)}."""
+    kinds = list(next(iter(scores.values())).index) if scores else []
+    size = study.recipe("unet").size
+    splits = {
+        kind: study.split("test", size) if kind == "clean" else study.shifted(kind, size) for kind in kinds
+    }
+    return {kind: np.asarray(split.images[0]) for kind, split in splits.items() if split is not None}
+
+
+def gate_maps(runs: list[Run], by_class: bool = False) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
+    """Gates of networks with one map a level, or with one a class: {label: what `Run.gates()` gives}.
+
+    Of the first seed of each; and the images that they were shown, as `Run.predictions()` gives them.
+    """
+    gates, kept = {}, {}
+    for network, group in _groups(runs, "gates").items():
+        found = group[0].gates()
+        if (found["maps1"].shape[1] > 1) == by_class:
+            gates[network] = found
+            kept = kept or group[0].predictions()
+    return gates, kept
+
+
+def histories(runs: list[Run], *variants: str) -> dict[str, dict[int, pd.DataFrame]]:
+    """Histories of networks by seed, {label: {seed: history}}, of seeds that all of them have."""
+    found = {name: {run.seed: run.history() for run in runs if run.variant == name} for name in variants}
+    common = set.intersection(*(set(seeds) for seeds in found.values()))
+    if not common:
+        return {}
+    return {label(name): {seed: seeds[seed] for seed in sorted(common)} for name, seeds in found.items()}
+
+
+def gradient_ratios(runs: list[Run], epochs: int) -> dict[str, pd.DataFrame]:
+    """Gradient-to-weight ratio by layer over the first `epochs`, {label: value, low, high}.
+
+    Mean over epochs and seeds, of logarithms; low and high are the lowest and highest seed. Indexed by layer,
+    in the order in which an image passes them.
+    """
+    ratios = {}
+    for network, group in _groups(runs, "gradients").items():
+        seeds = []
+        for run in group:
+            table = run.gradients()
+            table = table[(table["epoch"] <= epochs) & (table["ratio"] > 0)]
+            seeds.append(np.log10(table["ratio"]).groupby(table["layer"], sort=False).mean())
+        table = 10 ** pd.concat(seeds, axis=1)
+        value = 10 ** pd.concat(seeds, axis=1).mean(axis=1)
+        ratios[network] = pd.DataFrame({"value": value, "low": table.min(axis=1), "high": table.max(axis=1)})
+    return ratios

@@ -1,0 +1,269 @@
+"""The charts of the metric audit: both scores, both rankings, sixteen pixels, and class IoUs."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from segnb.audit.scores import swaps
+from segnb.audit.example import Example, bits
+from segnb.labels import STREET
+from segnb.report.figures.axes import class_rows, wrapped
+from segnb.report.figures.style import FAINT, INK, QUIET, SMALL, WRONG, Picture, figure, look
+
+MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two ways to score, in no network's colour
+PALE = "#a9c6ea"  # what MIOU is the mean of
+
+
+@figure
+def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
+    """The score as published beside the dataset mIoU, joined by a line, a row a network.
+
+    panels: {title: frame indexed by label with columns as_published, miou, and seeds_as_published,
+            seeds_miou: lists with a value a run}, see `audit.panels`; drawn side by side
+    """
+    labels = list(dict.fromkeys(label for frame in panels.values() for label in frame.index))
+    fig = Picture(height=0.36 * len(labels) + 1.25)
+    axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    rows = {label: y for y, label in enumerate(labels)}
+    plain = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    several = False
+    for ax, (title, frame) in zip(axes, panels.items(), strict=True):
+        for label in set(labels) - set(frame.index):
+            ax.text(0.5, rows[label], "no score", ha="center", va="center", color=QUIET, bbox=plain)
+        for label, row in frame.iterrows():
+            y = rows[label]
+            ax.plot([row.miou, row.as_published], [y, y], color=FAINT, lw=4, zorder=1)
+            ax.plot(row.miou, y, "o", ms=8, color=MIOU, clip_on=False)
+            ax.plot(row.as_published, y, "D", ms=7, mfc="none", mec=AS_PUBLISHED, mew=1.8, clip_on=False)
+            for values, aside, colour in (
+                (row.seeds_miou, y + 0.32, MIOU),
+                (row.seeds_as_published, y - 0.32, AS_PUBLISHED),
+            ):
+                if len(values) > 1:
+                    ax.plot(values, [aside] * len(values), "|", ms=5, mew=1.2, color=colour, clip_on=False)
+                    several = True
+        ax.set(title=title, xlim=(0, 1), xlabel="score, 1 is perfect")
+    axes[0].set(yticks=range(len(labels)), yticklabels=map(wrapped, labels))
+    axes[0].invert_yaxis()
+    keys = [
+        Line2D([], [], ls="", marker="o", ms=8, color=MIOU, label="dataset mIoU (mean of class IoU)"),
+        Line2D([], [], ls="", marker="D", ms=7, mfc="none", mec=AS_PUBLISHED, mew=1.8, label="as published"),
+    ]
+    fig.legend(handles=keys, loc="outside lower center", ncols=2)
+    told = []
+    for title, frame in panels.items():
+        each = [f"{label} {row.as_published:.3f} and {row.miou:.3f}" for label, row in frame.iterrows()]
+        gap = frame.as_published - frame.miou
+        told.append(
+            f"{title}, {len(frame)} networks, as published minus mIoU {gap.min():+.3f} to {gap.max():+.3f}:"
+            f" {'; '.join(each)}"
+        )
+    return fig.described(
+        f"Dot plot of two scores, as published and dataset mIoU, for {len(labels)} networks."
+        f" {'. '.join(told)}.",
+        "The same predictions, scored twice; the longer the line, the more the published way differs."
+        + (" Small ticks: single runs; the marks are their means." if several else ""),
+    )
+
+
+@figure
+def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
+    """Rankings of networks by the two scores, best on top, joined by lines.
+
+    panels: {title: frame indexed by label, columns as_published and miou}: one, or two side by side. One
+            with a single network has no ranking and is left out. Networks that tie in one score are put in
+            the order of the other, so that a tie never looks like a swap.
+    """
+    panels = {title: frame for title, frame in panels.items() if len(frame) > 1}
+    if not panels:
+        return Picture()
+    ways = (("as_published", "as published"), ("miou", "mIoU"))
+    columns = []  # of the chart: (title, heading, scores by label, best first)
+    for title, frame in panels.items():
+        for (column, head), (other, _) in zip(ways, ways[::-1], strict=True):
+            columns.append((title, head, frame.sort_values([column, other], ascending=False)[column]))
+    pairs = {title: swaps(frame) for title, frame in panels.items()}
+    swapped = {title: {*found.above, *found.below} for title, found in pairs.items()}
+
+    most = max(map(len, panels.values()))
+    names = {label: wrapped(label, 20) for frame in panels.values() for label in frame.index}
+    fig = Picture(height=(0.37 if "\n" in "".join(names.values()) else 0.31) * most + 1.0)
+    ax = fig.subplots()
+    opposite = ax.twinx()
+    places = [k + 0.62 * (k // 2) for k in range(len(columns))]  # with room for scores between two panels
+    for k, (title, head, scores) in enumerate(columns):
+        beside = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL}
+        beside |= {"xytext": (8, 0), "ha": "left"} if k % 2 else {"xytext": (-8, 0), "ha": "right"}
+        for y, (label, score) in enumerate(scores.items()):
+            bold = label in swapped[title]
+            ax.annotate(f"{score:.3f}", (places[k], y), weight="bold" if bold else "normal", **beside)
+            if k % 2 == 0:
+                one, end = look(label), columns[k + 1][2].index.get_loc(label)
+                ax.plot(
+                    places[k : k + 2],
+                    [y, end],
+                    color=one.colour,
+                    ls=one.line,
+                    lw=2.8 if bold else 1.2,
+                    marker=one.marker,
+                    mfc=one.fill,
+                    ms=7,
+                    clip_on=False,
+                )
+        ax.annotate(head, (places[k], -0.9), **(beside | {"xytext": (-12 if k % 2 else 12, 0)}))
+        if k % 2 == 0:
+            ax.text(sum(places[k : k + 2]) / 2, -1.45, title, ha="center", weight="bold")
+    for side, (title, _, scores) in ((ax, columns[0]), (opposite, columns[-1])):
+        side.set(ylim=(most - 0.6, -1.8), yticks=range(len(scores)))
+        side.set_yticklabels([names[label] for label in scores.index])
+        for label, text in zip(scores.index, side.get_yticklabels(), strict=True):
+            text.set(fontsize=SMALL, weight="bold" if label in swapped[title] else "normal")
+        side.tick_params(length=0, pad=44)  # the scores stand between
+        side.grid(False)
+        side.set_frame_on(False)
+    ax.set(xlim=(-0.05, places[-1] + 0.05), xticks=[])
+    told = [f"{title}, {head}: {'; '.join(scores.index)}" for title, head, scores in columns]
+    counts = [f"{title} {len(found)}" for title, found in pairs.items()]
+    return fig.described(
+        f"Slope chart of networks ranked as published and by mIoU. Pairs that swap: {', '.join(counts)}."
+        f" From the best: {'. '.join(told)}.",
+        "Best on top. Bold: networks of a pair that swaps by more than the reading error in both scores.",
+    )
+
+
+@figure
+def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
+    """Published class IoUs beside measured ones, a panel a network and a row a class.
+
+    comparison: {label: frame by class with columns published, measured, low, high, seeds}, see
+                `audit.class_comparison`; the classes are put in the order of their published IoU
+    """
+    published = pd.DataFrame({label: frame.published for label, frame in comparison.items()})
+    order = published.mean(axis=1).sort_values(kind="stable").index  # best last, which is on top
+    names, inches = class_rows(order)
+    lines = -(-len(comparison) // (3 if max(map(len, order)) > 20 else 5))
+    columns = -(-len(comparison) // lines)
+    fig = Picture(height=lines * ((inches - 0.05) * len(order) + 0.75) + 0.45)
+    axes = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    several = absent = False
+    for ax, (label, frame) in zip(axes.flat, comparison.items(), strict=False):
+        for y, (_, row) in enumerate(frame.loc[order].iterrows()):
+            ax.plot(row.published, y, "D", ms=6, mfc="white", mec=INK, mew=1.3, clip_on=False, zorder=3)
+            if np.isnan(row.measured):
+                absent = True
+                continue
+            ax.plot([row.published, row.measured], [y, y], color=FAINT, lw=3, zorder=1)
+            ax.plot([row.low, row.high], [y, y], color=MIOU, lw=1.6, zorder=2, clip_on=False)
+            ax.plot(row.measured, y, "o", ms=5.5, color=MIOU, clip_on=False, zorder=4)
+            if len(row.seeds) > 1:
+                several = True
+                ax.plot(row.seeds, [y - 0.34] * len(row.seeds), "|", ms=4, color=MIOU, clip_on=False)
+        ax.set_title(wrapped(label, 15), fontsize=SMALL)
+        ax.set(xlim=(-0.04, 1.04), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
+        ax.tick_params(axis="y", length=0)
+    for ax in axes.flat[len(comparison) :]:
+        ax.set_axis_off()
+    axes[0, 0].set(yticks=range(len(order)), yticklabels=names, ylim=(-0.7, len(order) - 0.5))
+    keys = [
+        Line2D([], [], ls="", marker="D", ms=6, mfc="white", mec=INK, mew=1.3, label="published class IoU"),
+        Line2D([], [], marker="o", ms=5.5, color=MIOU, lw=1.6, label="measured here"),
+    ]
+    fig.legend(handles=keys, loc="outside lower center", ncols=2)
+    told = []
+    for label, frame in comparison.items():
+        both = frame.dropna(subset="measured")
+        apart = (both.measured - both.published).abs().nlargest(3).index
+        each = [f"{name} {both.published[name]:.2f} and {both.measured[name]:.2f}" for name in apart]
+        told.append(f"{label}, furthest apart: {', '.join(each)}")
+    return fig.described(
+        f"Dot plot of IoU by class, first published, then measured here. {'. '.join(told)}.",
+        "Each on its own test images. Lines: 95 % interval for these networks on new images."
+        + (" Ticks beneath: single runs; the dots are their means." if several else "")
+        + (" Without a dot: no test image shows the class." if absent else ""),
+    )
+
+
+@figure
+def worked_example(example: Example) -> Picture:
+    """The pixels of an example with their ids, bits, AND and OR, each row's ratio, and the class IoUs."""
+    rows = example.sums.index
+    fig = Picture(height=2.0 * len(rows) + 0.22 * len(example.ious) + 1.4)
+    upper, lower = fig.subfigures(2, 1, height_ratios=[2.0 * len(rows), 0.22 * len(example.ious) + 1.4])
+    for row, ax in zip(rows, upper.subplots(len(rows), 1), strict=True):
+        _bitwise(ax, example.pixels[example.pixels.row == row], example.sums.loc[row])
+    _honest(lower.subplots(), example)
+    told = []
+    for row in rows:
+        mistakes = [
+            f"{STREET.names[one.truth]} {one.truth} ({bits(one.truth)}) taken for {STREET.names[one.guess]}"
+            f" {one.guess} ({bits(one.guess)}), AND {one.both_bits}, OR {one.any_bits}"
+            for one in example.pixels[example.pixels.row == row].itertuples()
+            if one.truth != one.guess
+        ]
+        told.append(f"Row {row + 1}: {'; '.join(mistakes)}; {_ratio(example.sums.loc[row])}")
+    ious = ", ".join(f"{name} {value:.2f}" for name, value in example.ious.items())
+    return fig.described(
+        f"{len(rows)} rows of {example.truth.shape[1]} pixels with the bits of their class numbers."
+        f" {'. '.join(told)}. Class IoU of the same pixels: {ious}. Mean class IoU {example.miou:.3f},"
+        f" pixels right {example.accuracy:.3f}, as published {example.as_published:.3f}.",
+        "Red: mistakes. The published way divides, row by row of an image, the sum of the ANDs by that of the"
+        " ORs, and takes the mean of the rows. Bars: the same pixels by class.",
+    )
+
+
+def _bitwise(ax, pixels: pd.DataFrame, sums: pd.Series) -> None:
+    """One row of pixels, each a column of truth, prediction, AND and OR."""
+    width = len(pixels)
+    for y, name in enumerate(("truth", "prediction", "AND", "OR")):
+        ax.text(-0.1, y + 0.5, name, ha="right", va="center")
+    for x, pixel in enumerate(pixels.itertuples()):
+        wrong = pixel.truth != pixel.guess
+        for y, number in enumerate((pixel.truth, pixel.guess, pixel.both_bits, pixel.any_bits)):
+            colour = STREET.colours[number] if y < 2 else "white"
+            dark = np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) < 0.45  # ink is legible from there on
+            ax.add_patch(Rectangle((x, y), 1, 1, fc=colour, ec=QUIET, lw=0.6))
+            how = {"color": "white" if dark else INK, "weight": "bold" if wrong and y > 1 else "normal"}
+            text = f"{number}\n{bits(number)}"
+            ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=SMALL, **how)
+        if wrong:
+            ax.add_patch(Rectangle((x, 0), 1, 4, fill=False, ec=WRONG, lw=2.4, zorder=3, clip_on=False))
+    for first, last, number in _stretches(pixels.truth.tolist()):
+        ax.text((first + last) / 2, -0.12, STREET.names[number], ha="center", fontsize=SMALL)
+    for y, number in ((2.5, sums.both_bits), (3.5, sums.any_bits)):
+        ax.text(width + 0.1, y, f"sum {number:.0f}", va="center")
+    ax.text(width + 0.1, 1, _ratio(sums, "\n"), va="center", weight="bold", color=AS_PUBLISHED)
+    ax.set(xlim=(-1.25, width + 1.15), ylim=(4.05, -0.5))
+    ax.set_axis_off()
+
+
+def _ratio(sums: pd.Series, between: str = " ") -> str:
+    return f"{sums.both_bits:.0f}/{sums.any_bits:.0f}{between}= {sums.ratio:.3f}"
+
+
+def _honest(ax, example: Example) -> None:
+    """Bars of the class IoUs, and beneath them of their mean, of right pixels and of the score."""
+    whole = {
+        "mean class IoU": (example.miou, MIOU),
+        "pixels right": (example.accuracy, QUIET),
+        "as published": (example.as_published, AS_PUBLISHED),
+    }
+    bars = [(name, value, PALE) for name, value in example.ious.items()]
+    bars += [(name, *how) for name, how in whole.items()]
+    places = [y + 0.5 * (y >= len(example.ious)) for y in range(len(bars))]
+    for y, (name, value, colour) in zip(places, bars, strict=True):
+        ax.barh(y, value, color=colour, height=0.66)
+        how = {"weight": "bold"} if name in whole else {}
+        ax.text(value + 0.012, y, f"{value:.3f}", va="center", fontsize=SMALL, **how)
+    ax.set(yticks=places, yticklabels=[name for name, *_ in bars], xlim=(0, 1.1), xlabel="score")
+    ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    ax.invert_yaxis()
+    ax.grid(False, axis="y")
+    ax.tick_params(axis="y", length=0)
+
+
+def _stretches(ids: list[int]) -> list[tuple[int, int, int]]:
+    """Stretches of equal ids: (first, one past the last, id)."""
+    starts = [0, *(i for i in range(1, len(ids)) if ids[i] != ids[i - 1]), len(ids)]
+    return [(a, b, ids[a]) for a, b in zip(starts, starts[1:], strict=False)]

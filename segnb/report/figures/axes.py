@@ -1,0 +1,236 @@
+"""Parts of figures: names at line ends and in legends, label maps with marks, plain logarithmic axes.
+
+Many networks are named where their lines end (`name_ends`), few in a legend. Classes whose colours look
+alike to some readers carry marks (`PATTERNS`).
+"""
+
+from collections.abc import Iterable, Sequence
+from textwrap import fill
+
+import numpy as np
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import offset_copy
+
+from segnb.labels import LABEL_SETS, ClassMap
+from segnb.report.figures.style import FAINT, INK, LINE, QUIET, SMALL, WIDTH, Picture, look
+
+
+def wrapped(label: str, width: int = 24) -> str:
+    """A label over as few lines as `width` allows, about equally long, never broken inside "U-Net"."""
+
+    def lines(width: int) -> str:
+        return fill(label, width, break_on_hyphens=False, break_long_words=False)
+
+    fewest = lines(width).count("\n")
+    return next(text for text in map(lines, range(1, width + 1)) if text.count("\n") == fewest)
+
+
+def class_rows(names: Iterable[str]) -> tuple[list[str], float]:
+    """Names of classes for the rows of a chart, over two lines where they are long, and inches a row."""
+    rows = ["\n".join(short(line, 26) for line in wrapped(name).split("\n")[:2]) for name in names]
+    return rows, 0.38 if any("\n" in row for row in rows) else 0.3
+
+
+def _key(label: str) -> Line2D:
+    """A network's entry in a legend."""
+    one = look(label)
+    return Line2D(
+        [],
+        [],
+        color=one.colour,
+        ls=one.line,
+        marker=one.marker,
+        mfc=one.fill,
+        ms=7,
+        lw=2,
+        label=wrapped(label),
+    )
+
+
+def legend_of_networks(fig: Picture, labels) -> None:
+    keys = [_key(label) for label in labels]
+    fig.legend(handles=keys, loc="outside lower center", ncols=min(3, len(keys)), handlelength=3)
+
+
+def spread(wanted: Sequence[float], heights: Sequence[float]) -> np.ndarray:
+    """Middles of labels of these heights that do not overlap, as near as possible to those wanted.
+
+    In the same order as wanted; least squares, by pooling neighbours that would overlap.
+    """
+    order = np.argsort(wanted, kind="stable")
+    tall = np.asarray(heights, float)[order]
+    stacked = np.concatenate([[0], np.cumsum((tall[1:] + tall[:-1]) / 2)])  # middles of a pile of them
+    pools: list[list[float]] = []
+    for free in np.asarray(wanted, float)[order] - stacked:
+        pools.append([free])
+        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    places = np.empty(len(order))
+    places[order] = np.concatenate([np.full(len(pool), np.mean(pool)) for pool in pools]) + stacked
+    return places
+
+
+def inches_of_names(labels: Iterable[str]) -> float:
+    """How tall an axis has to be for `name_ends` to have room for these networks."""
+    return LINE * sum(_beside(label).count("\n") + 1.1 for label in labels)
+
+
+def _beside(label: str) -> str:
+    return wrapped(label, 21)
+
+
+def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
+    """Networks' names right of an axis, each with its marker and as high as its line ends, or nearly so.
+
+    ends:   {label: x and y of the last point}, in an axis whose limits and scale no longer change
+    inches: the height of the axis, about
+    """
+    ax.get_xlim(), ax.get_ylim()  # settles both
+    to_axes = ax.transScale + ax.transLimits
+    last = {label: to_axes.transform(end) for label, end in ends.items() if np.isfinite(end[1])}
+    if not last:
+        return
+    names = {label: _beside(label) for label in last}
+    heights = [LINE * (name.count("\n") + 1.1) / inches for name in names.values()]
+    places = spread([y for _, y in last.values()], heights)
+    halves = np.array(heights) / 2
+    places -= max((places + halves).max() - 1.04, 0)
+    places += max(-0.04 - (places - halves).min(), 0)
+    beside = {far: offset_copy(ax.transAxes, ax.figure, far, 0, "points") for far in (3, 15, 21, 28)}
+    for (label, (x, y)), place in zip(last.items(), places, strict=True):
+        one = look(label)
+        if x < 0.97:  # it ends before others do
+            ax.plot(
+                [x, 1], [y, y], transform=ax.transAxes, color=one.colour, lw=0.9, ls=(0, (1, 2)), zorder=1
+            )
+        ax.annotate(
+            "",
+            (1, y),
+            xycoords=beside[3],
+            xytext=(1, place),
+            textcoords=beside[15],
+            arrowprops={"arrowstyle": "-", "color": one.colour, "lw": 1, "shrinkA": 0, "shrinkB": 0},
+            annotation_clip=False,
+        )
+        how = {"color": one.colour, "marker": one.marker, "mfc": one.fill, "ms": 6}
+        ax.plot(1, place, transform=beside[21], clip_on=False, **how)
+        ax.text(1, place, names[label], transform=beside[28], va="center", fontsize=SMALL, linespacing=1.0)
+
+
+def short(name: str, most: float = 13) -> str:
+    """A class's name where there is room for so many letters of usual width."""
+    wide = np.cumsum([1.5 if c in "mwMW@%" else 0.55 if c in "fijlrtI.,'| " else 1 for c in name])
+    if not len(wide) or wide[-1] <= most:
+        return name
+    return f"{name[: int((wide <= most - 1).sum())].rstrip()}…"
+
+
+# Marks on classes whose colours come near to others' (in brackets) for those who do not see red or green:
+# dots on Vegetation (Building, Fence, Pedestrian) and Sky (Pole, Sidewalk), strokes on Sidewalk (Pole), Other
+# and Bicyclist (Road). A test finds the pairs. The colours stay as they are, since those of a folder's
+# classes are part of its data's digest; and `ClassMap.paint` has no marks: pages know classes by colour.
+PATTERNS = {"Vegetation": ".", "Sky": ".", "Sidewalk": "/", "Other": "/", "Bicyclist": "/"}
+
+
+def pattern(classes: ClassMap, i: int) -> str:
+    """The mark of a class of our own label sets: ".", "/" or none, ""."""
+    return PATTERNS.get(classes.names[i], "") if classes.key in LABEL_SETS else ""
+
+
+def marks(classes: ClassMap, i: int) -> dict:
+    """How matplotlib draws a class's marks."""
+    light = classes.palette[i] @ (0.299, 0.587, 0.114) > 0.45 * 255  # ink is legible from there on
+    dot = pattern(classes, i) == "."
+    return {
+        "marker": "o" if dot else [(-1, -1), (1, 1)],
+        "ms": 1.4 if dot else 3.4,
+        "mew": 0 if dot else 0.8,
+        "color": INK if light else "white",
+        "ls": "",
+        "alpha": 0.85,
+    }
+
+
+def legend_of_classes(fig: Picture, ids, classes: ClassMap, extra: dict[str, str] | None = None) -> None:
+    """Colour chips of the classes that the picture shows, then of `extra` {name: colour}."""
+    chips = {classes.names[i]: _chip(classes.colours[i], classes, i) for i in ids}
+    chips |= {name: _chip(colour) for name, colour in (extra or {}).items()}
+    columns = _columns_of(chips)
+    fig.legend(
+        chips.values(),
+        chips.keys(),
+        loc="outside lower center",
+        ncols=columns,
+        handlelength=1.4,
+        columnspacing=1.4,
+        numpoints=3,
+        handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
+    )
+
+
+def _columns_of(names: Iterable[str]) -> int:
+    return max(1, min(5, 85 // (max(map(len, names), default=1) + 5)))  # 85 characters fill a line
+
+
+def inches_of_classes(ids, classes: ClassMap, extra: Iterable[str] = ()) -> float:
+    """How tall the legend of these classes will be."""
+    names = [*(classes.names[i] for i in ids), *extra]
+    return 0.2 * -(-len(names) // _columns_of(names)) + 0.1
+
+
+def _chip(colour: str, classes: ClassMap | None = None, i: int = 0) -> tuple:
+    chip = Patch(facecolor=colour, edgecolor=QUIET, lw=0.6)
+    return (chip, Line2D([], [], **marks(classes, i))) if classes and pattern(classes, i) else (chip,)
+
+
+def label_panel(ax, labels: np.ndarray, classes: ClassMap, title: str = "") -> None:
+    """A label map, uint8 (S, S), in class colours, with the marks of classes that have some."""
+    panel(ax, classes.paint(labels), title)
+    columns = ax.get_subplotspec().get_gridspec().ncols
+    high, wide = labels.shape
+    step = wide * columns * 0.075 / WIDTH  # pixels between marks, which are so many inches apart
+    y, x = np.mgrid[step / 2 : high : step, step / 2 : wide : step]
+    x = x + step / 2 * (np.arange(len(x)) % 2)[:, None]
+
+    def at(up: float, left: float) -> np.ndarray:
+        rows, places = np.floor(y + up * step).astype(int), np.floor(x + left * step).astype(int)
+        return labels[rows.clip(0, high - 1), places.clip(0, wide - 1)]
+
+    centre = at(0, 0)
+    corners = [at(up, left) == centre for up in (-0.3, 0.3) for left in (-0.3, 0.3)]  # no mark cuts an edge
+    inside = np.all(corners, axis=0) & (x < wide - 0.3 * step)
+    for i in classes.seen(labels):
+        where = inside & (centre == i)
+        if pattern(classes, i) and where.any():
+            ax.plot(x[where] - 0.5, y[where] - 0.5, **marks(classes, i))
+    ax.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
+
+
+def panel(ax, picture, title: str = "", **how) -> None:
+    """A picture without axes; titles are kept short by the caller, since nothing wraps them."""
+    ax.imshow(picture, **how)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=FAINT)
+    ax.set_title(title, pad=4)
+
+
+def plain_log(ax, which: str = "y", times: float = 1) -> None:
+    """Make an axis of data logarithmic, its numbers written out: powers of ten would need math text.
+
+    times: the factor of the numbers, 100 for percent
+    """
+    ax.set(**{f"{which}scale": "log"})
+    low, high = getattr(ax, f"get_{which}lim")()
+    axis = getattr(ax, f"{which}axis")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{times * value:.3g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def bare(ax) -> None:
+    ax.set_axis_off()

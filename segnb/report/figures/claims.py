@@ -1,0 +1,324 @@
+"""The two figures of a claim: paired differences of its parts, and the images that a rule picks from them."""
+
+import numpy as np
+import pandas as pd
+from IPython.display import display
+from matplotlib.ticker import MaxNLocator
+
+from segnb.report.claim_blocks import amount, block, decisive, effect, full_name, grouped, measured, tracked
+from segnb.claims import Part
+from segnb.labels import ClassMap
+from segnb.contrasts import Evidence
+from segnb.report.figures.axes import bare, inches_of_classes, label_panel, legend_of_classes, panel, short, wrapped
+from segnb.report.figures.predictions import mistaken
+from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure, look, percent
+from segnb.models.registry import label
+
+BAND = "#e9edf2"  # of a margin
+ROWS = 12  # parts of one unit in a figure; more would be a wall of lines
+HEAD = 0.75  # of a row: the heading of a group
+
+
+def shown(parts: list[dict]) -> list[int]:
+    """Positions of the parts that a figure has room for: of each unit the first, deciding ones in front."""
+    order = sorted(range(len(parts)), key=lambda i: not parts[i]["decides"])
+    kept: dict[str, list[int]] = {}
+    for i in order:
+        kept.setdefault(parts[i]["unit"], []).append(i)
+    return [i for group in kept.values() for i in sorted(group[:ROWS])]
+
+
+def _rows(parts: list[dict], which: list[int]) -> tuple[dict[int, tuple[float, str]], dict[float, str]]:
+    """Where the parts of one unit stand, {position: (y, name)}, and the headings above them, {y: heading}."""
+    places, heads, y = {}, {}, 0.0
+    for head, rows in grouped(parts).items():
+        kept = [(name, i) for name, i in rows if i in which]
+        if kept:
+            heads[y] = head
+            y += HEAD
+        for name, i in kept:
+            places[i] = y, name
+            y += 1
+    return places, heads
+
+
+@figure
+def differences(parts: list[dict], kind: str, by_image: dict[int, pd.DataFrame]) -> Picture:
+    """Each part's paired difference with its intervals and seeds, beside how it is spread over the images.
+
+    parts:    measured parts of one claim, as claims.json has them; one panel a unit
+    kind:     of the claim: with "≈" the margin is drawn as a band around zero
+    by_image: {position of a part: column difference, an image a row}; parts without images are left out
+    """
+    drawn = shown(parts)
+    units = list(dict.fromkeys(parts[i]["unit"] for i in drawn))
+    rows = [_rows(parts, [i for i in drawn if parts[i]["unit"] == unit]) for unit in units]
+    by_image = {i: frame for i, frame in by_image.items() if i in drawn and len(frame)}
+    heights = [0.5 * (len(places) + HEAD * len(heads)) + 0.8 for places, heads in rows]
+    fig = Picture(height=sum(heights) + 0.1)
+    axes = fig.subplots(
+        len(units),
+        2 if by_image else 1,
+        squeeze=False,
+        width_ratios=[3, 2] if by_image else [1],
+        height_ratios=heights,
+        sharey="row",
+    )
+    for line, unit, (places, heads) in zip(axes, units, rows, strict=True):
+        for i, (y, _) in places.items():
+            _estimate(line[0], y, parts[i])
+            _margin(line[0], y, parts[i], kind)
+            if i in by_image:
+                _spread(line[1], y, parts[i], by_image[i])
+        for y, head in heads.items():
+            _heading(line[0], y, head)
+        line[0].set(
+            yticks=[y for y, _ in places.values()],
+            yticklabels=[wrapped(name, 26) for _, name in places.values()],
+            ylim=(max(places.values())[0] + 0.55, -0.55),
+            xlabel=f"difference, {unit}" if unit else "difference",
+        )
+        full = bool(by_image) and any(i in by_image for i in places)
+        if full:
+            line[1].set_xlabel("of single images")
+        elif by_image:
+            bare(line[1])
+        for ax in line[: 1 + full]:
+            ax.axvline(0, color=INK, lw=1.2, zorder=1)
+            ax.grid(False, axis="y")
+            ax.tick_params(axis="y", length=0)
+            ax.spines["left"].set_visible(False)
+            ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    told = [f"{full_name(parts[i])}: {effect(parts[i])}" for i in drawn]
+    spread = [
+        f"{full_name(parts[i])} is above zero in {percent((frame.difference > 0).mean(), 0)} of"
+        f" {len(frame)} images"
+        for i, frame in by_image.items()
+    ]
+    return fig.described(
+        f"Paired differences with their 95 % intervals. {'; '.join(told)}."
+        + (f" Image by image: {'; '.join(spread)}." if spread else ""),
+        _caption([parts[i] for i in drawn], kind, list(map(len, by_image.values())), len(parts) - len(drawn)),
+    )
+
+
+def _colour(part: dict) -> str:
+    """That of the network which is said to be better, where it is one."""
+    return look(label(part["plus"][0])).colour if len(part["plus"]) == 1 else QUIET
+
+
+def _heading(ax, y: float, text: str) -> None:
+    """A line of text across the figure, over the rows that follow."""
+    ax.annotate(
+        text,
+        (0.01, y),
+        xycoords=("figure fraction", "data"),
+        va="center",
+        weight="bold",
+        annotation_clip=False,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    ).set_in_layout(False)
+
+
+def _estimate(ax, y: float, part: dict) -> None:
+    """A part's dot, its 95 % interval (thin) and 90 % interval (thick), and its seeds beneath."""
+    colour, scale = _colour(part), part["scale"]
+    one = look(label(part["plus"][0])) if len(part["plus"]) == 1 else None
+    for level, thick in ((95, 1.6), (90, 4.5)):
+        low, high = part[f"low{level}"], part[f"high{level}"]
+        if low is not None:
+            ax.plot([scale * low, scale * high], [y, y], color=colour, lw=thick, solid_capstyle="butt")
+    if one and one.frozen:
+        how = {"mfc": one.fill, "mec": colour, "mew": 1.8}
+    else:
+        how = {"mfc": colour, "mec": "white", "mew": 1.2}
+    marker = one.marker if one else "o"
+    ax.plot(scale * part["estimate"], y, marker, ms=9, color=colour, zorder=3, **how)
+    ax.annotate(
+        amount(part["estimate"], part),
+        (scale * part["estimate"], y),
+        xytext=(0, 8),
+        textcoords="offset points",
+        ha="center",
+        fontsize=SMALL,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.75},
+    )
+    seeds = part["by_seed"]
+    if len(seeds) > 1:
+        ax.plot(
+            [scale * seed for seed in seeds],
+            [y + 0.24] * len(seeds),
+            "o",
+            ms=5,
+            mfc="white",
+            mec=INK,
+            mew=1,
+            zorder=2,
+        )
+
+
+def _spread(ax, y: float, part: dict, frame: pd.DataFrame) -> None:
+    """A dot an image, the middle half of them as a bar, the median as a tick, and the share above zero."""
+    values = part["scale"] * frame.difference.to_numpy()
+    heights = y + np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
+    ax.plot(values, heights, ".", ms=4, color=_colour(part), mfc=_colour(part), mec="none", alpha=0.35)
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    ax.plot([low, high], [y, y], color=INK, lw=2.4, solid_capstyle="butt")
+    ax.plot(median, y, "|", color=INK, ms=13, mew=2.4)
+    ax.annotate(
+        f"{percent((values > 0).mean(), 0)} above 0",
+        (0.99, y - 0.3),
+        xycoords=ax.get_yaxis_transform(),
+        ha="right",
+        va="center",
+        fontsize=SMALL,
+        color=INK,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
+    )
+
+
+def _margin(ax, y: float, part: dict, kind: str) -> None:
+    """The band of an equivalence, or the line that a difference has to be beyond."""
+    if kind == "≈" and part["margin"]:
+        edge = part["scale"] * part["margin"]
+        ax.fill_betweenx([y - 0.5, y + 0.5], -edge, edge, color=BAND, lw=0, zorder=0)
+    elif part["threshold"]:
+        place = part["scale"] * part["threshold"]
+        ax.plot([place, place], [y - 0.5, y + 0.5], color=QUIET, ls=(0, (3, 2)), lw=1.4, zorder=1)
+
+
+def _caption(parts: list[dict], kind: str, images: list[int], left_out: int) -> str:
+    """images: how many there are of each part whose images are drawn"""
+    bounded = any(part["low95"] is not None for part in parts)
+    seeds = max(len(part["by_seed"]) for part in parts)
+    compared = any(part["minus"] for part in parts)
+    told = [f"Right of zero {'the first network of a row has more' if compared else 'is more than none'}"]
+    if bounded:
+        told.append(
+            "a thick line is the 90 % interval, a thin one the 95 % interval; where that crosses zero, the"
+            " sign of the difference is open"
+        )
+    if seeds > 1:
+        rounds = all(part["repeats"] == "rounds" for part in parts if part["by_seed"])
+        told.append(f"small rings are the {seeds} single {'rounds of timing' if rounds else 'seeds'}")
+    if kind == "≈":
+        told.append("within the grey band two networks count as equal")
+    if any(part["threshold"] for part in parts):
+        told.append("the dashed line is what the difference has to exceed")
+    if images:
+        many = f"{min(images)}" if len({*images}) == 1 else f"{min(images)} to {max(images)}"
+        told.append(f"to the right each dot is one of {many} test images, the bar the middle half of them")
+    caption = f"{'; '.join(told)}."
+    if bounded and seeds <= 1 and any(part["repeats"] == "seeds" for part in parts):
+        caption += (
+            " With one seed the interval is for these two networks on new images, which is not the claim."
+        )
+    if left_out:
+        caption += f" {left_out} more parts are in the table only."
+    return caption
+
+
+def chosen(frame: pd.DataFrame) -> pd.DataFrame:
+    """The images of largest, median and smallest difference: rows of `frame`, indexed by that word.
+
+    The median is that of the image in the middle when the images are in order; of two in the middle, the
+    upper one. Equal differences go by the image's number. Images without a difference do not take part.
+    """
+    order = frame.dropna(subset="difference").sort_values(
+        ["difference", "index"], ascending=[False, True], kind="stable"
+    )
+    if len(order) < 3:
+        return order.iloc[:0]
+    return order.iloc[[0, (len(order) - 1) // 2, len(order) - 1]].set_axis(["largest", "median", "smallest"])
+
+
+@figure
+def examples(
+    rows: pd.DataFrame,
+    part: dict,
+    pictures: np.ndarray,
+    labels: np.ndarray,
+    guesses: dict[str, np.ndarray],
+    classes: ClassMap,
+    seed: int,
+) -> Picture:
+    """The images that `chosen` picked: image, ground truth, and the predictions of both networks.
+
+    rows:     name, index, difference; indexed by why the image was picked
+    pictures: uint8 (N, S, S, 3), labels uint8 (N, S, S), of which `rows.index` are shown
+    guesses:  {label of a network: uint8 (N, S, S)}, two of them
+    seed:     of the predictions
+    """
+    shown_maps = [labels[rows["index"]], *(guess[rows["index"]] for guess in guesses.values())]
+    seen = classes.seen(*shown_maps)
+    fig = Picture(height=len(rows) * (WIDTH / 4 + 0.12) + 0.45 + inches_of_classes(seen, classes))
+    axes = fig.subplots(len(rows), 4, squeeze=False)
+    told = []
+    for line, (why, row) in zip(axes, rows.iterrows(), strict=True):
+        i = row["index"]
+        panel(line[0], pictures[i])
+        label_panel(line[1], labels[i], classes)
+        wrong = []
+        for ax, guess in zip(line[2:], guesses.values(), strict=True):
+            label_panel(ax, guess[i], classes)
+            wrong.append(percent(mistaken(labels[i], guess[i]).mean()))
+            ax.set_xlabel(f"{wrong[-1]} wrong", labelpad=3)
+        found = f"{why}: {amount(row.difference, part)}"
+        line[0].set_ylabel(f"{found}\n{short(row['name'], 20)}", fontsize=SMALL)
+        told.append(
+            f"{why} {amount(row.difference, part)} {part['unit']} in {row['name']},"
+            f" {' and '.join(wrong)} wrong"
+        )
+    for ax, title in zip(axes[0], ("Image", "Ground truth", *guesses), strict=True):
+        ax.set_title(wrapped(title, 19), pad=4)
+    legend_of_classes(fig, seen, classes)
+    one, other = guesses
+    return fig.described(
+        f"Three test images with ground truth and the predictions of {one} and {other}. Difference:"
+        f" {'; '.join(told)}.",
+        f"Picked by rule, not by hand: those of {len(labels)} test images in which the difference"
+        f" {part['label']}, {part['words']}, is largest, in the middle and smallest. The predictions are of"
+        f" seed {seed}.",
+    )
+
+
+def pictures(claim: dict, evidence: Evidence) -> tuple[list[Picture], list[str]]:
+    """The figures of a claim, and sentences on what is not shown.
+
+    Images are shown for the part that decides, or else for the first that compares two networks.
+    """
+    parts = measured(claim)
+    by_image = {i: evidence.by_image(_as_asked(parts[i])) for i in shown(parts)}
+    drawn = [differences(parts, claim["kind"], by_image)]
+    order = sorted(by_image, key=lambda i: (parts[i] is not decisive(claim), not parts[i]["decides"], i))
+    place = next((i for i in order if _is_pair(parts[i]) and len(chosen(by_image[i]))), None)
+    if place is None:
+        return drawn, []
+    part, seed = parts[place], evidence.seeds(_as_asked(parts[place]))[0]
+    runs = [evidence.runs("")[name, seed] for name in (*part["plus"], *part["minus"])]
+    if not all(run.predicted_path.exists() for run in runs):
+        return drawn, ["Images are left out, because not every run kept its predictions of all test images."]
+    split = evidence.study.split("test", runs[0].recipe.size)
+    guesses = {label(run.variant): run.predicted() for run in runs}
+    rows = chosen(by_image[place])
+    drawn.append(examples(rows, part, split.images, split.labels, guesses, evidence.study.classes, seed))
+    return drawn, []
+
+
+def show_claims(ledger: dict, evidence: Evidence, *names: str) -> None:
+    """Display claims of the ledger, in the order of their names given, each as a block with its figures."""
+    claims, kept = {claim["id"]: claim for claim in ledger["claims"]}, tracked()
+    for name in names:
+        display(block(ledger, claims[name], *pictures(claims[name], evidence), kept))
+
+
+def _as_asked(part: dict) -> Part:
+    """A part of claims.json as `segnb.claims` has it."""
+    plus, minus, rivals = (tuple(part[side]) for side in ("plus", "minus", "rivals"))
+    return Part(part["label"], part["measure"], plus, minus, part["weight"], rivals)
+
+
+def _is_pair(part: dict) -> bool:
+    """Whether a part sets one network of the study against another of the same family."""
+    sides = [*part["plus"], *part["minus"]]
+    return len(part["plus"]) == len(part["minus"]) == 1 and not any(":" in side for side in sides)

@@ -1,0 +1,195 @@
+"""Figures of the data: images with their labels, classes, their shares and places."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from matplotlib.transforms import offset_copy
+
+from segnb.labels import ClassMap
+from segnb.report.figures.axes import bare, class_rows, inches_of_classes, label_panel, legend_of_classes, marks, panel, pattern, plain_log, short
+from segnb.report.figures.style import FAINT, INK, QUIET, SMALL, WIDTH, Picture, figure, percent
+
+
+@figure
+def images_with_labels(
+    images: np.ndarray, labels: np.ndarray, classes: ClassMap, columns: int = 4
+) -> Picture:
+    """A contact sheet: images uint8 (N, S, S, 3), each above its labels uint8 (N, S, S) in class colours."""
+    count = len(images)
+    columns = min(columns, count)
+    blocks = -(-count // columns)
+    side = WIDTH / columns
+    seen = classes.seen(labels)
+    fig = Picture(height=2 * blocks * side + 0.1 + inches_of_classes(seen, classes))
+    axes = fig.subplots(2 * blocks, columns, squeeze=False)
+    for ax in axes.flat[:]:
+        bare(ax)
+    for i in range(count):
+        row, column = 2 * (i // columns), i % columns
+        for ax in axes[row : row + 2, column]:
+            ax.set_axis_on()
+        panel(axes[row, column], images[i])
+        label_panel(axes[row + 1, column], labels[i], classes)
+    legend_of_classes(fig, seen, classes)
+    return fig.described(
+        f"{count} images, each above its labels painted in class colours."
+        f" Classes to be seen: {', '.join(classes.names[i] for i in seen)}.",
+        f"Each of the {count} images with its labels beneath: look for what the labels leave out or get"
+        " wrong, which no network can learn.",
+    )
+
+
+@figure
+def class_legend(classes: ClassMap) -> Picture:
+    """The classes with their ids and colours."""
+    columns = max(1, min(4, 76 // (max(map(len, classes.names)) + 7)))
+    rows = -(-len(classes) // columns)
+    fig = Picture(height=0.36 * rows + 0.1)
+    ax = fig.subplots()
+    bare(ax)
+    ax.set(xlim=(0, columns), ylim=(rows, 0))
+    for i, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
+        x, y = i // rows, i % rows + 0.5
+        ax.plot(x + 0.06, y, "s", ms=14, mfc=colour, mec=QUIET, mew=0.6)
+        if pattern(classes, i):
+            for right, up in product((-4, 0, 4), repeat=2):
+                spot = offset_copy(ax.transData, fig, right, up, "points")
+                ax.plot(x + 0.06, y, transform=spot, **marks(classes, i))
+        ax.text(x + 0.17, y, f"{i}  {name}", va="center", fontsize=11)
+    named = ", ".join(f"{i} {name}" for i, name in enumerate(classes.names))
+    marked_too = any(pattern(classes, i) for i in range(len(classes)))
+    return fig.described(
+        f"Legend of the {len(classes)} classes by id: {named}.",
+        "The classes with their ids and colours, which are the same in every picture."
+        + (" Dots and strokes tell apart what looks alike to some readers." if marked_too else ""),
+    )
+
+
+@figure
+def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Picture:
+    """One image (S, S, 3) taken apart: its labels (S, S), then one binary mask a class."""
+    columns = 5
+    rows = -(-(len(classes) + 2) // columns)
+    fig = Picture(height=rows * (WIDTH / columns + 0.28))
+    axes = fig.subplots(rows, columns).ravel()
+    panel(axes[0], image, "Image")
+    label_panel(axes[1], labels, classes, "All classes")
+    shares = np.bincount(labels.ravel(), minlength=len(classes))[: len(classes)] / labels.size
+    for i, ax in enumerate(axes[2 : len(classes) + 2]):
+        panel(ax, labels == i, f"    {short(classes.names[i], 11)}", cmap="gray_r", vmin=-0.06, vmax=1.15)
+        ax.plot(
+            0.05,
+            1.095,
+            "s",
+            ms=7,
+            mfc=classes.colours[i],
+            mec=QUIET,
+            mew=0.6,
+            transform=ax.transAxes,
+            clip_on=False,
+        )
+        text = percent(shares[i]) if shares[i] >= 0.0005 else "< 0.1 %" if shares[i] else "absent"
+        ax.text(
+            0.97,
+            0.05,
+            text,
+            transform=ax.transAxes,
+            ha="right",
+            fontsize=SMALL,
+            color=INK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85},
+        )
+    for ax in axes[len(classes) + 2 :]:
+        bare(ax)
+    present = ", ".join(f"{classes.names[i]} {percent(shares[i])}" for i in np.argsort(-shares) if shares[i])
+    absent = ", ".join(classes.names[i] for i in range(len(classes)) if not shares[i])
+    return fig.described(
+        f"An image, its labels, and a black-on-white mask for each class. Shares of the pixels: {present}."
+        + (f" Absent: {absent}." if absent else ""),
+        "The same image taken apart: black is where the class is, the number its share of the pixels.",
+    )
+
+
+@figure
+def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
+    """Where in the image each class lives: heat (C, S, S), share of images with the class at that pixel."""
+    columns = 5
+    rows = -(-(len(classes) + 1) // columns)
+    fig = Picture(height=rows * (WIDTH / columns + 0.2) + 0.75)
+    axes = fig.subplots(rows, columns).ravel()
+    for i, (ax, one) in enumerate(zip(axes, heat, strict=False)):
+        peak = one.max()
+        panel(ax, one / peak if peak else one, short(classes.names[i]), cmap="viridis", vmin=0, vmax=1)
+        ax.text(
+            0.96,
+            0.05,
+            f"max {percent(peak, 0 if peak >= 0.1 else 1)}" if peak else "absent",
+            transform=ax.transAxes,
+            ha="right",
+            fontsize=SMALL,
+            color="white",
+            bbox={"facecolor": "black", "edgecolor": "none", "pad": 1.5, "alpha": 0.55},
+        )
+    for ax in axes[len(classes) :]:
+        bare(ax)
+    bar = fig.colorbar(axes[0].images[0], ax=list(axes), location="bottom", aspect=45, shrink=0.6)
+    bar.set_label("share of images with the class here, relative to its own maximum")
+    centres = []
+    for name, one in zip(classes.names, heat, strict=True):
+        if one.max():
+            down = (one.sum(1) @ np.arange(len(one))) / one.sum() / len(one)
+            centres.append(f"{name} {100 * down:.0f} %")
+    return fig.described(
+        "A heat map a class of where in the image it lies. Mean height, from the top edge down: "
+        + ", ".join(centres)
+        + ".",
+        "Bright is where the class is most often; each map has its own scale, with its maximum printed.",
+    )
+
+
+@figure
+def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
+    """How much there is of each class.
+
+    pixels: share of all pixels, 0 to 1: a row a class, a column a source ("train", "val", ...)
+    images: share of the images in which the class occurs, the same shape
+    """
+    order = pixels.iloc[:, 0].sort_values().index
+    names, inches = class_rows(order)
+    fig = Picture(height=inches * len(order) + 1.0)
+    left, right = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+    marks = [("o", "#1a5fb4"), ("^", "#12837f"), ("s", "#6d3fb0"), ("D", "#6b7a00")]
+    rows = np.arange(len(order))
+    for ax, frame in ((left, pixels), (right, images)):
+        shares = 100 * frame.loc[order]
+        ax.hlines(rows, shares.min(axis=1), shares.max(axis=1), color=FAINT, lw=3)
+        for (marker, colour), source in zip(marks, shares, strict=False):
+            last = source == shares.columns[-1]  # the reference lies on top, hollow
+            positive = shares[source].where(shares[source] > 0)  # a log axis has no place for 0
+            ax.plot(
+                positive if ax is left else shares[source],
+                rows,
+                marker,
+                ms=7,
+                mec=colour,
+                mfc="none" if last else colour,
+                mew=1.6,
+                ls="",
+                label=source,
+                clip_on=False,
+            )
+    left.set(yticks=rows, yticklabels=names, xlabel="share of pixels, % (log scale)")
+    positive = pixels.where(pixels > 0).min().min()
+    left.set_xlim(left=100 * positive / 1.6)
+    plain_log(left, "x")
+    right.set(xlabel="share of images, %", xlim=(0, 100))
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    first = pixels.columns[0]
+    told = ", ".join(f"{name} {percent(pixels[first][name], 2)}" for name in order[::-1])
+    return fig.described(
+        f"Dot plot of the classes by share of pixels and by share of images that show them, for"
+        f" {', '.join(pixels.columns)}. Share of pixels in {first}: {told}.",
+        "Left: how much of all pixels a class covers; the scale is logarithmic. Right: in how many images it"
+        " occurs at all. The closer the marks of a row, the more the sources are alike.",
+    )

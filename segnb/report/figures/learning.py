@@ -1,0 +1,123 @@
+"""Learning curves, of finished runs and of one that is being trained."""
+
+import os
+
+import numpy as np
+import pandas as pd
+from IPython.display import display
+from matplotlib.ticker import MaxNLocator
+
+from segnb.report.figures.axes import inches_of_names, legend_of_networks, name_ends, plain_log
+from segnb.report.figures.style import Picture, figure, look
+
+
+def _mean_over_seeds(histories: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean by epoch, up to the last epoch that every seed reached; beyond it the mean would jump."""
+    last = min(len(history) for history in histories)
+    return pd.concat([history.iloc[:last] for history in histories]).groupby("epoch").mean()
+
+
+@figure
+def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
+    """Learning curves, {label: [history of each seed]}: loss and mIoU, training and validation.
+
+    A history has a row an epoch and the columns of `segnb.training.fit.fit`. With several seeds each is
+    drawn thin and their mean bold.
+    """
+    histories = {label: [h for h in seeds if len(h)] for label, seeds in histories.items()}
+    histories = {label: seeds for label, seeds in histories.items() if seeds}
+    if not histories:
+        return Picture()
+    many = len(histories) > 1
+    tall = max(2.2, inches_of_names(histories)) if many else 2.2
+    fig = Picture(height=2 * tall + (1.0 if many else 1.3))
+    axes = fig.subplots(2, 2, sharex=True, sharey="row")
+    for number, (label, seeds) in enumerate(histories.items()):
+        one, mean = look(label), _mean_over_seeds(seeds)
+        step = max(1, len(mean) // 5)  # each network has its markers at epochs of its own, as far as they go
+        for ax, column in zip(axes.flat, ("train_loss", "val_loss", "train_miou", "val_miou"), strict=True):
+            for history in seeds if len(seeds) > 1 else []:
+                ax.plot(history["epoch"], history[column], color=one.colour, lw=0.8, alpha=0.5)
+            ax.plot(
+                mean.index,
+                mean[column],
+                color=one.colour,
+                ls=one.line,
+                lw=2,
+                marker=one.marker,
+                mfc=one.fill,
+                ms=6,
+                markevery=(number % step, step),
+                clip_on=False,
+            )
+    for ax, title in zip(axes.flat, ("Training", "Validation"), strict=False):
+        ax.set_title(title)
+    axes[0, 0].set_ylabel("cross-entropy loss, nats")
+    axes[1, 0].set_ylabel("mIoU, 1 is perfect")
+    values = np.concatenate([line.get_ydata() for ax in axes[0] for line in ax.lines])
+    if values.min() > 0 and values.max() > 4 * values.min():
+        plain_log(axes[0, 0])
+        axes[0, 0].set_ylabel("cross-entropy loss, nats (log scale)")
+    axes[1, 0].set_ylim(bottom=0)
+    for ax in axes[1]:
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
+    if max(len(h) for seeds in histories.values() for h in seeds) == 1:
+        axes[0, 0].set_xlim(0.5, 1.5)
+    if many:
+        means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
+        for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
+            ax.set_ylim(ax.get_ylim())  # lines to the names change it no more
+            name_ends(
+                ax, {label: (mean.index[-1], mean[column].iloc[-1]) for label, mean in means.items()}, tall
+            )
+    else:
+        legend_of_networks(fig, histories)
+    told = []
+    for label, seeds in histories.items():
+        best = np.mean([history["val_miou"].max() for history in seeds])
+        epochs = " or ".join(sorted({str(len(history)) for history in seeds}))
+        told.append(f"{label} {best:.3f} in {epochs} epochs")
+    several = any(len(seeds) > 1 for seeds in histories.values())
+    return fig.described(
+        f"Learning curves of loss and mIoU, training beside validation. Best validation mIoU"
+        f"{' (mean over seeds)' if several else ''}: {'; '.join(told)}.",
+        "Training scores are taken while the weights still change, validation scores after each epoch. A line"
+        " that still rises at its end was not done; a validation loss that rises again is overfitting."
+        + (
+            " Thin lines are single seeds, bold ones their mean, as far as all seeds go."
+            if several
+            else " One seed each, so that no spread is drawn."
+        ),
+    )
+
+
+class LiveCurves:
+    """What a training shows of itself: a line an epoch, and curves that redraw where a person watches.
+
+    Jupyter's server names the session in the kernel's environment; papermill and nbclient start
+    kernels without it, so that a batch run leaves plain lines and spends no time on drawing.
+    """
+
+    def __init__(self, epochs: int):
+        self.epochs = epochs
+        self.printed = 0
+        self.watched = "JPY_SESSION_NAME" in os.environ
+        self.handle = None
+
+    def update(self, rows: list[dict]) -> None:
+        """Show the history so far: one dict an epoch, as `segnb.training.fit.fit` hands it over."""
+        if self.watched and rows:
+            data, metadata = learning_curves({"this run": [pd.DataFrame(rows)]}).bundle(drawing=False)
+            if self.handle is None:
+                self.handle = display(data, metadata=metadata, raw=True, display_id=True)
+            else:
+                self.handle.update(data, metadata=metadata, raw=True)
+        for row in rows[self.printed :]:
+            print(
+                f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
+                f"  loss {row['train_loss']:.3f} (val {row['val_loss']:.3f})"
+                f"  mIoU {row['train_miou']:.3f} (val {row['val_miou']:.3f})  {row['seconds']:.1f} s",
+                flush=True,
+            )
+        self.printed = len(rows)

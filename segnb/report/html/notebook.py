@@ -1,0 +1,140 @@
+"""Executed notebooks, joined and rendered by nbconvert; what would spoil a page is refused.
+
+What a notebook can say about its cells:
+- the tag `remove_cell` drops a cell, `remove_input` only its code; `parameters` cells are labelled as such
+- display(figure, metadata={"image/png": {"alt": ..., "caption": ...}}); only the caption may be left out
+- what `segnb.picture` shows brings its drawing along (SVG), which the page offers for download
+"""
+
+import re
+from pathlib import Path
+
+import nbformat
+from bs4 import BeautifulSoup, Tag
+from nbconvert.exporters import HTMLExporter
+from nbconvert.preprocessors import Preprocessor
+from nbformat import NotebookNode
+from nbformat.v4 import new_notebook
+from traitlets.config import Config
+
+from segnb.errors import SegnbError
+from segnb.report.html.pictures import CompactPictures
+from segnb.report.templates import FOLDER
+
+# The best form of an output first. Widgets are left out: without a kernel they are dead, and what they
+# leave next to them (a picture, a line of text) is shown instead.
+FORMS = ("text/html", "text/markdown", "image/png", "text/plain")
+
+# nbconvert writes this where a picture has no description.
+NO_ALT = "No description has been provided for this image"
+
+PROGRESS = re.compile(r"\d+%\|.*|.*\b(it/s|s/it)\b.*|\s*")
+FORBIDDEN = ("script", "link", "iframe", "object", "embed", "base", "form", "meta")
+LOADS = re.compile(r"@import|url\((?!\s*[\"']?\s*(data:|#))", re.IGNORECASE)
+
+
+def _read(path: Path) -> NotebookNode:
+    """Read an executed notebook whose cells then say where they come from.
+
+    Raises:
+        SegnbError: The notebook is missing or unreadable, or has a failed cell.
+    """
+    if not path.is_file():
+        raise SegnbError(f"{path} is missing; run 'make report' to execute it")
+    try:
+        nb = nbformat.read(path, as_version=4)
+        cells = list(nb.cells)
+    except Exception as error:  # nbformat raises half a dozen kinds, AttributeError among them
+        reason = str(error).strip().split("\n")[0][:120]
+        raise SegnbError(
+            f"{path} is no readable notebook ({reason}); delete it and run 'make report' again"
+        ) from None
+
+    injected = any("injected-parameters" in cell.metadata.get("tags", []) for cell in cells)
+    for number, cell in enumerate(cells, 1):
+        cell.metadata |= {"notebook": str(path), "place": f"{path}: cell {number}"}
+        if injected and "parameters" in (tags := cell.metadata.get("tags", [])):
+            tags.append("remove_cell")  # what a run was given stands for what it would have taken
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                reason = f"{output.ename}: {output.evalue}".split("\n")[0]
+                raise SegnbError(
+                    f"{cell.metadata.place} ended in {reason}; fix it and execute the notebook again"
+                )
+    return nb
+
+
+def _merged(paths: list[Path]) -> NotebookNode:
+    """Join notebooks into one."""
+    notebooks = [_read(path) for path in paths]
+    merged = new_notebook(cells=[cell for nb in notebooks for cell in nb.cells])
+    for nb in notebooks:
+        merged.metadata |= nb.metadata  # the language, for the colours of code
+    return merged
+
+
+class CheckForms(Preprocessor):
+    """Refuse pictures in a form that a page has no place for."""
+
+    def preprocess_cell(self, cell, resources, index):
+        for output in cell.get("outputs", []):
+            forms = output.get("data", {})
+            picture = next((form for form in forms if form.startswith("image/")), "")
+            if picture and not any(form in forms for form in FORMS if form != "text/plain"):
+                raise SegnbError(f"{cell.metadata.place} shows a picture as {picture}; show it as PNG")
+        return cell, resources
+
+
+def _without_progress(text: str) -> str:
+    """The lines of stderr that are not a progress bar."""
+    lines = re.split(r"[\r\n]+", text)
+    return "\n".join(line for line in lines if not PROGRESS.fullmatch(line))
+
+
+def render(paths: list[Path]) -> BeautifulSoup:
+    """Render notebooks, an article each. Raises SegnbError for anything that they would load from outside."""
+    exporter = HTMLExporter(
+        config=Config(
+            NbConvertBase={"display_data_priority": FORMS},
+            CoalesceStreamsPreprocessor={"enabled": True},
+            TagRemovePreprocessor={
+                "remove_cell_tags": {"remove_cell", "hide"},  # `hide` in runs of earlier versions
+                "remove_input_tags": {"remove_input"},
+            },
+        ),
+        preprocessors=[CheckForms, CompactPictures],
+        template_name="segnb",
+        extra_template_basedirs=[str(FOLDER.parent)],
+        filters={"without_progress": _without_progress, "strip_ansi": "nbconvert.filters.strip_ansi"},
+        embed_images=True,
+        exclude_anchor_links=True,
+    )
+    folder = str(paths[0].resolve().parent)
+    html, _ = exporter.from_notebook_node(_merged(paths), {"metadata": {"path": folder}})
+    soup = BeautifulSoup(html, "html.parser")
+    # What counts is what a browser gets, so it is this that is checked, not what it was made from.
+    for tag in soup.find_all(True):
+        if problem := _problem(tag):
+            cell = tag.find_previous(attrs={"data-place": True})  # an output may have closed what it is in
+            raise SegnbError(f"{cell['data-place']} {problem}")
+    for cell in soup.find_all(attrs={"data-place": True}):
+        del cell["data-place"]
+    return soup
+
+
+def _problem(tag: Tag) -> str:
+    """What keeps the tag from being in a file that loads nothing, with what to do; empty if nothing does."""
+    names = ("src", "srcset", "poster", "xlink:href", *(("href",) if tag.name != "a" else ()))
+    sources = [tag[name] for name in names if not (tag.get(name) or "#").startswith(("data:", "#"))]
+    if tag.name == "img" and tag.get("alt", "").strip() in ("", NO_ALT):
+        return (
+            "shows a picture without a description; give its <img> an alt text, or use"
+            ' display(figure, metadata={"image/png": {"alt": "what it shows"}})'
+        )
+    if tag.name in FORBIDDEN:
+        return f"holds a <{tag.name}>, which a file without a network cannot use; remove it"
+    if sources:
+        return f"loads {sources[0][:80]!r} from outside; put the picture next to the notebook or into it"
+    if LOADS.search(tag.get("style", "") + (str(tag.string) if tag.name == "style" else "")):
+        return "has a style that loads something from outside; remove it"
+    return ""

@@ -1,0 +1,68 @@
+"""The report: executed chapters of one study, joined under a head that says what was measured on what."""
+
+import os
+from pathlib import Path
+
+from segnb import __version__
+from segnb.report.html import export_page, export_report
+from segnb.models.registry import VARIANTS
+from segnb.params import ReportParams
+from segnb.study.provenance import check
+from segnb.study.study import Run, Study, open_study
+from segnb.report.text import counted, network_count
+from segnb.models.pretrained import SOURCES
+
+
+def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
+    """Write `out`, and beside it a page for each training notebook. Returns `out`."""
+    study = open_study(params.study)
+    runs = study.measured(params.variants, params.seeds)
+    check(study, runs)
+    pages = out.parent / "training"
+    for old in pages.glob("*-seed*.html"):  # of another study, and linked from nowhere now
+        old.unlink()
+    links = []
+    for run in (run for run in runs if run.notebook_path.exists()):
+        page = pages / f"{run.variant}-seed{run.seed}.html"
+        title = f"{VARIANTS[run.variant].label}, seed {run.seed}"
+        export_page(run.notebook_path, page, title=title, home=os.path.relpath(out, page.parent))
+        links.append((title, Path(os.path.relpath(page, out.parent))))
+    return export_report(
+        chapters,
+        out,
+        title="Street-scene segmentation, measured again",
+        subtitle="FCN and U-Net variants of a published study, trained and tested by one command",
+        facts=facts(study, runs),
+        warnings=study.warnings,
+        pages=links,
+    )
+
+
+def facts(study: Study, runs: list[Run]) -> dict[str, str]:
+    """What a reader needs to place the numbers, name to value."""
+    settled, machine = study.settled, study.machine
+    counts = settled["data"]["counts"]
+    fcn, unet = study.preset.fcn, study.preset.unet
+    seeds = sorted({run.seed for run in runs})
+    days = sorted({run.provenance["started"][:10] for run in runs})
+    return {
+        "Data": f"{settled['data']['origin']}: {counts['train']} training, {counts['val']} validation"
+        f" and {counts['test']} test images",
+        "Preset": f"{study.preset.name}: FCN {fcn.size} px, head of {64 * fcn.width} channels,"
+        f" {counted(fcn.epochs, 'epoch')}; U-Net {unet.size} px, width {unet.width},"
+        f" {counted(unet.epochs, 'epoch')}",
+        "Runs": f"{network_count(runs)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        if runs
+        else "none yet",
+        "Trunk weights": _described(settled["weights"]["source"]),
+        "Machine": f"{machine.device_name}, {counted(machine.threads, 'thread')} a run, {machine.precision}",
+        "Trained": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "nothing yet",
+        "Study": study.name,
+        "Software": f"segnb {__version__}, torch {settled['versions']['torch']}",
+    }
+
+
+def _described(source: str) -> str:
+    """A weight source with what it is."""
+    known = SOURCES.get(source.removesuffix("+fc6"))
+    return f"{source}: {known.what}" if known else source

@@ -1,0 +1,169 @@
+"""The tables of the report: numbers in, styled table with a caption out; None where there is nothing to show.
+
+Rows go by a network's label; captions say what the columns mean.
+"""
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from segnb.presets import preset
+from segnb.study.study import Run, Study
+from segnb.study.study import by_variant
+from segnb.models.registry import label
+
+
+def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styler | None:
+    """A frame as a table: `formats` for all columns or by column; NaN becomes a dash, and markup is shown as
+    it is written."""
+    if frame.empty:
+        return None
+    style = Styler(frame.rename_axis(None), cell_ids=False).format(formats, na_rep="–", escape="html")
+    return style.format_index(escape="html").format_index(escape="html", axis=1).set_caption(caption)
+
+
+def networks(runs: list[Run]) -> Styler | None:
+    """What was trained: a row a network, with its identifier and a sentence."""
+    from segnb.models.registry import VARIANTS
+
+    rows = {}
+    for name, group in by_variant(runs).items():
+        done = pd.DataFrame([run.summary for run in group])
+        kind = VARIANTS[name]
+        rows[label(name)] = {
+            "identifier": name,
+            "what it is": f"Extension. {kind.summary}" if kind.extension else kind.summary,
+            "seeds": len(group),
+            "epochs": _range(done.epochs),
+            "best epoch": _range(done.best_epoch),
+            "minutes": f"{done.seconds.mean() / 60:.1f}",
+        }
+    extended = any(VARIANTS[run.variant].extension for run in runs)
+    frozen = any(run.variant.endswith("_freeze") for run in runs)
+    return table(
+        pd.DataFrame.from_dict(rows, orient="index"),
+        "The networks of this chapter. An epoch is one pass over all training images; the best one is that"
+        " of highest validation mIoU, and its weights are kept. Minutes of training: mean over seeds."
+        + (
+            " A frozen trunk's are few because it is computed once; the costs below are without."
+            if frozen
+            else ""
+        )
+        + (" Extension: a network for which the study gives no scores." if extended else ""),
+    )
+
+
+def _range(values: pd.Series) -> str:
+    low, high = values.min(), values.max()
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def scores(found: pd.DataFrame) -> Styler | None:
+    """A row a network from `summary.scores` or `summary.ranking`, in its order."""
+    frame = pd.DataFrame(
+        {
+            "test mIoU": found.miou.map("{:.3f}".format),
+            "95 % interval": [_interval(row) for row in found.itertuples()],
+            "seeds": found.seeds,
+            "as published": found.as_published.map("{:.3f}".format),
+            "identifier": found.index,
+        }
+    ).rename(index=label)
+    return table(
+        frame,
+        "Test mIoU: from one confusion matrix over all test images, mean over seeds. The interval is for"
+        " these very networks on new images. As published: the study's own score of the same predictions.",
+    )
+
+
+def _interval(row) -> str | float:
+    return f"{row.low:.3f} to {row.high:.3f}" if row.low == row.low else float("nan")
+
+
+def class_ious(ious: pd.DataFrame) -> Styler | None:
+    """IoU by class from `summary.class_ious`, a column a network."""
+    return table(
+        ious.rename(columns=label),
+        "Test IoU by class, mean over seeds; the last row is the mean of the rows above it, which is the"
+        " mIoU. A dash: no test image shows the class, and it is left out of the mean.",
+        "{:.3f}",
+    )
+
+
+def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
+    """What each network costs, from `Study.cost()`."""
+    cost = cost.loc[[name for name in names if name in cost.index]]
+    if cost.empty:
+        return None
+    frame = pd.DataFrame(
+        {
+            "parameters": cost.parameters.map("{:,.0f}".format),
+            "trained": cost.trained_parameters.map("{:,.0f}".format),
+            "GFLOPs": cost.gflops.map("{:.2f}".format),
+            "predict, ms": (1e3 * cost.predict_seconds).map("{:.1f}".format),
+            "train, ms": (1e3 * cost.train_seconds).map("{:.1f}".format),
+            "memory, MiB": cost.memory_mib.map("{:,.0f}".format),
+        }
+    ).rename(index=label)
+    return table(
+        frame,
+        "Cost of a network. Trained: parameters that learning changes. GFLOPs: billions of floating-point"
+        " operations to predict one image, a multiply-add counted as two. Predict and train: median"
+        " milliseconds an image, in batches, nothing cached. Memory: peak of a training step.",
+    )
+
+
+def recipes(study: Study) -> Styler | None:
+    """How the networks of this study were trained, beside the published recipe."""
+    columns = {}
+    best = "best validation mIoU"
+    for name, chosen in {"published": preset("paper"), "this study": study.preset}.items():
+        for family, of in {"FCN": chosen.fcn, "U-Net": chosen.unet}.items():
+            columns[f"{family}, {name}"] = {
+                "image side, px": f"{of.size}",
+                "channels": f"{64 * of.width} in the head" if family == "FCN" else f"{of.width} at first",
+                "epochs": f"{of.epochs}" if of.patience is None else f"at most {of.epochs}",
+                "images a batch": f"{of.batch_size}",
+                "learning rate": f"{of.learning_rate:g}",
+                "of a fine-tuned trunk": f"{of.backbone_learning_rate:g}" if family == "FCN" else None,
+                "schedule": of.schedule,
+                "mirrored": "half of the images" if of.mirror else "no",
+                "weights kept": best if of.keep == "best" else f"mean of the last {of.averaged}",
+            }
+    order = ["FCN, this study", "FCN, published", "U-Net, this study", "U-Net, published"]
+    return table(
+        pd.DataFrame(columns)[order],
+        "How networks are trained: Adam on the cross-entropy. Channels of a U-Net: at its first level, twice"
+        " as many at each below. One-cycle: the learning rate rises to its value and falls again.",
+    )
+
+
+def open_questions(ledger: dict) -> Styler | None:
+    """What would change the verdicts: of each claim that seeds can decide, how many it would take."""
+    rows = {}
+    for claim in ledger["claims"]:
+        if claim["power"]:
+            needed = claim["seeds_needed"]
+            rows[claim["id"]] = {
+                "verdict": claim["verdict"],
+                "seeds here": f"{claim['seeds']}",
+                "p after Holm": None if claim["p_holm"] is None else f"{claim['p_holm']:.3f}",
+                "seeds to decide": "no number" if needed is None else f"{needed:,}",
+            } | {f"chance with {n}": f"{100 * chance:.0f} %" for n, chance in claim["power"].items()}
+    return table(
+        pd.DataFrame.from_dict(rows, orient="index"),
+        "What would change the verdicts: the chance that so many seeds decide a claim, as supported or"
+        " refuted, if effect and spread stay as they are. Seeds to decide: those for a chance of 80 %. Claims"
+        " that no seed can decide, as they rest on counted numbers, are left out.",
+    )
+
+
+def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:
+    """Shares of pixels and of images by class, 0 to 1 in, per cent out; a column a source."""
+    frame = pd.concat({"% of pixels": 100 * pixels, "% of images": 100 * images}, axis=1)
+    formats = {column: "{:.2f}" if column[0] == "% of pixels" else "{:.0f}" for column in frame}
+    return table(
+        frame,
+        "How much of each class there is: its share of all pixels, and the share of images that show it at"
+        " all. The study's data: the published counts over its 2,000 training images.",
+        formats,
+    )

@@ -1,0 +1,129 @@
+"""Processes that end with the process that started them, and take along what they started themselves.
+
+    python -m segnb.runtime.processes PID MODULE ARGUMENT ...
+
+is `python -m MODULE ARGUMENT ...` that ends with the process PID, which must be its parent. Snakemake, the
+steps that it starts, and kernels run in this way.
+"""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+
+EVERY = 0.5  # seconds between two looks at who the parent is
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM as an exception: whatever cleans up after Ctrl-C cleans up after it too."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise Terminated on SIGTERM and KeyboardInterrupt on SIGINT; for the main thread.
+
+    Signals after the first one are ignored, because cleaning up has begun.
+    """
+    received: list[type[KeyboardInterrupt]] = []
+
+    def interrupt(number: int, frame) -> None:
+        for handled in before:
+            signal.signal(handled, signal.SIG_IGN)
+        received.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+        raise received[0]
+
+    # A signal that is ignored from outside, as Ctrl-C is in what a script starts in the background, stays so.
+    before = {
+        number: handler
+        for number in (signal.SIGTERM, signal.SIGINT)
+        if (handler := signal.getsignal(number)) != signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    except Exception:
+        if received:  # native code that the signal passed through has made an error of its own of it
+            raise received[0] from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """End this process, and all below it, when its parent ends, however that happens.
+
+    Args:
+        parent: the parent's pid, where it is known: then a parent that ended before this call is noticed too
+    """
+    parent = parent or os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:  # not a look for pid 1: who adopts orphans differs
+            time.sleep(EVERY)
+        _kill_below(os.getpid())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="end_with_parent", daemon=True).start()
+
+
+def stop(process: subprocess.Popen, grace: float) -> int:
+    """End a child process and all below it: SIGTERM, then SIGKILL for what is left.
+
+    Args:
+        process: the child
+        grace: seconds between the two, less if nothing but halted processes is left
+
+    Returns:
+        The child's exit code, negative for a signal.
+    """
+    tree = _tree(process.pid) if process.poll() is None else []
+    for each in tree:
+        with suppress(psutil.Error):
+            each.terminate()
+    until = time.monotonic() + grace
+    while any(map(_runs, tree)) and time.monotonic() < until:
+        time.sleep(0.05)
+    _kill_below(process.pid, tree)
+    process.kill()
+    return process.wait()
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    """A process and its descendants; [] if it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        top = psutil.Process(pid)
+        return [top, *top.children(recursive=True)]
+    return []
+
+
+def _kill_below(pid: int, tree: Iterable[psutil.Process] = ()) -> None:
+    """SIGKILL to `tree` and to all below a process, and to its group if it leads one."""
+    for each in [*tree, *_tree(pid)]:
+        if each.pid != pid:
+            with suppress(psutil.Error):
+                each.kill()
+    with suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)  # also reaches processes whose own parent is gone
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process has neither ended nor been halted."""
+    with suppress(psutil.NoSuchProcess):
+        idle = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD, psutil.STATUS_STOPPED)
+        return process.is_running() and process.status() not in idle
+    return False
+
+
+if __name__ == "__main__":
+    end_with_parent(int(sys.argv[1]))
+    del sys.argv[:2]  # MODULE stands for the program's name, until runpy puts its path there
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

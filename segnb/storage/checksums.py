@@ -1,0 +1,68 @@
+"""SHA-256 of files and of source code."""
+
+import ast
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from segnb.storage.atomic import write_text
+from segnb.errors import SegnbError
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Sums:
+    """SHA-256 of files, remembered in a JSON file by name, size and time of change, because a data set of
+    gigabytes is asked for at the start of every run.
+
+    path: where they are kept; None remembers nothing
+    """
+
+    def __init__(self, path: Path | None = None):
+        self.path, self.new = path, False
+        self.known: dict[str, list] = {}
+        if path is not None and path.exists():
+            with suppress(OSError, ValueError, TypeError):  # nothing that could not be summed up anew
+                self.known = dict(json.loads(path.read_text()))
+
+    def of(self, file: Path) -> str:
+        """Hexadecimal SHA-256. Raises SegnbError where the file cannot be read."""
+        try:
+            state = file.stat()
+            key = [state.st_size, state.st_mtime_ns]
+            name = os.fsencode(file.absolute()).decode("utf-8", "backslashreplace")
+            entry = self.known.get(name)
+            if isinstance(entry, list) and entry[:2] == key:
+                return entry[2]
+            found = sha256(file)
+        except OSError as error:
+            raise SegnbError(
+                f"{file}: cannot be read ({error.strerror}); mend it or remove the pair"
+            ) from None
+        self.known[name], self.new = [*key, found], True
+        return found
+
+    def keep(self) -> None:
+        if self.path is not None and self.new:
+            write_text(self.path, json.dumps(self.known))
+
+
+def fingerprint(sources: list[str], versions: list[str]) -> str:
+    """16 hex digits of SHA-256 over Python sources, less comments and docstrings, and over `versions`."""
+    documented = ast.Module | ast.FunctionDef | ast.ClassDef
+    digest = hashlib.sha256()
+    for source in sources:
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, documented) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        digest.update(ast.unparse(tree).encode() + b"\0")
+    for version in versions:
+        digest.update(version.encode() + b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,193 @@
+"""Where a run comes from (code, packages, data, weights, machine), and which runs must not be compared.
+
+`provenance` is written into a run's folder when it begins. Two runs of one study share data, preset, weights,
+machine settings and training code, which make the study; they may still differ in the commit, in packages
+that no number is expected to depend on, and in the processor. `segnb.report.provenance` says so.
+"""
+
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segnb import __version__
+from segnb.errors import SegnbError
+from segnb.storage.project import iso_now
+from segnb.storage.atomic import read_json
+from segnb.runtime.machine import cpu_name
+from segnb.study.environment import CHECKOUT, differs_from_lock, installed
+
+if TYPE_CHECKING:
+    from segnb.study.study import Run, Study
+
+# Facts of a machine that do not make it another study.
+DESCRIPTIVE = ("device_name", "system", "torch")
+
+
+# ---- one run ---------------------------------------------------------------------------------------------
+
+
+def provenance(study: "Study") -> dict:
+    """Describe the origin of a run that begins now, in this process; no name of a host or a user.
+
+    Returns:
+        The content of provenance.json:
+
+        segnb, commit, dirty, changed_files, diff_sha256: see `code_state`
+        python, platform, processor: of this process
+        packages:     {name: version} of what segnb needs, see `segnb.study.environment.installed`
+        unlocked:     those that differ from requirements.lock, see `segnb.study.environment.differs_from_lock`
+        study, preset, code, versions, data, weights, machine: of the study
+        started:      local time with its offset from UTC
+        resumed:      only after an interruption, see `resumed`
+    """
+    settings, packages = study.settled, installed()
+    return {
+        **code_state(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": cpu_name(),
+        "packages": packages,
+        "unlocked": differs_from_lock(packages),
+        "study": study.name,
+        **{name: settings.get(name) for name in ("preset", "code", "versions", "data", "weights", "machine")},
+        "started": iso_now(),
+    }
+
+
+def resumed(record: dict) -> dict:
+    """Add to a run's record that it is resumed now, by this process: commit, processor and time."""
+    entry = {"commit": code_state()["commit"], "processor": cpu_name(), "started": iso_now()}
+    return record | {"resumed": [*record.get("resumed", []), entry]}
+
+
+def in_turn(record: dict, fact: str) -> list[str]:
+    """List the values that a fact of `resumed` has had, in order: ["A", "B", "A"]; [] if it is not known."""
+    values = [entry.get(fact) for entry in (record, *record.get("resumed", []))]
+    return [value for value, _ in groupby(filter(None, values))]
+
+
+def code_state(checkout: Path = CHECKOUT) -> dict:
+    """Identify the code: its version, its commit, and how the files differ from that.
+
+    Returns:
+        segnb:         the version
+        commit:        40 hex digits
+        dirty:         whether files that git tracks differ from it
+        changed_files: their names
+        diff_sha256:   of `git diff HEAD`; None if nothing differs
+
+        All but the version are None without git, or in a folder that is no checkout of its own.
+    """
+    state: dict[str, Any] = {
+        "segnb": __version__,
+        **dict.fromkeys(("commit", "dirty", "changed_files", "diff_sha256")),
+    }
+    answer = _git(checkout, "rev-parse", "--show-toplevel", "HEAD") or b""
+    top, _, commit = answer.decode().strip().partition("\n")
+    if not commit or Path(top).resolve() != checkout.resolve():
+        return state
+    # The user's settings of git's output must not change the digest.
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--full-index", "--binary")
+    diff = _git(checkout, "diff", "HEAD", *plain)
+    names = _git(checkout, "diff", "HEAD", "--no-renames", "--name-only", "-z")
+    if diff is None or names is None:
+        return state | {"commit": commit}
+    changed = [name.decode("utf-8", "backslashreplace") for name in names.split(b"\0") if name]
+    return state | {
+        "commit": commit,
+        "dirty": bool(changed),
+        "changed_files": changed,
+        "diff_sha256": hashlib.sha256(diff).hexdigest() if diff else None,
+    }
+
+
+def _git(checkout: Path, *arguments: str) -> bytes | None:
+    """Output of a git command, or None without git, a checkout or a commit."""
+    # A hook, for one, exports GIT_DIR and GIT_WORK_TREE, and git would then answer for another repository.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name
+    }
+    command = ["git", "-C", str(checkout), *arguments]
+    try:
+        process = subprocess.run(command, capture_output=True, env=environment)
+    except OSError:
+        return None
+    return process.stdout if process.returncode == 0 else None
+
+
+# ---- runs that are compared ------------------------------------------------------------------------------
+
+
+def identity(settings: dict) -> dict:
+    """Select what makes a study, from study.json or provenance.json; None for what an old version did not
+    record."""
+    data, weights, machine = (settings.get(name) or {} for name in ("data", "weights", "machine"))
+    return {
+        "data": data.get("digest"),
+        "preset": settings.get("preset"),
+        "weights": {name: weights.get(name) for name in ("source", "sha256")} if weights else None,
+        "machine": {name: value for name, value in machine.items() if name not in DESCRIPTIVE} or None,
+        "code": settings.get("code"),
+        "versions": settings.get("versions"),
+    }
+
+
+def unlike(here: dict, there: dict) -> list[str]:
+    """Say what differs between two of `identity`: ["machine threads: 1 instead of 2"]; what either does not
+    know is left out."""
+    known = [what for what, value in here.items() if value is not None and there[what] is not None]
+    mine, theirs = ({k: v for what in known for k, v in _leaves(side[what], what)} for side in (here, there))
+    pairs = {name: (mine.get(name, "nothing"), theirs.get(name, "nothing")) for name in mine | theirs}
+    return [f"{name}: {_short(a)} instead of {_short(b)}" for name, (a, b) in pairs.items() if a != b]
+
+
+def _leaves(value: Any, name: str) -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [(name, value)]
+    return [leaf for key, child in value.items() for leaf in _leaves(child, f"{name} {key}")]
+
+
+def _short(value: Any) -> str:
+    """A digest by its first digits."""
+    text = str(value)
+    return f"{text[:12]}…" if len(text) > 24 and set(text) <= set("0123456789abcdef") else text
+
+
+def check(study: "Study", runs: list["RunDir"]) -> None:
+    """Compare what each run recorded with its study, because a run's folder is easily copied.
+
+    Raises:
+        SegnbError: Names the first run that was trained as part of another study.
+    """
+    expected = identity(study.settled)
+    for run in runs:
+        if differences := unlike(identity(record(run)), expected):
+            raise SegnbError(
+                f"{run.path} must not be compared with the other runs of study {study.name}, because it was"
+                f" made with other settings ({listed(differences, 3)}); move it out of the study's folder"
+            )
+
+
+def record(run: "RunDir") -> dict:
+    """Read a run's provenance.json, once per process as long as it does not change; {} if it has none."""
+    path = run.path / "provenance.json"
+    try:
+        modified = path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return {}  # as of runs that other programs have made
+    return _read(path, modified)
+
+
+@functools.cache
+def _read(path: Path, modified: int) -> dict:
+    return read_json(path)
+
+
+def listed(words: list[str], most: int = 6) -> str:
+    """Join the first words: "a, b and 2 more"."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")

@@ -1,0 +1,195 @@
+"""A frozen trunk is computed once: pool3, pool4 and pool5 of every training view, kept on disk.
+
+A view is an image or its mirror image. Half precision holds bf16 activations without loss (from 6e-5 up) and
+fp32 ones to three digits. Used for training only: cost is measured without it (`segnb.evaluation.cost`).
+"""
+
+import hashlib
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from segnb.data.batches import Split
+from segnb.errors import SegnbError
+from segnb.errors import full_disk_told
+from segnb.storage.locks import locked
+from segnb.storage.atomic import new_array, read_json, write_json
+from segnb.training.fingerprint import code_digest
+from segnb.runtime.machine import Machine
+from segnb.models.fcn import FCN
+from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
+
+LIMIT = 16 * 10**9  # bytes that the cache may take
+SPARE = 10**9  # bytes of the disk that it leaves to runs and their checkpoints
+
+
+@dataclass(frozen=True)
+class FeatureSplit:
+    """A split whose images have been through the trunk.
+
+    taps: by name, float16 (views, N, h, w, C), memory-mapped; view 0 is the image, view 1 its mirror image
+    """
+
+    split: Split
+    taps: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images, in pixels."""
+        return self.split.labels.shape[1:]
+
+    def batch(self, chosen: np.ndarray, flips: np.ndarray, machine: Machine) -> tuple[Taps, torch.Tensor]:
+        """Taps, float (B, C, h, w), None for those that nobody reads, and labels, long (B, S, S)."""
+        views = flips[chosen].astype(int)
+        taps = {
+            # NHWC seen as NCHW is what channels_last means.
+            name: torch.from_numpy(kept[views, chosen]).to(machine.device).float().permute(0, 3, 1, 2)
+            for name, kept in self.taps.items()
+        }
+        return Taps(*map(taps.get, TAPS)), self.split.label_batch(chosen, flips, machine)
+
+
+def cached(
+    model: FCN, split: Split, mirror: bool, folder: Path, machine: Machine, batch_size: int
+) -> FeatureSplit | None:
+    """The split's features, computed on the first call and found on the next.
+
+    None if they are beyond LIMIT or beyond half precision: what the data and the weights decide, and never
+    the state of the disk, because a training without them differs in its last digits. The trunk's weights,
+    the pictures, the code and the machine's settings decide what is found: FCN-32s, 16s and 8s on the same
+    weights share one copy. Processes that want it at the same time wait for the first.
+
+    Raises SegnbError if the disk is too full.
+    """
+    key = _key(model, split, mirror, machine)
+    kept = folder / key
+    with locked(folder / ".lock"):
+        taps = _load(kept, model)
+        if taps is None:
+            size = _bytes(split, mirror)
+            if size > LIMIT:
+                print(
+                    f"features of the frozen trunk are not kept: {size / 1e9:.1f} GB do not fit", flush=True
+                )
+                return None
+            _make_room(folder, size)
+            start = time.perf_counter()
+            try:
+                with full_disk_told(kept):
+                    sound = _compute(model, split, mirror, kept, machine, batch_size)
+            except BaseException:
+                shutil.rmtree(kept, ignore_errors=True)  # a disk that is full should not stay so
+                raise
+            if not sound:
+                shutil.rmtree(kept)
+                print("features of the frozen trunk are not kept: too large for half precision", flush=True)
+                return None
+            write_json(kept / "done.json", {"bytes": size, "seconds": time.perf_counter() - start})
+            print(
+                f"features of the frozen trunk: {(1 + mirror) * len(split)} views computed in"
+                f" {time.perf_counter() - start:.0f} s and kept, {size / 1e6:.1f} MB in cache/{folder.name}",
+                flush=True,
+            )
+            taps = _load(kept, model)
+        (kept / "done.json").touch()  # last used
+    return FeatureSplit(split, taps)
+
+
+def _load(kept: Path, model: FCN) -> dict[str, np.ndarray] | None:
+    """The taps that the network reads; None if they are not there whole, and then nothing of them is."""
+    try:
+        read_json(kept / "done.json")
+        return {name: np.load(kept / f"{name}.npy", mmap_mode="r") for name in model.reads}
+    except (SegnbError, OSError, ValueError):
+        shutil.rmtree(kept, ignore_errors=True)
+        return None
+
+
+def entries(folder: Path) -> dict[Path, int]:
+    """Bytes by entry of the cache, the one that was used longest ago first."""
+    done = sorted(folder.glob("*/done.json"), key=lambda path: path.stat().st_mtime)
+    return {path.parent: read_json(path)["bytes"] for path in done}
+
+
+def clear(folder: Path) -> None:
+    """Remove every entry. A run that trains on one keeps its mapped files until it ends."""
+    if folder.exists():
+        with locked(folder / ".lock"):
+            for entry in folder.iterdir():
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+
+
+def _key(model: FCN, split: Split, mirror: bool, machine: Machine) -> str:
+    digest = hashlib.sha256(repr((mirror, asdict(machine), torch.__version__, code_digest())).encode())
+    for name, tensor in sorted(model.trunk.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    digest.update(np.ascontiguousarray(split.images))
+    return digest.hexdigest()[:16]
+
+
+def _shapes(split: Split, mirror: bool) -> dict[str, tuple[int, ...]]:
+    height, width = (-(-side // 32) * 32 for side in split.labels.shape[1:])  # padded as FCN pads
+    return {
+        name: (1 + mirror, len(split), height // stride, width // stride, channels)
+        for name, stride, channels in zip(TAPS, STRIDES, CHANNELS, strict=True)
+    }
+
+
+def _bytes(split: Split, mirror: bool) -> int:
+    return sum(2 * int(np.prod(shape)) for shape in _shapes(split, mirror).values())
+
+
+def _make_room(folder: Path, size: int) -> None:
+    """Drop what a killed process left and what was used longest ago until `size` bytes fit into LIMIT.
+
+    Raises SegnbError, before anything is dropped, if the disk is too full all the same.
+    """
+    kept = entries(folder)
+    free = shutil.disk_usage(folder).free + sum(kept.values())
+    if size + SPARE > free:
+        raise SegnbError(
+            f"features of the frozen trunk take {size / 1e9:.1f} GB, and the disk of {folder} has"
+            f" {free / 1e9:.1f} GB for them: free {(size + SPARE - free) / 1e9:.1f} GB"
+        )
+    for left in folder.iterdir():
+        if left.is_dir() and left not in kept:
+            shutil.rmtree(left)
+    for entry in list(kept):
+        if sum(kept.values()) + size <= LIMIT and size + SPARE <= shutil.disk_usage(folder).free:
+            return
+        del kept[entry]
+        shutil.rmtree(entry)
+
+
+@torch.no_grad()
+def _compute(model: FCN, split: Split, mirror: bool, folder: Path, machine: Machine, batch_size: int) -> bool:
+    """Fill `folder`; False if an activation is too large for half precision."""
+    folder.mkdir(parents=True)
+    files = {
+        name: new_array(folder / f"{name}.npy", shape, np.float16)
+        for name, shape in _shapes(split, mirror).items()
+    }
+    for view in range(1 + mirror):
+        flips = np.full(len(split), bool(view))
+        for start in range(0, len(split), batch_size):
+            chosen = np.arange(start, min(start + batch_size, len(split)))
+            images, _ = split.batch(chosen, flips, machine)
+            with machine.autocast():
+                taps = model.features(images)
+            for name, tap in zip(TAPS, taps, strict=True):
+                half = tap.half()
+                if not half.isfinite().all():
+                    return False
+                files[name][view, chosen] = half.permute(0, 2, 3, 1).cpu().numpy()
+    for file in files.values():
+        file.flush()
+    return True

@@ -1,0 +1,25 @@
+"""A digest of the code whose change makes a run's numbers different."""
+
+from pathlib import Path
+
+from segnb.storage.checksums import fingerprint
+
+# The loop, the networks and the batches. Not the registry: a run records the configuration of its own network
+# (`segnb.study.create`), so that a new network or another label retrains nothing. Data have their own digest.
+TRAINING_CODE = (
+    "data/batches.py",
+    "machine.py",
+    "measures.py",
+    "models/attention.py",
+    "models/build.py",
+    "models/fcn.py",
+    "models/unet.py",
+    "models/vgg16.py",
+    "features.py",
+    "training.py",
+)
+
+
+def code_digest(package: Path = Path(__file__).parent) -> str:
+    """Return 16 hex digits over the training code, without comments and docstrings."""
+    return fingerprint([(package / file).read_text(encoding="utf-8") for file in TRAINING_CODE], [])

@@ -1,0 +1,584 @@
+"""segnb/data/layouts.py: five layouts as people have them, and folders that are none, or two.
+
+Nothing but classes.csv is opened by `look`, so most files here are empty.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from segnb.labels import CAMVID, STREET
+from segnb.data import reading
+from segnb.data import layouts
+from segnb.data.layouts import LAYOUTS, Key, look, parse
+from segnb.errors import SegnbError
+
+CLASSES = "id,name\n0,Road\n1,Car\n"
+
+
+def touch(folder: Path, *names: str) -> None:
+    """Empty files, and the folders that they are in."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def study(folder: Path, splits=("train", "test")) -> Path:
+    for split in splits:
+        touch(folder / split, *(f"{kind}/000{i}.png" for kind in ("images", "labels") for i in range(3)))
+    return folder
+
+
+def drive(folder: Path, count: int = 3) -> Path:
+    touch(folder, *(f"Camera{kind}/{i}.png" for kind in ("RGB", "Seg") for i in range(count)))
+    return folder
+
+
+def recording(folder: Path, count: int = 3) -> Path:
+    touch(folder, *(f"{i:06d}_{kind}.png" for kind in ("rgb", "seg") for i in range(count)))
+    return folder
+
+
+def plain(folder: Path, *names: str) -> Path:
+    touch(
+        folder, *(f"{kind}/{name}.png" for kind in ("images", "masks") for name in names or ("a", "b", "c"))
+    )
+    (folder / "classes.csv").write_text(CLASSES)
+    return folder
+
+
+def drives(listing) -> set[str]:
+    return {key.drive for key in listing.images}
+
+
+def keys(listing) -> set[Key]:
+    """The frames, which have to have an image and a mask each."""
+    assert listing.images.keys() == listing.labels.keys() and not listing.doubles
+    return set(listing.images)
+
+
+def refusal(action, *arguments) -> str:
+    with pytest.raises(SegnbError) as caught:
+        action(*arguments)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1 and message.replace("\u3000", "").isprintable()
+    return message
+
+
+# ---- the five as they come --------------------------------------------------------------------------
+
+
+def test_the_study_s(tmp_path):
+    found = look(study(tmp_path))
+    assert found.layout.name == "study" and found.coding.classes is STREET
+    assert keys(found) == {Key(split, "", f"000{i}") for split in ("train", "test") for i in range(3)}
+
+
+def test_the_study_s_with_a_val_folder(tmp_path):
+    found = look(study(tmp_path, ("train", "val", "test")))
+    assert {key.split for key in keys(found)} == {"train", "val", "test"}
+
+
+def test_one_dataset_folder_in_its_parent(tmp_path):
+    study(tmp_path / "dataset_224")
+    touch(tmp_path, "readme.txt", "dataset_old/notes.txt")
+    found = look(tmp_path)
+    assert found.layout.name == "study" and len(keys(found)) == 6
+    assert found.images[Key("train", "", "0000")] == tmp_path / "dataset_224/train/images/0000.png"
+
+
+def test_several_dataset_folders_are_named(tmp_path):
+    for size in (256, 224):
+        study(tmp_path / f"dataset_{size}")
+    message = refusal(look, tmp_path)
+    assert message == f"{tmp_path}: holds 2 data sets, dataset_224, dataset_256; point to one of them"
+    assert len(keys(look(tmp_path / "dataset_256"))) == 6
+    for i in range(100):
+        study(tmp_path / f"dataset_1{i:02d}")
+    assert refusal(look, tmp_path).count(" dataset_") == 9
+
+
+def test_camvid_s(tmp_path):
+    for split in ("train", "val"):
+        touch(tmp_path, *(f"{split}{end}/{split}{i}.png" for end in ("", "annot") for i in range(3)))
+    found = look(tmp_path)
+    assert found.layout.name == "camvid" and found.coding.classes is CAMVID
+    assert {(key.split, key.name[:-1]) for key in keys(found)} == {("train", "train"), ("test", "val")}
+
+
+def test_camvid_s_with_its_test_photographs(tmp_path):
+    for split in ("train", "val", "test"):
+        touch(tmp_path, *(f"{split}{end}/{split}{i}.png" for end in ("", "annot") for i in range(3)))
+    assert {(key.split, key.name[:-1]) for key in keys(look(tmp_path))} == {
+        (split, split) for split in ("train", "val", "test")
+    }
+
+
+@pytest.mark.parametrize(
+    "inside", ["{}", "{0}/{0}", "lyft-udacity-challenge/{0}/{0}", "a b/ü/{}"], ids=lambda text: text
+)
+def test_lyft_s_five_drives_however_they_were_unpacked(tmp_path, inside):
+    for letter in "ABCDE":
+        drive(tmp_path / inside.format(f"data{letter}"))
+    found = look(tmp_path)
+    assert found.layout.name == "lyft" and found.layout.timed and found.coding.classes is STREET
+    assert drives(found) == {inside.format(f"data{letter}") for letter in "ABCDE"}
+    assert len(keys(found)) == 15
+
+
+def test_one_drive_alone(tmp_path):
+    assert keys(look(drive(tmp_path))) == {Key("", "", str(i)) for i in range(3)}
+
+
+def test_carla_s_pairs_by_name(tmp_path):
+    for name in ("", "rain", "night/town 2"):
+        recording(tmp_path / name)
+    found = look(tmp_path)
+    assert found.layout.name == "carla" and found.layout.timed and found.coding.classes is STREET
+    assert drives(found) == {"", "rain", "night/town 2"}
+    assert keys(found) == {Key("", name, f"{i:06d}") for name in drives(found) for i in range(3)}
+
+
+@pytest.mark.parametrize(
+    "rgb, seg, named",
+    [
+        ("rgb", "seg", ""),
+        ("front_rgb", "front_seg", "front"),
+        ("_rgb", "_seg", ""),
+        ("a/rgb", "a/seg", "a"),
+        ("a/b_rgb", "a/b_seg", "a/b"),
+        ("x\u3000_rgb", "x\u3000_seg", "x\u3000"),
+    ],
+)
+def test_carla_s_pairs_by_folder(tmp_path, rgb, seg, named):
+    touch(tmp_path, *(f"{folder}/{i}.png" for folder in (rgb, seg) for i in range(3)))
+    found = look(tmp_path)
+    assert found.layout.name == "carla"
+    assert keys(found) == {Key("", named, str(i)) for i in range(3)}
+
+
+def test_carla_s_images_may_be_jpegs(tmp_path):
+    touch(tmp_path, "1_rgb.jpg", "1_seg.png", "2_rgb.JPEG", "2_seg.PNG")
+    assert keys(look(tmp_path)) == {Key("", "", "1"), Key("", "", "2")}
+
+
+def test_plain_images_and_masks(tmp_path):
+    found = look(plain(tmp_path))
+    assert found.layout.name == "plain" and not found.layout.timed
+    assert found.coding.classes.names == ("Road", "Car")
+    assert keys(found) == {Key("", "", name) for name in "abc"}
+
+
+def test_plain_masks_may_be_called_labels(tmp_path):
+    (plain(tmp_path) / "masks").rename(tmp_path / "labels")
+    assert len(keys(look(tmp_path))) == 3
+
+
+def test_plain_folders_are_drives_at_any_depth(tmp_path):
+    found = look(plain(tmp_path, "x", "mon/1", "mon/2", "tue/a/1"))
+    assert keys(found) == {
+        Key("", "", "x"),
+        Key("", "mon", "1"),
+        Key("", "mon", "2"),
+        Key("", "tue/a", "1"),
+    }
+
+
+def test_plain_folders_called_train_val_and_test_are_splits(tmp_path):
+    found = look(plain(tmp_path, "train/1", "val/1", "test/town/1"))
+    assert keys(found) == {Key("train", "", "1"), Key("val", "", "1"), Key("test", "town", "1")}
+    touch(tmp_path, "images/more/1.png", "masks/more/1.png")
+    assert {key.split for key in keys(look(tmp_path))} == {""}
+
+
+# ---- classes.csv ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [study, drive, recording])
+def test_a_classes_csv_replaces_what_a_layout_s_masks_mean(tmp_path, make):
+    make(tmp_path / "dataset_1" if make is study else tmp_path)
+    (tmp_path / "classes.csv").write_text(CLASSES)
+    assert look(tmp_path).coding.classes.names == ("Road", "Car")
+    if make is study:  # the nearer one counts
+        (tmp_path / "dataset_1" / "classes.csv").write_text(CLASSES.replace("Car", "Tram"))
+        assert look(tmp_path).coding.classes.names == ("Road", "Tram")
+
+
+def test_plain_without_classes_csv(tmp_path):
+    (plain(tmp_path) / "classes.csv").unlink()
+    assert refusal(look, tmp_path).startswith(f"{tmp_path / 'classes.csv'}: is missing; write one")
+
+
+@pytest.mark.parametrize("make", [study, drive, recording, plain])
+def test_a_classes_csv_that_leads_nowhere_is_not_passed_over(tmp_path, make):
+    make(tmp_path)
+    (tmp_path / "classes.csv").unlink(missing_ok=True)
+    (tmp_path / "classes.csv").symlink_to("gone")
+    assert refusal(look, tmp_path).startswith(f"{tmp_path / 'classes.csv'}: cannot be read (No such file")
+
+
+@pytest.mark.parametrize("place", ["dataA", "dataA/dataA", "dataA/dataA/CameraRGB"])
+def test_a_classes_csv_deeper_down_is_not_passed_over(tmp_path, place):
+    drive(tmp_path / "dataA" / "dataA")
+    (tmp_path / place / "classes.csv").write_text(CLASSES)
+    stray = tmp_path / place / "classes.csv"
+    assert refusal(look, tmp_path) == f"{stray}: is too deep to count for all of {tmp_path}; move it there"
+    (tmp_path / "classes.csv").write_text(CLASSES)  # somebody has decided
+    assert look(tmp_path).coding.classes.names == ("Road", "Car")
+
+
+# ---- named ------------------------------------------------------------------------------------------
+
+
+def test_a_name_and_a_path():
+    assert parse("lyft:some/where") == (Path("some/where"), "lyft")
+    assert parse("some/where") == (Path("some/where"), None)
+    assert parse("/some:where") == (Path("/some:where"), None)
+    assert parse("carla:C:/x") == (Path("C:/x"), "carla")
+    assert parse("lift:x") == (Path("lift:x"), None)  # no layout: a path, which will not be there
+
+
+def test_a_path_with_a_colon_that_is_there_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drive(tmp_path / "lyft:x")
+    assert parse("lyft:x") == (Path("lyft:x"), None)
+    assert len(keys(look(parse("lyft:x")[0]))) == 3
+    drive(tmp_path / "lyft:x:y")
+    assert parse("lyft:lyft:x:y") == (Path("lyft:x:y"), "lyft")
+
+
+@pytest.mark.parametrize("data", ["", "lyft:", "study:"])
+def test_no_path_is_not_the_working_directory(data):
+    assert refusal(parse, data) == "data is empty; name a folder, as in PATH or lyft:PATH"
+
+
+@pytest.mark.parametrize("data", ["x" * 5000, "lyft:" + "x" * 5000, "a\0b", "lyft:a\0b", "\ud800"])
+def test_what_cannot_be_a_path_is_a_path_that_is_not_there(data):
+    path, _ = parse(data)
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_named_layout_that_a_folder_does_not_have(tmp_path, name):
+    touch(tmp_path, "notes.txt")
+    (tmp_path / "classes.csv").write_text(CLASSES)
+    message = refusal(look, tmp_path, name)
+    assert str(tmp_path) in message and "; point to a folder that holds train/images" in message
+    if name in ("lyft", "carla"):
+        assert message.startswith(f"{tmp_path}: is not of the layout {name!r}; ")
+
+
+def test_a_name_decides_where_a_folder_looks_like_two(tmp_path):
+    plain(drive(tmp_path))
+    for name, images in (("lyft", "CameraRGB"), ("plain", "images")):
+        assert {file.parent.name for file in look(tmp_path, name).images.values()} == {images}
+
+
+# ---- two layouts in one folder ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "first, second, told",
+    [
+        (study, drive, "study, but {}/CameraRGB like lyft"),
+        (study, lambda folder: recording(folder / "more"), "study, but {}/more like carla"),
+        (study, plain, "study, but {}/images like plain"),
+        (drive, lambda folder: recording(folder / "more"), "lyft, but {}/more like carla"),
+        (lambda folder: drive(folder / "dataA").parent, plain, "lyft, but {}/images like plain"),
+    ],
+)
+def test_frames_of_another_layout_are_not_passed_over(tmp_path, first, second, told):
+    second(first(tmp_path))
+    message = refusal(look, tmp_path)
+    assert message.startswith(
+        f"{tmp_path}: looks like {told.format(tmp_path)}; move one of them elsewhere, or name"
+    )
+
+
+def test_names_of_files_alone_make_no_second_layout(tmp_path):
+    names = ("1_rgb", "2_rgb")
+    for kind in ("images", "labels"):
+        touch(
+            tmp_path / "a", *(f"{split}/{kind}/{name}.png" for split in ("train", "test") for name in names)
+        )
+    assert look(tmp_path / "a").layout.name == "study"
+    assert look(plain(tmp_path / "b", *names)).layout.name == "plain"
+    touch(tmp_path / "c", *(f"Camera{kind}/{name}.png" for kind in ("RGB", "Seg") for name in names))
+    assert look(tmp_path / "c").layout.name == "lyft"
+
+
+# ---- halves -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", ["CameraRGB", "CameraSeg"])
+def test_a_drive_of_lyft_with_one_of_its_folders_is_not_passed_over(tmp_path, gone):
+    for letter in "ABC":
+        drive(tmp_path / f"data{letter}")
+    folder = tmp_path / "dataB" / gone
+    for file in folder.iterdir():
+        file.unlink()
+    assert (
+        refusal(look, tmp_path)
+        == f"{folder}: holds no .png{' or .jpg or .jpeg' * (gone[-1] == 'B')} file; put the {gone} there"
+    )
+    folder.rmdir()
+    assert refusal(look, tmp_path).startswith(f"{folder}: cannot be listed (No such file or directory)")
+
+
+@pytest.mark.parametrize("kind", ["rgb", "seg"])
+def test_a_recording_of_carla_with_one_half_is_not_passed_over(tmp_path, kind):
+    recording(tmp_path / "a")
+    touch(tmp_path / "b", f"1_{kind}.png")
+    assert refusal(look, tmp_path).startswith(
+        f"{tmp_path / 'b'}: holds no _{'seg' if kind == 'rgb' else 'rgb'}.png"
+    )
+    (tmp_path / "b" / f"1_{kind}.png").unlink()
+    touch(tmp_path / "b", f"{kind}/1.png")
+    assert refusal(look, tmp_path).startswith(
+        f"{tmp_path / 'b'}/{'seg' if kind == 'rgb' else 'rgb'}: cannot be listed"
+    )
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_plain_drive_with_one_half_is_not_passed_over(tmp_path, kind):
+    plain(tmp_path, "a/1", "b/1")
+    touch(tmp_path, f"{kind}/c/1.png")
+    other = "masks" if kind == "images" else "images"
+    assert refusal(look, tmp_path).startswith(f"{tmp_path}/{other}/c: cannot be listed")
+
+
+def test_plain_without_masks_asks_for_masks(tmp_path):
+    touch(tmp_path, "images/a.png")
+    (tmp_path / "classes.csv").write_text(CLASSES)
+    assert refusal(look, tmp_path).startswith(
+        f"{tmp_path}/masks: cannot be listed (No such file or directory)"
+    )
+
+
+def test_lone_files_name_what_is_missing(tmp_path):
+    recording(tmp_path / "a")
+    touch(tmp_path / "a", "000007_rgb.jpg", "000008_seg.png")
+    home = tmp_path / "a"
+    assert look(tmp_path).lone() == [
+        (home / "000007_rgb.jpg", home / "000007_seg.png"),
+        (home / "000008_seg.png", home / "000008_rgb.png"),
+    ]
+
+
+def test_doubles_name_both(tmp_path):
+    plain(tmp_path)
+    touch(tmp_path, "images/b.jpg", "images/b.JPEG")
+    images = tmp_path / "images"
+    assert look(tmp_path).doubles == [
+        (images / "b.jpg", images / "b.JPEG"),
+        (images / "b.png", images / "b.JPEG"),
+    ]
+
+
+# ---- what is passed over, and what is not -----------------------------------------------------------
+
+
+def test_hidden_files_other_suffixes_and_what_systems_add_are_passed_over(tmp_path):
+    drive(tmp_path / "dataA")
+    touch(tmp_path, "__MACOSX/dataA/CameraRGB/._0.png", "lost+found/x_rgb.png", ".cache/CameraRGB/0.png")
+    touch(tmp_path, "dataA/CameraRGB/.0.png", "dataA/CameraRGB/Thumbs.db", "dataA/info.json", "readme")
+    assert len(keys(look(tmp_path))) == 3
+
+
+def test_names_with_spaces_in_any_script_and_with_markup(tmp_path):
+    names = [
+        "a b",
+        " lead",
+        "trail ",
+        "ü",
+        "日本\u3000語",
+        "<b>",
+        "it's",
+        'so "x"',
+        "-rf",
+        "%s{}",
+        "a.b.c",
+        "😀",
+    ]
+    assert {key.name for key in keys(look(plain(tmp_path / "my data ü", *names)))} == set(names)
+
+
+@pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\x1b[31mb", "a\tb", "a\x7fb", "a\x85b", "a\udcffb"])
+@pytest.mark.parametrize("place", ["file", "drive"])
+def test_names_that_cannot_be_printed_are_refused_and_shown_harmlessly(tmp_path, bad, place):
+    home = drive(tmp_path / (f"data{bad}" if place == "drive" else "dataA"))
+    if place == "file":
+        touch(home, f"CameraRGB/{bad}.png", f"CameraSeg/{bad}.png")
+    message = refusal(look, tmp_path)
+    assert repr(bad)[1:-1] in message and bad not in message
+    assert message.endswith("has a name with a line break, control code or broken UTF-8; rename it")
+
+
+def test_a_folder_above_the_data_may_have_any_name(tmp_path):
+    home = tmp_path / "new\nline \x1b[31m red"
+    assert len(keys(look(drive(home)))) == 3
+    (home / "CameraSeg" / "0.png").rename(home / "CameraSeg" / "9\n.png")
+    message = refusal(look, home)
+    assert r"new\nline \x1b[31m red/CameraSeg/9\n.png: has a name" in message
+
+
+# ---- links ------------------------------------------------------------------------------------------
+
+
+def test_linked_folders_and_files_count_like_others(tmp_path):
+    drive(tmp_path / "disk" / "one")
+    data = tmp_path / "data"
+    drive(data / "dataB")
+    (data / "dataA").symlink_to(tmp_path / "disk" / "one")
+    (data / "dataB" / "CameraRGB" / "7.png").symlink_to(tmp_path / "disk" / "one" / "CameraRGB" / "0.png")
+    touch(data, "dataB/CameraSeg/7.png")
+    assert keys(look(data)) == {Key("", "dataA", str(i)) for i in range(3)} | {
+        Key("", "dataB", str(i)) for i in (0, 1, 2, 7)
+    }
+    (tmp_path / "link").symlink_to(data)
+    assert keys(look(tmp_path / "link")) == keys(look(data))
+
+
+@pytest.mark.parametrize("back", [".", "..", "../dataA", "../../data"])
+def test_links_in_a_circle_count_nothing_twice(tmp_path, back):
+    data = tmp_path / "data"
+    for letter in "ABC":
+        drive(data / f"data{letter}")
+    (data / "dataB" / "back").symlink_to(back)
+    assert drives(look(data)) == {"dataA", "dataB", "dataC"}
+    assert len(keys(look(data))) == 9
+
+
+def test_one_folder_under_two_names_counts_once(tmp_path):
+    drive(tmp_path / "dataA")
+    (tmp_path / "dataZ").symlink_to("dataA")
+    assert len(keys(look(tmp_path))) == 3
+
+
+def test_what_is_reached_by_a_deep_link_first_is_still_found(tmp_path):
+    drive(tmp_path / "z" / "dataA")
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c" / "z").symlink_to(tmp_path / "z")
+    assert drives(look(tmp_path)) == {"z/dataA"}
+
+
+@pytest.mark.parametrize("target", ["gone", "dataB"], ids=["nowhere", "itself"])
+def test_a_linked_drive_that_is_not_there_is_not_passed_over(tmp_path, target):
+    drive(tmp_path / "dataA")
+    (tmp_path / "dataB").symlink_to(target)
+    assert refusal(look, tmp_path) == f"{tmp_path}/dataB: is a link that leads nowhere; mend or remove it"
+
+
+def test_a_link_to_a_file_that_is_not_there_is_listed_for_who_opens_it(tmp_path):
+    drive(tmp_path)
+    (tmp_path / "CameraRGB" / "0.png").unlink()
+    (tmp_path / "CameraRGB" / "0.png").symlink_to("gone")
+    assert len(keys(look(tmp_path))) == 3
+
+
+# ---- what is no data set ----------------------------------------------------------------------------
+
+
+def test_an_empty_folder(tmp_path):
+    assert refusal(look, tmp_path).startswith(
+        f"{tmp_path}: is no data set that segnb knows; point to a folder"
+    )
+
+
+def test_a_missing_folder_and_a_file_and_a_circle(tmp_path):
+    assert refusal(look, tmp_path / "x").startswith(
+        f"{tmp_path}/x: cannot be listed (No such file or directory)"
+    )
+    touch(tmp_path, "x.zip")
+    assert refusal(look, tmp_path / "x.zip").startswith(
+        f"{tmp_path}/x.zip: cannot be listed (Not a directory)"
+    )
+    (tmp_path / "loop").symlink_to("loop")
+    assert refusal(look, tmp_path / "loop").startswith(f"{tmp_path}/loop: cannot be listed (Too many levels")
+
+
+@pytest.mark.parametrize("pointed", ["dataA/CameraRGB", "dataA/CameraSeg"])
+def test_pointing_one_folder_too_deep(tmp_path, pointed):
+    drive(tmp_path / "dataA")
+    assert refusal(look, tmp_path / pointed).startswith(
+        f"{tmp_path / pointed}: is no data set that segnb knows"
+    )
+    touch(tmp_path, "rgb/1.png", "seg/1.png")
+    for name in ("rgb", "seg"):
+        assert "is no data set that segnb knows" in refusal(look, tmp_path / name)
+    assert "is not of the layout 'lyft'" in refusal(look, tmp_path / pointed, "lyft")
+    assert "is not of the layout 'carla'" in refusal(look, tmp_path / "rgb", "carla")
+
+
+# ---- what must not be read --------------------------------------------------------------------------
+
+with tempfile.NamedTemporaryFile() as locked:
+    os.chmod(locked.name, 0)
+    unprivileged = pytest.mark.skipif(os.access(locked.name, os.R_OK), reason="root may read everything")
+
+
+@pytest.mark.parametrize("place", ["", "dataB", "dataB/CameraRGB"])
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch, place):
+    for letter in "ABC":
+        drive(tmp_path / f"data{letter}")
+    denied, scan = tmp_path / place, os.scandir
+
+    def scandir(folder):
+        if Path(folder) == denied:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(layouts.os, "scandir", scandir)
+    assert refusal(look, tmp_path) == f"{denied}: no permission to list it; allow it with chmod u+rx"
+
+
+@unprivileged
+@pytest.mark.parametrize("mode", [0, 0o400, 0o100], ids=["nothing", "list", "enter"])
+@pytest.mark.parametrize("make", [study, drive, recording, plain])
+def test_a_folder_that_may_only_be_listed_or_only_be_entered(tmp_path, make, mode):
+    data = make(tmp_path / "data")
+    data.chmod(mode)
+    try:
+        assert str(data) in refusal(reading.find, data)  # files may be listed; opening one says it
+    finally:
+        data.chmod(0o700)
+
+
+@unprivileged
+@pytest.mark.parametrize("mode", [0, 0o400, 0o100], ids=["nothing", "list", "enter"])
+def test_a_drive_that_may_only_be_listed_or_only_be_entered(tmp_path, mode):
+    for letter in "ABC":
+        drive(tmp_path / f"data{letter}")
+    (tmp_path / "dataB").chmod(mode)
+    try:
+        assert str(tmp_path / "dataB") in refusal(look, tmp_path)
+    finally:
+        (tmp_path / "dataB").chmod(0o700)
+
+
+# ---- the order in which a disk lists ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [study, drive, recording, lambda folder: plain(folder, "a/1", "b/1", "b/2")])
+def test_the_order_of_listing_changes_nothing(tmp_path, monkeypatch, make):
+    make(tmp_path / "x" if make in (drive, recording) else tmp_path)
+    before = look(tmp_path)
+    scan = os.scandir
+
+    class Reversed:
+        def __init__(self, folder):
+            with scan(folder) as entries:
+                self.entries = sorted(entries, key=lambda one: one.name, reverse=True)
+
+        def __enter__(self):
+            return iter(self.entries)
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(layouts.os, "scandir", Reversed)
+    after = look(tmp_path)
+    assert list(after.images.items()) == list(before.images.items())
+    assert list(after.labels.items()) == list(before.labels.items())

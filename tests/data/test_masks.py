@@ -1,0 +1,421 @@
+"""segnb/data/masks.py: what masks mean, and what a classes.csv may say and may not."""
+
+import csv
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segnb.labels import CAMVID, STREET, IGNORE_INDEX
+from segnb.data import reading
+from segnb.data.masks import CAMVID_CODING, STREET_CODING, UNKNOWN, Coding, read_coding
+from segnb.errors import SegnbError
+from tests.conftest import CHECKOUT
+
+NEWER = CHECKOUT / "docs" / "classes-carla-0.9.14.csv"
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a classes.csv, text or bytes as they are, and gives its path."""
+
+    def written(content: str | bytes):
+        path = tmp_path / "classes.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+@pytest.fixture
+def read(write):
+    return lambda content: read_coding(write(content))
+
+
+# ---- the two that come with a layout ----------------------------------------------------------------
+
+
+def test_street_ids_are_themselves_and_nothing_else_is_known():
+    ids = STREET_CODING.from_values(np.arange(256, dtype=np.uint8))
+    assert ids[:13].tolist() == list(range(13))
+    assert (ids[13:] == UNKNOWN).all()
+
+
+@pytest.mark.parametrize(
+    "palette",
+    [
+        # CARLA 0.8, image_converter.py
+        "000000 464646 be9999 48005a dc143c 999999 9dea32 804080 f423e8 6b8e23 0000ff 66669c dcdc00",
+        # CARLA 0.9.0, CityScapesPalette.h
+        "000000 464646 be9999 faaaa0 dc143c 999999 9dea32 804080 f423e8 6b8e23 00008e 66669c dcdc00",
+        # CARLA 0.9.10, the thirteen of its twenty-three
+        "000000 464646 642828 375a50 dc143c 999999 9dea32 804080 f423e8 6b8e23 00008e 66669c dcdc00",
+    ],
+    ids=["0.8", "0.9.0", "0.9.10"],
+)
+def test_carla_s_colours_are_the_thirteen_in_their_order(palette):
+    colours = np.array([list(bytes.fromhex(one)) for one in palette.split()], np.uint8)
+    assert STREET_CODING.from_colours(colours).tolist() == list(range(13))
+
+
+def test_a_colour_nearly_right_is_no_class():
+    pixels = np.array([[[70, 70, 70], [70, 70, 71]], [[0, 0, 0], [255, 255, 255]]], np.uint8)
+    assert STREET_CODING.from_colours(pixels).tolist() == [[1, UNKNOWN], [0, UNKNOWN]]
+
+
+def test_camvid_s_eleven_is_void():
+    assert CAMVID_CODING.from_values(np.uint8([0, 10, 11, 12])).tolist() == [0, 10, IGNORE_INDEX, UNKNOWN]
+    assert (CAMVID_CODING.from_colours(np.zeros((2, 2, 3), np.uint8)) == UNKNOWN).all()
+
+
+# ---- a classes.csv ----------------------------------------------------------------------------------
+
+
+def test_the_file_of_the_module_s_first_lines(read):
+    coding = read(
+        "id,colour,name,thin,thing\n"
+        "0,#464646,Building,,\n"
+        "1,#dc143c,Pedestrian,yes,yes\n"
+        "2,#ff0000,Pedestrian,yes,yes\n"
+        "255,,void,,\n"
+    )
+    classes = coding.classes
+    assert classes.names == ("Building", "Pedestrian")
+    assert classes.colours == ("#464646", "#dc143c")  # the first of the two
+    assert classes.thin == classes.things == ("Pedestrian",)
+    assert classes.void and classes.key == "own"
+    assert coding.values == {0: 0, 1: 1, 2: 1, 255: IGNORE_INDEX}
+    assert coding.colours == {(70, 70, 70): 0, (220, 20, 60): 1, (255, 0, 0): 1}
+
+
+def test_classes_are_numbered_as_they_first_appear(read):
+    coding = read("id,name\n9,Car\n3,Road\n4,Car\n0,Sky\n")
+    assert coding.classes.names == ("Car", "Road", "Sky")
+    assert coding.from_values(np.uint8([0, 3, 4, 9, 1])).tolist() == [2, 1, 0, 0, UNKNOWN]
+
+
+@pytest.mark.parametrize("word", ["void", "Void", "VOID"])
+def test_void_is_no_class_however_it_is_written(read, word):
+    coding = read(f"id,name\n0,Road\n1,Car\n7,{word}\n8,{word}\n")
+    assert coding.classes.names == ("Road", "Car") and coding.classes.void
+    assert coding.values[7] == coding.values[8] == IGNORE_INDEX
+
+
+def test_without_a_void_row_there_is_no_void(read):
+    assert not read("id,name\n0,Road\n1,Car\n").classes.void
+
+
+def test_colours_alone_are_enough(read):
+    coding = read("colour,name\n#000001,Road\n#000002,Car\n#000003,void\n")
+    assert coding.values == {}
+    assert (coding.from_values(np.arange(256, dtype=np.uint8)) == UNKNOWN).all()
+    pixels = np.array([[0, 0, 1], [0, 0, 2], [0, 0, 3], [0, 0, 4]], np.uint8)
+    assert coding.from_colours(pixels).tolist() == [0, 1, IGNORE_INDEX, UNKNOWN]
+
+
+def test_columns_in_any_order_and_short_rows(read):
+    coding = read("thing,name,id\nyes,Car,1\n,Road,0\n")
+    assert coding.classes.names == ("Car", "Road") and coding.classes.things == ("Car",)
+    assert read("id,name,thin\n0,Road\n1,Car\n").classes.thin == ()
+
+
+@pytest.mark.parametrize("word, said", [("yes", 1), ("YES", 1), ("true", 1), ("1", 1), ("no", 0), ("0", 0)])
+def test_how_yes_is_said(read, word, said):
+    coding = read(f"id,name,thin,thing\n0,Cable,{word},\n1,Road,no,no\n")
+    assert coding.classes.thin == ("Cable",) * said
+
+
+def test_known_names_are_thin_and_things_where_the_columns_say_nothing(read):
+    text = "id,name{}\n0,Pole{}\n1,Car{}\n2,Road{}\n3,Cable{}\n"
+    for filler in ([""] * 5, [",thin,thing", ",,", ",,", ",,", ",,"]):
+        classes = read(text.format(*filler)).classes
+        assert classes.thin == ("Pole",) and classes.things == ("Pole", "Car")
+    classes = read(text.format(",thin", ",", ",", ",", ",yes")).classes
+    assert classes.thin == ("Cable",) and classes.things == ("Pole", "Car")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: text.replace(",", " ,  ").encode(),
+        lambda text: text.replace("\n", "\n\n").encode(),
+        lambda text: text.rstrip("\n").encode(),
+        lambda text: b'"id","colour","name"\n"0","#464646","Road"\n"1","","Car"\n',
+    ],
+    ids=["BOM", "CRLF", "CR", "spaces", "empty lines", "no last newline", "quotes"],
+)
+def test_ways_in_which_programs_write_csv(read, change):
+    plain = "id,colour,name\n0,#464646,Road\n1,,Car\n"
+    assert read(change(plain)) == read(plain)
+
+
+def test_a_name_may_hold_commas_quotes_markup_and_any_script(read):
+    names = ["Kerb, raised", 'so-called "sky"', "<script>alert(1)</script>", "横断歩道", "Fußweg & Co"]
+    rows = "".join(f'{i},"{name.replace(chr(34), chr(34) * 2)}"\n' for i, name in enumerate(names))
+    assert read(f"id,name\n{rows}").classes.names == tuple(names)
+
+
+def test_all_thirteen_are_the_study_s_in_the_study_s_order(read):
+    rows = [f"{i + 40},{name}\n" for i, name in enumerate(reversed(STREET.names))]
+    coding = read("id,name\n" + "".join(rows))
+    assert coding.classes is STREET
+    assert coding.values == {52 - i: i for i in range(13)}
+    void = read("id,name\n255,void\n" + "".join(rows)).classes
+    assert void.void and void.as_dict() == STREET.as_dict() | {"void": True}
+    assert read("id,name\n" + "".join(rows[1:])).classes.key == "own"
+
+
+def test_colours_that_nobody_gave_differ_from_all_others(read):
+    # Bicyclist is CamVid's and Other the study's; both are painted alike there.
+    names = ["Bicyclist", "Other", *(f"thing {i}" for i in range(250))]
+    colours = read("id,name\n" + "".join(f"{i},{name}\n" for i, name in enumerate(names))).classes.colours
+    assert len(set(colours)) == len(names)
+    assert "#808080" not in colours  # void's
+    assert dict(zip(names, colours, strict=True))["Bicyclist"] == "#0b6e66"
+    taken = read("id,colour,name\n0,#75608a,Tram\n1,,Road\n").classes.colours  # Road's own, given away
+    assert taken[0] == "#75608a" != taken[1]
+    usual = read("id,name\n0,Road\n1,Car\n").classes.colours
+    assert usual == tuple(STREET.colours[STREET.id(name)] for name in ("Road", "Car"))
+
+
+def test_255_classes_are_the_most(read):
+    rows = [f"{i},class {i}\n" for i in range(256)]
+    coding = read("id,name\n" + "".join(rows[:255]))
+    assert len(coding.classes) == 255
+    assert coding.from_values(np.uint8([254, 255])).tolist() == [254, UNKNOWN]
+    with pytest.raises(SegnbError, match="names 256 classes; give it 2 to 255"):
+        read("id,name\n" + "".join(rows))
+
+
+COLUMNS = "; the first line names columns out of id, colour, name, thin, thing, each once, among them name"
+# What is wrong with one: its content, and what has to be said after the path.
+WRONG = {
+    "empty": ("", f": columns are ''{COLUMNS}"),
+    "blank": ("\n \n", f": columns are ''{COLUMNS}"),
+    "no rows": ("id,name\n", ": names 0 classes; give it 2"),
+    "one class": ("id,name\n0,Road\n1,void\n", ": names 1 classes; give it 2"),
+    "no name column": ("id,colour\n0,#000000\n", f": columns are 'id, colour'{COLUMNS}"),
+    "neither column": ("name,thin\nRoad,\n", f": columns are 'name, thin'{COLUMNS}"),
+    "unknown column": ("id,name,color\n0,Road,#ffffff\n", f": columns are 'id, name, color'{COLUMNS}"),
+    "capitals": ("ID,Name\n0,Road\n", f": columns are 'ID, Name'{COLUMNS}"),
+    "semicolons": ("id;name\n0;Road\n", f": columns are 'id;name'{COLUMNS}"),
+    "column twice": ("id,name,id\n0,Road,1\n", f": columns are 'id, name, id'{COLUMNS}"),
+    "no header": ("0,Road\n1,Car\n", f": columns are '0, Road'{COLUMNS}"),
+    "long column": ("x" * 5000 + ",name\n", f": columns are '{'x' * 80}…'{COLUMNS}"),
+    "no name": ("id,name\n0,Road\n1,\n", ", line 3: name is ''; write one line, or 'void'"),
+    "neither id nor colour": ("id,colour,name\n0,,Road\n,,Car\n", ", line 3: 'Car' has neither id nor"),
+    "id twice": ("id,name\n0,Road\n0,Car\n", ", line 3: id 0 is 'Road' already"),
+    "colour twice": (
+        "colour,name\n#0000ff,Road\n#0000FF,Car\n",
+        ", line 3: #0000FF is 'Road' already; change one",
+    ),
+    "id 256": ("id,name\n0,Road\n256,Car\n", ", line 3: id is '256'; write a whole number from 0 to 255"),
+    "id -1": ("id,name\n-1,Road\n1,Car\n", ", line 2: id is '-1'; write a whole number"),
+    "id 1.0": ("id,name\n1.0,Road\n1,Car\n", ", line 2: id is '1.0'; write a whole number"),
+    "id in Arabic digits": ("id,name\n٣,Road\n1,Car\n", ", line 2: id is '٣'; write a whole number"),
+    "id with leading zeros": ("id,name\n0000001234,Road\n1,Car\n", ", line 2: id is '0000001234'; write"),
+    "colour word": ("colour,name\nred,Road\n#000001,Car\n", ", line 2: colour is 'red'; write #rrggbb"),
+    "short colour": ("colour,name\n#fff,Road\n", ", line 2: colour is '#fff'; write"),
+    "colour triple": ('colour,name\n"0,0,0",Road\n', ", line 2: colour is '0,0,0'; write"),
+    "maybe": ("id,name,thin\n0,Road,maybe\n1,Car,\n", ", line 2: thin is 'maybe'; write yes, or leave"),
+    "cell too many": ("id,name\n0,Road\n1,Car,yes\n", ", line 3: has more cells than the first line"),
+    "written two ways": ("id,name\n0,Road\n1,Car\n2,road\n", ", line 4: 'road' is written 'Road' above"),
+    "line break in a name": ('id,name\n0,"Ro\nad"\n1,Car\n', r", line 3: name is 'Ro\nad'; write one line"),
+    "escape in a name": ("id,name\n0,\x1b[2JRoad\n1,Car\n", r", line 2: name is '\x1b[2JRoad'; write one"),
+    "nul in a name": ("id,name\n0,Ro\0ad\n1,Car\n", r", line 2: name is 'Ro\x00ad'; write one"),
+    "long name": (f"id,name\n0,{'x' * 5000}\n1,Car\n", f", line 2: name is '{'x' * 80}…'; write"),
+    "quote left open": ('id,name\n0,"Road\n1,Car\n', ", line 3: is not CSV (unexpected end of data); fix"),
+    "text after a quote": ('id,name\n0,"Road"s\n1,Car\n', ", line 2: is not CSV ("),
+    "UTF-16": ("id,name\n0,Road\n".encode("utf-16"), ": is not UTF-8 text; save it as CSV in UTF-8"),
+    "Latin-1": ("id,name\n0,Straße\n".encode("latin-1"), ": is not UTF-8 text"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\0\0", ": is not UTF-8 text"),
+}  # fmt: skip
+
+
+def told(path) -> str:
+    """What is said of a file that is refused; it has to be one short line."""
+    with pytest.raises(SegnbError) as caught:
+        read_coding(path)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1 and message.isprintable() and len(message) < 400 + len(str(path))
+    return message
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_said_in_one_line_with_file_and_line(write, case):
+    content, words = WRONG[case]
+    path = write(content)
+    message = told(path)
+    assert message.startswith(f"{path}{words}"), message
+    assert ";" in message  # "what is wrong; what to do"
+
+
+def test_what_is_no_file(tmp_path):
+    path = tmp_path / "classes.csv"
+    assert told(path) == f"{path}: cannot be read (No such file or directory); fix or remove it"
+    path.symlink_to(path)
+    assert told(path).startswith(f"{path}: cannot be read (Too many levels of symbolic links)")
+    path.unlink()
+    path.mkdir()
+    assert told(path) == f"{path}: is a directory, pipe or device, no file; remove or replace it"
+    path.rmdir()
+    os.mkfifo(path)  # opening it would wait until somebody writes
+    assert told(path) == f"{path}: is a directory, pipe or device, no file; remove or replace it"
+
+
+def test_a_file_that_may_not_be_read(write, monkeypatch):
+    path = write("id,name\n0,Road\n1,Car\n")
+
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(path), "read_text", denied)
+    assert told(path) == f"{path}: cannot be read (Permission denied); fix or remove it"
+
+
+# ---- a newer CARLA ----------------------------------------------------------------------------------
+
+
+def test_the_file_for_a_newer_carla_reads_to_the_study_s_thirteen():
+    coding = read_coding(NEWER)
+    assert coding.classes is STREET
+    assert sorted(coding.values) == list(range(29))
+    rows = list(csv.DictReader(NEWER.open(encoding="utf-8", newline="")))
+    assert len({row["colour"] for row in rows}) == 29
+    for row in rows:  # each tag means the same by number and by colour
+        colour = tuple(bytes.fromhex(row["colour"][1:]))
+        assert coding.values[int(row["id"])] == coding.colours[colour] == STREET.id(row["name"])
+    # CARLA 0.9.14, CityScapesPalette.h: 1 road, 11 sky, 12 pedestrian, 14 car, 24 road line
+    named = {tag: STREET.names[coding.values[tag]] for tag in (1, 11, 12, 14, 24)}
+    assert named == {1: "Road", 11: "Unlabeled", 12: "Pedestrian", 14: "Car", 24: "Roadline"}
+    assert coding.colours[128, 64, 128] == STREET.id("Road") and coding.colours[0, 0, 142] == STREET.id("Car")
+
+
+def test_the_classes_that_carla_had_before_are_numbered_as_the_study_s_and_ten_more():
+    coding = read_coding(NEWER.with_name("classes-carla-0.9.10.csv"))
+    assert coding.classes is STREET
+    assert {i: coding.values[i] for i in range(13)} == STREET_CODING.values
+    assert sorted(coding.values) == list(range(23))
+    assert STREET.names[coding.values[13]] == "Unlabeled"  # the sky, as in the study
+    newer = read_coding(NEWER)
+    both = newer.colours.keys() & coding.colours.keys()
+    assert len(both) >= 20 and all(newer.colours[colour] == coding.colours[colour] for colour in both)
+
+
+def test_colours_that_both_carlas_have_mean_the_same_in_both():
+    newer = read_coding(NEWER)
+    both = newer.colours.keys() & STREET_CODING.colours.keys()
+    assert len(both) >= 10
+    assert {colour: newer.colours[colour] for colour in both} == {
+        colour: STREET_CODING.colours[colour] for colour in both
+    }
+
+
+def forms(tags: np.ndarray, colours: dict[int, tuple]) -> dict[str, np.ndarray]:
+    """Masks as CARLA and those who use it save them: one channel, red of three or four, colours."""
+    raw = np.zeros((*tags.shape, 4), np.uint8)
+    raw[..., 0], raw[..., 3] = tags, 255
+    painted = np.zeros((*tags.shape, 3), np.uint8)
+    for tag, colour in colours.items():
+        painted[tags == tag] = colour
+    return {"one channel": tags, "red of three": raw[..., :3], "red of four": raw, "colours": painted}
+
+
+def test_masks_of_a_newer_carla_decode_alike_in_every_form(tmp_path):
+    coding = read_coding(NEWER)
+    rows = list(csv.DictReader(NEWER.open(encoding="utf-8", newline="")))
+    colours = {int(row["id"]): tuple(bytes.fromhex(row["colour"][1:])) for row in rows}
+    tags = np.arange(30, dtype=np.uint8).reshape(5, 6) % 29
+    wanted = [[coding.values[int(tag)] for tag in line] for line in tags]
+    for name, mask in forms(tags, colours).items():
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+        np.testing.assert_array_equal(reading.read_labels(tmp_path / f"{name}.png", coding), wanted, name)
+        with pytest.raises(SegnbError):  # and by the old numbers they are not taken for something else
+            reading.read_labels(tmp_path / f"{name}.png", STREET_CODING)
+
+
+def test_what_a_newer_carla_wants_is_said_where_its_ids_are_met(tmp_path):
+    Image.fromarray(np.full((4, 4), 24, np.uint8)).save(tmp_path / "24.png")
+    with pytest.raises(
+        SegnbError, match=r"holds id 24, .*for CARLA from 0.9.10 on: docs/classes-carla-\*.csv"
+    ):
+        reading.read_labels(tmp_path / "24.png", STREET_CODING)
+    with pytest.raises(SegnbError) as caught:
+        reading.read_labels(tmp_path / "24.png", CAMVID_CODING)
+    assert "CARLA" not in str(caught.value)
+
+
+# ---- ids and colours that contradict each other -----------------------------------------------------
+
+
+def packed(path, numbers: np.ndarray, colours: list[tuple]) -> None:
+    """A PNG with a palette."""
+    picture = Image.frombytes("P", numbers.shape[::-1], numbers.tobytes())
+    picture.putpalette([part for colour in colours for part in colour])
+    picture.save(path)
+
+
+def said(path, coding: Coding) -> str:
+    with pytest.raises(SegnbError) as caught:
+        reading.read_labels(path, coding)
+    return str(caught.value)
+
+
+CONTRADICTS = "holds ids that mean one thing and colours that mean another; save the ids as one 8-bit channel"
+
+
+def test_a_palette_s_numbers_are_ids_where_its_colours_mean_nothing(tmp_path):
+    numbers = np.uint8([[0, 1], [12, 7]])
+    for colours in (STREET.palette.tolist(), [(i, i, i) for i in range(256)]):
+        packed(tmp_path / "p.png", numbers, colours)
+        np.testing.assert_array_equal(reading.read_labels(tmp_path / "p.png", STREET_CODING), numbers)
+
+
+def test_colours_packed_into_a_palette_are_not_taken_for_ids(tmp_path):
+    # Road and Car, numbered 0 and 1 as they came; as ids that would be Unlabeled and Building.
+    packed(tmp_path / "p.png", np.uint8([[0, 1], [1, 0]]), [(128, 64, 128), (0, 0, 142)])
+    assert CONTRADICTS in said(tmp_path / "p.png", STREET_CODING)
+    # In CARLA's own order numbers and colours say the same.
+    order = {ids: colour for colour, ids in STREET_CODING.colours.items()}
+    packed(tmp_path / "p.png", np.uint8([[0, 1], [12, 7]]), [order[i] for i in range(13)])
+    assert reading.read_labels(tmp_path / "p.png", STREET_CODING).tolist() == [[0, 1], [12, 7]]
+
+
+@pytest.mark.parametrize("red", [False, True], ids=["grey", "red"])
+def test_ids_packed_into_a_palette_are_not_taken_for_other_ids(tmp_path, red):
+    # What an optimiser of PNG files makes of a mask with ids 7 and 9: colours 0 and 1 of a palette.
+    colours = [(i, 0, 0) if red else (i, i, i) for i in (7, 9)]
+    packed(tmp_path / "p.png", np.uint8([[0, 1], [1, 0]]), colours)
+    assert CONTRADICTS in said(tmp_path / "p.png", STREET_CODING)
+
+
+def test_a_palette_is_looked_up_where_the_label_set_has_colours_alone(tmp_path, read):
+    coding = read("colour,name\n#804080,Road\n#00008e,Car\n#000000,void\n")
+    packed(tmp_path / "p.png", np.uint8([[0, 1], [2, 1]]), [(0, 0, 0), (0, 0, 142), (128, 64, 128)])
+    assert reading.read_labels(tmp_path / "p.png", coding).tolist() == [[IGNORE_INDEX, 1], [0, 1]]
+
+
+def test_a_red_mask_that_may_also_be_a_colour_mask(tmp_path, read):
+    coding = read("id,colour,name\n0,#000000,Road\n1,#ff0000,Pedestrian\n255,,void\n")
+    Image.fromarray(np.full((2, 2, 3), (255, 0, 0), np.uint8)).save(tmp_path / "all.png")
+    assert CONTRADICTS in said(tmp_path / "all.png", coding)  # void by its red, Pedestrian by its colour
+    Image.fromarray(np.uint8([[[255, 0, 0], [1, 0, 0]]])).save(tmp_path / "some.png")
+    assert reading.read_labels(tmp_path / "some.png", coding).tolist() == [[IGNORE_INDEX, 1]]
+
+
+def test_transparency_in_a_palette_changes_nothing(tmp_path):
+    picture = Image.frombytes("P", (2, 1), bytes([3, 7]))
+    picture.putpalette([i for i in range(256) for _ in range(3)])
+    picture.save(tmp_path / "p.png", transparency=bytes([0] * 8))
+    assert reading.read_labels(tmp_path / "p.png", STREET_CODING).tolist() == [[3, 7]]
+
+
+def test_camvid_s_own_names_keep_their_colours(read):
+    rows = "".join(f"{i},{name}\n" for i, name in enumerate(CAMVID.names))
+    classes = read("id,name\n11,void\n" + rows).classes
+    assert (classes.names, classes.colours) == (CAMVID.names, CAMVID.colours)
+    assert (classes.thin, classes.things, classes.void) == (CAMVID.thin, CAMVID.things, True)

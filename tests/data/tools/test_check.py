@@ -1,0 +1,502 @@
+"""segnb.data.tools.check: each fault is found, named and graded; sound data are left in peace."""
+
+import io
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from segnb.labels import CAMVID, STREET, IGNORE_INDEX
+from segnb.data import reading
+from segnb.data.masks import STREET_CODING
+from segnb.data.tools import check, check_report, pixel_checks
+from segnb.errors import SegnbError
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+NEAREST, BILINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR
+
+
+def picture(seed: int, height: int = 36, width: int = 48) -> np.ndarray:
+    """uint8 (H, W, 3): blobs of random colours, as unlike another seed's as two pictures can be."""
+    blobs = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), np.uint8)
+    return np.array(Image.fromarray(blobs).resize((width, height), BILINEAR))
+
+
+def mask(seed: int, height: int = 36, width: int = 48) -> np.ndarray:
+    """uint8 (H, W): blocks of 4 × 4 pixels and more, every class of STREET somewhere."""
+    blocks = np.random.default_rng(seed).permutation(np.arange(63, dtype=np.uint8) % 13).reshape(7, 9)
+    return np.array(Image.fromarray(blocks).resize((width, height), NEAREST))
+
+
+def save(pixels: np.ndarray, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def add(folder: Path, name: str, seed: int) -> None:
+    save(picture(seed), folder / "images" / f"{name}.png")
+    save(mask(seed), folder / "labels" / f"{name}.png")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A sound folder in the study's layout: ten training pairs, two of them for validation, and three."""
+    for i in range(10):
+        add(tmp_path / "data" / "train", f"{i:04d}", i)
+    for i in range(10, 13):
+        add(tmp_path / "data" / "test", f"{i:04d}", i)
+    return tmp_path / "data"
+
+
+def image(data: Path, name: str = "0003", split: str = "train") -> Path:
+    return data / split / "images" / f"{name}.png"
+
+
+def labels(data: Path, name: str = "0003", split: str = "train") -> Path:
+    return data / split / "labels" / f"{name}.png"
+
+
+def kinds(report: check_report.Report) -> dict[str, int]:
+    return dict(Counter(one.kind for one in report.findings))
+
+
+# ---- masks with values between values ---------------------------------------------------------------
+
+
+def test_soft_share_counts_boundaries_that_pass_through_something():
+    rows = [[2, 2, 9, 9]] * 50 + [[2, 5, 9, 9]] * 25 + [[2, 6, 9, 9]] * 25
+    values = np.array(rows, np.uint8)
+    # 100 boundaries along rows, half of them soft; of the columns only 2 | 5 within 9s and 2s climbs by two.
+    assert pixel_checks.soft_share(values) == 50 / 101
+    assert (
+        pixel_checks.soft_share(values[:, ::-1])
+        == pixel_checks.soft_share(values.T)
+        == pixel_checks.soft_share(values)
+    )
+
+
+def test_hard_boundaries_have_no_soft_share():
+    assert pixel_checks.soft_share(np.array([[2, 2, 9, 9], [9, 9, 0, 0]] * 50, np.uint8)) == 0
+
+
+def test_a_strip_that_is_no_climb_is_not_soft():
+    # Between 2 and 9, but 11 and 0 are beyond them; a plateau two pixels wide is a class of its own.
+    rows = np.array([[2, 11, 9, 9], [2, 0, 9, 9], [2, 5, 5, 9], [2, 6, 6, 9]], np.uint8)
+    assert pixel_checks.soft_share(rows.repeat(30, axis=0)) == 0
+
+
+def test_one_value_in_between_may_be_a_drawn_line():
+    assert pixel_checks.soft_share(np.array([[0, 1, 2, 2]] * 100, np.uint8)) == 0
+
+
+def test_few_boundaries_say_nothing():
+    rows = np.array([[2, 5, 9], [2, 6, 9]] * 12, np.uint8)
+    assert pixel_checks.soft_share(rows) == 0
+    assert pixel_checks.soft_share(np.tile(rows, (3, 1))) > 0.5
+
+
+def real_masks(every: int) -> list[Image.Image]:
+    if not SHARED.is_dir():
+        pytest.skip("no shared data")
+    files = [*SHARED.glob("camvid/*annot/*.png"), *SHARED.glob("carla_mini/**/labels/*.png")]
+    files = [*sorted(files)[::every], *SHARED.glob("lyft_raw/**/CameraSeg/*.png")]
+    return [Image.open(file) for file in files]
+
+
+@pytest.mark.parametrize("scale", [1, 0.5, 0.71, 1.3])
+def test_real_masks_are_hard_resized_by_nearest_neighbour_and_soft_otherwise(scale):
+    for real in real_masks(every=40):
+        ids = real.getchannel(0)
+        size = [round(scale * side) for side in ids.size]
+        assert pixel_checks.soft_share(np.asarray(ids.resize(size, NEAREST))) < pixel_checks.SOFT / 2
+        if scale != 1:
+            for how in (BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS):
+                assert pixel_checks.soft_share(np.asarray(ids.resize(size, how))) > 2 * pixel_checks.SOFT
+
+
+def in_colours(ids: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) as CARLA paints its classes."""
+    palette = np.zeros((len(STREET), 3), np.uint8)
+    for colour, one in STREET_CODING.colours.items():
+        palette[one] = colour
+    return palette[ids]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_colour_masks_with_soft_edges_are_told_from_hard_ones(mode):
+    for seed in range(3):
+        hard = Image.fromarray(in_colours(mask(seed, 180, 240)))
+        soft = hard.resize((200, 150), BILINEAR)
+        if mode == "P":
+            hard, soft = hard.quantize(16), soft.quantize(256)
+        assert max(map(pixel_checks.soft_share, pixel_checks.stored(hard))) < pixel_checks.SOFT / 2
+        assert max(map(pixel_checks.soft_share, pixel_checks.stored(soft))) > 2 * pixel_checks.SOFT
+
+
+# ---- pictures that are nearly the same --------------------------------------------------------------
+
+
+def test_difference_hash_of_a_ramp():
+    across = np.repeat(np.arange(0, 252, 28, np.uint8)[None], 9, 0)
+    right, down = np.unpackbits(pixel_checks.difference_hash(Image.fromarray(across)).view(np.uint8)).reshape(
+        2, 64
+    )
+    assert right.all() and not down.any()
+    right, down = np.unpackbits(
+        pixel_checks.difference_hash(Image.fromarray(across.T)).view(np.uint8)
+    ).reshape(2, 64)
+    assert down.all() and not right.any()
+
+
+def test_nearest_by_hand():
+    one = np.uint64(1)
+    hashes = np.zeros((5, 2), np.uint64)
+    hashes[1, 0] = (one << np.uint64(pixel_checks.NEAR)) - one  # as many bits from the first as may be
+    hashes[2, 1] = (one << np.uint64(pixel_checks.NEAR + 1)) - one  # one too many
+    hashes[3] = hashes[0]
+    hashes[4] = hashes[1]
+    other, own = pixel_checks.nearest(hashes, np.array([0, 1, 2, 0, 4]), np.array([0, 0, 0, 1, 1]))
+    # The third is near none; the fourth is the first again to the last pixel, and near the second.
+    np.testing.assert_array_equal(own, [-1, 0, -1, -1, 3])
+    np.testing.assert_array_equal(other, [-1, -1, -1, 1, 1])
+
+
+def test_nearest_equals_comparing_one_by_one():
+    draw = np.random.default_rng(0)
+    count = 3 * pixel_checks.ROWS + 5
+    centres = draw.integers(0, 2**64, (6, 2), np.uint64)
+    hashes = centres[draw.integers(0, 6, count)]
+    for row in hashes:  # up to 20 bits turned
+        for bit in draw.integers(0, 128, draw.integers(0, 20)):
+            row[bit // 64] ^= np.uint64(1) << np.uint64(bit % 64)
+    contents, ranks = draw.integers(0, count, count), np.sort(draw.integers(0, 3, count))
+    other, own = pixel_checks.nearest(hashes, contents, ranks)
+    for i in range(count):
+        apart = [int(np.bitwise_count(hashes[i] ^ hashes[j]).sum()) for j in range(i)]
+        for found, same in ((own, True), (other, False)):
+            fit = [
+                (apart[j], j)
+                for j in range(i)
+                if apart[j] <= pixel_checks.NEAR
+                and contents[i] != contents[j]
+                and (ranks[i] == ranks[j]) == same
+            ]
+            assert found[i] == (min(fit)[1] if fit else -1)
+    assert (own >= 0).sum() > 5 and (other >= 0).sum() > 5
+
+
+def as_jpeg(photo: Image.Image) -> Image.Image:
+    stored = io.BytesIO()
+    photo.save(stored, "JPEG", quality=30)
+    return Image.open(stored).convert("RGB")
+
+
+def test_a_photograph_saved_anew_is_near_itself_and_far_from_other_drives():
+    files = sorted((SHARED / "camvid").glob("train/*.png"))[::15]
+    if not files:
+        pytest.skip("no shared CamVid")
+    photos = [Image.open(file) for file in files]
+    hashes = np.array([pixel_checks.difference_hash(photo) for photo in photos])
+    edits = (
+        as_jpeg,
+        lambda photo: photo.resize((photo.width // 2, photo.height // 2), BILINEAR),
+        lambda photo: photo.resize((224, 224), BILINEAR),
+        lambda photo: ImageEnhance.Brightness(photo).enhance(1.1),
+    )
+    for photo, own in zip(photos, hashes, strict=True):
+        for edit in edits:
+            assert (
+                np.bitwise_count(pixel_checks.difference_hash(edit(photo)) ^ own).sum() <= pixel_checks.NEAR
+            )
+    apart = np.bitwise_count(hashes[:, None] ^ hashes).sum(-1)
+    drives = np.array([file.name[:6] for file in files])
+    assert apart[drives[:, None] != drives].min() > 2 * pixel_checks.NEAR
+
+
+# ---- sound data -------------------------------------------------------------------------------------
+
+
+def test_counts_are_those_of_the_files(data):
+    report = check.look(str(data))
+    assert report.sound and not report.findings
+    assert {split: one.pairs for split, one in report.counts.items()} == {"train": 8, "val": 2, "test": 3}
+    maps = [np.asarray(Image.open(pair.label)) for pair in report.pairs["train"]]
+    pixels, pictures = report.counts["train"].pixels, report.counts["train"].pictures
+    assert pixels.sum() == 8 * 36 * 48
+    for one in range(13):
+        assert pixels[one] == sum((ids == one).sum() for ids in maps)
+        assert pictures[one] == sum((ids == one).any() for ids in maps)
+    assert report.counts["test"].sizes == {(48, 36): 3}
+    assert report.digest == reading.digest(report.pairs)
+
+
+def test_json_has_all_of_it(data):
+    told = json.loads(check.look(str(data)).json())
+    assert told["schema"] == 1 and told["layout"] == "study" and told["path"] == str(data)
+    assert told["errors"] == told["warnings"] == 0 and told["findings"] == []
+    assert told["classes"]["names"] == list(STREET.names) and len(told["digest"]) == 16
+    train = told["splits"]["train"]
+    assert train["pairs"] == 8 and train["sizes"] == {"48×36": 8}
+    assert sum(one["share"] for one in train["classes"].values()) == pytest.approx(1)
+    assert sum(one["pixels"] for one in train["classes"].values()) == 8 * 36 * 48
+    assert train["void"] == {"pixels": 0, "share": 0.0, "pictures": 0}
+
+
+def test_void_is_no_class(tmp_path):
+    for split, names in (("train", "abc"), ("val", "de")):
+        for i, name in enumerate(names):
+            save(picture(i + len(split)), tmp_path / split / f"{name}.png")
+            save(np.full((36, 48), 11, np.uint8), path := tmp_path / f"{split}annot" / f"{name}.png")
+            half = np.array(Image.open(path))
+            half[:18] = 3
+            save(half, path)
+    report = check.look(str(tmp_path))
+    void = report.as_dict()["splits"]["train"]["void"]
+    road = report.as_dict()["splits"]["train"]["classes"]["Road"]
+    assert void == {"pixels": 2 * 18 * 48, "share": 0.5, "pictures": 2}
+    assert road == {"pixels": 2 * 18 * 48, "share": 1.0, "pictures": 2}
+    assert "void (% of all)" in report.table()
+    assert kinds(report) == {"empty-class": len(CAMVID) - 1} and report.sound
+
+
+def test_each_file_is_decoded_once(data, monkeypatch):
+    opened, decode = Counter(), reading.decode
+    monkeypatch.setattr(reading, "decode", lambda path, *rest: opened.update([path]) or decode(path, *rest))
+    check.look(str(data))
+    assert set(opened.values()) == {1} and len(opened) == 26
+
+
+def test_nothing_is_changed(data):
+    def state():
+        return {
+            path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes())
+            for path in sorted([data, *data.rglob("*")])
+        }
+
+    labels(data).write_bytes(b"")
+    before = state()
+    check.look(str(data))
+    assert state() == before
+
+
+def test_a_layout_can_be_named(tmp_path):
+    for drive in "ABC":
+        for i in range(3):
+            save(picture(ord(drive) + 10 * i), tmp_path / f"data{drive}" / "CameraRGB" / f"{i}.png")
+            ids = mask(ord(drive) + 10 * i)
+            red = np.stack([ids, 0 * ids, 0 * ids], -1)
+            save(red, tmp_path / f"data{drive}" / "CameraSeg" / f"{i}.png")
+    report = check.look(f"lyft:{tmp_path}")
+    assert report.sound and {split: one.pairs for split, one in report.counts.items()} == dict(
+        train=3, val=3, test=3
+    )
+
+
+def test_real_data_are_sound():
+    if not SHARED.is_dir():
+        pytest.skip("no shared data")
+    for name in ("carla_mini", "lyft_raw"):
+        assert check.look(str(SHARED / name)).sound
+
+
+# ---- faults -----------------------------------------------------------------------------------------
+
+
+def soften(path: Path) -> None:
+    # Twelve times the pixels, so that there are boundaries enough to judge by.
+    big = Image.open(path).resize((240, 180), NEAREST).resize((200, 150), BILINEAR)
+    big.save(path)
+    photo = path.parent.with_name("images") / path.name
+    Image.open(photo).resize((200, 150)).save(photo)
+
+
+def coloured(path: Path, colours: list[tuple]) -> None:
+    """A mask with a palette: index i in the i-th colour."""
+    ids = np.asarray(Image.open(path)) % len(colours)
+    packed = Image.fromarray(ids.astype(np.uint8)).convert("P")
+    packed.putdata(ids.ravel().tolist())
+    packed.putpalette([channel for colour in colours for channel in colour])
+    packed.save(path)
+
+
+FAULTS = {  # how to spoil the folder, the kind that is found, the file that comes first
+    "labels are gone": (lambda d: labels(d).unlink(), "no-partner", image),
+    "the image is gone": (lambda d: image(d).unlink(), "no-partner", labels),
+    "two images of a name": (
+        lambda d: Image.open(image(d)).save(image(d).with_suffix(".jpg")),
+        "same-name",
+        image,
+    ),
+    "an empty file": (lambda d: image(d).write_bytes(b""), "unreadable", image),
+    "half a file": (lambda d: image(d).write_bytes(image(d).read_bytes()[:900]), "unreadable", image),
+    "labels that are text": (lambda d: labels(d).write_text("hello"), "unreadable", labels),
+    "a grey image": (lambda d: Image.open(image(d)).convert("L").save(image(d)), "wrong-pixels", image),
+    "16-bit labels": (lambda d: save(mask(3).astype(np.uint16), labels(d)), "wrong-pixels", labels),
+    "labels of another size": (lambda d: save(mask(3, 18, 24), labels(d)), "size-differs", labels),
+    "an id too many": (lambda d: save(mask(3) + np.uint8(1), labels(d)), "unknown-ids", labels),
+    "a palette of other classes": (
+        lambda d: coloured(labels(d), [(220, 20, 60), (70, 70, 70), (0, 0, 142)]),
+        "unknown-ids",
+        labels,
+    ),
+    "colours of no class": (
+        lambda d: save(np.full((36, 48, 3), (9, 64, 128), np.uint8), labels(d)),
+        "unknown-ids",
+        labels,
+    ),
+    "soft labels": (lambda d: soften(labels(d)), "interpolated", labels),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found_and_named(data, fault):
+    spoil, kind, file = FAULTS[fault]
+    spoil(data)
+    report = check.look(str(data))
+    errors = report.of("error")
+    assert [one.kind for one in errors] == [kind] and not report.sound
+    # Pillow sorts 0003.jpg before 0003.png, so that the PNG is the one too many.
+    assert errors[0].files[0] == str(file(data)) and errors[0].message.startswith(f"{file(data)}: ")
+    assert ";" in errors[0].message and "\n" not in errors[0].message
+    assert json.loads(report.json())["errors"] == 1
+
+
+def test_all_faults_are_found_in_one_go(data):
+    image(data, "0000").write_bytes(b"")
+    labels(data, "0001").unlink()
+    save(mask(3) + np.uint8(1), labels(data, "0003"))
+    save(mask(4, 18, 24), labels(data, "0004"))
+    report = check.look(str(data))
+    found = kinds(report)
+    assert [found.get(kind) for kind in ("unreadable", "no-partner", "unknown-ids", "size-differs")] == [
+        1
+    ] * 4
+    assert [one.kind for one in report.findings] == sorted(found, key=list(check_report.KINDS).index)
+
+
+def test_too_few_pairs_for_a_split_are_counted_all_the_same(tmp_path):
+    add(tmp_path / "train", "0000", 0)
+    add(tmp_path / "test", "0001", 1)
+    report = check.look(str(tmp_path))
+    assert [one.kind for one in report.of("error")] == ["no-split"]
+    assert list(report.counts) == ["all"] and report.counts["all"].pixels.sum() == 2 * 36 * 48
+    assert all(len(line) <= 80 for line in report.table(80).splitlines() if str(tmp_path) not in line)
+
+
+def test_no_data_set_at_all(tmp_path):
+    with pytest.raises(SegnbError, match="is no data set that segnb knows"):
+        check.look(str(tmp_path))
+
+
+def test_a_class_that_a_split_does_not_show(data):
+    for path in (data / "test" / "labels").iterdir():
+        ids = np.array(Image.open(path))
+        ids[ids == STREET.id("Wall")] = STREET.id("Building")
+        save(ids, path)
+    (found,) = check.look(str(data)).findings
+    assert found.kind == "empty-class" and found.severity == "warning"
+    assert found.message.startswith("Wall: no pixel of test is")
+
+
+def test_a_mask_without_a_label(data):
+    rows = [f"{i},{name}" for i, name in enumerate(STREET.names)] + [f"{IGNORE_INDEX},void"]
+    (data / "classes.csv").write_text("id,name\n" + "\n".join(rows))
+    save(np.full((36, 48), IGNORE_INDEX, np.uint8), labels(data))
+    report = check.look(str(data))
+    assert kinds(report) == {"no-labels": 1} and report.sound
+    assert report.findings[0].files == (str(labels(data)),)
+
+
+def test_images_of_two_sizes(data):
+    save(picture(3, 72, 96), image(data))
+    save(mask(3, 72, 96), labels(data))
+    report = check.look(str(data))
+    assert kinds(report) == {"many-sizes": 1} and "48×36 (12), 96×72 (1)" in report.findings[0].message
+
+
+# ---- leaks ------------------------------------------------------------------------------------------
+
+
+def split_of(report: check_report.Report, name: str) -> str:
+    return next(split for split, pairs in report.pairs.items() if name in [pair.name for pair in pairs])
+
+
+def test_a_picture_in_training_and_test_is_an_error(data):
+    # Stored otherwise, the same to the last pixel.
+    Image.open(image(data, "0011", "test")).save(image(data, "0003"), compress_level=0)
+    report = check.look(str(data))
+    (found,) = report.findings
+    assert found.kind == "leaked" and found.severity == "error" and not report.sound
+    assert found.files == (str(image(data, "0003")), str(image(data, "0011", "test")))
+    assert split_of(report, "0003") == "train" and "--by blocks" in found.message
+
+
+def test_a_picture_in_training_and_validation_is_an_error(data):
+    pairs = check.look(str(data)).pairs
+    shutil.copy(pairs["val"][0].image, pairs["train"][0].image)
+    assert kinds(check.look(str(data))) == {"leaked": 1}
+
+
+def test_nearly_the_same_picture_on_both_sides_is_a_warning(data):
+    as_jpeg(Image.open(image(data, "0011", "test"))).save(image(data, "0003"))
+    report = check.look(str(data))
+    (found,) = report.findings
+    assert found.kind == "nearly-leaked" and report.sound
+    assert found.files == (str(image(data, "0011", "test")), str(image(data, "0003")))
+
+
+def test_pictures_twice_in_a_split(data):
+    names = [pair.name for pair in check.look(str(data)).pairs["train"]]
+    shutil.copy(image(data, names[0]), image(data, names[1]))
+    as_jpeg(Image.open(image(data, names[2]))).save(image(data, names[3]))
+    report = check.look(str(data))
+    assert kinds(report) == {"repeated": 1, "nearly-repeated": 1} and report.sound
+    assert report.findings[0].files == (str(image(data, names[0])), str(image(data, names[1])))
+    assert report.findings[1].message.startswith("train: 1 of 8 pictures nearly repeat")
+
+
+# ---- for people -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_table_fits_and_shows_a_few_of_each_kind(data, width):
+    for i in range(5):
+        labels(data, f"{i:04d}").write_text("hello")
+    table = check.look(str(data)).table(width)
+    assert max(map(len, table.splitlines()[1:])) <= width
+    assert "error: unreadable, 5" in table and "… and 2 more" in table
+    assert table.count("no PNG file") == check_report.SHOWN
+    assert table.splitlines()[-1] == "5 errors and 0 warnings"
+    assert str(data) not in "\n".join(table.splitlines()[1:])
+
+
+def test_table_of_sound_data_says_so(data):
+    lines = check.look(str(data)).table().splitlines()
+    assert lines[-1] == "nothing is wrong"
+    assert sum(line.startswith(STREET.names) for line in lines) == 13
+
+
+def test_small_shares_are_not_rounded_away():
+    assert [check_report._percent(share) for share in (0, 1e-6, 0.0001, 1)] == [
+        "0",
+        "<0.01",
+        "0.01",
+        "100.00",
+    ]
+
+
+def test_names_cannot_command_a_terminal(data):
+    data = data.rename(data.with_name("a\nb\x1b[2J\udcff"))
+    labels(data).write_bytes(b"")
+    report = check.look(str(data))
+    (found,) = report.findings
+    assert found.files == (str(labels(data)),)  # as it is, for machines
+    assert "\n" not in found.message
+    assert json.loads(report.json())["findings"][0]["files"] == [str(labels(data))]
+    report.table().encode()
+    assert "\x1b" not in report.table() and "  train/labels/0003.png: no PNG file" in report.table()

@@ -1,0 +1,485 @@
+"""segnb.data.tools.prepare: the same pixels as the source, whole or not there, going on after any stop."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segnb.labels import CAMVID, CAR, STREET, IGNORE_INDEX, ClassMap
+from segnb.data import reading
+from segnb.data import layouts
+from segnb.data.masks import read_coding
+from segnb.data.layouts import PREPARING
+from segnb.data.splits import Pair
+from segnb.data.tools import check, prepare
+from segnb.errors import SegnbError
+from segnb.storage.locks import holder
+from tests.data.tools.test_check import SHARED, add, image, labels, mask, picture, save
+
+SIZE = 32
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A sound folder in the study's layout: ten training pairs and three for testing, of 48 × 36 pixels."""
+    for i in range(13):
+        add(tmp_path / "data" / ("train" if i < 10 else "test"), f"{i:04d}", i)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def drives(tmp_path: Path) -> Path:
+    """Five drives of four frames in Lyft's layout; ids in the red channel."""
+    for drive in "ABCDE":
+        for i in range(4):
+            seed = ord(drive) + 10 * i
+            save(picture(seed), tmp_path / "drives" / f"data{drive}" / "CameraRGB" / f"{i}.png")
+            ids = mask(seed)
+            red = np.stack([ids, 0 * ids, 0 * ids], -1)
+            save(red, tmp_path / "drives" / f"data{drive}" / "CameraSeg" / f"{i}.png")
+    return tmp_path / "drives"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Eight and three frames in CamVid's layout, with void."""
+    for split, count in (("train", 8), ("val", 3)):
+        for i in range(count):
+            save(picture(i + 20 * count), tmp_path / "photos" / split / f"{i}.png")
+            save(mask(i) % np.uint8(12), tmp_path / "photos" / f"{split}annot" / f"{i}.png")
+    return tmp_path / "photos"
+
+
+def refusal(action, *arguments, **options) -> str:
+    """The message of the SegnbError that `action` raises, which must be one line."""
+    with pytest.raises(SegnbError) as caught:
+        action(*arguments, **options)
+    message = str(caught.value)
+    assert "\n" not in message and ";" in message
+    return message
+
+
+def state(folder: Path) -> dict:
+    """Everything in a folder: contents, and which files they are in."""
+    return {
+        path.relative_to(folder): (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def contents(folder: Path) -> dict:
+    return {path: content for path, (_, _, content) in state(folder).items()}
+
+
+def assert_same_frames(source: reading.Folder, copy: reading.Folder, size: int) -> None:
+    assert copy.coding.classes == replace(source.coding.classes, key=copy.coding.classes.key)
+    assert list(copy.pairs) == list(source.pairs)
+    for split, pairs in source.pairs.items():
+        ours = reading.stream(copy.pairs[split], size, copy.coding)
+        theirs = reading.stream(pairs, size, source.coding)
+        for (pixels, ids), (source_pixels, source_ids) in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(pixels, source_pixels)
+            np.testing.assert_array_equal(ids, source_ids)
+
+
+# ---- the same pixels --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["data", "drives", "photos"])
+def test_a_copy_trains_like_its_source(kind, request, tmp_path):
+    source = request.getfixturevalue(kind)
+    told = prepare.prepare(str(source), tmp_path / "copy", SIZE)
+    assert f"{SIZE}×{SIZE} pixels" in told
+    copy = reading.find(tmp_path / "copy")
+    assert copy.listing.layout.name == "study"
+    assert_same_frames(reading.find(source), copy, SIZE)
+    for pair in copy.pairs["train"]:
+        with Image.open(pair.image) as pixels, Image.open(pair.label) as ids:
+            assert (pixels.format, pixels.mode, pixels.size) == ("PNG", "RGB", (SIZE, SIZE))
+            assert (ids.format, ids.mode, ids.size) == ("PNG", "L", (SIZE, SIZE))
+    assert (tmp_path / "copy" / "classes.csv").exists() == (kind == "photos")
+    assert check.look(str(tmp_path / "copy")).sound
+
+
+@pytest.mark.parametrize("name", ["camvid", "carla_mini", "lyft_raw"])
+def test_a_copy_of_real_data_trains_like_its_source(name, tmp_path):
+    if not SHARED.is_dir():
+        pytest.skip("no shared data")
+    source = SHARED / name
+    if name == "camvid":  # a slice of it
+        source = tmp_path / "slice"
+        for split in ("train", "val"):
+            (source / split).mkdir(parents=True)
+            (source / f"{split}annot").mkdir()
+            for file in sorted((SHARED / name / split).glob("*.png"))[::40]:
+                (source / split / file.name).symlink_to(file)
+                (source / f"{split}annot" / file.name).symlink_to(SHARED / name / f"{split}annot" / file.name)
+    prepare.prepare(str(source), tmp_path / "copy", 128)
+    assert_same_frames(reading.find(source), reading.find(tmp_path / "copy"), 128)
+
+
+def test_the_source_is_left_alone(drives, tmp_path):
+    before = state(drives)
+    prepare.prepare(str(drives), tmp_path / "copy", SIZE)
+    assert state(drives) == before
+
+
+def test_it_says_what_it_was_made_from(drives, tmp_path):
+    prepare.prepare(f"lyft:{drives}", tmp_path / "copy", SIZE, seed=3, by="blocks")
+    told = json.loads((tmp_path / "copy" / "prepared.json").read_text())
+    assert told["path"] == str(drives) and told["layout"] == "lyft"
+    assert (told["size"], told["seed"], told["by"]) == (SIZE, 3, "blocks")
+    assert told["pairs"] == {"train": 10, "val": 5, "test": 5}
+
+
+# ---- splits and names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_drives_stay_together(drives, tmp_path, seed):
+    prepare.prepare(str(drives), tmp_path / "copy", SIZE, seed=seed, by="drives")
+    found = reading.find(tmp_path / "copy").pairs
+    of = {split: {pair.name.rsplit("-", 1)[0] for pair in pairs} for split, pairs in found.items()}
+    assert sorted(drive for part in of.values() for drive in part) == [f"data{drive}" for drive in "ABCDE"]
+    assert all(len(pairs) == 4 * len(of[split]) for split, pairs in found.items())
+
+
+def test_the_seed_moves_drives(drives, tmp_path):
+    chosen = set()
+    for seed in range(4):
+        prepare.prepare(str(drives), tmp_path / str(seed), SIZE, seed=seed)
+        chosen.add(reading.find(tmp_path / str(seed)).pairs["test"][0].name)
+    assert len(chosen) > 1
+
+
+def test_by_gives_up_a_split_that_the_data_bring(photos, tmp_path):
+    # 0 to 7 in train and 0 to 2 in val are names of two splits: each counts as a drive, cut in time.
+    prepare.prepare(str(photos), tmp_path / "copy", SIZE, by="blocks")
+    names = {split: [p.name for p in pairs] for split, pairs in reading.find(tmp_path / "copy").pairs.items()}
+    assert names == {
+        "train": ["test-0", *(f"train-{i}" for i in range(5))],
+        "val": ["test-1", "train-5"],
+        "test": ["test-2", "train-6", "train-7"],
+    }
+
+
+def test_by_blocks_cuts_once_where_names_are_unique(data, tmp_path):
+    prepare.prepare(str(data), tmp_path / "copy", SIZE, by="blocks")
+    found = reading.find(tmp_path / "copy").pairs
+    order = [pair.name for pairs in found.values() for pair in pairs]
+    assert order == [f"{i:04d}" for i in range(13)] and len(found["test"]) == 3
+
+
+def test_three_drives_are_needed_for_drives(data, tmp_path):
+    assert "leave none for the split" in refusal(
+        prepare.prepare, str(data), tmp_path / "copy", SIZE, by="drives"
+    )
+    assert not (tmp_path / "copy").exists()
+
+
+def named(*names: str) -> dict[str, list[Pair]]:
+    return {"train": [Pair(name, Path("i"), Path("l")) for name in sorted(names)]}
+
+
+def test_names_are_safe_unique_and_in_order():
+    plain = prepare._file_names(named("0001", "0002", "town1/drive 2/7"))
+    assert plain == {"train": ["0001", "0002", "town1-drive_2-7"]}
+    # The same on a file system that knows no case, and the same once they are safe.
+    for pair in (("a", "A"), ("a b", "a_b"), ("a/b", "a-b")):
+        names = prepare._file_names(named(*pair))["train"]
+        assert names[0].startswith("000000-") and names[1].startswith("000001-")
+    # "a-b/1" comes before "a/1", "a-1" before "a-b-1": only numbers keep the order.
+    names = prepare._file_names(named("a-b/1", "a/1"))["train"]
+    assert names == ["000000-a-b-1", "000001-a-1"] == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["../up", ".hidden", "-rf", "ü/é", "x" * 300, "a\\b", "con:1"])
+def test_any_name_becomes_a_plain_one(name):
+    (safe,) = prepare._file_names(named(name))["train"]
+    assert safe == os.path.basename(safe) and safe.isascii() and len(safe) <= prepare.LONGEST
+    assert not safe.startswith((".", "-")) and not set(safe) & set("\\:/ ")
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        CAMVID,
+        CAR,
+        replace(STREET, void=True),
+        ClassMap(("Pole", "a, b", 'say "c"'), ("#000001", "#000002", "#000003")),
+        ClassMap(("Car", "Pole"), ("#9c7a5b", "#8fd3ea"), thin=("Car",), void=True),
+    ],
+)
+def test_classes_read_back_the_same(classes, tmp_path):
+    prepare.write_classes(tmp_path / "classes.csv", classes)
+    coding = read_coding(tmp_path / "classes.csv")
+    assert coding.classes == replace(classes, key=coding.classes.key)
+    assert coding.values == {i: i for i in range(len(classes))} | ({IGNORE_INDEX: IGNORE_INDEX} if classes.void else {})
+
+
+# ---- stopped, and going on --------------------------------------------------------------------------
+
+
+def stop_after(count: int, monkeypatch) -> None:
+    """Ctrl-C when `count` files have been written."""
+    save_one, left = prepare._save, iter(range(count))
+
+    def once(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        save_one(*arguments)
+
+    monkeypatch.setattr(prepare, "_save", once)
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 25])
+def test_stopped_it_goes_on_where_it_was(data, tmp_path, monkeypatch, count):
+    prepare.prepare(str(data), tmp_path / "whole", SIZE)
+    with monkeypatch.context() as patch:
+        stop_after(count, patch)
+        with pytest.raises(KeyboardInterrupt):
+            prepare.prepare(str(data), tmp_path / "copy", SIZE)
+    assert "half prepared" in refusal(layouts.look, tmp_path / "copy")
+    before = {path: one for path, one in state(tmp_path / "copy").items() if path.suffix == ".png"}
+    assert len(before) == count
+    monkeypatch.setattr(check, "inspect", None)  # what was found sound is not looked at again
+    prepare.prepare(str(data), tmp_path / "copy", SIZE)
+    after = state(tmp_path / "copy")
+    pairs = [path for path in before if path.parent.with_name("labels") / path.name in before]
+    assert all(after[path] == before[path] for path in pairs)
+    assert contents(tmp_path / "copy") == contents(tmp_path / "whole")
+
+
+def test_killed_it_goes_on_where_it_was(data, tmp_path):
+    for i in range(100, 180):
+        add(data / "train", f"{i:04d}", i)
+    prepare.prepare(str(data), tmp_path / "whole", 256)
+    copy = tmp_path / "copy"
+    code = f"""from pathlib import Path; from segnb.data.tools.prepare import prepare
+prepare({str(data)!r}, Path({str(copy)!r}), 256)"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    patience = time.monotonic() + 60
+    while len(list(copy.glob("train/images/0*.png"))) < 5 and time.monotonic() < patience:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "half prepared" in refusal(layouts.look, copy)
+    prepare.prepare(str(data), copy, 256)
+    assert contents(copy) == contents(tmp_path / "whole")
+
+
+def test_what_a_kill_left_is_cleared(data, tmp_path, monkeypatch):
+    stop_after(3, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.prepare(str(data), tmp_path / "copy", SIZE)
+    monkeypatch.undo()
+    (tmp_path / "copy" / "train" / "images" / ".0001.png.x7").write_bytes(b"half")
+    (tmp_path / "copy" / ".prepared.json.x7").write_bytes(b"half")
+    prepare.prepare(str(data), tmp_path / "copy", SIZE)
+    assert not [path for path in (tmp_path / "copy").rglob(".*")]
+
+
+def test_a_kill_before_the_marker_leaves_nothing_in_the_way(data, tmp_path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / f".{PREPARING}.abcd1234").touch()
+    prepare.prepare(str(data), tmp_path / "copy", SIZE)
+    assert reading.find(tmp_path / "copy").listing.layout.name == "study"
+    assert not [path for path in (tmp_path / "copy").rglob(".*")]
+
+
+def test_finished_it_does_nothing_again(data, tmp_path):
+    first = prepare.prepare(str(data), tmp_path / "copy", SIZE)
+    before = state(tmp_path / "copy")
+    assert prepare.prepare(str(data), tmp_path / "copy", SIZE) == first
+    assert state(tmp_path / "copy") == before
+
+
+def test_other_settings_or_files_are_refused(data, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    prepare.prepare(str(data), copy, SIZE)
+    before = state(copy)
+    assert "prepared with size 32, and not 64" in refusal(prepare.prepare, str(data), copy, 64)
+    assert "prepared with seed 0, and not 1" in refusal(prepare.prepare, str(data), copy, SIZE, 1)
+    assert "command prepare, and not check --fix" in refusal(prepare.fix, check.look(str(data)), copy)
+    save(picture(99), image(data))
+    assert "other files, splits or classes" in refusal(prepare.prepare, str(data), copy, SIZE)
+    assert state(copy) == before
+
+
+def test_other_files_are_refused_half_way(data, tmp_path, monkeypatch):
+    stop_after(3, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.prepare(str(data), tmp_path / "copy", SIZE)
+    monkeypatch.undo()
+    save(picture(99), image(data))
+    before = state(tmp_path / "copy")
+    assert "other files, splits or classes" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
+    assert state(tmp_path / "copy") == before
+
+
+def test_a_damaged_record_is_named(data, tmp_path):
+    prepare.prepare(str(data), tmp_path / "copy", SIZE)
+    (tmp_path / "copy" / "prepared.json").write_text("{")
+    assert "prepared.json: is damaged" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
+
+
+def test_one_process_at_a_time_prepares_a_folder(data, tmp_path, monkeypatch):
+    copy, holders, save_one = tmp_path / "copy", [], prepare._save
+    lock = tmp_path / ".copy.lock"
+    monkeypatch.setattr(prepare, "_save", lambda *args: (holders.append(holder(lock)), save_one(*args)))
+    prepare.prepare(str(data), copy, SIZE)
+    assert {other["what"] for other in holders} == {f"preparing {copy}"}
+    assert holder(lock) is None
+
+
+# ---- where nothing may be written -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", ["0001", "0012"])
+def test_a_bad_source_is_refused_before_anything_is_written(data, tmp_path, late):
+    file = image(data, late, "train" if late < "0010" else "test")
+    file.write_bytes(file.read_bytes()[:900])
+    message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
+    assert message.startswith(f"{file}: cannot be decoded") and not (tmp_path / "copy").exists()
+
+
+def test_a_bad_source_says_how_many_errors_there_are(data, tmp_path):
+    labels(data, "0001").unlink()
+    save(mask(2) + np.uint8(1), labels(data, "0002"))
+    message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
+    assert message.startswith(f"{image(data, '0001')}: has no labels") and "(one of 2 errors)" in message
+
+
+def test_leaks_are_refused(data, tmp_path):
+    shutil.copy(image(data, "0011", "test"), image(data))
+    assert "is the same picture" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
+
+
+@pytest.mark.parametrize("size", [0, -1, 31, 5000])
+def test_absurd_sizes(data, tmp_path, size):
+    assert refusal(prepare.prepare, str(data), tmp_path / "copy", size).startswith(f"size: {size} pixels")
+
+
+def test_other_peoples_folders_are_left_alone(data, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    assert "is not empty" in refusal(prepare.prepare, str(data), tmp_path / "full", SIZE)
+    assert list((tmp_path / "full").iterdir()) == [tmp_path / "full" / "thesis.txt"]
+    assert "cannot be listed" in refusal(prepare.prepare, str(data), tmp_path / "full" / "thesis.txt", SIZE)
+
+
+@pytest.mark.parametrize("inside", [".", "copy", "train/copy", ".."])
+def test_copy_and_source_apart(data, inside):
+    before = state(data)
+    assert "lie in each other" in refusal(prepare.prepare, str(data), data / inside, SIZE)
+    assert state(data) == before
+
+
+def test_a_full_disk(data, tmp_path, monkeypatch):
+    def full(pixels, file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    monkeypatch.setattr(prepare, "_save", full)
+    message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
+    assert message.startswith(f"{tmp_path / 'copy'}") and "No space left" in message
+    monkeypatch.undo()
+    prepare.prepare(str(data), tmp_path / "copy", SIZE)
+
+
+# ---- cleaned ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spoilt(data) -> Path:
+    """The folder with a fault of most kinds, in eight of its training pairs and none of the others."""
+    for i in range(20, 30):
+        add(data / "train", f"{i:04d}", i)
+    names = [pair.name for pair in check.look(str(data)).pairs["train"]]
+    image(data, names[0]).write_bytes(b"")
+    labels(data, names[1]).unlink()
+    save(mask(3) + np.uint8(1), labels(data, names[2]))
+    save(mask(4, 18, 24), labels(data, names[3]))
+    shutil.copy(image(data, "0011", "test"), image(data, names[4]))
+    Image.open(image(data, names[5])).save(image(data, names[5]).with_suffix(".jpg"))
+    return data
+
+
+def test_a_cleaned_copy_is_sound_and_says_what_it_lacks(spoilt, tmp_path):
+    before, report = state(spoilt), check.look(str(spoilt))
+    told = prepare.fix(report, tmp_path / "clean")
+    assert state(spoilt) == before
+    names = {split: [pair.name for pair in pairs] for split, pairs in report.pairs.items()}
+    clean = check.look(str(tmp_path / "clean"))
+    assert clean.sound and "left out: 6" in told
+    kept = {split: [pair.name for pair in pairs] for split, pairs in clean.pairs.items()}
+    assert kept["val"] == names["val"] and kept["test"] == names["test"]
+    left_out = json.loads((tmp_path / "clean" / "left_out.json").read_text())["left_out"]
+    gone = {Path(file).stem for one in left_out for file in one["files"]}
+    doubled = next(Path(one["files"][0]) for one in left_out if one["why"][0]["kind"] == "same-name")
+    assert kept["train"] == [name for name in names["train"] if name not in gone or name == doubled.stem]
+    assert doubled.suffix == ".png"  # the .jpg, which counts, is kept
+    assert sorted(one["why"][0]["kind"] for one in left_out) == sorted(
+        ["unreadable", "no-partner", "unknown-ids", "size-differs", "leaked", "same-name"]
+    )
+    assert all(one["why"][0]["message"] for one in left_out)
+
+
+def test_a_cleaned_copy_has_the_images_as_they_were_and_class_ids(drives, tmp_path):
+    (drives / "dataA" / "CameraSeg" / "3.png").unlink()
+    report = check.look(str(drives))
+    prepare.fix(report, tmp_path / "clean")
+    found = reading.find(tmp_path / "clean")
+    for split, pairs in report.pairs.items():
+        for source, copy in zip(pairs, found.pairs[split], strict=True):
+            assert copy.image.read_bytes() == source.image.read_bytes()
+            with Image.open(copy.label) as ids:
+                assert ids.mode == "L"
+                np.testing.assert_array_equal(ids, reading.read_labels(source.label, report.listing.coding))
+
+
+def test_of_one_picture_in_all_splits_the_test_keeps_it(data, tmp_path):
+    pairs = check.look(str(data)).pairs
+    for split in ("train", "val"):
+        shutil.copy(pairs["test"][0].image, pairs[split][0].image)
+    prepare.fix(check.look(str(data)), tmp_path / "clean")
+    kept = reading.find(tmp_path / "clean").pairs
+    assert [len(kept[split]) for split in ("train", "val", "test")] == [7, 1, 3]
+
+
+def test_a_copy_that_cannot_be_tested_with_is_not_lost_to_a_bad_mask(data, tmp_path):
+    # The test's own pair is unsound, so training may keep the picture.
+    shutil.copy(image(data, "0011", "test"), image(data))
+    labels(data, "0011", "test").write_bytes(b"")
+    prepare.fix(check.look(str(data)), tmp_path / "clean")
+    kept = reading.find(tmp_path / "clean").pairs
+    assert [len(kept[split]) for split in ("train", "val", "test")] == [8, 2, 2]
+
+
+def test_cleaning_that_leaves_nothing(data, tmp_path):
+    for name in ("0010", "0011", "0012"):
+        labels(data, name, "test").write_bytes(b"")
+    message = refusal(prepare.fix, check.look(str(data)), tmp_path / "clean")
+    assert "leaves no pair of test" in message and not (tmp_path / "clean").exists()
+
+
+def test_cleaning_goes_on_where_it_was(spoilt, tmp_path, monkeypatch):
+    report = check.look(str(spoilt))
+    prepare.fix(report, tmp_path / "whole")
+    stop_after(5, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.fix(report, tmp_path / "copy")
+    monkeypatch.undo()
+    assert "half prepared" in refusal(layouts.look, tmp_path / "copy")
+    prepare.fix(report, tmp_path / "copy")
+    assert contents(tmp_path / "copy") == contents(tmp_path / "whole")

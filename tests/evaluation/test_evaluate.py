@@ -1,0 +1,194 @@
+"""segnb/evaluation/evaluate.py: what `segnb measure` leaves in a run's folder, and that all of it tells one story."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segnb.metrics import boundaries
+from segnb.training import checkpoint
+from segnb.evaluation import gates
+from segnb.metrics import confusion as confusion_module
+from segnb.metrics import objects
+from segnb.labels import STREET, IGNORE_INDEX
+from segnb.cli import main
+from segnb.data import shifts
+from segnb.errors import SegnbError
+from segnb.evaluation.evaluate import measure
+from segnb.models.build import build
+from segnb.params import RunParams
+from segnb.study.study import Run
+from segnb.study.create import create_study
+from segnb.training.loop import evaluate
+
+GATED, PLAIN, FCN = "AttentionUNet_256", "UNet_Standard_256", "FCN32s_vgg16_freeze"
+
+
+@pytest.fixture
+def study(project, dataset):
+    """A study of a folder with two cars in each test image."""
+    for file in (dataset / "test" / "labels").glob("*.png"):
+        labels = np.array(Image.open(file))
+        labels[2:12, 2:16], labels[30:33, 40:44] = STREET.id("Car"), STREET.id("Car")
+        Image.fromarray(labels).save(file)
+    return create_study(RunParams.check({"preset": "smoke", "data": str(dataset)}).shared())
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """As if its scenes were rendered: no condition changes them, and two fifths of each car are in sight."""
+    monkeypatch.setattr(shifts, "shifted", lambda data, cache, kind, size: data.split(cache, "test", size))
+    monkeypatch.setattr(
+        shifts,
+        "visibility",
+        lambda data, cache, size: np.where(data.split(cache, "test", size).labels == 10, 102, 0).astype("u1"),
+    )
+
+
+def finished(study, variant: str) -> Run:
+    """A run whose network was never trained."""
+    run = study.run(variant, 0)
+    torch.manual_seed(0)
+    checkpoint.save_model(run.model_path, build(variant, 13, study.recipe("unet").width))
+    run.finish({"best_epoch": 1})
+    return run
+
+
+def contents(run: Run) -> dict[str, dict[str, np.ndarray]]:
+    return {path.name: dict(np.load(path)) for path in sorted(run.path.glob("*.npz"))}
+
+
+def test_all_files_tell_one_story(study):
+    run = finished(study, PLAIN)
+    measure(run)
+    assert [one.path for one in study.measured()] == [run.path]
+    labels = study.split("test", 64).labels
+    predicted, confusion = run.predicted(), run.test()["confusion"]
+    again = confusion_module.confusion(torch.from_numpy(np.array(labels)), torch.from_numpy(predicted), 13)
+    np.testing.assert_array_equal(again.numpy(), confusion)
+    shown = run.predictions()
+    np.testing.assert_array_equal(predicted[shown["index"]], shown["predictions"])
+
+    kept, names = run.boundary(), ("iou_hits", "f1_truth", "length_predicted", "trimap_truth", "edge_count")
+    assert kept["distances"].tolist() == [1, 2, 3] and kept["trimap_edges"][-1] == np.inf
+    found = boundaries.statistics(study.split("test", 64).images, labels, predicted, 13)
+    assert found.keys() | {"softness_sum", "softness_count", "softness_edges"} == kept.keys() - {
+        "distances",
+        "trimap_edges",
+    }
+    for name in names:
+        np.testing.assert_array_equal(kept[name], found[name])
+    # Every pixel is at some distance from an edge: the trimap's bins add up to the confusion matrix.
+    np.testing.assert_array_equal(kept["trimap_hits"].sum(1), np.diagonal(confusion, axis1=1, axis2=2))
+    np.testing.assert_array_equal(kept["trimap_predicted"].sum(1), confusion.sum(1))
+    assert (kept["softness_edges"] > 0).all()
+
+    table = run.objects()
+    assert len(table) == 6 and set(table["class"]) == {STREET.id("Car")}
+    assert table["pixels"].sum() == (labels == STREET.id("Car")).sum()
+    assert table["visible"].isna().all()
+    sums = objects.binned(table, table["area"], objects.size_bins(table["area"]), len(labels))
+    assert sums["count"].sum() == 6
+    # No gates, and nobody rendered these scenes.
+    assert not run.gates_path.exists() and not run.shifts_path.exists()
+
+
+def test_a_network_with_gates_on_rendered_scenes_has_all_there_is(study, rendered):
+    run = finished(study, GATED)
+    measure(run)
+    kept, confusion = run.gates(), run.test()["confusion"]
+    assert kept["mean"].shape == kept["std"].shape == (3, 4, 1)
+    assert kept["neutral_confusion"].shape == (5, 3, 13, 13)
+    assert (kept["neutral_confusion"].sum((2, 3)) == confusion.sum((1, 2))).all()
+    assert [kept[f"maps{level}"].shape[1:] for level in kept["levels"]] == [
+        (1, 64, 64),
+        (1, 32, 32),
+        (1, 16, 16),
+        (1, 8, 8),
+    ]
+    assert len(kept["maps1"]) == len(kept["index"]) == 3
+    np.testing.assert_array_equal(kept["class_pixels"][:, 0], confusion.sum(2))
+    assert gates.openness(kept["class_sum"].sum(0), kept["class_pixels"].sum(0)).shape == (4, 13)
+
+    shifted = run.shifts()
+    assert shifted["kinds"].tolist() == list(shifts.KINDS)
+    for one in shifted["confusion"]:
+        np.testing.assert_array_equal(one, confusion)
+    np.testing.assert_allclose(run.objects()["visible"], 102 / 255)
+
+
+def test_an_fcn_has_no_gates_and_is_not_tested_under_other_conditions(study, rendered):
+    run = finished(study, FCN)
+    measure(run)
+    assert run.boundary()["iou_hits"].shape == (3, 3, 13)
+    np.testing.assert_allclose(run.objects()["visible"], [102 / 255] * 6)
+    assert not run.gates_path.exists() and not run.shifts_path.exists()
+
+
+def test_measuring_again_writes_the_same_numbers(study, rendered):
+    run = finished(study, GATED)
+    assert main(["measure", str(run.path)]) == 0
+    first = contents(run)
+    assert main(["measure", str(run.path)]) == 0
+    second = contents(run)
+    assert first.keys() == second.keys() and len(first) == 7
+    for name, arrays in first.items():
+        for key, values in arrays.items():
+            np.testing.assert_array_equal(values, second[name][key], err_msg=f"{name}: {key}")
+
+
+def test_measuring_does_not_disturb_the_predictions(study):
+    """Hooks and callbacks look on: counts are those of a plain evaluation."""
+    run = finished(study, "ClassAttentionResidualUNet_256")
+    measure(run)
+    study.machine.apply()
+    torch.manual_seed(0)
+    model = study.machine.place(build(run.variant, 13, study.recipe("unet").width))
+    plain = evaluate(model, study.split("test", 64), study.recipe("unet").batch_size, study.machine)
+    np.testing.assert_array_equal(plain.confusion.numpy(), run.test()["confusion"])
+    assert run.gates()["mean"].shape == (3, 4, 13)
+
+
+def test_a_run_that_was_stopped_while_measured_does_not_count_as_measured(study, monkeypatch):
+    run = finished(study, GATED)
+    with monkeypatch.context() as patch:
+        patch.setattr(gates, "neutral_confusion", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main(["measure", str(run.path)]) == 130
+    assert study.measured() == [] and run.boundary_path.exists()
+    assert not list(run.path.glob(".*.npz*"))
+    measure(run)
+    assert len(study.measured()) == 1
+
+
+def test_what_is_missing_is_named_with_the_command_that_writes_it(study):
+    run = finished(study, PLAIN)
+    for read in (run.test, run.predictions, run.predicted, run.boundary, run.objects, run.gates, run.shifts):
+        with pytest.raises(SegnbError, match=f"missing; run 'segnb measure {run.path}' to write it"):
+            read()
+    with pytest.raises(SegnbError, match=r"gradients\.csv is missing.*'make report' to train it again"):
+        run.gradients()
+    run.write_gradients([{"epoch": 1, "layer": "down1.0", "ratio": 0.25}])
+    assert run.gradients().to_dict("records") == [{"epoch": 1, "layer": "down1.0", "ratio": 0.25}]
+
+
+def test_a_run_that_is_not_finished_is_refused(study, capsys):
+    assert main(["measure", str(study.run(PLAIN, 0).path)]) == 1
+    assert "is not a finished run; train it first" in capsys.readouterr().err
+
+
+def test_pixels_that_nobody_labelled_are_in_no_file(study, monkeypatch):
+    """With void on half of each image, every count is that of the other half."""
+    split = study.split("test", 64)
+    labels = np.array(split.labels)
+    labels[:, 32:] = IGNORE_INDEX
+    monkeypatch.setattr(type(study), "split", lambda *_: replace(split, labels=labels))
+    run = finished(study, GATED)
+    measure(run)
+    known = 3 * 32 * 64
+    assert run.test()["confusion"].sum() == known
+    assert run.boundary()["trimap_truth"].sum() == run.boundary()["trimap_predicted"].sum() == known
+    assert run.gates()["class_pixels"].sum() == 4 * known
+    assert run.gates()["neutral_confusion"].sum() == 5 * known
+    assert run.objects()["pixels"].sum() == (labels == STREET.id("Car")).sum()

@@ -1,0 +1,198 @@
+"""segnb/evaluation/gates.py on small networks, against loops and against gates that are built to be flat."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from segnb.evaluation import gates
+from segnb.labels import IGNORE_INDEX
+from segnb.data.batches import Split, in_order
+from segnb.runtime.machine import Machine
+from segnb.metrics.confusion import mean_iou
+from segnb.models.fcn import FCN
+from segnb.models.registry import FCNConfig
+from segnb.models.unet import UNet
+from segnb.models.registry import UNetConfig
+from segnb.training.loop import criterion, evaluate
+
+CPU = Machine("cpu", "any", threads=1, precision="fp32")
+CLASSES = 4
+SIZE = 40  # no multiple of 16: maps have a padding that lies on no image
+
+
+def network(gate: str) -> UNet:
+    torch.manual_seed(0)
+    return UNet(UNetConfig(gate=gate, classes=CLASSES, width=4)).eval()
+
+
+def trained(gate: str) -> UNet:
+    """A network that tells classes apart, on maps that are steep enough to matter for it."""
+    model = network(gate)
+    for level in gates.LEVELS:
+        getattr(model, f"up{level}").gate.psi.weight.data.mul_(20)
+    optimizer = torch.optim.Adam(model.train().parameters(), 0.02)
+    images, labels = next(in_order(split(), 3, CPU))
+    for _ in range(12):
+        optimizer.zero_grad()
+        criterion(model(images), labels).backward()
+        optimizer.step()
+    return model.eval()
+
+
+def split(count: int = 3, size: int = SIZE) -> Split:
+    draw = np.random.default_rng(0)
+    labels = np.kron(draw.integers(0, CLASSES, (count, size // 8, size // 8)), np.ones((8, 8))).astype(
+        np.uint8
+    )
+    labels[0, 3:8, 2:20] = IGNORE_INDEX
+    return Split(draw.integers(0, 256, (count, size, size, 3), np.uint8), labels, list("abc"[:count]))
+
+
+def watched(model: UNet, data: Split, batch_size: int = 2) -> dict:
+    openness = gates.Openness(data.labels, CLASSES, np.array([0, 2]))
+    with gates.watched(model, openness.see):
+        evaluate(model, data, batch_size, CPU)
+    return openness.statistics()
+
+
+def maps_of(model: UNet, data: Split) -> list[np.ndarray]:
+    """What the network itself hands out, one array a level."""
+    images, _ = next(in_order(data, len(data), CPU))
+    with torch.no_grad():
+        return [gate.numpy() for gate in model(images, return_gates=True)[1]]
+
+
+@pytest.mark.parametrize("gate", ["additive", "strided", "class"])
+def test_openness_is_that_of_the_maps_which_the_network_returns(gate):
+    model, data = network(gate), split()
+    found, maps = watched(model, data), maps_of(model, data)
+    assert found["levels"].tolist() == [1, 2, 3, 4]
+    for i, one in enumerate(maps):
+        np.testing.assert_allclose(found["mean"][:, i], one.mean((2, 3)), rtol=1e-4)
+        np.testing.assert_allclose(found["std"][:, i], one.std((2, 3)), rtol=1e-3)
+        np.testing.assert_allclose(found[f"maps{i + 1}"], one[[0, 2]], rtol=1e-3)
+        for image in range(len(data)):
+            for c in range(CLASSES):
+                values = [
+                    one[image, c if gate == "class" else 0, y >> i, x >> i]
+                    for y, x in np.argwhere(data.labels[image] == c)
+                ]
+                assert found["class_pixels"][image, i, c] == len(values)
+                assert found["class_sum"][image, i, c] == pytest.approx(np.sum(values), rel=1e-5)
+                assert found["class_squares"][image, i, c] == pytest.approx(np.square(values).sum(), rel=1e-5)
+
+
+def test_openness_and_variation_by_class_by_hand():
+    # Two pixels of 0.2 and 0.6 in one class, one of 0.5 in the other, none in the third.
+    sums, squares, pixels = np.array([0.8, 0.5, 0]), np.array([0.04 + 0.36, 0.25, 0]), np.array([2, 1, 0])
+    np.testing.assert_allclose(gates.openness(sums, pixels), [0.4, 0.5, np.nan])
+    np.testing.assert_allclose(gates.class_variation(sums, squares, pixels), [0.2, 0, np.nan], atol=1e-7)
+    draws = gates.class_variation(*(np.stack([one, 3 * one]) for one in (sums, squares, pixels)))
+    np.testing.assert_allclose(draws[1], draws[0])
+
+
+def test_a_gate_that_only_scales_loses_nothing_without_its_map():
+    model, data = network("additive"), split()
+    for level in gates.LEVELS:  # psi sees nothing, so each map is sigmoid of the bias
+        getattr(model, f"up{level}").gate.psi.weight.data.zero_()
+    whole = evaluate(model, data, 2, CPU).confusion.numpy()
+    without = gates.neutral_confusion(model, data, 2, CPU)
+    assert without.shape == (5, 3, CLASSES, CLASSES)
+    for one in without:
+        np.testing.assert_array_equal(one, whole)
+    assert np.ptp(watched(model, data)["std"]) < 1e-6
+
+
+@pytest.mark.parametrize("gate", ["additive", "strided", "class"])
+def test_without_its_map_a_level_s_gate_is_the_mean_over_the_image(gate):
+    """As a network whose gate modules are replaced by constants of the same mean."""
+    model, data = trained(gate), split()
+    without = gates.neutral_confusion(model, data, 2, CPU)
+    whole = evaluate(model, data, 2, CPU).confusion.numpy()
+    assert any((one != whole).any() for one in without)
+
+    class Constant(torch.nn.Module):
+        def __init__(self, gate, means):
+            super().__init__()
+            self.gate, self.means = gate, torch.from_numpy(means)
+
+        def forward(self, skip, below, raised):
+            return self.means[:, :, None, None].expand(-1, -1, *skip.shape[-2:])
+
+        def per_channel(self, maps):
+            return self.gate.per_channel(maps)
+
+    for i, maps in enumerate(maps_of(model, data)):
+        up = getattr(model, f"up{i + 1}")
+        gate_there = up.gate
+        up.gate = Constant(gate_there, maps.mean((2, 3)))
+        wanted = evaluate(model, data, len(data), CPU).confusion.numpy()
+        up.gate = gate_there
+        np.testing.assert_array_equal(without[i], wanted)
+    np.testing.assert_array_equal(evaluate(model, data, 2, CPU).confusion.numpy(), whole)
+
+
+class Bright(torch.nn.Module):
+    """Channel 0 is 1 everywhere, channel 1 how bright a pixel is, the others 0."""
+
+    def forward(self, images):
+        ones = torch.ones_like(images[:, :1])
+        return torch.cat([ones, images.mean(1, keepdim=True), torch.zeros_like(images[:, :2])], 1)
+
+
+class OpenWhereBright(torch.nn.Module):
+    def forward(self, skip, below, raised):
+        return torch.sigmoid(100 * skip[:, 1:2])
+
+    def per_channel(self, maps):
+        return maps
+
+
+class SkipAlone(torch.nn.Module):
+    def forward(self, joined):
+        return joined[:, : joined.shape[1] // 2]
+
+
+def test_a_network_that_sees_by_its_gate_alone_loses_what_the_map_told():
+    model, data = network("additive"), split(2, 32)
+    labels = np.zeros((2, 32, 32), np.uint8)
+    labels[:, :, 8:] = 1  # three quarters
+    data = replace(data, images=(labels * 255)[..., None].repeat(3, -1), labels=labels)
+    model.down1, model.up1.gate, model.up1.block = Bright(), OpenWhereBright(), SkipAlone()
+    model.score.weight.data.zero_()
+    model.score.bias.data = torch.tensor([0.0, -0.5, -9, -9])
+    model.score.weight.data[1, 0] = 1  # class 1 where the gate lets more than half through
+
+    assert mean_iou(evaluate(model, data, 2, CPU).confusion.numpy().sum(0)) == 1
+    left = mean_iou(gates.neutral_confusion(model, data, 2, CPU).sum(1))
+    # At its mean of 0.75 the first level's gate says class 1 everywhere: IoUs of 0 and 3/4.
+    assert left.tolist() == [0.375, 1, 1, 1, 0.375]
+
+
+def test_hooks_are_gone_afterwards_even_after_an_error():
+    model, data = network("additive"), split(1)
+
+    def see(level, maps):
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"), gates.watched(model, see):
+        evaluate(model, data, 1, CPU)
+    evaluate(model, data, 1, CPU)
+
+
+def test_half_precision_goes_through():
+    half = replace(CPU, precision="bf16")
+    for gate in ("additive", "strided", "class"):
+        model, data = network(gate), split(2, 32)
+        openness = gates.Openness(data.labels, CLASSES, np.array([0]))
+        with gates.watched(model, openness.see):
+            evaluate(model, data, 2, half)
+        assert 0 < openness.statistics()["mean"].min() < openness.statistics()["mean"].max() < 1
+        assert gates.neutral_confusion(model, data, 2, half).sum() == 5 * (data.labels != IGNORE_INDEX).sum()
+
+
+def test_who_has_gates():
+    assert gates.has_gates(network("class")) and not gates.has_gates(network("none"))
+    assert not gates.has_gates(FCN(FCNConfig(classes=CLASSES, width=1), None))

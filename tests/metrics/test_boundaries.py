@@ -1,0 +1,444 @@
+"""segnb/metrics/boundaries.py and segnb/metrics/softness.py against cases by hand, slow loops, scipy and skimage."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+from skimage.measure import perimeter_crofton
+from skimage.segmentation import find_boundaries
+
+from segnb.metrics import boundaries
+from segnb.metrics.boundaries import DISTANCES, TRIMAP
+from segnb.labels import IGNORE_INDEX
+from segnb.metrics.confusion import confusion, mean_iou
+from segnb.metrics.softness import Softness
+
+CLASSES = 5
+
+
+def scenes(count: int = 4, size: int = 30, void: bool = False, seed: int = 0):
+    """Images, label maps and predictions of overlapping boxes, as uneven as a street."""
+    draw = np.random.default_rng(seed)
+    labels = np.zeros((count, size, size), np.uint8)
+    for one in labels:
+        for _ in range(9):
+            y, x, h, w = draw.integers(0, size, 4)
+            one[y : y + h // 2 + 1, x : x + w // 2 + 1] = draw.integers(CLASSES)
+    predictions = np.roll(labels, (1, -1), (1, 2))
+    predictions[:, ::7, ::5] = 3
+    if void:
+        labels[:, 4:9, :12] = IGNORE_INDEX
+        labels[0, 15, 15] = IGNORE_INDEX
+    images = draw.integers(0, 256, (count, size, size, 3), np.uint8)
+    return images, labels, predictions
+
+
+def cut(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    return np.where(labels == IGNORE_INDEX, IGNORE_INDEX, predictions)
+
+
+def total(found: dict, *names: str) -> dict:
+    return {name: found[name].sum(0) for name in names}
+
+
+def reduced(reducer, found: dict):
+    """What the reducer makes of a run's totals, which it names itself."""
+    return reducer(**total(found, *inspect.signature(reducer).parameters))
+
+
+# -- boundary IoU --------------------------------------------------------------------------------------
+
+
+def test_the_band_of_a_square_by_hand():
+    labels = np.zeros((1, 7, 7), np.uint8)
+    labels[0, 1:6, 1:6] = 1
+    bands = [band[0] for band in boundaries.bands(labels)]
+    inside = [band & (labels[0] == 1) for band in bands]
+    assert [band.sum() for band in inside] == [16, 24, 25]  # a ring of one pixel, of two, all of it
+    assert all(band[0].all() for band in bands)  # the background touches the image's border
+
+
+@pytest.mark.parametrize("void", [False, True])
+def test_bands_are_each_class_s_mask_less_its_erosion(void):
+    """As the authors' code has them: d erosions by 3×3, with a border of zeros around the image."""
+    _, labels, _ = scenes(void=void)
+    for d, band in zip(DISTANCES, boundaries.bands(labels), strict=True):
+        for one, found in zip(labels, band, strict=True):
+            wanted = np.zeros(one.shape, bool)
+            for c in range(CLASSES):
+                # Where nobody knows, the mask might go on: it does not end there.
+                known = ndimage.binary_erosion((one == c) | (one == IGNORE_INDEX), np.ones((3, 3)), d, border_value=0)
+                wanted |= (one == c) & ~known
+            np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("void", [False, True])
+def test_boundary_iou_is_that_of_the_masks(void):
+    images, labels, predictions = scenes(void=void)
+    found = boundaries.statistics(images, labels, predictions, CLASSES)
+    guess = cut(labels, predictions)
+
+    def ring(maps, c, d):
+        mask = (maps == c) | (maps == IGNORE_INDEX)
+        eroded = [ndimage.binary_erosion(one, np.ones((3, 3)), d, border_value=0) for one in mask]
+        return (maps == c) & ~np.array(eroded)
+
+    for i, d in enumerate(DISTANCES):
+        ious = []
+        for c in range(CLASSES):
+            truth, guessed = ring(labels, c, d), ring(guess, c, d)
+            assert found["iou_hits"][:, i, c].tolist() == (truth & guessed).sum((1, 2)).tolist()
+            if truth.any():
+                ious.append((truth & guessed).sum() / (truth | guessed).sum())
+        assert reduced(boundaries.boundary_iou, found)[i] == pytest.approx(np.mean(ious))
+
+
+def test_boundary_iou_by_hand():
+    # A bar of 2×4 pixels, predicted one pixel too low in a frame of 8×8: 4 of 12 pixels are in both.
+    labels, predictions = np.zeros((2, 1, 8, 8), np.uint8)
+    labels[0, 2:4, 2:6], predictions[0, 3:5, 2:6] = 1, 1
+    found = boundaries.statistics(np.zeros((1, 8, 8, 3), np.uint8), labels, predictions, 3)
+    hits, truth, guess = (found[f"iou_{name}"][0, 0, 1] for name in ("hits", "truth", "predicted"))
+    assert (hits, truth, guess) == (4, 8, 8)
+    background = (
+        found["iou_hits"][0, 0, 0]
+        / (found["iou_truth"] + found["iou_predicted"] - found["iou_hits"])[0, 0, 0]
+    )
+    assert reduced(boundaries.boundary_iou, found)[0] == pytest.approx((4 / 12 + background) / 2)
+
+
+# -- boundary F1 ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("void", [False, True])
+def test_boundary_f1_is_that_of_distance_maps(void):
+    images, labels, predictions = scenes(void=void)
+    found = boundaries.statistics(images, labels, predictions, CLASSES)
+    guess = cut(labels, predictions)
+
+    def boundary(one, c):
+        """Pixels of c with another class beside them, as skimage finds them around what is known."""
+        known = one != IGNORE_INDEX
+        return find_boundaries((one == c) | ~known, connectivity=1, mode="inner") & (one == c)
+
+    def met(of, to, d):
+        if not to.any():
+            return 0
+        return (of & (ndimage.distance_transform_edt(~to) <= d)).sum()
+
+    for i, d in enumerate(DISTANCES):
+        scores = []
+        for c in range(CLASSES):
+            counts = np.zeros(4)  # predicted and met, predicted, true and met, true
+            for image, (one, other) in enumerate(zip(labels, guess, strict=True)):
+                true, guessed = boundary(one, c), boundary(other, c)
+                now = met(guessed, true, d), guessed.sum(), met(true, guessed, d), true.sum()
+                assert found["f1_precision_hits"][image, i, c] == now[0]
+                assert found["f1_recall_hits"][image, i, c] == now[2]
+                counts += now
+            precision, recall = counts[0] / counts[1], counts[2] / counts[3]
+            scores.append(2 * precision * recall / (precision + recall))
+        assert reduced(boundaries.boundary_f1, found)[i] == pytest.approx(np.mean(scores))
+
+
+def test_boundary_f1_by_hand():
+    # Two halves, and the prediction's line two pixels further right: nothing within 1 px of its own class …
+    labels, predictions = np.zeros((2, 1, 6, 12), np.uint8)
+    labels[..., 6:], predictions[..., 8:] = 1, 1
+    found = boundaries.statistics(np.zeros((1, 6, 12, 3), np.uint8), labels, predictions, 2)
+    # … and everything within 2.
+    assert reduced(boundaries.boundary_f1, found).tolist() == [0, 1, 1]
+
+
+def test_a_class_that_is_never_predicted_scores_0_and_one_that_is_not_there_is_left_out():
+    labels, predictions = np.zeros((2, 1, 8, 8), np.uint8)
+    labels[0, :, 4:] = 1
+    predictions[0, :, 4:] = 2  # 2 is nowhere in the truth, 1 nowhere in the prediction
+    found = boundaries.statistics(np.zeros((1, 8, 8, 3), np.uint8), labels, predictions, 4)
+    assert reduced(boundaries.boundary_f1, found).tolist() == [0.5] * 3
+    assert reduced(boundaries.boundary_iou, found).tolist() == [0.5] * 3
+
+
+# -- contours ------------------------------------------------------------------------------------------
+
+
+def test_lengths_are_skimage_s_perimeters():
+    y, x = np.mgrid[:60, :60]
+    shapes = {
+        "disc": (y - 30) ** 2 + (x - 28) ** 2 <= 20**2,
+        "box": (abs(y - 30) <= 9) & (abs(x - 20) <= 13),
+        "diamond": abs(y - 30) + abs(x - 30) <= 17,
+    }
+    for shape in shapes.values():
+        found = boundaries.lengths(shape[None].astype(np.uint8), 2)[0]
+        assert found[1] == pytest.approx(perimeter_crofton(shape, directions=4), rel=1e-9)
+        assert found[0] == found[1]  # the background ends where the shape does
+    assert boundaries.lengths(shapes["disc"][None].astype(np.uint8), 2)[0, 1] == pytest.approx(
+        2 * np.pi * 20, rel=0.05
+    )
+
+
+def test_a_staircase_of_large_steps_is_longer_than_a_slope():
+    y, x = np.mgrid[:160, :160]
+    slope, stairs = (y > x), (y // 16 > x // 16)
+    crossings = [np.diff(one, axis=axis).sum() for one in (slope, stairs) for axis in (0, 1)]
+    assert sum(crossings[:2]) == pytest.approx(sum(crossings[2:]), rel=0.15)
+    long = boundaries.lengths(np.stack([slope, stairs]).astype(np.uint8), 2)[:, 1]
+    assert boundaries.roughness(long[1:], long[:1]) > 1.15
+
+
+def test_roughness_is_the_ratio_of_all_contours():
+    images, labels, predictions = scenes()
+    found = boundaries.statistics(images, labels, predictions, CLASSES)
+    same = boundaries.statistics(images, labels, labels, CLASSES)
+    assert reduced(boundaries.roughness, same) == 1
+    wanted = boundaries.lengths(predictions, CLASSES).sum() / boundaries.lengths(labels, CLASSES).sum()
+    assert reduced(boundaries.roughness, found) == pytest.approx(wanted)
+
+
+# -- distance, gradient, trimap ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("void", [False, True])
+def test_edges_distances_and_trimap_against_loops(void):
+    images, labels, predictions = scenes(count=2, size=20, void=void)
+    found = boundaries.statistics(images, labels, predictions, CLASSES)
+    guess = cut(labels, predictions)
+
+    def edge_pixels(one):
+        inside = range(len(one))
+        around = ((0, 1), (1, 0), (0, -1), (-1, 0))
+        return [
+            (y, x)
+            for y in inside
+            for x in inside
+            if any(
+                one[y, x] != one[y + v, x + u] and IGNORE_INDEX not in (one[y, x], one[y + v, x + u])
+                for v, u in around
+                if y + v in inside and x + u in inside
+            )
+        ]
+
+    hits, truths, guesses = np.zeros((3, len(TRIMAP) - 1, CLASSES), int)
+    for image, (one, other) in enumerate(zip(labels, guess, strict=True)):
+        true, guessed = edge_pixels(one), edge_pixels(other)
+        nearest = [min(np.hypot(y - v, x - u) for v, u in guessed) for y, x in true]
+        assert found["edge_count"][image] == len(true)
+        assert found["edge_distance_sum"][image] == pytest.approx(sum(nearest))
+        for (y, x), label in np.ndenumerate(one):
+            if label == IGNORE_INDEX:
+                continue
+            distance = min(np.hypot(y - v, x - u) for v, u in true)
+            b = next(b for b in range(len(TRIMAP) - 1) if TRIMAP[b] <= distance < TRIMAP[b + 1])
+            truths[b, label] += 1
+            guesses[b, other[y, x]] += 1
+            hits[b, label] += label == other[y, x]
+    np.testing.assert_array_equal(found["trimap_hits"].sum(0), hits)
+    np.testing.assert_array_equal(found["trimap_truth"].sum(0), truths)
+    np.testing.assert_array_equal(found["trimap_predicted"].sum(0), guesses)
+
+
+def test_trimap_and_distance_by_hand():
+    # A line between columns 5 and 6 predicted one to the right: column 6 is wrong, and is an edge pixel.
+    labels, predictions = np.zeros((2, 1, 8, 12), np.uint8)
+    labels[..., 6:], predictions[..., 7:] = 1, 1
+    found = boundaries.statistics(np.zeros((1, 8, 12, 3), np.uint8), labels, predictions, 2)
+    curve = reduced(boundaries.trimap, found)
+    # Columns 5 and 6 are at distance 0: class 0 has 1 hit of 2 columns, class 1 none of 1.
+    assert curve[:4].tolist() == [0.25, 1, 1, 1] and np.isnan(curve[5:]).all()
+    # Column 5 is one pixel from the predicted edge (columns 6 and 7), column 6 is on it.
+    assert reduced(boundaries.edge_distance, found) == 0.5
+
+
+def test_without_a_predicted_edge_the_distance_is_the_diagonal_and_without_a_true_one_there_is_none():
+    labels, predictions = np.zeros((2, 1, 6, 8), np.uint8)
+    images = np.zeros((1, 6, 8, 3), np.uint8)
+    labels[..., 4:] = 1
+    found = boundaries.statistics(images, labels, predictions, 2)
+    assert reduced(boundaries.edge_distance, found) == pytest.approx(10)
+    assert np.isnan(reduced(boundaries.edge_agreement, found))
+    found = boundaries.statistics(images, predictions, labels, 2)
+    assert np.isnan(reduced(boundaries.edge_distance, found))
+    assert found["trimap_truth"].sum() == 48 and found["trimap_truth"][0, -1, 0] == 48
+
+
+def test_gradient_ranks_are_scipy_s():
+    images, labels, _ = scenes(size=20)
+    images[0, :8] = 7  # many pixels without any gradient share their rank
+    ranks = boundaries.gradient_ranks(images)
+    for image, rank in zip(images, ranks, strict=True):
+        grey = image.sum(-1).astype(float)
+        strength = np.hypot(*(ndimage.sobel(grey, axis, mode="nearest") for axis in (0, 1))).round()
+        wanted = (stats.rankdata(strength).reshape(strength.shape) - 0.5) / strength.size
+        np.testing.assert_allclose(rank, wanted)
+        assert rank.mean() == pytest.approx(0.5)
+
+
+def test_edges_that_follow_the_image_agree_with_it_and_others_do_not():
+    _, labels, _ = scenes(count=6, size=48)
+    images = np.repeat(labels[..., None] * 50, 3, -1)
+    right = boundaries.statistics(images, labels, labels, CLASSES)
+    anywhere = boundaries.statistics(images, labels, np.roll(labels, 17, 1), CLASSES)
+    assert reduced(boundaries.edge_agreement, right) > reduced(boundaries.edge_agreement, anywhere) + 0.2
+
+
+# -- all of them ---------------------------------------------------------------------------------------
+
+REDUCERS = (
+    boundaries.boundary_iou,
+    boundaries.boundary_f1,
+    boundaries.roughness,
+    boundaries.edge_distance,
+    boundaries.edge_agreement,
+    boundaries.trimap,
+)
+
+
+@pytest.mark.parametrize("reducer", REDUCERS, ids=lambda reducer: reducer.__name__)
+def test_reducers_take_the_totals_of_many_draws_at_once(reducer):
+    images, labels, predictions = scenes()
+    found = boundaries.statistics(images, labels, predictions, CLASSES)
+    weights = np.random.default_rng(0).dirichlet(np.ones(len(labels)), 6)
+    names = inspect.signature(reducer).parameters
+    draws = reducer(**{name: np.tensordot(weights, found[name], 1) for name in names})
+    for weight, draw in zip(weights, draws, strict=True):
+        alone = reducer(**{name: np.tensordot(weight, found[name], 1) for name in names})
+        np.testing.assert_allclose(draw, alone)
+
+
+def test_a_perfect_prediction_is_perfect_and_void_is_nobody_s():
+    images, labels, predictions = scenes(void=True)
+    perfect = boundaries.statistics(images, labels, np.where(labels == IGNORE_INDEX, 4, labels), CLASSES)
+    assert (reduced(boundaries.boundary_iou, perfect) == 1).all()
+    assert (reduced(boundaries.boundary_f1, perfect) == 1).all()
+    assert reduced(boundaries.edge_distance, perfect) == 0 and reduced(boundaries.roughness, perfect) == 1
+    other = np.where(labels == IGNORE_INDEX, 2, predictions)
+    found = [boundaries.statistics(images, labels, guess, CLASSES) for guess in (predictions, other)]
+    for name in found[0]:
+        np.testing.assert_array_equal(found[0][name], found[1][name])
+
+
+def test_statistics_are_those_of_each_image_alone():
+    images, labels, predictions = scenes(count=boundaries.CHUNK + 2)
+    every = boundaries.statistics(images, labels, predictions, CLASSES)
+    last = boundaries.statistics(images[-1:], labels[-1:], predictions[-1:], CLASSES)
+    for name, values in every.items():
+        assert len(values) == len(labels)
+        np.testing.assert_array_equal(values[-1:], last[name])
+
+
+def test_maps_of_different_pixels_are_refused():
+    images, labels, predictions = scenes()
+    with pytest.raises(ValueError, match="of the same pixels"):
+        boundaries.statistics(images, labels, predictions[:2], CLASSES)
+
+
+# -- softness ------------------------------------------------------------------------------------------
+
+
+def ramp(centre: float, width: float, size: int = 64) -> torch.Tensor:
+    """Logits (1, 3, size, size) whose share of class 0 falls from 1 to 0 over `width` px around `centre`."""
+    share = np.clip(0.5 - (np.arange(size) - centre) / width, 1e-9, 1 - 1e-9)
+    logits = torch.full((1, 3, size, size), -4.0)
+    logits[0, 0] = torch.from_numpy(np.log(share)).float()
+    logits[0, 1] = torch.from_numpy(np.log(1 - share)).float()
+    return logits
+
+
+def halves(size: int = 64) -> np.ndarray:
+    labels = np.zeros((1, size, size), np.uint8)
+    labels[..., size // 2 :] = 1
+    return labels
+
+
+def width(softness: Softness) -> float:
+    found = softness.statistics()
+    return boundaries.softness(found["softness_sum"].sum(), found["softness_count"].sum())
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_a_ramp_is_as_wide_as_it_is(turn):
+    labels = np.zeros((1, 256, 256), np.uint8)
+    labels[..., 128:] = 1
+    for wide in (4.0, 6.0, 9.0):
+        for shift in (0, 2):
+            logits = ramp(127.5 + shift, wide, 256)
+            softness = Softness(labels.transpose(0, 2, 1) if turn else labels)
+            softness.see(logits.transpose(2, 3) if turn else logits)
+            assert width(softness) == pytest.approx(wide, rel=0.05)
+            assert softness.statistics()["softness_count"] == 256
+
+
+def test_a_step_has_no_width_and_a_transition_elsewhere_is_missing():
+    found = []
+    for centre in (31.5, 31.5 + 10):  # reach is 2 px
+        softness = Softness(halves())
+        softness.see(ramp(centre, 0.5))
+        found.append(softness.statistics())
+    assert boundaries.softness(*(found[0][f"softness_{name}"] for name in ("sum", "count"))) < 1e-5
+    missing = [boundaries.missing_edges(f["softness_count"], f["softness_edges"])[0] for f in found]
+    assert missing == [0, 1] and np.isnan(boundaries.softness(0, 0))
+
+
+def test_softness_against_a_loop_over_edges_batch_by_batch():
+    _, labels, _ = scenes(count=5, size=40, void=True, seed=3)
+    logits = torch.from_numpy(np.random.default_rng(1).normal(size=(5, CLASSES, 40, 40)).astype(np.float32))
+    truth = torch.from_numpy(np.where(labels == IGNORE_INDEX, 0, labels)).long()
+    logits += 2 * torch.nn.functional.one_hot(truth, CLASSES).permute(0, 3, 1, 2)
+    softness = Softness(labels)
+    for start in range(0, 5, 2):
+        softness.see(logits[start : start + 2])
+    found, reach = softness.statistics(), softness.reach
+
+    probabilities = logits.double().softmax(1).numpy()
+    for image in range(5):
+        widths, edges = [], 0
+        for one, p in (
+            (labels[image], probabilities[image]),
+            (labels[image].T, probabilities[image].transpose(0, 2, 1)),
+        ):
+            for row in range(40):
+                for start in range(40 - 2 * reach + 1):
+                    window = slice(start, start + 2 * reach)
+                    a, b = one[row, window][0], one[row, window][-1]
+                    if a == b or IGNORE_INDEX in (a, b):
+                        continue
+                    if (one[row, window] != np.repeat([a, b], reach)).any():
+                        continue
+                    edges += 1
+                    share = p[a, row, window] / (p[a, row, window] + p[b, row, window])
+                    if share[0] > 0.5 > share[-1]:
+                        widths.append(6 * sum(share * (1 - share)))
+        assert edges and found["softness_edges"][image] == edges
+        assert widths and found["softness_count"][image] == len(widths)
+        assert found["softness_sum"][image] == pytest.approx(sum(widths), rel=1e-5)
+
+
+# -- stride --------------------------------------------------------------------------------------------
+
+
+def test_a_stride_leaves_cells_whole_and_loses_what_is_smaller():
+    labels = np.zeros((1, 32, 32), np.uint8)
+    labels[0, :, 16:] = 1  # a border between cells: nothing is lost
+    assert mean_iou(boundaries.stride_bound(labels, 8, 3)[0]) == 1
+    labels[0, 3, 3] = 2  # one pixel of 64 is never the most likely
+    counts = boundaries.stride_bound(labels, 8, 3)[0]
+    assert counts[2].tolist() == [1, 0, 0] and counts.sum() == 32 * 32
+
+
+def test_a_finer_stride_leaves_more_and_stride_1_everything():
+    _, labels, _ = scenes(count=9, size=45, void=True)  # 45 is no multiple of any stride
+    left = [mean_iou(boundaries.stride_bound(labels, stride, CLASSES).sum(0)) for stride in (16, 8, 4, 1)]
+    assert left == sorted(left) and left[0] < 0.9 and left[-1] == 1
+    assert boundaries.stride_bound(labels, 16, CLASSES).sum() == (labels != IGNORE_INDEX).sum()
+
+
+def test_the_shares_of_cells_leave_more_than_their_most_frequent_class():
+    _, labels, _ = scenes(count=6, size=48)
+    cells = labels.reshape(6, 6, 8, 6, 8).swapaxes(2, 3).reshape(6, 6, 6, 64)
+    frequent = np.stack([(cells == c).sum(-1) for c in range(CLASSES)]).argmax(0)
+    raised = torch.from_numpy(frequent.repeat(8, 1).repeat(8, 2))
+    plain = confusion(torch.from_numpy(labels), raised, CLASSES).sum(0).numpy()
+    assert mean_iou(boundaries.stride_bound(labels, 8, CLASSES).sum(0)) > mean_iou(plain)

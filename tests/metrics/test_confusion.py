@@ -1,0 +1,348 @@
+"""segnb/metrics/confusion.py against counts by hand, set counting in NumPy and torchmetrics' Jaccard index."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torchmetrics import JaccardIndex
+
+from segnb.audit import published
+from segnb.metrics import confusion
+from segnb.metrics import published_score
+from segnb.labels import STREET, IGNORE_INDEX
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "published.csv"
+
+# Pixel shares of the classes in the study's training images, in per cent, by id.
+SHARES = np.array([31.11, 8.45, 1.03, 1.03, 0.05, 0.49, 0.75, 19.41, 7.89, 12.38, 16.69, 0.70, 0.08])
+
+
+def random_maps(images: int, classes: int = 13, size: int = 24, right: float = 0.7, seed: int = 0):
+    """Label maps and predictions of which about `right` agree: int64 tensors (N, size, size)."""
+    draw = np.random.default_rng(seed)
+    shares = SHARES[:classes] / SHARES[:classes].sum()
+    labels = draw.choice(classes, (images, size, size), p=shares)
+    guesses = draw.choice(classes, (images, size, size), p=shares)
+    predictions = np.where(draw.random(labels.shape) < right, labels, guesses)
+    return torch.from_numpy(labels), torch.from_numpy(predictions)
+
+
+def counted(labels, predictions, classes: int) -> np.ndarray:
+    """Dataset confusion (C, C) as an array."""
+    return confusion.confusion(labels, predictions, classes).sum(0).numpy()
+
+
+def miou_by_sets(labels, predictions, classes: int) -> float:
+    """Mean IoU of the classes in the ground truth, by counting sets of pixels."""
+    truth, guess = np.asarray(labels), np.asarray(predictions)
+    ious = []
+    for c in range(classes):
+        if (truth == c).any():
+            both = ((truth == c) & (guess == c)).sum()
+            either = ((truth == c) | (guess == c)).sum()
+            ious.append(both / either)
+    return float(np.mean(ious))
+
+
+# Confusion.
+
+
+def test_confusion_by_hand():
+    labels = torch.tensor([[[0, 0], [1, 1]], [[2, 2], [2, 0]]])
+    predictions = torch.tensor([[[0, 1], [1, 1]], [[2, 0], [2, 0]]])
+    counts = confusion.confusion(labels, predictions, 3)
+    assert counts.dtype == torch.int64
+    assert counts.tolist() == [[[1, 1, 0], [0, 2, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 0], [1, 0, 2]]]
+
+
+def test_rows_are_truth():
+    counts = confusion.confusion(torch.tensor([[[3]]]), torch.tensor([[[5]]]), 13)
+    assert counts[0, 3, 5] == 1 and counts.sum() == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_confusion_counts_every_pixel_of_its_image(device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    labels, predictions = random_maps(5)
+    counts = confusion.confusion(labels.to(device), predictions.to(device), 13)
+    assert counts.device.type == device and counts.shape == (5, 13, 13)
+    for image in range(5):
+        expected = np.zeros((13, 13), int)
+        np.add.at(expected, (labels[image].numpy(), predictions[image].numpy()), 1)
+        np.testing.assert_array_equal(counts[image].cpu(), expected)
+
+
+def test_confusion_of_bytes():
+    # 40 images × 13 × 13 cells do not fit into the uint8 that the labels are stored in.
+    labels, predictions = random_maps(40)
+    counts = confusion.confusion(labels.to(torch.uint8), predictions.to(torch.uint8), 13)
+    assert torch.equal(counts, confusion.confusion(labels, predictions, 13))
+
+
+@pytest.mark.parametrize("which", ["labels", "predictions"])
+@pytest.mark.parametrize("wrong", [-1, 13, 254])
+def test_ids_outside_the_classes_are_refused(which, wrong):
+    maps = dict(zip(("labels", "predictions"), random_maps(2), strict=True))
+    maps[which][0, 0, 0] = wrong
+    with pytest.raises(ValueError, match=rf"{which} hold ids .*{wrong}.*classes are 0 to 12"):
+        confusion.confusion(**maps, classes=13)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_most_likely_class_is_argmax_and_the_first_of_equals(kind, layout):
+    logits = torch.randn(2, 13, 9, 7).to(kind).to(memory_format=layout)
+    logits[0, 3:9, 2, 2] = 10.0
+    found = confusion.most_likely(logits)
+    assert torch.equal(found, logits.argmax(1)) and found[0, 2, 2] == 3
+
+
+def test_void_is_in_no_count_and_a_prediction_cannot_be_it():
+    labels = torch.tensor([[[0, 1], [IGNORE_INDEX, IGNORE_INDEX]], [[1, 1], [1, 1]]])
+    predictions = torch.tensor([[[0, 0], [0, 1]], [[1, 0], [1, 1]]])
+    found = confusion.confusion(labels, predictions, 2)
+    assert found.tolist() == [[[1, 0], [1, 0]], [[0, 0], [1, 3]]]
+    with pytest.raises(ValueError, match="predictions hold ids"):
+        confusion.confusion(labels, torch.full_like(labels, IGNORE_INDEX), 2)
+
+
+def test_confusion_refuses_other_shapes_and_logits():
+    labels, predictions = random_maps(2)
+    with pytest.raises(ValueError, match="must both be"):
+        confusion.confusion(labels, predictions[:1], 13)
+    with pytest.raises(ValueError, match="must both be"):
+        confusion.confusion(labels[0], predictions[0], 13)
+    with pytest.raises(ValueError, match="float32"):
+        confusion.confusion(labels, predictions.float(), 13)
+
+
+# Scores.
+
+
+def test_scores_by_hand():
+    counts = np.array([[3, 1], [2, 4]])
+    assert confusion.class_iou(counts).tolist() == pytest.approx([3 / 6, 4 / 7])
+    assert confusion.mean_iou(counts) == pytest.approx((3 / 6 + 4 / 7) / 2)
+    assert confusion.pixel_accuracy(counts) == pytest.approx(7 / 10)
+
+
+def test_all_correct_is_one():
+    labels, _ = random_maps(3)
+    counts = counted(labels, labels, 13)
+    assert confusion.mean_iou(counts) == confusion.pixel_accuracy(counts) == 1
+    np.testing.assert_array_equal(confusion.class_iou(counts)[counts.sum(1) > 0], 1)
+
+
+def test_all_wrong_is_zero():
+    labels, _ = random_maps(3)
+    counts = counted(labels, (labels + 1) % 13, 13)
+    assert confusion.mean_iou(counts) == confusion.pixel_accuracy(counts) == 0
+
+
+def test_absent_class_is_left_out_but_its_pixels_cost_others():
+    #          predicted: 0  1  2
+    counts = np.array([[4, 0, 2], [0, 6, 0], [0, 0, 0]])  # class 2 is predicted and never true
+    iou = confusion.class_iou(counts)
+    assert iou[:2].tolist() == pytest.approx([4 / 6, 1]) and np.isnan(iou[2])
+    assert confusion.mean_iou(counts) == pytest.approx((4 / 6 + 1) / 2)
+
+
+def test_missed_class_counts_as_zero():
+    assert confusion.mean_iou(np.array([[5, 0], [5, 0]])) == pytest.approx((5 / 10 + 0) / 2)
+
+
+def test_nothing_counted_is_nan():
+    assert np.isnan(confusion.mean_iou(np.zeros((3, 3)))) and np.isnan(
+        confusion.pixel_accuracy(np.zeros((3, 3)))
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("absent", [(), (4,), (0, 7, 12)])
+def test_mean_iou_equals_set_counting(seed, absent):
+    labels, predictions = random_maps(4, seed=seed)
+    for c in absent:
+        labels[labels == c] = 1
+    counts = counted(labels, predictions, 13)
+    assert not counts[list(absent)].sum()
+    assert confusion.mean_iou(counts) == pytest.approx(miou_by_sets(labels, predictions, 13), abs=1e-12)
+    assert confusion.pixel_accuracy(counts) == pytest.approx(float((labels == predictions).float().mean()))
+
+
+def test_class_ious_average_to_the_mean():
+    counts = counted(*random_maps(4, seed=1), 13)
+    assert np.nanmean(confusion.class_iou(counts)) == pytest.approx(confusion.mean_iou(counts), abs=1e-15)
+
+
+def test_class_iou_agrees_with_jaccard_index():
+    labels, predictions = random_maps(6)
+    oracle = JaccardIndex(task="multiclass", num_classes=13, average="none")
+    for image in range(6):  # accumulated, so that it is the dataset's
+        oracle.update(predictions[image], labels[image])
+    ours = confusion.class_iou(counted(labels, predictions, 13))
+    assert not np.isnan(ours).any()
+    np.testing.assert_allclose(ours, oracle.compute().numpy(), rtol=1e-6)
+
+
+def test_scores_of_a_stack_are_those_of_its_matrices():
+    stack = confusion.confusion(*random_maps(4), 13).numpy()
+    for score in (confusion.class_iou, confusion.mean_iou, confusion.pixel_accuracy):
+        np.testing.assert_array_equal(score(stack), np.array([score(counts) for counts in stack]))
+
+
+# Bootstrap.
+
+
+def confusions(images: int, seed: int = 0) -> np.ndarray:
+    """Images of unlike difficulty, (N, 13, 13)."""
+    rights = np.random.default_rng(seed).uniform(0.4, 0.95, images)
+    maps = [random_maps(1, right=right, seed=seed + 1 + i) for i, right in enumerate(rights)]
+    return np.concatenate([confusion.confusion(*pair, 13).numpy() for pair in maps])
+
+
+def test_bootstrap_holds_the_estimate_and_repeats():
+    counts = confusions(30)
+    low, high = confusion.bootstrap_miou(counts, seed=3)
+    assert 0 < low < confusion.mean_iou(counts.sum(0)) < high < 1
+    assert confusion.bootstrap_miou(counts, seed=3) == (low, high)
+    assert confusion.bootstrap_miou(counts, seed=4) != (low, high)
+
+
+def test_bootstrap_narrows_with_images_and_level():
+    few, many = (np.diff(confusion.bootstrap_miou(confusions(n)))[0] for n in (20, 320))
+    assert 2.5 < few / many < 6.5  # sixteen times the images: about a quarter of the width
+    narrow = np.diff(confusion.bootstrap_miou(confusions(20), level=0.5))[0]
+    assert narrow < 0.5 * few
+
+
+def test_bootstrap_has_the_width_that_theory_gives():
+    # With one true class the mIoU is the weighted mean of the images' accuracies, and the variance of
+    # a Dirichlet(1, …, 1) mean is known: Σ(x − x̄)² / (N (N + 1)).
+    hits = np.random.default_rng(0).integers(40, 100, 50)
+    counts = np.zeros((50, 2, 2), int)
+    counts[:, 1, 1], counts[:, 1, 0] = hits, 100 - hits
+    x = hits / 100
+    spread = np.sqrt(((x - x.mean()) ** 2).sum() / (50 * 51))
+    low, high = confusion.bootstrap_miou(counts, draws=20000)
+    assert low == pytest.approx(x.mean() - 1.96 * spread, abs=0.05 * spread)
+    assert high == pytest.approx(x.mean() + 1.96 * spread, abs=0.05 * spread)
+
+
+def test_bootstrap_keeps_a_class_of_one_image():
+    # Class 1 is in one image only and always right: its IoU of 1 must be in every draw's mean.
+    counts = np.zeros((20, 2, 2), int)
+    counts[:, 0, 0] = 50
+    counts[0, 1, 1] = 1
+    assert confusion.bootstrap_miou(counts) == (1, 1)
+    counts[0] = [[50, 0], [1, 0]]  # and always wrong: no draw may forget it, which would give 1
+    assert confusion.bootstrap_miou(counts)[1] <= 0.5
+
+
+def test_bootstrap_of_one_image_is_not_a_number():
+    assert np.isnan(confusion.bootstrap_miou(confusions(1))).all()
+
+
+# The study's own score.
+
+
+def published_formula(labels, predictions) -> float:
+    """Mean over all rows of pixels of Σ(label AND prediction) / Σ(label OR prediction), bit by bit."""
+    ratios = []
+    for truth, guess in zip(np.asarray(labels), np.asarray(predictions), strict=True):
+        for row in range(truth.shape[0]):
+            intersection = (truth[row] & guess[row]).sum()
+            union = truth[row].sum() + guess[row].sum() - intersection
+            if union > 0:
+                ratios.append(intersection / union)
+    return float(np.mean(ratios))
+
+
+@pytest.mark.parametrize("images", [1, 8, 20])  # a short batch, a full one, two full and a short one
+def test_published_score_is_the_formula(images):
+    labels, predictions = random_maps(images, seed=images)
+    labels[:, :5] = predictions[:, :5] = 0  # sky rows
+    score = published_score.as_published_score(labels, predictions)
+    assert score == pytest.approx(published_formula(labels, predictions), abs=1e-6)
+    stored = labels.numpy().astype(np.uint8)
+    stored.flags.writeable = False  # as memory-mapped arrays are
+    assert published_score.as_published_score(stored, predictions.numpy()) == score
+
+
+def test_published_score_by_hand():
+    # Row 1: 7 & 6 = 6 and 12 & 12 = 12 of 7 + 12 = 19 … 18 / 19; row 2: 8 & 7 = 0 of 15; row 3 is sky.
+    labels = torch.tensor([[[7, 12], [8, 0], [0, 0]]])
+    predictions = torch.tensor([[[6, 12], [7, 0], [0, 0]]])
+    assert published_score.as_published_score(labels, predictions) == pytest.approx((18 / 19 + 0 / 15) / 2)
+
+
+def test_published_score_without_any_foreground_is_not_a_number():
+    sky = torch.zeros(2, 4, 4, dtype=torch.long)
+    assert np.isnan(published_score.as_published_score(sky, sky))
+
+
+@pytest.mark.parametrize("classes", [2, 13, 50])
+def test_published_score_does_not_look_at_the_number_of_classes(classes):
+    labels, predictions = random_maps(2)
+    score = published_score.as_published_score(labels, predictions, classes)
+    assert score == pytest.approx(published_formula(labels, predictions), abs=1e-6)
+
+
+def test_published_score_refuses_maps_of_other_shapes():
+    labels, predictions = random_maps(9)
+    for wrong in (predictions[:8], predictions[:, :12], predictions[0]):
+        with pytest.raises(ValueError, match="must both be"):
+            published_score.as_published_score(labels, wrong)
+
+
+def test_published_score_of_a_perfect_prediction():
+    labels, _ = random_maps(3)
+    assert published_score.as_published_score(labels, labels) == 1
+
+
+def test_published_score_inflates():
+    # A network that is right about everything big and never finds the seven rare classes.
+    labels, _ = random_maps(16)
+    predictions = labels.clone()
+    predictions[torch.isin(labels, torch.tensor([2, 3, 4, 5, 6, 11, 12]))] = 7
+    miou = confusion.mean_iou(counted(labels, predictions, 13))
+    assert miou < 0.5
+    assert published_score.as_published_score(labels, predictions) > miou + 0.4
+
+
+def test_published_score_is_no_function_of_the_confusion():
+    # The same pixels in other rows: the confusion stays, the score does not.
+    labels, predictions = torch.tensor([[[7, 7], [1, 1]]]), torch.tensor([[[7, 7], [1, 0]]])
+    shuffled = labels.transpose(1, 2), predictions.transpose(1, 2)
+    assert torch.equal(confusion.confusion(labels, predictions, 13), confusion.confusion(*shuffled, 13))
+    assert published_score.as_published_score(labels, predictions) != published_score.as_published_score(*shuffled)
+
+
+# The published table.
+
+
+def test_published_table_has_the_variants_and_classes():
+    table = published.published()
+    assert list(table.columns) == ["reported_test_miou", "mean_of_class_iou", *STREET.names]
+    assert len(table) == 10 and table.index.is_unique
+    assert {"FCN8s_vgg16_finetune", "UNet_Standard_256", "AttentionResidualUNet_256"} <= set(table.index)
+    assert ((table >= 0) & (table <= 1)).all(axis=None)
+
+
+def test_published_means_are_the_means_of_their_columns():
+    table = published.published()
+    means = table[list(STREET.names)].mean(axis=1)
+    assert (means - table["mean_of_class_iou"]).abs().max() <= 0.0005 + 1e-9  # three decimals
+
+
+def test_published_scores_exceed_the_class_means_by_more_than_reading_errors():
+    table = published.published()
+    assert (table["reported_test_miou"] - table["mean_of_class_iou"]).min() > 0.1 > 10 * 0.003
+
+
+def test_published_table_is_the_reference():
+    if not REFERENCE.is_file():
+        pytest.skip("no ../shared/reference beside the repository")
+    pd.testing.assert_frame_equal(published.published(), pd.read_csv(REFERENCE, index_col="variant"))

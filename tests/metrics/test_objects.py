@@ -1,0 +1,166 @@
+"""segnb/metrics/objects.py against cases by hand and scikit-image's labelling."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from skimage.measure import label, regionprops
+
+from segnb.metrics import objects
+from segnb.labels import LABEL_SETS, IGNORE_INDEX
+
+components = partial(objects.components, smallest=1)  # the cases are drawn small
+
+
+def maps(*rows: str) -> np.ndarray:
+    """A label map (1, H, W) from digits; "." is class 0 and "v" is IGNORE_INDEX."""
+    ids = {".": 0, "v": IGNORE_INDEX} | {str(i): i for i in range(10)}
+    return np.array([[[ids[one] for one in row] for row in rows]], np.uint8)
+
+
+def table_of(*rows: dict) -> pd.DataFrame:
+    return pd.DataFrame(rows)
+
+
+def test_what_is_too_small_to_be_an_object_is_not_counted():
+    labels = maps("11.111", "....1.", "111...")
+    found = objects.components(labels, labels, [1])
+    assert found["pixels"].tolist() == [objects.SMALLEST]
+
+
+def test_objects_by_hand():
+    labels = maps(
+        "11....22",
+        "11....22",
+        "..1.....",
+        "........",
+        "1....222",
+        "......2.",
+    )
+    predictions = maps(
+        "11......",
+        "111.....",
+        "........",
+        ".......2",
+        ".11..222",
+        "........",
+    )
+    found = components(labels, predictions, [1, 2])
+    assert found["class"].tolist() == [1, 1, 2, 2] and (found["image"] == 0).all()
+    # The first joins its corner neighbour: 5 pixels, of which 4 are found, and one predicted outside.
+    assert found["pixels"].tolist() == [5, 1, 4, 4]
+    assert found["recalled"].tolist() == [4, 0, 0, 3]
+    assert found["union"].tolist() == [6, 1, 4, 5]
+    assert found["found"].tolist() == [True, False, False, True]
+    np.testing.assert_allclose(found["iou"], [4 / 6, 0, 0, 3 / 5])
+    np.testing.assert_allclose(found["area"], np.array([5, 1, 4, 4]) / 48)
+    assert found["visible"].isna().all()
+
+
+def test_half_an_object_is_found_and_less_is_not():
+    labels, predictions = maps("1111", "....", "1111"), maps("11..", "....", "1...")
+    assert components(labels, predictions, [1])["found"].tolist() == [True, False]
+
+
+def test_one_predicted_component_over_two_objects_counts_in_the_union_of_both():
+    labels, predictions = maps("11.11"), maps("11111")
+    found = components(labels, predictions, [1])
+    assert found["union"].tolist() == [5, 5] and found["recalled"].tolist() == [2, 2]
+
+
+def test_two_predicted_components_in_one_object_are_both_in_its_union():
+    found = components(maps(".111."), maps("11.11"), [1])
+    assert found.loc[0, ["recalled", "union"]].tolist() == [2, 5]
+
+
+def test_void_is_neither_object_nor_prediction():
+    labels, predictions = maps("v11.", "vv.."), maps("1111", "11..")
+    found = components(labels, predictions, [1])
+    assert found[["pixels", "recalled", "union"]].values.tolist() == [[2, 2, 3]]
+
+
+def test_objects_do_not_go_on_in_the_next_image():
+    labels = np.concatenate([maps("11", ".."), maps("11", ".."), maps("..", "..")])
+    found = components(labels, labels, [1])
+    assert found["image"].tolist() == [0, 1] and found["iou"].tolist() == [1, 1]
+
+
+def test_objects_are_scikit_image_s_regions():
+    draw = np.random.default_rng(0)
+    labels = draw.choice([0, 1, 2, IGNORE_INDEX], (6, 25, 25), p=[0.5, 0.25, 0.2, 0.05]).astype(np.uint8)
+    predictions = np.where(draw.random(labels.shape) < 0.7, labels, draw.integers(0, 3, labels.shape))
+    predictions = np.where(predictions == IGNORE_INDEX, 1, predictions).astype(np.uint8)
+    found = components(labels, predictions, [1, 2])
+    rows = []
+    for image, (truth, guess) in enumerate(zip(labels, predictions, strict=True)):
+        guess = np.where(truth == IGNORE_INDEX, 0, guess)
+        for c in (1, 2):
+            guesses = label(guess == c, connectivity=2)
+            for region in regionprops(label(truth == c, connectivity=2)):
+                inside = np.zeros(truth.shape, bool)
+                inside[tuple(region.coords.T)] = True
+                touching = np.isin(guesses, np.unique(guesses[inside & (guess == c)])) & (guesses > 0)
+                recalled = (inside & (guess == c)).sum()
+                rows.append((image, c, region.num_pixels, recalled, (inside | touching).sum()))
+    columns = ["image", "class", "pixels", "recalled", "union"]
+    assert sorted(map(tuple, found[columns].to_numpy())) == sorted(rows)
+    assert list(found[["image", "class"]].itertuples(index=False)) == sorted(
+        found[["image", "class"]].itertuples(index=False)
+    )
+
+
+def test_visible_is_the_mean_over_what_is_known():
+    labels = maps("11..", "...1")
+    visible = np.zeros(labels.shape, np.uint8)
+    visible[0, 0, :2] = 255, 51
+    found = components(labels, labels, [1], visible)
+    np.testing.assert_allclose(found["visible"], [0.6, np.nan])
+
+
+def test_a_class_without_any_object_has_no_row():
+    found = components(maps("...."), maps("1111"), [1, 2])
+    assert len(found) == 0 and objects.size_bins(found["area"]) == pytest.approx(
+        (np.nan, np.nan), nan_ok=True
+    )
+    assert objects.binned(found, found["area"], (0.1, 0.2), 3)["count"].tolist() == [[0] * 3] * 3
+
+
+def test_size_bins_hold_a_third_each():
+    area = np.random.default_rng(0).permutation(np.arange(1, 301)) / 1000
+    lower, upper = objects.size_bins(area)
+    sums = objects.binned(
+        table_of(*({"image": 0, "found": True, "iou": 1.0} for _ in area)), area, (lower, upper), 1
+    )
+    assert sums["count"].tolist() == [[100, 100, 100]] and len(objects.SIZES) == 3
+
+
+def test_sums_by_image_and_bin_by_hand():
+    table = table_of(
+        {"image": 0, "found": True, "iou": 0.5, "area": 0.1},
+        {"image": 0, "found": False, "iou": 0.25, "area": 0.1},
+        {"image": 2, "found": True, "iou": 1.0, "area": 0.2},
+        {"image": 2, "found": True, "iou": 0.75, "area": np.nan},
+    )
+    sums = objects.binned(table, table["area"], (0.1, 0.2), 3)
+    assert sums["count"].tolist() == [[2, 0, 0], [0, 0, 0], [0, 1, 0]]
+    assert sums["found"].tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+    assert sums["iou"].tolist() == [[0.75, 0, 0], [0, 0, 0], [0, 1, 0]]
+    total = {name: values.sum(0) for name, values in sums.items()}
+    assert objects.component_recall(total["found"], total["count"])[:2].tolist() == [0.5, 1]
+    assert objects.component_iou(total["iou"], total["count"])[:2].tolist() == [0.375, 1]
+    assert np.isnan(objects.component_recall(total["found"], total["count"])[2])
+    assert objects.binned(table, table["iou"], (), 3)["count"].tolist() == [[2], [0], [2]]
+
+
+def test_reducers_take_the_totals_of_many_draws_at_once():
+    draws = np.array([[1.0, 2.0], [3.0, 0.0]])
+    assert objects.component_recall(draws, draws * 2).tolist()[0] == [0.5, 0.5]
+    assert objects.component_recall(3.0, 4.0) == 0.75
+
+
+@pytest.mark.parametrize("name", LABEL_SETS)
+def test_every_label_set_says_what_its_things_are(name):
+    classes = LABEL_SETS[name]
+    assert classes.things and set(classes.things) <= set(classes.names)
+    assert not {"Road", "Sky", "Building", "Vegetation"} & set(classes.things)

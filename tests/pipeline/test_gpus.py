@@ -1,0 +1,110 @@
+"""Which GPU a run takes, with GPUs that are only said to be there: locks are all that there is to it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from types import SimpleNamespace
+
+import pytest
+
+from segnb import cli
+from segnb.pipeline import gpus
+from segnb.errors import SegnbError
+from segnb.pipeline.gpus import claimed
+from segnb.runtime.machine import Machine
+
+TWO = ["GPU-aaaa", "7"]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in (gpus.VISIBLE, gpus.SHARED, "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / f"segnb-gpus-{os.getuid()}"
+
+
+@pytest.fixture
+def two(monkeypatch):
+    monkeypatch.setattr(gpus, "available", lambda: TWO)
+
+
+def test_nvidia_smi_counts_gpus_and_without_it_there_are_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpus.available() == []
+    script = tmp_path / "nvidia-smi"
+    script.write_text(
+        "#!/bin/sh\necho 'GPU 0: an H100 (UUID: GPU-a)'\necho '  MIG 1g'\necho 'GPU 1: another'\n"
+    )
+    script.chmod(0o755)
+    assert gpus.available() == ["0", "1"]
+    script.write_text("#!/bin/sh\necho 'no driver' >&2; exit 9\n")
+    assert gpus.available() == []
+
+
+@pytest.mark.parametrize(
+    "setting", [(gpus.VISIBLE, named) for named in ("3", "GPU-bbbb", "")] + [("SLURM_JOB_ID", "1")]
+)
+def test_a_scheduler_that_has_chosen_is_left_alone(monkeypatch, own_folder, setting):
+    monkeypatch.setenv(*setting)
+    before = os.environ.get(gpus.VISIBLE)
+    with claimed() as gpu:
+        assert gpu is None and os.environ.get(gpus.VISIBLE) == before
+    assert not own_folder.exists()
+
+
+def test_a_run_sees_the_gpu_it_took_so_does_what_it_starts_and_afterwards_all_is_as_before(monkeypatch):
+    monkeypatch.setenv(gpus.VISIBLE, "5,GPU-cc")
+    with claimed() as gpu, claimed() as inner:
+        assert (gpu, inner, os.environ[gpus.VISIBLE]) == ("5", None, "5")
+    assert os.environ[gpus.VISIBLE] == "5,GPU-cc"
+
+
+@pytest.mark.parametrize(("shared", "taken"), [("1", TWO), ("2", [*TWO, *TWO])])
+def test_runs_spread_over_gpus_before_they_share_one_and_one_too_many_waits(
+    two, monkeypatch, capsys, shared, taken
+):
+    monkeypatch.setenv(gpus.SHARED, shared)
+    runs = [ExitStack() for _ in taken]
+    assert [run.enter_context(claimed()) for run in runs] == taken
+    monkeypatch.setattr(gpus.time, "sleep", lambda seconds: runs[1].close())
+    with claimed() as gpu:
+        assert gpu == TWO[1]
+    assert capsys.readouterr().out == "waiting for a GPU: other runs have them all\n"
+
+
+def test_a_gpu_is_free_again_once_its_process_is_killed(own_folder, two):
+    code = (
+        "import tempfile; from segnb import gpus\n"
+        f"tempfile.tempdir = {str(own_folder.parent)!r}; gpus.available = lambda: {TWO}\n"
+        "with gpus.claimed() as gpu: print(gpu, flush=True); input()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as other:
+        assert other.stdout.readline() == f"{TWO[0]}\n"
+        with claimed() as gpu:
+            assert gpu == TWO[1]
+        other.kill()
+    with claimed() as gpu:
+        assert gpu == TWO[0]
+
+
+def test_commands_claim_a_gpu_for_a_study_on_one(monkeypatch, two):
+    for device, gpu in (("cuda", TWO[0]), ("cpu", None)):
+        study = SimpleNamespace(machine=Machine(device, "any", 1, "fp32"))
+        monkeypatch.setattr("segnb.study.study.open_study", lambda name, study=study: study)
+        with cli._gpu("a study") as taken:
+            assert taken == gpu
+    with cli._gpu(None) as taken:  # a notebook that trains nothing
+        assert taken is None
+
+
+def test_a_folder_that_somebody_put_there_is_refused(own_folder, tmp_path, two):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    own_folder.symlink_to(elsewhere)
+    with pytest.raises(SegnbError, match="belongs to another user"), claimed():
+        pass
+    assert not list(elsewhere.iterdir())

@@ -1,0 +1,310 @@
+"""Notebooks in kernels of their own: finished whole, failing in one line, leaving nothing behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from segnb.pipeline import notebook as notebook_module
+from segnb.errors import SegnbError
+from segnb.pipeline.notebook import CELL, DEATH, MEMORY, START, Failure
+from tests.conftest import CHECKOUT
+from tests.runtime.test_processes import PATIENCE, gone, told, until
+
+WAITS = """
+import os, subprocess, time
+print("before it was killed", flush=True)
+with open(pids, "w") as file:
+    file.write("".join(f"{pid}\\n" for pid in (os.getpid(), subprocess.Popen(["sleep", "1000"]).pid)))
+time.sleep(1000)
+"""
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    parameters = "# Parameters\nname = 'x'\ncount = 1"
+    made = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    made += [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+    return path
+
+
+def fails(folder: Path, *cells: str) -> Failure:
+    """How a notebook of these cells fails; what there was of its output before has to stay."""
+    out = folder / "out.ipynb"
+    out.write_text("of before")
+    with pytest.raises(Failure) as raised:
+        notebook_module.run(notebook(folder / "in.ipynb", *cells), out, {}, folder / "log")
+    assert out.read_text() == "of before"
+    assert "\n" not in str(raised.value)
+    return raised.value
+
+
+def segnb(*arguments, **env: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "segnb.cli", *map(str, arguments)]
+    env = os.environ | {"PYTHONPATH": str(CHECKOUT)} | env
+    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+
+
+# -- what is finished --------------------------------------------------------------------------------------
+
+
+def test_the_executed_notebook_is_there_with_its_parameters_and_outputs(tmp_path):
+    out, log = tmp_path / "made" / "out.ipynb", tmp_path / "logs" / "log"
+    source = notebook(tmp_path / "in {x}.ipynb", "print(name, count)", "import sys\nsys.executable")
+    notebook_module.run(source, out, {"name": "it's", "count": 3}, log)
+    done = nbformat.read(out, 4)
+    outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
+    assert outputs[0].text == "it's 3\n"
+    assert outputs[1].data["text/plain"] == repr(sys.executable)  # whichever kernels are installed
+    assert done.metadata.papermill.output_path == str(out)
+    assert os.listdir(out.parent) == ["out.ipynb"]
+    assert log.read_text() == "it's 3\n"
+
+
+def test_the_kernel_has_sockets_instead_of_ports_and_has_the_allocators_settings(tmp_path):
+    seen = (
+        "import ipykernel, os\nprint(ipykernel.get_connection_info(), os.environ['MALLOC_TRIM_THRESHOLD_'])"
+    )
+    notebook_module.run(notebook(tmp_path / "in.ipynb", seen), tmp_path / "out.ipynb", {}, tmp_path / "log")
+    log = (tmp_path / "log").read_text()
+    assert '"transport": "ipc"' in log and f" {notebook_module.ALLOCATOR['MALLOC_TRIM_THRESHOLD_']}\n" in log
+
+
+def test_what_a_notebook_has_started_ends_with_it(tmp_path):
+    started = "import subprocess\nprint(subprocess.Popen(['sleep', '1000'], start_new_session={}).pid)"
+    source = notebook(tmp_path / "in.ipynb", *map(started.format, (False, True)))
+    notebook_module.run(source, tmp_path / "out.ipynb", {}, tmp_path / "log")
+    pids = [int(line) for line in (tmp_path / "log").read_text().splitlines() if line.isdigit()]
+    assert len(pids) == 2 and all(map(gone, pids))
+
+
+# -- parameters --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", ['{"rate": 1e-05, "name": null}', "rate: 1.0e-05\nname:", "{rate: 1.0e-5, name: }"]
+)
+def test_parameters_are_json_or_yaml_in_a_file_or_as_text(tmp_path, text):
+    (tmp_path / "params").write_text(text)
+    assert notebook_module.read_parameters(tmp_path / "params", None) == {"rate": 1e-05, "name": None}
+    assert notebook_module.read_parameters(None, text) == {"rate": 1e-05, "name": None}
+
+
+@pytest.mark.parametrize("text", ["a: [", "[1, 2]", "seed", "1: 2", "a: !!python/object/apply:os.getpid []"])
+def test_what_is_no_parameters_is_one_line(text):
+    with pytest.raises(SegnbError) as raised:
+        notebook_module.read_parameters(None, text)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_parameter_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(SegnbError, match="nowhere.json"):
+        notebook_module.read_parameters(tmp_path / "nowhere.json", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "wrong"),
+    [
+        ("train", {"sede": 1}, "parameter 'sede' is unknown; choose from preset, data"),
+        ("train", {"seed": "1"}, "parameter 'seed': input should be a valid integer, got '1'"),
+        ("claims", {"seed": 1}, "parameter 'seed' is unknown; choose from study, variants, seeds"),
+        ("fcn", {"study": 1}, "parameter 'study'"),
+    ],
+)
+def test_each_notebook_is_asked_for_its_own_parameters(tmp_path, name, parameters, wrong):
+    with pytest.raises(SegnbError, match=re.escape(wrong)):
+        notebook_module.run(CHECKOUT / "notebooks" / f"{name}.ipynb", tmp_path / "made" / "out.ipynb", parameters)
+    assert not os.listdir(tmp_path)  # nothing was started
+
+
+def test_every_notebook_that_has_parameters_says_which():
+    for path in (CHECKOUT / "notebooks").glob("*.ipynb"):
+        with pytest.raises(SegnbError, match="'sede' is unknown; choose from"):
+            notebook_module.check(path, {"sede": 1})
+
+
+def test_a_notebook_of_ones_own_has_those_of_its_parameters_cell(tmp_path):
+    source = notebook(tmp_path / "in.ipynb", "other = 1")
+    notebook_module.check(source, {"name": "y", "count": 2})
+    with pytest.raises(SegnbError, match="parameter 'other' is unknown; choose from name, count"):
+        notebook_module.check(source, {"other": 2})
+
+
+@pytest.mark.parametrize("content", [None, "no JSON", "[]", '{"cells": 1}'])
+def test_what_is_no_notebook_is_named(tmp_path, content):
+    path = tmp_path / "in.ipynb"
+    if content:
+        path.write_text(content)
+    with pytest.raises(SegnbError, match="in.ipynb") as raised:
+        notebook_module.check(path, {})
+    assert "\n" not in str(raised.value)
+
+
+# -- what fails, each for real -----------------------------------------------------------------------------
+
+
+def test_an_exception_is_told_with_its_cell_and_its_traceback_is_in_the_log(tmp_path):
+    failure = fails(tmp_path, "print('so far')", "def f():\n    raise ValueError('no\\nway')\nf()")
+    part = tmp_path / ".out.ipynb"
+    assert (failure.code, str(failure)) == (CELL, f"ValueError: no (cell In [3] of {part})")
+    assert "so far" in part.read_text()  # to look closer
+    lines = notebook_module.tail(tmp_path / "log").splitlines()
+    assert len(lines) == 10 and all(line.startswith("    ") for line in lines)
+    assert "    ValueError: no" in lines and "\x1b" not in (tmp_path / "log").read_text()
+
+
+def test_an_error_of_ours_speaks_for_itself(tmp_path):
+    failure = fails(tmp_path, "from segnb.errors import SegnbError\nraise SegnbError('this is bad; do that')")
+    assert (failure.code, str(failure)) == (CELL, "this is bad; do that")
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "bytearray(10**18)",
+        "import numpy\nnumpy.ones(10**17)",
+        "import torch\ntorch.ones(10**17)",
+        "class OutOfMemoryError(RuntimeError): pass\n"  # what there has to be a GPU for
+        "raise OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')",
+    ],
+    ids=["python", "numpy", "torch", "cuda"],
+)
+def test_no_memory_left_is_told_apart(tmp_path, cell):
+    failure = fails(tmp_path, cell)
+    assert failure.code == MEMORY and str(failure).startswith("out of memory: ") and "JOBS=1" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("cell", "how"),
+    [
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+            "ended by SIGKILL, as the system does when",
+        ),
+        ("import ctypes\nctypes.string_at(0)", "ended by SIGSEGV"),
+        ("import os\nos._exit(4)", "exit code 4"),
+    ],
+)
+def test_a_dead_kernel_is_told_with_how_it_died(tmp_path, cell, how):
+    failure = fails(tmp_path, cell)
+    assert failure.code == DEATH and f"in.ipynb died: {how}" in str(failure)
+
+
+def test_a_kernel_that_does_not_start_is_told_with_what_it_said(tmp_path, monkeypatch):
+    (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit('broken installation')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    failure = fails(tmp_path)
+    assert failure.code == START and "in.ipynb did not start (Kernel died before" in str(failure)
+    assert "broken installation" in notebook_module.tail(tmp_path / "log")
+
+
+def test_a_kernel_that_does_not_answer_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    (tmp_path / "ipykernel_launcher.py").write_text("import time\ntime.sleep(1000)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(notebook_module, "START_SECONDS", 2)
+    failure = fails(tmp_path)
+    assert failure.code == START and "did not start (Kernel didn't respond in 2 seconds)" in str(failure)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SegnbError, match="file.* cannot be written"):
+        notebook_module.run(notebook(tmp_path / "in.ipynb"), tmp_path / "file" / "out.ipynb", {}, tmp_path / "log")
+
+
+# -- what is stopped ---------------------------------------------------------------------------------------
+
+
+class Running:
+    """`segnb run` at work: its folders, and the pids of the kernel and of a process that this started."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir()
+        self.out, self.temporary = folder / "out.ipynb", folder / "tmp"
+        self.temporary.mkdir()
+        self.out.write_text("of before")
+        source = notebook(folder / "in.ipynb", f"pids = {str(folder / 'pids')!r}{WAITS}")
+        options = ("-f", folder / "params", "--log", folder / "log")
+        (folder / "params").write_text("{}")
+        self.process = segnb("run", source, self.out, *options, TMPDIR=str(self.temporary))
+        self.file = folder / "pids"
+
+    def ready(self) -> "Running":
+        self.pids = told(self.file, 2)
+        return self
+
+    def left(self) -> tuple[int, str]:
+        """The exit code and what was said, once the processes are gone; the output has to be as before."""
+        said = self.process.communicate(timeout=PATIENCE)[1]
+        assert until(lambda: all(map(gone, self.pids)))
+        assert self.out.read_text() == "of before"
+        return self.process.returncode, said
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Five of them side by side."""
+    folder = tmp_path_factory.mktemp("run")
+    found = [Running(folder / str(number)) for number in range(5)]
+    yield iter(found)
+    for one in found:
+        one.process.kill()
+        one.process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_all_of_it_in_good_order(running, number, code):
+    run = next(running).ready()
+    run.process.send_signal(number)
+    assert run.left() == (code, "segnb: stopped; the same command goes on from here\n")
+    assert not os.listdir(run.temporary)
+
+
+def test_a_killed_runner_takes_its_kernel_along(running):
+    run = next(running).ready()
+    run.process.kill()
+    assert run.left() == (-signal.SIGKILL, "")
+
+
+def test_a_killed_kernel_is_told_and_what_it_started_is_ended(running):
+    run = next(running).ready()
+    os.kill(run.pids[0], signal.SIGKILL)
+    code, said = run.left()
+    assert code == DEATH and "in.ipynb died: ended by SIGKILL" in said.splitlines()[0]
+    assert "    before it was killed" in said.splitlines()[1:]
+    assert not os.listdir(run.temporary)
+
+
+def test_a_kernel_that_is_stopped_from_elsewhere_is_told_as_well(running):
+    run = next(running).ready()
+    os.kill(run.pids[0], signal.SIGTERM)
+    code, said = run.left()
+    assert code == DEATH and "ended by SIGTERM" in said
+
+
+# -- where it is a training of a study ---------------------------------------------------------------------
+
+
+def test_a_run_remembers_why_it_failed_until_it_succeeds(tmp_path):
+    run = tmp_path / "study" / "UNet_NoSkip_256" / "seed0"
+    run.mkdir(parents=True)
+    (tmp_path / "study" / "study.json").write_text("{}")
+    for cell, code in (("1 / 0", CELL), ("1", 0)):
+        source = notebook(tmp_path / "in.ipynb", cell)
+        process = segnb("run", source, run / "train.ipynb", "-y", "{}", "--log", run / "train.log")
+        said = process.communicate(timeout=2 * PATIENCE)[1]
+        assert process.returncode == code, said
+        failed = run / "failed.json"
+        assert failed.exists() == bool(code)
+        if code:
+            kept = json.loads(failed.read_text())
+            assert kept["step"] == "train" and kept["error"].startswith("ZeroDivisionError: division by zero")
+            assert kept["log"] == str(run / "train.log")
+    assert (run / "train.ipynb").exists()

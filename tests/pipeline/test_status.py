@@ -1,0 +1,434 @@
+"""A grid of every kind of run: what is said of it, in a terminal, as JSON and on a page."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from segnb.pipeline import status
+from segnb.cli import main
+from segnb.errors import SegnbError
+from segnb.models.registry import VARIANTS
+from segnb.presets import PRESETS
+from segnb.study.study import Run, Study
+from tests.fake_study import make_study
+
+EPOCHS = 20
+NAMES = ["FCN32s_vgg16_freeze", "UNet_Standard_256", "ResidualUNet_256"]
+ROW = {"epoch": 1, "train_loss": 1.0, "val_loss": 1.0, "seconds": 60.0}
+
+
+def begin(run: Run, epochs: int, seconds: float = 60.0) -> Run:
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.write_history([ROW | {"epoch": epoch + 1, "seconds": seconds} for epoch in range(epochs)])
+    return run
+
+
+def fail(run: Run, step: str, error: str, log: Path | None = None) -> None:
+    run.path.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(SegnbError), run.step(step, log):
+        raise SegnbError(error)
+
+
+@pytest.fixture
+def study(project) -> Study:
+    """Three networks asked for with three seeds; seed 0 of them is done, of the rest there is nothing yet."""
+    made = make_study(project, 1, variants=NAMES, images=2, epochs=EPOCHS)
+    made.ask(NAMES, [0, 1, 2])
+    return made
+
+
+def states(grid: status.Grid) -> dict[tuple[str, int], str]:
+    return {key: run.state for key, run in grid.runs.items()}
+
+
+# ---- data -------------------------------------------------------------------------------------------
+
+
+def test_each_state_is_told_from_the_files_alone(study):
+    study.run(NAMES[0], 0).confusion_path.unlink()
+    begin(study.run(NAMES[0], 1), 3)
+    fail(study.run(NAMES[1], 1), "train", "no\nmemory")
+    with begin(study.run(NAMES[2], 1), 4).at_work("training"):
+        grid = status.look()
+    assert states(grid) == {
+        (NAMES[0], 0): "trained",
+        (NAMES[1], 0): "done",
+        (NAMES[2], 0): "done",
+        (NAMES[0], 1): "stopped",
+        (NAMES[1], 1): "failed",
+        (NAMES[2], 1): "running",
+        (NAMES[0], 2): "waiting",
+        (NAMES[1], 2): "waiting",
+        (NAMES[2], 2): "waiting",
+    }
+    assert grid.counts == {"done": 2, "trained": 1, "running": 1, "stopped": 1, "failed": 1, "waiting": 3}
+    assert list(grid.counts) == list(status.STATES)
+    assert grid.runs[NAMES[1], 1].error == "no\\nmemory"
+    assert (grid.runs[NAMES[2], 1].doing, grid.runs[NAMES[2], 1].epoch) == ("training", 4)
+    assert status.look().runs[NAMES[2], 1].state == "stopped"  # the lock went with who held it
+
+
+def test_a_run_before_its_first_epoch_is_waiting_unless_somebody_is_at_work_on_it(study):
+    run = study.run(NAMES[1], 1)
+    run.path.mkdir()
+    run.write_history([])  # as training does before the first epoch
+    assert status.look().runs[NAMES[1], 1].state == "waiting"
+    with run.at_work("training"):
+        assert status.progress(status.look().runs[NAMES[1], 1]).startswith(f"epoch 1 of {EPOCHS}, ")
+
+
+def test_a_finished_run_may_be_tested_and_fail_in_it(study):
+    run = study.run(NAMES[1], 0)
+    run.confusion_path.unlink()
+    with run.at_work("testing"):
+        assert status.progress(status.look().runs[NAMES[1], 0]) == "testing"
+    fail(run, "measure", "model.safetensors is damaged")
+    seen = status.look().runs[NAMES[1], 0]
+    assert (seen.state, seen.doing, status.step(seen)) == ("failed", "measure", "testing")
+
+
+def test_who_is_at_work_again_has_not_failed(study):
+    fail(study.run(NAMES[1], 1), "train", "no memory")
+    with study.run(NAMES[1], 1).at_work("training"):
+        assert status.look().runs[NAMES[1], 1].state == "running"
+
+
+def test_a_damaged_record_of_a_failure_is_a_failure(study):
+    fail(study.run(NAMES[1], 1), "train", "no memory")
+    (study.run(NAMES[1], 1).path / "failed.json").write_text("{")
+    seen = status.look().runs[NAMES[1], 1]
+    assert seen.state == "failed" and "failed.json is damaged" in seen.error
+
+
+def test_runs_that_nobody_asks_for_any_more_are_shown_and_not_waited_for(study):
+    study.ask(NAMES[:1], [0])
+    begin(study.run(NAMES[1], 5), 2)
+    grid = status.look()
+    assert grid.variants[0] == NAMES[0] and set(grid.variants) == set(NAMES)
+    assert grid.seeds == [0, 5] and (NAMES[0], 5) not in grid.runs
+    assert grid.runs[NAMES[1], 5].state == "stopped" and not grid.runs[NAMES[1], 5].asked
+    assert grid.ahead == [] and grid.left == 0
+
+
+def test_without_a_report_the_runs_that_are_there_are_the_grid(study):
+    (study.path / "grid.json").unlink()
+    begin(study.run(NAMES[1], 1), 2)
+    grid = status.look()
+    assert set(grid.runs) == {(name, 0) for name in NAMES} | {(NAMES[1], 1)}
+    assert [run.seed for run in grid.ahead] == [1]
+
+
+def test_folders_that_are_no_runs_are_not_looked_at(study):
+    for name in ("chapters/seed", "chapters/seedling", "notes/seed1b"):
+        (study.path / name).mkdir(parents=True)
+    assert len(status.look().runs) == 9
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_families_are_those_of_the_registry(name):
+    assert status.family(name) == VARIANTS[name].family
+
+
+# ---- time -------------------------------------------------------------------------------------------
+
+
+def test_time_left_rests_on_measured_epochs(study):
+    done = 1.2  # seconds of a made-up epoch
+    grid = status.look()
+    assert grid.runs[NAMES[0], 1].left == pytest.approx(EPOCHS * done)
+    assert grid.left == pytest.approx(6 * EPOCHS * done)
+    begin(study.run(NAMES[1], 1), 5, seconds=60)
+    runs = status.look().runs
+    assert runs[NAMES[1], 1].left == (EPOCHS - 5) * 60  # of its own epochs
+    assert runs[NAMES[2], 1].left == pytest.approx(EPOCHS * done)  # of its network's
+
+
+def test_time_left_of_a_network_without_epochs_is_its_familys_and_of_an_unknown_family_unknown(project):
+    made = make_study(project, 1, variants=["UNet_Standard_256"], images=2, epochs=EPOCHS)
+    made.ask(["ResidualUNet_256", "UNet_Standard_256"], [0])
+    assert status.look().runs["ResidualUNet_256", 0].left == pytest.approx(EPOCHS * 1.2)
+    made.ask(["FCN32s_vgg16_freeze", "UNet_Standard_256"], [0])
+    grid = status.look()
+    assert grid.runs["FCN32s_vgg16_freeze", 0].left is None and grid.left is None
+    assert "not known before an epoch has been measured" in status.summary(grid)
+
+
+def test_the_epoch_in_progress_counts_as_far_as_it_can_be(study):
+    run = begin(study.run(NAMES[1], 1), 4, seconds=100)
+    with run.at_work("training"):
+        history = run.path / "history.csv"
+        os.utime(history, (time.time() - 30,) * 2)  # but work has only just gone on
+        assert status.look().runs[NAMES[1], 1].left == pytest.approx(16 * 100, abs=5)
+        (run.path / ".lock").write_text(
+            json.dumps({"what": "training it", "since": "2000-01-01T00:00:00+0000"})
+        )
+        assert status.look().runs[NAMES[1], 1].left == pytest.approx(16 * 100 - 30, abs=5)
+        os.utime(history, (time.time() - 5000,) * 2)  # takes longer than others did
+        assert status.look().runs[NAMES[1], 1].left == 15 * 100
+
+
+def test_side_by_side_is_as_many_as_run_and_no_shorter_than_the_longest(study):
+    with ExitStack() as at_work:
+        for name in NAMES[1:]:
+            at_work.enter_context(begin(study.run(name, 1), 10, seconds=1.2).at_work("training"))
+        grid = status.look()
+        assert grid.beside == 2
+        assert grid.left == pytest.approx((2 * 10 + 4 * EPOCHS) * 1.2 / 2, abs=2)
+        assert re.search(r"; (about 1 min|less than a minute) left on 2 side by side$", status.summary(grid))
+        study.ask(NAMES, [0, 1])
+        begin(study.run(NAMES[1], 1), 10, seconds=6000)
+        assert status.look().left == pytest.approx(60_000, abs=60)
+
+
+def test_early_stopping_makes_it_at_most(project):
+    made = make_study(project, 1, variants=NAMES, images=2, preset="paper", epochs=50)
+    made.ask(NAMES, [0, 1])
+    assert PRESETS["paper"].unet.patience and not PRESETS["paper"].fcn.patience
+    begin(made.run(NAMES[1], 1), 4)
+    told = status.text(status.look(), 80)
+    assert "; at most about " in told.replace("\n", " ")
+    assert f"{NAMES[1]}, seed 1: stopped after epoch 4 of at most 50" in told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(90, "2 min"), (3570, "1 h"), (4200, "1 h 10 min"), (86_400, "1 d"), (187_000, "2 d 4 h")],
+)
+def test_durations_are_said_as_one_says_them(seconds, words):
+    assert status.duration(seconds) == words
+
+
+# ---- in a terminal ----------------------------------------------------------------------------------
+
+
+def busy(study: Study) -> ExitStack:
+    """Runs of every kind; hold what is returned while looking."""
+    begin(study.run(NAMES[0], 1), 3)
+    log = study.run(NAMES[1], 1).path / "train.log"
+    fail(study.run(NAMES[1], 1), "train", "out of memory " * 12, log)
+    log.write_text("...")
+    stack = ExitStack()
+    stack.enter_context(begin(study.run(NAMES[2], 1), 4).at_work("training"))
+    return stack
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_lines_fit_but_for_commands(study, width):
+    with busy(study):
+        lines = status.text(status.look(), width).splitlines()
+    assert max(len(line) for line in lines if " tail " not in line) <= width
+    assert f"    tail -n 40 {study.run(NAMES[1], 1).path}/train.log" in lines
+    assert lines[1].startswith("9 runs: 3 done, 1 running, 1 stopped, 1 failed, 3 waiting; about ")
+
+
+def test_thirteen_networks_and_five_seeds_fit_into_80_columns_and_77_seeds_become_numbers(project):
+    made = make_study(project, 1, variants=NAMES[:1], images=2)
+    made.ask(list(VARIANTS), list(range(5)))
+    for seed in range(1, 5):
+        begin(made.run("UNet_Standard_256", seed), 7)
+    lines = status.text(status.look(), 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    row = next(line for line in lines if line.startswith("UNet_Standard_256"))
+    assert row.split() == ["UNet_Standard_256", "·", *(["‖", "7/10"] * 4)]
+    made.ask(list(VARIANTS), list(range(77)))
+    lines = status.text(status.look(), 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("1001 runs: 1 done, 4 stopped, 996 waiting")
+    assert next(line for line in lines if line.startswith("UNet_St")).split() == [
+        "UNet_Standard_256",
+        "4",
+        "73",
+    ]
+
+
+def test_names_and_reasons_command_no_terminal(study):
+    fail(study.run("\x1b[2Jevil net", 7), "train", "\x1b[31m red")
+    told = status.text(status.look(), 80)
+    assert "\x1b" not in told and r"\x1b[2Jevil net" in told
+    assert "\x1b[1;31m" in status.text(status.look(), 80, colour=True)
+
+
+def test_a_command_is_quoted_and_from_here(study, monkeypatch):
+    odd = study.run("odd; $(net)", 0)
+    log = odd.path / "train.log"
+    fail(odd, "train", "no memory", log)
+    assert status.look().runs["odd; $(net)", 0].closer == f"ls -l '{odd.path}'"  # no log
+    log.write_text("")
+    monkeypatch.chdir(study.path)
+    assert status.look().runs["odd; $(net)", 0].closer == "tail -n 40 'odd; $(net)/seed0/train.log'"
+
+
+def test_what_to_do_is_said_where_nothing_is_at_work(study, project):
+    assert "'make report', called as before, goes on" in status.advice(status.look())
+    with open(project / "runs" / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert status.advice(status.look()) == ""
+    study.ask(NAMES, [0])
+    assert status.advice(status.look()) == ""
+
+
+def test_the_command_prints_and_its_code_says_whether_something_failed(study, capsys):
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.startswith(f"study {study.name}\n9 runs: 3 done, 6 waiting")
+    fail(study.run(NAMES[1], 1), "train", "no memory")
+    assert main(["status", study.name, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"] == {"done": 3, "failed": 1, "waiting": 5}
+    assert [run["error"] for run in told["runs"] if run["state"] == "failed"] == ["no memory"]
+    assert main(["status", "--study", "nothing"]) == 1
+    assert "study 'nothing' is not in runs/; choose from" in capsys.readouterr().err
+
+
+def test_looking_brings_no_torch_and_writes_nothing(study, project):
+    before = {path: path.stat().st_mtime_ns for path in study.path.rglob("*")}
+    code = "import sys; from segnb.cli import main; main(['status']); assert 'torch' not in sys.modules"
+    env = os.environ | {"SEGNB_ROOT": str(project)}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)
+    assert {path: path.stat().st_mtime_ns for path in study.path.rglob("*")} == before
+
+
+def test_a_thousand_runs_are_seen_in_a_moment(study):
+    first = study.run(NAMES[1], 0).path
+    for seed in range(1, 1000):
+        (study.path / NAMES[1] / f"seed{seed}").mkdir()
+        for name in ("done.json", "test_confusion.npz"):
+            os.link(first / name, study.path / NAMES[1] / f"seed{seed}" / name)
+    start = time.process_time()
+    grid = status.look()
+    assert grid.counts["done"] == 1002
+    assert time.process_time() - start < 1
+
+
+def test_watching_ends_when_all_is_done_and_draws_over_what_it_drew(study, project):
+    run = begin(study.run(NAMES[1], 1), 4)
+    study.ask([NAMES[1]], [0, 1])
+    mine, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    watching = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from segnb import status, cli; status.EVERY = .2; cli.main(['status', '--watch'])",
+        ],
+        env=env | {"SEGNB_ROOT": str(project)},
+        stdout=theirs,
+    )
+    os.close(theirs)
+    told = b""
+    while b"stopped after epoch 4" not in told:
+        told += os.read(mine, 4096)
+    for name in ("done.json", "test_confusion.npz"):
+        os.link(study.run(NAMES[1], 0).path / name, run.path / name)
+    with pytest.raises(OSError):  # the other end is closed
+        while True:
+            told += os.read(mine, 4096)
+    assert watching.wait(10) == 0
+    last = told.decode().split("\x1b[J")[-1]
+    up = re.findall(r"\x1b\[(\d+)F\x1b\[J", told.decode())
+    assert "4 runs: 4 done" in last and len(up) >= 1
+    drawn = told.decode().split("\x1b[J")[1].removesuffix(f"\x1b[{up[0]}F")
+    assert drawn.count("\n") == int(up[0])
+
+
+# ---- in a notebook ----------------------------------------------------------------------------------
+
+
+def test_a_page_escapes_what_data_say(study):
+    fail(study.run("<script>net", 0), "train", "<b>no</b> memory")
+    page = status.html(status.look())
+    assert "<script>" not in page and "<b>no" not in page
+    assert "&lt;b&gt;no&lt;/b&gt; memory" in page
+
+
+def test_a_page_says_with_sign_and_word_what_it_says_with_colour(study):
+    with busy(study):
+        page = status.html(status.look())
+    for state, word in (
+        ("done", "done"),
+        ("waiting", "waiting"),
+        ("failed", "failed"),
+        ("stopped", "stopped 3/20"),
+    ):
+        cell = re.search(rf'<td class="{state}"[^>]*>(.*?)</td>', page)[1]
+        assert status.STATES[state][0] in cell and word in cell
+    assert "epoch 5/20" in page and "left</small>" in page
+
+
+def test_a_page_of_many_seeds_has_numbers(study):
+    study.ask(NAMES, list(range(77)))
+    page = status.html(status.look())
+    assert page.count("<td") == 2 * len(NAMES) and ">76</td>" in page
+
+
+@pytest.fixture
+def watched(study, monkeypatch):
+    """A study looked at in JupyterLab, often."""
+    monkeypatch.setenv("JPY_SESSION_NAME", "any.ipynb")
+    monkeypatch.setattr(status, "EVERY", 0.05)
+    monkeypatch.setattr(status, "_shown", {})
+    yield study
+    for widget in status._shown.values():
+        widget.close()
+    gone()
+
+
+def refreshing() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("status of")]
+
+
+def gone() -> None:
+    for thread in refreshing():
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_widget_follows_until_all_is_done(watched):
+    watched.ask([NAMES[1]], [0, 1])
+    widget = status.live()
+    assert "4 runs: 3 done, 1 waiting" in widget.value
+    begin(watched.run(NAMES[1], 1), 4)
+    for name in ("done.json", "test_confusion.npz"):
+        os.link(watched.run(NAMES[1], 0).path / name, watched.run(NAMES[1], 1).path / name)
+    gone()
+    assert "4 runs: 4 done" in widget.value
+
+
+def test_a_cell_run_twice_has_one_widget_that_is_refreshed(watched):
+    first, second = status.live(), status.live()
+    assert first.comm is None and second.comm is not None
+    begin(watched.run(NAMES[1], 1), 4)
+    time.sleep(0.5)
+    assert len(refreshing()) == 1
+    assert "stopped" in second.value
+    second.close()
+    gone()
+
+
+def test_a_widget_that_cannot_look_says_so_and_stops(watched, monkeypatch):
+    widget = status.live()
+    monkeypatch.setattr(status, "look", lambda name: 1 / 0)
+    gone()
+    assert "ZeroDivisionError" in widget.value
+
+
+def test_without_a_person_it_is_drawn_once(study, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    assert "3 done, 6 waiting" in status.live().data
+    assert not refreshing()
+
+
+def test_without_a_study_it_says_what_to_do(project, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    assert "make report" in status.live().data

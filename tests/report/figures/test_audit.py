@@ -1,0 +1,109 @@
+"""What the charts of the audit say and mark; that nothing is cut off is tested with all figures."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from segnb.audit import scores
+from segnb.audit.example import worked_example
+from segnb.report.figures.audit import AS_PUBLISHED, MIOU, class_dots, slopes, two_scores, worked_example
+from tests.report.figures.test_figures import FIGURES, MANY, SIGHT, class_comparison, lab, overlaps
+
+
+def two(names, as_published, miou) -> pd.DataFrame:
+    return pd.DataFrame({"as_published": as_published, "miou": miou}, index=names)
+
+
+@pytest.mark.parametrize("name", ["slopes", "two slopes"])
+def test_slopes_keep_room_for_lines_and_scores(name):
+    fig = FIGURES[name]()
+    fig.draw_without_rendering()
+    ax, opposite = fig.axes
+    texts = [*ax.texts, *ax.get_yticklabels(), *opposite.get_yticklabels()]
+    assert not overlaps(texts)
+    for line in ax.lines:  # from the one score to the other
+        assert np.ptp(line.get_window_extent().intervalx) > 0.08 * fig.bbox.width
+
+
+def test_slopes_do_not_turn_ties_into_swaps():
+    tied = two(["U-Net", "Residual U-Net"], [0.9, 0.9], [0.5, 0.6])
+    for frame, swapped in ((tied, 0), (tied.assign(as_published=[0.9, 0.8]), 1)):
+        fig = slopes({"ours": frame})
+        assert f"Pairs that swap: ours {swapped}." in fig.alt
+        level = [len(set(line.get_ydata())) == 1 for line in fig.axes[0].lines]
+        assert level == [not swapped] * 2
+    assert "as published: U-Net; Residual U-Net. ours, mIoU: Residual U-Net; U-Net." in fig.alt
+
+
+def test_one_network_has_no_ranking():
+    one = two(["U-Net"], [0.9], [0.5])
+    assert not slopes({"trained here": one}).axes
+    alone = slopes(scores.panels([])).alt
+    assert slopes(scores.panels([]) | {"trained here": one}).alt == alone
+
+
+def test_only_pairs_beyond_the_reading_error_are_bold():
+    frame = two(["U-Net", "Residual U-Net", "Attention U-Net"], [0.9, 0.8, 0.3], [0.5, 0.502, 0.1])
+    fig = slopes({"ours": frame})
+    fig.draw_without_rendering()
+    assert {text.get_weight() for text in fig.axes[0].get_yticklabels()} == {"normal"}
+    fig = slopes({"ours": frame.assign(miou=[0.5, 0.55, 0.1])})
+    bold = {text.get_text() for text in fig.axes[0].get_yticklabels() if text.get_weight() == "bold"}
+    assert bold == {"U-Net", "Residual U-Net"}
+
+
+def test_two_scores_say_what_is_missing():
+    fig = FIGURES["two_scores"]()
+    assert [[text.get_text() for text in ax.texts] for ax in fig.axes] == [["no score"] * 3, []]
+    assert "a, 10 networks" in fig.alt and "b, 13 networks" in fig.alt
+
+
+def test_two_scores_show_every_run():
+    panel = FIGURES["two_scores"]().axes[1]
+    ticks = [line.get_xdata() for line in panel.lines if line.get_marker() == "|"]
+    assert len(ticks) == 2 * len(MANY) and {len(values) for values in ticks} == {3}
+    assert "single runs" in FIGURES["two_scores"]().caption and "runs" not in FIGURES["one score"]().caption
+
+
+def test_charts_of_the_published_numbers_alone():
+    published = scores.panels([])
+    assert "FCN-8s fine-tuned 0.891 and 0.682" in two_scores(published).alt
+    assert "published numbers 2." in slopes(published).alt
+
+
+def test_class_dots_put_what_the_study_finds_on_top():
+    frames = class_comparison(["U-Net", "Residual U-Net"], 1)
+    fig = class_dots(frames)
+    order = [text.get_text() for text in fig.axes[0].get_yticklabels()][::-1]
+    means = sum(frame.published for frame in frames.values())
+    assert list(means[order]) == sorted(means, reverse=True)
+    dots = [line for line in fig.axes[0].lines if line.get_marker() == "o"]
+    assert len(dots) == 12 and "no test image shows the class" in fig.caption  # no pedestrians
+    row = frames["U-Net"].loc["Car"]
+    y = 12 - order.index("Car")
+    assert [line.get_xdata()[0] for line in dots if line.get_ydata()[0] == y] == [row.measured]
+
+
+def test_worked_example_shows_its_numbers():
+    example = worked_example()
+    fig = worked_example(example)
+    *rows, bars = fig.axes
+    for row, ax in enumerate(rows):
+        texts = [text.get_text() for text in ax.texts]
+        sums = example.sums.loc[row]
+        assert f"{sums.both_bits:.0f}/{sums.any_bits:.0f}\n= {sums.ratio:.3f}" in texts
+        assert sum("\n" in text and " " not in text for text in texts) == 4 * 8  # ids and their bits
+        fig.draw_without_rendering()
+        assert not overlaps(text for text in ax.findobj(Text) if text.get_text())
+    shown = [text.get_text() for text in bars.texts]
+    assert shown[-3:] == [f"{value:.3f}" for value in (example.miou, example.accuracy, example.as_published)]
+    assert f"as published {example.as_published:.3f}" in fig.alt and "12 (1100)" in fig.alt
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_colours_of_the_scores_stay_apart_for_colour_blind_readers(sight):
+    seen = [lab(colour, SIGHT[sight]) for colour in (MIOU, AS_PUBLISHED)]
+    assert all(np.linalg.norm(one - other) > 12 for one, other in pairwise(seen))

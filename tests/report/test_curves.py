@@ -1,0 +1,249 @@
+"""Curves of the evidence, from a made-up study: each against the same thing computed plainly."""
+
+import numpy as np
+import pytest
+
+from segnb.metrics import boundaries
+from segnb.metrics import confusion
+from segnb.report import curves
+from segnb.labels import STREET
+from segnb.contrasts import Evidence
+from segnb.report.figures.claims import _as_asked, chosen, pictures
+from segnb.report.figures.evidence import convergence, sizes, stride_bounds, trimap
+from segnb.report.figures.gates import attention, class_attention, worth
+from segnb.report.figures.style import Picture
+from tests.conftest import make_project
+from tests.fake_study import make_study
+from tests.report.figures.test_evidence import part
+
+NAMES = [
+    "FCN32s_vgg16_freeze",
+    "FCN8s_vgg16_freeze",
+    "UNet_Standard_256",
+    "UNet_NoSkip_256",
+    "AttentionUNet_256",
+    "ClassAttentionResidualUNet_256",
+]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two seeds of six networks, twelve test images."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = make_project(tmp_path_factory.mktemp("curves") / "project")
+        patch.setenv("SEGNB_ROOT", str(folder))
+        yield make_study(folder, seeds=2, variants=NAMES, images=12)
+
+
+@pytest.fixture(scope="module")
+def runs(study):
+    return study.measured()
+
+
+def seeds(runs, variant):
+    return [run for run in runs if run.variant == variant]
+
+
+def miou(run) -> float:
+    return float(confusion.mean_iou(run.test()["confusion"].sum(0)))
+
+
+def test_intervals_hold_the_value_and_need_two_images():
+    counts = [{"hits": np.array([3.0, 5.0, 1.0]), "all": np.array([4.0, 9.0, 2.0])}]
+
+    def ratio(**sums: np.ndarray) -> np.ndarray:
+        return sums["hits"] / sums["all"]
+
+    (row,) = curves.with_interval(counts, ratio, "key").itertuples()
+    assert row.value == pytest.approx(9 / 15)
+    assert 0.5 < row.low < row.value < row.high < 0.75  # between the worst and the best image
+    (row,) = curves.with_interval(
+        [{name: one[:1] for name, one in counts[0].items()}], ratio, "k"
+    ).itertuples()
+    assert row.value == 0.75 and np.isnan(row.low)
+
+
+def test_curves_by_distance(runs):
+    found = curves.trimap_curves(runs)
+    assert list(found)[:2] == ["FCN-32s frozen", "FCN-8s frozen"] and len(found) == len(NAMES)
+    files = [run.boundary() for run in seeds(runs, "UNet_Standard_256")]
+    names = ("trimap_hits", "trimap_truth", "trimap_predicted")
+    plain = np.mean(
+        [boundaries.trimap(**{name: one[name].sum(0) for name in names}) for one in files], axis=0
+    )
+    curve = found["U-Net"]
+    assert curve["value"].to_numpy() == pytest.approx(plain)
+    assert (curve["low"] <= curve["value"]).all() and (curve["value"] <= curve["high"]).all()
+    assert curve.index[0] == "0–1" and curve.index[-1].endswith("+")
+    assert trimap(found).axes
+
+
+def test_curves_by_size(runs):
+    found = curves.size_curves(runs)
+    curve = found["U-Net"]
+    thirds = curve.attrs["thirds"]
+    tables = [run.objects() for run in seeds(runs, "UNet_Standard_256")]
+    area = tables[0]["area"]
+    assert (area <= thirds[0]).mean() == pytest.approx(1 / 3, abs=0.05)
+    assert curve["area"].is_monotonic_increasing and len(curve) <= curves.SIZE_BINS
+    smallest = area <= np.quantile(area, 1 / curves.SIZE_BINS)
+    plain = np.mean([table["found"][smallest].mean() for table in tables])
+    assert curve["value"].iloc[0] == pytest.approx(plain)
+    assert sizes(found).axes
+
+
+def test_curves_by_sight(runs):
+    found = curves.sight_curves(seeds(runs, "UNet_Standard_256"))
+    tables = [run.objects() for run in seeds(runs, "UNet_Standard_256")]
+    plain = np.mean([table["found"][table["visible"] <= 0.5].mean() for table in tables])
+    assert found["U-Net"]["value"]["mostly hidden"] == pytest.approx(plain)
+
+
+def test_gains_by_class_come_in_order(runs):
+    gains = curves.class_gains(runs, "UNet_Standard_256", "UNet_NoSkip_256")
+    assert gains["value"].is_monotonic_decreasing
+    ious = [
+        [confusion.class_iou(run.test()["confusion"].sum(0)) for run in seeds(runs, name)]
+        for name in ("UNet_Standard_256", "UNet_NoSkip_256")
+    ]
+    plain = np.mean(ious[0], axis=0) - np.mean(ious[1], axis=0)
+    assert gains["value"][list(STREET.names)].to_numpy() == pytest.approx(plain)
+    assert curves.class_gains(runs, "UNet_Standard_256", "ResidualUNet_256").empty
+
+
+def test_stride_bounds_stand_beside_the_scores(study, runs):
+    frame = curves.stride_bounds(study, runs)
+    assert list(frame.index) == ["FCN-32s frozen", "FCN-8s frozen"]
+    assert list(frame["stride"]) == [32, 8]
+    assert 0 < frame["bound"].iloc[0] < frame["bound"].iloc[1] < 1  # finer grids keep more
+    scores = [np.mean([miou(run) for run in seeds(runs, name)]) for name in NAMES[:2]]
+    assert list(frame["miou"]) == pytest.approx(scores)
+    assert curves.stride_bounds(study, seeds(runs, "UNet_Standard_256")).empty
+    assert stride_bounds(frame).axes
+
+
+def test_what_gates_are_worth(runs):
+    levels = curves.gate_levels(runs)
+    assert list(levels) == ["Attention U-Net", "Class attention residual U-Net"]
+    frame = levels["Attention U-Net"]
+    assert list(frame.index) == ["level 1", "level 2", "level 3", "level 4", "all levels"]
+    group = seeds(runs, "AttentionUNet_256")
+    lost = [miou(run) - confusion.mean_iou(run.gates()["neutral_confusion"][-1].sum(0)) for run in group]
+    assert frame["value"]["all levels"] == pytest.approx(np.mean(lost))
+    assert frame["spread"]["level 2"] == pytest.approx(
+        np.mean([run.gates()["std"][:, 1].mean() for run in group])
+    )
+    assert worth(levels).axes
+
+
+def test_gate_maps_of_one_and_of_all_classes(runs):
+    one, kept = curves.gate_maps(runs)
+    assert list(one) == ["Attention U-Net"] and attention(one, kept).axes
+    each, kept = curves.gate_maps(runs, by_class=True)
+    (maps,) = each.values()
+    assert list(each) == ["Class attention residual U-Net"]
+    assert class_attention(maps, kept, STREET).axes
+    assert curves.gate_maps(seeds(runs, "UNet_Standard_256")) == ({}, {})
+
+
+def test_shifted_scores_begin_with_the_same_streets_as_they_are(runs):
+    scores = curves.shifted_scores(runs)
+    assert list(scores)[0] == "U-Net"  # there is none of an FCN
+    frame = scores["U-Net"]
+    group = seeds(runs, "UNet_Standard_256")
+    assert list(frame.index) == ["clean", "fog", "night", "noise", "occlusion"]
+    assert frame["value"]["clean"] == pytest.approx(np.mean([miou(run) for run in group]))
+    night = [confusion.mean_iou(run.shifts()["confusion"][1].sum(0)) for run in group]
+    assert frame["value"]["night"] == pytest.approx(np.mean(night))
+
+
+def test_a_folder_of_photographs_has_no_shifted_street(study):
+    assert curves.shifted_street(study, {}) == {}
+
+
+def test_gradient_ratios_are_means_of_logarithms(runs):
+    found = curves.gradient_ratios(runs, epochs=2)
+    tables = [run.gradients() for run in seeds(runs, "UNet_Standard_256")]
+    ratios = [table[(table["layer"] == "down2.0") & (table["epoch"] <= 2)]["ratio"] for table in tables]
+    plain = np.exp(np.mean([np.log(one).mean() for one in ratios]))
+    frame = found["U-Net"]
+    assert frame["value"]["down2.0"] == pytest.approx(plain)
+    assert list(frame.index)[0] == "down1.0"
+    assert (frame["low"] <= frame["value"]).all() and (frame["value"] <= frame["high"]).all()
+
+
+def test_histories_are_of_seeds_in_common(runs):
+    found = curves.histories(runs, "UNet_Standard_256", "UNet_NoSkip_256")
+    assert {label: list(one) for label, one in found.items()} == {"U-Net": [0, 1], "U-Net, no skips": [0, 1]}
+    assert convergence(found, 0.9).axes
+    assert curves.histories(runs, "UNet_Standard_256", "ResidualUNet_256") == {}
+
+
+def test_without_files_everything_is_empty(runs):
+    """As of runs that an older version tested."""
+    files = ("boundary_path", "objects_path", "gates_path", "shifts_path", "gradients_path")
+    for run in runs:
+        for name in files:
+            getattr(run, name).rename(getattr(run, name).with_suffix(".away")) if getattr(
+                run, name
+            ).exists() else 0
+    try:
+        assert curves.trimap_curves(runs) == {} == curves.sight_curves(runs)
+        assert curves.size_curves(runs) == {}
+        assert curves.gate_levels(runs) == {} == curves.shifted_scores(runs)
+        assert curves.gradient_ratios(runs, 3) == {} and curves.gate_maps(runs) == ({}, {})
+    finally:
+        for run in runs:
+            for away in run.path.glob("*.away"):
+                path = next(p for p in (getattr(run, name) for name in files) if p.stem == away.stem)
+                away.rename(path)
+    assert curves.if_empty({}, "Empty.") == "Empty." and curves.if_empty({"a": 1}, "Empty.") == ""
+
+
+# --- the figures of a claim, from files ---
+
+
+def as_written(measure: str, plus: str, minus: str, **changes) -> dict:
+    return part(measure=measure, plus=[plus], minus=[minus], **changes)
+
+
+def test_a_claim_shows_the_images_that_its_rule_picks(study, runs):
+    parts = [
+        as_written("train_seconds", "UNet_Standard_256", "UNet_NoSkip_256", repeats="rounds"),
+        as_written("miou", "UNet_Standard_256", "UNet_NoSkip_256"),
+    ]
+    evidence = Evidence(study)
+    claim = {"kind": ">", "decisive": 0, "parts": parts}
+    (chart, images), notes = pictures(claim, evidence)  # the decisive part has no images
+    assert not notes and "image by image" in chart.alt.lower()
+    frame = evidence.by_image(_as_asked(parts[1]))
+    for word, row in chosen(frame).iterrows():
+        assert f"{word} " in images.alt and row["name"] in images.alt
+    assert {text for ax in images.axes for text in [ax.get_title(loc="left")]} >= {"U-Net", "U-Net, no skips"}
+
+
+def test_a_claim_without_predictions_says_so(study, runs):
+    claim = {
+        "kind": ">",
+        "decisive": 0,
+        "parts": [as_written("miou", "UNet_Standard_256", "UNet_NoSkip_256")],
+    }
+    (run, *_) = seeds(runs, "UNet_NoSkip_256")
+    away = run.predicted_path.rename(run.path / "away")
+    try:
+        drawn, notes = pictures(claim, Evidence(study))
+    finally:
+        away.rename(run.predicted_path)
+    assert len(drawn) == 1 and "not every run kept" in notes[0]
+
+
+def test_a_claim_of_which_nothing_was_measured_has_no_figure(study):
+    claim = {"kind": ">", "decisive": None, "parts": [part(estimate=None, missing="no study")]}
+    (drawn,), notes = pictures(claim, Evidence(study))
+    assert isinstance(drawn, Picture) and not drawn.axes and notes == []
+
+
+def test_companions_have_no_images_here(study):
+    claim = {"kind": ">", "decisive": 0, "parts": [as_written("miou", "streets-car:a", "UNet_NoSkip_256")]}
+    drawn, _ = pictures(claim, Evidence(study))
+    assert len(drawn) == 1

@@ -1,0 +1,60 @@
+"""Tables and sentences show what data say and run none of it: names of classes and files are a user's."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from segnb.report import text
+from segnb.report import tables
+from segnb.labels import ClassMap
+from segnb.report.figures.dataset import class_legend
+from segnb.presets import PRESETS
+
+HOSTILE = "<script>alert(1)</script> & $\\frac$"
+SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; $\\frac$"
+
+
+def test_a_table_shows_markup_as_it_is_written():
+    frame = pd.DataFrame({HOSTILE: [HOSTILE, 1.0]}, index=[HOSTILE, "b"])
+    page = tables.table(frame, "of names").to_html()
+    assert "<script>" not in page and page.count(SHOWN) == 3
+
+
+def test_a_sentence_keeps_its_emphasis_and_no_html(monkeypatch):
+    shown = []
+    monkeypatch.setattr(text, "display", shown.append)
+    text.say(f"*Classes:* {HOSTILE}")
+    text.say("")
+    assert [one.data for one in shown] == [f"*Classes:* {SHOWN}"]
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "$", "$a$ and $b", "\\alpha"])
+def test_names_are_drawn_as_they_are_and_never_as_formulas(name):
+    drawn = class_legend(ClassMap((name, "Road"), ("#000000", "#ffffff")))
+    assert name in drawn.alt and drawn.png().startswith(b"\x89PNG")
+
+
+def test_recipes_stand_beside_the_published_one():
+    frame = tables.recipes(SimpleNamespace(preset=PRESETS["quick"])).data
+    families, sides = ("FCN", "U-Net"), ("this study", "published")
+    assert frame.columns.tolist() == [f"{a}, {b}" for a in families for b in sides]
+    assert frame.loc["image side, px"].tolist() == ["224", "224", "128", "256"]
+    assert frame.loc["channels"].tolist() == [
+        "256 in the head",
+        "4096 in the head",
+        "16 at first",
+        "64 at first",
+    ]
+    assert frame.loc["epochs"].tolist() == ["3", "15", "20", "at most 50"]
+
+
+def test_what_would_change_the_verdicts_leaves_out_what_seeds_cannot():
+    claim = {"id": "F1", "verdict": "inconclusive", "seeds": 3, "p_holm": 0.25, "seeds_needed": 1234}
+    claims = [claim | {"power": {"3": 0.1, "5": 0.5}}, {"id": "M1", "power": {}}]
+    claims.append(claim | {"id": "F2", "p_holm": None, "seeds_needed": None, "power": {"3": 0.0, "5": 0.0}})
+    frame = tables.open_questions({"claims": claims}).data
+    assert frame.index.tolist() == ["F1", "F2"]
+    assert frame["seeds to decide"].tolist() == ["1,234", "no number"]
+    assert frame["chance with 5"].tolist() == ["50 %", "0 %"]
+    assert tables.open_questions({"claims": [{"id": "M1", "power": {}}]}) is None

@@ -1,0 +1,223 @@
+"""Scores, ranking and sentences, on cases worked out by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segnb.metrics.confusion import bootstrap_miou
+from segnb.audit import published
+from segnb.evaluation import scores
+from segnb.report import text
+from segnb.study.study import of_family
+from segnb.report import tables
+from segnb.labels import LABEL_SETS, STREET
+from segnb.storage.atomic import write_json
+from segnb.models.registry import VARIANTS
+from segnb.study.study import Study
+from tests.fake_study import make_study
+
+
+def fake(variant: str, seed: int, confusion, as_published: float = 0.5, loss: float = 1.0):
+    """As much of a RunDir as the scores need; confusion (N, C, C)."""
+    test = {"confusion": np.array(confusion), "as_published": np.array(as_published), "loss": np.array(loss)}
+    summary = {"epochs": 3, "best_epoch": 2, "best_val_miou": 0.5, "seconds": 60.0}
+    study = SimpleNamespace(classes=STREET)
+    return SimpleNamespace(variant=variant, seed=seed, test=lambda: test, summary=summary, study=study)
+
+
+PERFECT = [[[4, 0], [0, 4]], [[8, 0], [0, 0]]]  # two images, two classes: mIoU 1
+# Summed [[9, 3], [1, 3]]: IoU 9/13 and 3/7.
+MIDDLING = [[[5, 1], [1, 1]], [[4, 2], [0, 2]]]
+MIDDLING_MIOU = (9 / 13 + 3 / 7) / 2
+
+
+def test_ranking_is_sorted_and_right():
+    runs = [
+        fake("FCN8s_vgg16_freeze", 0, MIDDLING, as_published=0.8),
+        fake("UNet_Standard_256", 0, MIDDLING, as_published=0.6),
+        fake("UNet_Standard_256", 1, PERFECT, as_published=0.9),
+    ]
+    table = scores.ranking(runs)
+    assert list(table.index) == ["UNet_Standard_256", "FCN8s_vgg16_freeze"]
+    assert table.miou.tolist() == pytest.approx([(1 + MIDDLING_MIOU) / 2, MIDDLING_MIOU])
+    assert table.seeds.tolist() == [2, 1]
+    assert table.as_published.tolist() == pytest.approx([0.75, 0.8])
+    assert (table.low < table.high).all()
+    assert list(scores.scores(runs).index) == ["FCN8s_vgg16_freeze", "UNet_Standard_256"]  # as they come
+
+
+def test_nothing_to_rank():
+    assert scores.ranking([]).empty and list(scores.ranking([]).columns)[:2] == ["miou", "seeds"]
+    assert text.best_and_worst(scores.ranking([])) == text.seeds_caveat(scores.ranking([])) == ""
+    assert tables.scores(scores.ranking([])) is None and tables.networks([]) is None
+    assert tables.class_ious(scores.class_ious([])) is None
+
+
+def test_interval_of_one_seed_is_the_bootstrap_of_its_images():
+    counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
+    assert text.image_interval([counts]) == pytest.approx(bootstrap_miou(counts))
+    assert np.isnan(text.image_interval([counts[:1]])).all()
+
+
+def test_interval_draws_the_same_images_for_all_seeds():
+    """Seeds are crossed with images: two seeds that fail on the same images do not average that out."""
+    counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
+    assert text.image_interval([counts, counts]) == pytest.approx(text.image_interval([counts]))
+    low, high = text.image_interval([counts, counts[::-1]])
+    assert high - low < np.subtract(*text.image_interval([counts])[::-1])
+
+
+def test_class_ious_average_to_the_miou_of_the_ranking():
+    draw = np.random.default_rng(1)
+    confusions = draw.integers(0, 100, (2, 5, 13, 13))
+    confusions[:, :, 4] = 0  # no pedestrian in the ground truth
+    runs = [fake("UNet_Standard_256", seed, confusions[seed]) for seed in (0, 1)]
+    table = scores.class_ious(runs)
+    column = table["UNet_Standard_256"]
+    assert list(table.index) == [*STREET.names, "mIoU"]
+    assert np.isnan(column["Pedestrian"])
+    assert column[:-1].mean() == pytest.approx(column["mIoU"], abs=1e-15)
+    assert column["mIoU"] == pytest.approx(scores.ranking(runs).miou.iloc[0], abs=1e-15)
+
+
+def test_sentences_follow_the_numbers():
+    one_seed = scores.ranking(
+        [fake("UNet_Standard_256", 0, PERFECT), fake("FCN8s_vgg16_freeze", 0, MIDDLING)]
+    )
+    sentence = text.best_and_worst(one_seed)
+    assert (
+        "U-Net scores highest, 1.000" in sentence and f"FCN-8s frozen lowest, {MIDDLING_MIOU:.3f}" in sentence
+    )
+    assert "inconclusive" in text.seeds_caveat(one_seed)
+    two_seeds = scores.ranking([fake("UNet_Standard_256", seed, MIDDLING) for seed in (0, 1)])
+    assert "inconclusive" not in text.seeds_caveat(two_seeds)
+    assert text.best_and_worst(two_seeds) == ""  # one network has no rank
+
+
+def test_networks_of_the_study_are_counted_apart_from_extensions():
+    def counted(*names):
+        return text.network_count([fake(name, seed, PERFECT) for name in names for seed in (0, 1)])
+
+    assert counted(*VARIANTS) == "10 networks of the study and 3 extensions"
+    assert counted("UNet_Standard_256") == "1 network of the study"
+    assert counted("AttentionUNet_256") == "1 extension"
+    assert counted() == ""
+
+
+def test_the_scope_names_the_extensions():
+    machine = SimpleNamespace(device_name="a CPU", precision="fp32")
+    study = SimpleNamespace(name="s", machine=machine, preset=SimpleNamespace(name="quick"))
+    runs = [fake(name, 0, PERFECT) for name in ("UNet_Standard_256", "AttentionUNet_256")]
+    assert text.scope_sentence(study, runs).endswith("gives no scores: Attention U-Net.")
+    assert "xtension" not in text.scope_sentence(study, runs[:1])
+
+
+def test_missing_networks_are_named():
+    runs = [fake("UNet_Standard_256", 0, PERFECT)]
+    assert "Residual U-Net" in text.missing(runs, "unet") and "; U-Net;" not in text.missing(
+        runs, "unet"
+    )
+    assert text.missing(runs, "unet", "UNet_Standard_256") == ""
+    assert text.missing([], "fcn").startswith("No network of this family has been trained")
+    assert text.missing([], "fcn", "unet").startswith("No network of this family was asked for")
+    assert of_family(runs, "fcn") == [] and of_family(runs, "unet") == runs
+
+
+def test_stride_grid_warns_of_small_images():
+    assert "4×4" in text.stride_grid(128) and "study's 224 pixels" in text.stride_grid(128)
+    assert text.stride_grid(224).endswith("7×7 cells.")
+
+
+def test_class_statistics():
+    labels = np.array([[[0, 0], [0, 7]], [[7, 7], [7, 7]]], np.uint8)
+    pixels, images = scores.class_shares(labels, 13)
+    assert pixels[[0, 7, 10]].tolist() == [3 / 8, 5 / 8, 0]
+    assert images[[0, 7, 10]].tolist() == [0.5, 1, 0]
+    heat = scores.class_heat(labels, 13)
+    assert heat[7].tolist() == [[0.5, 0.5], [0.5, 1]] and heat.sum(0).tolist() == [[1, 1], [1, 1]]
+
+
+def test_published_shares_cover_all_pixels():
+    shares = published.published_shares()
+    assert list(shares.index) == list(STREET.names)
+    assert shares.pixel_share.sum() == pytest.approx(1, abs=1e-3)
+    assert (shares.image_share >= shares.pixel_share).all()
+
+
+def test_tables_say_what_they_show():
+    runs = [fake("UNet_Standard_256", 0, MIDDLING), fake("UNet_NoSkip_256", 0, PERFECT)]
+    html = tables.scores(scores.ranking(runs)).to_html()
+    assert html.index("U-Net, no skips") < html.index(f"{MIDDLING_MIOU:.3f}") and "<caption>" in html
+    networks = tables.networks(runs).to_html()
+    assert "UNet_NoSkip_256" in networks and "1.0" in networks and "xtension" not in networks
+
+
+def test_tables_cope_with_networks_that_the_study_does_not_have():
+    runs = [fake(name, 0, MIDDLING) for name in ("UNet_Standard_256", "AttentionUNet_256")]
+    networks = tables.networks(runs).to_html()
+    assert networks.count("Extension. ") == 1 and "Extension: a network for which" in networks
+
+
+def test_cost_table_keeps_to_the_networks_of_the_chapter():
+    row = {
+        "parameters": 31_038_413, "trained_parameters": 31_038_413, "gflops": 54.321, "memory_mib": 1234.5,
+        "train_seconds": 0.0456, "predict_seconds": 0.0123,
+    }  # fmt: skip
+    cost = pd.DataFrame.from_dict({"UNet_Standard_256": row, "FCN8s_vgg16_freeze": row}, orient="index")
+    html = tables.costs(cost, ["UNet_Standard_256", "ResidualUNet_256"]).to_html()
+    assert "31,038,413" in html and "12.3" in html and "45.6" in html and "FCN" not in html
+    assert tables.costs(pd.DataFrame(), ["UNet_Standard_256"]) is None
+
+
+def test_the_sentence_on_classes_says_what_counts():
+    street, camvid = (text.classes_sentence(LABEL_SETS[name]) for name in ("street", "camvid"))
+    assert street == "All 13 classes count in every score, also *Unlabeled*, which is mostly sky."
+    assert camvid.startswith("All 11 classes count") and camvid.endswith("count in none.")
+
+
+@pytest.mark.parametrize(
+    ("fcn", "unet", "variants", "told"),
+    [
+        (224, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], "224 pixels a side and U-Nets of 128"),
+        (128, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], ""),
+        (224, 128, ["UNet_NoSkip_256", "UNet_Standard_256"], ""),
+    ],
+)
+def test_families_of_different_sizes_are_held_against_each_other_with_a_caveat(fcn, unet, variants, told):
+    sizes = {"fcn": fcn, "unet": unet}
+    study = SimpleNamespace(recipe=lambda family: SimpleNamespace(size=sizes[family]))
+    found = text.sizes_caveat(study, [SimpleNamespace(variant=name) for name in variants])
+    assert told in found and bool(told) == bool(found)
+
+
+def test_the_worst_images_come_first():
+    run = fake("UNet_Standard_256", 0, [[[4, 0], [0, 4]], [[1, 3], [3, 1]], [[3, 1], [0, 4]]])
+    names = ["best", "worst", "middle"]
+    pictures = np.arange(3 * 2 * 2 * 3, dtype=np.uint8).reshape(3, 2, 2, 3)
+    split = SimpleNamespace(names=names, images=pictures, labels=pictures[..., 0])
+    run.recipe = SimpleNamespace(size=2)
+    run.study.split = lambda name, size: {("test", 2): split}[name, size]
+    run.predicted = lambda: pictures[..., 1]
+    found = scores.worst_images(run, 2)
+    assert found["names"].tolist() == ["worst", "middle"]
+    assert np.array_equal(found["images"], pictures[[1, 2]])
+    assert np.array_equal(found["predictions"], pictures[[1, 2]][..., 1])
+
+
+@pytest.mark.parametrize(("preset", "smaller"), [("quick", True), ("paper", False)])
+def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
+    from segnb.presets import PRESETS
+
+    study = make_study(tmp_path, 1, variants=["UNet_Standard_256"], images=4)
+    told = study.settled
+    counts = told["data"]["counts"] | {"train": PRESETS[preset].train}
+    changed = {"preset": PRESETS[preset].as_dict(), "data": told["data"] | {"counts": counts}}
+    write_json(study.path / "study.json", told | changed | {"warnings": ["Beware."]})
+    study = Study(study.path)
+    ledger = {"claims": [{"id": "F1", "verdict": "not measured"}, {"id": "U1", "verdict": "supported"}]}
+    told = text.limits(study, study.measured(), ledger)
+    assert told[0] == "Beware." and "With one seed a network" in told[1]
+    assert any("the published recipe has 1,600 images" in one for one in told) == smaller
+    assert told[-1] == "Not measured, for the reason that stands with each: F1."

@@ -1,0 +1,64 @@
+"""Worker processes: the same results in the same order, and none that outlives who asked."""
+
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from segnb.runtime.pool import at_work, progress
+from tests.conftest import CHECKOUT
+
+SLOW = """
+import sys, time
+from segnb.runtime.pool import at_work
+if __name__ == "__main__":
+    with at_work(time.sleep, [(0.1,)] * 600, "naps", processes=2) as naps:
+        for i, _ in enumerate(naps):
+            if i == 3:
+                print("at work", flush=True)
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_results_come_in_the_order_of_the_jobs(processes):
+    with at_work(pow, [(2, i) for i in range(20)], "powers", processes, told=False) as results:
+        assert list(results) == [2**i for i in range(20)]
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+    script = tmp_path / "naps.py"
+    script.write_text(SLOW)
+    parent = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True, cwd=CHECKOUT, env={"PYTHONPATH": "."}
+    )
+    assert parent.stdout.readline() == "at work\n"
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert len(children) >= 2
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    try:
+        assert not alive
+    finally:
+        for process in alive:
+            process.kill()
+
+
+def test_a_stopped_loop_leaves_no_worker(tmp_path):
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    with pytest.raises(KeyboardInterrupt):
+        with at_work(time.sleep, [(0.01,)] * 100, "naps", 2, told=False) as naps:
+            next(naps)
+            raise KeyboardInterrupt
+    new = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
+    assert not [c for c in new if "spawn_main" in " ".join(c.cmdline())]
+
+
+def test_progress_is_a_line_every_tenth_where_nobody_watches(capsys):
+    assert list(progress(range(25), "checking", 25, "pair")) == list(range(25))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10 and lines[0] == "checking: 3 of 25 pairs" and lines[-1].startswith("checking: 25")
+    assert list(progress([], "checking", 0, "pair")) == []

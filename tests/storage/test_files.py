@@ -1,0 +1,178 @@
+"""Files that are whole or not there, and locks that go with their process."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from segnb.storage import atomic as atomic_files
+from segnb.storage import locks
+from segnb.errors import SegnbError
+from segnb.storage.atomic import atomic, new_array, sweep, write_text
+from segnb.storage.locks import held, holder
+
+
+def test_a_new_file_and_its_name_are_on_the_disk_before_the_writer_goes_on(tmp_path, monkeypatch):
+    seen = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (seen.append(os.fstat(handle).st_ino), fsync(handle)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (seen.append("renamed"), replace(a, b)))
+    write_text(tmp_path / "a.json", "{}")
+    assert seen == [(tmp_path / "a.json").stat().st_ino, "renamed", tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize("at", ["mkstemp", "write", "fsync", "replace"])
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch, at):
+    path = tmp_path / "history.csv"
+    write_text(path, "old")
+
+    def full(*arguments, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if at == "mkstemp":
+        monkeypatch.setattr(atomic_files.tempfile, "mkstemp", full)
+    elif at != "write":
+        monkeypatch.setattr(os, at, full)
+    with pytest.raises(SegnbError, match="history.csv cannot be written, the disk is full; free some"):
+        with atomic(path) as file:
+            if at == "write":
+                full()
+            file.write(b"new")
+    monkeypatch.undo()
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["history.csv"]
+
+
+def test_another_trouble_than_a_full_disk_is_not_called_one(tmp_path):
+    write_text(tmp_path / "a", "")
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "a" / "b", "")
+
+
+WRITE = (
+    "import sys; from pathlib import Path; from segnb.files import atomic\n"
+    "with atomic(Path(sys.argv[1])) as file:\n"
+    "    file.write(b'half'); file.flush(); print('at it', flush=True); sys.stdin.read()"
+)
+
+
+def writer(path) -> subprocess.Popen:
+    """A process in the middle of writing a file."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", WRITE, path], **pipes)
+    assert process.stdout.readline() == b"at it\n"
+    return process
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_of_the_file(tmp_path):
+    killed = writer(tmp_path / "a.json")
+    killed.kill()
+    killed.communicate()
+    at_it = writer(tmp_path / "a.json")
+    assert len(names(tmp_path)) == 1  # that of the second: the first one's is gone
+    write_text(tmp_path / "a.json", "mine")
+    assert len(names(tmp_path)) == 2  # who is still at it is left alone
+    at_it.communicate(b"")
+    assert names(tmp_path) == ["a.json"] and (tmp_path / "a.json").read_text() == "half"
+
+
+def test_sweep_takes_what_nobody_writes_any_more_and_nothing_else(tmp_path):
+    for name in ("best-1.safetensors", "val_images.npy"):
+        killed = writer(tmp_path / name)
+        killed.kill()
+        killed.communicate()
+    kept = [".train.ipynb", ".train.lock", "best-1.safetensors"]
+    for name in kept:
+        (tmp_path / name).touch()
+    sweep(tmp_path, "best-")
+    assert [name.startswith(".val_images.npy.") for name in names(tmp_path)].count(True) == 1
+    assert len(names(tmp_path)) == 4
+    sweep(tmp_path)
+    assert names(tmp_path) == kept
+
+
+def test_who_comes_second_is_told_who_is_at_work_and_a_killed_process_holds_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "seed0" / ".lock"
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    assert holder(path) is None
+    code = (
+        "import sys; from pathlib import Path; from segnb.files import held\n"
+        "with held(Path(sys.argv[1]), 'training A, seed 0'): print('have it', flush=True); sys.stdin.read()"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert first.stdout.readline() == "have it\n"
+        told = holder(path)
+        assert (told["pid"], told["what"]) == (first.pid, "training A, seed 0") and told["since"][:2] == "20"
+        with pytest.raises(SegnbError, match=rf"process {first.pid} on .+ is training A, seed 0 already"):
+            with held(path, "training A, seed 0"):
+                pass
+    finally:
+        first.kill()
+        first.wait()
+        first.stdin.close(), first.stdout.close()
+    assert holder(path) is None
+    with held(path, "testing A, seed 0"):
+        assert holder(path)["what"] == "testing A, seed 0"
+    assert holder(path) is None
+
+
+def test_looking_who_is_at_work_keeps_nobody_out(tmp_path):
+    path = tmp_path / ".lock"
+    look = FileLock(path, thread_local=False)  # as `holder` does for a moment
+    look.acquire()
+    threading.Timer(0.3, look.release).start()
+    with held(path, "x"):
+        assert holder(path)["pid"] == os.getpid()
+
+
+def test_who_only_looks_as_well_is_not_taken_for_a_killed_process_at_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "GLANCE", 2)
+    path = tmp_path / ".lock"
+    (tmp_path / ".lock.json").write_text('{"pid": 1}')  # of a process that was killed
+    look = FileLock(path, thread_local=False)
+    look.acquire()
+    threading.Timer(0.3, look.release).start()
+    assert holder(path) is None
+
+
+def test_a_child_that_inherits_a_lock_holds_it_after_its_parent_was_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    path = tmp_path / ".lock"
+    code = (
+        "import subprocess, sys, time; from pathlib import Path; from segnb.files import held\n"
+        "with held(Path(sys.argv[1]), 'making a report') as lock:\n"
+        "    print(subprocess.Popen(['sleep', '1000'], pass_fds=[lock], stdout=-3).pid, flush=True)\n"
+        "    time.sleep(1000)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    with pytest.raises(SegnbError, match=f"process {parent.pid} on .+ is making a report already"):
+        with held(path, "making a report"):
+            pass
+    os.kill(child, signal.SIGKILL)
+    monkeypatch.setattr(locks, "PATIENCE", 30)
+    with held(path, "making a report"):
+        assert holder(path)["pid"] == os.getpid()
+
+
+def test_a_new_array_has_its_bytes_reserved(tmp_path):
+    array = new_array(tmp_path / "a.npy", (100, 64, 64), np.uint8)
+    assert not array.any() and (tmp_path / "a.npy").stat().st_blocks * 512 >= array.nbytes
+    array[3, 4, 5] = 7
+    array.flush()
+    again = np.load(tmp_path / "a.npy")
+    assert again.shape == (100, 64, 64) and again[3, 4, 5] == 7 and again.sum() == 7

@@ -1,0 +1,406 @@
+"""Loop, checkpoints and run folders: the same numbers bit for bit, interrupted or not."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from segnb.training import checkpoint
+from segnb.training import loop
+from segnb.labels import IGNORE_INDEX
+from segnb.data.batches import MEAN, STD, Split, in_order, normalise, shuffled
+from segnb.errors import SegnbError
+from segnb.storage.atomic import atomic
+from segnb.evaluation.evaluate import load, measure
+from segnb.runtime.machine import Machine
+from segnb.metrics.confusion import confusion
+from segnb.models.build import build
+from segnb.params import RunParams, StudyParams
+from segnb.presets import PRESETS
+from segnb.study.study import Run
+from segnb.study.create import begin_run, create_study
+from segnb.training.fit import EarlyStopping, fit
+from segnb.training.loop import criterion, evaluate, train_one_epoch
+
+CPU = Machine("cpu", "any", threads=1, precision="fp32")
+RECIPE = replace(PRESETS["smoke"].unet, size=32, epochs=3)
+
+
+def split(count: int, seed: int = 0, size: int = 32) -> Split:
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 3, (count, size, size), np.uint8)
+    images = np.repeat(labels[..., None] * 80, 3, -1).astype(np.uint8)
+    return Split(images, labels, [f"{i}" for i in range(count)])
+
+
+def trained(
+    folder, on_epoch=lambda rows: None, variant="UNet_Standard_256", seed=0, machine=CPU, recipe=RECIPE
+) -> Run:
+    torch.manual_seed(seed)
+    run = Run(folder / variant / f"seed{seed}")
+    kept = folder.parent / "features"
+    fit(build(variant, 13, 8), split(10), split(4, 1), recipe, seed, run, machine, on_epoch, kept)
+    return run
+
+
+# -- batches -------------------------------------------------------------------------------------------
+
+
+def test_normalise_is_torchvision_s_formula():
+    images = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
+    wanted = (images.permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[
+        :, None, None
+    ]
+    assert torch.allclose(normalise(images), wanted, atol=1e-5)
+
+
+def test_in_order_drops_no_image():
+    sizes = [len(images) for images, _ in in_order(split(10), 4, CPU)]
+    assert sizes == [4, 4, 2]
+
+
+def test_shuffled_shows_every_image_once_and_depends_on_seed_and_epoch_alone():
+    data = Split(
+        np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, -1).repeat(32, 1).repeat(32, 2),
+        np.arange(10, dtype=np.uint8)[:, None, None].repeat(32, 1).repeat(32, 2),
+        [""] * 10,
+    )
+
+    def order(seed, epoch):
+        batches = shuffled(data, 4, CPU, seed, epoch, mirror=True)
+        return [int(i) for _, labels in batches for i in labels[:, 0, 0]]
+
+    assert sorted(order(0, 1)) == list(range(10))
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2) and order(0, 1) != order(1, 1)
+
+
+def test_mirror_turns_image_and_labels_together_and_about_half_of_them():
+    data = split(200)
+    turned = 0
+    originals = {labels.tobytes() for labels in data.labels}
+    for images, labels in shuffled(data, 8, CPU, 0, 1, mirror=True):
+        grey = images[:, 0] * STD[0] + MEAN[0]
+        assert torch.allclose(grey, labels * (80 / 255), atol=1e-5)
+        turned += sum(label.byte().numpy().tobytes() not in originals for label in labels)
+    assert 70 < turned < 130
+
+
+def test_without_mirror_no_image_is_turned():
+    originals = {labels.tobytes() for labels in split(20).labels}
+    for _, labels in shuffled(split(20), 8, CPU, 0, 1, mirror=False):
+        assert all(label.byte().numpy().tobytes() in originals for label in labels)
+
+
+# -- loop ----------------------------------------------------------------------------------------------
+
+
+class Table(nn.Module):
+    """Fixed logits: always class 1, with probability e / (e + 2)."""
+
+    def forward(self, images):
+        logits = torch.zeros(len(images), 3, *images.shape[2:])
+        logits[:, 1] = 1
+        return logits
+
+
+def test_evaluate_counts_and_averages_over_uneven_batches():
+    data = split(5)
+    found = evaluate(Table(), data, 2, CPU)
+    share = (data.labels == 1).mean()
+    assert found.loss == pytest.approx(math.log(math.e + 2) - share, abs=1e-5)
+    assert found.confusion.shape == (5, 3, 3)
+    assert found.confusion.sum() == data.labels.size
+    assert found.confusion[:, :, [0, 2]].sum() == 0
+    assert found.miou == pytest.approx(share / 3)
+
+
+def test_one_batch_golden_run():
+    """First loss near that of a uniform guess, and learning lowers it well below."""
+    torch.manual_seed(0)
+    model, data = build("UNet_Standard_256", 13, 8), split(4)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    losses = [
+        train_one_epoch(model, in_order(data, 4, CPU), optimizer, scheduler, CPU.scaler(), CPU)["train_loss"]
+        for _ in range(30)
+    ]
+    assert losses[0] == pytest.approx(math.log(13), abs=0.5)
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_void_pixels_are_in_no_loss_and_no_score():
+    data = split(4)
+    labels = data.labels.copy()
+    labels[:, :8] = IGNORE_INDEX
+    found = evaluate(Table(), replace(data, labels=labels), 3, CPU)
+    share = (labels[:, 8:] == 1).mean()
+    assert found.loss == pytest.approx(math.log(math.e + 2) - share, abs=1e-5)
+    assert found.confusion.sum() == labels[:, 8:].size
+    model = nn.Conv2d(3, 3, 1)
+    still = torch.optim.SGD(model.parameters(), lr=0.0), torch.optim.lr_scheduler.ConstantLR
+    scheduler = still[1](still[0], 1.0)
+    batches = in_order(replace(data, labels=labels), 3, CPU)
+    seen = train_one_epoch(model, batches, still[0], scheduler, CPU.scaler(), CPU)
+    assert seen["train_loss"] == pytest.approx(
+        evaluate(model, replace(data, labels=labels), 2, CPU).loss, rel=1e-6
+    )
+
+
+def test_a_batch_of_nothing_but_void_spoils_no_loss():
+    data = split(5)
+    labels = data.labels.copy()
+    labels[4] = IGNORE_INDEX
+    found = evaluate(Table(), replace(data, labels=labels), 2, CPU)  # the last batch has that image alone
+    share = (labels[:4] == 1).mean()
+    assert found.loss == pytest.approx(math.log(math.e + 2) - share, abs=1e-5)
+
+
+def test_criterion_is_the_mean_over_pixels():
+    logits = torch.zeros(2, 13, 4, 4)
+    assert criterion(logits, torch.zeros(2, 4, 4, dtype=torch.long)).item() == pytest.approx(math.log(13))
+
+
+def test_train_loss_and_miou_are_those_of_the_predictions_made_while_learning():
+    model, data = nn.Sequential(nn.Conv2d(3, 3, 1)), split(5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # nothing moves, so both can be had afterwards
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    seen = train_one_epoch(model, in_order(data, 2, CPU), optimizer, scheduler, CPU.scaler(), CPU)
+    found = evaluate(model, data, 2, CPU)
+    assert seen["train_loss"] == pytest.approx(found.loss, rel=1e-6)
+    assert seen["train_miou"] == pytest.approx(found.miou, abs=1e-9)
+    assert seen["grad_norm"] > 0
+
+
+def test_early_stopping_needs_both_loss_and_miou_to_stand_still():
+    stopper = EarlyStopping(replace(RECIPE, patience=2))
+    rows = [(1.0, 0.1), (0.9, 0.1), (0.9, 0.2), (0.8995, 0.2005), (0.95, 0.1), (0.1, 0.9)]
+    stops = []
+    for loss, miou in rows:
+        stopper.update({"val_loss": loss, "val_miou": miou})
+        stops.append(stopper.stop)
+    assert stops == [False, False, False, False, True, False]
+
+
+def test_without_patience_nothing_stops_early():
+    stopper = EarlyStopping(replace(RECIPE, patience=None))
+    for _ in range(50):
+        stopper.update({"val_loss": 1.0, "val_miou": 0.0})
+    assert not stopper.stop
+
+
+# -- run folders ---------------------------------------------------------------------------------------
+
+
+def test_same_seed_same_numbers_and_another_seed_other_numbers(tmp_path):
+    first, again, other = trained(tmp_path / "a"), trained(tmp_path / "b"), trained(tmp_path / "c", seed=1)
+    timeless = [c for c in first.history().columns if "seconds" not in c]
+    assert first.history()[timeless].equals(again.history()[timeless])
+    assert first.model_path.read_bytes() == again.model_path.read_bytes()
+    assert first.model_path.read_bytes() != other.model_path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("variant", "precision", "keep"),
+    [
+        ("UNet_Standard_256", "fp32", "best"),
+        ("FCN8s_vgg16_finetune", "fp32", "average"),
+        ("FCN16s_vgg16_freeze", "fp32", "average"),  # on kept features
+        ("ClassAttentionResidualUNet_256", "bf16", "average"),
+        ("UNet_NoSkip_256", "fp16", "best"),  # with a loss scaler, which remembers
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, variant, precision, keep):
+    machine, recipe = replace(CPU, precision=precision), replace(RECIPE, keep=keep, averaged=2)
+
+    def stop_in_second_epoch(rows):
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    whole = trained(tmp_path / "whole", variant=variant, machine=machine, recipe=recipe)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", stop_in_second_epoch, variant, machine=machine, recipe=recipe)
+    broken = Run(tmp_path / "parts" / variant / "seed0")
+    assert not broken.done and broken.last_path.exists() and len(broken.history()) == 2
+    resumed = trained(tmp_path / "parts", variant=variant, machine=machine, recipe=recipe)
+    timeless = [c for c in whole.history().columns if "seconds" not in c]
+    assert resumed.history()[timeless].equals(whole.history()[timeless])
+    assert resumed.gradients().equals(whole.gradients())
+    assert resumed.model_path.read_bytes() == whole.model_path.read_bytes()
+    assert resumed.done and not resumed.last_path.exists()
+
+
+def test_a_cell_stopped_in_the_first_epoch_and_run_again_starts_from_the_initial_weights(
+    tmp_path, monkeypatch
+):
+    whole = trained(tmp_path / "whole")
+    run = Run(tmp_path / "parts" / "UNet_Standard_256" / "seed0")
+    torch.manual_seed(0)
+    model = build("UNet_Standard_256", 13, 8)
+    again = (model, split(10), split(4, 1), RECIPE, 0, run, CPU)
+
+    def stop_half_way(model, batches, *rest):
+        train_one_epoch(model, [next(batches)], *rest)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "train_one_epoch", stop_half_way)
+        fit(*again)
+    fit(*again)  # the same model, a batch wiser
+    assert run.model_path.read_bytes() == whole.model_path.read_bytes()
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    run = trained(tmp_path)
+    before = run.model_path.stat().st_mtime_ns, run.history().to_csv()
+    seen = []
+    trained(tmp_path, seen.append)
+    assert (run.model_path.stat().st_mtime_ns, run.history().to_csv()) == before
+    assert len(seen) == 1 and len(seen[0]) == RECIPE.epochs
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path):
+    run = trained(tmp_path)
+    model = build("UNet_Standard_256", 13, 8)
+    checkpoint.load_model(run.model_path, model)
+    found = evaluate(model, split(4, 1), RECIPE.batch_size, CPU).miou
+    assert found == pytest.approx(run.history()["val_miou"].max(), abs=1e-6)
+    assert run.summary["best_val_miou"] == run.history()["val_miou"].max()
+
+
+@pytest.mark.parametrize("variant", ["UNet_Standard_256", "FCN32s_vgg16_freeze"])
+def test_averaged_weights_are_the_mean_of_those_after_the_last_epochs(tmp_path, variant):
+    run = Run(tmp_path / variant / "seed0")
+    torch.manual_seed(0)
+    model = build(variant, 13, 8)
+    states = []
+    fit(
+        *(model, split(10), split(4, 1), replace(RECIPE, keep="average", averaged=2), 0, run, CPU),
+        lambda rows: states.append({k: v.double().clone() for k, v in model.state_dict().items()}),
+        tmp_path / "features",
+    )
+    kept = build(variant, 13, 8)
+    checkpoint.load_model(run.model_path, kept)
+    for name, value in kept.state_dict().items():
+        if value.is_floating_point():
+            mean = (states[-2][name] + states[-1][name]) / 2
+            assert torch.allclose(value.double(), mean, rtol=1e-5, atol=1e-7), name
+    found = evaluate(kept, split(4, 1), RECIPE.batch_size, CPU).miou
+    assert run.summary["kept"] == "average"
+    assert run.summary["kept_val_miou"] == pytest.approx(found, abs=1e-6)
+    assert run.history()["val_miou"].max() == run.summary["best_val_miou"]
+
+
+def test_what_is_kept_is_said_in_full_or_refused():
+    with pytest.raises(ValueError, match="choose from best, average"):
+        replace(RECIPE, keep="last")
+    with pytest.raises(ValueError, match="patience=None"):
+        replace(RECIPE, keep="average", patience=5)
+    assert {PRESETS["paper"].fcn.keep, PRESETS["paper"].unet.keep} == {"best"}  # as published
+
+
+def test_gradient_ratios_are_those_of_the_steps(tmp_path):
+    """One epoch of one batch: ‖gradient‖ / ‖weight‖ of each layer, before and after the same step by hand."""
+    recipe = replace(RECIPE, epochs=1, batch_size=10, mirror=False)
+    run = Run(tmp_path / "UNet_Standard_256" / "seed0")
+    torch.manual_seed(0)
+    model = build("UNet_Standard_256", 13, 8)
+    by_hand = build("UNet_Standard_256", 13, 8)
+    by_hand.load_state_dict(model.state_dict())
+    fit(model, split(10), split(4, 1), recipe, 0, run, CPU)
+    images, labels = next(shuffled(split(10), 10, CPU, 0, 1, False))
+    criterion(CPU.place(by_hand).train()(images), labels).backward()
+    found = run.gradients()
+    assert set(found["epoch"]) == {1} and len(found) == 9 * 2 + 4 + 1  # blocks, up-convolutions, score
+    after = dict(model.named_modules())
+    for row in found.itertuples():
+        gradient = dict(by_hand.named_modules())[row.layer].weight.grad.norm()
+        assert row.ratio == pytest.approx(float(gradient / after[row.layer].weight.norm()), rel=1e-3)
+
+
+def test_frozen_layers_have_no_gradients_and_kept_features_change_no_name(tmp_path):
+    layers = set(trained(tmp_path, variant="FCN16s_vgg16_freeze").gradients()["layer"])
+    assert layers == {"head.0", "head.3", "score_pool4", "up_to_16", "up_to_image"}
+
+
+def test_frozen_trunk_is_bitwise_unchanged_by_training(tmp_path):
+    torch.manual_seed(0)
+    fresh = build("FCN32s_vgg16_freeze", 13, 8)
+    run = trained(tmp_path, variant="FCN32s_vgg16_freeze")
+    kept = build("FCN32s_vgg16_freeze", 13, 8)
+    checkpoint.load_model(run.model_path, kept)
+    for name, value in fresh.trunk.state_dict().items():
+        assert torch.equal(value, kept.trunk.state_dict()[name]), name
+    changed = [n for n, v in fresh.state_dict().items() if not torch.equal(v, kept.state_dict()[n])]
+    assert changed and not any(name.startswith("trunk.") for name in changed)
+
+
+# -- checkpoints and files -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate"])
+def test_a_damaged_state_is_refused_by_name(tmp_path, damage):
+    path = tmp_path / "last.pt"
+    checkpoint.save_state(path, {"rows": [1, 2], "model": {"w": torch.ones(100)}})
+    assert checkpoint.load_state(path, "cpu")["rows"] == [1, 2]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if damage == "flip" else content[:-10])
+    with pytest.raises(SegnbError, match=r"last\.pt is damaged"):
+        checkpoint.load_state(path, "cpu")
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path):
+    path = tmp_path / "model.safetensors"
+    checkpoint.save_model(path, nn.Linear(2, 3))
+    with pytest.raises(SegnbError, match=r"model\.safetensors"):
+        checkpoint.load_model(path, nn.Linear(2, 4))
+
+
+def test_atomic_leaves_the_old_file_and_no_other_when_it_fails(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_damaged_weights_of_a_finished_run_are_refused_by_name(project, dataset):
+    run = create_study(StudyParams(preset="smoke", data=str(dataset))).run("UNet_Standard_256", 0)
+    checkpoint.save_model(run.model_path, build("UNet_Standard_256", 13, 8))
+    run.finish({})
+    load(run)
+    content = bytearray(run.model_path.read_bytes())
+    content[-1] ^= 1
+    run.model_path.write_bytes(content)
+    with pytest.raises(SegnbError, match=r"model\.safetensors is damaged"):
+        load(run)
+
+
+def test_a_measured_run_has_everything_a_report_needs(project, dataset):
+    study = create_study(StudyParams(preset="smoke", data=str(dataset)))
+    run, recipe = study.run("UNet_Standard_256", 0), study.recipe("unet")
+    params = RunParams.check({"preset": "smoke", "data": str(dataset)})
+    begin_run(run, params)
+    torch.manual_seed(0)
+    model = build(params.variant, 13, recipe.width)
+    fit(model, study.split("train", 64), study.split("val", 64), recipe, 0, run, study.machine)
+    measure(run)
+    assert [r.path for r in study.measured()] == [run.path]
+    test, shown = run.test(), run.predictions()
+    assert test["confusion"].shape == (3, 13, 13) and test["confusion"].sum() == 3 * 64 * 64
+    assert 0 <= test["as_published"] <= 1 and test["loss"] > 0
+    # The kept pictures and the counts tell the same story.
+    again = confusion(torch.tensor(shown["labels"]), torch.tensor(shown["predictions"]), 13)
+    assert np.array_equal(again.numpy(), test["confusion"][shown["index"]])
+    assert shown["confidence"].min() >= 255 // 13
+    assert next(load(run).parameters()).dtype == torch.float32
+    assert json.loads((run.path / "params.json").read_text())["variant"] == "UNet_Standard_256"
+    recorded = json.loads((run.path / "provenance.json").read_text())
+    assert recorded["data"]["digest"] == study.data.digest
+    assert recorded["packages"]["torch"] == study.settings["versions"]["torch"]
