@@ -48,7 +48,7 @@ def as_yaml(parameters):
 def run_parameters(wildcards):
     """The parameters of train.ipynb for one run."""
     run = {"variant": wildcards.variant, "seed": int(wildcards.seed), "study": study.name}
-    return as_yaml(study.settled["request"] | run)
+    return as_yaml(study.settings["request"] | run)
 
 
 # On a cluster there are no cores until a job runs; then a rule that wants them all gets a run's.

@@ -24,13 +24,13 @@ def alike(study: Study, place: str) -> list[Study]:
 
 
 def _data(study: Study) -> tuple:
-    data = study.settled.get("data", {})
+    data = study.settings.get("data", {})
     return data.get("name"), data.get("label_set")  # which old versions did not write
 
 
 def _shared(study: Study) -> list:
     """What two studies must have in common to be compared: the rest of what makes a study, see `settle`."""
-    settled = study.settled
+    settled = study.settings
     machine = {
         key: settled["machine"].get(key) for key in Machine.__dataclass_fields__ if key != "device_name"
     }
@@ -43,14 +43,14 @@ def companion(study: Study, place: str) -> Study:
 
     Raises Missing if there is none, or if it was trained on another number of images, and so of steps.
     """
-    if study.settled["data"]["name"] != "streets":
+    if study.settings["data"]["name"] != "streets":
         raise Missing(f"only a study of the rendered streets is compared with {COMPANIONS[place]}")
     tested = [other for other in alike(study, place) if other.measured()]
     if not tested:
         raise Missing(
             f"there is no study of {COMPANIONS[place]} with the same preset, trunk weights, machine and code"
         )
-    images, here = (one.settled["data"]["counts"]["train"] for one in (tested[0], study))
+    images, here = (one.settings["data"]["counts"]["train"] for one in (tested[0], study))
     if images != here:
         raise Missing(
             f"{COMPANIONS[place]} were trained on {images} images and these scenes on {here}, so that neither"

@@ -316,4 +316,4 @@ def _write_cost(study: Study, variants: list[str]) -> None:
             "train_samples": (train * slow * jitter).tolist(),
             "predict_samples": (train / 4 * slow * jitter).tolist(),
         }
-    write_json(study.cost_path, {"machine": study.settled["machine"], "variants": rows})
+    write_json(study.cost_path, {"machine": study.settings["machine"], "variants": rows})

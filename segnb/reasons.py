@@ -147,7 +147,7 @@ def command(
     study: Study, seeds: Iterable[int], data: str = "", variants: Iterable[str] = (), preset: str = ""
 ) -> str:
     """`make report` for these seeds, with what else the study was asked for."""
-    asked = study.settled["request"]
+    asked = study.settings["request"]
     words = {
         "PRESET": preset or study.preset.name,
         "DATA": data or _data(study),
@@ -164,7 +164,7 @@ def command(
 
 
 def _data(study: Study) -> str:
-    name = study.settled["data"]["name"]
+    name = study.settings["data"]["name"]
     return name if name.startswith("streets") else f"path/to/{name}"
 
 

@@ -51,7 +51,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> dic
     runs = study.measured(variants, seeds)
     check(study, runs)
     there = sorted({run.seed for run in runs})
-    settled = study.settled
+    settled = study.settings
     written = [_written(study, case, ahead[case.claim.id], there) for case in cases]
     return {
         "schema": SCHEMA,

@@ -176,7 +176,7 @@ def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
     found = reading.find(path, named)
     classes, pairs = found.coding.classes, found.pairs
     # What finds, reads and names the files shapes the pixels as well.
-    code = [Path(module.__file__).read_text(encoding="utf-8") for module in (coding, folders)]
+    code = [Path(module.__file__).read_text(encoding="utf-8") for module in (masks, reading)]
     sums = Sums(cache / "sums.json" if cache else None)
     told = repr((found.coding.values, found.coding.colours, classes.as_dict()))
     digest = fingerprint(code, [reading.digest(pairs, sums), f"pillow {version('pillow')}", told])

@@ -54,7 +54,7 @@ class Need:
 def training(study: "Study", variant: str) -> Need:
     """One run of train.ipynb."""
     recipe = study.preset.recipe(VARIANTS[variant].family)
-    seen = study.settled["data"]["counts"]
+    seen = study.settings["data"]["counts"]
     images = recipe.epochs * (seen["train"] + seen["val"])
     return Need(_run_mib(study, recipe, variant), _minutes(study.machine, images * _step(recipe, variant)))
 
@@ -62,7 +62,7 @@ def training(study: "Study", variant: str) -> Need:
 def testing(study: "Study", variant: str) -> Need:
     """`segnb measure` of one run; what it keeps of an image is little beside a training step."""
     recipe = study.preset.recipe(VARIANTS[variant].family)
-    seconds = study.settled["data"]["counts"]["test"] * TEST_SECONDS
+    seconds = study.settings["data"]["counts"]["test"] * TEST_SECONDS
     return Need(_run_mib(study, recipe, variant), _capped(START + seconds / 60))
 
 
@@ -76,7 +76,7 @@ def costing(study: "Study", variants: list[str]) -> Need:
 
 def preparing(study: "Study", cores: int) -> Need:
     """The arrays of one size, by as many processes as there are cores."""
-    images = sum(study.settled["data"]["counts"].values())
+    images = sum(study.settings["data"]["counts"].values())
     return Need(PROCESSES + cores * WORKER, _capped(START + images * RENDER_SECONDS / cores / 60))
 
 

@@ -52,7 +52,7 @@ MOST_TOLD = 10  # runs of one state that get lines of their own
 
 
 @dataclass(frozen=True)
-class Run:
+class RunStatus:
     """A cell of the grid.
 
     state:  one of STATES

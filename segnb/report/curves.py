@@ -50,7 +50,7 @@ def if_empty(found, sentence: str) -> str:
 
 
 def _key(runs: list[Run]) -> str:
-    return runs[0].study.settled["data"]["digest"]
+    return runs[0].study.settings["data"]["digest"]
 
 
 def _groups(runs: list[Run], file: str) -> dict[str, list[Run]]:

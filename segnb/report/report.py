@@ -40,7 +40,7 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
 
 def facts(study: Study, runs: list[Run]) -> dict[str, str]:
     """What a reader needs to place the numbers, name to value."""
-    settled, machine = study.settled, study.machine
+    settled, machine = study.settings, study.machine
     counts = settled["data"]["counts"]
     fcn, unet = study.preset.fcn, study.preset.unet
     seeds = sorted({run.seed for run in runs})

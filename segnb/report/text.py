@@ -217,7 +217,7 @@ def limits(study: Study, runs: list[Run], ledger: dict) -> list[str]:
 def _smaller(study: Study) -> str:
     """How a preset differs from the published recipe; "" for that recipe itself."""
     paper = preset("paper")
-    here, images = study.preset, study.settled["data"]["counts"]["train"]
+    here, images = study.preset, study.settings["data"]["counts"]["train"]
     if (here.fcn, here.unet, images) == (paper.fcn, paper.unet, paper.train):
         return ""
     return (
@@ -230,7 +230,7 @@ def _smaller(study: Study) -> str:
 
 
 def _other_pictures(study: Study) -> str:
-    data = study.settled["data"]
+    data = study.settings["data"]
     if not data["name"].startswith("streets"):
         return ""
     return (
@@ -240,7 +240,7 @@ def _other_pictures(study: Study) -> str:
 
 
 def _trunk(study: Study) -> str:
-    source = study.settled["weights"]["source"]
+    source = study.settings["weights"]["source"]
     if source.startswith("imagenet"):
         return ""
     return (
@@ -264,7 +264,7 @@ def classes_sentence(classes: ClassMap) -> str:
 
 def data_sentence(study: Study) -> str:
     """Where the images come from, how many there are and how large they are."""
-    data = study.settled["data"]
+    data = study.settings["data"]
     counts = data["counts"]
     origin = data["origin"]
     sides = [f"{study.recipe(name).size}×{study.recipe(name).size}" for name in ("fcn", "unet")]

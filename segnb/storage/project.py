@@ -12,7 +12,7 @@ def root() -> Path:
 
     Never the working directory: a notebook may be started from anywhere.
     """
-    folder = Path(os.environ.get("SEGNB_ROOT") or Path(__file__).parents[1]).resolve()
+    folder = Path(os.environ.get("SEGNB_ROOT") or Path(__file__).parents[2]).resolve()
     if not (folder / "notebooks").is_dir():
         raise SegnbError(
             f"no notebooks/ in {folder}; install segnb with 'pip install -e .' from its checkout,"

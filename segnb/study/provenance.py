@@ -45,7 +45,7 @@ def provenance(study: "Study") -> dict:
         started:      local time with its offset from UTC
         resumed:      only after an interruption, see `resumed`
     """
-    settings, packages = study.settled, installed()
+    settings, packages = study.settings, installed()
     return {
         **code_state(),
         "python": platform.python_version(),
@@ -158,13 +158,13 @@ def _short(value: Any) -> str:
     return f"{text[:12]}…" if len(text) > 24 and set(text) <= set("0123456789abcdef") else text
 
 
-def check(study: "Study", runs: list["RunDir"]) -> None:
+def check(study: "Study", runs: list["Run"]) -> None:
     """Compare what each run recorded with its study, because a run's folder is easily copied.
 
     Raises:
         SegnbError: Names the first run that was trained as part of another study.
     """
-    expected = identity(study.settled)
+    expected = identity(study.settings)
     for run in runs:
         if differences := unlike(identity(record(run)), expected):
             raise SegnbError(
@@ -173,7 +173,7 @@ def check(study: "Study", runs: list["RunDir"]) -> None:
             )
 
 
-def record(run: "RunDir") -> dict:
+def record(run: "Run") -> dict:
     """Read a run's provenance.json, once per process as long as it does not change; {} if it has none."""
     path = run.path / "provenance.json"
     try:

@@ -89,7 +89,7 @@ def _parameters(run: Run) -> RunParams:
         raise SegnbError(
             f"{run.path} holds {params.variant}, seed {params.seed}; move it to where that belongs"
         )
-    settings = run.study.settled
+    settings = run.study.settings
     source, file = settings["weights"]["source"], settings["weights"]["file"]
     places = {"data": settings["request"]["data"], "weights": file if source.startswith("file ") else source}
     return RunParams.check(params.model_dump() | places | {"study": None})
@@ -118,7 +118,7 @@ def _project(run: Run) -> Iterator[Path]:
 
 def _check_repeatable(run: Run, study: Study) -> None:
     """Raise SegnbError if the run would now belong to another study: what differs and what to do."""
-    now, then = identity(study.settled), identity(run.study.settled)
+    now, then = identity(study.settings), identity(run.study.settings)
     differences = unlike(now, then)
     if not differences:
         return
@@ -128,7 +128,7 @@ def _check_repeatable(run: Run, study: Study) -> None:
     if origin.get("changed_files"):
         checkout += f", to which {listed(origin['changed_files'], 3)} had been changed"
     packages = " ".join(f"{name}=={version}" for name, version in (then["versions"] or {}).items())
-    device = run.study.settled["machine"]["device_name"]
+    device = run.study.settings["machine"]["device_name"]
     remedies = {
         "code": checkout,
         "preset": checkout,
@@ -166,7 +166,7 @@ def _execute(folder: Path, run: Run, params: RunParams, tested: bool) -> None:
 def _circumstances(run: Run, study: Study) -> list[str]:
     """Say what is not as it was and need not, but might, change the numbers."""
     before, now = record(run), provenance(study)
-    processors = in_turn(before, "processor") or [run.study.settled["machine"]["device_name"]]
+    processors = in_turn(before, "processor") or [run.study.settings["machine"]["device_name"]]
     remarks = []
     if study.machine.device != "cpu":
         remarks.append("on a GPU the same bits are not promised")

@@ -53,10 +53,6 @@ class Study:
         return read_json(self.path / "study.json")
 
     @property
-    def settled(self) -> dict:  # until every use is renamed
-        return self.settings
-
-    @property
     def preset(self) -> Preset:
         return Preset.from_dict(self.settings["preset"])
 

@@ -8,18 +8,19 @@ from segnb.storage.checksums import fingerprint
 # (`segnb.study.create`), so that a new network or another label retrains nothing. Data have their own digest.
 TRAINING_CODE = (
     "data/batches.py",
-    "machine.py",
-    "measures.py",
+    "metrics/confusion.py",
     "models/attention.py",
     "models/build.py",
     "models/fcn.py",
     "models/unet.py",
     "models/vgg16.py",
-    "features.py",
-    "training.py",
+    "runtime/machine.py",
+    "training/feature_cache.py",
+    "training/fit.py",
+    "training/loop.py",
 )
 
 
-def code_digest(package: Path = Path(__file__).parent) -> str:
+def code_digest(package: Path = Path(__file__).parents[1]) -> str:
     """Return 16 hex digits over the training code, without comments and docstrings."""
     return fingerprint([(package / file).read_text(encoding="utf-8") for file in TRAINING_CODE], [])

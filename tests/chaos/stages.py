@@ -62,7 +62,7 @@ def asked_for(data: str) -> params.StudyParams:
 
 def study_of(data: str) -> Study:
     return next(
-        study for path in runs_folder().glob(f"smoke-{data}-*") if (study := Study(path)).settled
+        study for path in runs_folder().glob(f"smoke-{data}-*") if (study := Study(path)).settings
     )
 
 

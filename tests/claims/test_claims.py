@@ -283,7 +283,7 @@ def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something
 def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):
     asked = {"epochs": 2, "learning_rate": 0.002, "weights": "/some/where", "precision": None}
     other = Study(study.path)
-    other.settled["request"].update(asked)  # as read, not in the file
+    other.settings["request"].update(asked)  # as read, not in the file
     assert command(other, [0]) == "make report PRESET=quick SEEDS=0 EPOCHS=2 LEARNING_RATE=0.002"
     assert command(study, [0]) == "make report PRESET=quick SEEDS=0"
 
@@ -304,7 +304,7 @@ def test_a_missing_file_is_told(study, tmp_path):
 
 def test_a_study_without_runs_explains_every_claim(study, tmp_path):
     empty = type(study)(tmp_path / "runs" / "empty")
-    write_json(empty.path / "study.json", study.settled)
+    write_json(empty.path / "study.json", study.settings)
     found = decide(empty)
     for claim in found["claims"]:
         assert claim["verdict"] == ("refuted" if claim["family"] == "M" else "not measured")

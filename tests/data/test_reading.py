@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import CHECKOUT
 from segnb.labels import STREET, IGNORE_INDEX
 from segnb.data import reading
 from segnb.data.masks import CAMVID_CODING, STREET_CODING
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = CHECKOUT.parent / "shared" / "data"
 
 
 def save(array: np.ndarray, path: Path) -> Path:

@@ -138,7 +138,7 @@ def test_images_with_a_class_are_all_that_show_it(album):
 
 def test_data_that_have_changed_leave_the_images_that_runs_kept(study, runs, monkeypatch):
     whole = album_module.Album(runs)
-    settled = study.settled | {"data": study.settled["data"] | {"digest": "0" * 16}}
+    settled = study.settings | {"data": study.settings["data"] | {"digest": "0" * 16}}
     monkeypatch.setattr(Study, "settled", settled)
     album = album_module.Album(runs)
     assert len(album) == 24 and "has changed" in album.note and "24 images" in album.note

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torchmetrics import JaccardIndex
 
+from tests.conftest import CHECKOUT
 from segnb.audit import published
 from segnb.metrics import confusion
 from segnb.metrics import published_score
 from segnb.labels import STREET, IGNORE_INDEX
 
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "published.csv"
+REFERENCE = CHECKOUT.parent / "shared" / "reference" / "published.csv"
 
 # Pixel shares of the classes in the study's training images, in per cent, by id.
 SHARES = np.array([31.11, 8.45, 1.03, 1.03, 0.05, 0.49, 0.75, 19.41, 7.89, 12.38, 16.69, 0.70, 0.08])

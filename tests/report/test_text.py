@@ -211,7 +211,7 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     from segnb.presets import PRESETS
 
     study = make_study(tmp_path, 1, variants=["UNet_Standard_256"], images=4)
-    told = study.settled
+    told = study.settings
     counts = told["data"]["counts"] | {"train": PRESETS[preset].train}
     changed = {"preset": PRESETS[preset].as_dict(), "data": told["data"] | {"counts": counts}}
     write_json(study.path / "study.json", told | changed | {"warnings": ["Beware."]})

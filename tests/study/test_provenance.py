@@ -211,7 +211,7 @@ def study(tmp_path, monkeypatch):
 
 
 def write(run: Run, **changes) -> None:
-    settled = run.study.settled
+    settled = run.study.settings
     record = {
         **{"segnb": "0.1.0", "commit": "c" * 40, "dirty": False, "changed_files": [], "diff_sha256": None},
         **{"python": "3.11.7", "platform": "Linux", "processor": "a chip"},
@@ -269,7 +269,7 @@ def test_records_of_older_versions_can_be_read_and_hide_no_difference(study):
         {
             **{"segnb": "0.1.0", "commit": "", "changed_files": [], "python": "3.11.7"},
             **{"packages": {"torch": "2"}, "lock": None, "started": "2026-11-01T10:00:00+0000"},
-            **{name: study.settled[name] for name in ("data", "weights", "machine")},
+            **{name: study.settings[name] for name in ("data", "weights", "machine")},
         },
     )
     runs = study.measured()
@@ -292,7 +292,7 @@ def test_records_of_older_versions_can_be_read_and_hide_no_difference(study):
     ],
 )
 def test_a_run_of_another_study_is_refused_by_name(study, fact, change, told):
-    run, settled = study.run("UNet_NoSkip_256", 1), study.settled
+    run, settled = study.run("UNet_NoSkip_256", 1), study.settings
     write(run, **{fact: settled[fact] | change if isinstance(change, dict) else change})
     with pytest.raises(SegnbError, match="seed1 must not be compared") as raised:
         verdicts.decide(study)
@@ -300,7 +300,7 @@ def test_a_run_of_another_study_is_refused_by_name(study, fact, change, told):
 
 
 def test_a_run_of_another_processor_may_be_compared(study):
-    machine = study.settled["machine"] | {"device_name": "another chip", "system": "another"}
+    machine = study.settings["machine"] | {"device_name": "another chip", "system": "another"}
     write(study.run("UNet_NoSkip_256", 1), machine=machine)
     provenance.check(study, study.measured())
 

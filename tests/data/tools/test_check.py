@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from tests.conftest import CHECKOUT
 from segnb.labels import CAMVID, STREET, IGNORE_INDEX
 from segnb.data import reading
 from segnb.data.masks import STREET_CODING
 from segnb.data.tools import check, check_report, pixel_checks
 from segnb.errors import SegnbError
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = CHECKOUT.parent / "shared" / "data"
 NEAREST, BILINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR
 
 

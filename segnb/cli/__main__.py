@@ -59,7 +59,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     known = COMMANDS.get(arguments[0]) if arguments else None
     for module in [known] if known else dict.fromkeys(COMMANDS.values()):
-        import_module(f"segnb.cli_new.{module}").add_commands(commands)
+        import_module(f"segnb.cli.{module}").add_commands(commands)
     return parser
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from segnb.pipeline import gpus
 from segnb.runtime import processes
 from segnb.pipeline import resources
-from segnb.cli_new.options import add_command, add_report_options, add_study_options, study_params
+from segnb.cli.options import add_command, add_report_options, add_study_options, study_params
 from segnb.errors import SegnbError
 from segnb.storage.locks import held
 from segnb.storage.atomic import write_text
@@ -65,7 +65,7 @@ def report(options: argparse.Namespace) -> int:
     for warning in study.warnings:
         print(f"  warning: {warning}")
     for size in study.sizes():  # before anything is trained, so that a bad file is met first
-        for split in study.settled["data"]["counts"]:
+        for split in study.settings["data"]["counts"]:
             study.split(split, size)
     status = _run_engine(
         [

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from segnb import results
-from segnb.cli_new.options import add_command, add_report_options
+from segnb.cli.options import add_command, add_report_options
 from segnb.storage.atomic import write_json, write_text
 from segnb.storage.project import root
 from segnb.study.study import open_study

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segnb.pipeline import notebook
 from segnb.pipeline import gpus
-from segnb.cli_new.options import add_command, add_report_options
+from segnb.cli.options import add_command, add_report_options
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.errors import SegnbError
 from segnb.storage.atomic import write_json

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from segnb.training import feature_cache
-from segnb.cli_new.options import add_command, add_report_options
+from segnb.cli.options import add_command, add_report_options
 from segnb.data import shifts
 from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
@@ -80,7 +80,7 @@ def arrays(options: argparse.Namespace) -> None:
             study.shifted(kind, options.size)
     if options.done:
         write_json(Path(options.done), counts)
-    print(f"{study.settled['data']['name']} at {options.size} px: {counts}")
+    print(f"{study.settings['data']['name']} at {options.size} px: {counts}")
 
 
 def weights(options: argparse.Namespace) -> int:
