@@ -325,15 +325,10 @@ def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> dict:
 
 def status(options: argparse.Namespace) -> int:
     """Say how far the runs of a study are, and what failed; 1 if a run has failed."""
-    from segnb.pipeline.status import look, text, watch
+    from segnb.pipeline.status import look, text
 
-    name, watched = options.name or options.study, options.watch and sys.stdout.isatty()
-    grid = watch(name) if watched else look(name)
-    if options.json:
-        print(grid.json())
-    elif not watched:
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        print(text(grid, shutil.get_terminal_size().columns, colour))
+    grid = look(options.name or options.study)
+    print(grid.json() if options.json else text(grid))
     return int(bool(grid.of("failed")))
 
 
@@ -499,9 +494,7 @@ def _parser() -> argparse.ArgumentParser:
     seen = command(status)
     seen.add_argument("name", nargs="?", metavar="STUDY", help="a folder name under runs/; else the latest")
     seen.add_argument("--study", default="latest", help="the same")
-    way = seen.add_mutually_exclusive_group()
-    way.add_argument("--watch", action="store_true", help="redraw every two seconds, until all is done")
-    way.add_argument("--json", action="store_true", help="print all that is known, as JSON")
+    seen.add_argument("--json", action="store_true", help="print all that is known, as JSON")
 
     sources = command(weights)
     sources.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")
