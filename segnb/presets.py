@@ -24,17 +24,6 @@ class Recipe:
     mirror: bool  # mirror half of the training images, drawn anew each epoch
     patience: int | None  # early stopping: epochs without progress in either loss or mIoU
     min_delta: float = 1e-3  # what counts as progress for early stopping
-    # Which weights a run keeps: "best", those of the epoch of highest validation mIoU, as in the study, or
-    # "average", the mean of those at the end of the last `averaged` epochs (Izmailov et al. 2018), with no
-    # look at the validation scores.
-    keep: str = "best"
-    averaged: int = 3
-
-    def __post_init__(self):
-        if self.keep not in ("best", "average"):
-            raise ValueError(f"keep={self.keep!r} is unknown: choose from best, average")
-        if self.keep == "average" and self.patience is not None:
-            raise ValueError("keep='average' needs to know the last epochs: set patience=None")
 
     @classmethod
     def from_dict(cls, values: dict) -> "Recipe":

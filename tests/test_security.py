@@ -20,6 +20,7 @@ from bs4 import BeautifulSoup
 from segnb.training import checkpoint
 from segnb.report import provenance
 from segnb.pipeline import status
+from segnb.pipeline import status_html
 from segnb.evaluation import scores
 from segnb.report import text as text_module
 from segnb.report import tables
@@ -32,7 +33,7 @@ from segnb.report.report import facts
 from segnb.study.study import Run, open_study
 from segnb.study.create import create_study
 from tests.conftest import CHECKOUT, make_dataset, make_project
-from tests.fake_study import make_study
+from tests.synthetic_study import make_study
 
 SCRIPT = "<script>alert(1)</script>"
 COMMANDS = "$(touch pwned)", "; touch pwned #", "`touch pwned`", "' ; touch pwned ; '"
@@ -187,7 +188,7 @@ def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
 
 def test_status_shows_names_as_text_and_commands_as_one_word(hostile, capsys):
     grid = status.look(hostile.name)
-    page = BeautifulSoup(status.html(grid), "html5lib")
+    page = BeautifulSoup(status_html.html(grid), "html5lib")
     assert not page.find("script") and SCRIPT in page.get_text()
     assert cli.main(["status", hostile.name]) == 1
     printed = capsys.readouterr().out

@@ -1,7 +1,6 @@
 """A finished run's network at work: load it, test it, predict with it."""
 
 from contextlib import nullcontext
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ import torch
 from segnb.metrics import boundaries
 from segnb.training import checkpoint
 from segnb.evaluation import gates
+from segnb.metrics import confusion
 from segnb.metrics import published_score
 from segnb.metrics import objects
 from segnb.labels import IGNORE_INDEX
@@ -26,11 +26,6 @@ from segnb.training.loop import evaluate
 SHOWN = 24  # test images whose predictions a run keeps for the report and the explorer
 
 
-class Prediction(NamedTuple):
-    classes: np.ndarray  # uint8 (N, S, S): the class of highest probability
-    confidence: np.ndarray  # uint8 (N, S, S): that probability × 255
-
-
 def load(run: Run, machine: Machine | None = None) -> torch.nn.Module:
     """The run's best network, in eval mode, on the study's device, or on that of `machine`."""
     if not run.model_path.exists() or sha256(run.model_path) != run.summary["model_sha256"]:
@@ -41,12 +36,6 @@ def load(run: Run, machine: Machine | None = None) -> torch.nn.Module:
     model = build(run.variant, len(study.classes), run.recipe.width)
     checkpoint.load_model(run.model_path, model)
     return (machine or study.machine).place(model).eval()
-
-
-def predicted(logits: torch.Tensor) -> Prediction:
-    """Logits, (N, C, S, S) of any float type, to classes and confidence."""
-    confidence, classes = logits.float().softmax(1).max(1)
-    return Prediction(classes.byte().cpu().numpy(), (confidence * 255).round().byte().cpu().numpy())
 
 
 def shown(count: int) -> np.ndarray:
@@ -72,28 +61,28 @@ def _measure(run: Run) -> None:
     split = study.split("test", recipe.size)
     model, index = load(run), shown(len(split))
 
-    parts: list[Prediction] = []
+    parts: list[np.ndarray] = []
     softness = Softness(split.labels)
-    openness = gates.Openness(split.labels, len(classes), index) if gates.has_gates(model) else None
+    openness = gates.Openness(recipe.size, index) if gates.has_gates(model) else None
 
     def see(logits: torch.Tensor) -> None:
-        parts.append(predicted(logits))
+        parts.append(confusion.most_likely(logits).byte().cpu().numpy())
         softness.see(logits)
 
     with gates.watched(model, openness.see) if openness else nullcontext():
         found = evaluate(model, split, recipe.batch_size, machine, see)
-    every = Prediction(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    predictions = np.concatenate(parts)
 
-    run.write_arrays(run.predicted_path, classes=every.classes)
+    run.write_arrays(run.predicted_path, classes=predictions)
     run.write_arrays(
         run.boundary_path,
         distances=np.array(boundaries.DISTANCES),
         trimap_edges=np.array(boundaries.TRIMAP),
-        **boundaries.statistics(split.images, split.labels, every.classes, len(classes)),
+        **boundaries.statistics(split.images, split.labels, predictions, len(classes)),
         **softness.statistics(),
     )
     things = [classes.id(name) for name in classes.things]
-    table = objects.components(split.labels, every.classes, things, study.visibility(recipe.size))
+    table = objects.components(split.labels, predictions, things, study.visibility(recipe.size))
     run.write_arrays(run.objects_path, **{name: table[name].to_numpy() for name in table})
     if openness:
         without = gates.neutral_confusion(model, split, recipe.batch_size, machine)
@@ -106,8 +95,7 @@ def _measure(run: Run) -> None:
         names=np.array(split.names)[index],
         images=split.images[index],
         labels=split.labels[index],
-        predictions=every.classes[index],
-        confidence=every.confidence[index],
+        predictions=predictions[index],
     )
     void = np.asarray(split.labels) == IGNORE_INDEX
     run.write_arrays(
@@ -117,7 +105,7 @@ def _measure(run: Run) -> None:
         loss=np.array(found.loss),
         as_published=np.array(
             published_score.as_published_score(
-                np.where(void, 0, split.labels), np.where(void, 0, every.classes), len(classes)
+                np.where(void, 0, split.labels), np.where(void, 0, predictions), len(classes)
             )
         ),
     )

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segnb.labels import IGNORE_INDEX
 from segnb.data.batches import Split
 from segnb.runtime.machine import Machine
 from segnb.models.unet import UNet
@@ -50,55 +49,34 @@ def on_image(maps: Tensor, level: int, size: int) -> Tensor:
 
 
 class Openness:
-    """What the gates let through of each image of a split, gathered while the network predicts it.
+    """Record what the gates let through of each image of a split while the network predicts it.
 
-    labels: uint8 (N, S, S), of the images in the order in which they will be seen
-    keep:   indices of the images whose maps are kept
+    Args:
+        size: side of the images, in pixels
+        keep: indices of the images whose maps are saved
     """
 
-    def __init__(self, labels: np.ndarray, classes: int, keep: np.ndarray):
-        self.labels, self.classes, self.keep = labels, classes, set(keep.tolist())
-        self._rows: dict[int, list[dict]] = {level: [] for level in LEVELS}  # by level, a row an image
+    def __init__(self, size: int, keep: np.ndarray):
+        self.size, self.keep = size, set(keep.tolist())
+        self._std: dict[int, list] = {level: [] for level in LEVELS}  # by level, one array (M,) per image
         self._maps: dict[int, list] = {level: [] for level in LEVELS}
 
     def see(self, level: int, maps: Tensor) -> None:
         """The maps of the next images, for `watched`."""
-        rows = self._rows[level]
-        for one in on_image(maps, level, self.labels.shape[1]).float().cpu().numpy():
-            if len(rows) in self.keep:
+        for one in on_image(maps, level, self.size).float().cpu().numpy():
+            if len(self._std[level]) in self.keep:
                 self._maps[level].append(one.astype(np.float16))
-            by_class = self._by_class(one, level, np.asarray(self.labels[len(rows)]))
-            rows.append({"mean": one.mean((1, 2)), "std": one.std((1, 2))} | by_class)
-
-    def _by_class(self, maps: np.ndarray, level: int, labels: np.ndarray) -> dict[str, np.ndarray]:
-        """Sums over the pixels of each class of the value of their cell: maps (M, h, w), labels (S, S)."""
-        row, column = np.nonzero(labels != IGNORE_INDEX)
-        label = labels[row, column]
-        of = label if len(maps) > 1 else 0  # the class's own map, or the only one
-        values = maps[of, row // 2 ** (level - 1), column // 2 ** (level - 1)].astype(float)
-        return {
-            "class_sum": np.bincount(label, values, minlength=self.classes),
-            "class_squares": np.bincount(label, values**2, minlength=self.classes),
-            "class_pixels": np.bincount(label, minlength=self.classes),
-        }
+            self._std[level].append(one.std((1, 2)))
 
     def statistics(self) -> dict[str, np.ndarray]:
-        """With L levels, M maps a level (one, or one a class) and C classes:
+        """With L levels and M maps per level (one, or one per class):
 
         levels          (L,)
-        mean, std       float32 (N, L, M), within the image
-        class_sum       float64 (N, L, C), of the values at the pixels of a true class: those of the only map,
-                        or of the class's own
-        class_squares   the same of their squares
-        class_pixels    int64 (N, L, C)
+        std             float32 (N, L, M), within the image
         maps1 … maps4   float16 (K, M, h, w), of the images to keep
         """
-        names = self._rows[LEVELS[0]][0]
-        sums = {
-            name: np.stack([[row[name] for row in rows] for rows in self._rows.values()], 1) for name in names
-        }
         maps = {f"maps{level}": np.stack(kept) for level, kept in self._maps.items()}
-        return {"levels": np.array(LEVELS)} | sums | maps
+        return {"levels": np.array(LEVELS), "std": np.stack([*self._std.values()], 1)} | maps
 
 
 def neutral_confusion(model: UNet, split: Split, batch_size: int, machine: Machine) -> np.ndarray:
@@ -116,15 +94,3 @@ def neutral_confusion(model: UNet, split: Split, batch_size: int, machine: Machi
             return evaluate(model, split, batch_size, machine).confusion.numpy()
 
     return np.stack([*(tested((level,)) for level in LEVELS), tested(LEVELS)])
-
-
-def openness(class_sum, class_pixels) -> np.ndarray:
-    """Mean value at the pixels of each class, 0 to 1: sums (..., L, C) to (..., L, C); NaN without any."""
-    pixels = np.asarray(class_pixels, float)
-    return np.divide(class_sum, pixels, out=np.full(pixels.shape, np.nan), where=pixels > 0)
-
-
-def class_variation(class_sum, class_squares, class_pixels) -> np.ndarray:
-    """Standard deviation of the values at the pixels of each class, 0 to 0.5: (..., L, C) to (..., L, C)."""
-    mean, square = openness(class_sum, class_pixels), openness(class_squares, class_pixels)
-    return np.sqrt(np.maximum(square - mean**2, 0))

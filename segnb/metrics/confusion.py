@@ -55,6 +55,19 @@ def most_likely(logits: Tensor) -> Tensor:
     return logits.max(dim=1).indices  # argmax takes four times as long on a CPU, unless in channels_last
 
 
+def ratio(above, below, where=None) -> np.ndarray | float:
+    """Divide, with NaN where there is nothing to divide by.
+
+    Args:
+        above, below: numbers or arrays that broadcast.
+        where: which results have a value; those whose `below` is above 0 by default.
+    """
+    above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
+    return np.divide(
+        above, below, out=np.full(below.shape, np.nan), where=below > 0 if where is None else where
+    )[()]
+
+
 def class_iou(confusion: np.ndarray) -> np.ndarray:
     """Intersection over union of each class: confusion (..., C, C) to float64 (..., C), 0 to 1.
 

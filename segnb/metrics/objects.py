@@ -3,7 +3,7 @@
 An object is a connected component of a thing class (`ClassMap.things`) in the labels, neighbours at corners
 included: two cars that touch in the picture are one. It is found when at least half of its pixels are
 predicted as its class. Each is a row of a table (`components`), of which `binned` makes sums by image, so
-that a bootstrap can weigh the images before `component_recall` or `component_iou` makes a score of the total.
+that a bootstrap can weigh the images before `measures.ratio` makes a score of the total.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import ndimage
 
 from segnb.labels import IGNORE_INDEX
+from segnb.metrics.confusion import ratio
 
 FOUND = 0.5  # the share of an object that has to be recalled
 # Pixels below which a component is no object but what is left of one between leaves or railings. Counted in,
@@ -80,7 +81,7 @@ def _components(truth: np.ndarray, guess: np.ndarray, visible: np.ndarray | None
     if visible is not None:
         sight = np.asarray(visible).ravel()[at]
         known = np.bincount(of, sight > 0, minlength=count)
-        np.divide(np.bincount(of, sight / 255, minlength=count), known, out=share, where=known > 0)
+        share = ratio(np.bincount(of, sight / 255, minlength=count), known)
     return pd.DataFrame(
         {
             "image": image,
@@ -122,13 +123,3 @@ def binned(
 
     ones = np.ones(len(table))
     return {"found": summed(table["found"]), "iou": summed(table["iou"]), "count": summed(ones)}
-
-
-def component_recall(found: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Share of the objects that are found, 0 to 1: (...), (...) to (...); NaN where there are none."""
-    return np.divide(found, count, out=np.full(np.shape(count), np.nan), where=np.asarray(count) > 0)[()]
-
-
-def component_iou(iou: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Mean IoU of the objects, 0 to 1, each weighing the same: (...), (...) to (...); NaN without any."""
-    return component_recall(iou, count)

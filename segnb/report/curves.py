@@ -12,6 +12,7 @@ import pandas as pd
 
 from segnb.metrics.confusion import class_iou
 from segnb.metrics.confusion import mean_iou
+from segnb.metrics.confusion import ratio
 from segnb.study.study import Run, Study
 from segnb.statistics import image_weights
 from segnb.study.study import by_variant
@@ -128,7 +129,7 @@ def _recall_by(group: list[Run], tables: list[pd.DataFrame], column: str, edges:
     images = len(group[0].test()["names"])
     sums = [objects.binned(table, table[column], edges, images) for table in tables]
     counted = [{"found": one["found"], "count": one["count"]} for one in sums]
-    return with_interval(counted, objects.component_recall, _key(group))
+    return with_interval(counted, lambda found, count: ratio(found, count), _key(group))
 
 
 # --- of pairs and families ---

@@ -14,12 +14,21 @@ from segnb.models.pretrained import SOURCES
 
 
 def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
-    """Write `out`, and beside it a page for each training notebook. Returns `out`."""
+    """Write the report, and next to it a page per training notebook.
+
+    Args:
+        params: Study, networks and seeds.
+        chapters: Executed chapters, in the order of the report.
+        out: File to write.
+
+    Returns:
+        `out`.
+    """
     study = open_study(params.study)
     runs = study.measured(params.variants, params.seeds)
     check(study, runs)
     pages = out.parent / "training"
-    for old in pages.glob("*-seed*.html"):  # of another study, and linked from nowhere now
+    for old in pages.glob("*-seed*.html"):  # of another study, which nothing links to now
         old.unlink()
     links = []
     for run in (run for run in runs if run.notebook_path.exists()):

@@ -238,7 +238,7 @@ class RunFolder:
 
     def predictions(self) -> dict[str, np.ndarray]:
         """For K test images spread evenly: index (K,), names (K,), images uint8 (K, S, S, 3),
-        labels, predictions uint8 (K, S, S), confidence uint8 (K, S, S): soft-max maximum × 255."""
+        labels, predictions uint8 (K, S, S)."""
         return self._arrays(self.predictions_path)
 
     def predicted(self) -> np.ndarray:

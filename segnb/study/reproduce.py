@@ -46,11 +46,11 @@ def verify(run: Run) -> tuple[dict[str, bool], list[str]]:
         begun = time.perf_counter()
         duration = run.summary["seconds"]
         print(f"repeating {run.path}, whose training took {duration:.0f} s …", file=sys.stderr, flush=True)
-        repetition = study.run(run.variant, run.seed)
-        _execute(folder, repetition, params, run.confusion_path.exists())
+        repetition, tested = study.run(run.variant, run.seed), run.confusion_path.exists()
+        _execute(folder, repetition, params, tested)
         same = compare(run, repetition)
         remarks = [f"repeated in {time.perf_counter() - begun:.0f} s", *_circumstances(run, study)]
-        if not run.confusion_path.exists():
+        if not tested:
             remarks.append("the run has not been tested, so only its training was compared")
         if not all(same.values()):
             scores = [f"{one.summary['best_val_miou']:.6f}" for one in (run, repetition)]

@@ -36,8 +36,8 @@ def load_state(path: Path, device: str) -> dict:
     try:
         return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
-        told = str(error).splitlines()[0]
-        raise SegnbError(f"{path} is no training state of segnb ({told})") from None
+        reason = str(error).splitlines()[0]
+        raise SegnbError(f"{path} is no training state of segnb ({reason})") from None
 
 
 def save_model(path: Path, model: torch.nn.Module) -> None:
@@ -52,15 +52,14 @@ def load_model(path: Path, model: torch.nn.Module) -> None:
     try:
         model.load_state_dict(load_file(path))
     except Exception as error:
-        told = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise SegnbError(
-            f"{path} does not hold this network's weights ({told}); train the run again"
+            f"{path} does not hold this network's weights ({reason}); train the run again"
         ) from None
 
 
 class Progress:
-    """What a training keeps on disk to go on from: its state after the last epoch and after the one before,
-    and for each of the two the weights of the best epoch until then.
+    """Resumable state of a training: checkpoints of the last two epochs, each with the best weights so far.
 
     The best weights have the epoch in their name, because the state that refers to them may turn out to be
     the older one, and a GPU does not find the same weights twice.
@@ -82,10 +81,9 @@ class Progress:
         if self.run.last_path.exists():
             os.replace(self.run.last_path, self.run.previous_path)
         save_state(self.run.last_path, state | {"best": self.best})
-        kept = [self.run.best_path(best["epoch"]) for best in (self.best, self.earlier) if best]
-        for path in self.run.best_paths():
-            if path not in kept:
-                path.unlink()
+        current = {self.run.best_path(best["epoch"]) for best in (self.best, self.earlier) if best}
+        for path in set(self.run.best_paths()) - current:
+            path.unlink()
         self.earlier = self.best
 
     def load(self, device: str) -> dict | None:

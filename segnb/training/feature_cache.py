@@ -50,8 +50,8 @@ class FeatureSplit:
         views = flips[chosen].astype(int)
         taps = {
             # NHWC seen as NCHW is what channels_last means.
-            name: torch.from_numpy(kept[views, chosen]).to(machine.device).float().permute(0, 3, 1, 2)
-            for name, kept in self.taps.items()
+            name: torch.from_numpy(tap[views, chosen]).to(machine.device).float().permute(0, 3, 1, 2)
+            for name, tap in self.taps.items()
         }
         return Taps(*map(taps.get, TAPS)), self.split.label_batch(chosen, flips, machine)
 
@@ -68,47 +68,51 @@ def cached(
 
     Raises SegnbError if the disk is too full.
     """
-    key = _key(model, split, mirror, machine)
-    kept = folder / key
+    entry = folder / _key(model, split, mirror, machine)
     with locked(folder / ".lock"):
-        taps = _load(kept, model)
+        taps = _load(entry, model)
         if taps is None:
-            size = _bytes(split, mirror)
-            if size > LIMIT:
-                print(
-                    f"features of the frozen trunk are not kept: {size / 1e9:.1f} GB do not fit", flush=True
-                )
+            if not _fill(entry, model, split, mirror, machine, batch_size):
                 return None
-            _make_room(folder, size)
-            start = time.perf_counter()
-            try:
-                with full_disk_told(kept):
-                    sound = _compute(model, split, mirror, kept, machine, batch_size)
-            except BaseException:
-                shutil.rmtree(kept, ignore_errors=True)  # a disk that is full should not stay so
-                raise
-            if not sound:
-                shutil.rmtree(kept)
-                print("features of the frozen trunk are not kept: too large for half precision", flush=True)
-                return None
-            write_json(kept / "done.json", {"bytes": size, "seconds": time.perf_counter() - start})
-            print(
-                f"features of the frozen trunk: {(1 + mirror) * len(split)} views computed in"
-                f" {time.perf_counter() - start:.0f} s and kept, {size / 1e6:.1f} MB in cache/{folder.name}",
-                flush=True,
-            )
-            taps = _load(kept, model)
-        (kept / "done.json").touch()  # last used
+            taps = _load(entry, model)
+        (entry / "done.json").touch()  # last used
     return FeatureSplit(split, taps)
 
 
-def _load(kept: Path, model: FCN) -> dict[str, np.ndarray] | None:
+def _fill(entry: Path, model: FCN, split: Split, mirror: bool, machine: Machine, batch_size: int) -> bool:
+    """Compute an entry of the cache; False, with the reason printed, if it must not be there."""
+    size = _bytes(split, mirror)
+    if size > LIMIT:
+        print(f"features of the frozen trunk are not kept: {size / 1e9:.1f} GB do not fit", flush=True)
+        return False
+    _make_room(entry.parent, size)
+    start = time.perf_counter()
+    try:
+        with full_disk_told(entry):
+            sound = _compute(model, split, mirror, entry, machine, batch_size)
+    except BaseException:
+        shutil.rmtree(entry, ignore_errors=True)  # a disk that is full should not stay so
+        raise
+    if not sound:
+        shutil.rmtree(entry)
+        print("features of the frozen trunk are not kept: too large for half precision", flush=True)
+        return False
+    write_json(entry / "done.json", {"bytes": size, "seconds": time.perf_counter() - start})
+    print(
+        f"features of the frozen trunk: {(1 + mirror) * len(split)} views computed in"
+        f" {time.perf_counter() - start:.0f} s and kept, {size / 1e6:.1f} MB in cache/{entry.parent.name}",
+        flush=True,
+    )
+    return True
+
+
+def _load(entry: Path, model: FCN) -> dict[str, np.ndarray] | None:
     """The taps that the network reads; None if they are not there whole, and then nothing of them is."""
     try:
-        read_json(kept / "done.json")
-        return {name: np.load(kept / f"{name}.npy", mmap_mode="r") for name in model.reads}
+        read_json(entry / "done.json")
+        return {name: np.load(entry / f"{name}.npy", mmap_mode="r") for name in model.reads}
     except (SegnbError, OSError, ValueError):
-        shutil.rmtree(kept, ignore_errors=True)
+        shutil.rmtree(entry, ignore_errors=True)
         return None
 
 
@@ -153,20 +157,20 @@ def _make_room(folder: Path, size: int) -> None:
 
     Raises SegnbError, before anything is dropped, if the disk is too full all the same.
     """
-    kept = entries(folder)
-    free = shutil.disk_usage(folder).free + sum(kept.values())
+    sizes = entries(folder)
+    free = shutil.disk_usage(folder).free + sum(sizes.values())
     if size + SPARE > free:
         raise SegnbError(
             f"features of the frozen trunk take {size / 1e9:.1f} GB, and the disk of {folder} has"
             f" {free / 1e9:.1f} GB for them: free {(size + SPARE - free) / 1e9:.1f} GB"
         )
-    for left in folder.iterdir():
-        if left.is_dir() and left not in kept:
-            shutil.rmtree(left)
-    for entry in list(kept):
-        if sum(kept.values()) + size <= LIMIT and size + SPARE <= shutil.disk_usage(folder).free:
+    for rest in folder.iterdir():
+        if rest.is_dir() and rest not in sizes:
+            shutil.rmtree(rest)
+    for entry in list(sizes):
+        if sum(sizes.values()) + size <= LIMIT and size + SPARE <= shutil.disk_usage(folder).free:
             return
-        del kept[entry]
+        del sizes[entry]
         shutil.rmtree(entry)
 
 

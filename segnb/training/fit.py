@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 import torch
 import torch.nn.functional as F
-from torch.optim.swa_utils import AveragedModel
 from segnb.training import checkpoint
 from segnb.training.feature_cache import cached
 from segnb.metrics import confusion
@@ -32,10 +31,11 @@ def fit(
     on_epoch: Callable[[list[dict]], None] = lambda rows: None,
     feature_cache: Path | None = None,
 ) -> list[dict]:
-    """Train by the recipe, keep the weights that it says, and return the history: one dict an epoch.
+    """Train by the recipe, keep the weights of the epoch of highest validation mIoU, and return the history:
+    one dict per epoch.
 
     Writes history.csv, gradients.csv and what `segnb.training.checkpoint.Progress` keeps into the run folder after
-    every epoch, and model.safetensors (see `Recipe.keep`) at the end; started again after an interruption it
+    every epoch, and model.safetensors at the end; started again after an interruption it
     goes on behind the last whole epoch, and everything drawn at random depends on (seed, epoch) alone, so the
     numbers are the same. A finished run is returned as it is. `on_epoch` is called with the history so far.
 
@@ -62,8 +62,6 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
     stopper = EarlyStopping(recipe)
 
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
-    if recipe.keep == "average":
-        parts["average"] = AveragedModel(model, use_buffers=True)
     progress = checkpoint.Progress(run)
 
     def write_tables() -> None:
@@ -110,14 +108,10 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
             "train_miou": trained["train_miou"],
             "val_miou": found.miou,
             "learning_rate": rate,
-            "grad_norm": trained["grad_norm"],
             "train_seconds": train_seconds,
             "seconds": time.perf_counter() - start,
         }
-        if recipe.keep == "average":
-            if epoch > recipe.epochs - recipe.averaged:
-                parts["average"].update_parameters(model)
-        elif all(found.miou > earlier["val_miou"] for earlier in rows):
+        if all(found.miou > earlier["val_miou"] for earlier in rows):
             progress.save_best(epoch, model)
         rows.append(row)
         gradients += [
@@ -133,16 +127,8 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         "best_epoch": best["epoch"],
         "best_val_miou": best["val_miou"],
         "seconds": sum(row["seconds"] for row in rows),
-        "kept": recipe.keep,
-        "kept_val_miou": best["val_miou"],
     }
-    if recipe.keep == "average":
-        averaged = parts["average"].module
-        whole = FromFeatures(averaged, network.size) if isinstance(network, FromFeatures) else averaged
-        summary["kept_val_miou"] = evaluate(whole, val, recipe.batch_size, machine).miou
-        checkpoint.save_model(run.model_path, averaged)
-    else:
-        progress.keep_best()
+    progress.keep_best()
     run.finish(summary)
     return rows
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch.optim.swa_utils import AveragedModel
 
 from segnb.training import checkpoint
 from segnb.training import feature_cache
@@ -65,30 +64,25 @@ def train_step(
 def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machine) -> dict[str, float]:
     """One pass with updates.
 
-    Returns train_loss and train_miou, as seen while learning; grad_norm, that of all parameters together,
-    mean over the steps; and gradients, by layer: the norm of its weight's gradient over that of the weight,
-    both means over the steps.
+    Returns train_loss and train_miou, as seen while learning; and gradients, by layer: the norm of its
+    weight's gradient over that of the weight, both means over the steps.
     """
     model.train()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
-    norm_sum, steps = torch.zeros((), device=machine.device), 0
     confusion = None
-    parameters = [p for p in model.parameters() if p.requires_grad]
     layers = trained_layers(model)
     gradients, weights = torch.zeros(2, len(layers), device=machine.device)
     for images, labels in batches:
         loss, logits = train_step(model, images, labels, optimizer, scaler, machine)
         scheduler.step()
-        norm_sum += torch.nn.utils.get_total_norm([p.grad for p in parameters])
         gradients += torch.stack([w.grad.norm() for w in layers.values()])
         weights += torch.stack([w.detach().norm() for w in layers.values()])
         seen = confusion_module.confusion(labels, most_likely(logits), logits.shape[1]).sum(0)
-        loss_sum, steps = loss_sum + loss * seen.sum(), steps + 1  # the matrix counts the labelled pixels
+        loss_sum += loss * seen.sum()  # the matrix counts the labelled pixels
         confusion = seen if confusion is None else confusion + seen
     return {
         "train_loss": (loss_sum / confusion.sum()).item(),
         "train_miou": float(mean_iou(confusion.cpu().numpy())),
-        "grad_norm": norm_sum.item() / steps,
         "gradients": dict(zip(layers, (gradients / weights).tolist(), strict=True)),
     }
 

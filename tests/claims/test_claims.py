@@ -19,7 +19,7 @@ from segnb.study.study import Study
 from segnb.statistics import ALPHA
 from segnb.verdicts import decide
 from tests.conftest import CHECKOUT, make_project
-from tests.fake_study import SKILL, make_study
+from tests.synthetic_study import SKILL, make_study
 
 UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
 GATED_RESIDUAL, CLASS_GATED = "AttentionResidualUNet_256", "ClassAttentionResidualUNet_256"
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Three seeds of every network, with the effects of `fake_study.SKILL`."""
+    """Three seeds of every network, with the effects of `synthetic_study.SKILL`."""
     return make_study(make_project(tmp_path_factory.mktemp("claims") / "project"), images=16)
 
 

@@ -16,7 +16,7 @@ from segnb.storage.atomic import read_json, write_json
 from segnb.parts import Part
 from segnb.statistics import image_weights, resampled
 from tests.conftest import make_project
-from tests.fake_study import DISTANCES, make_study
+from tests.synthetic_study import DISTANCES, make_study
 
 UNET, NO_SKIP, GATED = "UNet_Standard_256", "UNet_NoSkip_256", "AttentionResidualUNet_256"
 FCN = [f"FCN{stride}s_vgg16_{trunk}" for stride in (32, 16, 8) for trunk in ("freeze", "finetune")]

@@ -12,7 +12,8 @@ from segnb.data.shifts.clutter import clutter, footprints, overlaps
 from segnb.data.shifts.conditions import light_lamps, noisy
 from segnb.data.shifts.sight import in_sight
 from segnb.data.dataset import VIEWS, cars_alone, false_colours, open_data
-from segnb.data.streets import layout, materials, objects, shapes, tracing
+from segnb.data.streets import materials, shapes, structures, tracing
+from segnb.data.streets.scene import Camera, Scene
 from segnb.presets import PRESETS
 
 CAR, PERSON, POLE, SIGN, FENCE, WALL, ROAD = (
@@ -38,9 +39,9 @@ def look(*things: shapes.Soup, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     for thing in things:
         soup.put(thing)
     triangles, *attributes = soup.arrays()
-    camera = layout.Camera(np.zeros(3), 0.0, 0.0, 0.0, np.pi / 2, 1.0)
+    camera = Camera(np.zeros(3), 0.0, 0.0, 0.0, np.pi / 2, 1.0)
     weather = streets.draw("test", 0)[0].weather
-    return in_sight(layout.Scene(triangles, triangles, *attributes, weather, camera), size)
+    return in_sight(Scene(triangles, triangles, *attributes, weather, camera), size)
 
 
 def test_a_thing_alone_is_all_in_sight_and_the_rest_is_nothing():
@@ -202,7 +203,7 @@ def test_a_street_lamp_lights_the_ground_below_it_but_not_behind_a_wall():
     street = streets.draw("test", 0)[0]
     soup = shapes.Soup()
     soup.add(shapes.sheet((-50, -50, 0), (100, 0, 0), (0, 100, 0)), ROAD, (0.5, 0.5, 0.5))
-    soup.put(objects.lamp_post(np.random.default_rng(0), 1), 20.0, 20.0)
+    soup.put(structures.lamp_post(np.random.default_rng(0), 1), 20.0, 20.0)
     soup.put(board(0, -20, 20, WALL), 22.0, 20.0, 1.0)
     tracer = shifts.NightTracer(replace(street, near=soup, line=shapes.Centreline()))
     place = np.array([[17.5, 20, 0.01], [22.5, 20, 0.01], [-20, -20, 0.01]], np.float32)

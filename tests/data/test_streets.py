@@ -8,7 +8,8 @@ import pytest
 
 from segnb.labels import STREET
 from segnb.data import streets
-from segnb.data.streets import layout, materials, shapes, tracing
+from segnb.data.streets import materials, objects, shapes, tracing
+from segnb.data.streets.scene import Scene
 
 FENCE, WALL = STREET.id("Fence"), STREET.id("Wall")
 SIZE, COUNT = 96, 24
@@ -125,7 +126,7 @@ def test_things_are_objects_of_their_own_and_grounds_are_none():
 
 def test_what_is_put_in_later_leaves_the_rest_as_it_was():
     plain, more = (streets.draw("train", 1)[0] for _ in range(2))
-    more.near.put(layout.o.person(np.random.default_rng(0)), 9.0, 0.0)
+    more.near.put(objects.person(np.random.default_rng(0)), 9.0, 0.0)
     before, after = plain.scene(), more.scene()
     new = after.objects > before.objects.max()
     assert set(after.labels[new]) == {STREET.id("Pedestrian")}
@@ -136,12 +137,12 @@ def test_what_is_put_in_later_leaves_the_rest_as_it_was():
 @pytest.mark.parametrize("name", ["CHAIN", "BARS"])
 def test_rays_pass_between_the_wires_of_a_fence(name):
     """A fence 5 m away before a wall 8 m away: some rays meet the wire, the others go on to the wall."""
-    scene = layout.draw_street(np.random.default_rng(0))
+    scene = streets.draw_street(np.random.default_rng(0))
     soup = shapes.Soup()
     soup.add(shapes.sheet((5, -4, -4), (0, 8, 0), (0, 0, 8)), FENCE, (1, 1, 1), getattr(materials, name), 0.5)
     soup.add(shapes.sheet((8, -9, -9), (0, 18, 0), (0, 0, 18)), WALL, (1, 1, 1))
     triangles, *attributes = soup.arrays()
-    tracer = tracing.Tracer(layout.Scene(triangles, triangles, *attributes, scene.weather, scene.camera))
+    tracer = tracing.Tracer(Scene(triangles, triangles, *attributes, scene.weather, scene.camera))
     rng = np.random.default_rng(1)
     rays = np.concatenate([np.ones((4000, 1)), rng.uniform(-0.5, 0.5, (4000, 2))], 1).astype(np.float32)
     _, labels, distance = tracer.radiance(np.zeros_like(rays), rays, rng)

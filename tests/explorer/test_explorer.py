@@ -32,7 +32,7 @@ from segnb.runtime.machine import Machine
 from segnb.models.build import build
 from segnb.study.study import Study
 from tests.conftest import make_project
-from tests.fake_study import make_study
+from tests.synthetic_study import make_study
 
 PLAIN, GATED, CLASSY = "UNet_Standard_256", "AttentionUNet_256", "ClassAttentionResidualUNet_256"
 SIZE, WIDTH = 64, 4

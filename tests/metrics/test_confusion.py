@@ -197,6 +197,13 @@ def test_scores_of_a_stack_are_those_of_its_matrices():
 # Bootstrap.
 
 
+def test_a_ratio_is_not_a_number_where_there_is_nothing_to_divide_by():
+    draws = np.array([[1.0, 2.0], [3.0, 0.0]])
+    np.testing.assert_array_equal(confusion.ratio(draws, 2 * draws), [[0.5, 0.5], [0.5, np.nan]])
+    np.testing.assert_array_equal(confusion.ratio([1, 2], [2, 4], where=[True, False]), [0.5, np.nan])
+    assert confusion.ratio(3, 4) == 0.75
+
+
 def confusions(images: int, seed: int = 0) -> np.ndarray:
     """Images of unlike difficulty, (N, 13, 13)."""
     rights = np.random.default_rng(seed).uniform(0.4, 0.95, images)

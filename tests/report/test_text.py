@@ -16,7 +16,7 @@ from segnb.labels import LABEL_SETS, STREET
 from segnb.storage.atomic import write_json
 from segnb.models.registry import VARIANTS
 from segnb.study.study import Study
-from tests.fake_study import make_study
+from tests.synthetic_study import make_study
 
 
 def fake(variant: str, seed: int, confusion, as_published: float = 0.5, loss: float = 1.0):

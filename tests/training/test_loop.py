@@ -173,7 +173,6 @@ def test_train_loss_and_miou_are_those_of_the_predictions_made_while_learning():
     found = evaluate(model, data, 2, CPU)
     assert seen["train_loss"] == pytest.approx(found.loss, rel=1e-6)
     assert seen["train_miou"] == pytest.approx(found.miou, abs=1e-9)
-    assert seen["grad_norm"] > 0
 
 
 def test_early_stopping_needs_both_loss_and_miou_to_stand_still():
@@ -205,28 +204,28 @@ def test_same_seed_same_numbers_and_another_seed_other_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("variant", "precision", "keep"),
+    ("variant", "precision"),
     [
-        ("UNet_Standard_256", "fp32", "best"),
-        ("FCN8s_vgg16_finetune", "fp32", "average"),
-        ("FCN16s_vgg16_freeze", "fp32", "average"),  # on kept features
-        ("ClassAttentionResidualUNet_256", "bf16", "average"),
-        ("UNet_NoSkip_256", "fp16", "best"),  # with a loss scaler, which remembers
+        ("UNet_Standard_256", "fp32"),
+        ("FCN8s_vgg16_finetune", "fp32"),
+        ("FCN16s_vgg16_freeze", "fp32"),  # on kept features
+        ("ClassAttentionResidualUNet_256", "bf16"),
+        ("UNet_NoSkip_256", "fp16"),  # with a loss scaler, which remembers
     ],
 )
-def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, variant, precision, keep):
-    machine, recipe = replace(CPU, precision=precision), replace(RECIPE, keep=keep, averaged=2)
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, variant, precision):
+    machine = replace(CPU, precision=precision)
 
     def stop_in_second_epoch(rows):
         if len(rows) == 2:
             raise KeyboardInterrupt
 
-    whole = trained(tmp_path / "whole", variant=variant, machine=machine, recipe=recipe)
+    whole = trained(tmp_path / "whole", variant=variant, machine=machine)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", stop_in_second_epoch, variant, machine=machine, recipe=recipe)
+        trained(tmp_path / "parts", stop_in_second_epoch, variant, machine=machine)
     broken = Run(tmp_path / "parts" / variant / "seed0")
     assert not broken.done and broken.last_path.exists() and len(broken.history()) == 2
-    resumed = trained(tmp_path / "parts", variant=variant, machine=machine, recipe=recipe)
+    resumed = trained(tmp_path / "parts", variant=variant, machine=machine)
     timeless = [c for c in whole.history().columns if "seconds" not in c]
     assert resumed.history()[timeless].equals(whole.history()[timeless])
     assert resumed.gradients().equals(whole.gradients())
@@ -270,37 +269,6 @@ def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path):
     found = evaluate(model, split(4, 1), RECIPE.batch_size, CPU).miou
     assert found == pytest.approx(run.history()["val_miou"].max(), abs=1e-6)
     assert run.summary["best_val_miou"] == run.history()["val_miou"].max()
-
-
-@pytest.mark.parametrize("variant", ["UNet_Standard_256", "FCN32s_vgg16_freeze"])
-def test_averaged_weights_are_the_mean_of_those_after_the_last_epochs(tmp_path, variant):
-    run = Run(tmp_path / variant / "seed0")
-    torch.manual_seed(0)
-    model = build(variant, 13, 8)
-    states = []
-    fit(
-        *(model, split(10), split(4, 1), replace(RECIPE, keep="average", averaged=2), 0, run, CPU),
-        lambda rows: states.append({k: v.double().clone() for k, v in model.state_dict().items()}),
-        tmp_path / "features",
-    )
-    kept = build(variant, 13, 8)
-    checkpoint.load_model(run.model_path, kept)
-    for name, value in kept.state_dict().items():
-        if value.is_floating_point():
-            mean = (states[-2][name] + states[-1][name]) / 2
-            assert torch.allclose(value.double(), mean, rtol=1e-5, atol=1e-7), name
-    found = evaluate(kept, split(4, 1), RECIPE.batch_size, CPU).miou
-    assert run.summary["kept"] == "average"
-    assert run.summary["kept_val_miou"] == pytest.approx(found, abs=1e-6)
-    assert run.history()["val_miou"].max() == run.summary["best_val_miou"]
-
-
-def test_what_is_kept_is_said_in_full_or_refused():
-    with pytest.raises(ValueError, match="choose from best, average"):
-        replace(RECIPE, keep="last")
-    with pytest.raises(ValueError, match="patience=None"):
-        replace(RECIPE, keep="average", patience=5)
-    assert {PRESETS["paper"].fcn.keep, PRESETS["paper"].unet.keep} == {"best"}  # as published
 
 
 def test_gradient_ratios_are_those_of_the_steps(tmp_path):
@@ -398,7 +366,6 @@ def test_a_measured_run_has_everything_a_report_needs(project, dataset):
     # The kept pictures and the counts tell the same story.
     again = confusion(torch.tensor(shown["labels"]), torch.tensor(shown["predictions"]), 13)
     assert np.array_equal(again.numpy(), test["confusion"][shown["index"]])
-    assert shown["confidence"].min() >= 255 // 13
     assert next(load(run).parameters()).dtype == torch.float32
     assert json.loads((run.path / "params.json").read_text())["variant"] == "UNet_Standard_256"
     recorded = json.loads((run.path / "provenance.json").read_text())

@@ -5,7 +5,8 @@ import numpy as np
 from segnb.data.shifts.sight import THINGS
 from segnb.data.streets import materials as m
 from segnb.data.streets import objects as o
-from segnb.data.streets.layout import KERB, Camera, Street
+from segnb.data.streets import structures as s
+from segnb.data.streets.scene import KERB, Camera, Street
 from segnb.data.streets.shapes import Soup, box, boxes
 
 
@@ -82,11 +83,11 @@ def on_the_pavement(rng, y: float) -> tuple[Soup, float]:
     if kind == "person":
         return o.person(rng), rng.uniform(-np.pi, np.pi)
     if kind == "sign":
-        return o.road_sign(rng), 0.0
+        return s.road_sign(rng), 0.0
     if kind == "lamp":
-        return o.lamp_post(rng, int(rng.integers(3))), inward
+        return s.lamp_post(rng, int(rng.integers(3))), inward
     if kind == "post":
-        return o.utility_pole(rng), 0.0
+        return s.utility_pole(rng), 0.0
     return hoarding(rng), o.pick(rng, [0.0, inward])
 
 

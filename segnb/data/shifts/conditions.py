@@ -6,7 +6,7 @@ import numpy as np
 
 from segnb.data.streets import materials as m
 from segnb.data.streets import objects as o
-from segnb.data.streets.layout import Road, Scene, Street, Weather
+from segnb.data.streets.scene import Road, Scene, Street, Weather
 from segnb.data.streets.tracing import Tracer, dot
 
 

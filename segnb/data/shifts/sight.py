@@ -5,7 +5,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from segnb.labels import STREET
-from segnb.data.streets.layout import Scene
+from segnb.data.streets.scene import Scene
 from segnb.data.streets.tracing import SKY, Tracer, camera_rays, majority
 
 THINGS = tuple(STREET.id(name) for name in STREET.things)

@@ -10,7 +10,7 @@ from embreex.rtcore_scene import EmbreeScene
 
 from segnb.labels import STREET
 from segnb.data.streets import materials as m
-from segnb.data.streets.layout import Camera, Scene, Weather
+from segnb.data.streets.scene import Camera, Scene, Weather
 
 SKY = STREET.id("Unlabeled")
 LAYERS = 8  # see-through surfaces that a ray may cross before the next one counts as solid

@@ -13,8 +13,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -191,10 +190,8 @@ def _begun(dest: Path, listing: Listing, settings: dict[str, Any]) -> bool:
     here, there = dest.resolve(), listing.path
     if here == there or here in there.parents or there in here.parents:
         raise SegnbError(f"{dest}: the copy and its source {there} lie in each other; choose another folder")
-    for file in (dest / PREPARING, dest / DONE):
-        if file.exists():
-            _same(dest, _settings(file), settings)
-            return True
+    if _is_copy(dest, settings):
+        return True
     try:
         # Killed at its very start it leaves the marker's unfinished file.
         others = [path for path in dest.iterdir() if PREPARING not in path.name] if dest.exists() else []
@@ -205,37 +202,22 @@ def _begun(dest: Path, listing: Listing, settings: dict[str, Any]) -> bool:
     return False
 
 
-def _settings(file: Path) -> dict[str, Any]:
+def _is_copy(dest: Path, settings: dict[str, Any]) -> bool:
+    """Whether there is a record of a copy. Raises SegnbError if it was made with other settings."""
+    file = next((dest / name for name in (PREPARING, DONE) if (dest / name).exists()), None)
+    if file is None:
+        return False
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        kept = None
-    if not isinstance(kept, dict):
-        raise SegnbError(f"{file}: is damaged; remove the folder and prepare it anew")
-    return kept
-
-
-def _same(dest: Path, kept: dict[str, Any], settings: dict[str, Any]) -> None:
+        record = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise SegnbError(f"{file}: is damaged; remove the folder and prepare it again") from None
     for name, value in settings.items():
-        if kept.get(name) != value:
-            was = f"{name} {kept.get(name)}, and not {value}"
+        if record.get(name) != value:
+            was = f"{name} {record.get(name)}, and not {value}"
             if name == "source":
                 was = "other files, splits or classes than the source has now"
             raise SegnbError(f"{dest}: was prepared with {was}; choose another folder, or remove this one")
-
-
-@contextmanager
-def _marked(dest: Path, told: dict[str, Any]) -> Iterator[None]:
-    """Between the two ends the folder is no data set, and belongs to this process."""
-    dest = dest.resolve()
-    with held(dest.with_name(f".{dest.name}.lock"), f"preparing {dest}"):
-        marker = dest / PREPARING
-        if marker.exists():
-            _same(dest, _settings(marker), told)
-        else:
-            write_text(marker, json.dumps(told))
-        yield
-        marker.unlink()
+    return True
 
 
 def _write_all(
@@ -247,26 +229,22 @@ def _write_all(
     left_out: list | None = None,
 ) -> None:
     names = _file_names(pairs)
-    jobs = [
-        (dest / split, name, pair)
-        for split, part in pairs.items()
-        for name, pair in zip(names[split], part, strict=True)
-    ]
+    jobs = [(split, *job) for split, part in pairs.items() for job in zip(names[split], part, strict=True)]
 
-    def one(job: tuple[Path, str, Pair]) -> None:
-        folder, name, pair = job
+    def write_missing(job: tuple[str, str, Pair]) -> None:
+        split, name, pair = job
         suffix = ".png" if "size" in told else pair.image.suffix.lower()  # at its own size it is copied
-        image, labels = folder / "images" / f"{name}{suffix}", folder / "labels" / f"{name}.png"
+        image, labels = dest / split / "images" / f"{name}{suffix}", dest / split / "labels" / f"{name}.png"
         if not (image.exists() and labels.exists()):  # each is whole, and the marker says from what
             write(pair, image, labels)
 
-    if (dest / DONE).exists():
-        _same(dest, _settings(dest / DONE), told)
-        if not (dest / PREPARING).exists():
-            return
+    lock = dest.resolve().with_name(f".{dest.resolve().name}.lock")
     try:
-        with _marked(dest, told):
-            for _ in progress(reading.several(one, jobs), "preparing", len(jobs), "pair"):
+        with held(lock, f"preparing {dest}"):
+            if _is_copy(dest, told) and not (dest / PREPARING).exists():
+                return
+            write_text(dest / PREPARING, json.dumps(told))  # until it is gone the folder is no data set
+            for _ in progress(reading.several(write_missing, jobs), "preparing", len(jobs), "pair"):
                 pass
             for part in [*dest.glob("*/*/.*"), *dest.glob(".*.*")]:  # what a kill left
                 part.unlink()
@@ -277,6 +255,7 @@ def _write_all(
             counts = {split: len(part) for split, part in pairs.items()}
             where = {"path": str(listing.path), "layout": listing.layout.name}
             write_json(dest / DONE, told | where | {"pairs": counts, "segnb": __version__})
+            (dest / PREPARING).unlink()
     except OSError as error:
         what = error.filename or dest
         raise SegnbError(

@@ -3,17 +3,24 @@
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from segnb.audit.scores import swaps
 from segnb.audit.example import Example, bits
 from segnb.labels import STREET
-from segnb.report.figures.axes import class_rows, wrapped
-from segnb.report.figures.style import FAINT, INK, QUIET, SMALL, WRONG, Picture, figure, look
+from segnb.report.figures.axes import class_rows, dot_rows, name_rows, single_runs, wrapped
+from segnb.report.figures.style import INK, QUIET, SMALL, WRONG, Picture, figure, style_of
 
 MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two ways to score, in no network's colour
 PALE = "#a9c6ea"  # what MIOU is the mean of
+SCORES = {
+    "dataset mIoU (mean of class IoU)": {"marker": "o", "ms": 8, "color": MIOU},
+    "as published": {"marker": "D", "ms": 7, "mfc": "none", "color": AS_PUBLISHED, "mew": 1.8},
+}
+CLASS_IOUS = {
+    "published class IoU": {"marker": "D", "ms": 6, "mfc": "white", "color": INK, "mew": 1.3},
+    "measured here": {"marker": "o", "ms": 5.5, "color": MIOU, "zorder": 3},
+}
 
 
 @figure
@@ -26,31 +33,20 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
     labels = list(dict.fromkeys(label for frame in panels.values() for label in frame.index))
     fig = Picture(height=0.36 * len(labels) + 1.25)
     axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    rows = {label: y for y, label in enumerate(labels)}
     plain = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     several = False
     for ax, (title, frame) in zip(axes, panels.items(), strict=True):
-        for label in set(labels) - set(frame.index):
-            ax.text(0.5, rows[label], "no score", ha="center", va="center", color=QUIET, bbox=plain)
-        for label, row in frame.iterrows():
-            y = rows[label]
-            ax.plot([row.miou, row.as_published], [y, y], color=FAINT, lw=4, zorder=1)
-            ax.plot(row.miou, y, "o", ms=8, color=MIOU, clip_on=False)
-            ax.plot(row.as_published, y, "D", ms=7, mfc="none", mec=AS_PUBLISHED, mew=1.8, clip_on=False)
-            for values, aside, colour in (
-                (row.seeds_miou, y + 0.32, MIOU),
-                (row.seeds_as_published, y - 0.32, AS_PUBLISHED),
-            ):
-                if len(values) > 1:
-                    ax.plot(values, [aside] * len(values), "|", ms=5, mew=1.2, color=colour, clip_on=False)
-                    several = True
+        drawn = frame.reindex(labels)
+        for y in np.flatnonzero(drawn["miou"].isna()):
+            ax.text(0.5, y, "no score", ha="center", va="center", color=QUIET, bbox=plain)
+        dot_rows(ax, drawn[["miou", "as_published"]].set_axis(list(SCORES), axis=1), SCORES.values())
+        for column, shift, colour in (("miou", 0.32, MIOU), ("as_published", -0.32, AS_PUBLISHED)):
+            how = {"marker": "|", "ms": 5, "mew": 1.2, "color": colour}
+            several |= single_runs(ax, drawn[f"seeds_{column}"], shift, **how)
         ax.set(title=title, xlim=(0, 1), xlabel="score, 1 is perfect")
     axes[0].set(yticks=range(len(labels)), yticklabels=map(wrapped, labels))
     axes[0].invert_yaxis()
-    keys = [
-        Line2D([], [], ls="", marker="o", ms=8, color=MIOU, label="dataset mIoU (mean of class IoU)"),
-        Line2D([], [], ls="", marker="D", ms=7, mfc="none", mec=AS_PUBLISHED, mew=1.8, label="as published"),
-    ]
+    keys, _ = axes[0].get_legend_handles_labels()
     fig.legend(handles=keys, loc="outside lower center", ncols=2)
     told = []
     for title, frame in panels.items():
@@ -100,18 +96,9 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
             bold = label in swapped[title]
             ax.annotate(f"{score:.3f}", (places[k], y), weight="bold" if bold else "normal", **beside)
             if k % 2 == 0:
-                one, end = look(label), columns[k + 1][2].index.get_loc(label)
-                ax.plot(
-                    places[k : k + 2],
-                    [y, end],
-                    color=one.colour,
-                    ls=one.line,
-                    lw=2.8 if bold else 1.2,
-                    marker=one.marker,
-                    mfc=one.fill,
-                    ms=7,
-                    clip_on=False,
-                )
+                end = columns[k + 1][2].index.get_loc(label)
+                how = {"lw": 2.8 if bold else 1.2, "ms": 7, "clip_on": False}
+                ax.plot(places[k : k + 2], [y, end], **style_of(label).line, **how)
         ax.annotate(head, (places[k], -0.9), **(beside | {"xytext": (-12 if k % 2 else 12, 0)}))
         if k % 2 == 0:
             ax.text(sum(places[k : k + 2]) / 2, -1.45, title, ha="center", weight="bold")
@@ -149,27 +136,18 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
     axes = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     several = absent = False
     for ax, (label, frame) in zip(axes.flat, comparison.items(), strict=False):
-        for y, (_, row) in enumerate(frame.loc[order].iterrows()):
-            ax.plot(row.published, y, "D", ms=6, mfc="white", mec=INK, mew=1.3, clip_on=False, zorder=3)
-            if np.isnan(row.measured):
-                absent = True
-                continue
-            ax.plot([row.published, row.measured], [y, y], color=FAINT, lw=3, zorder=1)
-            ax.plot([row.low, row.high], [y, y], color=MIOU, lw=1.6, zorder=2, clip_on=False)
-            ax.plot(row.measured, y, "o", ms=5.5, color=MIOU, clip_on=False, zorder=4)
-            if len(row.seeds) > 1:
-                several = True
-                ax.plot(row.seeds, [y - 0.34] * len(row.seeds), "|", ms=4, color=MIOU, clip_on=False)
+        frame = frame.loc[order]
+        dot_rows(ax, frame[["published", "measured"]].set_axis(list(CLASS_IOUS), axis=1), CLASS_IOUS.values())
+        ax.hlines(range(len(frame)), frame["low"], frame["high"], color=MIOU, lw=1.6, clip_on=False)
+        several |= single_runs(ax, frame["seeds"], -0.34, marker="|", ms=4, color=MIOU)
+        absent |= frame["measured"].isna().any()
         ax.set_title(wrapped(label, 15), fontsize=SMALL)
         ax.set(xlim=(-0.04, 1.04), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
         ax.tick_params(axis="y", length=0)
     for ax in axes.flat[len(comparison) :]:
         ax.set_axis_off()
     axes[0, 0].set(yticks=range(len(order)), yticklabels=names, ylim=(-0.7, len(order) - 0.5))
-    keys = [
-        Line2D([], [], ls="", marker="D", ms=6, mfc="white", mec=INK, mew=1.3, label="published class IoU"),
-        Line2D([], [], marker="o", ms=5.5, color=MIOU, lw=1.6, label="measured here"),
-    ]
+    keys, _ = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles=keys, loc="outside lower center", ncols=2)
     told = []
     for label, frame in comparison.items():
@@ -188,14 +166,14 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
 @figure
 def worked_example(example: Example) -> Picture:
     """The pixels of an example with their ids, bits, AND and OR, each row's ratio, and the class IoUs."""
-    rows = example.sums.index
-    fig = Picture(height=2.0 * len(rows) + 0.22 * len(example.ious) + 1.4)
-    upper, lower = fig.subfigures(2, 1, height_ratios=[2.0 * len(rows), 0.22 * len(example.ious) + 1.4])
-    for row, ax in zip(rows, upper.subplots(len(rows), 1), strict=True):
+    numbers = example.sums.index
+    fig = Picture(height=2.0 * len(numbers) + 0.22 * len(example.ious) + 1.4)
+    upper, lower = fig.subfigures(2, 1, height_ratios=[2.0 * len(numbers), 0.22 * len(example.ious) + 1.4])
+    for row, ax in zip(numbers, upper.subplots(len(numbers), 1), strict=True):
         _bitwise(ax, example.pixels[example.pixels.row == row], example.sums.loc[row])
     _honest(lower.subplots(), example)
     told = []
-    for row in rows:
+    for row in numbers:
         mistakes = [
             f"{STREET.names[one.truth]} {one.truth} ({bits(one.truth)}) taken for {STREET.names[one.guess]}"
             f" {one.guess} ({bits(one.guess)}), AND {one.both_bits}, OR {one.any_bits}"
@@ -205,7 +183,7 @@ def worked_example(example: Example) -> Picture:
         told.append(f"Row {row + 1}: {'; '.join(mistakes)}; {_ratio(example.sums.loc[row])}")
     ious = ", ".join(f"{name} {value:.2f}" for name, value in example.ious.items())
     return fig.described(
-        f"{len(rows)} rows of {example.truth.shape[1]} pixels with the bits of their class numbers."
+        f"{len(numbers)} rows of {example.truth.shape[1]} pixels with the bits of their class numbers."
         f" {'. '.join(told)}. Class IoU of the same pixels: {ious}. Mean class IoU {example.miou:.3f},"
         f" pixels right {example.accuracy:.3f}, as published {example.as_published:.3f}.",
         "Red: mistakes. The published way divides, row by row of an image, the sum of the ANDs by that of the"
@@ -256,11 +234,8 @@ def _honest(ax, example: Example) -> None:
         ax.barh(y, value, color=colour, height=0.66)
         how = {"weight": "bold"} if name in whole else {}
         ax.text(value + 0.012, y, f"{value:.3f}", va="center", fontsize=SMALL, **how)
-    ax.set(yticks=places, yticklabels=[name for name, *_ in bars], xlim=(0, 1.1), xlabel="score")
-    ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-    ax.invert_yaxis()
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0)
+    name_rows(ax, [name for name, *_ in bars], places)
+    ax.set(xlim=(0, 1.1), xlabel="score", xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
 
 
 def _stretches(ids: list[int]) -> list[tuple[int, int, int]]:

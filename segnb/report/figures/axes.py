@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from textwrap import fill
 
 import numpy as np
+import pandas as pd
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -15,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import offset_copy
 
 from segnb.labels import LABEL_SETS, ClassMap
-from segnb.report.figures.style import FAINT, INK, LINE, QUIET, SMALL, WIDTH, Picture, look
+from segnb.report.figures.style import FAINT, INK, LINE, QUIET, SMALL, WIDTH, Picture, style_of
 
 
 def wrapped(label: str, width: int = 24) -> str:
@@ -34,24 +35,8 @@ def class_rows(names: Iterable[str]) -> tuple[list[str], float]:
     return rows, 0.38 if any("\n" in row for row in rows) else 0.3
 
 
-def _key(label: str) -> Line2D:
-    """A network's entry in a legend."""
-    one = look(label)
-    return Line2D(
-        [],
-        [],
-        color=one.colour,
-        ls=one.line,
-        marker=one.marker,
-        mfc=one.fill,
-        ms=7,
-        lw=2,
-        label=wrapped(label),
-    )
-
-
 def legend_of_networks(fig: Picture, labels) -> None:
-    keys = [_key(label) for label in labels]
+    keys = [Line2D([], [], **style_of(label).line, ms=7, lw=2, label=wrapped(label)) for label in labels]
     fig.legend(handles=keys, loc="outside lower center", ncols=min(3, len(keys)), handlelength=3)
 
 
@@ -101,22 +86,19 @@ def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
     places += max(-0.04 - (places - halves).min(), 0)
     beside = {far: offset_copy(ax.transAxes, ax.figure, far, 0, "points") for far in (3, 15, 21, 28)}
     for (label, (x, y)), place in zip(last.items(), places, strict=True):
-        one = look(label)
+        style = style_of(label)
         if x < 0.97:  # it ends before others do
-            ax.plot(
-                [x, 1], [y, y], transform=ax.transAxes, color=one.colour, lw=0.9, ls=(0, (1, 2)), zorder=1
-            )
+            ax.plot([x, 1], [y, y], c=style.colour, lw=0.9, ls=(0, (1, 2)), transform=ax.transAxes, zorder=1)
         ax.annotate(
             "",
             (1, y),
             xycoords=beside[3],
             xytext=(1, place),
             textcoords=beside[15],
-            arrowprops={"arrowstyle": "-", "color": one.colour, "lw": 1, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": style.colour, "lw": 1, "shrinkA": 0, "shrinkB": 0},
             annotation_clip=False,
         )
-        how = {"color": one.colour, "marker": one.marker, "mfc": one.fill, "ms": 6}
-        ax.plot(1, place, transform=beside[21], clip_on=False, **how)
+        ax.plot(1, place, **style.point, ms=6, transform=beside[21], clip_on=False)
         ax.text(1, place, names[label], transform=beside[28], va="center", fontsize=SMALL, linespacing=1.0)
 
 
@@ -234,3 +216,101 @@ def plain_log(ax, which: str = "y", times: float = 1) -> None:
 
 def bare(ax) -> None:
     ax.set_axis_off()
+
+
+# ---- data of several networks or sources
+
+
+def name_rows(ax, names: Iterable[str], y: Sequence[float] | None = None) -> None:
+    """Name the rows of a chart at y, by default 0, 1, 2 …, the first on top, without lines across."""
+    names = list(names)
+    y = range(len(names)) if y is None else y
+    ax.set(yticks=y, yticklabels=names, ylim=(y[-1] + 0.55, -0.55))
+    ax.grid(False, axis="y")
+    ax.tick_params(axis="y", length=0)
+
+
+def network_bars(ax, values: pd.Series, height: float) -> None:
+    """Draw a horizontal bar for each network of the index, in rows; those of frozen trunks are hatched."""
+    styles = [style_of(label) for label in values.index]
+    ax.barh(
+        range(len(values)),
+        values,
+        height,
+        color=[style.fill for style in styles],
+        edgecolor=[style.colour for style in styles],
+        hatch=["////" if style.frozen else "" for style in styles],
+        lw=1.5,
+    )
+
+
+def bar_intervals(ax, frame: pd.DataFrame) -> None:
+    """Draw the intervals, columns low and high, of bars in rows; the white edge shows them on dark bars."""
+    for colour, width in (("white", 3.6), (INK, 1.6)):
+        ends, y = frame[["low", "high"]].to_numpy().T, [range(len(frame))] * 2
+        ax.plot(ends, y, color=colour, lw=width, marker="|", ms=8, mew=width)
+
+
+def network_points(
+    ax,
+    curves: dict[str, pd.DataFrame],
+    apart: float = 0.0,
+    x: str | None = None,
+    factor: float = 1,
+    lines: bool = False,
+    size: float = 7,
+) -> dict[str, tuple[float, float]]:
+    """Draw each network's values with their intervals, vertical lines.
+
+    Args:
+        curves: by label, columns value, low, high
+        apart: from network to network, so that their intervals do not lie on each other
+        x: column of the x positions; by default 0, 1, 2 …
+        factor: of the values, such as 100 for points
+        lines: whether to join the points
+
+    Returns:
+        {label: x and y of the last point}
+    """
+    ends = {}
+    for number, (label, curve) in enumerate(curves.items()):
+        style, values = style_of(label), factor * curve["value"]
+        places = np.arange(len(curve)) if x is None else curve[x].to_numpy()
+        places = places + (number - (len(curves) - 1) / 2) * apart
+        ax.vlines(
+            places, factor * curve["low"], factor * curve["high"], color=style.colour, lw=1.3, alpha=0.8
+        )
+        ax.plot(places, values, **(style.line if lines else style.point), ms=size, lw=1.8)
+        ends[label] = places[-1], values.iloc[-1]
+    return ends
+
+
+def dot_rows(ax, frame: pd.DataFrame, styles: Iterable[dict], **how) -> None:
+    """Draw a row of markers for each row of the frame, one marker per column, joined by a broad line.
+
+    Args:
+        styles: arguments of `plot` for the markers of each column
+        how: further arguments, for all markers
+    """
+    y = np.arange(len(frame))
+    ax.hlines(y, frame.min(axis=1), frame.max(axis=1), color=FAINT, lw=3.5)
+    for column, style in zip(frame, styles, strict=False):
+        ax.plot(frame[column], y, ls="", clip_on=False, label=column, **style, **how)
+
+
+def single_runs(ax, values: pd.Series, shift: float, **style) -> bool:
+    """Mark the single runs next to their rows, where there are several of them.
+
+    Args:
+        values: a list for each row of the chart; NaN, or an empty one, without runs
+        shift: of the marks, in rows
+        style: of the marks, arguments of `plot`
+
+    Returns:
+        Whether any row has several.
+    """
+    runs = values.reset_index(drop=True).explode().astype(float)
+    runs = runs[runs.index.duplicated(keep=False)]
+    if len(runs):
+        ax.plot(runs, runs.index + shift, ls="", clip_on=False, **style)
+    return len(runs) > 0

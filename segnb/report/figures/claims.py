@@ -9,9 +9,9 @@ from segnb.report.claim_blocks import amount, block, decisive, effect, full_name
 from segnb.claims import Part
 from segnb.labels import ClassMap
 from segnb.contrasts import Evidence
-from segnb.report.figures.axes import bare, inches_of_classes, label_panel, legend_of_classes, panel, short, wrapped
+from segnb.report.figures.axes import bare, inches_of_classes, label_panel, legend_of_classes, name_rows, panel, short, wrapped
 from segnb.report.figures.predictions import mistaken
-from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure, look, percent
+from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, NetworkStyle, Picture, figure, percent, style_of
 from segnb.models.registry import label
 
 BAND = "#e9edf2"  # of a margin
@@ -52,9 +52,9 @@ def differences(parts: list[dict], kind: str, by_image: dict[int, pd.DataFrame])
     """
     drawn = shown(parts)
     units = list(dict.fromkeys(parts[i]["unit"] for i in drawn))
-    rows = [_rows(parts, [i for i in drawn if parts[i]["unit"] == unit]) for unit in units]
+    panels = [_rows(parts, [i for i in drawn if parts[i]["unit"] == unit]) for unit in units]
     by_image = {i: frame for i, frame in by_image.items() if i in drawn and len(frame)}
-    heights = [0.5 * (len(places) + HEAD * len(heads)) + 0.8 for places, heads in rows]
+    heights = [0.5 * (len(places) + HEAD * len(heads)) + 0.8 for places, heads in panels]
     fig = Picture(height=sum(heights) + 0.1)
     axes = fig.subplots(
         len(units),
@@ -64,7 +64,7 @@ def differences(parts: list[dict], kind: str, by_image: dict[int, pd.DataFrame])
         height_ratios=heights,
         sharey="row",
     )
-    for line, unit, (places, heads) in zip(axes, units, rows, strict=True):
+    for line, unit, (places, heads) in zip(axes, units, panels, strict=True):
         for i, (y, _) in places.items():
             _estimate(line[0], y, parts[i])
             _margin(line[0], y, parts[i], kind)
@@ -72,12 +72,9 @@ def differences(parts: list[dict], kind: str, by_image: dict[int, pd.DataFrame])
                 _spread(line[1], y, parts[i], by_image[i])
         for y, head in heads.items():
             _heading(line[0], y, head)
-        line[0].set(
-            yticks=[y for y, _ in places.values()],
-            yticklabels=[wrapped(name, 26) for _, name in places.values()],
-            ylim=(max(places.values())[0] + 0.55, -0.55),
-            xlabel=f"difference, {unit}" if unit else "difference",
-        )
+        y, names = zip(*places.values(), strict=True)
+        name_rows(line[0], [wrapped(name, 26) for name in names], y)
+        line[0].set_xlabel(f"difference, {unit}" if unit else "difference")
         full = bool(by_image) and any(i in by_image for i in places)
         if full:
             line[1].set_xlabel("of single images")
@@ -102,9 +99,9 @@ def differences(parts: list[dict], kind: str, by_image: dict[int, pd.DataFrame])
     )
 
 
-def _colour(part: dict) -> str:
+def _style(part: dict) -> NetworkStyle:
     """That of the network which is said to be better, where it is one."""
-    return look(label(part["plus"][0])).colour if len(part["plus"]) == 1 else QUIET
+    return style_of(label(part["plus"][0])) if len(part["plus"]) == 1 else NetworkStyle(QUIET, "o")
 
 
 def _heading(ax, y: float, text: str) -> None:
@@ -122,18 +119,13 @@ def _heading(ax, y: float, text: str) -> None:
 
 def _estimate(ax, y: float, part: dict) -> None:
     """A part's dot, its 95 % interval (thin) and 90 % interval (thick), and its seeds beneath."""
-    colour, scale = _colour(part), part["scale"]
-    one = look(label(part["plus"][0])) if len(part["plus"]) == 1 else None
+    style, scale = _style(part), part["scale"]
     for level, thick in ((95, 1.6), (90, 4.5)):
         low, high = part[f"low{level}"], part[f"high{level}"]
         if low is not None:
-            ax.plot([scale * low, scale * high], [y, y], color=colour, lw=thick, solid_capstyle="butt")
-    if one and one.frozen:
-        how = {"mfc": one.fill, "mec": colour, "mew": 1.8}
-    else:
-        how = {"mfc": colour, "mec": "white", "mew": 1.2}
-    marker = one.marker if one else "o"
-    ax.plot(scale * part["estimate"], y, marker, ms=9, color=colour, zorder=3, **how)
+            ax.plot([scale * low, scale * high], [y, y], color=style.colour, lw=thick, solid_capstyle="butt")
+    edge = {"mew": 1.8} if style.frozen else {"mec": "white", "mew": 1.2}
+    ax.plot(scale * part["estimate"], y, **style.point, **edge, ms=9, zorder=3)
     ax.annotate(
         amount(part["estimate"], part),
         (scale * part["estimate"], y),
@@ -145,23 +137,15 @@ def _estimate(ax, y: float, part: dict) -> None:
     )
     seeds = part["by_seed"]
     if len(seeds) > 1:
-        ax.plot(
-            [scale * seed for seed in seeds],
-            [y + 0.24] * len(seeds),
-            "o",
-            ms=5,
-            mfc="white",
-            mec=INK,
-            mew=1,
-            zorder=2,
-        )
+        rings = {"ms": 5, "mfc": "white", "mec": INK, "mew": 1, "zorder": 2}
+        ax.plot(scale * np.array(seeds), [y + 0.24] * len(seeds), "o", **rings)
 
 
 def _spread(ax, y: float, part: dict, frame: pd.DataFrame) -> None:
     """A dot an image, the middle half of them as a bar, the median as a tick, and the share above zero."""
     values = part["scale"] * frame.difference.to_numpy()
     heights = y + np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
-    ax.plot(values, heights, ".", ms=4, color=_colour(part), mfc=_colour(part), mec="none", alpha=0.35)
+    ax.plot(values, heights, ".", ms=4, color=_style(part).colour, mec="none", alpha=0.35)
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     ax.plot([low, high], [y, y], color=INK, lw=2.4, solid_capstyle="butt")
     ax.plot(median, y, "|", color=INK, ms=13, mew=2.4)

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.transforms import offset_copy
 
 from segnb.labels import ClassMap
-from segnb.report.figures.axes import bare, class_rows, inches_of_classes, label_panel, legend_of_classes, marks, panel, pattern, plain_log, short
-from segnb.report.figures.style import FAINT, INK, QUIET, SMALL, WIDTH, Picture, figure, percent
+from segnb.report.figures.axes import bare, class_rows, dot_rows, inches_of_classes, label_panel, legend_of_classes, marks, panel, pattern, plain_log, short
+from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure, percent
 
 
 @figure
@@ -148,6 +148,9 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
     )
 
 
+SOURCES = [("o", "#1a5fb4"), ("^", "#12837f"), ("s", "#6d3fb0"), ("D", "#6b7a00")]
+
+
 @figure
 def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
     """How much there is of each class.
@@ -155,38 +158,23 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
     pixels: share of all pixels, 0 to 1: a row a class, a column a source ("train", "val", ...)
     images: share of the images in which the class occurs, the same shape
     """
-    order = pixels.iloc[:, 0].sort_values().index
+    order = pixels.iloc[:, 0].sort_values(ascending=False).index
     names, inches = class_rows(order)
     fig = Picture(height=inches * len(order) + 1.0)
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-    marks = [("o", "#1a5fb4"), ("^", "#12837f"), ("s", "#6d3fb0"), ("D", "#6b7a00")]
-    rows = np.arange(len(order))
-    for ax, frame in ((left, pixels), (right, images)):
-        shares = 100 * frame.loc[order]
-        ax.hlines(rows, shares.min(axis=1), shares.max(axis=1), color=FAINT, lw=3)
-        for (marker, colour), source in zip(marks, shares, strict=False):
-            last = source == shares.columns[-1]  # the reference lies on top, hollow
-            positive = shares[source].where(shares[source] > 0)  # a log axis has no place for 0
-            ax.plot(
-                positive if ax is left else shares[source],
-                rows,
-                marker,
-                ms=7,
-                mec=colour,
-                mfc="none" if last else colour,
-                mew=1.6,
-                ls="",
-                label=source,
-                clip_on=False,
-            )
-    left.set(yticks=rows, yticklabels=names, xlabel="share of pixels, % (log scale)")
+    styles = [{"marker": marker, "color": colour} for marker, colour in SOURCES[: len(pixels.columns)]]
+    styles[-1]["mfc"] = "none"  # the reference lies on top, hollow
+    dot_rows(left, 100 * pixels.where(pixels > 0).loc[order], styles, ms=7, mew=1.6)  # no log of 0
+    dot_rows(right, 100 * images.loc[order], styles, ms=7, mew=1.6)
+    left.set(yticks=range(len(order)), yticklabels=names, xlabel="share of pixels, % (log scale)")
+    left.invert_yaxis()
     positive = pixels.where(pixels > 0).min().min()
     left.set_xlim(left=100 * positive / 1.6)
     plain_log(left, "x")
     right.set(xlabel="share of images, %", xlim=(0, 100))
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     first = pixels.columns[0]
-    told = ", ".join(f"{name} {percent(pixels[first][name], 2)}" for name in order[::-1])
+    told = ", ".join(f"{name} {percent(pixels[first][name], 2)}" for name in order)
     return fig.described(
         f"Dot plot of the classes by share of pixels and by share of images that show them, for"
         f" {', '.join(pixels.columns)}. Share of pixels in {first}: {told}.",

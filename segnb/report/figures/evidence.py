@@ -8,34 +8,23 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.labels import ClassMap
-from segnb.report.figures.axes import bare, class_rows, legend_of_networks, name_ends, plain_log, wrapped
-from segnb.report.figures.style import INK, QUIET, SMALL, Picture, figure, look, percent, sample
+from segnb.report.figures.axes import bar_intervals, bare, class_rows, legend_of_networks, name_ends, name_rows, network_bars, network_points, plain_log, wrapped
+from segnb.report.figures.style import INK, QUIET, SMALL, Picture, family_of, figure, percent, sample, style_of
 
+TITLES = {"fcn": "FCN", "unet": "U-Net"}  # of families
 TALL = 3.1  # inches of an axis with its labels
 NEW_IMAGES = "Vertical lines: 95 % interval for these very networks on new images."
 
 
-def _lines(ax, curves: dict[str, pd.DataFrame], x_column: str | None, inches: float) -> None:
+def _lines(ax, curves: dict[str, pd.DataFrame], inches: float, x: str | None = None) -> None:
     """Curves with intervals and, right of the last point, their names.
 
-    x_column: of the x positions, None for the rows' own order
-    inches:   the height of the axis, about
+    inches: the height of the axis, about
+    x:      column of the x positions, None for the rows' own order
     """
-    count = len(curves)
-    ends = {}
-    for number, (label, curve) in enumerate(curves.items()):
-        one = look(label)
-        if x_column is None:  # intervals of several networks beside, not upon, each other
-            x = np.arange(len(curve)) + (number - (count - 1) / 2) * 0.3 / count
-        else:
-            x = curve[x_column].to_numpy()
-        ax.vlines(x, curve["low"], curve["high"], color=one.colour, lw=1.2, alpha=0.7)
-        ax.plot(
-            x, curve["value"], color=one.colour, ls=one.line, lw=1.8, marker=one.marker, mfc=one.fill, ms=5.5
-        )
-        ends[label] = np.array(x)[-1], curve["value"].iloc[-1]
+    ends = network_points(ax, curves, 0 if x else 0.3 / len(curves), x, lines=True, size=5.5)
     ax.margins(x=0.04)
-    values = np.concatenate([curve[["value", "low", "high"]].to_numpy().ravel() for curve in curves.values()])
+    values = pd.concat(curves.values())[["value", "low", "high"]].to_numpy()
     if np.isfinite(values).any():
         low, high = np.nanmin(values), np.nanmax(values)
         room = 0.05 * (high - low) or 0.05
@@ -44,9 +33,10 @@ def _lines(ax, curves: dict[str, pd.DataFrame], x_column: str | None, inches: fl
 
 
 def _families(curves: dict[str, pd.DataFrame]) -> list[tuple[str, dict[str, pd.DataFrame]]]:
-    fcn = {label: curve for label, curve in curves.items() if label.startswith("FCN")}
-    unet = {label: curve for label, curve in curves.items() if label not in fcn}
-    return [(name, group) for name, group in (("FCN", fcn), ("U-Net", unet)) if group]
+    families = {family_of(label): {} for label in curves}
+    for label, curve in curves.items():
+        families[family_of(label)][label] = curve
+    return [(TITLES.get(family, family), group) for family, group in families.items()]
 
 
 def _stacked(curves: dict[str, pd.DataFrame]):
@@ -68,7 +58,7 @@ def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
     """IoU by distance to the nearest true edge, a line a network; `evidence_curves.trimap_curves`."""
     fig, axes = _stacked(curves)
     for ax, group in axes:
-        _lines(ax, group, None, TALL - 0.8)
+        _lines(ax, group, TALL - 0.8)
         names = next(iter(group.values())).index
         ax.set_xticks(range(len(names)), names)
         ax.set_ylabel("mIoU of these pixels, 1 is perfect")
@@ -87,7 +77,7 @@ def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
     fig, axes = _stacked(curves)
     for ax, group in axes:
         ax.set_xscale("log")
-        _lines(ax, group, "area", TALL - 0.8)
+        _lines(ax, group, TALL - 0.8, "area")
         ax.set_ylabel("objects found, share of 1")
         plain_log(ax, "x", 100)
         ax.xaxis.set_minor_formatter("")
@@ -129,7 +119,7 @@ def sight(curves: dict[str, pd.DataFrame]) -> Picture:
     """Recall by how much of an object is in sight; `evidence_curves.sight_curves`."""
     fig = Picture(height=TALL)
     ax = fig.subplots()
-    _lines(ax, curves, None, TALL - 0.5)
+    _lines(ax, curves, TALL - 0.5)
     names = next(iter(curves.values())).index
     ax.set_xticks(range(len(names)), names)
     ax.set_ylabel("objects found, share of 1")
@@ -148,24 +138,17 @@ def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap)
     names, inches = class_rows(frame.index)
     fig = Picture(height=inches * len(frame) + 0.9)
     ax = fig.subplots()
-    rows = np.arange(len(frame))
     colours = dict(zip(classes.names, classes.colours, strict=True))
     ax.axvline(0, color=INK, lw=1.2)
-    ax.hlines(rows, 100 * frame["low"], 100 * frame["high"], color=look(plus).colour, lw=2)
-    for y, (name, row) in enumerate(frame.iterrows()):
-        ax.plot(100 * row["value"], y, "o", ms=9, mfc=colours[name], mec=INK, mew=0.8, zorder=3)
-        ax.annotate(
-            f"{100 * row['value']:+.1f}".replace("-", "−"),
-            (1.01, y),
-            xycoords=ax.get_yaxis_transform(),
-            va="center",
-            fontsize=SMALL,
-        )
-    ax.set(yticks=rows, yticklabels=names, ylim=(len(frame) - 0.4, -0.6))
+    name_rows(ax, names)
+    points = 100 * frame[["value", "low", "high"]]
+    ax.hlines(range(len(frame)), points["low"], points["high"], color=style_of(plus).colour, lw=2)
+    for y, (name, gain) in enumerate(points["value"].items()):
+        ax.plot(gain, y, "o", ms=9, mfc=colours[name], mec=INK, mew=0.8, zorder=3)
+        how = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": SMALL}
+        ax.text(1.01, y, f"{gain:+.1f}".replace("-", "−"), **how)
     ax.set_xlabel(f"{wrapped(plus, 60)} minus {wrapped(minus, 60)},\npoints of class IoU")
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0)
-    told = ", ".join(f"{name} {100 * row['value']:+.1f}" for name, row in frame.iterrows())
+    told = ", ".join(f"{name} {gain:+.1f}" for name, gain in points["value"].items())
     return fig.described(
         f"Gain in IoU by class of {plus} over {minus}, in points: {told}.",
         f"Right of zero {plus} is better at the class; a line that crosses zero leaves open which is. Lines:"
@@ -178,38 +161,15 @@ def stride_bounds(frame: pd.DataFrame) -> Picture:
     """FCN scores beside the best that their stride allows; `evidence_curves.stride_bounds`."""
     fig = Picture(height=0.46 * len(frame) + 0.9)
     ax = fig.subplots()
-    for y, (label, row) in enumerate(frame.iterrows()):
-        one = look(label)
-        ax.barh(y, row["bound"], height=0.66, color="#eef0f2", edgecolor=QUIET, lw=0.8)
-        ax.barh(
-            y,
-            row["miou"],
-            height=0.4,
-            color=one.fill,
-            edgecolor=one.colour,
-            lw=1.5,
-            hatch="////" if one.frozen else None,
-        )
-        for colour, thick in (("white", 3.6), (INK, 1.6)):
-            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=thick, marker="|", ms=8, mew=thick)
-        ax.text(
-            row["bound"] + 0.01,
-            y,
-            f"{row['miou']:.3f} of {row['bound']:.3f}",
-            va="center",
-            fontsize=SMALL,
-        )
-    ax.set(
-        yticks=range(len(frame)),
-        yticklabels=frame.index,
-        ylim=(len(frame) - 0.5, -0.5),
-        xlim=(0, 1.25 * frame["bound"].max()),
-        xlabel="test mIoU, 1 is perfect",
-        xticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
-    )
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0)
-    told = "; ".join(f"{label} {row['miou']:.3f} of {row['bound']:.3f}" for label, row in frame.iterrows())
+    name_rows(ax, frame.index)
+    bounds = ax.barh(range(len(frame)), frame["bound"], 0.66, color="#eef0f2", edgecolor=QUIET, lw=0.8)
+    network_bars(ax, frame["miou"], 0.4)
+    bar_intervals(ax, frame)
+    texts = [f"{row['miou']:.3f} of {row['bound']:.3f}" for _, row in frame.iterrows()]
+    ax.bar_label(bounds, texts, padding=4, fontsize=SMALL)
+    ax.set(xlim=(0, 1.25 * frame["bound"].max()), xlabel="test mIoU, 1 is perfect")
+    ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    told = "; ".join(f"{label} {text}" for label, text in zip(frame.index, texts, strict=True))
     return fig.described(
         f"Test mIoU of each FCN within the best that any network of its stride could reach: {told}.",
         "Grey: perfect scores on the grid of that stride, which are the share of each class in a cell,"
@@ -226,22 +186,21 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
     pair: {label: {seed: history}}, the same seeds for both
     """
     seeds = sorted(next(iter(pair.values())))
-    columns = min(len(seeds), 2)
-    rows = -(-len(seeds) // 2)
-    fig = Picture(height=2.4 * rows + 0.6)
-    axes = fig.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    columns, lines = min(len(seeds), 2), -(-len(seeds) // 2)
+    fig = Picture(height=2.4 * lines + 0.6)
+    axes = fig.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     told = []
     for number, (ax, seed) in enumerate(zip(axes, seeds, strict=False)):
         goal = share * min(histories[seed]["val_miou"].iloc[-1] for histories in pair.values())
         ax.axhline(goal, color=QUIET, lw=1.2, ls=(0, (3, 3)))
         for label, histories in pair.items():
-            one, history = look(label), histories[seed]
-            ax.plot(history["epoch"], history["val_miou"], color=one.colour, lw=2, ls=one.line)
+            style, history = style_of(label), histories[seed]
+            ax.plot(history["epoch"], history["val_miou"], **style.line | {"marker": ""}, lw=2)
             there = history[history["val_miou"] >= goal]
             if len(there):
                 epoch, value = there.iloc[0][["epoch", "val_miou"]]
-                ax.plot([epoch, epoch], [0, value], color=one.colour, lw=1, ls=":")
-                ax.plot(epoch, value, one.marker, ms=9, mfc=one.fill, mec="white", mew=1)
+                ax.plot([epoch, epoch], [0, value], color=style.colour, lw=1, ls=":")
+                ax.plot(epoch, value, **style.point, ms=9, mec="white", mew=1)
             told.append(f"{label}, seed {seed}: {f'epoch {epoch:.0f}' if len(there) else 'never'}")
         ax.set(title=f"seed {seed}", ylim=(0, None))
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -267,15 +226,9 @@ def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
     longest = max(ratios.values(), key=len)
     fig = Picture(height=3.6)
     ax = fig.subplots()
-    for number, (label, frame) in enumerate(ratios.items()):
-        one = look(label)
-        x = np.array([longest.index.get_loc(name) for name in frame.index if name in longest.index], float)
-        known = frame[frame.index.isin(longest.index)]
-        x += (number - (len(ratios) - 1) / 2) * 0.18
-        ax.vlines(x, known["low"], known["high"], color=one.colour, lw=1.2)
-        ax.plot(
-            x, known["value"], color=one.colour, ls=one.line, marker=one.marker, mfc=one.fill, ms=6, lw=1.6
-        )
+    network_points(
+        ax, {label: frame.reindex(longest.index) for label, frame in ratios.items()}, 0.18, lines=True
+    )
     plain_log(ax)
     ax.set_xticks(range(len(longest)), longest.index, rotation=90)
     ax.set_ylabel("length of gradient / weights")

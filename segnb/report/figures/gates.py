@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.labels import ClassMap
-from segnb.report.figures.axes import bare, inches_of_names, legend_of_networks, name_ends, panel, short, wrapped
+from segnb.report.figures.axes import bare, inches_of_names, legend_of_networks, name_ends, network_points, panel, short, wrapped
 from segnb.report.figures.predictions import evenly
-from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, figure, look, sample
+from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, figure, sample
 
 OPEN = "cividis"  # one lightness scale, also for readers who do not see red or green
 
@@ -104,18 +104,19 @@ def class_attention(gates: dict[str, np.ndarray], kept: dict[str, np.ndarray], c
     )
 
 
+def _spread(frame: pd.DataFrame) -> pd.DataFrame:
+    """The variation within an image as values without intervals, less the row of all levels."""
+    return frame[["spread"]].iloc[:-1].set_axis(["value"], axis=1).assign(low=np.nan, high=np.nan)
+
+
 @figure
 def worth(levels: dict[str, pd.DataFrame]) -> Picture:
     """What each level's gate is worth and how far it varies; `evidence_curves.gate_levels`."""
     names = max((frame.index for frame in levels.values()), key=len)
     fig = Picture(height=3.3 + 0.22 * -(-len(levels) // 3))
     left, right = fig.subplots(1, 2)
-    for number, (label, frame) in enumerate(levels.items()):
-        one = look(label)
-        x = np.arange(len(frame)) + (number - (len(levels) - 1) / 2) * 0.16
-        left.vlines(x, 100 * frame["low"], 100 * frame["high"], color=one.colour, lw=1.4)
-        left.plot(x, 100 * frame["value"], one.marker, color=one.colour, mfc=one.fill, ms=7)
-        right.plot(x[:-1], frame["spread"][:-1], one.marker, color=one.colour, mfc=one.fill, ms=7)
+    network_points(left, levels, 0.16, factor=100)
+    network_points(right, {label: _spread(frame) for label, frame in levels.items()}, 0.16)
     top = np.nanmax([frame["spread"].max() for frame in levels.values()])
     left.axhline(0, color=INK, lw=1.2, zorder=1)
     left.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names])
@@ -155,19 +156,14 @@ def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Pi
         else:
             bare(ax)
     ax = bottom.subplots()
-    for number, (label, frame) in enumerate(scores.items()):
-        one = look(label)
-        x = np.arange(len(kinds)) + (number - (len(scores) - 1) / 2) * 0.11
-        ax.vlines(x, frame["low"], frame["high"], color=one.colour, lw=1.6)
-        ax.plot(x, frame["value"], one.marker, color=one.colour, mfc=one.fill, ms=7.5)
+    ends = network_points(ax, scores, 0.11)
     for place in np.arange(len(kinds) - 1) + 0.5:
         ax.axvline(place, color=FAINT, lw=1)
     ax.set_xticks(range(len(kinds)), kinds)
     ax.set(ylabel="test mIoU, 1 is perfect", xlim=(-0.5, len(kinds) - 0.5))
     ax.grid(False, axis="x")
     ax.yaxis.set_major_locator(MaxNLocator(6))
-    last = len(kinds) - 1
-    name_ends(ax, {label: (last + 0.5, frame["value"].iloc[-1]) for label, frame in scores.items()}, tall)
+    name_ends(ax, {label: (len(kinds) - 0.5, y) for label, (_, y) in ends.items()}, tall)
     told = "; ".join(
         f"{label}: {', '.join(f'{kind} {value:.3f}' for kind, value in frame['value'].items())}"
         for label, frame in scores.items()

@@ -8,7 +8,7 @@ from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 
 from segnb.report.figures.axes import inches_of_names, legend_of_networks, name_ends, plain_log
-from segnb.report.figures.style import Picture, figure, look
+from segnb.report.figures.style import Picture, figure, style_of
 
 
 def _mean_over_seeds(histories: list[pd.DataFrame]) -> pd.DataFrame:
@@ -33,23 +33,13 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     fig = Picture(height=2 * tall + (1.0 if many else 1.3))
     axes = fig.subplots(2, 2, sharex=True, sharey="row")
     for number, (label, seeds) in enumerate(histories.items()):
-        one, mean = look(label), _mean_over_seeds(seeds)
+        style, mean = style_of(label), _mean_over_seeds(seeds)
         step = max(1, len(mean) // 5)  # each network has its markers at epochs of its own, as far as they go
         for ax, column in zip(axes.flat, ("train_loss", "val_loss", "train_miou", "val_miou"), strict=True):
             for history in seeds if len(seeds) > 1 else []:
-                ax.plot(history["epoch"], history[column], color=one.colour, lw=0.8, alpha=0.5)
-            ax.plot(
-                mean.index,
-                mean[column],
-                color=one.colour,
-                ls=one.line,
-                lw=2,
-                marker=one.marker,
-                mfc=one.fill,
-                ms=6,
-                markevery=(number % step, step),
-                clip_on=False,
-            )
+                ax.plot(history["epoch"], history[column], color=style.colour, lw=0.8, alpha=0.5)
+            how = {"lw": 2, "ms": 6, "markevery": (number % step, step), "clip_on": False}
+            ax.plot(mean.index, mean[column], **style.line, **how)
     for ax, title in zip(axes.flat, ("Training", "Validation"), strict=False):
         ax.set_title(title)
     axes[0, 0].set_ylabel("cross-entropy loss, nats")

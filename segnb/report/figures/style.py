@@ -17,6 +17,8 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from segnb.models.registry import VARIANTS
+
 WIDTH = 6.5  # inches
 SMALL = 9.5  # points: 6.6 CSS pixels where a page shows the figure at half its width
 LINE = 0.165  # inches of a line of letters of that size
@@ -128,7 +130,7 @@ def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:
     return drawn
 
 
-class Look(NamedTuple):
+class NetworkStyle(NamedTuple):
     """How a network is drawn, in every figure."""
 
     colour: str
@@ -136,36 +138,53 @@ class Look(NamedTuple):
     frozen: bool = False  # dashed lines, hollow markers, hatched bars
 
     @property
-    def line(self) -> str:
-        return "--" if self.frozen else "-"
-
-    @property
     def fill(self) -> str:
         return "white" if self.frozen else self.colour
 
+    @property
+    def line(self) -> dict:
+        """Arguments of `plot` for a line with markers."""
+        return self.point | {"ls": "--" if self.frozen else "-"}
 
-# FCNs are orange to brown and darker with finer strides, U-Nets all the rest. The colours are chosen so that
-# any two stay apart for readers who do not see red, green or blue, which a test checks, and markers tell the
-# members of a family apart without any colour.
+    @property
+    def point(self) -> dict:
+        """Arguments of `plot` for markers alone."""
+        return {"color": self.colour, "ls": "", "marker": self.marker, "mfc": self.fill}
+
+
+# Colour and marker of each network. FCNs are orange to brown and darker with finer strides, U-Nets all the
+# rest. Any two colours stay apart for readers who do not see red, green or blue, which a test checks, and
+# markers tell the members of a family apart without any colour.
 LOOKS = {
-    "FCN-32s frozen": Look("#e59a2f", "s", frozen=True),
-    "FCN-32s fine-tuned": Look("#e59a2f", "s"),
-    "FCN-16s frozen": Look("#c4561a", "^", frozen=True),
-    "FCN-16s fine-tuned": Look("#c4561a", "^"),
-    "FCN-8s frozen": Look("#6b2a0e", "o", frozen=True),
-    "FCN-8s fine-tuned": Look("#6b2a0e", "o"),
-    "U-Net": Look("#19449c", "o"),
-    "U-Net, no skips": Look("#6ab8fb", "X"),
-    "Residual U-Net": Look("#1d726f", "D"),
-    "Attention residual U-Net": Look("#0e0837", "P"),
-    "Attention U-Net": Look("#ac3bf6", "v"),
-    "Attention residual U-Net, strided gate": Look("#729da1", "<"),
-    "Class attention residual U-Net": Look("#a3074f", "s"),
+    "FCN32s_vgg16_freeze": ("#e59a2f", "s"),
+    "FCN32s_vgg16_finetune": ("#e59a2f", "s"),
+    "FCN16s_vgg16_freeze": ("#c4561a", "^"),
+    "FCN16s_vgg16_finetune": ("#c4561a", "^"),
+    "FCN8s_vgg16_freeze": ("#6b2a0e", "o"),
+    "FCN8s_vgg16_finetune": ("#6b2a0e", "o"),
+    "UNet_Standard_256": ("#19449c", "o"),
+    "UNet_NoSkip_256": ("#6ab8fb", "X"),
+    "ResidualUNet_256": ("#1d726f", "D"),
+    "AttentionResidualUNet_256": ("#0e0837", "P"),
+    "AttentionUNet_256": ("#ac3bf6", "v"),
+    "AttentionResidualUNet_StridedGate_256": ("#729da1", "<"),
+    "ClassAttentionResidualUNet_256": ("#a3074f", "s"),
 }
+BY_LABEL = {variant.label: variant for variant in VARIANTS.values()}
+UNKNOWN = NetworkStyle(QUIET, "h")
 
 
-def look(label: str) -> Look:
-    return LOOKS.get(label, Look(QUIET, "h"))
+def style_of(label: str) -> NetworkStyle:
+    """The style of the network with that label; grey for one that is not in the registry."""
+    if label not in BY_LABEL:
+        return UNKNOWN
+    variant = BY_LABEL[label]
+    return NetworkStyle(*LOOKS[variant.name], frozen=getattr(variant.config, "freeze_trunk", False))
+
+
+def family_of(label: str) -> str:
+    """The family of the network with that label; "" for one that is not in the registry."""
+    return BY_LABEL[label].family if label in BY_LABEL else ""
 
 
 def sample(frames: Iterable[pd.DataFrame]) -> str:

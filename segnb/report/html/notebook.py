@@ -67,7 +67,10 @@ def _read(path: Path) -> NotebookNode:
 def _merged(paths: list[Path]) -> NotebookNode:
     """Join notebooks into one."""
     notebooks = [_read(path) for path in paths]
-    merged = new_notebook(cells=[cell for nb in notebooks for cell in nb.cells])
+    cells = [cell for nb in notebooks for cell in nb.cells]
+    for index, cell in enumerate(cells):
+        cell.id = str(index)  # ids are unique in a notebook, not between notebooks
+    merged = new_notebook(cells=cells)
     for nb in notebooks:
         merged.metadata |= nb.metadata  # the language, for the colours of code
     return merged

@@ -38,7 +38,6 @@ kept = {
     "images": images,
     "labels": labels,
     "predictions": np.where(draw.random(labels.shape) < 0.25, 7, labels).astype(np.uint8),
-    "confidence": np.full(labels.shape, 204, np.uint8),
 }
 
 
