@@ -7,13 +7,12 @@ import sys
 from benchmarks import tables, training_speed
 from benchmarks import transfer as real_frames
 from segnb.errors import SegnbError
-from segnb.storage.markdown import between
-from segnb.storage.atomic import read_json, write_json, write_text
-from segnb.storage.project import root
-from segnb.runtime.machine import ALLOCATOR
-from segnb.training.autotune import resolve_machine
 from segnb.presets import PRESETS, preset
-from segnb.storage.project import cache_folder, runs_folder
+from segnb.runtime.machine import ALLOCATOR
+from segnb.storage.atomic import read_json, write_json, write_text
+from segnb.storage.markdown import between
+from segnb.storage.project import cache_folder, root, runs_folder
+from segnb.training.autotune import resolve_machine
 
 
 def main(arguments: list[str] | None = None) -> int:

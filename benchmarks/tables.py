@@ -1,8 +1,8 @@
 """What was measured, as Markdown tables for docs/."""
 
 from benchmarks.transfer import ARMS
-from segnb.storage.markdown import markdown_table
 from segnb.presets import FULL_WIDTH
+from segnb.storage.markdown import markdown_table
 
 # Between these docs/performance.md and docs/transfer.md show the tables.
 SPEED_MARKS = ("<!-- speed -->", "<!-- /speed -->")

@@ -21,24 +21,24 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from segnb.training import feature_cache
-from segnb.training.autotune import resolve_machine as settle
-from segnb.labels import STREET
-from segnb.evaluation.cost import forget_peak
-from segnb.data.reading import stream
 from segnb.data.batches import Split, in_order, shuffled
-from segnb.data.masks import STREET_CODING
 from segnb.data.dataset import Data
+from segnb.data.masks import STREET_CODING
+from segnb.data.reading import stream
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.runtime.machine import Machine, usable_cores
+from segnb.evaluation.cost import forget_peak
+from segnb.labels import STREET
+from segnb.models.build import build, parameter_groups
 from segnb.models.fcn import FromFeatures
 from segnb.models.registry import VARIANTS
-from segnb.models.build import build, parameter_groups
 from segnb.presets import FULL_WIDTH, Preset, Recipe
+from segnb.runtime.machine import Machine, usable_cores
 from segnb.study.study import Run
-from segnb.training.loop import criterion, train_one_epoch, train_step
+from segnb.training import feature_cache
+from segnb.training.autotune import resolve_machine as settle
 from segnb.training.fit import fit
+from segnb.training.loop import criterion, train_one_epoch, train_step
 
 UNET, FROZEN, TUNED = "UNet_Standard_256", "FCN8s_vgg16_freeze", "FCN8s_vgg16_finetune"
 SMP = "smp.Unet(vgg16)"

@@ -26,21 +26,21 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-from segnb.training import checkpoint
-from segnb.labels import STREET, IGNORE_INDEX, ClassMap
 from segnb.data.batches import Split
-from segnb.data.layouts import SPLITS
 from segnb.data.dataset import Data, open_data
+from segnb.data.layouts import SPLITS
 from segnb.errors import SegnbError
-from segnb.training.fingerprint import code_digest
-from segnb.runtime.machine import Machine
+from segnb.labels import IGNORE_INDEX, STREET, ClassMap
 from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.models.build import build
 from segnb.presets import PRESETS, Preset, Recipe
-from segnb.study.study import Run
+from segnb.runtime.machine import Machine
 from segnb.statistics import Effect, effect, image_weights, resampled
-from segnb.training.loop import evaluate
+from segnb.study.study import Run
+from segnb.training import checkpoint
+from segnb.training.fingerprint import code_digest
 from segnb.training.fit import fit
+from segnb.training.loop import evaluate
 
 UNET = "UNet_Standard_256"
 MANY = 100  # frames; a test split of so many that come from few drives says little, so all take their turn
@@ -75,8 +75,8 @@ def to_street(classes: ClassMap) -> np.ndarray:
     """Ids of a label set to those of STREET, by name: uint8 (256,), a look-up table.
 
     Sky is STREET's Unlabeled, which is mostly that. A class that STREET does not have (CamVid's Bicyclist)
-    becomes IGNORE_INDEX: no scene shows it, so it would add the same zero to every network of scenes, and to call it
-    Pedestrian or Other would put our guess in the place of the labels.
+    becomes IGNORE_INDEX: no scene shows it, so it would add the same zero to every network of scenes, and to
+    call it Pedestrian or Other would put our guess in the place of the labels.
 
     Raises SegnbError where fewer than two classes are common.
     """

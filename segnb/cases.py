@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segnb.audit import scores
 from segnb import statistics
+from segnb.audit import scores
 from segnb.claims import Claim
 from segnb.contrasts import Finding
 

@@ -11,10 +11,9 @@ import pandas as pd
 from segnb import statistics
 from segnb.companions import COMPANIONS, Missing, companion
 from segnb.evidence import MEASURES, Counted, Measure, file_of
-from segnb.models.registry import VARIANTS
+from segnb.models.registry import VARIANTS, label
 from segnb.parts import Part
 from segnb.study.study import Run, Study
-from segnb.models.registry import label
 
 DRAWS = 2000  # of the bootstrap: a standard error from them is good to 1.6 %
 

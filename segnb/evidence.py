@@ -13,15 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segnb.metrics import boundaries
-from segnb.metrics.confusion import class_iou
-from segnb.metrics.confusion import mean_iou
-from segnb.metrics import objects
-from segnb.labels import CAMVID, STREET
 from segnb.companions import Missing
+from segnb.labels import CAMVID, STREET
+from segnb.metrics import boundaries, objects
+from segnb.metrics.confusion import class_iou, mean_iou
+from segnb.models.registry import label
 from segnb.parts import ENCODER
 from segnb.study.study import Run
-from segnb.models.registry import label
 
 EARLY = 0.2  # share of the epochs after which training is still "early" (F11)
 REACHED = 0.9  # of the lower final score of a pair: what counts as converged (U6)

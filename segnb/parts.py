@@ -13,8 +13,8 @@ from segnb.models.registry import VARIANTS
 class Part:
     """One contrast: mean over seeds of (sum over `plus` - sum over `minus`) · weight.
 
-    measure:   a name in `segnb.evidence.MEASURES`, or a column of cost.json (see `segnb.evaluation.cost`), of which the
-               contrast is (plus - minus) / minus
+    measure:   a name in `segnb.evidence.MEASURES`, or a column of cost.json (see `segnb.evaluation.cost`), of
+               which the contrast is (plus - minus) / minus
     plus, minus: variants; "streets-car:UNet_Standard_256" is that of a companion study
     rivals:    variants that a measure of comparison looks at without being part of the sum
     threshold: what the contrast has to exceed, where that is not 0

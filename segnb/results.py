@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from segnb.errors import SegnbError
-from segnb.storage.markdown import between, markdown_table
 from segnb.storage.atomic import read_json, write_text
+from segnb.storage.markdown import between, markdown_table
 from segnb.study.provenance import unlike
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # between them README.md has the table of one kept study

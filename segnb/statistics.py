@@ -27,7 +27,8 @@ that is exactly the margin, which leaves room for what normal theory gets wrong.
 one-sided tests (Schuirmann 1987), a 90 % interval within ±margin, and refuted by a 95 % interval outside.
 Holm (1979) holds α for a whole family of claims, for "supported" and for "refuted" apart.
 
-tests/stats/test_statistics.py measures all of this in simulated studies, and what other formulations would do.
+tests/stats/test_statistics.py measures all of this, and what other formulations would do, in simulated
+studies.
 """
 
 import hashlib

@@ -10,8 +10,8 @@ from segnb import statistics
 from segnb.cases import POWER_AT, Case, Outlook, outlook, p_values, question
 from segnb.claims import LEDGER, NOTICEABLE, POINT, SHARE, Claim
 from segnb.contrasts import Evidence, Finding
-from segnb.study.provenance import check
 from segnb.reasons import command, decisive, headline, reason, what_decides
+from segnb.study.provenance import check
 from segnb.study.study import Study
 
 SCHEMA = 1

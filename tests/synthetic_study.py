@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from segnb import __version__
-from segnb.labels import LABEL_SETS, ClassMap
 from segnb.data.dataset import open_data
-from segnb.storage.atomic import write_json
-from segnb.models.registry import VARIANTS
+from segnb.labels import LABEL_SETS, ClassMap
 from segnb.metrics.objects import components
+from segnb.models.registry import VARIANTS
 from segnb.presets import PRESETS
+from segnb.storage.atomic import write_json
 from segnb.study.study import Run, Study
 
 SKILL = {  # of the networks whose differences tests look at

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from segnb.labels import LABEL_SETS
 from segnb.data import splits
 from segnb.data.batches import MEAN, STD
 from segnb.errors import SegnbError
-from segnb.runtime.machine import Machine
-from segnb.models.registry import VARIANTS
+from segnb.labels import LABEL_SETS
 from segnb.models.build import build
+from segnb.models.registry import VARIANTS
 from segnb.params import ReportParams, RunParams, parse_seeds
 from segnb.presets import PRESETS, preset
+from segnb.runtime.machine import Machine
 
 
 def test_defaults_are_the_quick_preset_on_streets():

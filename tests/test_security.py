@@ -17,21 +17,19 @@ import pytest
 import torch
 from bs4 import BeautifulSoup
 
-from segnb.training import checkpoint
-from segnb.report import provenance
-from segnb.pipeline import status
-from segnb.pipeline import status_html
-from segnb.evaluation import scores
-from segnb.report import text as text_module
-from segnb.report import tables
-from segnb.models import pretrained
 from segnb import cli
 from segnb.errors import SegnbError
-from segnb.storage.atomic import read_json, write_json
+from segnb.evaluation import scores
+from segnb.models import pretrained
 from segnb.params import StudyParams
+from segnb.pipeline import status, status_html
+from segnb.report import provenance, tables
+from segnb.report import text as text_module
 from segnb.report.report import facts
-from segnb.study.study import Run, open_study
+from segnb.storage.atomic import read_json, write_json
 from segnb.study.create import create_study
+from segnb.study.study import Run, open_study
+from segnb.training import checkpoint
 from tests.conftest import CHECKOUT, make_dataset, make_project
 from tests.synthetic_study import make_study
 

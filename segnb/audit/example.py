@@ -7,12 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from segnb.metrics import confusion as confusion_module
-from segnb.metrics.confusion import class_iou
-from segnb.metrics.confusion import mean_iou
-from segnb.metrics.confusion import pixel_accuracy
-from segnb.metrics import published_score
 from segnb.labels import STREET
+from segnb.metrics import confusion as confusion_module
+from segnb.metrics import published_score
+from segnb.metrics.confusion import class_iou, mean_iou, pixel_accuracy
 
 # Two rows of pixels from left to right, a strip of sky and houses above a street.
 TRUTH = (

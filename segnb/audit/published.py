@@ -1,25 +1,8 @@
 """TODO segnb.audit.scores.published"""
 
-import html
-from collections.abc import Callable
 from pathlib import Path
-import numpy as np
+
 import pandas as pd
-import torch
-from IPython.display import Markdown, display
-from segnb.metrics import confusion
-from segnb.labels import ClassMap
-from segnb.presets import preset
-from segnb.study.study import Run, Study
-
-
-from pathlib import Path
-import numpy as np
-import pandas as pd
-import torch
-from torch import Tensor
-from segnb.labels import IGNORE_INDEX
-
 
 
 def published() -> pd.DataFrame:

@@ -14,13 +14,11 @@ import torch
 from scipy.stats import kendalltau
 
 from segnb.audit import published as published_module
-from segnb.metrics import confusion
-from segnb.metrics import published_score
-from segnb.labels import STREET, IGNORE_INDEX, ClassMap
-from segnb.study.study import Run
-from segnb.study.study import by_variant
-from segnb.report.text import image_interval
+from segnb.labels import IGNORE_INDEX, STREET, ClassMap
+from segnb.metrics import confusion, published_score
 from segnb.models.registry import label
+from segnb.report.text import image_interval
+from segnb.study.study import Run, by_variant
 
 READING_ERROR = 0.003  # of the published class IoUs, which are read off bar charts
 FAILING = 0.1  # a class below this test IoU fails: of the pixels of it or taken for it nine in ten are wrong
@@ -227,10 +225,14 @@ def _gained(run: Run, names: list[str]) -> Gained:
 
 def _both_scores(truth: np.ndarray, guess: np.ndarray, classes: ClassMap) -> np.ndarray:
     """Score as published and dataset mIoU of label maps (N, H, W): two numbers from 0 to 1."""
-    counts = confusion.confusion(torch.from_numpy(truth), torch.from_numpy(guess), len(classes)).numpy().sum(0)
+    counts = (
+        confusion.confusion(torch.from_numpy(truth), torch.from_numpy(guess), len(classes)).numpy().sum(0)
+    )
     void = truth == IGNORE_INDEX  # counts nowhere, as where runs are tested
     truth, guess = np.where(void, 0, truth), np.where(void, 0, guess)
-    return np.array([published_score.as_published_score(truth, guess, len(classes)), confusion.mean_iou(counts)])
+    return np.array(
+        [published_score.as_published_score(truth, guess, len(classes)), confusion.mean_iou(counts)]
+    )
 
 
 # --- class IoUs ---

@@ -6,8 +6,8 @@ import sys
 from importlib import import_module
 
 from segnb import __version__
-from segnb.runtime import processes
 from segnb.errors import FULL, SegnbError
+from segnb.runtime import processes
 from segnb.storage.project import root
 
 # The module of each command. No other is imported: torch takes seconds, and half of the commands need none.

@@ -5,15 +5,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from segnb.training import feature_cache
 from segnb.cli.options import add_command, add_report_options
 from segnb.data import shifts
 from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
-from segnb.storage.atomic import write_json
-from segnb.storage.project import feature_cache
-from segnb.study.study import open_study
 from segnb.models.pretrained import SOURCES, fetch
+from segnb.storage.atomic import write_json
+from segnb.storage.project import feature_folder
+from segnb.study.study import open_study
+from segnb.training import feature_cache
 
 
 def add_commands(commands) -> None:
@@ -103,7 +103,7 @@ def weights(options: argparse.Namespace) -> int:
 
 def cache(options: argparse.Namespace) -> None:
     """Say how large the cached features of frozen trunks are, or remove them."""
-    folder = feature_cache()
+    folder = feature_folder()
     if options.clear:
         feature_cache.clear(folder)
     sizes = feature_cache.entries(folder).values()

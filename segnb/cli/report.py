@@ -8,22 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-from segnb.pipeline import gpus
-from segnb.runtime import processes
-from segnb.pipeline import resources
 from segnb.cli.options import add_command, add_report_options, add_study_options, study_params
 from segnb.errors import SegnbError
-from segnb.storage.locks import held
-from segnb.storage.atomic import write_text
-from segnb.models.registry import parse_variants
-from segnb.params import ReportParams, StudyParams, parse_seeds
-from segnb.presets import preset
-from segnb.storage.project import root, runs_folder
-from segnb.report.report import export_study
-from segnb.study.create import create_study
-from segnb.study.study import Study, open_study
 from segnb.evaluation.scores import ranking
 from segnb.models.pretrained import SOURCES
+from segnb.models.registry import parse_variants
+from segnb.params import ReportParams, StudyParams, parse_seeds
+from segnb.pipeline import gpus, resources
+from segnb.presets import preset
+from segnb.report.report import export_study
+from segnb.runtime import processes
+from segnb.storage.atomic import write_text
+from segnb.storage.locks import held
+from segnb.storage.project import root, runs_folder
+from segnb.study.create import create_study
+from segnb.study.study import Study, open_study
 
 GRACE = 8  # seconds for Snakemake and its jobs when they are stopped; others kill after ten
 

@@ -5,16 +5,15 @@ import contextlib
 import sys
 from pathlib import Path
 
-from segnb.pipeline import notebook
-from segnb.pipeline import gpus
 from segnb.cli.options import add_command, add_report_options
-from segnb.evaluation.cost import measure as measure_cost
 from segnb.errors import SegnbError
-from segnb.storage.atomic import write_json
+from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import parse_variants
-from segnb.study.study import Run, open_study
+from segnb.pipeline import gpus, notebook
+from segnb.storage.atomic import write_json
 from segnb.study.reproduce import verify as repeat
+from segnb.study.study import Run, open_study
 
 
 def add_commands(commands) -> None:
@@ -62,7 +61,6 @@ def _gpu(study: str | None) -> contextlib.AbstractContextManager:
 def _step(out: Path, log: Path | None) -> contextlib.AbstractContextManager:
     """Where the notebook is a run's own, its failure is remembered in the run's folder."""
     if out.name == "train.ipynb" and (out.parents[2] / "study.json").exists():
-
         return Run(out.parent).step("train", log)
     return contextlib.nullcontext()
 

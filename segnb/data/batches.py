@@ -61,7 +61,7 @@ def _mirrored(pictures: torch.Tensor, flips: np.ndarray) -> torch.Tensor:
 def in_order(split: Split, batch_size: int, machine: Machine) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of (images float (B, 3, S, S), labels long (B, S, S)) in file order, the last one short.
 
-    `split` may also be a `segnb.training.feature_cache.FeatureSplit`; then features stand in the place of images.
+    `split` may also be a `segnb.training.feature_cache.FeatureSplit`; then features take the place of images.
     """
     unturned = np.zeros(len(split), bool)
     for start in range(0, len(split), batch_size):

@@ -14,16 +14,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from segnb.labels import CAR, STREET, ClassMap
-from segnb.data import masks
-from segnb.data import reading
-from segnb.data import layouts, streets
+from segnb.data import layouts, masks, reading, streets
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
+from segnb.labels import CAR, STREET, ClassMap
+from segnb.presets import Preset
 from segnb.storage.atomic import UNREADABLE, atomic_path, new_array, read_json, write_json
 from segnb.storage.checksums import Sums, fingerprint
 from segnb.storage.locks import made_once
-from segnb.presets import Preset
 
 KINDS = ("images", "labels")
 Frames = Iterator[tuple[np.ndarray, np.ndarray]]  # image uint8 (S, S, 3), labels uint8 (S, S)

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from segnb.labels import CAMVID, STREET, IGNORE_INDEX, ClassMap
 from segnb.errors import SegnbError
+from segnb.labels import CAMVID, IGNORE_INDEX, STREET, ClassMap
 
 FILE = "classes.csv"
 UNKNOWN = -1  # a value that stands for no class
@@ -37,7 +37,7 @@ class Coding:
 
     classes: the label set
     values:  {value of a one-channel mask: class id, or IGNORE_INDEX}
-    colours: {(r, g, b) of a colour mask: class id, or IGNORE_INDEX}; empty where masks are never colour pictures
+    colours: {(r, g, b) of a colour mask: class id, or IGNORE_INDEX}; empty where no mask is a colour picture
     """
 
     classes: ClassMap
@@ -127,7 +127,9 @@ def read_coding(path: Path) -> Coding:
             painted.setdefault(row.name, "#" + bytes(rgb).hex())
     order = [name for name in spelt.values() if name != "void"]
     if not 2 <= len(order) <= IGNORE_INDEX:
-        raise SegnbError(f"{path}: names {len(order)} classes; give it 2 to {IGNORE_INDEX} (and 'void', if need be)")
+        raise SegnbError(
+            f"{path}: names {len(order)} classes; give it 2 to {IGNORE_INDEX} (and 'void', if need be)"
+        )
     classes = _label_set(order, painted, [row for _, row in rows], "void" in spelt)
     number = {name: i for i, name in enumerate(classes.names)} | {"void": IGNORE_INDEX}
     return Coding(

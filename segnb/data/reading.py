@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from segnb.labels import IGNORE_INDEX
 from segnb.data import layouts, splits
-from segnb.data.masks import UNKNOWN, Coding, require_file
 from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
+from segnb.data.masks import UNKNOWN, Coding, require_file
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
+from segnb.labels import IGNORE_INDEX
 from segnb.storage.checksums import Sums
 
 AT_ONCE = 64  # pairs that are decoded and wait to be taken
@@ -235,11 +235,11 @@ def same_size(pair: Pair, image: tuple[int, int], labels: tuple[int, int]) -> No
 def read(pair: Pair, size: int, coding: Coding) -> tuple[np.ndarray, np.ndarray]:
     """Decode a pair and bring it to `size` × `size` pixels.
 
-    Returns image, uint8 (size, size, 3) RGB 0–255, and labels, uint8 (size, size) of class ids, or IGNORE_INDEX. A
-    frame that already has the size is returned untouched; otherwise the image is resized bilinearly
-    (antialiased when it shrinks) and the labels by nearest neighbour, which makes up no ids. A frame that is
-    not square is squeezed into the square without keeping its aspect: the study trained on squares, and
-    cropping would lose pixels that it counts.
+    Returns image, uint8 (size, size, 3) RGB 0–255, and labels, uint8 (size, size) of class ids, or
+    IGNORE_INDEX. A frame that already has the size is returned untouched; otherwise the image is resized
+    bilinearly (antialiased when it shrinks) and the labels by nearest neighbour, which makes up no ids. A
+    frame that is not square is squeezed into the square without keeping its aspect: the study trained on
+    squares, and cropping would lose pixels that it counts.
 
     Raises SegnbError for a file that is unreadable, damaged or of another format, image and labels of
     different sizes, an image that is not 8-bit RGB, and masks that `read_labels` refuses.

@@ -10,13 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segnb.evaluation import gates
-from segnb.evaluation import evaluate
 from segnb.data.batches import normalise
-from segnb.runtime.machine import Machine, usable_cores
+from segnb.evaluation import evaluate, gates
 from segnb.models.fcn import FCN
-from segnb.models.registry import UNetConfig
-from segnb.models.registry import VARIANTS
+from segnb.models.registry import VARIANTS, UNetConfig
+from segnb.runtime.machine import Machine, usable_cores
 from segnb.study.study import Run, Study
 
 FUSED = {4: "score_pool3", 5: "score_pool4"}  # layers of an FCN, by level

@@ -15,10 +15,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from segnb.errors import SegnbError
-from segnb.runtime.machine import Machine
-from segnb.models.registry import VARIANTS
 from segnb.models.build import build, parameter_groups
+from segnb.models.registry import VARIANTS
 from segnb.presets import Recipe
+from segnb.runtime.machine import Machine
 from segnb.study.study import Study
 from segnb.training.loop import train_step
 

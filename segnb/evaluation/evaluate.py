@@ -5,22 +5,19 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 
-from segnb.metrics import boundaries
-from segnb.training import checkpoint
-from segnb.evaluation import gates
-from segnb.metrics import confusion
-from segnb.metrics import published_score
-from segnb.metrics import objects
-from segnb.labels import IGNORE_INDEX
 from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
-from segnb.storage.checksums import sha256
-from segnb.runtime.machine import Machine
-from segnb.models.registry import VARIANTS
-from segnb.models.build import build
-from segnb.presets import Recipe
-from segnb.study.study import Run
+from segnb.evaluation import gates
+from segnb.labels import IGNORE_INDEX
+from segnb.metrics import boundaries, confusion, objects, published_score
 from segnb.metrics.softness import Softness
+from segnb.models.build import build
+from segnb.models.registry import VARIANTS
+from segnb.presets import Recipe
+from segnb.runtime.machine import Machine
+from segnb.storage.checksums import sha256
+from segnb.study.study import Run
+from segnb.training import checkpoint
 from segnb.training.loop import evaluate
 
 SHOWN = 24  # test images whose predictions a run keeps for the report and the explorer

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from segnb.data.batches import Split
-from segnb.runtime.machine import Machine
 from segnb.models.unet import UNet
+from segnb.runtime.machine import Machine
 from segnb.training.loop import evaluate
 
 LEVELS = (1, 2, 3, 4)  # finest first; maps of level k have a value for each cell of 2^(k-1) × 2^(k-1) pixels

@@ -1,18 +1,12 @@
 """TODO segnb.evaluation.scores"""
 
-import html
-from collections.abc import Callable
-from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Markdown, display
+
 from segnb.metrics import confusion
-from segnb.labels import ClassMap
-from segnb.presets import preset
-from segnb.study.study import Run, Study
-from segnb.study.study import by_variant
 from segnb.report.text import image_interval
+from segnb.study.study import Run, by_variant
 
 
 def scores(runs: list[Run]) -> pd.DataFrame:

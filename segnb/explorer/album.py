@@ -13,16 +13,15 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from segnb.evaluation import evaluate
-from segnb.metrics import confusion
-from segnb.models import registry
-from segnb.report.text import counted
-from segnb.report.text import network_count
-from segnb.labels import IGNORE_INDEX
 from segnb.data.reading import IMAGE_FORMATS
 from segnb.errors import SegnbError, one_line
+from segnb.evaluation import evaluate
 from segnb.evaluation.ablation import seen_inside, side
+from segnb.labels import IGNORE_INDEX
+from segnb.metrics import confusion
+from segnb.models import registry
 from segnb.report.figures.style import percent
+from segnb.report.text import counted, network_count
 from segnb.study.study import Run, Study, open_study
 
 # ---- the runs ---------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import ipywidgets as widgets
 import numpy as np
 
-from segnb.labels import ClassMap
 from segnb.errors import SegnbError
 from segnb.explorer.board import VIEWS, Board
+from segnb.labels import ClassMap
 
 LONG = "30em"  # a list of names of networks
 CHIP = "display: inline-block; width: 10px; height: 10px; border: 1px solid"

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 import traitlets as t
 
-from segnb.evaluation import gates
+from segnb.evaluation import ablation, gates
 from segnb.evaluation.scores import image_miou
-from segnb.evaluation import ablation
 from segnb.explorer import album
 from segnb.explorer.board import Board, changed_panel, map_panel, network_panel
 from segnb.explorer.controls import LONG, at_work, button, dropdown, hide, row, view_controls

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from segnb.models import registry
-from segnb.study import study
 from segnb.evaluation import ablation
 from segnb.explorer import album as album_module
-from segnb.explorer.album import wrong_share
-from segnb.explorer.album import Album, Scene
+from segnb.explorer.album import Album, Scene, wrong_share
+from segnb.models import registry
 from segnb.report.figures.gates import OPEN
 from segnb.report.figures.predictions import coloured, marked, mistaken, side_by_side
 from segnb.report.figures.style import MISSED, WRONG, Picture, percent
+from segnb.study import study
 from segnb.study.study import Run
 
 

@@ -13,11 +13,10 @@ import ipywidgets as widgets
 import traitlets as t
 from IPython.display import display
 
-from segnb.models import registry
 from segnb.errors import SegnbError
 from segnb.evaluation import ablation
-from segnb.explorer import album
-from segnb.explorer import stills
+from segnb.explorer import album, stills
+from segnb.explorer.album import Album, Scene
 from segnb.explorer.board import VIEWS, Board, network_panel, thumb
 from segnb.explorer.controls import (
     LONG,
@@ -31,8 +30,8 @@ from segnb.explorer.controls import (
     row,
     view_controls,
 )
-from segnb.explorer.album import Album, Scene
 from segnb.explorer.inside import Inside
+from segnb.models import registry
 from segnb.report.figures.style import percent, show
 from segnb.study.study import Run
 

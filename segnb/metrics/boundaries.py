@@ -1,13 +1,13 @@
 """How well boundaries are drawn: sums by image, and what makes a score of sums.
 
-What is kept of a run is summed by image (`statistics`, and `segnb.metrics.softness` for what needs logits), so that
-a bootstrap can weigh the images before a reducer (`boundary_iou`, `roughness` …) turns the total into a
-score. The parameters of a reducer are named as the sums that it takes, and may have any axes in front:
+What is kept of a run is summed by image (`statistics`, and `segnb.metrics.softness` for what needs logits),
+so that a bootstrap can weigh the images before a reducer (`boundary_iou`, `roughness` …) turns the total into
+a score. The parameters of a reducer are named as the sums that it takes, and may have any axes in front:
 totals (B, …) give scores (B, …).
 
 An *edge* lies between two pixels, one above or beside the other, of different class; both are edge pixels.
-Pixels that are IGNORE_INDEX in the labels are cut out of labels and prediction alike: they count in no sum, and a
-class that ends at them has no edge there, because nobody knows where it ends.
+Pixels that are IGNORE_INDEX in the labels are cut out of labels and prediction alike: they count in no sum,
+and a class that ends at them has no edge there, because nobody knows where it ends.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 
-from segnb.metrics import confusion
 from segnb.labels import IGNORE_INDEX
+from segnb.metrics import confusion
 
 DISTANCES = (1, 2, 3)  # px of the tested image within which a boundary counts as met
 TRIMAP = (0, 1, 2, 3, 5, 8, 13, 21, np.inf)  # px from the nearest true edge: ends of the trimap's bins

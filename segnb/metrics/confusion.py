@@ -5,10 +5,7 @@ mean IoU and pixel accuracy, and re-weighted by image the bootstrap. The only sc
 not come from it is the study's own, which is not a function of it.
 """
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -120,7 +117,3 @@ def bootstrap_miou(
     scores = mean_iou((weights @ confusions.reshape(n, c * c)).reshape(draws, c, c))
     low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-
-

@@ -35,7 +35,7 @@ def components(
 ) -> pd.DataFrame:
     """A row an object of the ground truth, by image and class.
 
-    labels, predictions: uint8 (N, S, S) ids; where the labels are IGNORE_INDEX, the prediction is not looked at
+    labels, predictions: uint8 (N, S, S) ids; where the labels are IGNORE_INDEX, the prediction is ignored
     things:              ids of the classes whose objects are counted
     smallest:            pixels that an object has at least
     visible:             uint8 (N, S, S), 255 × the share of the object that is in sight, at its pixels; 0

@@ -1,11 +1,9 @@
 """TODO segnb.metrics.published_score"""
 
-from pathlib import Path
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
-from segnb.labels import IGNORE_INDEX
+
 from segnb.metrics.confusion import _check_maps
 
 

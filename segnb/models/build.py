@@ -5,9 +5,9 @@ from dataclasses import replace
 from torch import nn
 
 from segnb.models.fcn import FCN
+from segnb.models.pretrained import Weights
 from segnb.models.registry import FCNConfig, variant_named
 from segnb.models.unet import UNet
-from segnb.models.pretrained import Weights
 
 
 def build(name: str, classes: int = 13, width: int = 64, weights: Weights | None = None) -> nn.Module:

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segnb.errors import SegnbError
+from segnb.models.pretrained import Weights, read_weights
 from segnb.models.registry import FCNConfig
 from segnb.models.vgg16 import CHANNELS, TAPS, Taps, load_trunk, tap_scales
-from segnb.models.pretrained import Weights, read_weights
 
 
 def bilinear_kernel(factor: int) -> Tensor:

@@ -1,9 +1,9 @@
 """What a job of the engine needs: memory, minutes, a GPU. The Snakefile's rules and `segnb report` ask here.
 
 Estimates on the safe side, from a study's preset, its number of images and the family of a network. Memory
-rests on measured training steps (tests/pipeline/test_resources.py holds it against some of them), time on a slow core;
-what has not been measured says so. A training that a cluster ends for its time has lost one epoch: the next
-try goes on from there.
+rests on measured training steps (tests/pipeline/test_resources.py checks it against some of them), time on a
+slow core; what has not been measured says so. A training that a cluster ends for its time has lost one epoch:
+the next try goes on from there.
 """
 
 import math
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from segnb.pipeline import gpus
-from segnb.runtime.machine import Machine, usable_cores
 from segnb.models.registry import VARIANTS
+from segnb.pipeline import gpus
 from segnb.presets import FULL_WIDTH, Recipe
+from segnb.runtime.machine import Machine, usable_cores
 
 if TYPE_CHECKING:
     from segnb.study.study import Study

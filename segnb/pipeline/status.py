@@ -18,11 +18,10 @@ from statistics import median
 import pandas as pd
 
 from segnb.errors import SegnbError, one_line
-from segnb.storage.locks import holder
-from segnb.storage.project import root
 from segnb.models.registry import VARIANTS
+from segnb.storage.locks import holder
+from segnb.storage.project import root, runs_folder
 from segnb.study.study import Run, Study, open_study
-from segnb.storage.project import runs_folder
 
 STATES = {  # of a run: its sign, and in words
     "done": ("✓", "done"),
@@ -41,7 +40,7 @@ MOST_LISTED = 10  # runs of one state that get a line of their own
 
 
 @dataclass(frozen=True)
-class Run:
+class RunStatus:
     """One cell of the grid.
 
     state:  one of STATES
@@ -80,10 +79,10 @@ class Grid:
     study: str
     variants: list[str]
     seeds: list[int]
-    runs: dict[tuple[str, int], Run]
+    runs: dict[tuple[str, int], RunStatus]
     at_work: bool
 
-    def of(self, *states: str) -> list[Run]:
+    def of(self, *states: str) -> list[RunStatus]:
         return [run for run in self.runs.values() if run.state in states]
 
     @property
@@ -92,7 +91,7 @@ class Grid:
         return {state: len(self.of(state)) for state in STATES if self.of(state)}
 
     @property
-    def ahead(self) -> list[Run]:
+    def ahead(self) -> list[RunStatus]:
         """The runs that 'make report' still has to finish; failed ones are not among them."""
         unfinished = self.of("trained", "running", "stopped", "waiting")
         return [run for run in unfinished if run.asked or run.state == "running"]
@@ -146,7 +145,9 @@ def look(name: str = "latest") -> Grid:
     for key in [(variant, seed) for variant in variants for seed in seeds]:
         if key in wanted | begun:
             recipe = recipes[VARIANTS[key[0]].family]
-            run = Run(*key, "waiting", 0, recipe.epochs, recipe.patience is not None, asked=key in wanted)
+            run = RunStatus(
+                *key, "waiting", 0, recipe.epochs, recipe.patience is not None, asked=key in wanted
+            )
             read = _read(study.run(*key), run) if key in begun else (run, [], 0)
             runs[key], seconds[key], started[key] = read
     _estimate(runs, seconds, started)
@@ -159,7 +160,7 @@ def _folders(study: Study) -> set[tuple[str, int]]:
     return {(path.parent.name, int(path.name[4:])) for path in paths if path.parent.name in VARIANTS}
 
 
-def _read(folder: Run, run: Run) -> tuple[Run, list[float], float]:
+def _read(folder: Run, run: RunStatus) -> tuple[RunStatus, list[float], float]:
     """Return the run as its folder shows it, the seconds of its epochs, and when the current one began."""
     failure = _failure(folder)
     if folder.done:
@@ -269,7 +270,7 @@ def advice(grid: Grid) -> str:
     return "Nothing is at work here: 'make report', called as before, goes on."
 
 
-def progress(run: Run) -> str:
+def progress(run: RunStatus) -> str:
     """Return how far a running or stopped run is, or why it failed."""
     of = f"of {'at most ' if run.early else ''}{run.epochs}"
     if run.state == "failed":
@@ -283,16 +284,16 @@ def progress(run: Run) -> str:
     return f"epoch {_epoch(run)} {of}, {left}"
 
 
-def epochs(run: Run) -> str:
+def epochs(run: RunStatus) -> str:
     """Return "12/50" for a run that is or was being trained, else ""."""
     return f"{_epoch(run)}/{run.epochs}" if run.state == "stopped" or run.doing == "training" else ""
 
 
-def _cell(run: Run | None) -> str:
+def _cell(run: RunStatus | None) -> str:
     return f"{run.sign} {epochs(run)}".rstrip() if run else ""
 
 
-def _epoch(run: Run) -> int:
+def _epoch(run: RunStatus) -> int:
     """The epoch in progress, or the last one of a run that stopped."""
     return min(run.epoch + 1, run.epochs) if run.state == "running" else run.epoch
 

@@ -9,7 +9,18 @@ from ipywidgets import HTML as Widget
 from markupsafe import escape
 
 from segnb.errors import SegnbError, one_line
-from segnb.pipeline.status import MOST_LISTED, MOST_SEEDS, STATES, Grid, advice, epochs, look, progress, remaining, summary
+from segnb.pipeline.status import (
+    MOST_LISTED,
+    MOST_SEEDS,
+    STATES,
+    Grid,
+    advice,
+    epochs,
+    look,
+    progress,
+    remaining,
+    summary,
+)
 from segnb.report.templates import shell
 
 EVERY = 2.0  # seconds between two looks

@@ -4,12 +4,12 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from segnb.audit import published
-from segnb.audit.scores import FAILING, READING_ERROR, by_run, published_scores
 from segnb.audit.example import Example, bits
+from segnb.audit.scores import FAILING, READING_ERROR, by_run, published_scores
 from segnb.labels import STREET
-from segnb.study.study import Run
 from segnb.models.registry import label
 from segnb.report.tables import table
+from segnb.study.study import Run
 
 FORMATS = {"difference": "{:+.3f}", "failing": "{:.3g}"}
 

@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from segnb import verdicts
 from segnb.report.figures.style import SVG, Picture
+from segnb.report.templates import shell
+from segnb.results import p_words
 from segnb.storage.atomic import read_json
 from segnb.storage.project import root
-from segnb.results import p_words
 from segnb.study.study import Study
-from segnb.report.templates import shell
 
 WORDS = ("supported", "refuted", "inconclusive", "not measured")
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not measured": "–"}

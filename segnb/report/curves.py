@@ -10,13 +10,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from segnb.metrics.confusion import class_iou
-from segnb.metrics.confusion import mean_iou
-from segnb.metrics.confusion import ratio
-from segnb.study.study import Run, Study
-from segnb.statistics import image_weights
-from segnb.study.study import by_variant
+from segnb.metrics.confusion import class_iou, mean_iou, ratio
 from segnb.models.registry import label
+from segnb.statistics import image_weights
+from segnb.study.study import Run, Study, by_variant
 
 DRAWS = 500  # of the bootstrap; intervals that are drawn need no third digit
 SIZE_BINS = 6  # as many objects in each
@@ -144,9 +141,7 @@ def class_gains(runs: list[Run], plus: str, minus: str) -> pd.DataFrame:
     if not pairs:
         return pd.DataFrame()
     sums = [{"one": one.test()["confusion"], "other": other.test()["confusion"]} for one, other in pairs]
-    gains = with_interval(
-        sums, lambda one, other: class_iou(one) - class_iou(other), _key(runs)
-    )
+    gains = with_interval(sums, lambda one, other: class_iou(one) - class_iou(other), _key(runs))
     gains.index = pd.Index(runs[0].study.classes.names, name="class")
     return gains.dropna(subset="value").sort_values("value", ascending=False)
 

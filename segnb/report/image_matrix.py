@@ -15,10 +15,10 @@ import numpy as np
 from IPython.display import HTML
 from PIL import Image
 
+from segnb.evaluation.scores import image_miou
 from segnb.labels import ClassMap
 from segnb.report.figures.predictions import evenly, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
-from segnb.evaluation.scores import image_miou
 from segnb.report.templates import shell
 
 SHOWN = 8  # images; at 13 networks of 224 pixels they take about half a megabyte

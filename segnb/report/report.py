@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 from segnb import __version__
-from segnb.report.html import export_page, export_report
+from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
 from segnb.params import ReportParams
+from segnb.report.html import export_page, export_report
+from segnb.report.text import counted, network_count
 from segnb.study.provenance import check
 from segnb.study.study import Run, Study, open_study
-from segnb.report.text import counted, network_count
-from segnb.models.pretrained import SOURCES
 
 
 def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:

@@ -6,10 +6,9 @@ Rows go by a network's label; captions say what the columns mean.
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from segnb.presets import preset
-from segnb.study.study import Run, Study
-from segnb.study.study import by_variant
 from segnb.models.registry import label
+from segnb.presets import preset
+from segnb.study.study import Run, Study, by_variant
 
 
 def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styler | None:

@@ -4,19 +4,15 @@ The running text of the report that holds a number is made here, from the files 
 are in `segnb.claims`, the audit of the published metric in `segnb.audit.scores`.
 """
 
-from segnb.evaluation.scores import scores
-
 import html
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Markdown, display
 
-from segnb.metrics import confusion
 from segnb.labels import ClassMap
+from segnb.metrics import confusion
 from segnb.presets import preset
 from segnb.study.study import Run, Study
 
@@ -128,12 +124,6 @@ def image_interval(
     return low, high
 
 
-
-
-
-
-
-
 def best_and_worst(scores: pd.DataFrame) -> str:
     """One sentence that sums up a ranking or `scores`; "" for fewer than two networks."""
     if len(scores) < 2:
@@ -190,10 +180,6 @@ def sizes_caveat(study: Study, runs: list[Run]) -> str:
         f"FCNs see, and are tested on, images of {fcn} pixels a side and U-Nets of {unet}: scores of the two"
         " families are not of the same pixels."
     )
-
-
-
-
 
 
 # --- limits ---
@@ -293,11 +279,3 @@ def rare_sentence(pixels: pd.Series, images: pd.Series, count: int) -> str:
             f" in {images[below[0]] * count:.0f} of {count} images"
         )
     return sentence + "." + (f" Not there at all: {', '.join(absent)}." if absent else "")
-
-
-
-
-
-
-
-

@@ -7,8 +7,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from segnb.storage.atomic import write_text
 from segnb.errors import SegnbError
+from segnb.storage.atomic import write_text
 
 
 def sha256(path: Path) -> str:

@@ -40,6 +40,6 @@ def cache_folder() -> Path:
     return root() / "cache"
 
 
-def feature_cache() -> Path:
+def feature_folder() -> Path:
     """Where features of frozen trunks are kept, see `segnb.training.feature_cache`."""
     return cache_folder() / "features"

@@ -25,9 +25,9 @@ import pandas as pd
 
 from segnb.errors import SegnbError, one_line
 from segnb.storage.atomic import UNREADABLE, atomic, read_json, sweep, write_json, write_text
+from segnb.storage.checksums import sha256
 from segnb.storage.locks import held, holder
 from segnb.storage.project import iso_now
-from segnb.storage.checksums import sha256
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,21 @@ from importlib.metadata import version
 
 import torch
 
-from segnb.training.autotune import resolve_machine
-from segnb.data.layouts import parse
 from segnb.data.dataset import Data, open_data
+from segnb.data.layouts import parse
 from segnb.errors import SegnbError
-from segnb.storage.atomic import read_json, write_json
-from segnb.training.fingerprint import code_digest
-from segnb.runtime.machine import Machine
+from segnb.models.pretrained import Weights, resolve_weights
 from segnb.models.registry import variant_named
 from segnb.models.vgg16 import load_trunk
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
+from segnb.runtime.machine import Machine
+from segnb.storage.atomic import read_json, write_json
 from segnb.storage.project import cache_folder, runs_folder
 from segnb.study.provenance import provenance, resumed
 from segnb.study.study import Run, Study, open_study
-from segnb.models.pretrained import Weights, resolve_weights
+from segnb.training.autotune import resolve_machine
+from segnb.training.fingerprint import code_digest
 
 
 def create_study(params: StudyParams) -> Study:

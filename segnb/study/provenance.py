@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from segnb import __version__
 from segnb.errors import SegnbError
-from segnb.storage.project import iso_now
-from segnb.storage.atomic import read_json
 from segnb.runtime.machine import cpu_name
+from segnb.storage.atomic import read_json
+from segnb.storage.project import iso_now
 from segnb.study.environment import CHECKOUT, differs_from_lock, installed
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def provenance(study: "Study") -> dict:
         segnb, commit, dirty, changed_files, diff_sha256: see `code_state`
         python, platform, processor: of this process
         packages:     {name: version} of what segnb needs, see `segnb.study.environment.installed`
-        unlocked:     those that differ from requirements.lock, see `segnb.study.environment.differs_from_lock`
+        unlocked:     those that differ from requirements.lock, see `environment.differs_from_lock`
         study, preset, code, versions, data, weights, machine: of the study
         started:      local time with its offset from UTC
         resumed:      only after an interruption, see `resumed`

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from segnb.labels import LABEL_SETS, ClassMap
 from segnb.errors import SegnbError
-from segnb.storage.project import iso_now
-from segnb.storage.atomic import read_json, write_json
-from segnb.runtime.machine import Machine
+from segnb.labels import LABEL_SETS, ClassMap
 from segnb.models.registry import VARIANTS, parse_variants
 from segnb.params import parse_seeds
 from segnb.presets import Preset, Recipe
-from segnb.storage.project import cache_folder, runs_folder
+from segnb.runtime.machine import Machine
+from segnb.storage.atomic import read_json, write_json
+from segnb.storage.project import cache_folder, iso_now, runs_folder
 from segnb.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -161,8 +160,8 @@ class Study:
         return self.path / "cost.json"
 
     def cost(self) -> pd.DataFrame:
-        """One row a variant (index), columns as `segnb.evaluation.cost.measure` gives them; empty if not measured."""
-        if not self.cost_path.exists():
+        """One row per variant (index), columns as of `segnb.evaluation.cost.measure`; empty if not
+        measured.""" if not self.cost_path.exists():
             return pd.DataFrame()
         return pd.DataFrame.from_dict(read_json(self.cost_path)["variants"], orient="index")
 

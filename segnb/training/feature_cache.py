@@ -14,14 +14,13 @@ import numpy as np
 import torch
 
 from segnb.data.batches import Split
-from segnb.errors import SegnbError
-from segnb.errors import full_disk_told
-from segnb.storage.locks import locked
-from segnb.storage.atomic import new_array, read_json, write_json
-from segnb.training.fingerprint import code_digest
-from segnb.runtime.machine import Machine
+from segnb.errors import SegnbError, full_disk_told
 from segnb.models.fcn import FCN
 from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
+from segnb.runtime.machine import Machine
+from segnb.storage.atomic import new_array, read_json, write_json
+from segnb.storage.locks import locked
+from segnb.training.fingerprint import code_digest
 
 LIMIT = 16 * 10**9  # bytes that the cache may take
 SPARE = 10**9  # bytes of the disk that it leaves to runs and their checkpoints

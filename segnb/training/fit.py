@@ -2,21 +2,18 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
 import torch
-import torch.nn.functional as F
-from segnb.training import checkpoint
-from segnb.training.feature_cache import cached
-from segnb.metrics import confusion
-from segnb.labels import IGNORE_INDEX
-from segnb.data.batches import Split, in_order, shuffled
-from segnb.runtime.machine import Machine
-from segnb.models.attention import CLASS_GATE_WEIGHT, class_gate_loss
+
+from segnb.data.batches import Split, shuffled
 from segnb.models.build import parameter_groups
 from segnb.models.fcn import FCN, FromFeatures
 from segnb.presets import Recipe
+from segnb.runtime.machine import Machine
 from segnb.storage.run_folder import RunFolder
+from segnb.training import checkpoint
+from segnb.training.feature_cache import cached
 from segnb.training.loop import evaluate, train_one_epoch
 
 
@@ -34,9 +31,9 @@ def fit(
     """Train by the recipe, keep the weights of the epoch of highest validation mIoU, and return the history:
     one dict per epoch.
 
-    Writes history.csv, gradients.csv and what `segnb.training.checkpoint.Progress` keeps into the run folder after
-    every epoch, and model.safetensors at the end; started again after an interruption it
-    goes on behind the last whole epoch, and everything drawn at random depends on (seed, epoch) alone, so the
+    Writes history.csv, gradients.csv and what `segnb.training.checkpoint.Progress` keeps into the run folder
+    after every epoch, and model.safetensors at the end. Called again after an interruption, it
+    resumes after the last whole epoch, and everything drawn at random depends on (seed, epoch) alone, so the
     numbers are the same. A finished run is returned as it is. `on_epoch` is called with the history so far.
 
     feature_cache: folder in which a frozen trunk's features are kept, so that it is computed once for all

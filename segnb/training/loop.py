@@ -1,32 +1,23 @@
 """The training loop: criterion, train_step, train_one_epoch, evaluate, fit. None of them draws."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from segnb.training import checkpoint
-from segnb.training import feature_cache
-from segnb.metrics import confusion as confusion_module
-from segnb.metrics.confusion import mean_iou
-from segnb.metrics.confusion import most_likely
+from segnb.data.batches import Split, in_order
 from segnb.labels import IGNORE_INDEX
-from segnb.data.batches import Split, in_order, shuffled
-from segnb.runtime.machine import Machine
+from segnb.metrics import confusion as confusion_module
+from segnb.metrics.confusion import mean_iou, most_likely
 from segnb.models.attention import CLASS_GATE_WEIGHT, class_gate_loss
-from segnb.models.build import parameter_groups
-from segnb.models.fcn import FCN, FromFeatures
-from segnb.presets import Recipe
-from segnb.storage.run_folder import RunFolder
+from segnb.runtime.machine import Machine
 
 
 def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy over all labelled pixels.
 
-    logits (N, C, H, W) of any float type; labels long (N, H, W), ids from 0, IGNORE_INDEX where nothing is labelled
+    logits (N, C, H, W) of any float type; labels long (N, H, W), ids from 0, or IGNORE_INDEX
     """
     pixels = (labels != IGNORE_INDEX).sum().clamp(min=1)  # a batch of nothing but void costs nothing
     return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum") / pixels
@@ -118,15 +109,3 @@ def evaluate(
         see(logits)
     confusion = torch.cat(confusions)
     return Evaluation((loss_sum / confusion.sum()).item(), confusion.cpu())
-
-
-
-
-
-
-
-
-
-
-
-

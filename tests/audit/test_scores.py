@@ -9,16 +9,13 @@ import torch
 from bs4 import BeautifulSoup
 from torchmetrics.segmentation import MeanIoU
 
-from segnb.audit import scores as scores_module
 from segnb.audit import example as example_module
-from segnb.audit.example import bits
-from segnb.audit.example import worked_example
-from segnb.report import audit_tables
-from segnb.metrics import confusion
-from segnb.metrics import published_score
+from segnb.audit import scores as scores_module
+from segnb.audit.example import bits, worked_example
 from segnb.evaluation.scores import class_ious
-from segnb.report import text
-from segnb.labels import CAMVID, STREET, IGNORE_INDEX, ClassMap
+from segnb.labels import CAMVID, IGNORE_INDEX, STREET, ClassMap
+from segnb.metrics import confusion, published_score
+from segnb.report import audit_tables, text
 
 TWO = ClassMap(names=("Rest", "Car"), colours=("#000000", "#ffffff"))
 
@@ -113,7 +110,10 @@ def test_m1_is_decided_by_the_reading_error():
     honest = published.assign(as_published=published.miou + 0.002)
     assert scores_module.verdict_m1(honest).word == "supported"
     honest.iloc[0, 0] += 0.01
-    assert scores_module.verdict_m1(honest).word == "refuted" and "1 of 10" in scores_module.verdict_m1(honest).reason
+    assert (
+        scores_module.verdict_m1(honest).word == "refuted"
+        and "1 of 10" in scores_module.verdict_m1(honest).reason
+    )
 
 
 def test_m2_is_decided_by_the_swaps():
@@ -157,7 +157,12 @@ def test_panels_hold_means_and_runs(runs):
 
 def test_without_runs_nothing_is_said():
     assert scores_module.by_run([]).empty and scores_module.class_comparison([]) == {}
-    assert scores_module.inflation([]) == scores_module.rankings_agree([]) == scores_module.class_agreement([]) == ""
+    assert (
+        scores_module.inflation([])
+        == scores_module.rankings_agree([])
+        == scores_module.class_agreement([])
+        == ""
+    )
 
 
 def scored(monkeypatch, rows):
@@ -250,9 +255,7 @@ def test_class_ious_stand_beside_the_published_ones(runs):
     frame = frames["U-Net"]
     assert list(frame.index) == list(STREET.names)
     assert frame.published["Car"] == 0.990 and frame.published["Pedestrian"] == 0.298
-    assert frame.measured.tolist() == pytest.approx(
-        class_ious(runs)["UNet_Standard_256"][:-1].tolist()
-    )
+    assert frame.measured.tolist() == pytest.approx(class_ious(runs)["UNet_Standard_256"][:-1].tolist())
     assert all(np.mean(row.seeds) == pytest.approx(row.measured) for row in frame.itertuples())
     assert ((frame.low < frame.measured) & (frame.measured < frame.high)).all()
 
@@ -337,7 +340,9 @@ def test_example_is_scored_by_what_scores_the_runs(example):
     metric = MeanIoU(num_classes=13)
     metric.update(torch.tensor(example.guess[None]).long(), torch.tensor(example.truth[None]).long())
     assert example.as_published == metric.compute().item()
-    assert example.as_published == published_score.as_published_score(example.truth[None], example.guess[None])
+    assert example.as_published == published_score.as_published_score(
+        example.truth[None], example.guess[None]
+    )
     assert example.as_published == pytest.approx(example.sums.ratio.mean())
 
 

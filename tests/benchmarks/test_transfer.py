@@ -13,14 +13,14 @@ import torch
 from benchmarks import tables, transfer
 from benchmarks.__main__ import main
 from benchmarks.transfer import MANY, Settings, Varied, in_common, measure, rounds, to_street, trained
-from segnb.training.checkpoint import load_model
-from segnb.labels import CAMVID, CAR, STREET, IGNORE_INDEX
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
-from segnb.storage.atomic import read_json
-from segnb.runtime.machine import Machine
+from segnb.labels import CAMVID, CAR, IGNORE_INDEX, STREET
 from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.presets import PRESETS
+from segnb.runtime.machine import Machine
+from segnb.storage.atomic import read_json
+from segnb.training.checkpoint import load_model
 from tests.conftest import CHECKOUT, make_dataset
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")

@@ -21,30 +21,20 @@ import torchvision
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from segnb import contrasts, params, presets, verdicts
-from segnb.evaluation import cost
-from segnb.pipeline import notebook as notebook_module
-from segnb.training import feature_cache
-from segnb.evaluation import evaluate
-from segnb.training import autotune
-from segnb.runtime import processes
-from segnb.storage.project import feature_cache
-from segnb.storage.project import runs_folder
-from segnb.study import create
-from segnb.study.study import open_study
-from segnb.study.study import root
-from segnb.training import fit
-from segnb.training import loop
 from segnb.cli import main
-from segnb.data import shifts, streets
-from segnb.data import dataset
-from segnb.runtime import pool
+from segnb.data import dataset, shifts, streets
 from segnb.errors import SegnbError
-from segnb.models import fcn
-from segnb.models import vgg16
-from segnb.models.registry import VARIANTS
+from segnb.evaluation import cost, evaluate
+from segnb.models import fcn, vgg16
 from segnb.models.build import build
+from segnb.models.registry import VARIANTS
+from segnb.pipeline import notebook as notebook_module
 from segnb.report.report import export_study
-from segnb.study.study import Run, Study
+from segnb.runtime import pool, processes
+from segnb.storage.project import feature_folder, runs_folder
+from segnb.study import create
+from segnb.study.study import Run, Study, open_study, root
+from segnb.training import autotune, feature_cache, fingerprint, fit, loop
 from tests.chaos.shim import Fault, Shim
 
 SIZE, EPOCHS, NARROWER = 48, 3, 16
@@ -61,9 +51,7 @@ def asked_for(data: str) -> params.StudyParams:
 
 
 def study_of(data: str) -> Study:
-    return next(
-        study for path in runs_folder().glob(f"smoke-{data}-*") if (study := Study(path)).settings
-    )
+    return next(study for path in runs_folder().glob(f"smoke-{data}-*") if (study := Study(path)).settings)
 
 
 def run_of(data: str) -> Run:
@@ -97,7 +85,7 @@ def network(data: str) -> torch.nn.Module:
 def cache_features() -> None:
     study = study_of("folder")
     train = study.split("train", SIZE)
-    feature_cache.cached(network("folder"), train, True, feature_cache(), study.machine, 4)
+    feature_cache.cached(network("folder"), train, True, feature_folder(), study.machine, 4)
 
 
 def train(data: str) -> None:
@@ -107,7 +95,7 @@ def train(data: str) -> None:
     splits = study.split("train", SIZE), study.split("val", SIZE)
     model = network(data)
     run.begin(params.RunParams(**asked_for(data).model_dump(), variant=run.variant, seed=0))
-    fit.fit(model, *splits, recipe, 0, run, study.machine, feature_cache=feature_cache())
+    fit.fit(model, *splits, recipe, 0, run, study.machine, feature_cache=feature_folder())
 
 
 def command(*arguments: str) -> None:
@@ -183,7 +171,7 @@ def look() -> None:
                 found.gates(), found.shifts()
         if study.measured() and study.cost_path.exists():
             verdicts.decide(study)
-    for entry in feature_cache.entries(feature_cache()):
+    for entry in feature_cache.entries(feature_folder()):
         assert feature_cache._load(entry, network("folder")) is not None, f"{entry} is not whole"
 
 
@@ -239,7 +227,7 @@ def shrink(workers_too: bool) -> None:
     recipes = {family: replace(smoke.recipe(family), size=SIZE) for family in ("fcn", "unet")}
     presets.PRESETS["smoke"] = replace(smoke, train=2, val=1, test=2, **recipes)
     shifts.KINDS = evaluate.KINDS = ("noise",)
-    for module in (rundir, sources, shifts, streets):
+    for module in (fingerprint, dataset, shifts, streets):
         module.fingerprint = plain_fingerprint
     contrasts.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
     autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
@@ -255,7 +243,7 @@ def plain_fingerprint(code: list[str], versions: list[str]) -> str:
 
 def narrow_vgg() -> None:
     channels = tuple(count // NARROWER for count in vgg16.CHANNELS)
-    for module in (vgg16, fcn, features):
+    for module in (vgg16, fcn, feature_cache):
         module.CHANNELS = channels
     layout = torchvision.models.vgg.cfgs["D"]  # channels, and "M" for a pooling
     layout[:] = [kind if kind == "M" else kind // NARROWER for kind in layout]

@@ -5,18 +5,18 @@ import shutil
 
 import pytest
 
-from segnb.audit import scores
 from segnb import cli, contrasts, results, verdicts
+from segnb.audit import scores
 from segnb.cases import Outlook
 from segnb.claims import LEDGER, NOTICEABLE, Claim
 from segnb.companions import FALSE_COLOURS
 from segnb.evidence import MEASURES
-from segnb.storage.atomic import read_json, write_json
 from segnb.models.registry import VARIANTS
 from segnb.parts import Part
 from segnb.reasons import command
-from segnb.study.study import Study
 from segnb.statistics import ALPHA
+from segnb.storage.atomic import read_json, write_json
+from segnb.study.study import Study
 from segnb.verdicts import decide
 from tests.conftest import CHECKOUT, make_project
 from tests.synthetic_study import SKILL, make_study

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from segnb import contrasts
-from segnb.metrics.confusion import class_iou
-from segnb.metrics.confusion import mean_iou
 from segnb.claims import LEDGER
 from segnb.companions import Missing
 from segnb.contrasts import Evidence, image_differences, share_variance
 from segnb.evidence import COMMON, MEASURES, Counted, early_epoch
-from segnb.storage.atomic import read_json, write_json
+from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.parts import Part
 from segnb.statistics import image_weights, resampled
+from segnb.storage.atomic import read_json, write_json
 from tests.conftest import make_project
 from tests.synthetic_study import DISTANCES, make_study
 
@@ -222,10 +221,7 @@ def test_gradients_of_the_encoder_in_the_first_epochs(study):
 
 def test_an_effect_is_the_difference_of_means_over_seeds(study):
     found = Evidence(study).finding(Part("", "miou", (UNET,), (NO_SKIP,)))
-    means = [
-        np.mean([mean_iou(total(study.run(name, seed))) for seed in (0, 1)])
-        for name in (UNET, NO_SKIP)
-    ]
+    means = [np.mean([mean_iou(total(study.run(name, seed))) for seed in (0, 1)]) for name in (UNET, NO_SKIP)]
     assert found.estimate == pytest.approx(means[0] - means[1]) and found.estimate > 0.05
     assert found.effect.seeds == 2 and found.effect.images == 12
     assert found.effect.pooled_dof == 6  # seven networks of the family, two seeds

@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segnb import cli
-from segnb.labels import IGNORE_INDEX
 from segnb.data import reading
-from segnb.data.masks import STREET_CODING, read_coding
 from segnb.data.dataset import open_data
+from segnb.data.masks import STREET_CODING, read_coding
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError, one_line
+from segnb.labels import IGNORE_INDEX
 from segnb.presets import PRESETS
 from tests.conftest import make_dataset
 

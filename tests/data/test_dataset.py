@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from segnb.labels import CAR, LABEL_SETS, STREET
 from segnb.data import streets
 from segnb.data.dataset import VIEWS, Data, cars_alone, false_colours, open_data
 from segnb.errors import SegnbError
+from segnb.labels import CAR, LABEL_SETS, STREET
 from segnb.presets import PRESETS
 
 SIZE = 32

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from segnb.labels import CAMVID, STREET
-from segnb.data import reading
-from segnb.data import layouts
+from segnb.data import layouts, reading
 from segnb.data.layouts import LAYOUTS, Key, look, parse
 from segnb.errors import SegnbError
+from segnb.labels import CAMVID, STREET
 
 CLASSES = "id,name\n0,Road\n1,Car\n"
 

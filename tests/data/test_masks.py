@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnb.labels import CAMVID, STREET, IGNORE_INDEX
 from segnb.data import reading
 from segnb.data.masks import CAMVID_CODING, STREET_CODING, UNKNOWN, Coding, read_coding
 from segnb.errors import SegnbError
+from segnb.labels import CAMVID, IGNORE_INDEX, STREET
 from tests.conftest import CHECKOUT
 
 NEWER = CHECKOUT / "docs" / "classes-carla-0.9.14.csv"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import CHECKOUT
-from segnb.labels import STREET, IGNORE_INDEX
 from segnb.data import reading
 from segnb.data.masks import CAMVID_CODING, STREET_CODING
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
+from segnb.labels import IGNORE_INDEX, STREET
+from tests.conftest import CHECKOUT
 
 SHARED = CHECKOUT.parent / "shared" / "data"
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segnb.labels import STREET
 from segnb.data import shifts, streets
-from segnb.runtime import pool
+from segnb.data.dataset import VIEWS, cars_alone, false_colours, open_data
 from segnb.data.shifts.clutter import clutter, footprints, overlaps
 from segnb.data.shifts.conditions import light_lamps, noisy
 from segnb.data.shifts.sight import in_sight
-from segnb.data.dataset import VIEWS, cars_alone, false_colours, open_data
 from segnb.data.streets import materials, shapes, structures, tracing
 from segnb.data.streets.scene import Camera, Scene
+from segnb.labels import STREET
 from segnb.presets import PRESETS
+from segnb.runtime import pool
 
 CAR, PERSON, POLE, SIGN, FENCE, WALL, ROAD = (
     STREET.id(name) for name in ("Car", "Pedestrian", "Pole", "Traffic sign", "Fence", "Wall", "Road")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segnb.data import splits
-from segnb.data.masks import STREET_CODING
 from segnb.data.layouts import LAYOUTS, Key, Listing
+from segnb.data.masks import STREET_CODING
 from segnb.errors import SegnbError
 
 quickly = settings(max_examples=150, deadline=None, derandomize=True, database=None)

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from segnb.labels import STREET
 from segnb.data import streets
 from segnb.data.streets import materials, objects, shapes, tracing
 from segnb.data.streets.scene import Scene
+from segnb.labels import STREET
 
 FENCE, WALL = STREET.id("Fence"), STREET.id("Wall")
 SIZE, COUNT = 96, 24

@@ -1,4 +1,5 @@
-"""segnb/evaluation/evaluate.py: what `segnb measure` leaves in a run's folder, and that all of it tells one story."""
+"""segnb/evaluation/evaluate.py: what `segnb measure` leaves in a run's folder, and that all of it tells one
+story."""
 
 from dataclasses import replace
 
@@ -7,20 +8,19 @@ import pytest
 import torch
 from PIL import Image
 
-from segnb.metrics import boundaries
-from segnb.training import checkpoint
-from segnb.evaluation import gates
-from segnb.metrics import confusion as confusion_module
-from segnb.metrics import objects
-from segnb.labels import STREET, IGNORE_INDEX
 from segnb.cli import main
 from segnb.data import shifts
 from segnb.errors import SegnbError
+from segnb.evaluation import gates
 from segnb.evaluation.evaluate import measure
+from segnb.labels import IGNORE_INDEX, STREET
+from segnb.metrics import boundaries, objects
+from segnb.metrics import confusion as confusion_module
 from segnb.models.build import build
 from segnb.params import RunParams
-from segnb.study.study import Run
 from segnb.study.create import create_study
+from segnb.study.study import Run
+from segnb.training import checkpoint
 from segnb.training.loop import evaluate
 
 GATED, PLAIN, FCN = "AttentionUNet_256", "UNet_Standard_256", "FCN32s_vgg16_freeze"

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from segnb.data.batches import Split, in_order
 from segnb.evaluation import gates
 from segnb.labels import IGNORE_INDEX
-from segnb.data.batches import Split, in_order
-from segnb.runtime.machine import Machine
 from segnb.metrics.confusion import mean_iou
 from segnb.models.fcn import FCN
-from segnb.models.registry import FCNConfig
+from segnb.models.registry import FCNConfig, UNetConfig
 from segnb.models.unet import UNet
-from segnb.models.registry import UNetConfig
+from segnb.runtime.machine import Machine
 from segnb.training.loop import criterion, evaluate
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")

@@ -13,24 +13,22 @@ import pytest
 import torch
 from PIL import Image
 
-from segnb.training import checkpoint
-from segnb.evaluation import gates
-from segnb.evaluation.scores import image_miou
-from segnb.labels import STREET, IGNORE_INDEX, ClassMap
 from segnb.data import reading
 from segnb.data.masks import STREET_CODING
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.evaluation import ablation
+from segnb.evaluation import ablation, gates
+from segnb.evaluation.scores import image_miou
 from segnb.explorer import album as album_module
-from segnb.explorer.inside import Inside
-from segnb.explorer.inside import part
 from segnb.explorer import board, controls, stills, widget
+from segnb.explorer.inside import Inside, part
+from segnb.labels import IGNORE_INDEX, STREET, ClassMap
+from segnb.models.build import build
+from segnb.runtime.machine import Machine
 from segnb.storage.atomic import read_json, write_json
 from segnb.storage.checksums import sha256
-from segnb.runtime.machine import Machine
-from segnb.models.build import build
 from segnb.study.study import Study
+from segnb.training import checkpoint
 from tests.conftest import make_project
 from tests.synthetic_study import make_study
 

@@ -1,4 +1,5 @@
-"""segnb/metrics/boundaries.py and segnb/metrics/softness.py against cases by hand, slow loops, scipy and skimage."""
+"""segnb/metrics/boundaries.py and segnb/metrics/softness.py against cases by hand, slow loops, scipy and
+skimage."""
 
 import inspect
 
@@ -9,9 +10,9 @@ from scipy import ndimage, stats
 from skimage.measure import perimeter_crofton
 from skimage.segmentation import find_boundaries
 
+from segnb.labels import IGNORE_INDEX
 from segnb.metrics import boundaries
 from segnb.metrics.boundaries import DISTANCES, TRIMAP
-from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import confusion, mean_iou
 from segnb.metrics.softness import Softness
 
@@ -69,7 +70,9 @@ def test_bands_are_each_class_s_mask_less_its_erosion(void):
             wanted = np.zeros(one.shape, bool)
             for c in range(CLASSES):
                 # Where nobody knows, the mask might go on: it does not end there.
-                known = ndimage.binary_erosion((one == c) | (one == IGNORE_INDEX), np.ones((3, 3)), d, border_value=0)
+                known = ndimage.binary_erosion(
+                    (one == c) | (one == IGNORE_INDEX), np.ones((3, 3)), d, border_value=0
+                )
                 wanted |= (one == c) & ~known
             np.testing.assert_array_equal(found, wanted)
 

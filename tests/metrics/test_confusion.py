@@ -1,6 +1,5 @@
-"""segnb/metrics/confusion.py against counts by hand, set counting in NumPy and torchmetrics' Jaccard index."""
-
-from pathlib import Path
+"""segnb/metrics/confusion.py against counts by hand, set counting in NumPy and torchmetrics' Jaccard
+index."""
 
 import numpy as np
 import pandas as pd
@@ -8,11 +7,10 @@ import pytest
 import torch
 from torchmetrics import JaccardIndex
 
-from tests.conftest import CHECKOUT
 from segnb.audit import published
-from segnb.metrics import confusion
-from segnb.metrics import published_score
-from segnb.labels import STREET, IGNORE_INDEX
+from segnb.labels import IGNORE_INDEX, STREET
+from segnb.metrics import confusion, published_score
+from tests.conftest import CHECKOUT
 
 REFERENCE = CHECKOUT.parent / "shared" / "reference" / "published.csv"
 
@@ -325,7 +323,9 @@ def test_published_score_is_no_function_of_the_confusion():
     labels, predictions = torch.tensor([[[7, 7], [1, 1]]]), torch.tensor([[[7, 7], [1, 0]]])
     shuffled = labels.transpose(1, 2), predictions.transpose(1, 2)
     assert torch.equal(confusion.confusion(labels, predictions, 13), confusion.confusion(*shuffled, 13))
-    assert published_score.as_published_score(labels, predictions) != published_score.as_published_score(*shuffled)
+    assert published_score.as_published_score(labels, predictions) != published_score.as_published_score(
+        *shuffled
+    )
 
 
 # The published table.

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from skimage.measure import label, regionprops
 
+from segnb.labels import IGNORE_INDEX, LABEL_SETS
 from segnb.metrics import objects
-from segnb.labels import LABEL_SETS, IGNORE_INDEX
 from segnb.metrics.confusion import ratio
 
 components = partial(objects.components, smallest=1)  # the cases are drawn small

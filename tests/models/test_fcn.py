@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 
 from segnb.errors import SegnbError
+from segnb.models.build import parameter_groups
 from segnb.models.fcn import FCN, FromFeatures, Upsampling
 from segnb.models.registry import FCNConfig
-from segnb.models.build import parameter_groups
 from segnb.models.vgg16 import Taps, tap_scales
 
 from .base import CLASSES, ModelTester, backward, images, make

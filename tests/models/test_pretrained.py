@@ -15,12 +15,20 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-from segnb.models import pretrained
 from segnb.cli import main
 from segnb.data.batches import MEAN, STD, normalise
 from segnb.errors import SegnbError
+from segnb.models import pretrained
+from segnb.models.pretrained import (
+    CAFFE_MEAN,
+    HED_WHEEL,
+    SOURCES,
+    Weights,
+    convert_hed,
+    read_weights,
+    resolve_weights,
+)
 from segnb.models.vgg16 import load_trunk
-from segnb.models.pretrained import CAFFE_MEAN, HED_WHEEL, SOURCES, Weights, convert_hed, read_weights, resolve_weights
 
 
 def digest(content: bytes) -> str:

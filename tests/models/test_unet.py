@@ -3,8 +3,7 @@ import torch
 
 from segnb.errors import SegnbError
 from segnb.models.attention import class_gate_loss
-from segnb.models.registry import UNetConfig
-from segnb.models.registry import VARIANTS
+from segnb.models.registry import VARIANTS, UNetConfig
 
 from .base import CLASSES, ModelTester, images, make
 

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from segnb.errors import SegnbError
 from segnb.audit.published import published
-from segnb.models.fcn import FCN
-from segnb.models.unet import UNet
-from segnb.models.registry import VARIANTS, parse_variants
+from segnb.errors import SegnbError
 from segnb.models.build import build, parameter_groups
+from segnb.models.fcn import FCN
+from segnb.models.registry import VARIANTS, parse_variants
+from segnb.models.unet import UNet
 
 FCNS = [
     "FCN32s_vgg16_freeze",

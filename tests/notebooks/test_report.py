@@ -11,8 +11,8 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb.evaluation import scores
 from segnb.claims import LEDGER
+from segnb.evaluation import scores
 from segnb.models.registry import VARIANTS, parse_variants
 from segnb.study.study import open_study
 from tests.conftest import CHECKOUT, REPORTED, make_project, segnb

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from segnb import cli
-from segnb.pipeline import gpus
 from segnb.errors import SegnbError
+from segnb.pipeline import gpus
 from segnb.pipeline.gpus import claimed
 from segnb.runtime.machine import Machine
 

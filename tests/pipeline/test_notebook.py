@@ -11,8 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from segnb.pipeline import notebook as notebook_module
 from segnb.errors import SegnbError
+from segnb.pipeline import notebook as notebook_module
 from segnb.pipeline.notebook import CELL, DEATH, MEMORY, START, Failure
 from tests.conftest import CHECKOUT
 from tests.runtime.test_processes import PATIENCE, gone, told, until
@@ -119,7 +119,9 @@ def test_a_parameter_file_that_is_missing_is_named(tmp_path):
 )
 def test_each_notebook_is_asked_for_its_own_parameters(tmp_path, name, parameters, wrong):
     with pytest.raises(SegnbError, match=re.escape(wrong)):
-        notebook_module.run(CHECKOUT / "notebooks" / f"{name}.ipynb", tmp_path / "made" / "out.ipynb", parameters)
+        notebook_module.run(
+            CHECKOUT / "notebooks" / f"{name}.ipynb", tmp_path / "made" / "out.ipynb", parameters
+        )
     assert not os.listdir(tmp_path)  # nothing was started
 
 
@@ -216,7 +218,9 @@ def test_a_kernel_that_does_not_answer_is_not_waited_for_for_ever(tmp_path, monk
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SegnbError, match="file.* cannot be written"):
-        notebook_module.run(notebook(tmp_path / "in.ipynb"), tmp_path / "file" / "out.ipynb", {}, tmp_path / "log")
+        notebook_module.run(
+            notebook(tmp_path / "in.ipynb"), tmp_path / "file" / "out.ipynb", {}, tmp_path / "log"
+        )
 
 
 # -- what is stopped ---------------------------------------------------------------------------------------

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from segnb.pipeline import resources
-from segnb.runtime.machine import Machine
 from segnb.models.registry import VARIANTS
-from segnb.presets import PRESETS, preset
+from segnb.pipeline import resources
 from segnb.pipeline.resources import budget, costing, preparing, step_mib, training
+from segnb.presets import PRESETS, preset
+from segnb.runtime.machine import Machine
 from tests.conftest import CHECKOUT
 
 # MiB by which two training steps in fp32 made a process grow; two cores of an AMD EPYC, torch 2.14.1.

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from segnb.pipeline import status
-from segnb.pipeline import status_html
 from segnb.cli import main
 from segnb.errors import SegnbError
-from segnb.storage.locks import held
 from segnb.models.registry import VARIANTS
+from segnb.pipeline import status, status_html
 from segnb.presets import PRESETS
+from segnb.storage.locks import held
 from segnb.study.study import Run, Study
 from tests.synthetic_study import make_study
 

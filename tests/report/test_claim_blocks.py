@@ -8,9 +8,9 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from segnb.report import claim_blocks
 from segnb import verdicts
 from segnb.claims import LEDGER
+from segnb.report import claim_blocks
 from segnb.report.figures.style import Picture
 from segnb.report.html import export_report
 from tests.conftest import CHECKOUT

@@ -3,18 +3,17 @@
 import numpy as np
 import pytest
 
-from segnb.metrics import boundaries
-from segnb.metrics import confusion
-from segnb.report import curves
-from segnb.labels import STREET
 from segnb.contrasts import Evidence
+from segnb.labels import STREET
+from segnb.metrics import boundaries, confusion
+from segnb.report import curves
 from segnb.report.figures.claims import _as_asked, chosen, pictures
 from segnb.report.figures.evidence import convergence, sizes, stride_bounds, trimap
 from segnb.report.figures.gates import attention, class_attention, worth
 from segnb.report.figures.style import Picture
 from tests.conftest import make_project
-from tests.synthetic_study import make_study
 from tests.report.figures.test_evidence import part
+from tests.synthetic_study import make_study
 
 NAMES = [
     "FCN32s_vgg16_freeze",

@@ -16,9 +16,9 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from segnb.report import claim_blocks
-from segnb.labels import STREET
 from segnb.errors import SegnbError
+from segnb.labels import STREET
+from segnb.report import claim_blocks
 from segnb.report.figures.dataset import class_legend, images_with_labels
 from segnb.report.figures.style import SVG
 from segnb.report.html import export_page, export_report

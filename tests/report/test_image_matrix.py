@@ -9,10 +9,10 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
-from segnb.labels import CAMVID, STREET, IGNORE_INDEX
+from segnb.labels import CAMVID, IGNORE_INDEX, STREET
+from segnb.metrics.confusion import class_iou
 from segnb.report.figures.predictions import evenly
 from segnb.report.image_matrix import SHOWN, matrix
-from segnb.metrics.confusion import class_iou
 
 
 def kept(names: list[str], size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:

@@ -5,11 +5,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from segnb.report import text
-from segnb.report import tables
 from segnb.labels import ClassMap
-from segnb.report.figures.dataset import class_legend
 from segnb.presets import PRESETS
+from segnb.report import tables, text
+from segnb.report.figures.dataset import class_legend
 
 HOSTILE = "<script>alert(1)</script> & $\\frac$"
 SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; $\\frac$"

@@ -6,16 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segnb.metrics.confusion import bootstrap_miou
 from segnb.audit import published
 from segnb.evaluation import scores
-from segnb.report import text
-from segnb.study.study import of_family
-from segnb.report import tables
 from segnb.labels import LABEL_SETS, STREET
-from segnb.storage.atomic import write_json
+from segnb.metrics.confusion import bootstrap_miou
 from segnb.models.registry import VARIANTS
-from segnb.study.study import Study
+from segnb.report import tables, text
+from segnb.storage.atomic import write_json
+from segnb.study.study import Study, of_family
 from tests.synthetic_study import make_study
 
 
@@ -116,9 +114,7 @@ def test_the_scope_names_the_extensions():
 
 def test_missing_networks_are_named():
     runs = [fake("UNet_Standard_256", 0, PERFECT)]
-    assert "Residual U-Net" in text.missing(runs, "unet") and "; U-Net;" not in text.missing(
-        runs, "unet"
-    )
+    assert "Residual U-Net" in text.missing(runs, "unet") and "; U-Net;" not in text.missing(runs, "unet")
     assert text.missing(runs, "unet", "UNet_Standard_256") == ""
     assert text.missing([], "fcn").startswith("No network of this family has been trained")
     assert text.missing([], "fcn", "unet").startswith("No network of this family was asked for")

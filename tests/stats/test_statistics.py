@@ -63,7 +63,9 @@ def test_resampled_is_the_measure_of_weighted_sums():
     weights = image_weights(12, 5, key="")
     value, draws = resampled(counts, weights, confusion.mean_iou)
     assert value == confusion.mean_iou(counts.sum(0))
-    by_hand = [confusion.mean_iou(sum(w * one for w, one in zip(row, counts, strict=True))) for row in weights]
+    by_hand = [
+        confusion.mean_iou(sum(w * one for w, one in zip(row, counts, strict=True))) for row in weights
+    ]
     assert np.allclose(draws, by_hand)
     with pytest.raises(ValueError, match="11 images and weights for 12"):
         resampled(counts[:11], weights, confusion.mean_iou)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from segnb.errors import SegnbError
 from segnb.storage import atomic as atomic_files
 from segnb.storage import locks
-from segnb.errors import SegnbError
 from segnb.storage.atomic import atomic, new_array, sweep, write_text
 from segnb.storage.locks import held, holder
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from segnb.training import autotune
 from segnb.cli import main
 from segnb.errors import SegnbError
-from segnb.storage.atomic import write_json
 from segnb.models import registry
+from segnb.models.pretrained import Weights
 from segnb.models.registry import UNetConfig, Variant
 from segnb.models.vgg16 import VGG16
 from segnb.params import RunParams, StudyParams
+from segnb.storage.atomic import write_json
 from segnb.study import create
 from segnb.study.create import begin_run, create_study, open_run
 from segnb.study.study import NO_SCORES, open_study
-from segnb.models.pretrained import Weights
+from segnb.training import autotune
 
 
 def study_of(dataset, **changes):

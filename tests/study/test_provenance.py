@@ -12,14 +12,10 @@ import pytest
 from packaging.requirements import Requirement
 
 from segnb import cli, results, verdicts
-from segnb.study import environment
-from segnb.study import provenance
-from segnb.report.provenance import _facts
-from segnb.report.provenance import differences
-from segnb.report.provenance import sentence
-from segnb.report.provenance import table
 from segnb.errors import SegnbError
+from segnb.report.provenance import _facts, differences, sentence, table
 from segnb.storage.atomic import read_json, write_json
+from segnb.study import environment, provenance
 from segnb.study.study import Run
 from tests import vulnerabilities
 from tests.conftest import CHECKOUT, make_project

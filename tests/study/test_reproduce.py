@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from segnb import cli
-from segnb.study import reproduce
 from segnb.errors import SegnbError
-from segnb.storage.atomic import read_json, write_json
 from segnb.params import RunParams
-from segnb.study.study import Run
+from segnb.storage.atomic import read_json, write_json
+from segnb.study import reproduce
 from segnb.study.create import create_study
+from segnb.study.study import Run
 from tests.conftest import make_project
 
 

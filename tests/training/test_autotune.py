@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from segnb.training import autotune
 from segnb.errors import SegnbError
-from segnb.storage.atomic import read_json
-from segnb.runtime.machine import Machine, threads_of_one_run
-from segnb.training.autotune import choose, resolve_machine, try_out
 from segnb.presets import PRESETS
+from segnb.runtime.machine import Machine, threads_of_one_run
+from segnb.storage.atomic import read_json
+from segnb.training import autotune
+from segnb.training.autotune import choose, resolve_machine, try_out
 
 SMOKE = PRESETS["smoke"]
 PLAIN = Machine("cpu", "any", 1, "fp32", channels_last=False, fused=False)
@@ -98,7 +98,9 @@ def test_compilation_has_to_repay_its_start(tmp_path, monkeypatch, epochs, compi
     assert any(asked) == tried
     count = len(asked)
     assert resolve_machine(tmp_path, preset).compile == chosen and len(asked) == count  # known by now
-    assert not resolve_machine(tmp_path, SMOKE).compile and len(asked) == count  # a short run of the same size
+    assert (
+        not resolve_machine(tmp_path, SMOKE).compile and len(asked) == count
+    )  # a short run of the same size
 
 
 def test_a_machine_on_which_nothing_works_is_an_error(timed):

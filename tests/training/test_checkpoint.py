@@ -8,14 +8,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from segnb.training import checkpoint
-from segnb.storage import locks
-from segnb.training import loop
-from segnb.training.checkpoint import Progress
 from segnb.errors import SegnbError
-from segnb.storage.checksums import sha256
 from segnb.evaluation.evaluate import load
+from segnb.storage import locks
+from segnb.storage.checksums import sha256
 from segnb.study.study import Run
+from segnb.training import checkpoint, loop
+from segnb.training.checkpoint import Progress
 from tests.training.test_loop import trained
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from segnb.training import feature_cache
 from segnb.cli import main
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
-from segnb.runtime.machine import Machine
 from segnb.models.build import build
 from segnb.presets import PRESETS
+from segnb.runtime.machine import Machine
+from segnb.storage.project import feature_folder
 from segnb.study.study import Run
-from segnb.storage.project import feature_cache
+from segnb.training import feature_cache
 from segnb.training.fit import fit
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
@@ -169,7 +169,9 @@ def test_the_longest_unused_makes_room_and_what_never_fits_is_not_kept(tmp_path,
 def test_a_full_disk_is_an_error_before_anything_is_dropped(tmp_path, monkeypatch):
     cached(tmp_path)
     before = entries(tmp_path)
-    monkeypatch.setattr(feature_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=feature_cache.SPARE))
+    monkeypatch.setattr(
+        feature_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=feature_cache.SPARE)
+    )
     with pytest.raises(SegnbError, match="features of the frozen trunk take 0.0 GB, and the disk of"):
         cached(tmp_path, frozen(seed=1), split(30))
     assert entries(tmp_path) == before
@@ -219,9 +221,9 @@ def test_processes_side_by_side_compute_it_once(tmp_path, capfd):
 
 
 def test_the_command_says_its_size_and_clears_it(project, capsys):
-    cached(feature_cache())
+    cached(feature_folder())
     capsys.readouterr()
     assert main(["cache"]) == 0
     assert "1 sets of features, 0.3 MB of at most 16 GB" in capsys.readouterr().out
     assert main(["cache", "--clear"]) == 0
-    assert "0 sets" in capsys.readouterr().out and not entries(feature_cache())
+    assert "0 sets" in capsys.readouterr().out and not entries(feature_folder())

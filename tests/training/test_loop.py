@@ -9,20 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from segnb.training import checkpoint
-from segnb.training import loop
-from segnb.labels import IGNORE_INDEX
 from segnb.data.batches import MEAN, STD, Split, in_order, normalise, shuffled
 from segnb.errors import SegnbError
-from segnb.storage.atomic import atomic
 from segnb.evaluation.evaluate import load, measure
-from segnb.runtime.machine import Machine
+from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import confusion
 from segnb.models.build import build
 from segnb.params import RunParams, StudyParams
 from segnb.presets import PRESETS
-from segnb.study.study import Run
+from segnb.runtime.machine import Machine
+from segnb.storage.atomic import atomic
 from segnb.study.create import begin_run, create_study
+from segnb.study.study import Run
+from segnb.training import checkpoint, loop
 from segnb.training.fit import EarlyStopping, fit
 from segnb.training.loop import criterion, evaluate, train_one_epoch
 

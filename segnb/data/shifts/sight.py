@@ -4,9 +4,9 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from segnb.labels import STREET
 from segnb.data.streets.scene import Scene
 from segnb.data.streets.tracing import SKY, Tracer, camera_rays, majority
+from segnb.labels import STREET
 
 THINGS = tuple(STREET.id(name) for name in STREET.things)
 

@@ -5,9 +5,9 @@ x is the thing's forward direction, y its left, z up; metres. `rng` draws its lo
 
 import numpy as np
 
-from segnb.labels import STREET
 from segnb.data.streets import materials as m
 from segnb.data.streets.shapes import Soup, ball, box, boxes, hexahedron, quads, tubes
+from segnb.labels import STREET
 
 BUILDING, FENCE, OTHER, PEDESTRIAN, POLE = (
     STREET.id(name) for name in ("Building", "Fence", "Other", "Pedestrian", "Pole")

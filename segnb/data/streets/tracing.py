@@ -8,9 +8,9 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from segnb.labels import STREET
 from segnb.data.streets import materials as m
 from segnb.data.streets.scene import Camera, Scene, Weather
+from segnb.labels import STREET
 
 SKY = STREET.id("Unlabeled")
 LAYERS = 8  # see-through surfaces that a ray may cross before the next one counts as solid

@@ -18,16 +18,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segnb.labels import IGNORE_INDEX
-from segnb.data import reading
-from segnb.data import layouts, splits
-from segnb.data.masks import Coding
+from segnb.data import layouts, reading, splits
 from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
+from segnb.data.masks import Coding
 from segnb.data.splits import Pair
 from segnb.data.tools.check_report import KINDS, Counts, Finding, Report, finding, size_list
 from segnb.data.tools.pixel_checks import BITS, SOFT, difference_hash, nearest, soft_share, stored
-from segnb.runtime.pool import progress
 from segnb.errors import SegnbError
+from segnb.labels import IGNORE_INDEX
+from segnb.runtime.pool import progress
 from segnb.storage.checksums import Sums
 
 # ---- a pair -----------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.data.layouts import Listing
 from segnb.data.splits import Pair
 from segnb.errors import one_line
+from segnb.labels import IGNORE_INDEX, ClassMap
 
 SHOWN = 3  # findings of one kind in the table; JSON has all
 SCHEMA = 1  # of the JSON; goes up when a key changes its meaning or goes away
@@ -59,7 +59,7 @@ class Counts:
     """What the sound files of one split hold.
 
     pairs: how many there are, sound or not; sizes: {(width, height): images}
-    pixels, pictures: int64 (256,): by class id, IGNORE_INDEX included, how many there are and how many show it
+    pixels, pictures: int64 (256,): by class id or IGNORE_INDEX, how many there are and how many show it
     """
 
     pairs: int

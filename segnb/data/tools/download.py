@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from segnb.errors import SegnbError
+from segnb.storage.atomic import write_json
+from segnb.storage.checksums import sha256
 from segnb.storage.download import fetch_file
 from segnb.storage.locks import held
 from segnb.storage.project import iso_now, root
-from segnb.storage.checksums import sha256
-from segnb.storage.atomic import write_json
 
 
 @dataclass(frozen=True)

@@ -24,17 +24,15 @@ import PIL
 from PIL import Image
 
 from segnb import __version__
-from segnb.labels import STREET, IGNORE_INDEX, ClassMap
-from segnb.data import masks
-from segnb.data import reading
-from segnb.data import layouts, splits
-from segnb.data.masks import Coding
+from segnb.data import layouts, masks, reading, splits
 from segnb.data.layouts import PREPARING, Key, Listing
+from segnb.data.masks import Coding
 from segnb.data.splits import Pair
 from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
-from segnb.runtime.pool import progress
 from segnb.errors import SegnbError
+from segnb.labels import IGNORE_INDEX, STREET, ClassMap
+from segnb.runtime.pool import progress
 from segnb.storage.atomic import atomic_path, write_json, write_text
 from segnb.storage.locks import held
 

@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from segnb.audit.scores import swaps
 from segnb.audit.example import Example, bits
+from segnb.audit.scores import swaps
 from segnb.labels import STREET
 from segnb.report.figures.axes import class_rows, dot_rows, name_rows, single_runs, wrapped
 from segnb.report.figures.style import INK, QUIET, SMALL, WRONG, Picture, figure, style_of

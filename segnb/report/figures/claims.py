@@ -5,14 +5,33 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 
-from segnb.report.claim_blocks import amount, block, decisive, effect, full_name, grouped, measured, tracked
 from segnb.claims import Part
-from segnb.labels import ClassMap
 from segnb.contrasts import Evidence
-from segnb.report.figures.axes import bare, inches_of_classes, label_panel, legend_of_classes, name_rows, panel, short, wrapped
-from segnb.report.figures.predictions import mistaken
-from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, NetworkStyle, Picture, figure, percent, style_of
+from segnb.labels import ClassMap
 from segnb.models.registry import label
+from segnb.report.claim_blocks import amount, block, decisive, effect, full_name, grouped, measured, tracked
+from segnb.report.figures.axes import (
+    bare,
+    inches_of_classes,
+    label_panel,
+    legend_of_classes,
+    name_rows,
+    panel,
+    short,
+    wrapped,
+)
+from segnb.report.figures.predictions import mistaken
+from segnb.report.figures.style import (
+    INK,
+    QUIET,
+    SMALL,
+    WIDTH,
+    NetworkStyle,
+    Picture,
+    figure,
+    percent,
+    style_of,
+)
 
 BAND = "#e9edf2"  # of a margin
 ROWS = 12  # parts of one unit in a figure; more would be a wall of lines

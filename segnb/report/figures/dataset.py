@@ -7,7 +7,19 @@ import pandas as pd
 from matplotlib.transforms import offset_copy
 
 from segnb.labels import ClassMap
-from segnb.report.figures.axes import bare, class_rows, dot_rows, inches_of_classes, label_panel, legend_of_classes, marks, panel, pattern, plain_log, short
+from segnb.report.figures.axes import (
+    bare,
+    class_rows,
+    dot_rows,
+    inches_of_classes,
+    label_panel,
+    legend_of_classes,
+    marks,
+    panel,
+    pattern,
+    plain_log,
+    short,
+)
 from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure, percent
 
 

@@ -8,8 +8,29 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.labels import ClassMap
-from segnb.report.figures.axes import bar_intervals, bare, class_rows, legend_of_networks, name_ends, name_rows, network_bars, network_points, plain_log, wrapped
-from segnb.report.figures.style import INK, QUIET, SMALL, Picture, family_of, figure, percent, sample, style_of
+from segnb.report.figures.axes import (
+    bar_intervals,
+    bare,
+    class_rows,
+    legend_of_networks,
+    name_ends,
+    name_rows,
+    network_bars,
+    network_points,
+    plain_log,
+    wrapped,
+)
+from segnb.report.figures.style import (
+    INK,
+    QUIET,
+    SMALL,
+    Picture,
+    family_of,
+    figure,
+    percent,
+    sample,
+    style_of,
+)
 
 TITLES = {"fcn": "FCN", "unet": "U-Net"}  # of families
 TALL = 3.1  # inches of an axis with its labels

@@ -6,7 +6,16 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.labels import ClassMap
-from segnb.report.figures.axes import bare, inches_of_names, legend_of_networks, name_ends, network_points, panel, short, wrapped
+from segnb.report.figures.axes import (
+    bare,
+    inches_of_names,
+    legend_of_networks,
+    name_ends,
+    network_points,
+    panel,
+    short,
+    wrapped,
+)
 from segnb.report.figures.predictions import evenly
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, figure, sample
 

@@ -4,7 +4,15 @@ import matplotlib as mpl
 import numpy as np
 
 from segnb.labels import IGNORE_INDEX, ClassMap
-from segnb.report.figures.axes import bare, inches_of_classes, label_panel, legend_of_classes, panel, short, wrapped
+from segnb.report.figures.axes import (
+    bare,
+    inches_of_classes,
+    label_panel,
+    legend_of_classes,
+    panel,
+    short,
+    wrapped,
+)
 from segnb.report.figures.style import SMALL, WIDTH, WRONG, Picture, figure, percent
 
 

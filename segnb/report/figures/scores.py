@@ -6,7 +6,16 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from segnb.report.figures.axes import bar_intervals, class_rows, inches_of_names, name_ends, name_rows, network_bars, single_runs, wrapped
+from segnb.report.figures.axes import (
+    bar_intervals,
+    class_rows,
+    inches_of_names,
+    name_ends,
+    name_rows,
+    network_bars,
+    single_runs,
+    wrapped,
+)
 from segnb.report.figures.style import INK, SMALL, WIDTH, Picture, figure, sample, style_of
 
 

@@ -1,8 +1,8 @@
 """Executed notebooks to HTML: one file that needs no network, readable on a phone, in print, light and dark.
 
-nbconvert renders the notebooks as articles (`segnb.report.html.notebook`), which are made fit to share a page here:
-headings one level down, unique anchors, links between notebooks turned into links within the page, tables
-wrapped. `page.html.j2` adds header, contents and footer.
+nbconvert renders the notebooks as articles (`segnb.report.html.notebook`), which are made fit to share a page
+here: headings one level down, unique anchors, links between notebooks turned into links within the page,
+tables wrapped. `page.html.j2` adds header, contents and footer.
 
 Table cells may have the classes `good`, `bad` and `quiet`, coloured for light and dark; `<style scoped>` is
 for JupyterLab and is dropped; `<details class="claim">` has the looks of the page; the table of
@@ -22,9 +22,9 @@ from urllib.parse import quote, unquote, urlsplit
 from bs4 import BeautifulSoup, Tag
 
 from segnb import __version__
-from segnb.storage.atomic import write_text
 from segnb.report.html.notebook import render
 from segnb.report.templates import FOLDER, shell
+from segnb.storage.atomic import write_text
 
 LICENCE = "MIT"
 

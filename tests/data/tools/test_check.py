@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from tests.conftest import CHECKOUT
-from segnb.labels import CAMVID, STREET, IGNORE_INDEX
 from segnb.data import reading
 from segnb.data.masks import STREET_CODING
 from segnb.data.tools import check, check_report, pixel_checks
 from segnb.errors import SegnbError
+from segnb.labels import CAMVID, IGNORE_INDEX, STREET
+from tests.conftest import CHECKOUT
 
 SHARED = CHECKOUT.parent / "shared" / "data"
 NEAREST, BILINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR

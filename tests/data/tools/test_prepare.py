@@ -15,14 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnb.labels import CAMVID, CAR, STREET, IGNORE_INDEX, ClassMap
-from segnb.data import reading
-from segnb.data import layouts
-from segnb.data.masks import read_coding
+from segnb.data import layouts, reading
 from segnb.data.layouts import PREPARING
+from segnb.data.masks import read_coding
 from segnb.data.splits import Pair
 from segnb.data.tools import check, prepare
 from segnb.errors import SegnbError
+from segnb.labels import CAMVID, CAR, IGNORE_INDEX, STREET, ClassMap
 from segnb.storage.locks import holder
 from tests.data.tools.test_check import SHARED, add, image, labels, mask, picture, save
 
@@ -225,7 +224,9 @@ def test_classes_read_back_the_same(classes, tmp_path):
     prepare.write_classes(tmp_path / "classes.csv", classes)
     coding = read_coding(tmp_path / "classes.csv")
     assert coding.classes == replace(classes, key=coding.classes.key)
-    assert coding.values == {i: i for i in range(len(classes))} | ({IGNORE_INDEX: IGNORE_INDEX} if classes.void else {})
+    assert coding.values == {i: i for i in range(len(classes))} | (
+        {IGNORE_INDEX: IGNORE_INDEX} if classes.void else {}
+    )
 
 
 # ---- stopped, and going on --------------------------------------------------------------------------

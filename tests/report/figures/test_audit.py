@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
+from segnb.audit import example as audit_example
 from segnb.audit import scores
-from segnb.audit.example import worked_example
 from segnb.report.figures.audit import AS_PUBLISHED, MIOU, class_dots, slopes, two_scores, worked_example
 from tests.report.figures.test_figures import FIGURES, MANY, SIGHT, class_comparison, lab, overlaps
 
@@ -88,7 +88,7 @@ def test_class_dots_put_what_the_study_finds_on_top():
 
 
 def test_worked_example_shows_its_numbers():
-    example = worked_example()
+    example = audit_example.worked_example()
     fig = worked_example(example)
     *rows, bars = fig.axes
     for row, ax in enumerate(rows):

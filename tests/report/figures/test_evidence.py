@@ -9,10 +9,18 @@ import pytest
 from PIL import Image
 
 from segnb.labels import STREET
-from segnb.report.figures.claims import chosen, differences, examples, shown
-from segnb.report.figures.evidence import convergence, gain_by_class, gradients, sight, sizes, stride_bounds, trimap
-from segnb.report.figures.gates import attention, class_attention, shifts, worth
 from segnb.models.registry import VARIANTS
+from segnb.report.figures.claims import chosen, differences, examples, shown
+from segnb.report.figures.evidence import (
+    convergence,
+    gain_by_class,
+    gradients,
+    sight,
+    sizes,
+    stride_bounds,
+    trimap,
+)
+from segnb.report.figures.gates import attention, class_attention, shifts, worth
 
 MANY = [variant.label for variant in VARIANTS.values()]
 UNET = [variant.label for variant in VARIANTS.values() if variant.family == "unet"]

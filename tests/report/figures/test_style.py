@@ -15,14 +15,27 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from segnb.report import figures
 from segnb.labels import CAMVID, CAR, LABEL_SETS, STREET, ClassMap
-from segnb.report.figures import axes
-from segnb.report.figures import style
+from segnb.report import figures
+from segnb.report.figures import axes, style
 from segnb.report.figures.audit import class_dots
 from segnb.report.figures.claims import examples
-from segnb.report.figures.dataset import class_legend, class_masks, class_places, class_shares, images_with_labels
-from segnb.report.figures.evidence import convergence, gain_by_class, gradients, sight, sizes, stride_bounds, trimap
+from segnb.report.figures.dataset import (
+    class_legend,
+    class_masks,
+    class_places,
+    class_shares,
+    images_with_labels,
+)
+from segnb.report.figures.evidence import (
+    convergence,
+    gain_by_class,
+    gradients,
+    sight,
+    sizes,
+    stride_bounds,
+    trimap,
+)
 from segnb.report.figures.gates import class_attention, shifts, worth
 from segnb.report.figures.learning import learning_curves
 from segnb.report.figures.predictions import predictions, side_by_side
