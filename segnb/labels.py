@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-VOID = 255  # the label of a pixel that nobody labelled: in no loss and in no score
+IGNORE_INDEX = 255  # the label of a pixel that nobody labelled: in no loss and in no score
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ClassMap:
     colours: one "#rrggbb" an id
     thin:    names of the classes that cover few pixels each (poles, people …)
     things:  names of the classes whose objects can be counted, unlike stuff such as road or sky
-    void:    whether there may be pixels that nobody labelled, VOID in label maps
+    void:    whether there may be pixels that nobody labelled, IGNORE_INDEX in label maps
     key:     one word for the whole set
     """
 
@@ -55,14 +55,14 @@ class ClassMap:
         return np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in self.colours], np.uint8)
 
     def paint(self, labels: np.ndarray) -> np.ndarray:
-        """Label map, uint8 (..., H, W) of ids, to an RGB picture, uint8 (..., H, W, 3); VOID is grey."""
+        """Label map, uint8 (..., H, W) of ids, to an RGB picture, uint8 (..., H, W, 3); IGNORE_INDEX is grey."""
         colours = np.full((256, 3), 128, np.uint8)
         colours[: len(self)] = self.palette
         return colours[labels]
 
     def seen(self, *maps: np.ndarray) -> list[int]:
-        """The ids that occur in label maps, in order, without VOID."""
-        return [int(i) for i in np.unique(np.concatenate([one.ravel() for one in maps])) if i != VOID]
+        """The ids that occur in label maps, in order, without IGNORE_INDEX."""
+        return [int(i) for i in np.unique(np.concatenate([one.ravel() for one in maps])) if i != IGNORE_INDEX]
 
 
 # Lightness varies as well as hue, so that neighbours on a street stay apart

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics.segmentation import MeanIoU
 
 from segnb.metrics.confusion import _check_maps
 
@@ -31,8 +32,6 @@ def as_published_score(
     Returns 0 to 1; 1 for a perfect prediction; NaN where every id is 0. Raises ValueError for shapes
     that differ or are not (N, H, W).
     """
-    from torchmetrics.segmentation import MeanIoU  # here, as it takes longer to import than torch
-
     _check_maps(labels, predictions)
     metric = MeanIoU(num_classes=classes)
     for start in range(0, len(labels), 8):

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from segnb.metrics import boundaries, objects
 from segnb.metrics.confusion import class_iou, mean_iou, ratio
-from segnb.models.registry import label
+from segnb.models.registry import VARIANTS, label
 from segnb.statistics import image_weights
 from segnb.study.study import Run, Study, by_variant
 
@@ -64,8 +65,6 @@ def _groups(runs: list[Run], file: str) -> dict[str, list[Run]]:
 
 def trimap_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
     """IoU by distance from the nearest true edge, {label: value, low, high; indexed by the bin in words}."""
-    from segnb.metrics import boundaries
-
     names = ("trimap_hits", "trimap_truth", "trimap_predicted")
     curves = {}
     for network, group in _groups(runs, "boundary").items():
@@ -88,8 +87,6 @@ def size_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
     area: share of the image, 0 to 1, the median of the bin's objects. Networks that were tested at one size
     have the same bins. `attrs["thirds"]` of a curve: the two areas that part its objects into thirds.
     """
-    from segnb.metrics import objects
-
     curves = {}
     for network, group in _groups(runs, "objects").items():
         tables = [run.objects() for run in group]
@@ -109,8 +106,6 @@ def sight_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
 
     Empty where nobody knows how much is in sight, as in photographs.
     """
-    from segnb.metrics import objects
-
     curves = {}
     for network, group in _groups(runs, "objects").items():
         tables = [run.objects() for run in group]
@@ -121,8 +116,6 @@ def sight_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
 
 
 def _recall_by(group: list[Run], tables: list[pd.DataFrame], column: str, edges: tuple) -> pd.DataFrame:
-    from segnb.metrics import objects
-
     images = len(group[0].test()["names"])
     sums = [objects.binned(table, table[column], edges, images) for table in tables]
     counted = [{"found": one["found"], "count": one["count"]} for one in sums]
@@ -159,9 +152,6 @@ def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
     Indexed by label: stride, miou (mean over seeds), low, high (interval), bound (mIoU of perfect
     scores on the stride's grid, see `boundaries.stride_bound`). Empty without FCNs.
     """
-    from segnb.metrics import boundaries
-    from segnb.models.registry import VARIANTS
-
     groups = {name: group for name, group in by_variant(runs).items() if VARIANTS[name].family == "fcn"}
     if not groups:
         return pd.DataFrame()

@@ -6,7 +6,7 @@ Rows go by a network's label; captions say what the columns mean.
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from segnb.models.registry import label
+from segnb.models.registry import VARIANTS, label
 from segnb.presets import preset
 from segnb.study.study import Run, Study, by_variant
 
@@ -22,8 +22,6 @@ def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styl
 
 def networks(runs: list[Run]) -> Styler | None:
     """What was trained: a row a network, with its identifier and a sentence."""
-    from segnb.models.registry import VARIANTS
-
     rows = {}
     for name, group in by_variant(runs).items():
         done = pd.DataFrame([run.summary for run in group])

@@ -13,6 +13,7 @@ from IPython.display import Markdown, display
 
 from segnb.labels import ClassMap
 from segnb.metrics import confusion
+from segnb.models.registry import VARIANTS, parse_variants
 from segnb.presets import preset
 from segnb.study.study import Run, Study
 
@@ -28,15 +29,11 @@ def say(sentence: str) -> None:
 
 def label(name: str) -> str:
     """A variant's name in words, "UNet_Standard_256" -> "U-Net"; a name nobody knows stays as it is."""
-    from segnb.models.registry import VARIANTS
-
     return VARIANTS[name].label if name in VARIANTS else name
 
 
 def family(runs: list[Run], name: str) -> list[Run]:
     """The runs of the "fcn" or "unet" family."""
-    from segnb.models.registry import VARIANTS
-
     return [run for run in runs if run.variant in VARIANTS and VARIANTS[run.variant].family == name]
 
 
@@ -50,8 +47,6 @@ def by_variant(runs: list[Run]) -> dict[str, list[Run]]:
 
 def network_count(runs: list[Run]) -> str:
     """How many networks there are, as in "10 networks of the study and 3 extensions"; "" without runs."""
-    from segnb.models.registry import VARIANTS
-
     names = by_variant(runs)
     extensions = sum(VARIANTS[name].extension for name in names)
     told = [f"{counted(len(names) - extensions, 'network')} of the study"] if len(names) > extensions else []
@@ -63,7 +58,6 @@ def scope_sentence(study: Study, runs: list[Run]) -> str:
     """What this report rests on: study, data, runs and machine."""
     if not runs:
         return f"Study {study.name} has no finished run yet, so only the published numbers are looked at."
-    from segnb.models.registry import VARIANTS
 
     seeds = sorted({run.seed for run in runs})
     machine = study.machine
@@ -83,8 +77,6 @@ def counted(number: int, thing: str) -> str:
 
 def missing(runs: list[Run], name: str, wanted: str = "all") -> str:
     """One sentence on the networks of a family that were asked for and have no run; "" if all are there."""
-    from segnb.models.registry import VARIANTS, parse_variants
-
     there = {run.variant for run in runs}
     asked = [v for v in parse_variants(wanted) if VARIANTS[v].family == name]
     gone = [label(v) for v in asked if v not in there]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segnb.data import streets
+from segnb.data.batches import Split
 from segnb.data.shifts.clutter import clutter
 from segnb.data.shifts.conditions import NightTracer, in_fog, noisy
 from segnb.data.shifts.sight import in_sight
@@ -45,7 +46,6 @@ def shifted(data: "Data", cache: Path, kind: str, size: int) -> "Split | None":
         raise ValueError(f"kind: {kind!r} is unknown; choose from {', '.join(KINDS)}")
     if data.view is None:
         return None
-    from segnb.data.batches import Split
 
     count = min(MOST, data.counts["test"])
 
