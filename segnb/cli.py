@@ -282,17 +282,18 @@ def cost(options: argparse.Namespace) -> None:
 def claims(options: argparse.Namespace) -> None:
     """Print every claim with its verdict, computed from the tested runs of a study."""
     found = _verdicts(options.study, options.variants, options.seeds)
-    from segnb import results
+    from segnb.claims import saved
 
     if options.out:
-        write_json(Path(options.out), found)
+        write_json(Path(options.out), saved.as_dict(found))
     if options.publish is not None:
-        name = f"{options.publish or found['preset'] + '-' + found['data']['name']}.json"
+        name = f"{options.publish or found.preset + '-' + found.data['name']}.json"
         readme = root() / "README.md"
-        text = results.in_readme(readme.read_text(), results.trimmed(found), name)
-        results.write(found, root() / "results" / name)
+        kept = saved.from_dict(saved.trimmed(found))
+        text = saved.in_readme(readme.read_text(), kept, name)
+        saved.write(found, root() / "results" / name)
         write_text(readme, text)
-    print(json.dumps(found, indent=2) if options.json else results.listing(found))
+    print(json.dumps(saved.as_dict(found), indent=2) if options.json else saved.listing(found))
 
 
 def claims_diff(options: argparse.Namespace) -> int:
@@ -301,24 +302,24 @@ def claims_diff(options: argparse.Namespace) -> int:
     Exit code 0: every claim has the same verdict in both. 1: some differ. 2: one of the two cannot be read,
     or they are of other data or another preset.
     """
-    from segnb import results
+    from segnb.claims import saved
 
     both = [
-        results.read(Path(one)) if one.endswith(".json") else _verdicts(one) for one in (options.a, options.b)
+        saved.read(Path(one)) if one.endswith(".json") else _verdicts(one) for one in (options.a, options.b)
     ]
     if not options.anyway:
-        results.check_comparable(*both)
-    differ, text = results.differences(*both)
+        saved.check_comparable(*both)
+    differ, text = saved.differences(*both)
     print(text)
     return int(differ)
 
 
-def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> dict:
-    """What claims.json holds of a study, by name."""
+def _verdicts(study: str, variants: str = "all", seeds: str = "all"):
+    """The verdicts of a study, by name."""
     # Small matrix products, beside other work: threads that wait for each other take many times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from segnb.claims.decide import decide
     from segnb.study.study import open_study
-    from segnb.verdicts import decide
 
     return decide(open_study(study), variants, seeds)
 

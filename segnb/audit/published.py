@@ -1,16 +1,19 @@
 """TODO segnb.audit.scores.published"""
 
 import html
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
 from segnb.metrics import confusion
+from segnb.stats.bootstrap import image_interval
 from segnb.labels import ClassMap
 from segnb.presets import preset
 from segnb.study.study import Run, Study
+if TYPE_CHECKING:
+    from segnb.claims.verdicts import StudyVerdicts
 
 
 from pathlib import Path

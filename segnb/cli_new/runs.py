@@ -62,7 +62,6 @@ def _gpu(study: str | None) -> contextlib.AbstractContextManager:
 def _step(out: Path, log: Path | None) -> contextlib.AbstractContextManager:
     """Where the notebook is a run's own, its failure is remembered in the run's folder."""
     if out.name == "train.ipynb" and (out.parents[2] / "study.json").exists():
-
         return Run(out.parent).step("train", log)
     return contextlib.nullcontext()
 

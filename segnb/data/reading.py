@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from segnb.labels import IGNORE_INDEX
 from segnb.data import layouts, splits
-from segnb.data.masks import UNKNOWN, Coding, require_file
+from segnb.data.masks import STREET_CODING, UNKNOWN, Coding, require_file
 from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
@@ -53,12 +52,8 @@ def find(path: Path, named: str | None = None, seed: int = 0) -> Folder:
     the reverse.
     """
     listing = layouts.look(path, named)
-    for file, other in listing.doubles:
-        raise SegnbError(f"{file}: {other.name} has the same name; remove one of the two")
-    for file, missing in listing.lone():
-        what, partner = ("image", "labels") if file in listing.images.values() else ("labels", "image")
-        other = f"{missing} (or .jpg)" if partner == "image" else missing
-        raise SegnbError(f"{file}: has no {partner}; add {other} or remove the {what}")
+    if fault := next(listing.faults(), None):
+        raise SegnbError(fault[1])
     pairs = splits.split(listing, seed)
     for part in pairs.values():
         _sound(part[0], listing.coding)
@@ -123,7 +118,7 @@ def as_rgb(path: Path, image: Image.Image) -> Image.Image:
 
 
 def read_labels(path: Path, coding: Coding) -> np.ndarray:
-    """uint8 (H, W) of class ids, or IGNORE_INDEX, at the mask's own size.
+    """uint8 (H, W) of class ids, or VOID, at the mask's own size.
 
     Masks of one 8-bit channel hold the values that `coding` knows. Those of three or four hold its colours,
     or, where green and blue are empty, values in the red channel (raw CARLA, Lyft-Udacity). Masks with a
@@ -201,14 +196,10 @@ def _known(path: Path, coding: Coding, values: np.ndarray) -> np.ndarray:
     ids = coding.from_values(values)
     strange = values[ids == UNKNOWN]
     if strange.size:
-        last = len(coding.classes) - 1
-        known = {value: one for value, one in coding.values.items() if one != IGNORE_INDEX}
-        plain = known == {i: i for i in range(last + 1)}
-        told = f"the {last + 1} classes end at id {last}" if plain else "classes.csv has no row for that"
-        newer = plain and coding.classes.key == "street"
+        newer = " (for CARLA from 0.9.10 on: docs/classes-carla-*.csv)" * (coding is STREET_CODING)
         raise SegnbError(
-            f"{path}: holds id {strange.max()}, but {told}; renumber the mask, or name its ids in classes.csv"
-            + newer * " (for CARLA from 0.9.10 on: docs/classes-carla-*.csv)"
+            f"{path}: holds id {strange.max()}, which none of the {len(coding.classes)} classes has; renumber"
+            f" the mask, or name its ids in classes.csv{newer}"
         )
     return ids.astype(np.uint8)
 
@@ -235,7 +226,7 @@ def same_size(pair: Pair, image: tuple[int, int], labels: tuple[int, int]) -> No
 def read(pair: Pair, size: int, coding: Coding) -> tuple[np.ndarray, np.ndarray]:
     """Decode a pair and bring it to `size` × `size` pixels.
 
-    Returns image, uint8 (size, size, 3) RGB 0–255, and labels, uint8 (size, size) of class ids, or IGNORE_INDEX. A
+    Returns image, uint8 (size, size, 3) RGB 0–255, and labels, uint8 (size, size) of class ids, or VOID. A
     frame that already has the size is returned untouched; otherwise the image is resized bilinearly
     (antialiased when it shrinks) and the labels by nearest neighbour, which makes up no ids. A frame that is
     not square is squeezed into the square without keeping its aspect: the study trained on squares, and
@@ -281,8 +272,6 @@ def digest(pairs_by_split: dict[str, list[Pair]], sums: Sums | None = None) -> s
     listing = hashlib.sha256()
     for split in sorted(pairs_by_split):
         for pair in sorted(pairs_by_split[split], key=lambda pair: pair.name):
-            for file in (pair.image, pair.label):
-                require_file(file)
-            both = [sums.of(file) for file in (pair.image, pair.label)]
+            both = [sums.of(require_file(file)) for file in (pair.image, pair.label)]
             listing.update("\0".join([split, pair.name, *both]).encode("utf-8", "surrogateescape") + b"\n")
     return listing.hexdigest()[:16]

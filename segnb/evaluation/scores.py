@@ -1,18 +1,20 @@
 """TODO segnb.evaluation.scores"""
 
 import html
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
 from segnb.metrics import confusion
+from segnb.stats.bootstrap import image_interval
 from segnb.labels import ClassMap
 from segnb.presets import preset
 from segnb.study.study import Run, Study
+if TYPE_CHECKING:
+    from segnb.claims.verdicts import StudyVerdicts
 from segnb.study.study import by_variant
-from segnb.report.text import image_interval
 
 
 def scores(runs: list[Run]) -> pd.DataFrame:
@@ -20,7 +22,7 @@ def scores(runs: list[Run]) -> pd.DataFrame:
 
     miou:         dataset mIoU, mean over seeds
     seeds:        how many there are
-    low, high:    95 % interval, see `image_interval`
+    low, high:    95 % interval, see `segnb.stats.bootstrap.image_interval`
     as_published: the study's own score of the same predictions, mean over seeds
     loss:         mean cross-entropy a pixel, mean over seeds
     seeds_miou, seeds_loss: lists with a value a seed
@@ -33,7 +35,8 @@ def scores(runs: list[Run]) -> pd.DataFrame:
         images = max([images, *(len(test["confusion"]) for test in tests)])
         mious = [float(confusion.mean_iou(test["confusion"].sum(0))) for test in tests]
         losses = [float(test["loss"]) for test in tests]
-        low, high = image_interval([test["confusion"] for test in tests])
+        confusions = [test["confusion"] for test in tests]
+        low, high = image_interval(confusions, tests[0]["names"], confusion.mean_iou)
         rows[name] = {
             "miou": np.mean(mious),
             "seeds": len(group),

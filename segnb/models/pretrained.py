@@ -14,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import torch
 import torchvision
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from segnb.errors import SegnbError
@@ -140,9 +142,6 @@ def convert_hed(content: bytes) -> bytes:
     an image, 0–255 minus the Caffe mean, becomes the trunk's own affine step on a normalised image: folding
     an offset into the first bias instead would be wrong along the borders, where the padding is zero.
     """
-    import h5py
-    from safetensors.torch import save
-
     normalised = torchvision.models.VGG16_Weights.IMAGENET1K_V1.transforms()  # as images come to the trunk
     state = {
         "input_scale": 255 * torch.tensor(normalised.std).view(3, 1, 1),
@@ -281,8 +280,6 @@ def read_weights(weights: Weights) -> dict[str, Tensor]:
         if sha256(weights.file) != weights.sha256:
             raise SegnbError(f"{weights.file} has changed since it was chosen: choose the weights again")
         if weights.file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(weights.file)
         state = torch.load(weights.file, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or "features.0.weight" not in state:

@@ -20,7 +20,7 @@ import torchmetrics  # noqa: F401  what segnb imports late is there before proce
 import torchvision
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from segnb import contrasts, params, presets, verdicts
+from segnb.stats import bootstrap
 from segnb.evaluation import cost
 from segnb.pipeline import notebook as notebook_module
 from segnb.training import feature_cache
@@ -34,6 +34,8 @@ from segnb.study.study import open_study
 from segnb.study.study import root
 from segnb.training import fit
 from segnb.training import loop
+from segnb import params, presets
+from segnb.claims.decide import decide
 from segnb.cli import main
 from segnb.data import shifts, streets
 from segnb.data import dataset
@@ -182,7 +184,7 @@ def look() -> None:
             if data == "streets":
                 found.gates(), found.shifts()
         if study.measured() and study.cost_path.exists():
-            verdicts.decide(study)
+            decide(study)
     for entry in feature_cache.entries(feature_cache()):
         assert feature_cache._load(entry, network("folder")) is not None, f"{entry} is not whole"
 
@@ -241,7 +243,7 @@ def shrink(workers_too: bool) -> None:
     shifts.KINDS = evaluate.KINDS = ("noise",)
     for module in (rundir, sources, shifts, streets):
         module.fingerprint = plain_fingerprint
-    contrasts.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
+    bootstrap.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
     autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
     feature_cache.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
     pool.usable_cores = lambda: 1 + workers_too

@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from segnb.evaluation import scores
-from segnb.claims import LEDGER
+from segnb.claims.ledger import LEDGER
 from segnb.models.registry import VARIANTS, parse_variants
 from segnb.study.study import open_study
 from tests.conftest import CHECKOUT, REPORTED, make_project, segnb
