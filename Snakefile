@@ -11,7 +11,7 @@ import sys
 import yaml
 
 from segnb import resources
-from segnb.companions import COMPANIONS, alike
+from segnb.claims.related_studies import COMPANIONS, alike
 from segnb.runtime.machine import ALLOCATOR
 from segnb.study.study import open_study
 
@@ -30,8 +30,9 @@ os.environ.update(ALLOCATOR)  # which a process has to find when it starts
 chapters = ["claims", "dataset", "fcn", "unet", "audit", "methods"]
 # What claims.json is made by, but for the measures, whose change tests every run again.
 LEDGER_CODE = (
-    *("audit", "cases", "claims", "companions", "contrasts", "evidence", "parts", "reasons", "statistics"),
-    *("provenance", "results", "verdicts"),
+    *("audit", "bootstrap", "decisions", "effect", "power", "provenance"),
+    *(f"claims/{name}" for name in ("claim", "decide", "effects", "metrics", "related_studies", "saved")),
+    *(f"claims/{name}" for name in ("verdicts", "wording", "ledger/fcn", "ledger/unet", "ledger/audit")),
 )
 
 DRAWING_CODE = (

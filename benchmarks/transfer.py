@@ -9,7 +9,7 @@ Three ways to learn, scored on the same frames, with the same seeds:
 
 Up to `MANY` frames are cross-validated, all of them; of larger sets a few training frames are drawn and the
 test split is tested on. Every seed has its own network of scenes, first weights, order and frames to learn
-from. Intervals are those of `segnb.statistics`: other seeds and other test images. Of what other *training*
+from. Intervals are those of `segnb.stats.effect`: other seeds and other test images. Of what other *training*
 frames would do they hold only what the seeds' folds and draws show, and in cross-validation those overlap;
 so with a handful of frames they are too narrow rather than too wide.
 """
@@ -35,7 +35,8 @@ from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.models.build import build
 from segnb.presets import PRESETS, Preset, Recipe
 from segnb.runtime.machine import Machine
-from segnb.statistics import Effect, effect, image_weights, resampled
+from segnb.stats.bootstrap import image_weights, resample
+from segnb.stats.effect import Effect, effect
 from segnb.study.study import Run
 from segnb.training import checkpoint
 from segnb.training.fingerprint import code_digest
@@ -296,9 +297,8 @@ def measure(
 def _effect(sides: list[np.ndarray], key: str) -> Effect:
     """mIoU of one side, or of the first less the second; sides: counts (seeds, N, C, C)."""
     weights = image_weights(sides[0].shape[1], key=key)
-    pairs = [[resampled(one, weights, mean_iou) for one in side] for side in sides]
-    values = np.array([[value for value, _ in side] for side in pairs])
-    draws = np.array([[draw for _, draw in side] for side in pairs])
+    values = np.array([mean_iou(side.sum(1)) for side in sides])
+    draws = np.array([[resample({"confusion": one}, mean_iou, weights) for one in side] for side in sides])
     return effect(values, draws, np.array([1.0, -1.0][: len(sides)]), images=sides[0].shape[1])
 
 

@@ -108,13 +108,13 @@ def reported(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def few_draws():
     """Claims weighed with fewer draws of the bootstrap than a report takes."""
-    from segnb import contrasts
+    from segnb.stats import bootstrap
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contrasts, "DRAWS", 200)
-        contrasts._weights.cache_clear()
+        patch.setattr(bootstrap, "DRAWS", 200)
+        bootstrap.image_weights.cache_clear()
         yield
-        contrasts._weights.cache_clear()
+        bootstrap.image_weights.cache_clear()
 
 
 def make_dataset(folder: Path, train: int = 10, test: int = 3, size: int = 48) -> Path:

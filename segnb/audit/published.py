@@ -1,8 +1,12 @@
 """TODO segnb.audit.scores.published"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    pass
 
 
 def published() -> pd.DataFrame:

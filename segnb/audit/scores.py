@@ -17,7 +17,7 @@ from segnb.audit import published as published_module
 from segnb.labels import IGNORE_INDEX, STREET, ClassMap
 from segnb.metrics import confusion, published_score
 from segnb.models.registry import label
-from segnb.report.text import image_interval
+from segnb.stats.bootstrap import image_interval
 from segnb.study.study import Run, by_variant
 
 READING_ERROR = 0.003  # of the published class IoUs, which are read off bar charts
@@ -58,12 +58,12 @@ def published_scores() -> pd.DataFrame:
     return pd.DataFrame({"as_published": table["reported_test_miou"], "miou": table["mean_of_class_iou"]})
 
 
-class Verdict(NamedTuple):
+class Outcome(NamedTuple):
     word: str  # supported, refuted, inconclusive or not measured
     reason: str  # half a sentence with the numbers
 
 
-def verdict_m1(published: pd.DataFrame) -> Verdict:
+def verdict_m1(published: pd.DataFrame) -> Outcome:
     """M1, "the published mIoU is the mean class IoU of the test set", decided from the published numbers.
 
     Refuted where a reported score differs from the mean of the class IoUs by more than the reading error.
@@ -71,17 +71,17 @@ def verdict_m1(published: pd.DataFrame) -> Verdict:
     gap = (published.as_published - published.miou).abs()
     off = gap[gap > READING_ERROR]
     if off.empty:
-        return Verdict(
+        return Outcome(
             "supported", f"all {len(gap)} scores equal the mean of their class IoUs within {READING_ERROR}"
         )
-    return Verdict(
+    return Outcome(
         "refuted",
         f"for {len(off)} of {len(gap)} networks the reported score is not the mean of the class IoUs;"
         f" they differ by {off.min():.3f} to {off.max():.3f}, and the reading error is {READING_ERROR}",
     )
 
 
-def verdict_m2(published: pd.DataFrame) -> Verdict:
+def verdict_m2(published: pd.DataFrame) -> Outcome:
     """M2, "the ranking survives the correction", decided from the published numbers.
 
     Refuted when a pair swaps by more than the reading error in both scores.
@@ -89,12 +89,17 @@ def verdict_m2(published: pd.DataFrame) -> Verdict:
     pairs = swaps(published)
     tau = f"Kendall's tau-b is {kendall_tau_b(published.as_published, published.miou):.2f}"
     if pairs.empty:
-        return Verdict("supported", f"no pair of networks swaps beyond ±{READING_ERROR}; {tau}")
+        return Outcome("supported", f"no pair of networks swaps beyond ±{READING_ERROR}; {tau}")
     told = "; ".join(
         f"{label(pair.above)} is above {label(pair.below)} as published and below it by class means"
         for pair in pairs.itertuples()
     )
-    return Verdict("refuted", f"{told}, beyond ±{READING_ERROR} in both scores. {tau}")
+    return Outcome("refuted", f"{told}, beyond ±{READING_ERROR} in both scores. {tau}")
+
+
+def verdict(name: str) -> Outcome:
+    """M1 or M2, from the study's own numbers."""
+    return {"M1": verdict_m1, "M2": verdict_m2}[name](published_scores())
 
 
 # --- our own runs ---
@@ -245,7 +250,7 @@ def class_comparison(runs: list[Run]) -> dict[str, pd.DataFrame]:
     the class); low and high, a 95 % interval for these networks on new images; seeds, a list with a
     value a run. Empty where the classes are not the study's, see `class_agreement`.
 
-    The interval is that of `summary.image_interval`, class by class.
+    The interval is that of `segnb.stats.bootstrap.image_interval`, class by class.
     """
     if not runs or runs[0].study.classes.names != STREET.names:
         return {}
@@ -253,9 +258,10 @@ def class_comparison(runs: list[Run]) -> dict[str, pd.DataFrame]:
     frames = {}
     for name, group in by_variant(runs).items():
         if name in published.index:
-            confusions = [run.test()["confusion"] for run in group]
+            tests = [run.test() for run in group]
+            confusions = [test["confusion"] for test in tests]
             seeds = np.stack([confusion.class_iou(one.sum(0)) for one in confusions])  # (seeds, C)
-            low, high = image_interval(confusions, confusion.class_iou)
+            low, high = image_interval(confusions, tests[0]["names"], confusion.class_iou)
             frames[label(name)] = pd.DataFrame(
                 {
                     "published": published.loc[name],

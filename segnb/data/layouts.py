@@ -82,17 +82,20 @@ class Listing:
     places: list[Place]
     doubles: list[tuple[Path, Path]] = field(default_factory=list)
 
-    def lone(self) -> list[tuple[Path, Path]]:
-        """Files without partner, each with the one that is missing, in the order of their frames."""
+    def faults(self) -> Iterator[tuple[str, str, list[Path]]]:
+        """List what cannot be a pair: kind ("same-name" or "no-partner"), message and files of each."""
+        for file, other in self.doubles:
+            yield "same-name", f"{file}: {other.name} has the same name; remove one of the two", [file, other]
         expected = {(place.split, place.drive): place for place in self.places}
-        found = []
         for key in sorted(self.images.keys() ^ self.labels.keys()):
             place = expected[key.split, key.drive]
             if key in self.images:
-                found.append((self.images[key], place.labels / f"{key.name}{place.label_end}.png"))
+                file, partner = self.images[key], "labels"
+                missing = f"{place.labels / key.name}{place.label_end}.png"
             else:
-                found.append((self.labels[key], place.images / f"{key.name}{place.image_end}.png"))
-        return found
+                file, partner = self.labels[key], "image"
+                missing = f"{place.images / key.name}{place.image_end}.png (or .jpg)"
+            yield "no-partner", f"{file}: has no {partner}; add {missing} or remove this file", [file]
 
 
 # ---- the five ---------------------------------------------------------------------------------------
@@ -146,19 +149,24 @@ def _carla_places(path: Path) -> Iterator[Place]:
     yield from dict.fromkeys(found)
 
 
+def _is_carla(path: Path) -> bool:
+    return not _is_plain(path) and any(_carla_places(path))
+
+
 def _is_plain(path: Path) -> bool:
-    return os.path.isdir(path / "images") and (
-        os.path.isdir(path / "masks") or os.path.isdir(path / "labels")
-    )
+    return os.path.isdir(path / "images") and any(os.path.isdir(path / name) for name in ("masks", "labels"))
 
 
 def _plain_places(path: Path) -> Iterator[Place]:
-    images, masks = path / "images", path / "masks"
-    if os.path.isdir(path / "labels") and not os.path.isdir(masks):
-        masks = path / "labels"
-    homes = [home for home in (images, masks) if os.path.isdir(home)]
-    inside = [(home, one) for home in homes for one in _below(home) if _files(one, IMAGE_FORMATS)]
-    drives = {_relative(folder, home) for home, folder in inside} or {""}
+    labelled = not os.path.isdir(path / "masks") and os.path.isdir(path / "labels")
+    images, masks = path / "images", path / ("labels" if labelled else "masks")
+    drives = {
+        _relative(folder, home)
+        for home in (images, masks)
+        if os.path.isdir(home)
+        for folder in _below(home)
+        if _files(folder, IMAGE_FORMATS)
+    } or {""}
     splits = {drive.partition("/")[0] for drive in drives} <= {*SPLITS}
     for drive in sorted(drives):
         split, _, rest = drive.partition("/") if splits else ("", "", drive)
@@ -171,13 +179,7 @@ LAYOUTS = {
         Layout("study", lambda path: _is_split(_study_root(path)), _study_places, STREET_CODING),
         Layout("camvid", lambda path: os.path.isdir(path / "trainannot"), _camvid_places, CAMVID_CODING),
         Layout("lyft", lambda path: any(_lyft_places(path)), _lyft_places, STREET_CODING, timed=True),
-        Layout(
-            "carla",
-            lambda path: not _is_plain(path) and any(_carla_places(path)),
-            _carla_places,
-            STREET_CODING,
-            timed=True,
-        ),
+        Layout("carla", _is_carla, _carla_places, STREET_CODING, timed=True),
         Layout("plain", lambda path: os.path.isdir(path / "images"), _plain_places, None),
     )
 }
@@ -192,13 +194,11 @@ def parse(data: str) -> tuple[Path, str | None]:
     Raises SegnbError where there is no path, which would be the working directory.
     """
     name, colon, rest = data.partition(":")
-    if colon and name in LAYOUTS and not os.path.exists(data):
-        data = rest
-    else:
-        name = None
-    if not data:
+    named = colon and name in LAYOUTS and not os.path.exists(data)
+    path = rest if named else data
+    if not path:
         raise SegnbError("data is empty; name a folder, as in PATH or lyft:PATH")
-    return Path(data), name
+    return Path(path), name if named else None
 
 
 def look(path: Path, named: str | None = None) -> Listing:
@@ -211,7 +211,7 @@ def look(path: Path, named: str | None = None) -> Listing:
     that cannot be printed, and a classes.csv that is missing where it is needed, or unsound.
     """
     path = path.resolve() if os.path.exists(path) else path
-    _entries(path)  # says what is wrong with the folder itself
+    _listed(path)  # says what is wrong with the folder itself
     if any(os.path.exists(home / PREPARING) for home in (path, _study_root(path))):
         raise SegnbError(f"{path}: is half prepared; give the command that prepared it again, or remove it")
     layout = LAYOUTS[named] if named else _recognised(path)
@@ -222,8 +222,11 @@ def look(path: Path, named: str | None = None) -> Listing:
             coding = read_coding(home / FILE)
             break
     else:
-        for stray in _inside(path, places, FILE):
-            raise SegnbError(f"{stray}: is too deep to count for all of {path}; move it there")
+        used = {folder for place in places for folder in (place.images, place.labels)}
+        between = {home for folder in used for home in (folder, *folder.parents) if path in home.parents}
+        for home in sorted(between):
+            if os.path.lexists(home / FILE):
+                raise SegnbError(f"{home / FILE}: is too deep to count for all of {path}; move it there")
     if coding is None:
         raise SegnbError(
             f"{path / FILE}: is missing; write one that names the classes, such as the lines 'id,name',"
@@ -258,7 +261,6 @@ def _recognised(path: Path) -> Layout:
 def _list_into(found: dict, doubles: list, place: Place, folder: Path, end: str, formats: dict) -> None:
     """The files of one folder that end in `end` and a suffix of `formats`, by frame."""
     empty = True
-    _entries(folder)
     for file in _files(folder, formats):
         if not file.stem.endswith(end):
             continue
@@ -276,30 +278,18 @@ def _list_into(found: dict, doubles: list, place: Place, folder: Path, end: str,
         raise SegnbError(f"{folder}: holds no {end}{suffixes} file; put the {folder.name} there")
 
 
-def _inside(path: Path, places: list[Place], name: str) -> list[Path]:
-    """Files of a name in the folders between `path` and those of the places."""
-    folders = {folder for place in places for folder in (place.images, place.labels)}
-    homes = {home for folder in folders for home in (folder, *folder.parents) if path in home.parents}
-    return sorted(home / name for home in homes if os.path.lexists(home / name))
-
-
-def _listed(folder: Path, wanted: Callable[[os.DirEntry], bool]) -> list[Path]:
+def _listed(folder: Path, wanted: Callable[[os.DirEntry], bool] = bool) -> list[Path]:
     """What is wanted of a folder, sorted, without hidden files. Raises SegnbError where it cannot be listed:
     what must not be read must not be missed."""
     try:
         with os.scandir(folder) as entries:
-            seen = [one for one in entries if not one.name.startswith(".")]
-            return sorted(folder / one.name for one in seen if wanted(one))
+            return sorted(folder / e.name for e in entries if not e.name.startswith(".") and wanted(e))
     except PermissionError:
         raise SegnbError(f"{folder}: no permission to list it; allow it with chmod u+rx") from None
     except OSError as error:
         raise SegnbError(
             f"{folder}: cannot be listed ({error.strerror}); point to a folder that holds {EXPECTED}"
         ) from None
-
-
-def _entries(folder: Path) -> list[Path]:
-    return _listed(folder, lambda one: True)
 
 
 def _files(folder: Path, formats: dict) -> list[Path]:

@@ -206,14 +206,15 @@ def _row(where: str, cells: dict[str, str]) -> Row:
     return row.model_copy(update={"name": "void"}) if row.name.lower() == "void" else row
 
 
-def require_file(path: Path) -> None:
-    """Raise SegnbError for what is not a regular file; opening a pipe would wait for ever."""
+def require_file(path: Path) -> Path:
+    """Return the path. Raise SegnbError if it is not a regular file: opening a pipe would wait for ever."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
         raise SegnbError(f"{path}: cannot be read ({error.strerror}); fix or remove it") from None
     if not stat.S_ISREG(mode):
         raise SegnbError(f"{path}: is a directory, pipe or device, no file; remove or replace it")
+    return path
 
 
 def _short(text: str) -> str:

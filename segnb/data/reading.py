@@ -19,10 +19,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segnb.data import layouts, splits
 from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
-from segnb.data.masks import UNKNOWN, Coding, require_file
+from segnb.data.masks import STREET_CODING, UNKNOWN, Coding, require_file
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.labels import IGNORE_INDEX
 from segnb.storage.checksums import Sums
 
 AT_ONCE = 64  # pairs that are decoded and wait to be taken
@@ -53,12 +52,8 @@ def find(path: Path, named: str | None = None, seed: int = 0) -> Folder:
     the reverse.
     """
     listing = layouts.look(path, named)
-    for file, other in listing.doubles:
-        raise SegnbError(f"{file}: {other.name} has the same name; remove one of the two")
-    for file, missing in listing.lone():
-        what, partner = ("image", "labels") if file in listing.images.values() else ("labels", "image")
-        other = f"{missing} (or .jpg)" if partner == "image" else missing
-        raise SegnbError(f"{file}: has no {partner}; add {other} or remove the {what}")
+    if fault := next(listing.faults(), None):
+        raise SegnbError(fault[1])
     pairs = splits.split(listing, seed)
     for part in pairs.values():
         _sound(part[0], listing.coding)
@@ -201,14 +196,10 @@ def _known(path: Path, coding: Coding, values: np.ndarray) -> np.ndarray:
     ids = coding.from_values(values)
     strange = values[ids == UNKNOWN]
     if strange.size:
-        last = len(coding.classes) - 1
-        known = {value: one for value, one in coding.values.items() if one != IGNORE_INDEX}
-        plain = known == {i: i for i in range(last + 1)}
-        told = f"the {last + 1} classes end at id {last}" if plain else "classes.csv has no row for that"
-        newer = plain and coding.classes.key == "street"
+        newer = " (for CARLA from 0.9.10 on: docs/classes-carla-*.csv)" * (coding is STREET_CODING)
         raise SegnbError(
-            f"{path}: holds id {strange.max()}, but {told}; renumber the mask, or name its ids in classes.csv"
-            + newer * " (for CARLA from 0.9.10 on: docs/classes-carla-*.csv)"
+            f"{path}: holds id {strange.max()}, which none of the {len(coding.classes)} classes has; renumber"
+            f" the mask, or name its ids in classes.csv{newer}"
         )
     return ids.astype(np.uint8)
 
@@ -281,8 +272,6 @@ def digest(pairs_by_split: dict[str, list[Pair]], sums: Sums | None = None) -> s
     listing = hashlib.sha256()
     for split in sorted(pairs_by_split):
         for pair in sorted(pairs_by_split[split], key=lambda pair: pair.name):
-            for file in (pair.image, pair.label):
-                require_file(file)
-            both = [sums.of(file) for file in (pair.image, pair.label)]
+            both = [sums.of(require_file(file)) for file in (pair.image, pair.label)]
             listing.update("\0".join([split, pair.name, *both]).encode("utf-8", "surrogateescape") + b"\n")
     return listing.hexdigest()[:16]

@@ -55,9 +55,6 @@ def split(listing: Listing, seed: int = 0, by: str | None = None) -> dict[str, l
         parts = [train, val, given["test"]]
     for name, part in zip(SPLITS, parts, strict=True):
         if not part:
-            if name != "test" and len(given["train"]) == 1:
-                only = listing.images[given["train"][0]]
-                raise SegnbError(f"{only}: the only training image; add another for validation")
             raise SegnbError(
                 f"{listing.path}: {len(keys)} pairs leave none for the split {name!r}; add images, or drives"
             )
@@ -117,10 +114,9 @@ def _blocks(keys: list[Key], seed: int) -> list[list[Key]]:
         test = max(1, round(TEST_SHARE * len(frames)))
         val = max(1, round(VALIDATION_SHARE * (len(frames) - test)))
         train = max(0, len(frames) - test - val)
-        for part, block in zip(
-            parts, (frames[:train], frames[train : train + val], frames[train + val :]), strict=True
-        ):
-            part += block
+        parts[0] += frames[:train]
+        parts[1] += frames[train : train + val]
+        parts[2] += frames[train + val :]
     return parts
 
 

@@ -1,12 +1,18 @@
 """TODO segnb.evaluation.scores"""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import torch
 
 from segnb.metrics import confusion
-from segnb.report.text import image_interval
-from segnb.study.study import Run, by_variant
+from segnb.stats.bootstrap import image_interval
+from segnb.study.study import Run
+
+if TYPE_CHECKING:
+    pass
+from segnb.study.study import by_variant
 
 
 def scores(runs: list[Run]) -> pd.DataFrame:
@@ -14,7 +20,7 @@ def scores(runs: list[Run]) -> pd.DataFrame:
 
     miou:         dataset mIoU, mean over seeds
     seeds:        how many there are
-    low, high:    95 % interval, see `image_interval`
+    low, high:    95 % interval, see `segnb.stats.bootstrap.image_interval`
     as_published: the study's own score of the same predictions, mean over seeds
     loss:         mean cross-entropy a pixel, mean over seeds
     seeds_miou, seeds_loss: lists with a value a seed
@@ -27,7 +33,8 @@ def scores(runs: list[Run]) -> pd.DataFrame:
         images = max([images, *(len(test["confusion"]) for test in tests)])
         mious = [float(confusion.mean_iou(test["confusion"].sum(0))) for test in tests]
         losses = [float(test["loss"]) for test in tests]
-        low, high = image_interval([test["confusion"] for test in tests])
+        confusions = [test["confusion"] for test in tests]
+        low, high = image_interval(confusions, tests[0]["names"], confusion.mean_iou)
         rows[name] = {
             "miou": np.mean(mious),
             "seeds": len(group),

@@ -19,6 +19,7 @@ from scipy.ndimage import distance_transform_edt
 
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics import confusion
+from segnb.metrics.confusion import ratio
 
 DISTANCES = (1, 2, 3)  # px of the tested image within which a boundary counts as met
 TRIMAP = (0, 1, 2, 3, 5, 8, 13, 21, np.inf)  # px from the nearest true edge: ends of the trimap's bins
@@ -246,7 +247,7 @@ def boundary_iou(iou_hits, iou_truth, iou_predicted) -> np.ndarray:
     the counts of a class summed over all images; the mean over classes that occur in the truth.
     """
     union = iou_truth + iou_predicted - iou_hits
-    return _class_mean(_ratio(iou_hits, union), iou_truth)
+    return _class_mean(ratio(iou_hits, union), iou_truth)
 
 
 def boundary_f1(f1_precision_hits, f1_predicted, f1_recall_hits, f1_truth) -> np.ndarray:
@@ -256,8 +257,8 @@ def boundary_f1(f1_precision_hits, f1_predicted, f1_recall_hits, f1_truth) -> np
     mean of the images' own scores; here counts are summed first. The mean over classes that have an edge in
     the truth; 0 for one that is never predicted.
     """
-    precision, recall = _ratio(f1_precision_hits, f1_predicted), _ratio(f1_recall_hits, f1_truth)
-    score = np.nan_to_num(_ratio(2 * precision * recall, precision + recall))
+    precision, recall = ratio(f1_precision_hits, f1_predicted), ratio(f1_recall_hits, f1_truth)
+    score = np.nan_to_num(ratio(2 * precision * recall, precision + recall))
     return _class_mean(score, np.broadcast_to(f1_truth, score.shape))
 
 
@@ -266,27 +267,27 @@ def roughness(length_predicted, length_truth) -> np.ndarray:
 
     Above 1 outlines are ragged or too many; below 1 corners are cut or things are missing.
     """
-    return _ratio(np.sum(length_predicted, -1), np.sum(length_truth, -1))
+    return ratio(np.sum(length_predicted, -1), np.sum(length_truth, -1))
 
 
 def edge_distance(edge_distance_sum, edge_count) -> np.ndarray:
     """Mean distance from a true edge pixel to the nearest predicted one, in px from 0 up: (...) to (...)."""
-    return _ratio(edge_distance_sum, edge_count)
+    return ratio(edge_distance_sum, edge_count)
 
 
 def edge_agreement(gradient_sum, gradient_count) -> np.ndarray:
     """Mean rank of the image's gradient at predicted edge pixels, 0 to 1; 0.5 for edges drawn anywhere."""
-    return _ratio(gradient_sum, gradient_count)
+    return ratio(gradient_sum, gradient_count)
 
 
 def softness(softness_sum, softness_count) -> np.ndarray:
     """Mean width of the transitions across true edges, in px from 0 up: (...) to (...)."""
-    return _ratio(softness_sum, softness_count)
+    return ratio(softness_sum, softness_count)
 
 
 def missing_edges(softness_count, softness_edges) -> np.ndarray:
     """Share of true edges across which the soft-max makes no transition, 0 to 1: (...) to (...)."""
-    return 1 - _ratio(softness_count, softness_edges)
+    return 1 - ratio(softness_count, softness_edges)
 
 
 def trimap(trimap_hits, trimap_truth, trimap_predicted) -> np.ndarray:
@@ -295,19 +296,13 @@ def trimap(trimap_hits, trimap_truth, trimap_predicted) -> np.ndarray:
     The mean over classes that occur in the bin. Kohli, Ladický and Torr, "Robust higher order potentials for
     enforcing label consistency", IJCV 2009, take all pixels up to a distance: sum the bins up to it for that.
     """
-    return _class_mean(_ratio(trimap_hits, trimap_truth + trimap_predicted - trimap_hits), trimap_truth)
-
-
-def _ratio(above, below) -> np.ndarray:
-    """NaN where there is nothing to divide by."""
-    above, below = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))
-    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)[()]
+    return _class_mean(ratio(trimap_hits, trimap_truth + trimap_predicted - trimap_hits), trimap_truth)
 
 
 def _class_mean(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Mean over the classes (the last axis) of which there is something in the truth; NaN without any."""
     occurs = np.asarray(truth) > 0
-    return _ratio(np.where(occurs, scores, 0).sum(-1), occurs.sum(-1))
+    return ratio(np.where(occurs, scores, 0).sum(-1), occurs.sum(-1))
 
 
 # ---- the best that a stride allows ------------------------------------------------------------------

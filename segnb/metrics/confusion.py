@@ -75,7 +75,7 @@ def class_iou(confusion: np.ndarray) -> np.ndarray:
     counts = np.asarray(confusion, np.float64)
     hit = np.diagonal(counts, axis1=-2, axis2=-1)
     truth, guess = counts.sum(-1), counts.sum(-2)
-    return np.divide(hit, truth + guess - hit, out=np.full(hit.shape, np.nan), where=truth > 0)
+    return ratio(hit, truth + guess - hit, where=truth > 0)
 
 
 def mean_iou(confusion: np.ndarray) -> np.ndarray | float:
@@ -85,35 +85,10 @@ def mean_iou(confusion: np.ndarray) -> np.ndarray | float:
     matrices first; the mean of the images' own mIoU is another quantity. NaN where nothing was counted.
     """
     iou = class_iou(confusion)
-    occurs = (~np.isnan(iou)).sum(-1)
-    return np.divide(np.nansum(iou, -1), occurs, out=np.full(occurs.shape, np.nan), where=occurs > 0)[()]
+    return ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
 
 
 def pixel_accuracy(confusion: np.ndarray) -> np.ndarray | float:
     """Share of pixels whose class is right: (..., C, C) to (...), 0 to 1. NaN where nothing was counted."""
     counts = np.asarray(confusion, np.float64)
-    hit, pixels = np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1))
-    return np.divide(hit, pixels, out=np.full(pixels.shape, np.nan), where=pixels > 0)[()]
-
-
-def bootstrap_miou(
-    confusions: np.ndarray, draws: int = 2000, seed: int = 0, level: float = 0.95
-) -> tuple[float, float]:
-    """Interval (low, high) for the dataset mIoU of *this network on new images* of the same kind.
-
-    confusions: counts (N, C, C), one matrix an image
-    level:      share of the draws between low and high
-
-    Bayesian bootstrap (Rubin 1981): a draw weighs the images by Dirichlet(1, …, 1) and takes the mIoU
-    of the weighted sum. Drawing images with replacement would lose a class that few of them show, and
-    with it change what is averaged; here every image keeps some weight. The interval knows nothing of
-    training: another seed of the same variant may well lie outside. NaN for a single image, which says
-    nothing about others.
-    """
-    n, c, _ = confusions.shape
-    if n < 2:
-        return np.nan, np.nan
-    weights = np.random.default_rng(seed).dirichlet(np.ones(n), draws)  # (draws, N), each row sums to 1
-    scores = mean_iou((weights @ confusions.reshape(n, c * c)).reshape(draws, c, c))
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))

@@ -1,7 +1,6 @@
 """From runs to the curves that the evidence is drawn as: by distance to an edge, by size, by class, by level.
 
-Every curve comes with the 95 % interval for *these networks on new images*: the images are weighed anew as in
-`segnb.report.text.image_interval`, all seeds and networks alike. What is drawn from here decides nothing.
+Every curve comes with the 95 % CI over test images, seeds fixed, of `segnb.stats.bootstrap`. It decides nothing.
 A function gives an empty result where the files that it needs were not written.
 """
 
@@ -10,46 +9,41 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from segnb.evaluation import scores as scores_module
 from segnb.metrics import boundaries, objects
 from segnb.metrics.confusion import class_iou, mean_iou, ratio
 from segnb.models.registry import VARIANTS, label
-from segnb.statistics import image_weights
+from segnb.stats.bootstrap import interval, key_of
 from segnb.study.study import Run, Study, by_variant
 
-DRAWS = 500  # of the bootstrap; intervals that are drawn need no third digit
 SIZE_BINS = 6  # as many objects in each
 
 
 def with_interval(
-    runs: list[dict[str, np.ndarray]], reduce: Callable[..., np.ndarray], key: str
+    group: list[Run], sums: list[dict[str, np.ndarray]], reduce: Callable[..., np.ndarray]
 ) -> pd.DataFrame:
-    """Mean over the seeds of a measure, with its interval: columns value, low, high; NaN for one image.
+    """Tabulate the mean of a metric over seeds, with its interval.
 
-    runs: a dict a seed: arrays (N, ...) whose sums over images `reduce` takes by name, giving (...) or (K,)
-    key:  of the images' weights: what the test images are
+    Args:
+        group: runs of which any has the names of the test images.
+        sums: per seed arrays (N, ...) whose sums over images `reduce` takes by name, giving (...) or (K,).
+        reduce: see `segnb.stats.bootstrap.resample`.
 
-    `attrs` has how many images and seeds there are.
+    Returns:
+        Columns value, low, high; NaN for one image. `attrs` has how many images and seeds there are.
     """
-    values = [np.atleast_1d(reduce(**{name: one.sum(0) for name, one in arrays.items()})) for arrays in runs]
-    frame = pd.DataFrame({"value": np.mean(values, axis=0), "low": np.nan, "high": np.nan})
-    images = len(next(iter(runs[0].values())))
-    if images > 1:
-        weights = image_weights(images, DRAWS, key=key)
-        draws = [
-            reduce(**{name: np.tensordot(weights, one, 1) for name, one in arrays.items()}) for arrays in runs
-        ]
-        frame["low"], frame["high"] = np.nanquantile(np.mean(draws, axis=0), [0.025, 0.975], axis=0)
-    frame.attrs.update(images=images, seeds=len(runs))  # which the caption names
+    values = [reduce(**{name: one.sum(0) for name, one in arrays.items()}) for arrays in sums]
+    names = group[0].test()["names"]
+    low, high = interval(sums, reduce, key_of(names))
+    columns = {"value": np.mean(values, axis=0), "low": low, "high": high}
+    frame = pd.DataFrame({name: np.atleast_1d(column) for name, column in columns.items()})
+    frame.attrs.update(images=len(names), seeds=len(sums))  # which the caption names
     return frame
 
 
 def if_empty(found, sentence: str) -> str:
     """The sentence where there is nothing to draw, "" otherwise."""
     return "" if len(found) else sentence
-
-
-def _key(runs: list[Run]) -> str:
-    return runs[0].study.settings["data"]["digest"]
 
 
 def _groups(runs: list[Run], file: str) -> dict[str, list[Run]]:
@@ -70,7 +64,7 @@ def trimap_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
     for network, group in _groups(runs, "boundary").items():
         files = [run.boundary() for run in group]
         sums = [{name: one[name] for name in names} for one in files]
-        curve = with_interval(sums, boundaries.trimap, _key(runs))
+        curve = with_interval(group, sums, boundaries.trimap)
         curves[network] = curve.set_axis(_bins_in_words(files[0]["trimap_edges"]))
     return curves
 
@@ -119,7 +113,7 @@ def _recall_by(group: list[Run], tables: list[pd.DataFrame], column: str, edges:
     images = len(group[0].test()["names"])
     sums = [objects.binned(table, table[column], edges, images) for table in tables]
     counted = [{"found": one["found"], "count": one["count"]} for one in sums]
-    return with_interval(counted, lambda found, count: ratio(found, count), _key(group))
+    return with_interval(group, counted, lambda found, count: ratio(found, count))
 
 
 # --- of pairs and families ---
@@ -134,7 +128,7 @@ def class_gains(runs: list[Run], plus: str, minus: str) -> pd.DataFrame:
     if not pairs:
         return pd.DataFrame()
     sums = [{"one": one.test()["confusion"], "other": other.test()["confusion"]} for one, other in pairs]
-    gains = with_interval(sums, lambda one, other: class_iou(one) - class_iou(other), _key(runs))
+    gains = with_interval(runs, sums, lambda one, other: class_iou(one) - class_iou(other))
     gains.index = pd.Index(runs[0].study.classes.names, name="class")
     return gains.dropna(subset="value").sort_values("value", ascending=False)
 
@@ -155,6 +149,7 @@ def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
     groups = {name: group for name, group in by_variant(runs).items() if VARIANTS[name].family == "fcn"}
     if not groups:
         return pd.DataFrame()
+    scores = scores_module.scores([run for group in groups.values() for run in group])
     labels = np.asarray(study.split("test", study.recipe("fcn").size).labels)
     strides = {name: VARIANTS[name].config.stride for name in groups}
     bounds = {
@@ -162,16 +157,9 @@ def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
         for stride in set(strides.values())
     }
     rows = {}
-    for name, group in groups.items():
-        sums = [{"confusion": run.test()["confusion"]} for run in group]
-        score = with_interval(sums, lambda confusion: mean_iou(confusion), _key(runs)).iloc[0]
-        rows[label(name)] = {
-            "stride": strides[name],
-            "miou": score["value"],
-            "low": score["low"],
-            "high": score["high"],
-            "bound": bounds[strides[name]],
-        }
+    for name in groups:
+        score = dict(scores.loc[name, ["miou", "low", "high"]])
+        rows[label(name)] = {"stride": strides[name], **score, "bound": bounds[strides[name]]}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -187,7 +175,7 @@ def gate_levels(runs: list[Run]) -> dict[str, pd.DataFrame]:
         own = [run.test()["confusion"] for run in group]
         neutral = [np.moveaxis(one["neutral_confusion"], 0, 1) for one in files]  # (N, L + 1, C, C)
         sums = [{"own": one, "neutral": other} for one, other in zip(own, neutral, strict=True)]
-        frame = with_interval(sums, _lost, _key(runs))
+        frame = with_interval(group, sums, _lost)
         spread = np.mean([one["std"].mean((0, 2)) for one in files], axis=0)
         frame["spread"] = [*spread, np.nan]
         levels[network] = frame.set_axis([*(f"level {k}" for k in files[0]["levels"]), "all levels"])
@@ -211,7 +199,7 @@ def shifted_scores(runs: list[Run]) -> dict[str, pd.DataFrame]:
             test = run.test()
             clean = test["confusion"][: one["confusion"].shape[1]]
             sums.append({"confusion": np.stack([clean, *one["confusion"]], axis=1)})  # (N, K + 1, C, C)
-        frame = with_interval(sums, lambda confusion: mean_iou(confusion), _key(runs))
+        frame = with_interval(group, sums, lambda confusion: mean_iou(confusion))
         scores[network] = frame.set_axis(["clean", *map(str, files[0]["kinds"])])
     return scores
 

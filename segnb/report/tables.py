@@ -6,6 +6,8 @@ Rows go by a network's label; captions say what the columns mean.
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from segnb.claims.verdicts import StudyVerdicts
+from segnb.claims.wording import needed, p_cell
 from segnb.models.registry import VARIANTS, label
 from segnb.presets import preset
 from segnb.study.study import Run, Study, by_variant
@@ -133,18 +135,19 @@ def recipes(study: Study) -> Styler | None:
     )
 
 
-def open_questions(ledger: dict) -> Styler | None:
+def open_questions(ledger: StudyVerdicts) -> Styler | None:
     """What would change the verdicts: of each claim that seeds can decide, how many it would take."""
-    rows = {}
-    for claim in ledger["claims"]:
-        if claim["power"]:
-            needed = claim["seeds_needed"]
-            rows[claim["id"]] = {
-                "verdict": claim["verdict"],
-                "seeds here": f"{claim['seeds']}",
-                "p after Holm": None if claim["p_holm"] is None else f"{claim['p_holm']:.3f}",
-                "seeds to decide": "no number" if needed is None else f"{needed:,}",
-            } | {f"chance with {n}": f"{100 * chance:.0f} %" for n, chance in claim["power"].items()}
+    rows = {
+        claim.id: {
+            "verdict": claim.word,
+            "seeds here": f"{claim.seeds}",
+            "p after Holm": p_cell(claim.p_holm),
+            "seeds to decide": needed(claim),
+        }
+        | {f"chance with {n}": f"{100 * chance:.0f} %" for n, chance in claim.power.items()}
+        for claim in ledger.claims
+        if claim.power
+    }
     return table(
         pd.DataFrame.from_dict(rows, orient="index"),
         "What would change the verdicts: the chance that so many seeds decide a claim, as supported or"

@@ -5,17 +5,19 @@ are in `segnb.claims`, the audit of the published metric in `segnb.audit.scores`
 """
 
 import html
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
 from segnb.labels import ClassMap
-from segnb.metrics import confusion
 from segnb.models.registry import VARIANTS, parse_variants
 from segnb.presets import preset
 from segnb.study.study import Run, Study
+
+if TYPE_CHECKING:
+    from segnb.claims.verdicts import StudyVerdicts
 
 
 def say(sentence: str) -> None:
@@ -92,30 +94,6 @@ def missing(runs: list[Run], name: str, wanted: str = "all") -> str:
 # --- scores ---
 
 
-def image_interval(
-    confusions: list[np.ndarray],
-    score: Callable[[np.ndarray], np.ndarray] = confusion.mean_iou,
-    draws: int = 2000,
-    level: float = 0.95,
-) -> tuple:
-    """Interval (low, high) for the mean score of *these networks on new images* of the same kind.
-
-    confusions: one (N, C, C) a seed, over the same N test images
-    score:      from counts (..., C, C) to a number, or to one a class; low and high have its shape
-
-    Bayesian bootstrap (Rubin 1981) as in `measures.bootstrap_miou`, which it equals for one seed. Seeds
-    are crossed with images: a draw weighs the images once, for all seeds alike, and takes the mean of
-    their scores. Networks trained anew are not in it. NaN for a single image.
-    """
-    n, c, _ = confusions[0].shape
-    if n < 2:
-        return np.nan, np.nan
-    weights = np.random.default_rng(0).dirichlet(np.ones(n), draws)  # (draws, N)
-    scores = [score((weights @ one.reshape(n, c * c)).reshape(draws, c, c)) for one in confusions]
-    low, high = np.quantile(np.mean(scores, axis=0), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
-
-
 def best_and_worst(scores: pd.DataFrame) -> str:
     """One sentence that sums up a ranking or `scores`; "" for fewer than two networks."""
     if len(scores) < 2:
@@ -177,7 +155,7 @@ def sizes_caveat(study: Study, runs: list[Run]) -> str:
 # --- limits ---
 
 
-def limits(study: Study, runs: list[Run], ledger: dict) -> list[str]:
+def limits(study: Study, runs: list[Run], ledger: "StudyVerdicts") -> list[str]:
     """What a reader has to keep in mind, a sentence each: all that this study can be told to lack."""
     seeds = pd.DataFrame({"seeds": [len(group) for group in by_variant(runs).values()]})
     told = [*study.warnings, seeds_caveat(seeds), _smaller(study), _other_pictures(study)]
@@ -186,7 +164,7 @@ def limits(study: Study, runs: list[Run], ledger: dict) -> list[str]:
         f"Times and memory are those of {study.machine.device_name} in {study.machine.precision}; on other"
         " machines the networks may stand otherwise to each other."
     )
-    missing = [claim["id"] for claim in ledger["claims"] if claim["verdict"] == "not measured"]
+    missing = [claim.id for claim in ledger.claims if claim.word == "not measured"]
     if missing:
         told.append(f"Not measured, for the reason that stands with each: {', '.join(missing)}.")
     return [sentence for sentence in told if sentence]

@@ -15,7 +15,7 @@ from segnb.audit.example import bits, worked_example
 from segnb.evaluation.scores import class_ious
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET, ClassMap
 from segnb.metrics import confusion, published_score
-from segnb.report import audit_tables, text
+from segnb.report import audit_tables
 
 TWO = ClassMap(names=("Rest", "Car"), colours=("#000000", "#ffffff"))
 
@@ -28,6 +28,7 @@ def fake(variant: str, seed: int, labels, predictions, classes=STREET):
     plain = np.where(void, 0, labels), np.where(void, 0, predictions)
     score = published_score.as_published_score(*plain, len(classes))
     test = {"confusion": counts.numpy(), "as_published": np.array(score)}
+    test["names"] = np.array([f"test {i}" for i in range(len(labels))])
     kept = {"labels": labels, "predictions": predictions}
     study = SimpleNamespace(classes=classes)
     return SimpleNamespace(
@@ -258,17 +259,6 @@ def test_class_ious_stand_beside_the_published_ones(runs):
     assert frame.measured.tolist() == pytest.approx(class_ious(runs)["UNet_Standard_256"][:-1].tolist())
     assert all(np.mean(row.seeds) == pytest.approx(row.measured) for row in frame.itertuples())
     assert ((frame.low < frame.measured) & (frame.measured < frame.high)).all()
-
-
-def test_class_intervals_are_those_of_the_mean_where_there_is_one_class():
-    draw = np.random.default_rng(3)
-    confusions = [np.zeros((9, 3, 3), int) for _ in range(2)]
-    for one in confusions:
-        one[:, 0, :] = draw.integers(1, 50, (9, 3))  # only class 0 is in the truth
-    intervals = np.array(text.image_interval(confusions, confusion.class_iou))  # (2, C)
-    assert tuple(intervals[:, 0]) == pytest.approx(text.image_interval(confusions))
-    assert np.isnan(intervals[:, 1:]).all()
-    assert np.isnan(text.image_interval([confusions[0][:1]], confusion.class_iou)).all()
 
 
 def test_other_label_sets_are_explained():

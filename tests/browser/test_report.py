@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from segnb.claims import LEDGER
+from segnb.claims.ledger import LEDGER
 from tests.browser.conftest import INSTALL
 from tests.conftest import REPORTED
 

@@ -20,7 +20,8 @@ import torchmetrics  # noqa: F401  what segnb imports late is there before proce
 import torchvision
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from segnb import contrasts, params, presets, verdicts
+from segnb import params, presets
+from segnb.claims.decide import decide
 from segnb.cli import main
 from segnb.data import dataset, shifts, streets
 from segnb.errors import SegnbError
@@ -31,6 +32,7 @@ from segnb.models.registry import VARIANTS
 from segnb.pipeline import notebook as notebook_module
 from segnb.report.report import export_study
 from segnb.runtime import pool, processes
+from segnb.stats import bootstrap
 from segnb.storage.project import feature_folder, runs_folder
 from segnb.study import create
 from segnb.study.study import Run, Study, open_study, root
@@ -170,7 +172,7 @@ def look() -> None:
             if data == "streets":
                 found.gates(), found.shifts()
         if study.measured() and study.cost_path.exists():
-            verdicts.decide(study)
+            decide(study)
     for entry in feature_cache.entries(feature_folder()):
         assert feature_cache._load(entry, network("folder")) is not None, f"{entry} is not whole"
 
@@ -229,7 +231,7 @@ def shrink(workers_too: bool) -> None:
     shifts.KINDS = evaluate.KINDS = ("noise",)
     for module in (fingerprint, dataset, shifts, streets):
         module.fingerprint = plain_fingerprint
-    contrasts.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
+    bootstrap.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
     autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
     feature_cache.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
     pool.usable_cores = lambda: 1 + workers_too

@@ -5,19 +5,22 @@ import shutil
 
 import pytest
 
-from segnb import cli, contrasts, results, verdicts
+from segnb import cli
 from segnb.audit import scores
-from segnb.cases import Outlook
-from segnb.claims import LEDGER, NOTICEABLE, Claim
-from segnb.companions import FALSE_COLOURS
-from segnb.evidence import MEASURES
+from segnb.claims import saved
+from segnb.claims.claim import NOTICEABLE, Claim, Contrast
+from segnb.claims.decide import decide
+from segnb.claims.effects import COSTS
+from segnb.claims.ledger import LEDGER
+from segnb.claims.metrics import METRICS
+from segnb.claims.related_studies import FALSE_COLOURS
+from segnb.claims.verdicts import StudyVerdicts
+from segnb.claims.wording import command
 from segnb.models.registry import VARIANTS
-from segnb.parts import Part
-from segnb.reasons import command
-from segnb.statistics import ALPHA
+from segnb.stats.decisions import ALPHA
+from segnb.stats.power import Outlook
 from segnb.storage.atomic import read_json, write_json
 from segnb.study.study import Study
-from segnb.verdicts import decide
 from tests.conftest import CHECKOUT, make_project
 from tests.synthetic_study import SKILL, make_study
 
@@ -44,7 +47,7 @@ def found(study):
 @pytest.fixture(autouse=True)
 def without_outlook(monkeypatch):
     """How many seeds would do takes half of the time, and is looked at in `found`, which is made before."""
-    monkeypatch.setattr(verdicts, "outlook", lambda case, claims: Outlook())
+    monkeypatch.setattr("segnb.claims.decide.outlook", lambda *question, claims: Outlook())
 
 
 @pytest.fixture
@@ -59,8 +62,9 @@ def make(tmp_path):
     return make
 
 
-def by_id(found: dict) -> dict[str, dict]:
-    return {claim["id"]: claim for claim in found["claims"]}
+def by_id(found: StudyVerdicts) -> dict[str, dict]:
+    """The claims as claims.json has them."""
+    return {claim["id"]: claim for claim in saved.as_dict(found)["claims"]}
 
 
 # --- the ledger ---
@@ -70,28 +74,28 @@ def test_every_claim_has_its_entry():
     assert list(LEDGER) == IDS
     for claim in LEDGER.values():
         assert claim.sentence.endswith(".") and claim.measured.endswith(".") and claim.section
-        assert (claim.kind == "audit") == (not claim.parts) == (claim.family == "M")
+        assert (claim.kind == "audit") == (not claim.contrasts) == (claim.family == "M")
         assert (claim.kind == "≈") == (claim.margin is not None)
         assert claim.kind in (">", "≈", "exact", "audit")
 
 
-@pytest.mark.parametrize("claim", [claim for claim in LEDGER.values() if claim.parts], ids=lambda c: c.id)
+@pytest.mark.parametrize("claim", [claim for claim in LEDGER.values() if claim.contrasts], ids=lambda c: c.id)
 def test_parts_are_contrasts_of_known_networks(claim: Claim):
-    assert any(part.decides for part in claim.parts)
-    assert len({(part.label, part.measure) for part in claim.parts}) == len(claim.parts)
-    for part in claim.parts:
-        assert part.measure in MEASURES or part.measure in contrasts.COSTS
-        sides = [*part.plus, *part.minus, *part.rivals]
+    assert any(part.decides for part in claim.contrasts)
+    assert len({(part.label, part.metric) for part in claim.contrasts}) == len(claim.contrasts)
+    for part in claim.contrasts:
+        assert part.metric in METRICS or part.metric in COSTS
+        sides = part.networks
         assert {side.rpartition(":")[2] for side in sides} <= set(VARIANTS)
         families = {VARIANTS[side.rpartition(":")[2]].family for side in sides}
         assert families == {"fcn" if claim.family == "F" else "unet"}
         assert not part.minus or len(part.plus) == len(part.minus)  # what all have in common cancels
         if claim.kind == "exact" and part.decides:
-            assert part.measure in contrasts.COSTS and not contrasts.COSTS[part.measure][1]
+            assert part.metric in COSTS and not COSTS[part.metric][1]
 
 
-def deciding(name: str) -> list[Part]:
-    return [part for part in LEDGER[name].parts if part.decides]
+def deciding(name: str) -> list[Contrast]:
+    return [part for part in LEDGER[name].contrasts if part.decides]
 
 
 def test_what_claims_md_asks_of_some_claims():
@@ -102,13 +106,13 @@ def test_what_claims_md_asks_of_some_claims():
         ("FCN8s_vgg16_finetune", "FCN16s_vgg16_finetune"),
     ]
     distances = {f"{name}:{px}" for name in ("boundary_iou", "boundary_f1") for px in (1, 2, 3)}
-    assert {part.measure for part in deciding("F3")} == distances
+    assert {part.metric for part in deciding("F3")} == distances
     assert [part.threshold for part in deciding("F9")] == [NOTICEABLE] * 3 == [0.02] * 3
-    assert [part.measure for part in deciding("F14")][::2] == [
+    assert [part.metric for part in deciding("F14")][::2] == [
         *("recall:large", "iou:Road", "iou:Building", "iou:Car")
     ]
     assert LEDGER["F14"].margin == 0.01 and LEDGER["U8"].margin == 0.10
-    assert {part.measure for part in deciding("U8")} == {
+    assert {part.metric for part in deciding("U8")} == {
         *("parameters", "gflops", "memory_mib", "train_seconds", "predict_seconds")
     }
     assert [(part.plus, part.minus) for part in deciding("U9")] == [
@@ -116,7 +120,7 @@ def test_what_claims_md_asks_of_some_claims():
         ((GATED_RESIDUAL,), (RESIDUAL,)),
     ]
     # Lower is better for these, so the network without skips comes first.
-    worse = {part.measure: part.plus for part in (*deciding("U2"), *deciding("U4"), *deciding("U6"))}
+    worse = {part.metric: part.plus for part in (*deciding("U2"), *deciding("U4"), *deciding("U6"))}
     assert worse["softness"] == worse["edge_distance"] == worse["epochs"] == (NO_SKIP,)
     assert worse["boundary_f1"] == worse["edge_agreement"] == (UNET,)
 
@@ -138,11 +142,11 @@ def test_every_claim_is_decided_or_explained(found):
 
 
 def test_it_is_json_without_a_path_of_this_machine(found, study):
-    text = json.dumps(found, allow_nan=False)  # NaN is no JSON
+    text = json.dumps(saved.as_dict(found), allow_nan=False)  # NaN is no JSON
     assert str(study.path) not in text and "/tmp" not in text and "/home" not in text
-    assert found["seeds"] == [0, 1, 2] and found["data"]["counts"]["test"] == 16
-    assert found["decided"].keys() == {"3", "5", "10"}
-    assert 0 < found["decided"]["3"] <= found["decided"]["5"] <= found["decided"]["10"] <= len(IDS)
+    assert found.seeds == [0, 1, 2] and found.data["counts"]["test"] == 16
+    assert found.decided.keys() == {"3", "5", "10"}
+    assert 0 < found.decided["3"] <= found.decided["5"] <= found.decided["10"] <= len(IDS)
 
 
 def test_known_effects_are_found(found):
@@ -194,7 +198,7 @@ def test_the_reason_tells_the_numbers_as_printed(found):
 
 def test_a_claim_that_only_holm_s_correction_leaves_open_says_so(found):
     """Then its interval lies on one side, and "may lie above zero or not" would contradict it."""
-    open_claims = [c for c in found["claims"] if c["verdict"] == "inconclusive" and c["p"] is not None]
+    open_claims = [c for c in by_id(found).values() if c["verdict"] == "inconclusive" and c["p"] is not None]
     assert open_claims
     for claim in open_claims:
         alone = min(claim["p"], claim["p_against"]) < ALPHA
@@ -277,7 +281,7 @@ def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something
     claims = by_id(found)
     assert claims["U1"]["command"] == "make report PRESET=quick SEEDS=0,1,2"
     assert claims["F1"]["command"].startswith("make report PRESET=quick ")
-    assert found["command"] == "make report PRESET=smoke SEEDS=0"  # what computes this one again
+    assert found.command == "make report PRESET=smoke SEEDS=0"  # what computes this one again
 
 
 def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):
@@ -306,10 +310,10 @@ def test_a_study_without_runs_explains_every_claim(study, tmp_path):
     empty = type(study)(tmp_path / "runs" / "empty")
     write_json(empty.path / "study.json", study.settings)
     found = decide(empty)
-    for claim in found["claims"]:
-        assert claim["verdict"] == ("refuted" if claim["family"] == "M" else "not measured")
-        assert claim["reason"] and claim["command"]
-    assert found["decided"] == {} and found["seeds"] == []
+    for claim in found.claims:
+        assert claim.word == ("refuted" if claim.family == "M" else "not measured")
+        assert claim.reason and claim.command
+    assert found.decided == {} and found.seeds == []
 
 
 def test_photographs_have_other_classes(tmp_path):
@@ -372,31 +376,31 @@ def test_counted_costs_beyond_the_margin_refute(study, tmp_path):
 
 
 def test_what_is_kept_is_small_and_says_the_same(found, tmp_path):
-    results.write(found, tmp_path / "kept.json")
-    kept = results.read(tmp_path / "kept.json")
+    saved.write(found, tmp_path / "kept.json")
+    kept = saved.read(tmp_path / "kept.json")
     assert (tmp_path / "kept.json").stat().st_size < 120_000
-    assert [claim["verdict"] for claim in kept["claims"]] == [claim["verdict"] for claim in found["claims"]]
-    assert kept == results.trimmed(found)
-    for claim, whole in zip(kept["claims"], found["claims"], strict=True):
-        assert all(part["decides"] for part in claim["parts"])
-        part, same = results.decisive(claim), results.decisive(whole)
-        assert (part is None) == (same is None)
-        assert part is None or (part["label"], part["measure"]) == (same["label"], same["measure"])
+    assert [claim.word for claim in kept.claims] == [claim.word for claim in found.claims]
+    assert saved.trimmed(kept) == saved.trimmed(found)
+    for claim, whole in zip(kept.claims, found.claims, strict=True):
+        assert all(contrast.decides for contrast in claim.contrasts)
+        contrast, same = claim.decisive_contrast, whole.decisive_contrast
+        assert (contrast is None) == (same is None)
+        assert contrast is None or (contrast.label, contrast.metric) == (same.label, same.metric)
     lines = (tmp_path / "kept.json").read_text().splitlines()
     assert sum(line.startswith('{"id": ') for line in lines) == len(IDS)  # a line a claim
 
 
 def test_a_listing_has_a_line_a_claim(found):
-    lines = results.listing(found).splitlines()
+    lines = saved.listing(found).splitlines()
     assert [line.split()[0] for line in lines[1 : len(IDS) + 1]] == IDS
     assert "1 refuted" not in lines[-1] and "supported" in lines[-1]
 
 
 def test_differences_tell_verdicts_that_moved(found, study):
     other = decide(study, seeds="0")
-    same, text = results.differences(found, found)
+    same, text = saved.differences(found, found)
     assert not same and "no verdict differs" in text and "differs:" not in text
-    differ, text = results.differences(found, other)
+    differ, text = saved.differences(found, other)
     assert differ and "U1   supported -> inconclusive: Skip connections raise quality." in text
     assert "seeds    differs: [0, 1, 2] and [0]" in text and "data     same" in text
     assert "about these very networks" in text
@@ -405,32 +409,36 @@ def test_differences_tell_verdicts_that_moved(found, study):
 @pytest.fixture
 def at_home(study, found, monkeypatch):
     """The study's project folder as the one that the command line works in, and verdicts that are there."""
-    monkeypatch.setattr(verdicts, "decide", lambda asked, variants, seeds: found)
+    monkeypatch.setattr("segnb.claims.decide.decide", lambda asked, variants, seeds: found)
     folder = study.path.parents[1]
     monkeypatch.setenv("SEGNB_ROOT", str(folder))
     (folder / "README.md").write_text("Before\n<!-- claims -->\nold\n<!-- /claims -->\nAfter\n")
     return folder
 
 
-def test_the_command_prints_writes_and_publishes(at_home, study, capsys):
+def test_the_command_prints_writes_and_publishes(at_home, study, found, capsys):
     assert (
         cli.main(["claims", "--study", study.name, "--out", str(at_home / "claims.json"), "--publish"]) == 0
     )
     assert "Skip connections raise quality." in capsys.readouterr().out
     written, kept = read_json(at_home / "claims.json"), read_json(at_home / "results" / "quick-streets.json")
-    assert kept == results.trimmed(written)
+    assert kept == saved.trimmed(found)
+    assert saved.as_dict(saved.from_dict(written)) == written
     readme = (at_home / "README.md").read_text()
     assert readme.startswith(
         "Before\n<!-- claims -->\nFrom `results/quick-streets.json`: study `quick-streets-"
     )
     assert readme.endswith("<!-- /claims -->\nAfter\n") and "old" not in readme
-    assert results.shown_in(readme) == ("quick-streets.json", results.table(kept, "quick-streets.json"))
+    assert saved.shown_in(readme) == (
+        "quick-streets.json",
+        saved.table(saved.from_dict(kept), "quick-streets.json"),
+    )
     assert readme.count("\n| F") == readme.count("\n| U") == 15
 
 
 def test_the_command_compares(at_home, found, study, tmp_path, capsys):
     for name, content in (("a", found), ("b", decide(study, seeds="0"))):
-        write_json(tmp_path / f"{name}.json", content)
+        write_json(tmp_path / f"{name}.json", saved.as_dict(content))
     a, b = (str(tmp_path / f"{name}.json") for name in "ab")
     assert cli.main(["claims", "diff", a, a]) == 0
     assert cli.main(["claims", "diff", a, b]) == 1
@@ -459,7 +467,7 @@ def test_a_readme_without_marks_is_left_alone(at_home, study, capsys):
 
 
 def test_the_readme_shows_the_verdicts_that_are_kept():
-    name, shown = results.shown_in((CHECKOUT / "README.md").read_text())
+    name, shown = saved.shown_in((CHECKOUT / "README.md").read_text())
     if not shown:
         pytest.skip("README.md shows no verdicts yet: segnb claims --publish")
-    assert shown == results.table(results.read(CHECKOUT / "results" / name), name)
+    assert shown == saved.table(saved.read(CHECKOUT / "results" / name), name)

@@ -1,18 +1,17 @@
 """Measures of runs and what is made of them: by hand, by another route, and where a file is gone."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from segnb import contrasts
-from segnb.claims import LEDGER
-from segnb.companions import Missing
-from segnb.contrasts import Evidence, image_differences, share_variance
-from segnb.evidence import COMMON, MEASURES, Counted, early_epoch
+from segnb.claims.claim import Contrast
+from segnb.claims.effects import COSTS, Effects, share_variance
+from segnb.claims.ledger import LEDGER
+from segnb.claims.metrics import COMMON, METRICS, ImageCounts, early_epoch
+from segnb.claims.related_studies import Missing
 from segnb.metrics.confusion import class_iou, mean_iou
-from segnb.parts import Part
-from segnb.statistics import image_weights, resampled
 from segnb.storage.atomic import read_json, write_json
 from tests.conftest import make_project
 from tests.synthetic_study import DISTANCES, make_study
@@ -28,42 +27,31 @@ def study(tmp_path_factory):
     return make_study(folder, seeds=2, images=12)
 
 
-def measured(name: str, *runs) -> Counted | float:
-    return MEASURES[name].of(runs[0], runs[1:])
+def measured(name: str, *runs) -> ImageCounts | float:
+    return METRICS[name].of(*runs)
 
 
 def total(run) -> np.ndarray:
     return run.test()["confusion"].sum(0)
 
 
-# --- Counted ---
+# --- image counts ---
 
 
 def test_a_share_by_hand():
-    counted = Counted(
+    counted = ImageCounts(
         {"won": np.array([1, 0, 3]), "all": np.array([2, 4, 4])}, lambda won, all: won / all.astype(float)
     )
     assert counted.value() == 0.4  # 4 of 10, not the mean of 1/2, 0 and 3/4
     assert counted.by_image().tolist() == [0.5, 0, 0.75]
-    weights = np.array([[1, 1, 1], [2, 1, 0]])
-    assert counted.draws(weights).tolist() == pytest.approx([0.4, 2 / 8])
-
-
-def test_draws_are_those_of_the_statistics_module(study):
-    run = study.run(UNET, 0)
-    weights = image_weights(12, 50, key="any")
-    value, draws = resampled(run.test()["confusion"], weights, mean_iou)
-    counted = measured("miou", run)
-    assert counted.value() == pytest.approx(value)
-    np.testing.assert_allclose(counted.draws(weights), draws)
 
 
 # --- measures ---
 
 
 def test_every_measure_of_the_ledger_is_there():
-    asked = {part.measure for claim in LEDGER.values() for part in claim.parts}
-    assert asked <= {*MEASURES, *contrasts.COSTS}
+    asked = {contrast.metric for claim in LEDGER.values() for contrast in claim.contrasts}
+    assert asked <= {*METRICS, *COSTS}
 
 
 def test_iou_of_classes(study):
@@ -153,8 +141,8 @@ class Fixed:
 
 @pytest.fixture
 def by_hand(monkeypatch):
-    monkeypatch.setattr("segnb.evidence._confusion", lambda run: run.confusion)
-    monkeypatch.setattr("segnb.evidence._curve", lambda run: np.array(run.curve, float))
+    monkeypatch.setattr("segnb.claims.metrics._confusion", lambda run: run.confusion)
+    monkeypatch.setattr("segnb.claims.metrics._curve", lambda run: np.array(run.curve, float))
 
 
 def two_classes(*hits: tuple[int, int]) -> Fixed:
@@ -220,7 +208,7 @@ def test_gradients_of_the_encoder_in_the_first_epochs(study):
 
 
 def test_an_effect_is_the_difference_of_means_over_seeds(study):
-    found = Evidence(study).finding(Part("", "miou", (UNET,), (NO_SKIP,)))
+    found = Effects(study).measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
     means = [np.mean([mean_iou(total(study.run(name, seed))) for seed in (0, 1)]) for name in (UNET, NO_SKIP)]
     assert found.estimate == pytest.approx(means[0] - means[1]) and found.estimate > 0.05
     assert found.effect.seeds == 2 and found.effect.images == 12
@@ -232,14 +220,14 @@ def test_an_effect_is_the_difference_of_means_over_seeds(study):
 def test_a_difference_of_differences_with_its_weight(study):
     plus = ("FCN8s_vgg16_finetune", "FCN32s_vgg16_freeze")
     minus = ("FCN8s_vgg16_freeze", "FCN32s_vgg16_finetune")
-    evidence = Evidence(study)
+    effects = Effects(study)
     mean = {name: np.mean([mean_iou(total(study.run(name, s))) for s in (0, 1)]) for name in FCN}
     gain = {
         stride: mean[f"FCN{stride}s_vgg16_finetune"] - mean[f"FCN{stride}s_vgg16_freeze"]
         for stride in (8, 32)
     }
-    whole = evidence.finding(Part("", "miou", plus, minus))
-    third = evidence.finding(Part("", "miou", plus, minus, weight=1 / 3))
+    whole = effects.measure(Contrast("", "miou", plus, minus))
+    third = effects.measure(Contrast("", "miou", plus, minus, weight=1 / 3))
     assert whole.estimate == pytest.approx(gain[8] - gain[32])
     assert third.estimate == pytest.approx(whole.estimate / 3)
     assert third.effect.image_se == pytest.approx(whole.effect.image_se / 3)
@@ -249,12 +237,12 @@ def test_only_common_seeds_count(study, tmp_path):
     folder = tmp_path / "project"
     copy = make_study(make_project(folder), seeds=2, images=4, variants=[UNET, NO_SKIP])
     shutil.rmtree(copy.run(NO_SKIP, 0).path)
-    found = Evidence(copy).finding(Part("", "miou", (UNET,), (NO_SKIP,)))
+    found = Effects(copy).measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
     assert found.effect.seeds == 1
     assert found.effect.by_seed[0] == pytest.approx(
         mean_iou(total(copy.run(UNET, 1))) - mean_iou(total(copy.run(NO_SKIP, 1)))
     )
-    one = Evidence(copy, seeds="0").finding(Part("", "miou", (UNET,), (NO_SKIP,)))
+    one = Effects(copy, seeds="0").measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
     assert one.missing == "U-Net, no skips has not been trained and tested"
 
 
@@ -265,17 +253,17 @@ def test_a_measure_without_a_value_is_missing(tmp_path):
         run.boundary_path,
         **run.boundary() | {"length_predicted": np.zeros_like(run.boundary()["length_predicted"])},
     )
-    found = Evidence(study).finding(Part("", "roughness", (UNET,), (NO_SKIP,)))
+    found = Effects(study).measure(Contrast("", "roughness", (UNET,), (NO_SKIP,)))
     assert found.missing.endswith("of U-Net, no skips has no value on these test images")
-    assert np.isnan(found.estimate) and found.effect is None
+    assert found.estimate is None and found.effect is None
 
 
 def test_costs_are_shares_by_round(study):
-    evidence = Evidence(study)
+    effects = Effects(study)
     tuned, frozen = "FCN8s_vgg16_finetune", "FCN8s_vgg16_freeze"
-    memory = evidence.finding(Part("", "memory_mib", (tuned,), (frozen,)))
+    memory = effects.measure(Contrast("", "memory_mib", (tuned,), (frozen,)))
     assert memory.estimate == pytest.approx(500 / 300 - 1) and memory.effect is None and not memory.repeats
-    seconds = evidence.finding(Part("", "train_seconds", (tuned,), (frozen,)))
+    seconds = effects.measure(Contrast("", "train_seconds", (tuned,), (frozen,)))
     cost = study.cost()["train_samples"]
     ratios = [np.median(a) / np.median(b) - 1 for a, b in zip(cost[tuned], cost[frozen], strict=True)]
     np.testing.assert_allclose(seconds.effect.by_seed, ratios)
@@ -286,46 +274,46 @@ def test_costs_are_shares_by_round(study):
 
 def test_costs_without_rounds_are_missing(tmp_path):
     study = make_study(make_project(tmp_path / "project"), seeds=1, images=2, variants=[UNET, GATED])
-    part = Part("", "train_seconds", (GATED,), (UNET,))
+    part = Contrast("", "train_seconds", (GATED,), (UNET,))
     table = read_json(study.cost_path)
     for row in table["variants"].values():
         del row["train_samples"]  # as versions before wrote it
     write_json(study.cost_path, table)
-    assert "not measured in rounds" in Evidence(study).finding(part).missing
+    assert "not measured in rounds" in Effects(study).measure(part).missing
     study.cost_path.unlink()
-    assert "cost of Attention" in Evidence(study).finding(part).missing
+    assert "cost of Attention" in Effects(study).measure(part).missing
 
 
 def test_a_share_of_one_is_no_certainty(study):
-    part = Part("", "best:images", ("FCN8s_vgg16_finetune",), rivals=("FCN32s_vgg16_finetune",))
-    found = Evidence(study).finding(part)
+    part = Contrast("", "best:images", ("FCN8s_vgg16_finetune",), rivals=("FCN32s_vgg16_finetune",))
+    found = Effects(study).measure(part)
     assert found.estimate == 1.0 and found.effect.seed_sd == 0
     assert found.effect.image_se == pytest.approx(np.sqrt(14 / 16 * 2 / 16 / 16))
-    assert found.effect.testable and found.interval(0.95)[1] == 1.0 > found.interval(0.95)[0]
+    assert found.effect.testable and found.high95 == 1.0 > found.low95
     assert share_variance(0.5, 96) == pytest.approx(0.25 / 100)
 
 
 def test_image_differences_are_means_over_seeds(study):
-    part = {"measure": "miou", "plus": [UNET], "minus": [NO_SKIP], "rivals": [], "weight": 1.0}
-    frame = image_differences(study, part, [0, 1])
+    contrast = Contrast("", "miou", (UNET,), (NO_SKIP,))
+    frame = Effects(study).by_image(contrast)
     assert list(frame["name"]) == [f"test {i:04d}" for i in range(12)]
     confusions = [
         [study.run(name, seed).test()["confusion"][5] for seed in (0, 1)] for name in (UNET, NO_SKIP)
     ]
     by_hand = [np.mean([mean_iou(one) for one in side]) for side in confusions]
     assert frame["difference"][5] == pytest.approx(by_hand[0] - by_hand[1])
-    one = image_differences(study, part, [1])
+    one = Effects(study, seeds="1").by_image(contrast)
     assert one["difference"][5] != frame["difference"][5]
 
 
 def test_image_differences_leave_out_images_without_the_measure(study):
-    part = {"measure": "recall:small", "plus": [UNET], "minus": [NO_SKIP], "rivals": [], "weight": 1.0}
+    effects, contrast = Effects(study), Contrast("", "recall:small", (UNET,), (NO_SKIP,))
     table = study.run(UNET, 0).objects()
     small = table[table["area"] <= np.quantile(table["area"], 1 / 3)]
-    frame = image_differences(study, part)
+    frame = effects.by_image(contrast)
     assert sorted(small["image"].unique()) == list(frame["index"])
     for name in ("gradient", "train_seconds", "lost:1"):
-        assert image_differences(study, part | {"measure": name}).empty
+        assert effects.by_image(replace(contrast, metric=name)).empty
 
 
 # --- companions ---
@@ -342,7 +330,7 @@ def pair(tmp_path_factory):
     return study, cars
 
 
-FOCUS = Part(
+FOCUS = Contrast(
     "",
     "miou",
     ("streets-car:AttentionUNet_256", UNET),
@@ -352,7 +340,7 @@ FOCUS = Part(
 
 def test_a_companion_is_a_study_of_other_data(pair):
     study, cars = pair
-    found = Evidence(study).finding(FOCUS)
+    found = Effects(study).measure(FOCUS)
     gains = [
         np.mean([mean_iou(total(one.run("AttentionUNet_256", s))) for s in (0, 1)])
         - np.mean([mean_iou(total(one.run(UNET, s))) for s in (0, 1)])
@@ -364,10 +352,10 @@ def test_a_companion_is_a_study_of_other_data(pair):
 
 def test_the_same_images_weigh_the_same_in_both(pair):
     study, cars = pair
-    evidence = Evidence(study)
-    here, there = (evidence._weights(side, 0) for side in (UNET, f"streets-car:{UNET}"))
+    effects = Effects(study)
+    here, there = (effects._weights(side, 0) for side in (UNET, f"streets-car:{UNET}"))
     assert here is there
-    alone = Evidence(make_other_names(cars))._weights(UNET, 0)
+    alone = Effects(make_other_names(cars))._weights(UNET, 0)
     assert not np.array_equal(alone, here)
 
 
@@ -388,7 +376,7 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
     shutil.rmtree(cars.path.with_name("other"), ignore_errors=True)
     try:
         write_json(cars.path / "study.json", fewer)
-        told = Evidence(study).finding(FOCUS).missing
+        told = Effects(study).measure(FOCUS).missing
         assert "trained on 8 images and these scenes on 240" in told
         for key, value in (
             ("preset", {}),
@@ -397,7 +385,7 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
             ("weights", {"source": "random"}),
         ):
             write_json(cars.path / "study.json", settled | {key: value})
-            assert "no study of the scenes with cars" in Evidence(study).finding(FOCUS).missing
+            assert "no study of the scenes with cars" in Effects(study).measure(FOCUS).missing
     finally:
         write_json(cars.path / "study.json", settled)
-    assert "only a study of the rendered streets" in Evidence(cars).finding(FOCUS).missing
+    assert "only a study of the rendered streets" in Effects(cars).measure(FOCUS).missing

@@ -189,16 +189,16 @@ NO_MASK = {
         content(encoded(NOISE, format="PNG")),
         "a colour mask in which 256 pixels have colours of",
     ),
-    "id 200": (content(flat(8, 0, 200)), "holds id 200, but the 13 classes end at id 12; renumber the mask"),
+    "id 200": (content(flat(8, 0, 200)), "holds id 200, which none of the 13 classes has; renumber the mask"),
     "id 13 in red": (
         content(png(SIZE, SIZE, 8, 2, (b"\0" + b"\x0d\0\0" * SIZE) * SIZE)),
-        "holds id 13, but the 13 classes end at id 12",
+        "holds id 13, which none of the 13 classes has",
     ),
     "a palette of one colour for all": (
         content(flat(8, 3, 7, chunk(b"PLTE", bytes(3 * 256)))),
         "holds ids that mean one thing and colours that mean another; save the ids",
     ),
-    "a palette too short": (content(flat(8, 3, 200, chunk(b"PLTE", bytes(3)))), "holds id 200, but"),
+    "a palette too short": (content(flat(8, 3, 200, chunk(b"PLTE", bytes(3)))), "holds id 200, which"),
     "of another size": (content(encoded(IDS.resize((9, 9)), format="PNG")), "labels are 9×9 pixels but"),
 }
 CASES = {

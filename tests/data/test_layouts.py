@@ -360,9 +360,17 @@ def test_lone_files_name_what_is_missing(tmp_path):
     recording(tmp_path / "a")
     touch(tmp_path / "a", "000007_rgb.jpg", "000008_seg.png")
     home = tmp_path / "a"
-    assert look(tmp_path).lone() == [
-        (home / "000007_rgb.jpg", home / "000007_seg.png"),
-        (home / "000008_seg.png", home / "000008_rgb.png"),
+    assert list(look(tmp_path).faults()) == [
+        (
+            "no-partner",
+            f"{home}/000007_rgb.jpg: has no labels; add {home}/000007_seg.png or remove this file",
+            [home / "000007_rgb.jpg"],
+        ),
+        (
+            "no-partner",
+            f"{home}/000008_seg.png: has no image; add {home}/000008_rgb.png (or .jpg) or remove this file",
+            [home / "000008_seg.png"],
+        ),
     ]
 
 
@@ -370,9 +378,9 @@ def test_doubles_name_both(tmp_path):
     plain(tmp_path)
     touch(tmp_path, "images/b.jpg", "images/b.JPEG")
     images = tmp_path / "images"
-    assert look(tmp_path).doubles == [
-        (images / "b.jpg", images / "b.JPEG"),
-        (images / "b.png", images / "b.JPEG"),
+    assert [(kind, files) for kind, _, files in look(tmp_path).faults()] == [
+        ("same-name", [images / "b.jpg", images / "b.JPEG"]),
+        ("same-name", [images / "b.png", images / "b.JPEG"]),
     ]
 
 

@@ -192,63 +192,15 @@ def test_scores_of_a_stack_are_those_of_its_matrices():
         np.testing.assert_array_equal(score(stack), np.array([score(counts) for counts in stack]))
 
 
-# Bootstrap.
+# Division.
 
 
-def test_a_ratio_is_not_a_number_where_there_is_nothing_to_divide_by():
-    draws = np.array([[1.0, 2.0], [3.0, 0.0]])
-    np.testing.assert_array_equal(confusion.ratio(draws, 2 * draws), [[0.5, 0.5], [0.5, np.nan]])
-    np.testing.assert_array_equal(confusion.ratio([1, 2], [2, 4], where=[True, False]), [0.5, np.nan])
-    assert confusion.ratio(3, 4) == 0.75
-
-
-def confusions(images: int, seed: int = 0) -> np.ndarray:
-    """Images of unlike difficulty, (N, 13, 13)."""
-    rights = np.random.default_rng(seed).uniform(0.4, 0.95, images)
-    maps = [random_maps(1, right=right, seed=seed + 1 + i) for i, right in enumerate(rights)]
-    return np.concatenate([confusion.confusion(*pair, 13).numpy() for pair in maps])
-
-
-def test_bootstrap_holds_the_estimate_and_repeats():
-    counts = confusions(30)
-    low, high = confusion.bootstrap_miou(counts, seed=3)
-    assert 0 < low < confusion.mean_iou(counts.sum(0)) < high < 1
-    assert confusion.bootstrap_miou(counts, seed=3) == (low, high)
-    assert confusion.bootstrap_miou(counts, seed=4) != (low, high)
-
-
-def test_bootstrap_narrows_with_images_and_level():
-    few, many = (np.diff(confusion.bootstrap_miou(confusions(n)))[0] for n in (20, 320))
-    assert 2.5 < few / many < 6.5  # sixteen times the images: about a quarter of the width
-    narrow = np.diff(confusion.bootstrap_miou(confusions(20), level=0.5))[0]
-    assert narrow < 0.5 * few
-
-
-def test_bootstrap_has_the_width_that_theory_gives():
-    # With one true class the mIoU is the weighted mean of the images' accuracies, and the variance of
-    # a Dirichlet(1, …, 1) mean is known: Σ(x − x̄)² / (N (N + 1)).
-    hits = np.random.default_rng(0).integers(40, 100, 50)
-    counts = np.zeros((50, 2, 2), int)
-    counts[:, 1, 1], counts[:, 1, 0] = hits, 100 - hits
-    x = hits / 100
-    spread = np.sqrt(((x - x.mean()) ** 2).sum() / (50 * 51))
-    low, high = confusion.bootstrap_miou(counts, draws=20000)
-    assert low == pytest.approx(x.mean() - 1.96 * spread, abs=0.05 * spread)
-    assert high == pytest.approx(x.mean() + 1.96 * spread, abs=0.05 * spread)
-
-
-def test_bootstrap_keeps_a_class_of_one_image():
-    # Class 1 is in one image only and always right: its IoU of 1 must be in every draw's mean.
-    counts = np.zeros((20, 2, 2), int)
-    counts[:, 0, 0] = 50
-    counts[0, 1, 1] = 1
-    assert confusion.bootstrap_miou(counts) == (1, 1)
-    counts[0] = [[50, 0], [1, 0]]  # and always wrong: no draw may forget it, which would give 1
-    assert confusion.bootstrap_miou(counts)[1] <= 0.5
-
-
-def test_bootstrap_of_one_image_is_not_a_number():
-    assert np.isnan(confusion.bootstrap_miou(confusions(1))).all()
+def test_ratio_has_no_value_where_there_is_nothing_to_divide_by():
+    np.testing.assert_array_equal(confusion.ratio([3, 0, 2], [4, 0, 0]), [0.75, np.nan, np.nan])
+    np.testing.assert_array_equal(
+        confusion.ratio([1, 1], [2, 4], where=np.array([True, False])), [0.5, np.nan]
+    )
+    assert confusion.ratio(1, 2) == 0.5
 
 
 # The study's own score.

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb.claims import LEDGER
+from segnb.claims.ledger import LEDGER
 from segnb.evaluation import scores
 from segnb.models.registry import VARIANTS, parse_variants
 from segnb.study.study import open_study

@@ -8,8 +8,9 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from segnb import verdicts
-from segnb.claims import LEDGER
+from segnb.claims import saved, wording
+from segnb.claims.ledger import LEDGER
+from segnb.claims.verdicts import RULES, RULES_OF_KIND, StudyVerdicts, Verdict
 from segnb.report import claim_blocks
 from segnb.report.figures.style import Picture
 from segnb.report.html import export_report
@@ -19,44 +20,38 @@ from tests.report.figures.test_evidence import part
 EVIL = '<script>alert("x")</script>'
 
 
-def claim(name: str = "U1", verdict: str = "supported", **changes) -> dict:
-    """A claim as claims.json has it."""
-    return {
-        "id": name,
-        "family": name[0],
-        "sentence": "Skip connections raise quality.",
+def claim(name: str = "U1", word: str = "supported", **changes) -> Verdict:
+    """A decided claim."""
+    facts = {
         "section": "U-Net: skips",
-        "kind": ">",
-        "margin": None,
-        "verdict": verdict,
-        "reason": "U-Net − U-Net, no skips, mIoU: +3.1 points: above zero.",
+        "sentence": "Skip connections raise quality.",
         "measured": "Test mIoU with skips minus without.",
+        "contrasts": (part(),),
+        "reason": "U-Net − U-Net, no skips, mIoU: +3.1 points: above zero.",
         "p": 0.012,
         "p_holm": 0.0304,
         "seeds": 3,
         "seeds_needed": 4,
         "power": {"3": 0.5, "5": 0.9, "10": 1.0},
         "command": "segnb claims",
-        "figure": "",
         "decisive": 0,
-        "parts": [part()],
-    } | changes
+    }
+    return Verdict(name, word=word, **facts | changes)
 
 
-UNTOLD = {"decisive": None, "parts": [], "p": None, "p_holm": None, "power": {}, "seeds": 0}
+UNTOLD = {"decisive": None, "contrasts": (), "p": None, "p_holm": None, "power": {}, "seeds": 0}
 MISSING = part("cars alone − all classes", estimate=None, missing="there is no study of cars")
-CLAIMS = [
+CLAIMS = (
     claim("F1", "refuted"),
-    claim("F12", "not measured", **UNTOLD | {"parts": [MISSING]}),
+    claim("F12", "not measured", **UNTOLD | {"contrasts": (MISSING,)}),
     claim("U1"),
     claim("U7", "inconclusive", kind="≈", margin=0.01, seeds_needed=None),
     claim("M1", "refuted", kind="audit", **UNTOLD),
-]
+)
 
 
-def ledger(claims: list[dict] = CLAIMS, **changes) -> dict:
-    return {
-        "schema": 1,
+def ledger(*claims: Verdict, **changes) -> StudyVerdicts:
+    facts = {
         "study": "quick-streets-00000000",
         "preset": "quick",
         "date": "2026-01-02",
@@ -64,10 +59,11 @@ def ledger(claims: list[dict] = CLAIMS, **changes) -> dict:
         "seeds": [0, 1, 2],
         "networks": ["UNet_Standard_256", "UNet_NoSkip_256"],
         "machine": "a processor, fp32",
-        "rules": {"sentences": list(verdicts.RULES)},
+        "rules": {"sentences": list(RULES.values())},
         "decided": {"3": 2.4, "5": 3.6, "10": 4.0},
-        "claims": claims,
-    } | changes
+        "claims": claims or CLAIMS,
+    }
+    return StudyVerdicts(**facts | changes)
 
 
 def parsed(html) -> BeautifulSoup:
@@ -94,12 +90,12 @@ def test_power_tells_each_number_of_seeds():
 def test_tracked_studies_are_told_apart_from_other_results(tmp_path):
     (tmp_path / "bench.json").write_text(json.dumps({"preset": "quick"}))
     (tmp_path / "list.json").write_text("[]")
-    few = ledger([claim("F1", "inconclusive"), claim("U1")], study="few")
-    (tmp_path / "few.json").write_text(json.dumps(few))
-    (tmp_path / "many.json").write_text(json.dumps(ledger(study="many")))
+    few = ledger(claim("F1", "inconclusive"), claim("U1"), study="few")
+    (tmp_path / "few.json").write_text(json.dumps(saved.as_dict(few)))
+    (tmp_path / "many.json").write_text(json.dumps(saved.as_dict(ledger(study="many"))))
     kept = claim_blocks.tracked(tmp_path)
-    assert [one["study"] for one in kept] == ["many", "few"]
-    told = claim_blocks.tracked_sentence(ledger([claim("F1"), claim("U1")]), kept)
+    assert [one.study for one in kept] == ["many", "few"]
+    told = claim_blocks.tracked_sentence(ledger(claim("F1"), claim("U1")), kept)
     assert "preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02" in told
     assert "decided 3 claims, and of the 2 that both decide 1 alike." in told
     assert "decided 1 claims, and of the 1 that both decide 1 alike." in told
@@ -118,20 +114,22 @@ def test_tracked_studies_are_told_apart_from_other_results(tmp_path):
         (12.3456, {}, "+1,234.6"),
         (0.735, {"unit": "px", "scale": 1}, "+0.73"),
         (0.0314, {"unit": "", "scale": 1}, "+0.031"),
+        (0.735, {"minus": (), "unit": "%"}, "73.5"),
+        (-0.735, {"minus": (), "unit": "%"}, "−73.5"),
     ],
 )
-def test_amounts_have_a_sign_and_the_digits_of_their_unit(value, changes, told):
-    assert claim_blocks.amount(value, part(**changes)) == told
+def test_differences_have_a_sign_and_all_numbers_the_digits_of_their_unit(value, changes, told):
+    assert wording.signed(value, part(**changes)) == told
 
 
 def test_effect_is_estimate_unit_and_interval():
-    assert claim_blocks.effect(part()) == "+3.1 points of mIoU (+0.4 to +5.8)"
+    assert wording.effect(part()) == "+3.1 points of mIoU (0.4 to 5.8)"
     counted = part(low95=None, high95=None, unit="%", estimate=0.25)
-    assert claim_blocks.effect(counted) == "+25.0 %"
+    assert wording.effect(counted) == "+25.0 %"
 
 
 def test_seeds_needed_are_told_only_where_seeds_matter():
-    told = [claim_blocks.seeds_needed(one) for one in CLAIMS]
+    told = [wording.needed(one) for one in CLAIMS]
     assert told == ["4", "–", "4", "no number", "–"]
     assert "3 seeds 50 %, 5 seeds 90 % and 10 seeds 100 %; 4 seeds bring it to 80 %." in (
         claim_blocks.seeds_sentence(CLAIMS[2])
@@ -140,11 +138,11 @@ def test_seeds_needed_are_told_only_where_seeds_matter():
 
 
 def test_parts_are_grouped_under_whichever_repeats():
-    one_contrast = [part(measure=name) for name in ("miou", "recall")]
+    one_contrast = [part(metric=name) for name in ("miou", "recall")]
     assert claim_blocks.grouped(one_contrast) == {"U-Net − U-Net, no skips": [("miou", 0), ("recall", 1)]}
     one_measure = [part(name) for name in ("a − b", "b − c")]
     assert claim_blocks.grouped(one_measure) == {"mIoU": [("a − b", 0), ("b − c", 1)]}
-    both = [part(name, measure=what) for what in "xyz" for name in ("a − b", "b − c")]
+    both = [part(name, metric=what) for what in "xyz" for name in ("a − b", "b − c")]
     assert claim_blocks.grouped(both)["b − c"] == [("x", 1), ("y", 3), ("z", 5)]
 
 
@@ -160,15 +158,9 @@ def test_names_of_networks_stay_on_one_line():
 
 
 def test_each_kind_of_claim_goes_by_its_own_rules():
-    """Rules are taken by position, so their order matters."""
-    for kind, words in (
-        (">", "larger"),
-        ("≈", "nothing changes"),
-        ("exact", "counted"),
-        ("audit", "counted"),
-    ):
-        assert words in verdicts.RULES[claim_blocks.RULES[kind][0]]
-    assert {one.kind for one in LEDGER.values()} <= set(claim_blocks.RULES)
+    assert {one.kind for one in LEDGER.values()} <= set(RULES_OF_KIND)
+    assert claim(kind="≈").rules == f"{RULES['equal']} {RULES['family']}"
+    assert claim(kind="exact", seeds=0).rules == RULES["counted"]
 
 
 def test_cross_references_lead_somewhere():
@@ -185,7 +177,7 @@ def test_cross_references_lead_somewhere():
 
 
 def test_the_table_has_a_row_a_claim_with_sign_and_word():
-    kept = [ledger([claim("U1", "refuted")])]
+    kept = [ledger(claim("U1", "refuted"))]
     page = parsed(claim_blocks.verdict_table(ledger(), kept))
     rows = [row for row in page.select("tbody tr") if row.td]
     assert [row.th.get_text() for row in rows] == ["F1", "F12", "U1", "U7", "M1"]
@@ -199,7 +191,7 @@ def test_the_table_has_a_row_a_claim_with_sign_and_word():
         "✗ refuted",
     ]
     assert cells[2][2:] == [
-        "+3.1 points of mIoU (+0.4 to +5.8) U-Net − U-Net , no skips",
+        "+3.1 points of mIoU (0.4 to 5.8) U-Net − U-Net , no skips",
         "3",
         "4",
         "✗ refuted",
@@ -210,25 +202,25 @@ def test_the_table_has_a_row_a_claim_with_sign_and_word():
 
 
 def test_with_one_seed_the_table_says_what_its_intervals_are():
-    page = parsed(claim_blocks.verdict_table(ledger([claim(seeds=1)])))
+    page = parsed(claim_blocks.verdict_table(ledger(claim(seeds=1))))
     assert "these very networks on new images, which is not the claim" in " ".join(
         page.caption.get_text().split()
     )
 
 
 def test_a_block_is_folded_and_says_why():
-    (page,) = parsed(claim_blocks.block(ledger(), claim())).find_all("details")
+    (page,) = parsed(claim_blocks.block(claim())).find_all("details")
     assert page["id"] == "claim-U1" and not page.has_attr("open")
     assert " ".join(page.summary.get_text().split()) == "U1 Skip connections raise quality. ✓ supported"
     told = {row.dt.get_text(): " ".join(row.dd.get_text().split()) for row in page.select("dl > div")}
     assert told["Verdict"].startswith("✓ Supported. U-Net − U-Net, no skips")
-    assert told["Rule"] == f"{verdicts.RULES[0]} {verdicts.RULES[2]}"
+    assert told["Rule"] == f"{RULES['larger']} {RULES['family']}"
     assert told["To compute it again"] == "segnb claims"
     assert told["Seeds"].startswith("3 here.")
     assert [cell.get_text() for cell in page.select("tbody tr:last-child > *")] == [
         "mIoU",
         "+3.1",
-        "+0.4 to +5.8",
+        "0.4 to 5.8",
         "points of mIoU",
         "0.012",
     ]
@@ -236,7 +228,7 @@ def test_a_block_is_folded_and_says_why():
 
 
 def test_a_block_of_what_is_missing_says_so():
-    page = parsed(claim_blocks.block(ledger(), CLAIMS[1], [Picture()], ["No images."]))
+    page = parsed(claim_blocks.block(CLAIMS[1], [Picture()], ["No images."]))
     assert page.select_one("tbody td").get_text() == "not measured: there is no study of cars"
     assert "To decide it" in page.get_text() and "No images." in page.get_text()
     assert not page.img
@@ -246,19 +238,19 @@ def test_text_from_data_is_inert_and_pictures_are_described():
     from segnb.report.figures.claims import differences
 
     picture = differences([part(EVIL)], ">", {})
-    one = claim(sentence=EVIL, reason=EVIL, command=EVIL, parts=[part(EVIL)])
-    for html in (claim_blocks.block(ledger(), one, [picture]), claim_blocks.verdict_table(ledger([one]))):
+    one = claim(sentence=EVIL, reason=EVIL, command=EVIL, contrasts=(part(EVIL),))
+    for html in (claim_blocks.block(one, [picture]), claim_blocks.verdict_table(ledger(one))):
         page = parsed(html)
         assert not page.find("script") and EVIL in page.get_text()
-    image = parsed(claim_blocks.block(ledger(), one, [picture])).img
+    image = parsed(claim_blocks.block(one, [picture])).img
     assert EVIL in image["alt"] and image["src"].startswith("data:image/png;base64,iVBOR")
 
 
 def test_blocks_in_the_page(tmp_path: Path):
     shown = {"claims.ipynb": [claim_blocks.verdict_table(ledger())]}
     for one in CLAIMS:
-        chapter = claim_blocks.CHAPTERS[one["family"]]
-        shown.setdefault(chapter, []).append(claim_blocks.block(ledger(), one))
+        chapter = claim_blocks.CHAPTERS[one.family]
+        shown.setdefault(chapter, []).append(claim_blocks.block(one))
     for name, blocks in shown.items():
         outputs = [new_output("display_data", {"text/html": one.data, "text/plain": ""}) for one in blocks]
         cells = [new_markdown_cell("# Claims"), new_code_cell("x", outputs=outputs, execution_count=1)]
@@ -266,16 +258,16 @@ def test_blocks_in_the_page(tmp_path: Path):
     out, chapters = tmp_path / "index.html", [tmp_path / name for name in shown]
     export_report(chapters, out, title="A", subtitle="b", facts={}, warnings=[], pages=[])
     page = BeautifulSoup(out.read_text(encoding="utf-8"), "html5lib")
-    assert [one["id"] for one in page.select("details.claim")] == [f"claim-{one['id']}" for one in CLAIMS]
+    assert [one["id"] for one in page.select("details.claim")] == [f"claim-{one.id}" for one in CLAIMS]
     links = [link["href"] for link in page.select("table.verdicts a")]
-    assert links == [f"#claim-{one['id']}" for one in CLAIMS]
+    assert links == [f"#claim-{one.id}" for one in CLAIMS]
     assert all(table.parent["class"] == ["table"] for table in page.find_all("table"))
     assert not page.main.find("style")  # the one for JupyterLab
     assert "claim" in page.select_one("script").string  # a link opens what it leads to
 
 
 def test_the_table_has_columns_for_two_kept_studies_and_the_text_says_where_others_are():
-    kept = [ledger([claim("U1", word)]) for word in ("refuted", "supported", "inconclusive")]
+    kept = [ledger(claim("U1", word)) for word in ("refuted", "supported", "inconclusive")]
     heads = [
         head.get_text() for head in parsed(claim_blocks.verdict_table(ledger(), kept)).select("thead th")
     ]
@@ -286,17 +278,17 @@ def test_the_table_has_columns_for_two_kept_studies_and_the_text_says_where_othe
 
 
 def test_a_block_says_what_kept_studies_found_and_why():
-    kept = [ledger([claim("U1", "refuted", reason="it is the other way round.")]), ledger([claim("F1")])]
-    page = parsed(claim_blocks.block(ledger(), claim("U1"), kept=kept))
+    kept = [ledger(claim("U1", "refuted", reason="it is the other way round.")), ledger(claim("F1"))]
+    page = parsed(claim_blocks.block(claim("U1"), kept=kept))
     facts = {term.get_text(): term.find_next("dd").get_text() for term in page.find_all("dt")}
     assert facts["Kept study 1"] == "✗ Refuted. It is the other way round." and "Kept study 2" not in facts
-    kept.append(ledger([claim("U1", "not measured", reason="It was never trained.")]))
-    assert "never trained" not in str(claim_blocks.block(ledger(), claim("U1"), kept=kept).data)
-    alone = parsed(claim_blocks.block(ledger(), claim("U1"), kept=kept[:1]))
+    kept.append(ledger(claim("U1", "not measured", reason="It was never trained.")))
+    assert "never trained" not in str(claim_blocks.block(claim("U1"), kept=kept).data)
+    alone = parsed(claim_blocks.block(claim("U1"), kept=kept[:1]))
     assert "Kept study" in [term.get_text() for term in alone.find_all("dt")]
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_rule_of_one_seed_stands_where_there_is_one(seeds):
-    page = parsed(claim_blocks.block(ledger(), claim("U1", seeds=seeds)))
+    page = parsed(claim_blocks.block(claim("U1", seeds=seeds)))
     assert ("With one seed" in page.find("dt", string="Rule").find_next("dd").get_text()) == (seeds == 1)

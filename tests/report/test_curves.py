@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 
-from segnb.contrasts import Evidence
+from segnb.claims.effects import Effects
+from segnb.evaluation import scores as scores_module
 from segnb.labels import STREET
 from segnb.metrics import boundaries, confusion
 from segnb.report import curves
-from segnb.report.figures.claims import _as_asked, chosen, pictures
+from segnb.report.figures.claims import chosen, pictures
 from segnb.report.figures.evidence import convergence, sizes, stride_bounds, trimap
 from segnb.report.figures.gates import attention, class_attention, worth
 from segnb.report.figures.style import Picture
 from tests.conftest import make_project
 from tests.report.figures.test_evidence import part
+from tests.report.test_claim_blocks import claim
 from tests.synthetic_study import make_study
 
 NAMES = [
@@ -47,18 +49,20 @@ def miou(run) -> float:
     return float(confusion.mean_iou(run.test()["confusion"].sum(0)))
 
 
-def test_intervals_hold_the_value_and_need_two_images():
-    counts = [{"hits": np.array([3.0, 5.0, 1.0]), "all": np.array([4.0, 9.0, 2.0])}]
+def test_a_network_has_one_interval_in_all_chapters(study, runs):
+    scores = scores_module.scores(runs).loc[NAMES[:2], ["miou", "low", "high"]].to_numpy()
+    bounds = curves.stride_bounds(study, runs)[["miou", "low", "high"]].to_numpy(float)
+    np.testing.assert_array_equal(bounds, scores)
+    clean = curves.shifted_scores(runs)["U-Net"].loc["clean", ["value", "low", "high"]]
+    row = scores_module.scores(runs).loc["UNet_Standard_256", ["miou", "low", "high"]]
+    assert clean.tolist() == pytest.approx(row.tolist())
 
-    def ratio(**sums: np.ndarray) -> np.ndarray:
-        return sums["hits"] / sums["all"]
 
-    (row,) = curves.with_interval(counts, ratio, "key").itertuples()
-    assert row.value == pytest.approx(9 / 15)
-    assert 0.5 < row.low < row.value < row.high < 0.75  # between the worst and the best image
-    (row,) = curves.with_interval(
-        [{name: one[:1] for name, one in counts[0].items()}], ratio, "k"
-    ).itertuples()
+def test_one_image_has_no_interval(runs):
+    (run, *_) = runs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(run), "test", lambda run: {"names": ["only"]})
+        (row,) = curves.with_interval([run], [{"hits": np.array([3.0])}], lambda hits: hits / 4).itertuples()
     assert row.value == 0.75 and np.isnan(row.low)
 
 
@@ -202,47 +206,42 @@ def test_without_files_everything_is_empty(runs):
 # --- the figures of a claim, from files ---
 
 
-def as_written(measure: str, plus: str, minus: str, **changes) -> dict:
-    return part(measure=measure, plus=[plus], minus=[minus], **changes)
+def as_measured(metric: str, plus: str, minus: str, **changes):
+    return part("", metric, plus=(plus,), minus=(minus,), **changes)
 
 
 def test_a_claim_shows_the_images_that_its_rule_picks(study, runs):
-    parts = [
-        as_written("train_seconds", "UNet_Standard_256", "UNet_NoSkip_256", repeats="rounds"),
-        as_written("miou", "UNet_Standard_256", "UNet_NoSkip_256"),
-    ]
-    evidence = Evidence(study)
-    claim = {"kind": ">", "decisive": 0, "parts": parts}
-    (chart, images), notes = pictures(claim, evidence)  # the decisive part has no images
+    parts = (
+        as_measured("train_seconds", "UNet_Standard_256", "UNet_NoSkip_256", repeats="rounds"),
+        as_measured("miou", "UNet_Standard_256", "UNet_NoSkip_256"),
+    )
+    effects = Effects(study)
+    (chart, images), notes = pictures(claim(contrasts=parts), effects)  # the decisive one has none
     assert not notes and "image by image" in chart.alt.lower()
-    frame = evidence.by_image(_as_asked(parts[1]))
+    frame = effects.by_image(parts[1])
     for word, row in chosen(frame).iterrows():
         assert f"{word} " in images.alt and row["name"] in images.alt
     assert {text for ax in images.axes for text in [ax.get_title(loc="left")]} >= {"U-Net", "U-Net, no skips"}
 
 
 def test_a_claim_without_predictions_says_so(study, runs):
-    claim = {
-        "kind": ">",
-        "decisive": 0,
-        "parts": [as_written("miou", "UNet_Standard_256", "UNet_NoSkip_256")],
-    }
+    shown = claim(contrasts=(as_measured("miou", "UNet_Standard_256", "UNet_NoSkip_256"),))
     (run, *_) = seeds(runs, "UNet_NoSkip_256")
     away = run.predicted_path.rename(run.path / "away")
     try:
-        drawn, notes = pictures(claim, Evidence(study))
+        drawn, notes = pictures(shown, Effects(study))
     finally:
         away.rename(run.predicted_path)
     assert len(drawn) == 1 and "not every run kept" in notes[0]
 
 
 def test_a_claim_of_which_nothing_was_measured_has_no_figure(study):
-    claim = {"kind": ">", "decisive": None, "parts": [part(estimate=None, missing="no study")]}
-    (drawn,), notes = pictures(claim, Evidence(study))
+    missing = claim(decisive=None, contrasts=(part(estimate=None, missing="no study"),))
+    (drawn,), notes = pictures(missing, Effects(study))
     assert isinstance(drawn, Picture) and not drawn.axes and notes == []
 
 
-def test_companions_have_no_images_here(study):
-    claim = {"kind": ">", "decisive": 0, "parts": [as_written("miou", "streets-car:a", "UNet_NoSkip_256")]}
-    drawn, _ = pictures(claim, Evidence(study))
+def test_related_studies_have_no_images_here(study):
+    elsewhere = claim(contrasts=(as_measured("miou", "streets-car:a", "UNet_NoSkip_256"),))
+    drawn, _ = pictures(elsewhere, Effects(study))
     assert len(drawn) == 1

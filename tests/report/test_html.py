@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from segnb.claims.verdicts import Verdict
 from segnb.errors import SegnbError
 from segnb.labels import STREET
 from segnb.report import claim_blocks
@@ -344,9 +345,8 @@ def test_every_part_of_the_script_is_in_it_with_names_of_its_own(page: Beautiful
 
 def test_the_drawing_of_a_chart_comes_along(tmp_path: Path) -> None:
     data, metadata = class_legend(STREET).bundle()
-    claim = {"id": "F1", "kind": "audit", "family": "F", "verdict": "supported", "section": "", "parts": []}
-    claim |= {"sentence": "s", "reason": "r", "measured": "m", "command": "c", "power": {}, "seeds": 0}
-    block = claim_blocks.block({"rules": {"sentences": [""] * 4}}, claim, [class_legend(STREET)], [])
+    claim = Verdict("F1", kind="audit", word="supported", reason="r")
+    block = claim_blocks.block(claim, [class_legend(STREET)])
     outputs = display(data, **metadata), picture(alt="a photograph"), html(block.data)
     shown, photograph, claimed = report_of(tmp_path, code("x", *outputs)).select("figure.picture")
     for figure in (shown, claimed):

@@ -9,6 +9,7 @@ from segnb.labels import ClassMap
 from segnb.presets import PRESETS
 from segnb.report import tables, text
 from segnb.report.figures.dataset import class_legend
+from tests.report.test_claim_blocks import claim, ledger
 
 HOSTILE = "<script>alert(1)</script> & $\\frac$"
 SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; $\\frac$"
@@ -49,11 +50,12 @@ def test_recipes_stand_beside_the_published_one():
 
 
 def test_what_would_change_the_verdicts_leaves_out_what_seeds_cannot():
-    claim = {"id": "F1", "verdict": "inconclusive", "seeds": 3, "p_holm": 0.25, "seeds_needed": 1234}
-    claims = [claim | {"power": {"3": 0.1, "5": 0.5}}, {"id": "M1", "power": {}}]
-    claims.append(claim | {"id": "F2", "p_holm": None, "seeds_needed": None, "power": {"3": 0.0, "5": 0.0}})
-    frame = tables.open_questions({"claims": claims}).data
+    few = {"seeds": 3, "seeds_needed": 1234, "p_holm": 0.25, "power": {"3": 0.1, "5": 0.5}}
+    never = few | {"p_holm": None, "seeds_needed": None, "power": {"3": 0.0, "5": 0.0}}
+    counted = claim("M1", power={})
+    claims = claim("F1", "inconclusive", **few), counted, claim("F2", "inconclusive", **never)
+    frame = tables.open_questions(ledger(*claims)).data
     assert frame.index.tolist() == ["F1", "F2"]
     assert frame["seeds to decide"].tolist() == ["1,234", "no number"]
     assert frame["chance with 5"].tolist() == ["50 %", "0 %"]
-    assert tables.open_questions({"claims": [{"id": "M1", "power": {}}]}) is None
+    assert tables.open_questions(ledger(counted)) is None

@@ -9,17 +9,19 @@ import pytest
 from segnb.audit import published
 from segnb.evaluation import scores
 from segnb.labels import LABEL_SETS, STREET
-from segnb.metrics.confusion import bootstrap_miou
 from segnb.models.registry import VARIANTS
 from segnb.report import tables, text
 from segnb.storage.atomic import write_json
 from segnb.study.study import Study, of_family
+from tests.report.test_claim_blocks import claim
+from tests.report.test_claim_blocks import ledger as ledger_of
 from tests.synthetic_study import make_study
 
 
 def fake(variant: str, seed: int, confusion, as_published: float = 0.5, loss: float = 1.0):
     """As much of a RunDir as the scores need; confusion (N, C, C)."""
     test = {"confusion": np.array(confusion), "as_published": np.array(as_published), "loss": np.array(loss)}
+    test["names"] = np.array([f"test {i}" for i in range(len(confusion))])
     summary = {"epochs": 3, "best_epoch": 2, "best_val_miou": 0.5, "seconds": 60.0}
     study = SimpleNamespace(classes=STREET)
     return SimpleNamespace(variant=variant, seed=seed, test=lambda: test, summary=summary, study=study)
@@ -51,20 +53,6 @@ def test_nothing_to_rank():
     assert text.best_and_worst(scores.ranking([])) == text.seeds_caveat(scores.ranking([])) == ""
     assert tables.scores(scores.ranking([])) is None and tables.networks([]) is None
     assert tables.class_ious(scores.class_ious([])) is None
-
-
-def test_interval_of_one_seed_is_the_bootstrap_of_its_images():
-    counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
-    assert text.image_interval([counts]) == pytest.approx(bootstrap_miou(counts))
-    assert np.isnan(text.image_interval([counts[:1]])).all()
-
-
-def test_interval_draws_the_same_images_for_all_seeds():
-    """Seeds are crossed with images: two seeds that fail on the same images do not average that out."""
-    counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
-    assert text.image_interval([counts, counts]) == pytest.approx(text.image_interval([counts]))
-    low, high = text.image_interval([counts, counts[::-1]])
-    assert high - low < np.subtract(*text.image_interval([counts])[::-1])
 
 
 def test_class_ious_average_to_the_miou_of_the_ranking():
@@ -212,7 +200,7 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     changed = {"preset": PRESETS[preset].as_dict(), "data": told["data"] | {"counts": counts}}
     write_json(study.path / "study.json", told | changed | {"warnings": ["Beware."]})
     study = Study(study.path)
-    ledger = {"claims": [{"id": "F1", "verdict": "not measured"}, {"id": "U1", "verdict": "supported"}]}
+    ledger = ledger_of(claim("F1", "not measured"), claim("U1"))
     told = text.limits(study, study.measured(), ledger)
     assert told[0] == "Beware." and "With one seed a network" in told[1]
     assert any("the published recipe has 1,600 images" in one for one in told) == smaller

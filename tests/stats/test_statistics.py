@@ -1,4 +1,4 @@
-"""segnb/statistics.py by hand, against SciPy, and in simulated studies whose effects are known.
+"""Effects, decisions and power by hand, against SciPy, and in simulated studies whose effects are known.
 
 `pytest -m long -s tests/stats/test_statistics.py` simulates thousands of studies and prints the rates.
 """
@@ -10,27 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from segnb.metrics import confusion
-from segnb.statistics import (
-    ALPHA,
-    LENT,
-    POWER,
-    Effect,
-    decide,
-    effect,
-    evidence,
-    holm,
-    image_weights,
-    images_suffice,
-    p_above,
-    p_below,
-    p_outside,
-    p_within,
-    power,
-    resampled,
-    seeds_needed,
-    verdict,
-)
+from segnb.stats.bootstrap import image_weights, resample
+from segnb.stats.decisions import ALPHA, decide, evidence, holm, p_values
+from segnb.stats.effect import LENT, Effect, effect
+from segnb.stats.power import POWER, outlook, power, seeds_needed
 
 VALUES = np.array([[0.50, 0.52, 0.54], [0.40, 0.44, 0.42], [0.31, 0.30, 0.29]])
 
@@ -42,46 +25,27 @@ def made(estimate=0.1, seed_variance=0.01, image_variance=0.0, seeds=3, images=0
     return Effect(np.full(seeds, estimate), own, pooled, dof or seeds - 1, image_variance, images)
 
 
+def verdict(kind: str, parts: list[Effect], margin=0.0) -> tuple[str, float, float]:
+    """What a claim's own data say, were it the only one: the word, p for and p against."""
+    support, against = evidence(kind, parts, margin)
+    word = "supported" if support < ALPHA else "refuted" if against < ALPHA else "inconclusive"
+    return word, support, against
+
+
+@pytest.fixture(autouse=True)
+def many_studies(monkeypatch):
+    """More simulated studies than a report takes, so that tests can hold `power` to a point."""
+    monkeypatch.setattr("segnb.stats.power.STUDIES", 20_000)
+
+
 # Images.
-
-
-def test_weights_are_the_same_for_the_same_images():
-    weights = image_weights(30, 100, key="abc")
-    assert weights.shape == (100, 30) and weights.min() > 0
-    assert np.allclose(weights.mean(1), 1)
-    assert np.array_equal(weights, image_weights(30, 100, key="abc"))
-    assert not np.array_equal(weights, image_weights(30, 100, key="abd"))
-
-
-def test_one_image_has_no_weights():
-    with pytest.raises(ValueError, match="1 image says nothing"):
-        image_weights(1, key="")
-
-
-def test_resampled_is_the_measure_of_weighted_sums():
-    counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
-    weights = image_weights(12, 5, key="")
-    value, draws = resampled(counts, weights, confusion.mean_iou)
-    assert value == confusion.mean_iou(counts.sum(0))
-    by_hand = [
-        confusion.mean_iou(sum(w * one for w, one in zip(row, counts, strict=True))) for row in weights
-    ]
-    assert np.allclose(draws, by_hand)
-    with pytest.raises(ValueError, match="11 images and weights for 12"):
-        resampled(counts[:11], weights, confusion.mean_iou)
-
-
-def test_a_class_in_one_image_stays_in_every_draw():
-    counts = np.zeros((40, 2, 2))
-    counts[:, 0, 0], counts[7, 1, 1] = 100, 1
-    _, draws = resampled(counts, image_weights(40, 500, key=""), confusion.mean_iou)
-    assert draws.min() == draws.max() == 1
 
 
 def test_images_alone_give_the_standard_error_of_a_mean():
     scores = np.random.default_rng(1).exponential(size=50)
-    value, draws = resampled(scores, image_weights(50, 20000, key=""), lambda sums: sums / 50)
-    one = effect([[value]], draws[None, None], [1], images=50)
+    weights = image_weights(50, 20000, key="")
+    draws = resample({"score": scores}, lambda score: score / 50, weights)
+    one = effect([[scores.mean()]], draws[None, None], [1], images=50)
     assert one.se == pytest.approx(stats.sem(scores), rel=0.02)
     assert one.dof == 49
     low, high = stats.ttest_1samp(scores, 0).confidence_interval()
@@ -190,10 +154,11 @@ def test_p_against_scipy():
     for margin in (0.0, 0.09, 0.2):
         above = stats.ttest_1samp(differences, margin, alternative="greater").pvalue
         below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
-        assert p_above(pair, margin) == pytest.approx(above)
-        assert p_below(pair, margin) == pytest.approx(below)
-        assert p_within(pair, margin) == pytest.approx(below)  # the effect is far above -margin
-        assert p_outside(pair, margin) == pytest.approx(min(1, 2 * above))
+        error = pair.error()
+        assert p_values(">", pair.estimate, *error, margin) == pytest.approx((2 * above, 2 * below))
+        within, outside = p_values("≈", pair.estimate, *error, margin)
+        assert within == pytest.approx(below)  # the effect is far above -margin
+        assert outside == pytest.approx(min(1, 2 * above))
 
 
 @pytest.mark.parametrize("estimate", np.linspace(-2, 2, 21))
@@ -213,8 +178,8 @@ def test_all_parts_must_pass_and_one_is_enough_against():
     assert verdict(">", [well, well])[0] == "supported"
     assert verdict(">", [well, so_so])[0] == "inconclusive"
     assert verdict(">", [well, badly])[0] == "refuted"
-    assert evidence(">", [well, so_so])[0] == 2 * p_above(so_so)
-    assert evidence(">", [well, badly])[1] == 2 * 2 * p_below(badly)  # Bonferroni over the parts
+    assert evidence(">", [well, so_so])[0] == evidence(">", [so_so])[0]
+    assert evidence(">", [well, badly])[1] == 2 * evidence(">", [badly])[1]  # Bonferroni over the parts
     assert verdict("≈", [well, so_so], [6, 1])[0] == "supported"  # a margin a part
     assert verdict("≈", [well, so_so], 1)[0] == "refuted"
 
@@ -260,6 +225,11 @@ def test_power_of_a_pair_is_that_of_the_t_test(seeds, truth):
     assert power(">", [one], seeds=seeds) == pytest.approx(exact, abs=0.01)
 
 
+def test_power_is_the_same_whenever_it_is_asked():
+    one = made(0.1, image_variance=1e-4, images=60, pooled=0.01, dof=12)
+    assert power(">", [one, one], seeds=5, claims=3) == power(">", [one, one], seeds=5, claims=3)
+
+
 def test_more_seeds_more_parts_more_claims():
     one = made(0.1, image_variance=1e-4, images=60, pooled=0.01, dof=12)
     chances = [power(">", [one], seeds=seeds) for seeds in (2, 3, 5, 10, 30)]
@@ -279,9 +249,9 @@ def test_an_effect_on_either_side_of_the_margin_is_decided():
 
 def test_images_can_be_too_few():
     one = made(0.1, seed_variance=0.01, image_variance=0.01, images=60)
-    assert seeds_needed(">", [one]) is None and not images_suffice(">", [one])
+    assert outlook(">", [one]).needed is None and not outlook(">", [one]).images_suffice
     rare = made(0.001, seed_variance=0.01)
-    assert seeds_needed(">", [rare]) is None and images_suffice(">", [rare])
+    assert outlook(">", [rare]).needed is None and outlook(">", [rare]).images_suffice
 
 
 # Simulated studies.
@@ -535,9 +505,8 @@ def street_study(rng, images: int, seeds: int, both_sd: float) -> Effect:
         return (sums[..., 0, :] / sums[..., 1, :]).mean(-1)
 
     counts = np.stack([hits, pixels + stray], axis=-2)  # (2, S, N, 2, C)
-    runs = [[resampled(counts[v, s], weights(n), miou) for s in range(seeds)] for v in (0, 1)]
-    values = [[value for value, _ in row] for row in runs]
-    draws = np.array([[draw for _, draw in row] for row in runs])
+    values = miou(counts.sum(2))
+    draws = np.array([[resample({"sums": run}, miou, weights(n)) for run in side] for side in counts])
     return effect(values, draws, [-1, 1], n)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from segnb import cli, results, verdicts
+from segnb import cli
+from segnb.claims import saved
+from segnb.claims.decide import decide
 from segnb.errors import SegnbError
 from segnb.report.provenance import _facts, differences, sentence, table
 from segnb.storage.atomic import read_json, write_json
@@ -290,7 +292,7 @@ def test_a_run_of_another_study_is_refused_by_name(study, fact, change, told):
     run, settled = study.run("UNet_NoSkip_256", 1), study.settings
     write(run, **{fact: settled[fact] | change if isinstance(change, dict) else change})
     with pytest.raises(SegnbError, match="seed1 must not be compared") as raised:
-        verdicts.decide(study)
+        decide(study)
     assert told in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -310,7 +312,7 @@ def test_the_record_of_a_run_is_read_once(study, monkeypatch):
 
 
 def test_studies_of_other_data_or_presets_are_compared_only_when_told_to(study, tmp_path, capsys):
-    found = verdicts.decide(study)
+    found = saved.as_dict(decide(study))
     other = json.loads(json.dumps(found))
     other["data"] |= {"name": "camvid", "digest": "1234"}
     epochs = json.loads(json.dumps(found))
@@ -329,4 +331,4 @@ def test_studies_of_other_data_or_presets_are_compared_only_when_told_to(study, 
         assert told in err and "--anyway" in err and err.count("\n") == 1 and not out
         assert cli.main(["claims", "diff", a, str(tmp_path / f"{name}.json"), "--anyway"]) == 0
     del epochs["settings"]  # as in files of older versions
-    results.check_comparable(found, epochs)
+    saved.check_comparable(saved.from_dict(found), saved.from_dict(epochs))

@@ -120,7 +120,7 @@ def look(data: str) -> Report:
 
 def inspect(listing: Listing, pairs: dict[str, list[Pair]], found: Iterable[Finding] = ()) -> Report:
     """Decode the pairs of a listing, all splits, and compare them. found: what is wrong with it already."""
-    findings = [*found, *_names(listing)]
+    findings = [*found, *(finding(kind, told, *files) for kind, told, files in listing.faults())]
     counts = {split: Counts(len(part)) for split, part in pairs.items()}
     jobs = [(split, pair) for split, part in pairs.items() for pair in part]
     sums, whole = Sums(), []
@@ -140,16 +140,6 @@ def inspect(listing: Listing, pairs: dict[str, list[Pair]], found: Iterable[Find
         digest = None
     order = list(KINDS)
     return Report(listing, pairs, counts, sorted(findings, key=lambda one: order.index(one.kind)), digest)
-
-
-def _names(listing: Listing) -> Iterator[Finding]:
-    for file, other in listing.doubles:
-        told = f"{file}: {other.name} has the same name; remove one of the two"
-        yield finding("same-name", told, file, other)
-    for file, missing in listing.lone():
-        what = "labels" if file in listing.images.values() else "image"
-        told = f"{file}: has no {what}; add {missing} or remove this file"
-        yield finding("no-partner", told, file)
 
 
 def _repeats(whole: list[tuple[str, Path, bytes, np.ndarray]], order: list[str]) -> Iterator[Finding]:

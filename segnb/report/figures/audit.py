@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from segnb.audit.example import Example, bits
 from segnb.audit.scores import swaps
 from segnb.labels import STREET
-from segnb.report.figures.axes import class_rows, dot_rows, name_rows, single_runs, wrapped
+from segnb.report.figures.axes import class_rows, dot_rows, grid, name_rows, note, single_runs, wrapped
 from segnb.report.figures.style import INK, QUIET, SMALL, WRONG, Picture, figure, style_of
 
 MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two ways to score, in no network's colour
@@ -33,12 +33,11 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
     labels = list(dict.fromkeys(label for frame in panels.values() for label in frame.index))
     fig = Picture(height=0.36 * len(labels) + 1.25)
     axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    plain = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     several = False
     for ax, (title, frame) in zip(axes, panels.items(), strict=True):
         drawn = frame.reindex(labels)
         for y in np.flatnonzero(drawn["miou"].isna()):
-            ax.text(0.5, y, "no score", ha="center", va="center", color=QUIET, bbox=plain)
+            note(ax, 0.5, y, "no score", ha="center", va="center", color=QUIET)
         dot_rows(ax, drawn[["miou", "as_published"]].set_axis(list(SCORES), axis=1), SCORES.values())
         for column, shift, colour in (("miou", 0.32, MIOU), ("as_published", -0.32, AS_PUBLISHED)):
             how = {"marker": "|", "ms": 5, "mew": 1.2, "color": colour}
@@ -133,9 +132,9 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
     lines = -(-len(comparison) // (3 if max(map(len, order)) > 20 else 5))
     columns = -(-len(comparison) // lines)
     fig = Picture(height=lines * ((inches - 0.05) * len(order) + 0.75) + 0.45)
-    axes = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    axes = grid(fig, len(comparison), columns, sharex=True, sharey=True)
     several = absent = False
-    for ax, (label, frame) in zip(axes.flat, comparison.items(), strict=False):
+    for ax, (label, frame) in zip(axes, comparison.items(), strict=True):
         frame = frame.loc[order]
         dot_rows(ax, frame[["published", "measured"]].set_axis(list(CLASS_IOUS), axis=1), CLASS_IOUS.values())
         ax.hlines(range(len(frame)), frame["low"], frame["high"], color=MIOU, lw=1.6, clip_on=False)
@@ -144,10 +143,8 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
         ax.set_title(wrapped(label, 15), fontsize=SMALL)
         ax.set(xlim=(-0.04, 1.04), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
         ax.tick_params(axis="y", length=0)
-    for ax in axes.flat[len(comparison) :]:
-        ax.set_axis_off()
-    axes[0, 0].set(yticks=range(len(order)), yticklabels=names, ylim=(-0.7, len(order) - 0.5))
-    keys, _ = axes[0, 0].get_legend_handles_labels()
+    axes[0].set(yticks=range(len(order)), yticklabels=names, ylim=(-0.7, len(order) - 0.5))
+    keys, _ = axes[0].get_legend_handles_labels()
     fig.legend(handles=keys, loc="outside lower center", ncols=2)
     told = []
     for label, frame in comparison.items():
@@ -230,11 +227,11 @@ def _honest(ax, example: Example) -> None:
     bars = [(name, value, PALE) for name, value in example.ious.items()]
     bars += [(name, *how) for name, how in whole.items()]
     places = [y + 0.5 * (y >= len(example.ious)) for y in range(len(bars))]
-    for y, (name, value, colour) in zip(places, bars, strict=True):
-        ax.barh(y, value, color=colour, height=0.66)
-        how = {"weight": "bold"} if name in whole else {}
-        ax.text(value + 0.012, y, f"{value:.3f}", va="center", fontsize=SMALL, **how)
-    name_rows(ax, [name for name, *_ in bars], places)
+    names, values, colours = zip(*bars, strict=True)
+    drawn = ax.barh(places, values, 0.66, color=colours)
+    for text in ax.bar_label(drawn, fmt="%.3f", padding=4, fontsize=SMALL)[-len(whole) :]:
+        text.set_weight("bold")
+    name_rows(ax, names, places)
     ax.set(xlim=(0, 1.1), xlabel="score", xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
 
 

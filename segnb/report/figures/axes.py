@@ -214,8 +214,23 @@ def plain_log(ax, which: str = "y", times: float = 1) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def bare(ax) -> None:
-    ax.set_axis_off()
+def note(ax, x: float, y: float, text: str, ground: str = "white", alpha: float = 0.85, **how) -> None:
+    """Write small letters on a ground that the drawing shows through a little; how: arguments of `text`."""
+    box = {"facecolor": ground, "edgecolor": "none", "pad": 1.5, "alpha": alpha}
+    ax.text(x, y, text, fontsize=SMALL, bbox=box, **how)
+
+
+def grid(fig: Picture, count: int, columns: int, **how) -> np.ndarray:
+    """Return `count` axes in rows of so many columns; how: arguments of `subplots`."""
+    axes = fig.subplots(-(-count // columns), columns, squeeze=False, **how).ravel()
+    for ax in axes[count:]:
+        ax.set_axis_off()
+    return axes[:count]
+
+
+def scale_below(fig: Picture, axes, drawn, words: str) -> None:
+    """Put the colour scale of what is drawn beneath all these axes."""
+    fig.colorbar(drawn, ax=list(axes), location="bottom", aspect=45, shrink=0.6, label=words)
 
 
 # ---- data of several networks or sources

@@ -4,18 +4,20 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import offset_copy
 
-from segnb.claims import Part
-from segnb.contrasts import Evidence
+from segnb.claims.effects import Effects, MeasuredContrast
+from segnb.claims.verdicts import StudyVerdicts, Verdict
+from segnb.claims.wording import effect, full_name, signed
 from segnb.labels import ClassMap
 from segnb.models.registry import label
-from segnb.report.claim_blocks import amount, block, decisive, effect, full_name, grouped, measured, tracked
+from segnb.report.claim_blocks import block, grouped, tracked
 from segnb.report.figures.axes import (
-    bare,
     inches_of_classes,
     label_panel,
     legend_of_classes,
     name_rows,
+    note,
     panel,
     short,
     wrapped,
@@ -38,16 +40,18 @@ ROWS = 12  # parts of one unit in a figure; more would be a wall of lines
 HEAD = 0.75  # of a row: the heading of a group
 
 
-def shown(parts: list[dict]) -> list[int]:
+def shown(parts: list[MeasuredContrast]) -> list[int]:
     """Positions of the parts that a figure has room for: of each unit the first, deciding ones in front."""
-    order = sorted(range(len(parts)), key=lambda i: not parts[i]["decides"])
+    order = sorted(range(len(parts)), key=lambda i: not parts[i].decides)
     kept: dict[str, list[int]] = {}
     for i in order:
-        kept.setdefault(parts[i]["unit"], []).append(i)
+        kept.setdefault(parts[i].unit, []).append(i)
     return [i for group in kept.values() for i in sorted(group[:ROWS])]
 
 
-def _rows(parts: list[dict], which: list[int]) -> tuple[dict[int, tuple[float, str]], dict[float, str]]:
+def _rows(
+    parts: list[MeasuredContrast], which: list[int]
+) -> tuple[dict[int, tuple[float, str]], dict[float, str]]:
     """Where the parts of one unit stand, {position: (y, name)}, and the headings above them, {y: heading}."""
     places, heads, y = {}, {}, 0.0
     for head, rows in grouped(parts).items():
@@ -62,16 +66,16 @@ def _rows(parts: list[dict], which: list[int]) -> tuple[dict[int, tuple[float, s
 
 
 @figure
-def differences(parts: list[dict], kind: str, by_image: dict[int, pd.DataFrame]) -> Picture:
+def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd.DataFrame]) -> Picture:
     """Each part's paired difference with its intervals and seeds, beside how it is spread over the images.
 
-    parts:    measured parts of one claim, as claims.json has them; one panel a unit
+    parts:    measured parts of one claim, one panel a unit
     kind:     of the claim: with "≈" the margin is drawn as a band around zero
     by_image: {position of a part: column difference, an image a row}; parts without images are left out
     """
     drawn = shown(parts)
-    units = list(dict.fromkeys(parts[i]["unit"] for i in drawn))
-    panels = [_rows(parts, [i for i in drawn if parts[i]["unit"] == unit]) for unit in units]
+    units = list(dict.fromkeys(parts[i].unit for i in drawn))
+    panels = [_rows(parts, [i for i in drawn if parts[i].unit == unit]) for unit in units]
     by_image = {i: frame for i, frame in by_image.items() if i in drawn and len(frame)}
     heights = [0.5 * (len(places) + HEAD * len(heads)) + 0.8 for places, heads in panels]
     fig = Picture(height=sum(heights) + 0.1)
@@ -98,7 +102,7 @@ def differences(parts: list[dict], kind: str, by_image: dict[int, pd.DataFrame])
         if full:
             line[1].set_xlabel("of single images")
         elif by_image:
-            bare(line[1])
+            line[1].set_axis_off()
         for ax in line[: 1 + full]:
             ax.axvline(0, color=INK, lw=1.2, zorder=1)
             ax.grid(False, axis="y")
@@ -118,9 +122,9 @@ def differences(parts: list[dict], kind: str, by_image: dict[int, pd.DataFrame])
     )
 
 
-def _style(part: dict) -> NetworkStyle:
+def _style(part: MeasuredContrast) -> NetworkStyle:
     """That of the network which is said to be better, where it is one."""
-    return style_of(label(part["plus"][0])) if len(part["plus"]) == 1 else NetworkStyle(QUIET, "o")
+    return style_of(label(part.plus[0])) if len(part.plus) == 1 else NetworkStyle(QUIET, "o")
 
 
 def _heading(ax, y: float, text: str) -> None:
@@ -136,65 +140,50 @@ def _heading(ax, y: float, text: str) -> None:
     ).set_in_layout(False)
 
 
-def _estimate(ax, y: float, part: dict) -> None:
+def _estimate(ax, y: float, part: MeasuredContrast) -> None:
     """A part's dot, its 95 % interval (thin) and 90 % interval (thick), and its seeds beneath."""
-    style, scale = _style(part), part["scale"]
+    style, scale = _style(part), part.scale
     for level, thick in ((95, 1.6), (90, 4.5)):
-        low, high = part[f"low{level}"], part[f"high{level}"]
+        low, high = getattr(part, f"low{level}"), getattr(part, f"high{level}")
         if low is not None:
             ax.plot([scale * low, scale * high], [y, y], color=style.colour, lw=thick, solid_capstyle="butt")
     edge = {"mew": 1.8} if style.frozen else {"mec": "white", "mew": 1.2}
-    ax.plot(scale * part["estimate"], y, **style.point, **edge, ms=9, zorder=3)
-    ax.annotate(
-        amount(part["estimate"], part),
-        (scale * part["estimate"], y),
-        xytext=(0, 8),
-        textcoords="offset points",
-        ha="center",
-        fontsize=SMALL,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.75},
-    )
-    seeds = part["by_seed"]
+    ax.plot(scale * part.estimate, y, **style.point, **edge, ms=9, zorder=3)
+    above = offset_copy(ax.transData, ax.figure, 0, 8, "points")
+    note(ax, scale * part.estimate, y, signed(part.estimate, part), transform=above, ha="center")
+    seeds = part.by_seed
     if len(seeds) > 1:
         rings = {"ms": 5, "mfc": "white", "mec": INK, "mew": 1, "zorder": 2}
         ax.plot(scale * np.array(seeds), [y + 0.24] * len(seeds), "o", **rings)
 
 
-def _spread(ax, y: float, part: dict, frame: pd.DataFrame) -> None:
+def _spread(ax, y: float, part: MeasuredContrast, frame: pd.DataFrame) -> None:
     """A dot an image, the middle half of them as a bar, the median as a tick, and the share above zero."""
-    values = part["scale"] * frame.difference.to_numpy()
+    values = part.scale * frame.difference.to_numpy()
     heights = y + np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
     ax.plot(values, heights, ".", ms=4, color=_style(part).colour, mec="none", alpha=0.35)
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     ax.plot([low, high], [y, y], color=INK, lw=2.4, solid_capstyle="butt")
     ax.plot(median, y, "|", color=INK, ms=13, mew=2.4)
-    ax.annotate(
-        f"{percent((values > 0).mean(), 0)} above 0",
-        (0.99, y - 0.3),
-        xycoords=ax.get_yaxis_transform(),
-        ha="right",
-        va="center",
-        fontsize=SMALL,
-        color=INK,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
-    )
+    share = f"{percent((values > 0).mean(), 0)} above 0"
+    note(ax, 0.99, y - 0.3, share, transform=ax.get_yaxis_transform(), ha="right", va="center")
 
 
-def _margin(ax, y: float, part: dict, kind: str) -> None:
+def _margin(ax, y: float, part: MeasuredContrast, kind: str) -> None:
     """The band of an equivalence, or the line that a difference has to be beyond."""
-    if kind == "≈" and part["margin"]:
-        edge = part["scale"] * part["margin"]
+    if kind == "≈" and part.margin:
+        edge = part.scale * part.margin
         ax.fill_betweenx([y - 0.5, y + 0.5], -edge, edge, color=BAND, lw=0, zorder=0)
-    elif part["threshold"]:
-        place = part["scale"] * part["threshold"]
+    elif part.threshold:
+        place = part.scale * part.threshold
         ax.plot([place, place], [y - 0.5, y + 0.5], color=QUIET, ls=(0, (3, 2)), lw=1.4, zorder=1)
 
 
-def _caption(parts: list[dict], kind: str, images: list[int], left_out: int) -> str:
+def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_out: int) -> str:
     """images: how many there are of each part whose images are drawn"""
-    bounded = any(part["low95"] is not None for part in parts)
-    seeds = max(len(part["by_seed"]) for part in parts)
-    compared = any(part["minus"] for part in parts)
+    bounded = any(part.low95 is not None for part in parts)
+    seeds = max(len(part.by_seed) for part in parts)
+    compared = any(part.minus for part in parts)
     told = [f"Right of zero {'the first network of a row has more' if compared else 'is more than none'}"]
     if bounded:
         told.append(
@@ -202,17 +191,17 @@ def _caption(parts: list[dict], kind: str, images: list[int], left_out: int) -> 
             " sign of the difference is open"
         )
     if seeds > 1:
-        rounds = all(part["repeats"] == "rounds" for part in parts if part["by_seed"])
+        rounds = all(part.repeats == "rounds" for part in parts if part.by_seed)
         told.append(f"small rings are the {seeds} single {'rounds of timing' if rounds else 'seeds'}")
     if kind == "≈":
         told.append("within the grey band two networks count as equal")
-    if any(part["threshold"] for part in parts):
+    if any(part.threshold for part in parts):
         told.append("the dashed line is what the difference has to exceed")
     if images:
         many = f"{min(images)}" if len({*images}) == 1 else f"{min(images)} to {max(images)}"
         told.append(f"to the right each dot is one of {many} test images, the bar the middle half of them")
     caption = f"{'; '.join(told)}."
-    if bounded and seeds <= 1 and any(part["repeats"] == "seeds" for part in parts):
+    if bounded and seeds <= 1 and any(part.repeats == "seeds" for part in parts):
         caption += (
             " With one seed the interval is for these two networks on new images, which is not the claim."
         )
@@ -238,7 +227,7 @@ def chosen(frame: pd.DataFrame) -> pd.DataFrame:
 @figure
 def examples(
     rows: pd.DataFrame,
-    part: dict,
+    part: MeasuredContrast,
     pictures: np.ndarray,
     labels: np.ndarray,
     guesses: dict[str, np.ndarray],
@@ -266,11 +255,10 @@ def examples(
             label_panel(ax, guess[i], classes)
             wrong.append(percent(mistaken(labels[i], guess[i]).mean()))
             ax.set_xlabel(f"{wrong[-1]} wrong", labelpad=3)
-        found = f"{why}: {amount(row.difference, part)}"
+        found = f"{why}: {signed(row.difference, part)}"
         line[0].set_ylabel(f"{found}\n{short(row['name'], 20)}", fontsize=SMALL)
         told.append(
-            f"{why} {amount(row.difference, part)} {part['unit']} in {row['name']},"
-            f" {' and '.join(wrong)} wrong"
+            f"{why} {signed(row.difference, part)} {part.unit} in {row['name']}, {' and '.join(wrong)} wrong"
         )
     for ax, title in zip(axes[0], ("Image", "Ground truth", *guesses), strict=True):
         ax.set_title(wrapped(title, 19), pad=4)
@@ -280,48 +268,43 @@ def examples(
         f"Three test images with ground truth and the predictions of {one} and {other}. Difference:"
         f" {'; '.join(told)}.",
         f"Picked by rule, not by hand: those of {len(labels)} test images in which the difference"
-        f" {part['label']}, {part['words']}, is largest, in the middle and smallest. The predictions are of"
+        f" {part.label}, {part.words}, is largest, in the middle and smallest. The predictions are of"
         f" seed {seed}.",
     )
 
 
-def pictures(claim: dict, evidence: Evidence) -> tuple[list[Picture], list[str]]:
+def pictures(claim: Verdict, effects: Effects) -> tuple[list[Picture], list[str]]:
     """The figures of a claim, and sentences on what is not shown.
 
-    Images are shown for the part that decides, or else for the first that compares two networks.
+    Images are shown for the contrast that decides, or else for the first that compares two networks.
     """
-    parts = measured(claim)
-    by_image = {i: evidence.by_image(_as_asked(parts[i])) for i in shown(parts)}
-    drawn = [differences(parts, claim["kind"], by_image)]
-    order = sorted(by_image, key=lambda i: (parts[i] is not decisive(claim), not parts[i]["decides"], i))
+    parts = claim.measured_contrasts
+    by_image = {i: effects.by_image(parts[i]) for i in shown(parts)}
+    drawn = [differences(parts, claim.kind, by_image)]
+    order = sorted(by_image, key=lambda i: (parts[i] is not claim.decisive_contrast, not parts[i].decides, i))
     place = next((i for i in order if _is_pair(parts[i]) and len(chosen(by_image[i]))), None)
     if place is None:
         return drawn, []
-    part, seed = parts[place], evidence.seeds(_as_asked(parts[place]))[0]
-    runs = [evidence.runs("")[name, seed] for name in (*part["plus"], *part["minus"])]
+    part, seed = parts[place], effects.seeds(parts[place])[0]
+    runs = [effects.runs()[name, seed] for name in (*part.plus, *part.minus)]
     if not all(run.predicted_path.exists() for run in runs):
         return drawn, ["Images are left out, because not every run kept its predictions of all test images."]
-    split = evidence.study.split("test", runs[0].recipe.size)
+    split = effects.study.split("test", runs[0].recipe.size)
     guesses = {label(run.variant): run.predicted() for run in runs}
     rows = chosen(by_image[place])
-    drawn.append(examples(rows, part, split.images, split.labels, guesses, evidence.study.classes, seed))
+    drawn.append(examples(rows, part, split.images, split.labels, guesses, effects.study.classes, seed))
     return drawn, []
 
 
-def show_claims(ledger: dict, evidence: Evidence, *names: str) -> None:
+def show_claims(ledger: StudyVerdicts, effects: Effects, *names: str) -> None:
     """Display claims of the ledger, in the order of their names given, each as a block with its figures."""
-    claims, kept = {claim["id"]: claim for claim in ledger["claims"]}, tracked()
+    kept = tracked()
     for name in names:
-        display(block(ledger, claims[name], *pictures(claims[name], evidence), kept))
+        claim = ledger.by_id[name]
+        display(block(claim, *pictures(claim, effects), kept))
 
 
-def _as_asked(part: dict) -> Part:
-    """A part of claims.json as `segnb.claims` has it."""
-    plus, minus, rivals = (tuple(part[side]) for side in ("plus", "minus", "rivals"))
-    return Part(part["label"], part["measure"], plus, minus, part["weight"], rivals)
-
-
-def _is_pair(part: dict) -> bool:
+def _is_pair(part: MeasuredContrast) -> bool:
     """Whether a part sets one network of the study against another of the same family."""
-    sides = [*part["plus"], *part["minus"]]
-    return len(part["plus"]) == len(part["minus"]) == 1 and not any(":" in side for side in sides)
+    networks = [*part.plus, *part.minus]
+    return len(part.plus) == len(part.minus) == 1 and not any(":" in network for network in networks)

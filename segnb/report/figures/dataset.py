@@ -8,19 +8,21 @@ from matplotlib.transforms import offset_copy
 
 from segnb.labels import ClassMap
 from segnb.report.figures.axes import (
-    bare,
     class_rows,
     dot_rows,
+    grid,
     inches_of_classes,
     label_panel,
     legend_of_classes,
     marks,
+    note,
     panel,
     pattern,
     plain_log,
+    scale_below,
     short,
 )
-from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure, percent
+from segnb.report.figures.style import QUIET, WIDTH, Picture, figure, percent
 
 
 @figure
@@ -34,15 +36,13 @@ def images_with_labels(
     side = WIDTH / columns
     seen = classes.seen(labels)
     fig = Picture(height=2 * blocks * side + 0.1 + inches_of_classes(seen, classes))
-    axes = fig.subplots(2 * blocks, columns, squeeze=False)
-    for ax in axes.flat[:]:
-        bare(ax)
-    for i in range(count):
-        row, column = 2 * (i // columns), i % columns
-        for ax in axes[row : row + 2, column]:
-            ax.set_axis_on()
-        panel(axes[row, column], images[i])
-        label_panel(axes[row + 1, column], labels[i], classes)
+    axes = fig.subplots(2 * blocks, columns, squeeze=False).reshape(blocks, 2, columns).swapaxes(1, 2)
+    axes = axes.reshape(-1, 2)  # of an image and its labels
+    for (above, below), image, map_of_labels in zip(axes, images, labels, strict=False):
+        panel(above, image)
+        label_panel(below, map_of_labels, classes)
+    for ax in axes[count:].flat:
+        ax.set_axis_off()
     legend_of_classes(fig, seen, classes)
     return fig.described(
         f"{count} images, each above its labels painted in class colours."
@@ -59,7 +59,7 @@ def class_legend(classes: ClassMap) -> Picture:
     rows = -(-len(classes) // columns)
     fig = Picture(height=0.36 * rows + 0.1)
     ax = fig.subplots()
-    bare(ax)
+    ax.set_axis_off()
     ax.set(xlim=(0, columns), ylim=(rows, 0))
     for i, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
         x, y = i // rows, i % rows + 0.5
@@ -84,36 +84,16 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
     columns = 5
     rows = -(-(len(classes) + 2) // columns)
     fig = Picture(height=rows * (WIDTH / columns + 0.28))
-    axes = fig.subplots(rows, columns).ravel()
+    axes = grid(fig, len(classes) + 2, columns)
     panel(axes[0], image, "Image")
     label_panel(axes[1], labels, classes, "All classes")
     shares = np.bincount(labels.ravel(), minlength=len(classes))[: len(classes)] / labels.size
-    for i, ax in enumerate(axes[2 : len(classes) + 2]):
+    for i, ax in enumerate(axes[2:]):
         panel(ax, labels == i, f"    {short(classes.names[i], 11)}", cmap="gray_r", vmin=-0.06, vmax=1.15)
-        ax.plot(
-            0.05,
-            1.095,
-            "s",
-            ms=7,
-            mfc=classes.colours[i],
-            mec=QUIET,
-            mew=0.6,
-            transform=ax.transAxes,
-            clip_on=False,
-        )
+        chip = {"ms": 7, "mfc": classes.colours[i], "mec": QUIET, "mew": 0.6, "clip_on": False}
+        ax.plot(0.05, 1.095, "s", transform=ax.transAxes, **chip)
         text = percent(shares[i]) if shares[i] >= 0.0005 else "< 0.1 %" if shares[i] else "absent"
-        ax.text(
-            0.97,
-            0.05,
-            text,
-            transform=ax.transAxes,
-            ha="right",
-            fontsize=SMALL,
-            color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85},
-        )
-    for ax in axes[len(classes) + 2 :]:
-        bare(ax)
+        note(ax, 0.97, 0.05, text, transform=ax.transAxes, ha="right")
     present = ", ".join(f"{classes.names[i]} {percent(shares[i])}" for i in np.argsort(-shares) if shares[i])
     absent = ", ".join(classes.names[i] for i in range(len(classes)) if not shares[i])
     return fig.described(
@@ -127,31 +107,20 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
 def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
     """Where in the image each class lives: heat (C, S, S), share of images with the class at that pixel."""
     columns = 5
-    rows = -(-(len(classes) + 1) // columns)
+    rows = -(-len(classes) // columns)
     fig = Picture(height=rows * (WIDTH / columns + 0.2) + 0.75)
-    axes = fig.subplots(rows, columns).ravel()
-    for i, (ax, one) in enumerate(zip(axes, heat, strict=False)):
-        peak = one.max()
-        panel(ax, one / peak if peak else one, short(classes.names[i]), cmap="viridis", vmin=0, vmax=1)
-        ax.text(
-            0.96,
-            0.05,
-            f"max {percent(peak, 0 if peak >= 0.1 else 1)}" if peak else "absent",
-            transform=ax.transAxes,
-            ha="right",
-            fontsize=SMALL,
-            color="white",
-            bbox={"facecolor": "black", "edgecolor": "none", "pad": 1.5, "alpha": 0.55},
-        )
-    for ax in axes[len(classes) :]:
-        bare(ax)
-    bar = fig.colorbar(axes[0].images[0], ax=list(axes), location="bottom", aspect=45, shrink=0.6)
-    bar.set_label("share of images with the class here, relative to its own maximum")
+    axes = grid(fig, len(classes), columns)
     centres = []
-    for name, one in zip(classes.names, heat, strict=True):
-        if one.max():
-            down = (one.sum(1) @ np.arange(len(one))) / one.sum() / len(one)
+    for ax, name, share in zip(axes, classes.names, heat, strict=True):
+        peak = share.max()
+        panel(ax, share / peak if peak else share, short(name), cmap="viridis", vmin=0, vmax=1)
+        text = f"max {percent(peak, 0 if peak >= 0.1 else 1)}" if peak else "absent"
+        note(ax, 0.96, 0.05, text, "black", 0.55, transform=ax.transAxes, ha="right", color="white")
+        if peak:
+            down = (share.sum(1) @ np.arange(len(share))) / share.sum() / len(share)
             centres.append(f"{name} {100 * down:.0f} %")
+    words = "share of images with the class here, relative to its own maximum"
+    scale_below(fig, axes, axes[0].images[0], words)
     return fig.described(
         "A heat map a class of where in the image it lies. Mean height, from the top edge down: "
         + ", ".join(centres)

@@ -10,13 +10,14 @@ from matplotlib.ticker import MaxNLocator
 from segnb.labels import ClassMap
 from segnb.report.figures.axes import (
     bar_intervals,
-    bare,
     class_rows,
+    grid,
     legend_of_networks,
     name_ends,
     name_rows,
     network_bars,
     network_points,
+    note,
     plain_log,
     wrapped,
 )
@@ -122,17 +123,8 @@ def _name_thirds(ax, thirds: tuple[float, float]) -> None:
     ax.set_xlim(left, right)
     for low, high, word in zip(edges[:-1], edges[1:], ("small", "medium", "large"), strict=True):
         if np.log(high / low) > 0.13 * np.log(right / left):
-            ax.text(
-                np.sqrt(low * high),
-                0.99,
-                word,
-                transform=ax.get_xaxis_transform(),
-                ha="center",
-                va="top",
-                fontsize=SMALL,
-                color=QUIET,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.7},
-            )
+            how = {"transform": ax.get_xaxis_transform(), "ha": "center", "va": "top", "color": QUIET}
+            note(ax, np.sqrt(low * high), 0.99, word, **how)
 
 
 @figure
@@ -168,7 +160,7 @@ def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap)
         ax.plot(gain, y, "o", ms=9, mfc=colours[name], mec=INK, mew=0.8, zorder=3)
         how = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": SMALL}
         ax.text(1.01, y, f"{gain:+.1f}".replace("-", "−"), **how)
-    ax.set_xlabel(f"{wrapped(plus, 60)} minus {wrapped(minus, 60)},\npoints of class IoU")
+    ax.set_xlabel(wrapped(f"{plus} minus {minus}, points of class IoU", 56))
     told = ", ".join(f"{name} {gain:+.1f}" for name, gain in points["value"].items())
     return fig.described(
         f"Gain in IoU by class of {plus} over {minus}, in points: {told}.",
@@ -209,9 +201,9 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
     seeds = sorted(next(iter(pair.values())))
     columns, lines = min(len(seeds), 2), -(-len(seeds) // 2)
     fig = Picture(height=2.4 * lines + 0.6)
-    axes = fig.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    axes = grid(fig, len(seeds), columns, sharex=True, sharey=True)
     told = []
-    for number, (ax, seed) in enumerate(zip(axes, seeds, strict=False)):
+    for number, (ax, seed) in enumerate(zip(axes, seeds, strict=True)):
         goal = share * min(histories[seed]["val_miou"].iloc[-1] for histories in pair.values())
         ax.axhline(goal, color=QUIET, lw=1.2, ls=(0, (3, 3)))
         for label, histories in pair.items():
@@ -228,8 +220,6 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
         if number >= len(seeds) - columns:  # nothing is below
             ax.set_xlabel("epoch")
             ax.tick_params(labelbottom=True)
-    for ax in axes[len(seeds) :]:
-        bare(ax)
     axes[0].set_ylabel("validation mIoU")
     legend_of_networks(fig, pair)
     return fig.described(

@@ -1,18 +1,17 @@
 """Figures of attention gates: where they are open, what they are worth, and how they fare under clutter."""
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.labels import ClassMap
 from segnb.report.figures.axes import (
-    bare,
     inches_of_names,
     legend_of_networks,
     name_ends,
     network_points,
     panel,
+    scale_below,
     short,
     wrapped,
 )
@@ -20,18 +19,7 @@ from segnb.report.figures.predictions import evenly
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, figure, sample
 
 OPEN = "cividis"  # one lightness scale, also for readers who do not see red or green
-
-
-def _scale(fig: Picture, axes) -> None:
-    bar = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), OPEN)
-    fig.colorbar(
-        bar,
-        ax=list(axes),
-        location="bottom",
-        aspect=45,
-        shrink=0.6,
-        label="value of the gate: 0 shut, 1 open",
-    )
+VALUE = "value of the gate: 0 shut, 1 open"
 
 
 def _levels(gates: dict[str, np.ndarray], i: int) -> list[np.ndarray]:
@@ -65,7 +53,7 @@ def attention(
         told.append(f"{label}, {kept['names'][i]}: mean {', '.join(means)}")
     for ax, title in zip(axes[0], ("Image", *(f"Level {k}" for k in levels)), strict=True):
         ax.set_title(title, pad=4)
-    _scale(fig, axes.ravel())
+    scale_below(fig, axes.flat, axes[0, 1].images[0], VALUE)
     return fig.described(
         f"Maps of the attention gates by level, finest first, for {len(rows)} pairs of image and network."
         f" {'; '.join(told)}.",
@@ -103,7 +91,7 @@ def class_attention(gates: dict[str, np.ndarray], kept: dict[str, np.ndarray], c
         told.append(f"{classes.names[k]} {', '.join(f'{one[k].mean():.2f}' for one in maps)}")
     for ax, title in zip(axes[0], ("Where it is", *(f"Level {k}" for k in levels)), strict=True):
         ax.set_title(title, pad=4)
-    _scale(fig, axes.ravel())
+    scale_below(fig, axes.flat, axes[0, 1].images[0], VALUE)
     return fig.described(
         f"Maps of the class gates for {len(shown)} classes in {kept['names'][i]}, a column a level, finest"
         f" first. Means: {'; '.join(told)}.",
@@ -163,7 +151,7 @@ def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Pi
         if kind in images:
             panel(ax, images[kind], kind)
         else:
-            bare(ax)
+            ax.set_axis_off()
     ax = bottom.subplots()
     ends = network_points(ax, scores, 0.11)
     for place in np.arange(len(kinds) - 1) + 0.5:

@@ -5,7 +5,7 @@ import numpy as np
 
 from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.report.figures.axes import (
-    bare,
+    grid,
     inches_of_classes,
     label_panel,
     legend_of_classes,
@@ -95,10 +95,7 @@ def side_by_side(
     lines = max(title.count("\n") + 1 for title in titles)
     legend = inches_of_classes(seen, classes, extra)
     fig = Picture(height=rows * (WIDTH / columns + 0.2 * lines) + 0.2 + legend)
-    axes = fig.subplots(rows, columns, squeeze=False).ravel()
-    for ax in axes[len(panels) :]:
-        bare(ax)
-    for ax, title, (_, picture) in zip(axes, titles, panels, strict=False):
+    for ax, title, (_, picture) in zip(grid(fig, len(panels), columns), titles, panels, strict=True):
         if picture.ndim == 2:
             label_panel(ax, picture, classes, title)
         else:

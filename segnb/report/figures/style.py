@@ -34,10 +34,8 @@ INK, QUIET, FAINT = "#1c2127", "#59626c", "#d5d9dd"
 WRONG, MISSED, FOUND = "#d1281f", "#1467b8", "#3f9b5a"
 STYLE = {
     "text.parse_math": False,  # names of classes and files come from data, where a dollar is a dollar
-    "font.size": 10,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
-    "axes.labelsize": 10,
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
     "legend.fontsize": SMALL,

@@ -64,7 +64,7 @@ def test_two_scores_say_what_is_missing():
 def test_two_scores_show_every_run():
     panel = FIGURES["two_scores"]().axes[1]
     ticks = [line.get_xdata() for line in panel.lines if line.get_marker() == "|"]
-    assert len(ticks) == 2 * len(MANY) and {len(values) for values in ticks} == {3}
+    assert [len(values) for values in ticks] == [3 * len(MANY)] * 2
     assert "single runs" in FIGURES["two_scores"]().caption and "runs" not in FIGURES["one score"]().caption
 
 
@@ -80,11 +80,12 @@ def test_class_dots_put_what_the_study_finds_on_top():
     order = [text.get_text() for text in fig.axes[0].get_yticklabels()][::-1]
     means = sum(frame.published for frame in frames.values())
     assert list(means[order]) == sorted(means, reverse=True)
-    dots = [line for line in fig.axes[0].lines if line.get_marker() == "o"]
-    assert len(dots) == 12 and "no test image shows the class" in fig.caption  # no pedestrians
+    (dots,) = [line for line in fig.axes[0].lines if line.get_marker() == "o"]
+    assert np.isnan(dots.get_xdata()).sum() == 1  # no pedestrians
+    assert "no test image shows the class" in fig.caption
     row = frames["U-Net"].loc["Car"]
     y = 12 - order.index("Car")
-    assert [line.get_xdata()[0] for line in dots if line.get_ydata()[0] == y] == [row.measured]
+    assert dots.get_xdata()[list(dots.get_ydata()).index(y)] == row.measured
 
 
 def test_worked_example_shows_its_numbers():

@@ -193,7 +193,7 @@ def drawn(fig: style.Picture, monkeypatch) -> list[Text]:
 
 def looks_in(fig: style.Picture) -> set[tuple[str, str, bool]]:
     """(colour, marker, whether hollow) of all that is marked in the colour of a network."""
-    colours = {look.colour for look in style.LOOKS.values()}
+    colours = {style.style_of(label).colour for label in MANY}
     found = set()
     for line in fig.findobj(Line2D):
         mark = line.get_marker()
@@ -207,24 +207,34 @@ def looks_in(fig: style.Picture) -> set[tuple[str, str, bool]]:
     return found
 
 
+def look(label: str) -> tuple[str, str, bool]:
+    network = style.style_of(label)
+    return network.colour, network.marker, network.frozen
+
+
+@pytest.mark.filterwarnings("error")  # matplotlib warns when a layout or a glyph fails
 @pytest.mark.parametrize("name", CASES)
 def test_a_figure_is_in_the_style(name, monkeypatch):
     fig = CASES[name]()
     assert len(fig.alt) > 40 and len(fig.caption) > 40 and fig.caption.endswith(".")
     assert fig.get_size_inches()[0] == style.WIDTH
+    fig.set_dpi(style.DPI * style.SCALE)  # as it is stored
     texts = drawn(fig, monkeypatch)
+    pixels = np.asarray(fig.canvas.buffer_rgba())[..., :3]
+    assert pixels.min() < 255
+    for edge in (pixels[:6], pixels[-6:], pixels[:, :6], pixels[:, -6:]):
+        assert edge.min() == 255, "something reaches the edge of the picture"
     boxes = {text: Text.get_window_extent(text) for text in texts}
     for text, box in boxes.items():
         assert text.get_fontsize() >= style.SMALL, text.get_text()
         assert "math" not in text.get_text()  # a dollar is a dollar, so matplotlib must not write math text
-        assert box.x0 >= -0.5 and box.y0 >= -0.5, f"{text.get_text()!r} is cut off"
-        assert box.x1 <= fig.bbox.x1 + 0.5 and box.y1 <= fig.bbox.y1 + 0.5, f"{text.get_text()!r} is cut off"
+        assert box.x0 >= -1 and box.y0 >= -1, f"{text.get_text()!r} is cut off"
+        assert box.x1 <= fig.bbox.x1 + 1 and box.y1 <= fig.bbox.y1 + 1, f"{text.get_text()!r} is cut off"
     for (one, box), (other, beside) in itertools.combinations(boxes.items(), 2):
         width = min(box.x1, beside.x1) - max(box.x0, beside.x0)
         height = min(box.y1, beside.y1) - max(box.y0, beside.y0)
-        assert width <= 1 or height <= 1, f"{one.get_text()!r} lies on {other.get_text()!r}"
-    known = {(look.colour, look.marker, look.frozen) for look in style.LOOKS.values()}
-    assert looks_in(fig) <= known
+        assert width <= 2 or height <= 2, f"{one.get_text()!r} lies on {other.get_text()!r}"
+    assert looks_in(fig) <= {look(label) for label in MANY}
 
 
 @pytest.mark.parametrize(
@@ -244,8 +254,7 @@ def test_a_figure_is_in_the_style(name, monkeypatch):
 )
 def test_every_network_is_drawn_and_named(name, labels, monkeypatch):
     fig = CASES[name]()
-    looks = {(one.colour, one.marker, one.frozen) for one in map(style.look, labels)}
-    assert looks_in(fig) == looks
+    assert looks_in(fig) == {look(label) for label in labels}
     told = {text.get_text().replace("\n", " ") for text in drawn(fig, monkeypatch)}
     assert set(labels) <= told
 

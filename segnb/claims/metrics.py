@@ -1,7 +1,7 @@
-"""What claims are decided from: named measures of runs, on the test images as they are and weighed anew.
+"""The metrics that claims compare, by name.
 
-A measure that has images is `reduce(sums over images of what is counted in each)`, so one weighted sum is one
-draw of the bootstrap. A measure without images (an epoch count, a ratio of gradients) is a number a run.
+A metric that has images is `reduce(sums over images of what is counted in each)`, so that one weighted sum is
+one draw of the bootstrap. A metric without images (an epoch count, a ratio of gradients) is a number per run.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segnb.companions import Missing
+from segnb.claims.claim import ENCODER
+from segnb.claims.related_studies import Missing
 from segnb.labels import CAMVID, STREET
 from segnb.metrics import boundaries, objects
+from segnb.metrics import confusion as confusion_module
 from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.models.registry import label
-from segnb.parts import ENCODER
 from segnb.study.study import Run
 
 EARLY = 0.2  # share of the epochs after which training is still "early" (F11)
@@ -29,12 +30,12 @@ LEVELS = (1, 2, 3, 4)  # of a U-Net, each with a gate on its skip
 COMMON = tuple(name for name in STREET.names if name in CAMVID.names)
 
 
-class Counted(NamedTuple):
-    """What a measure is made of: an entry an image, and what makes a value of their sums.
+class ImageCounts(NamedTuple):
+    """What a metric is made of: one entry per image, and what makes a value of their sums.
 
     arrays: by name, each (N, ...)
     reduce: takes them by name, each as (..., *rest), and gives (...)
-    cases:  of how many cases, won or lost, the measure is a share; 0 where it is none
+    cases:  of how many cases, won or lost, the metric is a share; 0 where it is none
     """
 
     arrays: dict[str, np.ndarray]
@@ -45,42 +46,31 @@ class Counted(NamedTuple):
         return float(self.reduce(**{name: array.sum(0) for name, array in self.arrays.items()}))
 
     def by_image(self) -> np.ndarray:
-        """The measure of each image by itself: (N,), NaN where it has none."""
+        """Return the metric of each image by itself: (N,), NaN where it has none."""
         return np.asarray(self.reduce(**self.arrays), float)
-
-    def draws(self, weights: np.ndarray) -> np.ndarray:
-        """The measure with the images weighed otherwise: weights (B, N) to (B,)."""
-        sums = {}
-        for name, array in self.arrays.items():
-            flat = weights @ array.reshape(len(array), -1)
-            sums[name] = flat.reshape(len(weights), *array.shape[1:])
-        return np.asarray(self.reduce(**sums), float)
-
-
-Made = Callable[[Run, Sequence[Run]], Counted | float]
 
 
 @dataclass(frozen=True)
-class Measure:
+class Metric:
     """A named quantity of a run.
 
     words:  what it is called in a sentence
     unit:   of a printed difference, which is the value times `scale`
-    of:     (run, rivals) -> Counted, or a number where there are no images; rivals are the runs of the same
-            seed that it is held against, at which only those look that say so
+    of:     (run, *rivals) -> ImageCounts, or a number where there are no images
+    compares: whether `of` takes rivals: the runs of the same seed that the run is compared with
     """
 
     words: str
     unit: str
     scale: float
-    of: Made
-    looks_at_rivals: bool = False
+    of: Callable[..., ImageCounts | float]
+    compares: bool = False
 
 
 # ---- files of a run --------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)  # of about a megabyte each: every measure of a study asks again
+@lru_cache(maxsize=256)  # of about a megabyte each: every metric of a study asks again
 def _read(run: Run, name: str, changed: int):
     return getattr(run, name)()
 
@@ -103,8 +93,7 @@ def _confusion(run: Run) -> np.ndarray:
 def _mean_of(ids: list[int], confusion: np.ndarray) -> np.ndarray:
     """Mean IoU of some classes, of those of them that occur: (..., C, C) to (...)."""
     iou = class_iou(confusion)[..., ids]
-    occurs = (~np.isnan(iou)).sum(-1)
-    return np.divide(np.nansum(iou, -1), occurs, out=np.full(occurs.shape, np.nan), where=occurs > 0)
+    return confusion_module.ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
 
 
 def _ids(run: Run, names: Sequence[str]) -> list[int]:
@@ -115,28 +104,28 @@ def _ids(run: Run, names: Sequence[str]) -> list[int]:
     return [classes.id(name) for name in names]
 
 
-def _miou(run: Run, rivals) -> Counted:
-    return Counted({"confusion": _confusion(run)}, mean_iou)
+def _miou(run: Run) -> ImageCounts:
+    return ImageCounts({"confusion": _confusion(run)}, mean_iou)
 
 
-def _iou_of(names: tuple[str, ...], run: Run, rivals) -> Counted:
-    return Counted({"confusion": _confusion(run)}, partial(_mean_of, _ids(run, names)))
+def _iou_of(names: tuple[str, ...], run: Run) -> ImageCounts:
+    return ImageCounts({"confusion": _confusion(run)}, partial(_mean_of, _ids(run, names)))
 
 
-def _thin(run: Run, rivals) -> Counted:
-    return _iou_of(run.study.classes.thin, run, rivals)
+def _thin(run: Run) -> ImageCounts:
+    return _iou_of(run.study.classes.thin, run)
 
 
-def _thin_over_others(run: Run, rivals) -> Counted:
+def _thin_over_others(run: Run) -> ImageCounts:
     thin = _ids(run, run.study.classes.thin)
     others = [i for i in range(len(run.study.classes)) if i not in thin]
-    return Counted(
+    return ImageCounts(
         {"confusion": _confusion(run)},
         lambda confusion: _mean_of(thin, confusion) - _mean_of(others, confusion),
     )
 
 
-def _shifted(kind: str, run: Run, rivals) -> Counted:
+def _shifted(kind: str, run: Run) -> ImageCounts:
     """mIoU under other conditions minus that of the same scenes as they are."""
     found, confusion = file_of(run, "shifts"), _confusion(run)
     kinds = [str(one) for one in found["kinds"]]
@@ -145,28 +134,28 @@ def _shifted(kind: str, run: Run, rivals) -> Counted:
     shifted, clean = np.zeros_like(confusion), np.zeros_like(confusion)
     scenes = found["confusion"].shape[1]  # the first of the test images
     shifted[:scenes], clean[:scenes] = found["confusion"][kinds.index(kind)], confusion[:scenes]
-    return Counted({"shifted": shifted, "clean": clean}, _difference("shifted", "clean"))
+    return ImageCounts({"shifted": shifted, "clean": clean}, _difference("shifted", "clean"))
 
 
-def _lost_without(level: int, run: Run, rivals) -> Counted:
+def _lost_without(level: int, run: Run) -> ImageCounts:
     """mIoU lost when the gate of a level (0: of all levels at once) is replaced by its image mean."""
     neutral = file_of(run, "gates")["neutral_confusion"][level - 1]  # that of all levels comes last
-    return Counted({"own": _confusion(run), "neutral": neutral}, _difference("own", "neutral"))
+    return ImageCounts({"own": _confusion(run), "neutral": neutral}, _difference("own", "neutral"))
 
 
 def _difference(plus: str, minus: str) -> Callable[..., np.ndarray]:
     return lambda **sums: mean_iou(sums[plus]) - mean_iou(sums[minus])
 
 
-def _best_by_image(run: Run, rivals) -> Counted:
+def _best_by_image(run: Run, *rivals: Run) -> ImageCounts:
     """Share of the images whose mIoU is highest with this run; a tie counts in parts."""
     scores = np.stack([mean_iou(_confusion(one)) for one in (run, *rivals)])  # (V, N)
     top = scores == scores.max(0)
     best = top[0] / top.sum(0)
-    return Counted({"best": best, "images": np.ones(len(best))}, _ratio("best", "images"), len(best))
+    return ImageCounts({"best": best, "images": np.ones(len(best))}, _ratio("best", "images"), len(best))
 
 
-def _best_by_class(run: Run, rivals) -> Counted:
+def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
     """Share of the classes whose IoU is highest with this run; a tie counts in parts."""
 
     def reduce(confusions: np.ndarray) -> np.ndarray:
@@ -176,54 +165,50 @@ def _best_by_class(run: Run, rivals) -> Counted:
         return share.sum(-1) / (~np.isnan(iou[..., 0, :])).sum(-1)
 
     confusions = np.stack([_confusion(one) for one in (run, *rivals)], axis=1)  # (N, V, C, C)
-    return Counted({"confusions": confusions}, reduce, confusions.shape[-1])
+    return ImageCounts({"confusions": confusions}, reduce, confusions.shape[-1])
 
 
-def _best_by_seed(run: Run, rivals) -> float:
-    return float(all(_miou(run, ()).value() > _miou(rival, ()).value() for rival in rivals))
+def _best_by_seed(run: Run, *rivals: Run) -> float:
+    return float(all(_miou(run).value() > _miou(rival).value() for rival in rivals))
 
 
-def _ratio(over: str, under: str) -> Callable[..., np.ndarray]:
-    def reduce(**sums: np.ndarray) -> np.ndarray:
-        above, below = np.asarray(sums[over], float), np.asarray(sums[under], float)
-        return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
-
-    return reduce
+def _ratio(above: str, below: str) -> Callable[..., np.ndarray]:
+    return lambda **sums: confusion_module.ratio(sums[above], sums[below])
 
 
 # ---- from boundaries, objects, gates ---------------------------------------------------------------------
 
 
-def _boundary(reduce: Callable[..., np.ndarray], then: Callable, run: Run, rivals) -> Counted:
+def _boundary(reduce: Callable[..., np.ndarray], then: Callable, run: Run) -> ImageCounts:
     """A reducer of `segnb.metrics.boundaries`, whose parameters are named as the sums that it takes."""
     found = file_of(run, "boundary")
-    return Counted(
+    return ImageCounts(
         {name: found[name] for name in signature(reduce).parameters}, lambda **sums: then(reduce(**sums))
     )
 
 
-def _objects(binned_by: str, place: int, value: str, run: Run, rivals) -> Counted:
+def _objects(binned_by: str, place: int, value: str, run: Run) -> ImageCounts:
     """Recall or IoU of the objects of one bin of size ("area") or of the share in sight ("visible")."""
     table = file_of(run, "objects")
     if binned_by == "visible" and not np.isfinite(table[binned_by]).any():
         raise Missing("how much of each object is in sight is not known of these data")
     ends = objects.size_bins(table["area"]) if binned_by == "area" else objects.VISIBLE
     sums = objects.binned(table, table[binned_by], ends, len(_confusion(run)))
-    return Counted({name: sums[name][:, place] for name in (value, "count")}, _ratio(value, "count"))
+    return ImageCounts({name: sums[name][:, place] for name in (value, "count")}, _ratio(value, "count"))
 
 
-def _hidden_over_seen(run: Run, rivals) -> Counted:
+def _hidden_over_seen(run: Run) -> ImageCounts:
     """Recall of objects that are mostly hidden minus that of those in full sight."""
-    hidden, seen = (_objects("visible", place, "found", run, rivals).arrays for place in (0, -1))
+    hidden, seen = (_objects("visible", place, "found", run).arrays for place in (0, -1))
     arrays = {f"hidden_{name}": array for name, array in hidden.items()}
     arrays |= {f"seen_{name}": array for name, array in seen.items()}
     of_hidden, of_seen = (_ratio(f"{which}_found", f"{which}_count") for which in ("hidden", "seen"))
-    return Counted(arrays, lambda **sums: of_hidden(**sums) - of_seen(**sums))
+    return ImageCounts(arrays, lambda **sums: of_hidden(**sums) - of_seen(**sums))
 
 
-def _gate_variation(level: int, run: Run, rivals) -> Counted:
+def _gate_variation(level: int, run: Run) -> ImageCounts:
     std = file_of(run, "gates")["std"][:, level - 1].mean(-1)  # (N,), mean over the maps of a class gate
-    return Counted({"std": std, "images": np.ones(len(std))}, _ratio("std", "images"))
+    return ImageCounts({"std": std, "images": np.ones(len(std))}, _ratio("std", "images"))
 
 
 # ---- from training: no images ----------------------------------------------------------------------------
@@ -238,7 +223,7 @@ def early_epoch(epochs: int) -> int:
     return int(np.ceil(EARLY * epochs))
 
 
-def _score_at(when: str, run: Run, rivals) -> float:
+def _score_at(when: str, run: Run) -> float:
     """Validation mIoU early in training, at its end, or the rise between."""
     curve = _curve(run)
     if len(curve) < 2:
@@ -247,7 +232,7 @@ def _score_at(when: str, run: Run, rivals) -> float:
     return float({"early": early, "final": final, "rise": final - early}[when])
 
 
-def _epochs_to_converge(run: Run, rivals) -> float:
+def _epochs_to_converge(run: Run, *rivals: Run) -> float:
     """Epochs until validation mIoU reaches REACHED of the lower final one of the pair, read off a line
     between epochs; the last epoch if it never does."""
     curve = _curve(run)
@@ -259,7 +244,7 @@ def _epochs_to_converge(run: Run, rivals) -> float:
     return float(reached + (goal - below) / (above - below))
 
 
-def _gradient(stages: str, run: Run, rivals) -> float:
+def _gradient(stages: str, run: Run) -> float:
     """Mean log10 of ‖gradient‖/‖weight‖ over some layers of a U-Net, in the first epochs."""
     table = file_of(run, "gradients")
     asked = table["layer"].str.match(stages) & (table["epoch"] <= FIRST_EPOCHS) & (table["ratio"] > 0)
@@ -271,11 +256,11 @@ def _gradient(stages: str, run: Run, rivals) -> float:
 # ---- all of them -----------------------------------------------------------------------------------------
 
 
-def _measures() -> dict[str, Measure]:
-    found: dict[str, Measure] = {}
+def _metrics() -> dict[str, Metric]:
+    metrics: dict[str, Metric] = {}
 
-    def add(name: str, words: str, of: Made, unit="points", scale=100.0, looks_at_rivals=False) -> None:
-        found[name] = Measure(words, unit, scale, of, looks_at_rivals)
+    def add(name: str, words: str, of: Callable, unit="points", scale=100.0, compares=False) -> None:
+        metrics[name] = Metric(words, unit, scale, of, compares)
 
     miou = "points of mIoU"
     add("miou", "mIoU", _miou, miou)
@@ -328,7 +313,7 @@ def _measures() -> dict[str, Measure]:
     add("gradient", f"{ratio} in the encoder", partial(_gradient, "|".join(ENCODER)), "decades", 1.0)
     for stage in ENCODER:
         add(f"gradient:{stage}", f"{ratio} in {stage}", partial(_gradient, stage), "decades", 1.0)
-    return found
+    return metrics
 
 
 def _off_one(ratio: np.ndarray) -> np.ndarray:
@@ -336,4 +321,4 @@ def _off_one(ratio: np.ndarray) -> np.ndarray:
         return np.abs(np.log(ratio))
 
 
-MEASURES = _measures()
+METRICS = _metrics()

@@ -1,0 +1,1 @@
+"""From the study's sentences to verdicts: ledger, contrasts, metrics, effects, decisions, words."""

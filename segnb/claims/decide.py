@@ -1,0 +1,130 @@
+"""From the ledger and the runs to verdicts."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from segnb.audit import scores
+from segnb.claims import wording
+from segnb.claims.claim import NOTICEABLE, POINT, SHARE, Claim
+from segnb.claims.effects import Effects, MeasuredContrast, finite
+from segnb.claims.ledger import LEDGER
+from segnb.claims.verdicts import DECIDED, RULES, StudyVerdicts, Verdict
+from segnb.stats import decisions
+from segnb.stats.power import SEEDS, Outlook, outlook
+from segnb.study.provenance import check
+from segnb.study.study import Study
+
+
+def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> StudyVerdicts:
+    """Decide every claim of the ledger.
+
+    Raises:
+        SegnbError: for a run in the study's folder that was trained as part of another study.
+    """
+    effects = Effects(study, variants, seeds)
+    claims = {claim.id: _measured(claim, effects) for claim in LEDGER.values()}
+    outlooks = dict.fromkeys(claims, Outlook())
+    for family in "FU":
+        tested = {claim.id: claim for claim in claims.values() if claim.family == family and claim.tested}
+        questions = {name: claim.question(claim.tested) for name, claim in tested.items()}
+        for name, decision in decisions.decide(questions).items():
+            claims[name] = replace(
+                claims[name],
+                word=decision.word,
+                p=finite(decision.support),
+                p_holm=finite(decision.support_holm),
+                p_against=finite(decision.against),
+                p_against_holm=finite(decision.against_holm),
+            )
+            trained = [] if tested[name].missing else tested[name].trained
+            outlooks[name] = outlook(*tested[name].question(trained), claims=len(tested))
+    runs = study.measured(variants, seeds)
+    check(study, runs)
+    there = sorted({run.seed for run in runs})
+    verdicts = tuple(_verdict(study, claim, outlooks[claim.id], there) for claim in claims.values())
+    settled = study.settled
+    return StudyVerdicts(
+        study=study.name,
+        preset=study.preset.name,
+        date=max((run.provenance["started"][:10] for run in runs), default=""),
+        data={key: settled["data"][key] for key in ("name", "origin", "digest", "counts")},
+        seeds=there,
+        networks=list(dict.fromkeys(run.variant for run in runs)),
+        machine=f"{study.machine.device_name}, {study.machine.precision}",
+        weights=settled["weights"]["source"],
+        code=settled["code"],
+        settings=settled["preset"],
+        command=wording.command(study, there or range(study.preset.seeds)),
+        rules={
+            "alpha": decisions.ALPHA,
+            "margin_points": 100 * POINT,
+            "margin_share": 100 * SHARE,
+            "noticeable_points": 100 * NOTICEABLE,
+            "sentences": list(RULES.values()),
+        },
+        decided=_decided(verdicts),
+        claims=verdicts,
+    )
+
+
+def _measured(claim: Claim, effects: Effects) -> Verdict:
+    """The claim with the numbers of each contrast, and p of each alone."""
+    verdict = Verdict(**vars(claim))
+    contrasts = []
+    for contrast in map(effects.measure, claim.contrasts):
+        p = decisions.evidence(*verdict.question([contrast])) if contrast.effect else (None, None)
+        contrasts.append(replace(contrast, margin=claim.margin, p=finite(p[0]), p_reversed=finite(p[1])))
+    return replace(verdict, contrasts=tuple(contrasts))
+
+
+def _verdict(study: Study, claim: Verdict, ahead: Outlook, seeds: list[int]) -> Verdict:
+    """The claim with its word, and all that is said of it."""
+    claim = replace(
+        claim,
+        word=_word(claim),
+        seeds=min((contrast.seeds for contrast in claim.trained), default=0),
+        seeds_needed=ahead.needed,
+        power={seeds: finite(chance) for seeds, chance in ahead.power.items()},
+    )
+    decisive = _decisive(claim)
+    return replace(
+        claim,
+        reason=wording.reason(claim, decisive, ahead, study),
+        headline=wording.headline(decisive) if decisive else "",
+        command=wording.what_decides(study, claim, seeds),
+        decisive=claim.contrasts.index(decisive) if decisive else None,
+    )
+
+
+def _word(claim: Verdict) -> str:
+    if claim.kind == "audit":
+        return scores.verdict(claim.id).word
+    if claim.broken or (claim.tested and claim.word == "refuted"):
+        return "refuted"
+    if claim.missing:
+        return "not measured"
+    return claim.word if claim.tested else "supported"  # without a test all of it is counted
+
+
+def _decisive(claim: Verdict) -> MeasuredContrast | None:
+    """The contrast that refutes the claim, or the least certain of those that have to hold."""
+    if claim.broken:
+        return claim.broken[0]
+    if not claim.tested:
+        return min(claim.counted, key=claim.lead, default=None)
+    if claim.one_seed:  # no test: the one least far, in errors, on the claim's side
+        return min(claim.trained, key=lambda contrast: claim.lead(contrast) / (contrast.image_se or np.inf))
+    if claim.word == "refuted":
+        return min(
+            claim.tested, key=lambda contrast: 1 if contrast.p_reversed is None else contrast.p_reversed
+        )
+    return max(claim.tested, key=lambda contrast: 1 if contrast.p is None else contrast.p)
+
+
+def _decided(verdicts: tuple[Verdict, ...]) -> dict[str, float]:
+    """How many claims so many seeds are expected to decide; those that need none stay as they are."""
+    if not any(claim.power for claim in verdicts):
+        return {}
+    fixed = sum(claim.word in DECIDED for claim in verdicts if not claim.power)
+    return {str(n): fixed + sum(claim.power.get(str(n), 0) for claim in verdicts) for n in SEEDS}

@@ -1,0 +1,291 @@
+"""From a contrast of the ledger to its effect: which runs it takes, what they score, and its error."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from segnb.claims.claim import Contrast
+from segnb.claims.metrics import METRICS, ImageCounts, file_of
+from segnb.claims.related_studies import COMPANIONS, Missing, companion
+from segnb.models.registry import VARIANTS, label
+from segnb.stats.bootstrap import image_weights, key_of, resample
+from segnb.stats.effect import Effect, effect
+from segnb.study.study import Run, Study
+
+# Columns of cost.json and what they are; those that were timed have a list per round in the second.
+COSTS = {
+    "parameters": ("parameters", None),
+    "gflops": ("operations of a prediction", None),
+    "memory_mib": ("peak memory of a training step", None),
+    "resident_mib": ("peak resident size in training", None),
+    "train_seconds": ("seconds an image of training", "train_samples"),
+    "predict_seconds": ("seconds an image of prediction", "predict_samples"),
+}
+
+
+@dataclass(frozen=True)
+class MeasuredContrast(Contrast):
+    """A contrast with its numbers, as claims.json has them; None is what has no value.
+
+    words, unit, scale: what is measured; a printed number is the value times `scale`, in `unit`
+    repeats:    "seeds" or "rounds", of which the effect has the error; "" for a number that is counted
+    margin:     of the claim, where it is one of equivalence
+    low95 … high90: confidence intervals; those of a share end at 0 and 1
+    image_se:   the part of `se` that is due to images
+    p, p_reversed: for and against this contrast alone, corrected for nothing
+    missing:    why there is no number; "" otherwise
+    effect:     what is tested; not written to files
+    """
+
+    words: str = ""
+    unit: str = ""
+    scale: float = 1
+    repeats: str = ""
+    margin: float | None = None
+    estimate: float | None = None
+    seeds: int = 0
+    by_seed: tuple[float, ...] = ()
+    low95: float | None = None
+    high95: float | None = None
+    low90: float | None = None
+    high90: float | None = None
+    se: float | None = None
+    dof: float | None = None
+    seed_sd: float | None = None
+    image_se: float | None = None
+    p: float | None = None
+    p_reversed: float | None = None
+    missing: str = ""
+    effect: Effect | None = field(default=None, compare=False, repr=False)
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number as JSON has it: None for one that is not finite."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+class Score(NamedTuple):
+    """A metric of one run: its value, and (B,) what it is under weightings of the images."""
+
+    value: float
+    draws: np.ndarray | None = None
+    cases: int = 0  # see `ImageCounts`
+    drawn: bool = True  # False: there are images, and no draws yet
+
+
+class Effects:
+    """Effects in the tested runs of a study and of related studies; computes each metric of each run once."""
+
+    def __init__(self, study: Study, variants: str = "all", seeds: str | int = "all"):
+        self.study = study
+        self._asked = variants, seeds
+        self._runs: dict[str, dict[tuple[str, int], Run]] = {}
+        self._scores: dict[tuple, Score] = {}
+
+    # ---- runs ------------------------------------------------------------------------------------------
+
+    def runs(self, place: str = "") -> dict[tuple[str, int], Run]:
+        """Return tested runs of the study ("") or of a related one, by variant and seed."""
+        if place not in self._runs:
+            study = companion(self.study, place) if place else self.study
+            self._runs[place] = {(run.variant, run.seed): run for run in study.measured(*self._asked)}
+        return self._runs[place]
+
+    def seeds(self, contrast: Contrast) -> list[int]:
+        """Return the seeds of which every network of the contrast has been tested.
+
+        Raises:
+            Missing: if there is none.
+        """
+        common: set[int] | None = None
+        for side in contrast.networks:
+            place, variant = _split(side)
+            seeds = {seed for name, seed in self.runs(place) if name == variant}
+            if not seeds:
+                where = f" on {COMPANIONS[place]}" if place else ""
+                raise Missing(f"{label(variant)} has not been trained and tested{where}")
+            common = seeds if common is None else common & seeds
+        if not common:
+            raise Missing("its networks have no seed in common")
+        return sorted(common)
+
+    def _run(self, side: str, seed: int) -> Run:
+        place, variant = _split(side)
+        return self.runs(place)[variant, seed]
+
+    def _names(self, side: str, seed: int) -> np.ndarray:
+        return file_of(self._run(side, seed), "test")["names"]
+
+    def _weights(self, side: str, seed: int) -> np.ndarray:
+        """The same weights for the same test images, whatever study they are in."""
+        names = self._names(side, seed)
+        if len(names) < 2:
+            raise Missing("one test image says nothing about others")
+        return image_weights(len(names), key=key_of(names))
+
+    # ---- scores ----------------------------------------------------------------------------------------
+
+    def _sides(self, contrast: Contrast) -> Iterator[tuple[str, float, tuple[str, ...]]]:
+        """Network, coefficient and rivals; rivals only where the metric compares."""
+        networks = (*contrast.plus, *contrast.minus)
+        for place, side in enumerate(networks):
+            rivals = contrast.rivals or tuple(other for other in networks if other != side)
+            sign = 1 if place < len(contrast.plus) else -1
+            yield side, sign * contrast.weight, rivals if METRICS[contrast.metric].compares else ()
+
+    def _counts(self, name: str, side: str, seed: int, rivals: tuple[str, ...]) -> ImageCounts | float:
+        return METRICS[name].of(*(self._run(network, seed) for network in (side, *rivals)))
+
+    def score(
+        self, name: str, side: str, seed: int, rivals: tuple[str, ...] = (), drawn: bool = True
+    ) -> Score:
+        """Compute a metric of one run; with `drawn`, also how it varies with the images, if it has any."""
+        key = name, side, seed, rivals
+        if key not in self._scores or (drawn and not self._scores[key].drawn):
+            counts, draws = self._counts(name, side, seed, rivals), None
+            if isinstance(counts, ImageCounts):
+                if drawn:
+                    draws = resample(counts.arrays, counts.reduce, self._weights(side, seed))
+                score = Score(counts.value(), draws, counts.cases, drawn)
+            else:
+                score = Score(counts)
+            if not np.isfinite(score.value) or (draws is not None and not np.isfinite(draws).all()):
+                network = label(_split(side)[1])
+                raise Missing(f"{METRICS[name].words} of {network} has no value on these test images")
+            self._scores[key] = score
+        return self._scores[key]
+
+    # ---- effects ---------------------------------------------------------------------------------------
+
+    def measure(self, contrast: Contrast) -> MeasuredContrast:
+        """Measure a contrast, or say why it cannot be measured."""
+        if contrast.metric in COSTS:
+            words, samples = COSTS[contrast.metric]
+            facts, compute = (words, "%", 100, "rounds" if samples else ""), self._cost
+        else:
+            metric = METRICS[contrast.metric]
+            facts, compute = (metric.words, metric.unit, metric.scale, "seeds"), self._effect
+        found = MeasuredContrast(
+            **vars(contrast), **dict(zip(("words", "unit", "scale", "repeats"), facts, strict=True))
+        )
+        try:
+            computed = compute(contrast)
+        except Missing as reason:
+            return replace(found, missing=str(reason))
+        if not isinstance(computed, Effect):
+            return replace(found, estimate=finite(computed))
+        numbers = {
+            name: finite(getattr(computed, name)) for name in ("estimate", "se", "dof", "seed_sd", "image_se")
+        }
+        for level in (95, 90):
+            low, high = computed.interval(level / 100)
+            if contrast.rivals:
+                low, high = max(low, 0.0), min(high, 1.0)
+            numbers |= {f"low{level}": finite(low), f"high{level}": finite(high)}
+        by_seed = tuple(map(finite, computed.by_seed))
+        return replace(found, **numbers, seeds=computed.seeds, by_seed=by_seed, effect=computed)
+
+    def _effect(self, contrast: Contrast) -> Effect:
+        seeds, sides = self.seeds(contrast), list(self._sides(contrast))
+        scores = [
+            [self.score(contrast.metric, side, seed, rivals) for seed in seeds] for side, _, rivals in sides
+        ]
+        values = [[score.value for score in row] for row in scores]
+        lent = self._lent(contrast, seeds)  # rows of coefficient 0, so their draws do not matter
+        draws, images = None, 0
+        if scores[0][0].draws is not None:
+            draws = np.array([[score.draws for score in row] for row in scores])  # (V, S, B)
+            draws = np.concatenate([draws, np.zeros((len(lent), *draws.shape[1:]))])
+            images = min(len(self._names(side, seeds[0])) for side, *_ in sides)
+        coefficients = np.array([coefficient for _, coefficient, _ in sides] + [0.0] * len(lent))
+        estimated = effect(np.array(values + lent), draws, coefficients, images)
+        if cases := scores[0][0].cases:
+            least = share_variance(estimated.estimate, cases)
+            estimated = replace(estimated, image_variance=max(estimated.image_variance, least))
+        return estimated
+
+    def _lent(self, contrast: Contrast, seeds: list[int]) -> list[list[float]]:
+        """The metric of the family's other networks, one row each, whose spread over seeds joins the pool.
+
+        None of them where the contrast takes other studies in, or its metric compares networks.
+        """
+        networks = (*contrast.plus, *contrast.minus)
+        if METRICS[contrast.metric].compares or any(_split(side)[0] for side in networks):
+            return []
+        rows = []
+        for name, variant in VARIANTS.items():
+            if variant.family != VARIANTS[networks[0]].family or name in networks:
+                continue
+            if not all((name, seed) in self.runs() for seed in seeds):
+                continue
+            try:
+                rows.append([self.score(contrast.metric, name, seed, drawn=False).value for seed in seeds])
+            except Missing:  # a network without gates has no gate to measure
+                continue
+        return rows
+
+    @cached_property
+    def _costs(self) -> pd.DataFrame:
+        return self.study.cost()
+
+    def _cost(self, contrast: Contrast) -> Effect | float:
+        """(plus - minus) / minus; where it was timed, by round, as a slow minute hits all networks of one."""
+        table, (words, samples) = self._costs, COSTS[contrast.metric]
+        column = samples or contrast.metric
+        rows = []
+        for name in (*contrast.plus, *contrast.minus):
+            if name not in table.index:
+                raise Missing(f"the cost of {label(name)} has not been measured")
+            cost = table[column].get(name) if column in table else None
+            if cost is None or np.isnan(np.mean(cost)):
+                raise Missing(f"{words} of {label(name)}: not measured in rounds")
+            rows.append(np.median(cost, axis=1) if samples else float(cost))
+        share = rows[0] / rows[1] - 1
+        return effect(share[None], None, np.ones(1)) if samples else share
+
+    # ---- images ----------------------------------------------------------------------------------------
+
+    def by_image(self, contrast: Contrast) -> pd.DataFrame:
+        """Compute the contrast in each test image, mean over seeds: columns name, index, difference.
+
+        An image of which some network has no value (no small object in it) is left out. Empty where the
+        metric has no images, or the networks saw different ones.
+        """
+        empty = pd.DataFrame({"name": [], "index": [], "difference": []})
+        if contrast.metric in COSTS:
+            return empty
+        try:
+            seeds, sides = self.seeds(contrast), list(self._sides(contrast))
+            names = [tuple(self._names(side, seeds[0])) for side, *_ in sides]
+            if len(set(names)) > 1:
+                return empty
+            total = np.zeros(len(names[0]))
+            for seed in seeds:
+                for side, coefficient, rivals in sides:
+                    counts = self._counts(contrast.metric, side, seed, rivals)
+                    if not isinstance(counts, ImageCounts):
+                        return empty
+                    total += coefficient * counts.by_image() / len(seeds)
+        except Missing:
+            return empty
+        frame = pd.DataFrame({"name": names[0], "index": range(len(total)), "difference": total})
+        return frame.dropna(ignore_index=True)
+
+
+def share_variance(share: float, cases: int) -> float:
+    """Return the variance of a share, with two more cases won and two more lost (Agresti and Coull 1998).
+
+    A bootstrap finds none in a share of 0 or 1, where every case that was seen went the same way.
+    """
+    share = (share * cases + 2) / (cases + 4)
+    return share * (1 - share) / (cases + 4)
+
+
+def _split(side: str) -> tuple[str, str]:
+    """A variant as a contrast names it: the related study's place ("" for none) and the name."""
+    place, _, variant = side.rpartition(":")
+    return place, variant

@@ -1,0 +1,158 @@
+"""The claims on FCNs: strides, and trunks that are frozen or fine-tuned."""
+
+from dataclasses import replace
+
+from segnb.claims.claim import (
+    BOUNDARY,
+    F1_PIXELS,
+    NOTICEABLE,
+    PIXELS,
+    POINT,
+    STRIDES,
+    Claim,
+    best_of_three,
+    gain_elsewhere,
+    gain_over,
+    shown,
+    strides,
+    tuning,
+)
+from segnb.claims.related_studies import FALSE_COLOURS, PHOTOGRAPHS
+
+FCN_CLAIMS = (
+    Claim(
+        "F1",
+        "FCN: strides",
+        "mIoU rises from FCN-32s to FCN-16s to FCN-8s under the same settings.",
+        "Test mIoU; both steps decide, with a frozen and with a fine-tuned trunk.",
+        strides(16, 32, "miou") + strides(8, 16, "miou"),
+    ),
+    Claim(
+        "F2",
+        "FCN: strides",
+        "FCN-32s misses small objects.",
+        "Recall of objects by size, FCN-8s minus FCN-32s: small ones decide, medium and large are shown.",
+        strides(8, 32, "recall:small") + shown(strides(8, 32, "recall:medium", "recall:large")),
+    ),
+    Claim(
+        "F3",
+        "FCN: strides",
+        "FCN-32s draws rough and blurry boundaries.",
+        "Boundary IoU and boundary F1 at 1, 2 and 3 px, FCN-8s minus FCN-32s; all decide.",
+        strides(8, 32, *PIXELS),
+    ),
+    Claim(
+        "F4",
+        "FCN: strides",
+        "FCN-16s handles medium objects better than FCN-32s.",
+        "Recall and IoU of medium objects; both decide.",
+        strides(16, 32, "recall:medium", "object_iou:medium"),
+    ),
+    Claim(
+        "F5",
+        "FCN: strides",
+        "FCN-16s draws smoother boundaries than FCN-32s.",
+        "Boundary F1 (mean over 1, 2 and 3 px), and how much closer the contours' length, as |log ratio|,"
+        " comes to the true one; both decide. F1 at each distance is shown.",
+        strides(16, 32, "boundary_f1") + strides(32, 16, "roughness") + shown(strides(16, 32, *F1_PIXELS)),
+    ),
+    Claim(
+        "F6",
+        "FCN: strides",
+        "FCN-8s is best for small and medium objects and for boundaries.",
+        "Recall of small and of medium objects, IoU of medium ones, boundary IoU and F1 (means over 1, 2 and"
+        " 3 px), FCN-8s minus each of the others; all decide.",
+        tuple(
+            contrast
+            for other in (16, 32)
+            for contrast in strides(8, other, "recall:small", "recall:medium", "object_iou:medium", *BOUNDARY)
+        ),
+    ),
+    Claim(
+        "F7",
+        "FCN: frozen or fine-tuned",
+        "Freezing the trunk makes training faster.",
+        "Seconds an image of a training step, same loop, nothing cached: what fine-tuning adds, as a share"
+        " of the frozen step's; every stride decides. Timed in rounds over all networks, so rounds, not"
+        " seeds, are repeated.",
+        tuple(contrast for stride in STRIDES for contrast in tuning(stride, "train_seconds")),
+    ),
+    Claim(
+        "F8",
+        "FCN: frozen or fine-tuned",
+        "Freezing the trunk takes less memory.",
+        "Peak memory of a training step: what fine-tuning adds, as a share of the frozen step's. On a GPU"
+        " the allocator's peak; on a CPU the bytes of parameters, gradients, optimiser and saved"
+        " activations, which decide, and the peak resident size of the process, which is shown.",
+        tuple(contrast for stride in STRIDES for contrast in tuning(stride, "memory_mib"))
+        + shown(*(tuning(stride, "resident_mib") for stride in STRIDES)),
+        kind="exact",
+    ),
+    Claim(
+        "F9",
+        "FCN: frozen or fine-tuned",
+        "Fine-tuning gives noticeably better results.",
+        "Test mIoU, fine-tuned minus frozen, against 2 points; every stride decides.",
+        tuple(
+            replace(contrast, threshold=NOTICEABLE)
+            for stride in STRIDES
+            for contrast in tuning(stride, "miou")
+        ),
+    ),
+    Claim(
+        "F10",
+        "FCN: frozen or fine-tuned",
+        "FCN-8s gains more from fine-tuning than FCN-16s and FCN-32s do.",
+        "Difference of two differences of test mIoU; both comparisons decide.",
+        (gain_over(8, 16), gain_over(8, 32)),
+    ),
+    Claim(
+        "F11",
+        "FCN: frozen or fine-tuned",
+        "For FCN-32s and FCN-16s the gain from fine-tuning is small early in training.",
+        "Final gain minus the gain after a fifth of the epochs (rounded up), from validation mIoU; both"
+        " strides decide. The two gains are shown. Only seeds are repeated: validation scores are kept"
+        " without images.",
+        tuning(32, "val:rise")
+        + tuning(16, "val:rise")
+        + shown(*(tuning(stride, "val:early", "val:final") for stride in (32, 16))),
+    ),
+    Claim(
+        "F12",
+        "FCN: frozen or fine-tuned",
+        "Fine-tuning helps more the further the data are from ImageNet.",
+        "Gain in test mIoU over the classes that all data have in common, mean over strides: on scenes in"
+        " false colours minus on the same scenes, and on scenes minus on photographs (CamVid), with as many"
+        " training images and steps; both decide.",
+        (
+            gain_elsewhere("false colours − rendered", f"{FALSE_COLOURS}:", ""),
+            gain_elsewhere("rendered − photographs", "", f"{PHOTOGRAPHS}:"),
+        ),
+        caveat="This is consistent with the claim and no proof: the data differ in more than their distance.",
+    ),
+    Claim(
+        "F13",
+        "FCN: strides",
+        "FCN-8s is consistently the best of the three.",
+        "Share of the test images and of the classes in which it is, against one half; both decide, frozen"
+        " and fine-tuned. The share of the seeds is shown: a few wins in a row prove nothing.",
+        best_of_three("best:images") + best_of_three("best:classes") + shown(best_of_three("best:seeds")),
+    ),
+    Claim(
+        "F14",
+        "FCN: strides",
+        "FCN-32s does fine on big, obvious objects.",
+        "Recall of large objects and IoU of Road, Building and Car, FCN-8s minus FCN-32s, within 1 point;"
+        " all decide.",
+        strides(8, 32, "recall:large", "iou:Road", "iou:Building", "iou:Car"),
+        kind="≈",
+        margin=POINT,
+    ),
+    Claim(
+        "F15",
+        "FCN: strides",
+        "FCN-16s still struggles with the smallest details.",
+        "Recall of small objects, boundary IoU and F1 at 1 px, FCN-8s minus FCN-16s; all decide.",
+        strides(8, 16, "recall:small", "boundary_iou:1", "boundary_f1:1"),
+    ),
+)

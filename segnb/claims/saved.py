@@ -1,0 +1,281 @@
+"""Verdicts in files: claims.json of a study, and what of it is saved in results/ and compared.
+
+`results/<name>.json` is claims.json without what can be left out, a line per claim, so that git shows which
+verdicts a change has moved.
+"""
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from segnb.claims.effects import MeasuredContrast
+from segnb.claims.verdicts import StudyVerdicts, Verdict
+from segnb.claims.wording import full_name, interval, number, p_words
+from segnb.errors import SegnbError
+from segnb.storage.atomic import read_json, write_text
+from segnb.storage.markdown import between, markdown_table
+from segnb.study.provenance import unlike
+
+MARKS = "<!-- claims -->", "<!-- /claims -->"  # between them README.md has the table of one saved study
+DIGITS = 4  # significant ones, of numbers that are saved
+
+# The keys of claims.json, in their order.
+STUDY = ("schema", "study", "preset", "date", "data", "seeds", "networks", "machine", "weights", "code")
+STUDY += ("settings", "command", "rules", "decided")
+CLAIM = ("id", "family", "sentence", "section", "kind", "margin", "verdict", "reason", "headline", "measured")
+CLAIM += (
+    "p",
+    "p_holm",
+    "p_against",
+    "p_against_holm",
+    "seeds",
+    "seeds_needed",
+    "power",
+    "command",
+    "decisive",
+)
+CONTRAST = ("label", "measure", "words", "unit", "scale", "plus", "minus", "rivals", "weight", "decides")
+CONTRAST += ("repeats", "threshold", "margin", "estimate", "seeds", "by_seed", "low95", "high95", "low90")
+CONTRAST += ("high90", "se", "dof", "seed_sd", "image_se", "p", "p_reversed", "missing")
+ATTRIBUTES = {"verdict": "word", "measure": "metric"}  # where a key is no attribute's name
+# What is saved. The rest follows from the ledger, or is of use with the runs only.
+SAVED_CLAIM = (
+    "id",
+    "family",
+    "sentence",
+    "kind",
+    "margin",
+    "verdict",
+    "headline",
+    "reason",
+    "p_holm",
+    "seeds",
+)
+SAVED_CLAIM += ("p_against_holm", "seeds_needed", "power", "decisive")
+SAVED_CONTRAST = ("label", "measure", "words", "unit", "scale", "decides", "estimate", "low95", "high95")
+SAVED_CONTRAST += ("seeds", "missing")
+
+
+# ---- files -----------------------------------------------------------------------------------------------
+
+
+def as_dict(verdicts: StudyVerdicts) -> dict:
+    """Return what claims.json holds."""
+    return _entry(verdicts, STUDY) | {"claims": [_claim(claim, CLAIM, CONTRAST) for claim in verdicts.claims]}
+
+
+def trimmed(verdicts: StudyVerdicts) -> dict:
+    """Return what is saved: no paths, four digits, and of the contrasts those that decide."""
+    claims = []
+    for claim in verdicts.claims:
+        entry = _claim(claim, SAVED_CLAIM, SAVED_CONTRAST)
+        entry["parts"] = [part for part in entry["parts"] if part["decides"]]
+        if claim.decisive is not None:
+            entry["decisive"] = claim.deciding.index(claim.decisive_contrast)
+        claims.append(entry)
+    return _rounded(_entry(verdicts, STUDY) | {"claims": claims})
+
+
+def _claim(claim: Verdict, keys: tuple[str, ...], contrast_keys: tuple[str, ...]) -> dict:
+    return _entry(claim, keys) | {"parts": [_entry(contrast, contrast_keys) for contrast in claim.contrasts]}
+
+
+def _entry(of: object, keys: tuple[str, ...]) -> dict:
+    values = {key: getattr(of, ATTRIBUTES.get(key, key)) for key in keys}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def _rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    return [_rounded(entry) for entry in value] if isinstance(value, list) else value
+
+
+def from_dict(entry: dict) -> StudyVerdicts:
+    """Return the verdicts of claims.json or of a saved file; what the file has not is left at its default."""
+    claims = []
+    for claim in entry["claims"]:
+        contrasts = tuple(_made(MeasuredContrast, part) for part in claim["parts"])
+        claims.append(_made(Verdict, claim, contrasts=contrasts))
+    return _made(StudyVerdicts, entry, claims=tuple(claims))
+
+
+def _made(kind: type, entry: dict, **given):
+    """A dataclass from a file's entry; keys of other versions are passed over."""
+    keys = {name: key for key, name in ATTRIBUTES.items()}
+    values = {}
+    for field in fields(kind):
+        if (key := keys.get(field.name, field.name)) in entry:
+            value = entry[key]
+            listed = isinstance(value, list) and kind is MeasuredContrast
+            values[field.name] = tuple(value) if listed else value
+    return kind(**values | given)
+
+
+def write(verdicts: StudyVerdicts, path: Path) -> None:
+    """Write `trimmed` verdicts, a line per claim."""
+    saved = trimmed(verdicts)
+    claims = ",\n".join(json.dumps(claim, ensure_ascii=False) for claim in saved.pop("claims"))
+    head = json.dumps(saved, indent=1, ensure_ascii=False).removesuffix("\n}")
+    write_text(path, f'{head},\n "claims": [\n{claims}\n]}}\n')
+
+
+def read(path: Path) -> StudyVerdicts:
+    """Read claims.json or a saved file.
+
+    Raises:
+        SegnbError: for a file that is neither.
+    """
+    entry = read_json(path)
+    if not is_verdicts(entry):
+        raise SegnbError(f"{path} holds no verdicts; name a study, its claims.json or a file of results/")
+    return from_dict(entry)
+
+
+def is_verdicts(entry: object) -> bool:
+    """Tell whether a JSON file is one of verdicts."""
+    return isinstance(entry, dict) and {"study", "claims", "data"} <= entry.keys()
+
+
+# ---- README ----------------------------------------------------------------------------------------------
+
+
+def table(verdicts: StudyVerdicts, name: str) -> str:
+    """Write the verdicts as a Markdown table, under a line that says where they come from."""
+    counts, seeds = verdicts.data["counts"], len(verdicts.seeds)
+    source = (
+        f"From `results/{name}`: study `{verdicts.study}`, preset {verdicts.preset},"
+        f" {verdicts.data['origin']} ({counts['train']} training and {counts['test']} test images),"
+        f" {seeds} seed{'s' * (seeds != 1)} a network, trunk weights {verdicts.weights}, {verdicts.machine};"
+        f" {verdicts.date}. p is that of the whole claim, after Holm's correction."
+    )
+    rows = ([claim.id, claim.sentence, claim.word, _cell(claim)] for claim in verdicts.claims)
+    return f"{source}\n\n{markdown_table(['id', 'claim', 'verdict', 'decided by'], rows)}"
+
+
+def _cell(claim: Verdict) -> str:
+    """The decisive contrast with the claim's corrected p; where there is none, why."""
+    p = "" if claim.p_of_word is None or not claim.headline else f"; {p_words(claim.p_of_word)}"
+    return f"{claim.headline or claim.reason}{p}".replace("|", r"\|")
+
+
+def in_readme(text: str, verdicts: StudyVerdicts, name: str) -> str:
+    """Return README.md with the table of these verdicts between its marks.
+
+    Raises:
+        SegnbError: if it has no marks.
+    """
+    return between(text, MARKS, table(verdicts, name))
+
+
+def shown_in(readme: str) -> tuple[str, str]:
+    """What README.md has between its marks: the name of the kept file, "" if none, and the text."""
+    shown = readme.partition(MARKS[0])[2].partition(MARKS[1])[0].strip()
+    name = re.search(r"From `results/([^`]+)`", shown)
+    return (name.group(1) if name else ""), shown
+
+
+# ---- on a terminal ---------------------------------------------------------------------------------------
+
+
+def listing(verdicts: StudyVerdicts) -> str:
+    """Write a line per claim: id, verdict, effect, interval, seeds, seeds needed, sentence."""
+    rows = [("id", "verdict", "effect", "95 % interval", "seeds", "needed", "claim")]
+    for claim in verdicts.claims:
+        numbers = (
+            *_numbers(claim.decisive_contrast),
+            str(claim.seeds or "–"),
+            str(claim.seeds_needed or "–"),
+        )
+        rows.append((claim.id, claim.word, *numbers, claim.sentence))
+    words = [claim.word for claim in verdicts.claims]
+    counts = ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words)))
+    return f"{_aligned(rows)}\n\nstudy {verdicts.study}: {counts}"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> str:
+    """Lines whose columns are as wide as their widest cell, the last as wide as it is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _numbers(contrast: MeasuredContrast | None) -> tuple[str, str]:
+    """Estimate with its unit, and interval."""
+    if contrast is None or contrast.estimate is None:
+        return "–", "–"
+    return f"{number(contrast.estimate, contrast)} {contrast.unit}".strip(), interval(contrast) or "–"
+
+
+# ---- what changed ----------------------------------------------------------------------------------------
+
+
+def check_comparable(a: StudyVerdicts, b: StudyVerdicts) -> None:
+    """Check that two studies are of the same data and preset.
+
+    Raises:
+        SegnbError: that names what differs.
+    """
+    detailed = a.settings and b.settings  # which files of older versions do not have
+
+    def settings(verdicts: StudyVerdicts) -> dict:
+        return {
+            "data": {key: verdicts.data[key] for key in ("name", "digest")},
+            "preset": verdicts.settings if detailed else verdicts.preset,
+        }
+
+    if unequal := unlike(settings(a), settings(b)):
+        raise SegnbError(
+            f"{a.study} and {b.study} were not made of the same ({'; '.join(unequal[:3])}), so that their"
+            " verdicts may differ for that alone; --anyway compares them all the same"
+        )
+
+
+def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:
+    """Compare two studies.
+
+    Returns:
+        Whether a verdict differs, and a text: what the two were made of, verdicts that differ, effects next
+        to each other.
+    """
+    lines = [f"A  {_origin(a)}", f"B  {_origin(b)}", "", *_settings(a, b), ""]
+    if 1 in (len(a.seeds), len(b.seeds)):
+        lines += ["Intervals of one seed are about these very networks on new images.", ""]
+    both = [(claim, b.by_id[claim.id]) for claim in a.claims if claim.id in b.by_id]
+    moved = [(mine, other) for mine, other in both if mine.word != other.word]
+    alone = sorted(a.by_id.keys() ^ b.by_id.keys())
+    lines += [f"{mine.id:<4} {mine.word} -> {other.word}: {mine.sentence}" for mine, other in moved]
+    if alone:
+        lines.append(f"only in one of the two: {', '.join(alone)}")
+    if not moved:
+        lines.append("no verdict differs")
+    rows = [("", "", "A", "", "B", "")]
+    for claim in a.claims:
+        rows += _effects(claim, b.by_id.get(claim.id))
+    return bool(moved or alone), "\n".join([*lines, "", _aligned(rows)])
+
+
+def _origin(verdicts: StudyVerdicts) -> str:
+    seeds = ", ".join(map(str, verdicts.seeds))
+    return f"{verdicts.study}: seeds {seeds or 'none'}, {verdicts.machine}, {verdicts.date}"
+
+
+def _settings(a: StudyVerdicts, b: StudyVerdicts) -> list[str]:
+    """A line each for data, preset, code, trunk weights and seeds: the same, or what they are."""
+    pairs = {"data": (a.data["digest"], b.data["digest"])}
+    pairs |= {name: (getattr(a, name), getattr(b, name)) for name in ("preset", "code", "weights", "seeds")}
+    return [f"{name:<8} {'same' if x == y else f'differs: {x} and {y}'}" for name, (x, y) in pairs.items()]
+
+
+def _effects(claim: Verdict, other: Verdict | None) -> list[tuple[str, ...]]:
+    """A row per deciding contrast of A, with the same contrast of B."""
+    twins = {(twin.label, twin.metric): twin for twin in (other.contrasts if other else ())}
+    rows, name = [], claim.id
+    for contrast in claim.deciding:
+        twin = twins.get((contrast.label, contrast.metric))
+        rows.append((name, full_name(contrast), *_numbers(contrast), *_numbers(twin)))
+        name = ""
+    return rows
