@@ -9,8 +9,7 @@ from benchmarks import transfer as real_frames
 from segnb.errors import SegnbError
 from segnb.presets import PRESETS, preset
 from segnb.runtime.machine import ALLOCATOR
-from segnb.storage.atomic import read_json, write_json, write_text
-from segnb.storage.markdown import between
+from segnb.storage.files import between, read_json, write_json, write_text
 from segnb.storage.project import cache_folder, root, runs_folder
 from segnb.training.autotune import resolve_machine
 

@@ -2,7 +2,7 @@
 
 from benchmarks.transfer import ARMS
 from segnb.presets import FULL_WIDTH
-from segnb.storage.markdown import markdown_table
+from segnb.storage.files import markdown_table
 
 # Between these docs/performance.md and docs/transfer.md show the tables.
 SPEED_MARKS = ("<!-- speed -->", "<!-- /speed -->")

@@ -37,8 +37,7 @@ from segnb.runtime.machine import Machine, usable_cores
 from segnb.study.study import Run
 from segnb.training import feature_cache
 from segnb.training.autotune import resolve_machine as settle
-from segnb.training.fit import fit
-from segnb.training.loop import criterion, train_one_epoch, train_step
+from segnb.training.loop import criterion, fit, train_one_epoch, train_step
 
 UNET, FROZEN, TUNED = "UNet_Standard_256", "FCN8s_vgg16_freeze", "FCN8s_vgg16_finetune"
 SMP = "smp.Unet(vgg16)"

@@ -40,8 +40,7 @@ from segnb.stats.effect import Effect, effect
 from segnb.study.study import Run
 from segnb.training import checkpoint
 from segnb.training.fingerprint import code_digest
-from segnb.training.fit import fit
-from segnb.training.loop import evaluate
+from segnb.training.loop import evaluate, fit
 
 UNET = "UNet_Standard_256"
 MANY = 100  # frames; a test split of so many that come from few drives says little, so all take their turn

@@ -19,7 +19,7 @@ from segnb.labels import LABEL_SETS, ClassMap
 from segnb.metrics.objects import components
 from segnb.models.registry import VARIANTS
 from segnb.presets import PRESETS
-from segnb.storage.atomic import write_json
+from segnb.storage.files import write_json
 from segnb.study.study import Run, Study
 
 SKILL = {  # of the networks whose differences tests look at

@@ -26,7 +26,7 @@ from segnb.pipeline import status, status_html
 from segnb.report import provenance, tables
 from segnb.report import text as text_module
 from segnb.report.report import facts
-from segnb.storage.atomic import read_json, write_json
+from segnb.storage.files import read_json, write_json
 from segnb.study.create import create_study
 from segnb.study.study import Run, open_study
 from segnb.training import checkpoint
@@ -155,7 +155,7 @@ def hostile(tmp_path, monkeypatch):
 
 
 def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
-    from segnb.report.html import export_report
+    from segnb.report.html.page import export_report
     from tests.report.test_html import code, html, save
 
     said = []

@@ -11,7 +11,7 @@ from segnb.claims.effects import Effects, MeasuredContrast, finite
 from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import DECIDED, RULES, StudyVerdicts, Verdict
 from segnb.stats import decisions
-from segnb.stats.power import SEEDS, Outlook, outlook
+from segnb.stats.decisions import SEEDS, Outlook, outlook
 from segnb.study.provenance import check
 from segnb.study.study import Study
 
@@ -43,7 +43,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     check(study, runs)
     there = sorted({run.seed for run in runs})
     verdicts = tuple(_verdict(study, claim, outlooks[claim.id], there) for claim in claims.values())
-    settled = study.settled
+    settled = study.settings
     return StudyVerdicts(
         study=study.name,
         preset=study.preset.name,

@@ -13,8 +13,7 @@ from segnb.claims.effects import MeasuredContrast
 from segnb.claims.verdicts import StudyVerdicts, Verdict
 from segnb.claims.wording import full_name, interval, number, p_words
 from segnb.errors import SegnbError
-from segnb.storage.atomic import read_json, write_text
-from segnb.storage.markdown import between, markdown_table
+from segnb.storage.files import between, markdown_table, read_json, write_text
 from segnb.study.provenance import unlike
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # between them README.md has the table of one saved study

@@ -47,7 +47,7 @@ class Verdict(Claim):
     p, p_against: for and against by the claim's own seeds
     p_holm, p_against_holm: the same among its family, see `segnb.stats.decisions.Decision`
     seeds:      the fewest of any contrast; 0 where none was trained
-    seeds_needed, power: see `segnb.stats.power.Outlook`
+    seeds_needed, power: see `segnb.stats.decisions.Outlook`
     command:    what would measure or decide the claim, or computes it again
     decisive:   position of the contrast that the reason names
     """

@@ -9,8 +9,8 @@ from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
 from segnb.claims.verdicts import Verdict
 from segnb.models.registry import VARIANTS
-from segnb.stats import decisions, power
-from segnb.stats.power import Outlook
+from segnb.stats import decisions
+from segnb.stats.decisions import Outlook
 from segnb.study.study import Study
 
 AFFORDABLE = 20  # seeds; a command that asks for more is not printed
@@ -154,7 +154,7 @@ def _outlook(claim: Verdict, ahead: Outlook) -> str:
         return f"About {ahead.needed} seeds would decide if effect and spread stay as they are."
     if not ahead.images_suffice:
         return "No number of seeds would decide on these test images if the effect stays as it is."
-    return f"More than {power.MOST_SEEDS} seeds would be needed if effect and spread stay as they are."
+    return f"More than {decisions.MOST_SEEDS} seeds would be needed if effect and spread stay as they are."
 
 
 def _these(contrast: Contrast) -> str:
@@ -169,7 +169,7 @@ def command(
     study: Study, seeds: Iterable[int], data: str = "", variants: Iterable[str] = (), preset: str = ""
 ) -> str:
     """Write `make report` for these seeds, with what else the study was asked for."""
-    request, own = study.settled["request"], study.settled["data"]["name"]
+    request, own = study.settings["request"], study.settings["data"]["name"]
     words = {
         "PRESET": preset or study.preset.name,
         "DATA": data or (own if own.startswith("streets") else f"path/to/{own}"),

@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0, or that of the command. After an error it is 1 (`claims diff` and `verify`: 2), with
         one line on stderr that says what is wrong and what to do.
     """
+    # Small matrix products, next to other work: threads that wait for each other take many times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported, by a command's module
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser(arguments).parse_args(arguments)
     try:

@@ -2,15 +2,15 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 
-from segnb import results
-from segnb.cli.options import add_command, add_report_options
-from segnb.storage.atomic import write_json, write_text
+from segnb.claims import saved
+from segnb.claims.decide import decide
+from segnb.claims.verdicts import StudyVerdicts
+from segnb.cli import add_command, add_report_options
+from segnb.storage.files import write_json, write_text
 from segnb.storage.project import root
 from segnb.study.study import open_study
-from segnb.verdicts import decide
 
 
 def add_commands(commands) -> None:
@@ -34,17 +34,18 @@ def add_commands(commands) -> None:
 
 
 def claims(options: argparse.Namespace) -> None:
-    """Print every claim with its verdict, computed from the tested runs of a study."""
-    found = _verdicts(options.study, options.variants, options.seeds)
+    """Print every claim with its verdict, computed from the evaluated runs of a study."""
+    verdicts = _verdicts(options.study, options.variants, options.seeds)
     if options.out:
-        write_json(Path(options.out), found)
+        write_json(Path(options.out), saved.as_dict(verdicts))
     if options.publish is not None:
-        name = f"{options.publish or found['preset'] + '-' + found['data']['name']}.json"
+        name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
         readme = root() / "README.md"
-        text = results.in_readme(readme.read_text(), results.trimmed(found), name)
-        results.write(found, root() / "results" / name)
+        trimmed = saved.from_dict(saved.trimmed(verdicts))
+        text = saved.in_readme(readme.read_text(), trimmed, name)
+        saved.write(verdicts, root() / "results" / name)
         write_text(readme, text)
-    print(json.dumps(found, indent=2) if options.json else results.listing(found))
+    print(json.dumps(saved.as_dict(verdicts), indent=2) if options.json else saved.listing(verdicts))
 
 
 def claims_diff(options: argparse.Namespace) -> int:
@@ -54,17 +55,16 @@ def claims_diff(options: argparse.Namespace) -> int:
     or they are of other data or another preset.
     """
     both = [
-        results.read(Path(one)) if one.endswith(".json") else _verdicts(one) for one in (options.a, options.b)
+        saved.read(Path(name)) if name.endswith(".json") else _verdicts(name)
+        for name in (options.a, options.b)
     ]
     if not options.anyway:
-        results.check_comparable(*both)
-    differ, text = results.differences(*both)
+        saved.check_comparable(*both)
+    differ, text = saved.differences(*both)
     print(text)
     return int(differ)
 
 
-def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> dict:
-    """What claims.json holds of a study, by name."""
-    # Small matrix products, beside other work: threads that wait for each other take many times as long.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> StudyVerdicts:
+    """The verdicts of a study, by name."""
     return decide(open_study(study), variants, seeds)

@@ -8,18 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from segnb.cli.options import add_command, add_report_options, add_study_options, study_params
+from segnb.cli import add_command, add_report_options, add_study_options, study_params
 from segnb.errors import SegnbError
 from segnb.evaluation.scores import ranking
 from segnb.models.pretrained import SOURCES
 from segnb.models.registry import parse_variants
 from segnb.params import ReportParams, StudyParams, parse_seeds
-from segnb.pipeline import gpus, resources
+from segnb.pipeline import resources
 from segnb.presets import preset
 from segnb.report.report import export_study
 from segnb.runtime import processes
-from segnb.storage.atomic import write_text
-from segnb.storage.locks import held
+from segnb.storage.files import held, write_text
 from segnb.storage.project import root, runs_folder
 from segnb.study.create import create_study
 from segnb.study.study import Study, open_study
@@ -55,7 +54,7 @@ def report(options: argparse.Namespace) -> int:
     seeds = seeds or list(range(study.preset.seeds))
     study.ask(variants, seeds)
     budget = resources.budget(study, variants, options.jobs)
-    os.environ[gpus.SHARED] = str(budget.runs_per_gpu)
+    os.environ[resources.SHARED] = str(budget.runs_per_gpu)
     print(
         f"study {study.name}: {len(variants)} variants, seeds {seeds}, on {study.machine.device_name}\n"
         f"  {study.machine.threads} thread(s) a run, {budget.jobs} run(s) side by side,"

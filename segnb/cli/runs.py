@@ -5,13 +5,13 @@ import contextlib
 import sys
 from pathlib import Path
 
-from segnb.cli.options import add_command, add_report_options
+from segnb.cli import add_command, add_report_options
 from segnb.errors import SegnbError
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import parse_variants
-from segnb.pipeline import gpus, notebook
-from segnb.storage.atomic import write_json
+from segnb.pipeline import notebook, resources
+from segnb.storage.files import write_json
 from segnb.study.reproduce import verify as repeat
 from segnb.study.study import Run, open_study
 
@@ -52,9 +52,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _gpu(study: str | None) -> contextlib.AbstractContextManager:
-    """Claim a GPU for what runs inside if the study is on one; see `segnb.pipeline.gpus`."""
+    """Claim a GPU for what runs inside if the study is on one; see `segnb.pipeline.resources`."""
     if isinstance(study, str) and open_study(study).machine.device == "cuda":
-        return gpus.claimed()
+        return resources.claimed()
     return contextlib.nullcontext()
 
 

@@ -19,9 +19,8 @@ from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
 from segnb.labels import CAR, STREET, ClassMap
 from segnb.presets import Preset
-from segnb.storage.atomic import UNREADABLE, atomic_path, new_array, read_json, write_json
 from segnb.storage.checksums import Sums, fingerprint
-from segnb.storage.locks import made_once
+from segnb.storage.files import UNREADABLE, atomic_path, made_once, new_array, read_json, write_json
 
 KINDS = ("images", "labels")
 Frames = Iterator[tuple[np.ndarray, np.ndarray]]  # image uint8 (S, S, 3), labels uint8 (S, S)

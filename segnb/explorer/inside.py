@@ -1,20 +1,26 @@
 """One network of the explorer, with switches for its skips and gates."""
 
-from typing import TYPE_CHECKING
-
 import ipywidgets as widgets
 import traitlets as t
 
 from segnb.evaluation import ablation, gates
 from segnb.evaluation.scores import image_miou
 from segnb.explorer import album
-from segnb.explorer.board import Board, changed_panel, map_panel, network_panel
-from segnb.explorer.controls import LONG, at_work, button, dropdown, hide, row, view_controls
+from segnb.explorer.board import (
+    LONG,
+    Board,
+    at_work,
+    button,
+    changed_panel,
+    dropdown,
+    hide,
+    map_panel,
+    network_panel,
+    row,
+    view_controls,
+)
 from segnb.report.figures.style import percent
 from segnb.study.study import Run
-
-if TYPE_CHECKING:
-    from segnb.explorer.widget import Explorer
 
 
 def part(run: Run, kind: str, level: int) -> str:
@@ -24,9 +30,13 @@ def part(run: Run, kind: str, level: int) -> str:
 
 
 class Inside:
-    """One network with switches for its skips and gates: before, after, what changed, and the gates' maps."""
+    """One network with switches for its skips and gates: before, after, what changed, and the gates' maps.
 
-    def __init__(self, state: "Explorer"):
+    Args:
+        state: the `Explorer`, whose traits it follows
+    """
+
+    def __init__(self, state):
         self.state, self.classes = state, state.classes
         self.run = dropdown("Network", [(album.named(run), run) for run in state.parted], LONG)
         self.run.value = state.parted_first

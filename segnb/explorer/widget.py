@@ -15,19 +15,22 @@ from IPython.display import display
 
 from segnb.errors import SegnbError
 from segnb.evaluation import ablation
-from segnb.explorer import album, stills
+from segnb.explorer import album
 from segnb.explorer.album import Album, Scene
-from segnb.explorer.board import VIEWS, Board, network_panel, thumb
-from segnb.explorer.controls import (
+from segnb.explorer.board import (
     LONG,
+    VIEWS,
+    Board,
     OneThread,
     at_work,
     button,
     checkbox,
     dropdown,
     hide,
+    network_panel,
     probability_table,
     row,
+    thumb,
     view_controls,
 )
 from segnb.explorer.inside import Inside
@@ -278,7 +281,7 @@ class Explorer(t.HasTraits):
         if not self.runs:
             print(NOTHING)
             return
-        show(stills.overview(self.album, self.first))
+        show(album.overview(self.album, self.first))
         self._show(Networks(self))
 
     def inside(self) -> None:
@@ -289,7 +292,7 @@ class Explorer(t.HasTraits):
             print("No network of this study has skips or gates that could be switched off.")
         else:
             try:
-                show(stills.taken_apart(self.album, self.first, self.parted_first))
+                show(album.taken_apart(self.album, self.first, self.parted_first))
             except SegnbError as error:  # of a damaged network; another may be chosen
                 print(error)
             self._show(Inside(self))

@@ -21,9 +21,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from segnb.errors import SegnbError
-from segnb.storage.atomic import atomic
-from segnb.storage.checksums import sha256
-from segnb.storage.download import TIMEOUT, fetch_file, unfetched
+from segnb.storage.checksums import TIMEOUT, fetch_file, sha256, unfetched
+from segnb.storage.files import atomic
 
 # torchvision has two ImageNet files. This is the one trained on images normalised with the ImageNet mean and
 # standard deviation; IMAGENET1K_FEATURES expects 0–255 images that are only shifted, so it does not fit here.

@@ -43,7 +43,7 @@ from segnb import params
 from segnb.errors import SegnbError, one_line
 from segnb.runtime.machine import ALLOCATOR
 from segnb.runtime.processes import stop
-from segnb.storage.atomic import atomic
+from segnb.storage.files import atomic
 
 CELL, MEMORY, DEATH, START = 3, 4, 5, 7  # exit codes
 START_SECONDS = 120  # until a kernel answers; it imports little, but perhaps from a busy network disk

@@ -7,19 +7,29 @@ the next try goes on from there.
 """
 
 import math
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
+from segnb.errors import SegnbError
 from segnb.models.registry import VARIANTS
-from segnb.pipeline import gpus
 from segnb.presets import FULL_WIDTH, Recipe
 from segnb.runtime.machine import Machine, usable_cores
 
 if TYPE_CHECKING:
     from segnb.study.study import Study
+
 
 # MiB of a run before its first step: the kernel with torch and matplotlib (738 measured), and beside it the
 # process that executes the notebook and, on a cluster, two of Snakemake.
@@ -162,7 +172,75 @@ def budget(study: "Study", variants: list[str], jobs: int | None = None) -> Budg
     Fewer go where memory is short; a single run goes whatever it needs.
     """
     mib = available_mib()
-    count = (len(gpus.available()) or 1) if study.machine.device == "cuda" else 0
+    count = (len(available()) or 1) if study.machine.device == "cuda" else 0
     fitting = max(1, mib // min(training(study, variant).mib for variant in variants))
     filling = max(1, usable_cores() // study.machine.threads)
     return Budget(min(jobs or min(filling, count or filling), fitting), mib, count)
+
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+SHARED = "SEGNB_RUNS_PER_GPU"  # set by `segnb report` if more runs go side by side than there are GPUs
+PAUSE = 2.0  # seconds between two looks for a free place
+
+
+def available() -> list[str]:
+    """Return the GPUs that this process may choose from, as CUDA_VISIBLE_DEVICES names them.
+
+    [] where there is nothing to choose: without NVIDIA GPUs, in a Slurm job, or if CUDA_VISIBLE_DEVICES names
+    a single one.
+    """
+    named = os.environ.get(VISIBLE)
+    if named is not None:
+        return named.split(",") if "," in named else []
+    program = shutil.which("nvidia-smi")
+    if program is None or "SLURM_JOB_ID" in os.environ:
+        return []
+    listing = subprocess.run([program, "--list-gpus"], capture_output=True, text=True).stdout
+    return [str(index) for index in range(sum(line.startswith("GPU ") for line in listing.splitlines()))]
+
+
+@contextmanager
+def claimed() -> Iterator[str | None]:
+    """Let CUDA see one GPU alone until the block ends; give its name, or None if there is nothing to choose.
+
+    Enter it before torch touches a GPU: CUDA reads CUDA_VISIBLE_DEVICES once. Processes that are started
+    inside get the same GPU. While all places are taken, this waits and says so.
+    """
+    gpus = available()
+    if not gpus:
+        yield None
+        return
+    before = os.environ.get(VISIBLE)
+    gpu, lock = _wait_for_place(gpus, int(os.environ.get(SHARED, 1)))
+    with lock:
+        os.environ[VISIBLE] = gpu
+        try:
+            yield gpu
+        finally:
+            if before is None:
+                del os.environ[VISIBLE]
+            else:
+                os.environ[VISIBLE] = before
+
+
+def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnProxy]:
+    """Lock a free place. The first place of every GPU comes before any second one."""
+    folder = _folder()
+    waiting = False
+    while True:
+        for place, gpu in product(range(places), gpus):
+            with suppress(Timeout):
+                return gpu, FileLock(folder / f"{gpu}-{place}.lock").acquire(blocking=False)
+        if not waiting:
+            print("waiting for a GPU: other runs have them all", flush=True)
+            waiting = True
+        time.sleep(PAUSE)
+
+
+def _folder() -> Path:
+    """Return the folder of the locks. Raises SegnbError if somebody else has put something there."""
+    folder = Path(tempfile.gettempdir()) / f"segnb-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise SegnbError(f"{folder} belongs to another user; remove it, or set TMPDIR to a folder of yours")
+    return folder

@@ -19,7 +19,7 @@ import pandas as pd
 
 from segnb.errors import SegnbError, one_line
 from segnb.models.registry import VARIANTS
-from segnb.storage.locks import holder
+from segnb.storage.files import holder
 from segnb.storage.project import root, runs_folder
 from segnb.study.study import Run, Study, open_study
 

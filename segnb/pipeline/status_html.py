@@ -21,7 +21,7 @@ from segnb.pipeline.status import (
     remaining,
     summary,
 )
-from segnb.report.templates import shell
+from segnb.report.html import shell
 
 EVERY = 2.0  # seconds between two looks
 

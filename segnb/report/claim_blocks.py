@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from segnb.claims import saved, wording
 from segnb.claims.decide import decide
-from segnb.claims.effects import MeasuredContrast
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import listed, p_cell
+from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import SVG, Picture
-from segnb.report.templates import shell
-from segnb.storage.atomic import read_json
+from segnb.report.html import shell
+from segnb.storage.files import read_json
 from segnb.storage.project import root
 from segnb.study.study import Study
 
@@ -114,20 +114,6 @@ def described(ledger: StudyVerdicts) -> str:
 
 
 # --- in print ---
-
-
-def grouped(contrasts: Sequence[MeasuredContrast]) -> dict[str, list[tuple[str, int]]]:
-    """Group contrasts under what they have in common: {heading: [(name of the row, position)]}.
-
-    Headings are the contrasts and rows what is measured, or the other way round: whichever takes fewer.
-    """
-    labels = [(contrast.label, contrast.words) for contrast in contrasts]
-    by_label = len({label for label, _ in labels}) <= len({words for _, words in labels})
-    groups: dict[str, list[tuple[str, int]]] = {}
-    for place, (label, words) in enumerate(labels):
-        head, row = (label, words) if by_label else (words, label)
-        groups.setdefault(head, []).append((row, place))
-    return groups
 
 
 def unbroken(text: str) -> Markup:

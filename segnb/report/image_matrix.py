@@ -17,9 +17,9 @@ from PIL import Image
 
 from segnb.evaluation.scores import image_miou
 from segnb.labels import ClassMap
-from segnb.report.figures.predictions import evenly, mistaken
+from segnb.report.figures.images import evenly, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
-from segnb.report.templates import shell
+from segnb.report.html import shell
 
 SHOWN = 8  # images; at 13 networks of 224 pixels they take about half a megabyte
 

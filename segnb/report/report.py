@@ -7,7 +7,7 @@ from segnb import __version__
 from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
 from segnb.params import ReportParams
-from segnb.report.html import export_page, export_report
+from segnb.report.html.page import export_page, export_report
 from segnb.report.text import counted, network_count
 from segnb.study.provenance import check
 from segnb.study.study import Run, Study, open_study

@@ -24,9 +24,8 @@ import numpy as np
 import pandas as pd
 
 from segnb.errors import SegnbError, one_line
-from segnb.storage.atomic import UNREADABLE, atomic, read_json, sweep, write_json, write_text
 from segnb.storage.checksums import sha256
-from segnb.storage.locks import held, holder
+from segnb.storage.files import UNREADABLE, atomic, held, holder, read_json, sweep, write_json, write_text
 from segnb.storage.project import iso_now
 
 
@@ -163,7 +162,7 @@ class RunFolder:
         return self.path / "history.csv"
 
     def history(self) -> pd.DataFrame:
-        """A row an epoch, as `segnb.training.fit.fit` writes them; empty before the first epoch's end.
+        """A row an epoch, as `segnb.training.loop.fit` writes them; empty before the first epoch's end.
 
         Raises SegnbError if the run is finished and the file is not what it was then.
         """

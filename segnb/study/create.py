@@ -18,7 +18,7 @@ from segnb.models.vgg16 import load_trunk
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
 from segnb.runtime.machine import Machine
-from segnb.storage.atomic import read_json, write_json
+from segnb.storage.files import read_json, write_json
 from segnb.storage.project import cache_folder, runs_folder
 from segnb.study.provenance import provenance, resumed
 from segnb.study.study import Run, Study, open_study

@@ -10,19 +10,26 @@ import hashlib
 import os
 import platform
 import subprocess
+from importlib.metadata import PackageNotFoundError, distribution
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from segnb import __version__
 from segnb.errors import SegnbError
 from segnb.runtime.machine import cpu_name
-from segnb.storage.atomic import read_json
+from segnb.storage.files import read_json
 from segnb.storage.project import iso_now
-from segnb.study.environment import CHECKOUT, differs_from_lock, installed
 
 if TYPE_CHECKING:
     from segnb.study.study import Run, Study
+
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+LOCK = CHECKOUT / "requirements.lock"
 
 # Facts of a machine that do not make it another study.
 DESCRIPTIVE = ("device_name", "system", "torch")
@@ -39,7 +46,7 @@ def provenance(study: "Study") -> dict:
 
         segnb, commit, dirty, changed_files, diff_sha256: see `code_state`
         python, platform, processor: of this process
-        packages:     {name: version} of what segnb needs, see `segnb.study.environment.installed`
+        packages:     {name: version} of what segnb needs, see `segnb.study.provenance.installed`
         unlocked:     those that differ from requirements.lock, see `environment.differs_from_lock`
         study, preset, code, versions, data, weights, machine: of the study
         started:      local time with its offset from UTC
@@ -191,3 +198,65 @@ def _read(path: Path, modified: int) -> dict:
 def listed(words: list[str], most: int = 6) -> str:
     """Join the first words: "a, b and 2 more"."""
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+# The checkout of the code that runs; SEGNB_ROOT may name another folder, with runs of its own.
+
+
+@functools.cache
+def installed(top: str = "segnb") -> dict[str, str | None]:
+    """List a distribution's requirements and all that these require in turn.
+
+    Args:
+        top: Name of the distribution, which is not in the list itself. Extras are left out.
+
+    Returns:
+        `{name: version}`, sorted by name. The version is None if the package is missing.
+    """
+    versions: dict[str, str | None] = {}
+    queue = [top]
+    while queue:
+        name = queue.pop()
+        if name in versions:
+            continue
+        try:
+            metadata = distribution(name).metadata
+        except PackageNotFoundError:
+            versions[name] = None
+            continue
+        versions[name] = metadata["Version"]
+        queue += _needed(metadata.get_all("Requires-Dist") or [])
+    del versions[top]
+    return dict(sorted(versions.items()))
+
+
+def differs_from_lock(versions: dict[str, str | None], lock: Path = LOCK) -> dict[str, list] | None:
+    """Compare `installed` versions with requirements.lock.
+
+    Returns:
+        `{name: [version here, version in the lock or None]}` of the packages that differ; None if there is no
+        such file.
+    """
+    if not lock.exists():
+        return None
+    locked = locked_versions(lock.read_text())
+    pairs = {name: [version, locked.get(name)] for name, version in versions.items()}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def locked_versions(text: str) -> dict[str, str]:
+    """Read `{name: version}` from the lines of requirements.lock that apply to this machine."""
+    pins = [
+        line.removesuffix("\\") for line in text.splitlines() if line[:1].isalnum()
+    ]  # no hash, no comment
+    return {name: str(pin.specifier).removeprefix("==") for name, pin in _applicable(pins).items()}
+
+
+def _needed(requirements: list[str]) -> list[str]:
+    """Names of the requirements that apply to this machine; most lines are of extras, and parsing is slow."""
+    return list(_applicable([line for line in requirements if "extra" not in line.partition(";")[2]]))
+
+
+def _applicable(requirements: list[str]) -> dict[str, Requirement]:
+    parsed = map(Requirement, requirements)
+    return {canonicalize_name(r.name): r for r in parsed if r.marker is None or r.marker.evaluate()}

@@ -17,8 +17,8 @@ from pathlib import Path
 from segnb.errors import SegnbError
 from segnb.params import RunParams
 from segnb.runtime.machine import ALLOCATOR
-from segnb.storage.atomic import read_json, write_json
 from segnb.storage.checksums import sha256
+from segnb.storage.files import read_json, write_json
 from segnb.storage.project import root, share_code
 from segnb.study.create import create_study
 from segnb.study.provenance import check, identity, in_turn, listed, provenance, record, unlike

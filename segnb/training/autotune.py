@@ -19,8 +19,7 @@ from segnb.models.build import build, parameter_groups
 from segnb.models.registry import VARIANTS
 from segnb.presets import Preset, Recipe
 from segnb.runtime.machine import ALLOCATOR, PRECISIONS, Machine, cpu_name, threads_of_one_run, usable_cores
-from segnb.storage.atomic import read_json, write_json
-from segnb.storage.locks import locked
+from segnb.storage.files import locked, read_json, write_json
 from segnb.training.loop import train_step
 
 WORTH = 0.8  # fewer digits have to save at least a fifth of the time

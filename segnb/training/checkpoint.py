@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save
 
 from segnb.errors import SegnbError
-from segnb.storage.atomic import atomic
 from segnb.storage.checksums import sha256
+from segnb.storage.files import atomic
 from segnb.storage.run_folder import RunFolder
 
 _DIGEST_LENGTH = 64  # hex digits of SHA-256, ahead of the torch file

@@ -18,8 +18,7 @@ from segnb.errors import SegnbError, full_disk_told
 from segnb.models.fcn import FCN
 from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
 from segnb.runtime.machine import Machine
-from segnb.storage.atomic import new_array, read_json, write_json
-from segnb.storage.locks import locked
+from segnb.storage.files import locked, new_array, read_json, write_json
 from segnb.training.fingerprint import code_digest
 
 LIMIT = 16 * 10**9  # bytes that the cache may take

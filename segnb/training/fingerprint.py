@@ -16,7 +16,6 @@ TRAINING_CODE = (
     "models/vgg16.py",
     "runtime/machine.py",
     "training/feature_cache.py",
-    "training/fit.py",
     "training/loop.py",
 )
 

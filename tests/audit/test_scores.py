@@ -15,7 +15,7 @@ from segnb.audit.example import bits, worked_example
 from segnb.evaluation.scores import class_ious
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET, ClassMap
 from segnb.metrics import confusion, published_score
-from segnb.report import audit_tables
+from segnb.report import tables
 
 TWO = ClassMap(names=("Rest", "Car"), colours=("#000000", "#ffffff"))
 
@@ -101,7 +101,7 @@ def test_swaps_within_the_reading_error_do_not_count():
     scores = pd.DataFrame({"as_published": [0.9, 0.8], "miou": [0.5, 0.502]}, index=["a", "b"])
     assert scores_module.swaps(scores).empty
     assert len(scores_module.swaps(scores, tolerance=0.001)) == 1
-    assert audit_tables.swaps(scores_module.swaps(scores)) is None
+    assert tables.swaps(scores_module.swaps(scores)) is None
 
 
 def test_m1_is_decided_by_the_reading_error():
@@ -292,7 +292,7 @@ def cells(styler) -> dict[str, list[str]]:
 
 
 def test_table_of_every_run(runs):
-    rows = cells(audit_tables.every_run(runs))
+    rows = cells(tables.every_run(runs))
     assert len(rows) == 8 + 2 * 3 + 3  # networks of the study without runs, three with two seeds and a mean
     assert rows["FCN-8s frozen"] == ["0.850", "0.541", "+0.309", "1"] + ["–"] * 4
     assert rows["Attention U-Net, seed 0"][:4] == ["–"] * 4
@@ -310,11 +310,11 @@ def test_table_of_every_run(runs):
     ]
     means = scores_module.panels(runs)["trained here"].loc["U-Net, no skips"]
     assert rows["U-Net, no skips, mean"][4:6] == [f"{means.as_published:.3f}", f"{means.miou:.3f}"]
-    assert len(cells(audit_tables.every_run([]))) == 10
+    assert len(cells(tables.every_run([]))) == 10
 
 
 def test_table_of_swaps():
-    rows = cells(audit_tables.swaps(scores_module.swaps(scores_module.published_scores())))
+    rows = cells(tables.swaps(scores_module.swaps(scores_module.published_scores())))
     assert rows["1"] == ["FCN-8s frozen", "FCN-32s fine-tuned", "+0.006", "-0.061"]
 
 
@@ -366,7 +366,7 @@ def test_example_sentence_and_table_tell_its_numbers(example):
     assert "12 of 16 pixels are right (75 %)" in told and "4 of 9 classes" in told
     assert "Roadline (6 = 0110) taken for Road (7 = 0111) is 6/7 right" in told
     assert f"{example.as_published:.3f}" in told and "0.444" in told
-    rows = cells(audit_tables.worked_example(example))
+    rows = cells(tables.worked_example(example))
     assert len(rows) == 18 and rows["row 1, sum"] == ["", "", "29", "38", "0.763"]
     assert rows["row 1, pixel 5"][:4] == [
         "Traffic sign 12 (1100)",

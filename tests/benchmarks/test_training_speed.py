@@ -10,7 +10,7 @@ from benchmarks.tables import SPEED_MARKS, speed
 from benchmarks.training_speed import SMP, UNET, frozen_epoch, in_turns, plain, steps, whole_training
 from segnb.presets import PRESETS
 from segnb.runtime.machine import Machine
-from segnb.storage.atomic import read_json
+from segnb.storage.files import read_json
 from tests.conftest import CHECKOUT
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")

@@ -19,7 +19,7 @@ from segnb.labels import CAMVID, CAR, IGNORE_INDEX, STREET
 from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.presets import PRESETS
 from segnb.runtime.machine import Machine
-from segnb.storage.atomic import read_json
+from segnb.storage.files import read_json
 from segnb.training.checkpoint import load_model
 from tests.conftest import CHECKOUT, make_dataset
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from segnb.runtime.processes import stop
-from segnb.storage.atomic import write_json
+from segnb.storage.files import write_json
 from tests.conftest import CHECKOUT, make_project
 from tests.runtime.test_processes import until
 

@@ -31,12 +31,12 @@ from segnb.models.build import build
 from segnb.models.registry import VARIANTS
 from segnb.pipeline import notebook as notebook_module
 from segnb.report.report import export_study
-from segnb.runtime import pool, processes
+from segnb.runtime import processes
 from segnb.stats import bootstrap
 from segnb.storage.project import feature_folder, runs_folder
 from segnb.study import create
 from segnb.study.study import Run, Study, open_study, root
-from segnb.training import autotune, feature_cache, fingerprint, fit, loop
+from segnb.training import autotune, feature_cache, fingerprint, loop
 from tests.chaos.shim import Fault, Shim
 
 SIZE, EPOCHS, NARROWER = 48, 3, 16
@@ -97,7 +97,7 @@ def train(data: str) -> None:
     splits = study.split("train", SIZE), study.split("val", SIZE)
     model = network(data)
     run.begin(params.RunParams(**asked_for(data).model_dump(), variant=run.variant, seed=0))
-    fit.fit(model, *splits, recipe, 0, run, study.machine, feature_cache=feature_folder())
+    loop.fit(model, *splits, recipe, 0, run, study.machine, feature_cache=feature_folder())
 
 
 def command(*arguments: str) -> None:
@@ -234,7 +234,7 @@ def shrink(workers_too: bool) -> None:
     bootstrap.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
     autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
     feature_cache.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
-    pool.usable_cores = lambda: 1 + workers_too
+    processes.usable_cores = lambda: 1 + workers_too
     narrow_vgg()
 
 

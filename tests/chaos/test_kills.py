@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from segnb.storage import locks
+from segnb.storage.files import holder
 from segnb.study.study import Run
 from tests.chaos import engine
 from tests.chaos.compare import differences, half_done
@@ -63,7 +63,7 @@ def test_who_comes_second_to_a_run_is_refused_in_one_line(stage, second, record_
     record_property("fault", ("two at once", f"halted, {second}"))
     step = second
     with stage.copy(step) as project, stage.begun(step, project) as one:
-        wait_for(lambda: locks.holder(run_in(project).lock_path))
+        wait_for(lambda: holder(run_in(project).lock_path))
         halted = psutil.Process(one.pid)
         halted.suspend()
         late = stage.perform(second, project)

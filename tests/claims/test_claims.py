@@ -17,9 +17,8 @@ from segnb.claims.related_studies import FALSE_COLOURS
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.claims.wording import command
 from segnb.models.registry import VARIANTS
-from segnb.stats.decisions import ALPHA
-from segnb.stats.power import Outlook
-from segnb.storage.atomic import read_json, write_json
+from segnb.stats.decisions import ALPHA, Outlook
+from segnb.storage.files import read_json, write_json
 from segnb.study.study import Study
 from tests.conftest import CHECKOUT, make_project
 from tests.synthetic_study import SKILL, make_study

@@ -12,7 +12,7 @@ from segnb.claims.ledger import LEDGER
 from segnb.claims.metrics import COMMON, METRICS, ImageCounts, early_epoch
 from segnb.claims.related_studies import Missing
 from segnb.metrics.confusion import class_iou, mean_iou
-from segnb.storage.atomic import read_json, write_json
+from segnb.storage.files import read_json, write_json
 from tests.conftest import make_project
 from tests.synthetic_study import DISTANCES, make_study
 

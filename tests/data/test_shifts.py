@@ -7,14 +7,12 @@ import pytest
 
 from segnb.data import shifts, streets
 from segnb.data.dataset import VIEWS, cars_alone, false_colours, open_data
-from segnb.data.shifts.clutter import clutter, footprints, overlaps
-from segnb.data.shifts.conditions import light_lamps, noisy
-from segnb.data.shifts.sight import in_sight
+from segnb.data.shifts.conditions import clutter, footprints, in_sight, light_lamps, noisy, overlaps
 from segnb.data.streets import materials, shapes, structures, tracing
 from segnb.data.streets.scene import Camera, Scene
 from segnb.labels import STREET
 from segnb.presets import PRESETS
-from segnb.runtime import pool
+from segnb.runtime import processes
 
 CAR, PERSON, POLE, SIGN, FENCE, WALL, ROAD = (
     STREET.id(name) for name in ("Car", "Pedestrian", "Pole", "Traffic sign", "Fence", "Wall", "Road")
@@ -275,7 +273,7 @@ def few(monkeypatch):
         drawn.append((kind, index))
         return original(kind, index, size)
 
-    monkeypatch.setattr(pool, "usable_cores", lambda: 1)
+    monkeypatch.setattr(processes, "usable_cores", lambda: 1)
     monkeypatch.setattr(shifts, "render_shifted", render_shifted)
     return replace(PRESETS["smoke"], train=1, val=1, test=2), drawn
 

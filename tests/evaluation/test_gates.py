@@ -1,4 +1,4 @@
-"""segnb/evaluation/gates.py on small networks, against loops and against gates that are built to be flat."""
+"""segnb/evaluation/ablation.py on small networks, against loops and against gates that are built to be flat."""
 
 from dataclasses import replace
 

@@ -20,13 +20,14 @@ from segnb.errors import SegnbError
 from segnb.evaluation import ablation, gates
 from segnb.evaluation.scores import image_miou
 from segnb.explorer import album as album_module
-from segnb.explorer import board, controls, stills, widget
+from segnb.explorer import board, widget
+from segnb.explorer.album import overview, taken_apart
 from segnb.explorer.inside import Inside, part
 from segnb.labels import IGNORE_INDEX, STREET, ClassMap
 from segnb.models.build import build
 from segnb.runtime.machine import Machine
-from segnb.storage.atomic import read_json, write_json
 from segnb.storage.checksums import sha256
+from segnb.storage.files import read_json, write_json
 from segnb.study.study import Study
 from segnb.training import checkpoint
 from tests.conftest import make_project
@@ -365,7 +366,7 @@ def test_what_runs_in_the_browser_loads_nothing():
 
 def test_the_table_shows_markup_as_it_is_written():
     classes = ClassMap(("<b>", "c"), ("#000000", '"><i>'))
-    table = controls.probability_table({"<i>": np.array([0.7, 0.3])}, classes, 0)
+    table = board.probability_table({"<i>": np.array([0.7, 0.3])}, classes, 0)
     assert "&lt;b&gt;" in table and "&lt;i&gt;" in table and '"><i>' not in table.replace('"></i>', "")
     assert "70 %" in table and "30 %" in table and "(ground truth)" in table
 
@@ -556,7 +557,7 @@ def test_handlers_run_one_after_the_other_in_the_thread_of_the_cells():
     ran = []
 
     async def cell():
-        turn = controls.OneThread()
+        turn = board.OneThread()
         act = turn(lambda name: ran.append((name, threading.get_ident())))
         other = threading.Thread(target=act, args=("from another thread",))
         other.start()
@@ -587,11 +588,11 @@ def test_every_control_says_what_it_is(networks, inside):
 
 
 def test_pictures_stand_in_for_both_parts(state):
-    fig = stills.overview(state.album, state.first)
+    fig = overview(state.album, state.first)
     wrong = state.album.wrong(state.runs[:1])[state.first.number]
     assert f"U-Net {100 * wrong:.1f} %" in fig.alt and state.first.name in fig.alt
     assert len(fig.axes) >= 5 and fig.png()
-    taken = stills.taken_apart(state.album, state.first, state.parted_first)
+    taken = taken_apart(state.album, state.first, state.parted_first)
     assert "Attention U-Net, seed 0" in taken.alt and "Gate 4: mean" in taken.alt and taken.png()
 
 

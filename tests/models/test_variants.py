@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from segnb.audit.published import published
+from segnb.audit.scores import published
 from segnb.errors import SegnbError
 from segnb.models.build import build, parameter_groups
 from segnb.models.fcn import FCN

@@ -14,7 +14,7 @@ import sys
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb.storage.locks import held
+from segnb.storage.files import held
 from segnb.study.study import open_study
 from tests.conftest import CHECKOUT, make_dataset, make_project, segnb
 from tests.runtime.test_processes import PATIENCE, gone, until

@@ -11,8 +11,8 @@ import pytest
 
 from segnb import cli
 from segnb.errors import SegnbError
-from segnb.pipeline import gpus
-from segnb.pipeline.gpus import claimed
+from segnb.pipeline import resources
+from segnb.pipeline.resources import claimed
 from segnb.runtime.machine import Machine
 
 TWO = ["GPU-aaaa", "7"]
@@ -21,55 +21,55 @@ TWO = ["GPU-aaaa", "7"]
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for name in (gpus.VISIBLE, gpus.SHARED, "SLURM_JOB_ID"):
+    for name in (resources.VISIBLE, resources.SHARED, "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / f"segnb-gpus-{os.getuid()}"
 
 
 @pytest.fixture
 def two(monkeypatch):
-    monkeypatch.setattr(gpus, "available", lambda: TWO)
+    monkeypatch.setattr(resources, "available", lambda: TWO)
 
 
 def test_nvidia_smi_counts_gpus_and_without_it_there_are_none(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpus.available() == []
+    assert resources.available() == []
     script = tmp_path / "nvidia-smi"
     script.write_text(
         "#!/bin/sh\necho 'GPU 0: an H100 (UUID: GPU-a)'\necho '  MIG 1g'\necho 'GPU 1: another'\n"
     )
     script.chmod(0o755)
-    assert gpus.available() == ["0", "1"]
+    assert resources.available() == ["0", "1"]
     script.write_text("#!/bin/sh\necho 'no driver' >&2; exit 9\n")
-    assert gpus.available() == []
+    assert resources.available() == []
 
 
 @pytest.mark.parametrize(
-    "setting", [(gpus.VISIBLE, named) for named in ("3", "GPU-bbbb", "")] + [("SLURM_JOB_ID", "1")]
+    "setting", [(resources.VISIBLE, named) for named in ("3", "GPU-bbbb", "")] + [("SLURM_JOB_ID", "1")]
 )
 def test_a_scheduler_that_has_chosen_is_left_alone(monkeypatch, own_folder, setting):
     monkeypatch.setenv(*setting)
-    before = os.environ.get(gpus.VISIBLE)
+    before = os.environ.get(resources.VISIBLE)
     with claimed() as gpu:
-        assert gpu is None and os.environ.get(gpus.VISIBLE) == before
+        assert gpu is None and os.environ.get(resources.VISIBLE) == before
     assert not own_folder.exists()
 
 
 def test_a_run_sees_the_gpu_it_took_so_does_what_it_starts_and_afterwards_all_is_as_before(monkeypatch):
-    monkeypatch.setenv(gpus.VISIBLE, "5,GPU-cc")
+    monkeypatch.setenv(resources.VISIBLE, "5,GPU-cc")
     with claimed() as gpu, claimed() as inner:
-        assert (gpu, inner, os.environ[gpus.VISIBLE]) == ("5", None, "5")
-    assert os.environ[gpus.VISIBLE] == "5,GPU-cc"
+        assert (gpu, inner, os.environ[resources.VISIBLE]) == ("5", None, "5")
+    assert os.environ[resources.VISIBLE] == "5,GPU-cc"
 
 
 @pytest.mark.parametrize(("shared", "taken"), [("1", TWO), ("2", [*TWO, *TWO])])
 def test_runs_spread_over_gpus_before_they_share_one_and_one_too_many_waits(
     two, monkeypatch, capsys, shared, taken
 ):
-    monkeypatch.setenv(gpus.SHARED, shared)
+    monkeypatch.setenv(resources.SHARED, shared)
     runs = [ExitStack() for _ in taken]
     assert [run.enter_context(claimed()) for run in runs] == taken
-    monkeypatch.setattr(gpus.time, "sleep", lambda seconds: runs[1].close())
+    monkeypatch.setattr(resources.time, "sleep", lambda seconds: runs[1].close())
     with claimed() as gpu:
         assert gpu == TWO[1]
     assert capsys.readouterr().out == "waiting for a GPU: other runs have them all\n"

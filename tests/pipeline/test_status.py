@@ -17,7 +17,7 @@ from segnb.errors import SegnbError
 from segnb.models.registry import VARIANTS
 from segnb.pipeline import status, status_html
 from segnb.presets import PRESETS
-from segnb.storage.locks import held
+from segnb.storage.files import held
 from segnb.study.study import Run, Study
 from tests.synthetic_study import make_study
 

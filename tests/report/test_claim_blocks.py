@@ -13,7 +13,7 @@ from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import RULES, RULES_OF_KIND, StudyVerdicts, Verdict
 from segnb.report import claim_blocks
 from segnb.report.figures.style import Picture
-from segnb.report.html import export_report
+from segnb.report.html.page import export_report
 from tests.conftest import CHECKOUT
 from tests.report.figures.test_evidence import part
 

@@ -20,13 +20,12 @@ from segnb.claims.verdicts import Verdict
 from segnb.errors import SegnbError
 from segnb.labels import STREET
 from segnb.report import claim_blocks
-from segnb.report.figures.dataset import class_legend, images_with_labels
+from segnb.report.figures.images import class_legend, images_with_labels
 from segnb.report.figures.style import SVG
-from segnb.report.html import export_page, export_report
-from segnb.report.html.page import SCRIPTS
-from segnb.report.html.pictures import compact
+from segnb.report.html import FOLDER
+from segnb.report.html.notebook import compact
+from segnb.report.html.page import SCRIPTS, export_page, export_report
 from segnb.report.image_matrix import matrix
-from segnb.report.templates import FOLDER
 
 EVIL = '<script>alert("x")</script>'
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET
 from segnb.metrics.confusion import class_iou
-from segnb.report.figures.predictions import evenly
+from segnb.report.figures.images import evenly
 from segnb.report.image_matrix import SHOWN, matrix
 
 

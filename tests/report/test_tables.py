@@ -8,7 +8,7 @@ import pytest
 from segnb.labels import ClassMap
 from segnb.presets import PRESETS
 from segnb.report import tables, text
-from segnb.report.figures.dataset import class_legend
+from segnb.report.figures.images import class_legend
 from tests.report.test_claim_blocks import claim, ledger
 
 HOSTILE = "<script>alert(1)</script> & $\\frac$"

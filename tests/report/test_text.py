@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segnb.audit import published
+from segnb.audit.scores import published_shares
 from segnb.evaluation import scores
 from segnb.labels import LABEL_SETS, STREET
 from segnb.models.registry import VARIANTS
 from segnb.report import tables, text
-from segnb.storage.atomic import write_json
+from segnb.storage.files import write_json
 from segnb.study.study import Study, of_family
 from tests.report.test_claim_blocks import claim
 from tests.report.test_claim_blocks import ledger as ledger_of
@@ -124,7 +124,7 @@ def test_class_statistics():
 
 
 def test_published_shares_cover_all_pixels():
-    shares = published.published_shares()
+    shares = published_shares()
     assert list(shares.index) == list(STREET.names)
     assert shares.pixel_share.sum() == pytest.approx(1, abs=1e-3)
     assert (shares.image_share >= shares.pixel_share).all()

@@ -11,9 +11,8 @@ import pytest
 from scipy import stats
 
 from segnb.stats.bootstrap import image_weights, resample
-from segnb.stats.decisions import ALPHA, decide, evidence, holm, p_values
+from segnb.stats.decisions import ALPHA, POWER, decide, evidence, holm, outlook, p_values, power, seeds_needed
 from segnb.stats.effect import LENT, Effect, effect
-from segnb.stats.power import POWER, outlook, power, seeds_needed
 
 VALUES = np.array([[0.50, 0.52, 0.54], [0.40, 0.44, 0.42], [0.31, 0.30, 0.29]])
 
@@ -35,7 +34,7 @@ def verdict(kind: str, parts: list[Effect], margin=0.0) -> tuple[str, float, flo
 @pytest.fixture(autouse=True)
 def many_studies(monkeypatch):
     """More simulated studies than a report takes, so that tests can hold `power` to a point."""
-    monkeypatch.setattr("segnb.stats.power.STUDIES", 20_000)
+    monkeypatch.setattr("segnb.stats.decisions.STUDIES", 20_000)
 
 
 # Images.

@@ -12,10 +12,9 @@ import pytest
 from filelock import FileLock
 
 from segnb.errors import SegnbError
-from segnb.storage import atomic as atomic_files
-from segnb.storage import locks
-from segnb.storage.atomic import atomic, new_array, sweep, write_text
-from segnb.storage.locks import held, holder
+from segnb.storage import files as atomic_files
+from segnb.storage import files as files_module
+from segnb.storage.files import atomic, held, holder, new_array, sweep, write_text
 
 
 def test_a_new_file_and_its_name_are_on_the_disk_before_the_writer_goes_on(tmp_path, monkeypatch):
@@ -102,7 +101,7 @@ def test_sweep_takes_what_nobody_writes_any_more_and_nothing_else(tmp_path):
 
 def test_who_comes_second_is_told_who_is_at_work_and_a_killed_process_holds_nothing(tmp_path, monkeypatch):
     path = tmp_path / "seed0" / ".lock"
-    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    monkeypatch.setattr(files_module, "PATIENCE", 0.2)
     assert holder(path) is None
     code = (
         "import sys; from pathlib import Path; from segnb.files import held\n"
@@ -138,7 +137,7 @@ def test_looking_who_is_at_work_keeps_nobody_out(tmp_path):
 
 
 def test_who_only_looks_as_well_is_not_taken_for_a_killed_process_at_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "GLANCE", 2)
+    monkeypatch.setattr(files_module, "GLANCE", 2)
     path = tmp_path / ".lock"
     (tmp_path / ".lock.json").write_text('{"pid": 1}')  # of a process that was killed
     look = FileLock(path, thread_local=False)
@@ -148,7 +147,7 @@ def test_who_only_looks_as_well_is_not_taken_for_a_killed_process_at_work(tmp_pa
 
 
 def test_a_child_that_inherits_a_lock_holds_it_after_its_parent_was_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    monkeypatch.setattr(files_module, "PATIENCE", 0.2)
     path = tmp_path / ".lock"
     code = (
         "import subprocess, sys, time; from pathlib import Path; from segnb.files import held\n"
@@ -164,7 +163,7 @@ def test_a_child_that_inherits_a_lock_holds_it_after_its_parent_was_killed(tmp_p
         with held(path, "making a report"):
             pass
     os.kill(child, signal.SIGKILL)
-    monkeypatch.setattr(locks, "PATIENCE", 30)
+    monkeypatch.setattr(files_module, "PATIENCE", 30)
     with held(path, "making a report"):
         assert holder(path)["pid"] == os.getpid()
 

@@ -13,7 +13,7 @@ from segnb.models.pretrained import Weights
 from segnb.models.registry import UNetConfig, Variant
 from segnb.models.vgg16 import VGG16
 from segnb.params import RunParams, StudyParams
-from segnb.storage.atomic import write_json
+from segnb.storage.files import write_json
 from segnb.study import create
 from segnb.study.create import begin_run, create_study, open_run
 from segnb.study.study import NO_SCORES, open_study

@@ -16,8 +16,8 @@ from segnb.claims import saved
 from segnb.claims.decide import decide
 from segnb.errors import SegnbError
 from segnb.report.provenance import _facts, differences, sentence, table
-from segnb.storage.atomic import read_json, write_json
-from segnb.study import environment, provenance
+from segnb.storage.files import read_json, write_json
+from segnb.study import provenance
 from segnb.study.study import Run
 from tests import vulnerabilities
 from tests.conftest import CHECKOUT, make_project
@@ -89,7 +89,7 @@ def test_another_repository_that_git_is_told_of_is_not_recorded(checkout, tmp_pa
 
 
 def test_packages_are_all_that_segnb_needs_with_versions():
-    found = environment.installed()
+    found = provenance.installed()
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     for pin in project["dependencies"]:
         name, version = pin.split("==")
@@ -156,11 +156,11 @@ def test_what_is_installed_is_held_against_the_lock(tmp_path):
         "b==2 ; python_version < '3' \\\n    --hash=sha256:00\n"
         "B==3 ; python_version >= '3' \\\n    --hash=sha256:00\n"
     )
-    assert environment.locked_versions(lock.read_text()) == {"a": "1.0", "b": "3"}
+    assert provenance.locked_versions(lock.read_text()) == {"a": "1.0", "b": "3"}
     versions = {"a": "1.0", "b": "2", "c": "1"}
-    assert environment.differs_from_lock(versions, lock) == {"b": ["2", "3"], "c": ["1", None]}
-    assert environment.differs_from_lock({"a": "1.0"}, lock) == {}
-    assert environment.differs_from_lock({"a": "1.0"}, tmp_path / "none") is None
+    assert provenance.differs_from_lock(versions, lock) == {"b": ["2", "3"], "c": ["1", None]}
+    assert provenance.differs_from_lock({"a": "1.0"}, lock) == {}
+    assert provenance.differs_from_lock({"a": "1.0"}, tmp_path / "none") is None
 
 
 def test_an_unsafe_package_fails_lint_with_its_name_and_what_mends_it(capsys):

@@ -10,7 +10,7 @@ import pytest
 from segnb import cli
 from segnb.errors import SegnbError
 from segnb.params import RunParams
-from segnb.storage.atomic import read_json, write_json
+from segnb.storage.files import read_json, write_json
 from segnb.study import reproduce
 from segnb.study.create import create_study
 from segnb.study.study import Run

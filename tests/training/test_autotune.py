@@ -9,7 +9,7 @@ import torch
 from segnb.errors import SegnbError
 from segnb.presets import PRESETS
 from segnb.runtime.machine import Machine, threads_of_one_run
-from segnb.storage.atomic import read_json
+from segnb.storage.files import read_json
 from segnb.training import autotune
 from segnb.training.autotune import choose, resolve_machine, try_out
 

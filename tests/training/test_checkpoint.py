@@ -10,7 +10,7 @@ from torch import nn
 
 from segnb.errors import SegnbError
 from segnb.evaluation.evaluate import load
-from segnb.storage import locks
+from segnb.storage import files as files_module
 from segnb.storage.checksums import sha256
 from segnb.study.study import Run
 from segnb.training import checkpoint, loop
@@ -172,7 +172,7 @@ def test_a_state_that_would_run_code_is_refused(tmp_path):
 
 
 def test_a_second_process_does_not_train_the_same_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    monkeypatch.setattr(files_module, "PATIENCE", 0.1)
     run = Run(tmp_path / "run" / "UNet_Standard_256" / "seed0")
     with run.at_work("training"):
         assert run.trainer()["what"] == "training UNet_Standard_256, seed 0"

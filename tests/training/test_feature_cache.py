@@ -17,7 +17,7 @@ from segnb.runtime.machine import Machine
 from segnb.storage.project import feature_folder
 from segnb.study.study import Run
 from segnb.training import feature_cache
-from segnb.training.fit import fit
+from segnb.training.loop import fit
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
 RECIPE = replace(PRESETS["smoke"].fcn, size=48, epochs=3, learning_rate=1e-3)

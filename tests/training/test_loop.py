@@ -18,12 +18,11 @@ from segnb.models.build import build
 from segnb.params import RunParams, StudyParams
 from segnb.presets import PRESETS
 from segnb.runtime.machine import Machine
-from segnb.storage.atomic import atomic
+from segnb.storage.files import atomic
 from segnb.study.create import begin_run, create_study
 from segnb.study.study import Run
 from segnb.training import checkpoint, loop
-from segnb.training.fit import EarlyStopping, fit
-from segnb.training.loop import criterion, evaluate, train_one_epoch
+from segnb.training.loop import EarlyStopping, criterion, evaluate, fit, train_one_epoch
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
 RECIPE = replace(PRESETS["smoke"].unet, size=32, epochs=3)

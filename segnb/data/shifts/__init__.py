@@ -18,14 +18,11 @@ import numpy as np
 
 from segnb.data import streets
 from segnb.data.batches import Split
-from segnb.data.shifts.clutter import clutter
-from segnb.data.shifts.conditions import NightTracer, in_fog, noisy
-from segnb.data.shifts.sight import in_sight
+from segnb.data.shifts.conditions import NightTracer, clutter, in_fog, in_sight, noisy
 from segnb.data.streets.tracing import Tracer, take_picture
-from segnb.runtime.pool import at_work
-from segnb.storage.atomic import UNREADABLE, atomic
+from segnb.runtime.processes import at_work
 from segnb.storage.checksums import fingerprint
-from segnb.storage.locks import made_once
+from segnb.storage.files import UNREADABLE, atomic, made_once
 
 if TYPE_CHECKING:  # it loads torch, for which the processes that render have no use
     from segnb.data.batches import Split

@@ -16,13 +16,20 @@ from pathlib import Path
 import numpy as np
 
 from segnb.data.streets import objects
-from segnb.data.streets.ground import frame_horizon, lay_ground, mark_road
 from segnb.data.streets.roadside import build_plots, drive_cars, furnish_pavement
-from segnb.data.streets.scene import Street, draw_camera, draw_road, draw_weather
+from segnb.data.streets.scene import (
+    Street,
+    draw_camera,
+    draw_road,
+    draw_weather,
+    frame_horizon,
+    lay_ground,
+    mark_road,
+)
 from segnb.data.streets.shapes import Centreline, Soup
 from segnb.data.streets.tracing import Tracer, take_picture
 from segnb.labels import STREET
-from segnb.runtime.pool import at_work
+from segnb.runtime.processes import at_work
 from segnb.storage.checksums import fingerprint
 
 SPLITS = ("train", "val", "test")

@@ -11,10 +11,8 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from segnb.errors import SegnbError
-from segnb.storage.atomic import write_json
-from segnb.storage.checksums import sha256
-from segnb.storage.download import fetch_file
-from segnb.storage.locks import held
+from segnb.storage.checksums import fetch_file, sha256
+from segnb.storage.files import held, write_json
 from segnb.storage.project import iso_now, root
 
 

@@ -32,9 +32,8 @@ from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
 from segnb.errors import SegnbError
 from segnb.labels import IGNORE_INDEX, STREET, ClassMap
-from segnb.runtime.pool import progress
-from segnb.storage.atomic import atomic_path, write_json, write_text
-from segnb.storage.locks import held
+from segnb.runtime.processes import progress
+from segnb.storage.files import atomic_path, held, write_json, write_text
 
 DONE = "prepared.json"  # takes the place of PREPARING
 LEFT_OUT = "left_out.json"

@@ -1,17 +1,17 @@
 """The two figures of a claim: paired differences of its parts, and the images that a rule picks from them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
-from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 
 from segnb.claims.effects import Effects, MeasuredContrast
-from segnb.claims.verdicts import StudyVerdicts, Verdict
+from segnb.claims.verdicts import Verdict
 from segnb.claims.wording import effect, full_name, signed
 from segnb.labels import ClassMap
 from segnb.models.registry import label
-from segnb.report.claim_blocks import block, grouped, tracked
 from segnb.report.figures.axes import (
     inches_of_classes,
     label_panel,
@@ -22,7 +22,7 @@ from segnb.report.figures.axes import (
     short,
     wrapped,
 )
-from segnb.report.figures.predictions import mistaken
+from segnb.report.figures.images import mistaken
 from segnb.report.figures.style import (
     INK,
     QUIET,
@@ -38,6 +38,20 @@ from segnb.report.figures.style import (
 BAND = "#e9edf2"  # of a margin
 ROWS = 12  # parts of one unit in a figure; more would be a wall of lines
 HEAD = 0.75  # of a row: the heading of a group
+
+
+def grouped(contrasts: Sequence[MeasuredContrast]) -> dict[str, list[tuple[str, int]]]:
+    """Group contrasts under what they have in common: {heading: [(name of the row, position)]}.
+
+    Headings are the contrasts and rows what is measured, or the other way round: whichever takes fewer.
+    """
+    names = [(contrast.label, contrast.words) for contrast in contrasts]
+    by_label = len({networks for networks, _ in names}) <= len({words for _, words in names})
+    groups: dict[str, list[tuple[str, int]]] = {}
+    for place, (networks, words) in enumerate(names):
+        head, row = (networks, words) if by_label else (words, networks)
+        groups.setdefault(head, []).append((row, place))
+    return groups
 
 
 def shown(parts: list[MeasuredContrast]) -> list[int]:
@@ -294,14 +308,6 @@ def pictures(claim: Verdict, effects: Effects) -> tuple[list[Picture], list[str]
     rows = chosen(by_image[place])
     drawn.append(examples(rows, part, split.images, split.labels, guesses, effects.study.classes, seed))
     return drawn, []
-
-
-def show_claims(ledger: StudyVerdicts, effects: Effects, *names: str) -> None:
-    """Display claims of the ledger, in the order of their names given, each as a block with its figures."""
-    kept = tracked()
-    for name in names:
-        claim = ledger.by_id[name]
-        display(block(claim, *pictures(claim, effects), kept))
 
 
 def _is_pair(part: MeasuredContrast) -> bool:

@@ -15,7 +15,7 @@ from segnb.report.figures.axes import (
     short,
     wrapped,
 )
-from segnb.report.figures.predictions import evenly
+from segnb.report.figures.images import evenly
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, figure, sample
 
 OPEN = "cividis"  # one lightness scale, also for readers who do not see red or green

@@ -21,7 +21,7 @@ def _mean_over_seeds(histories: list[pd.DataFrame]) -> pd.DataFrame:
 def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     """Learning curves, {label: [history of each seed]}: loss and mIoU, training and validation.
 
-    A history has a row an epoch and the columns of `segnb.training.fit.fit`. With several seeds each is
+    A history has a row an epoch and the columns of `segnb.training.loop.fit`. With several seeds each is
     drawn thin and their mean bold.
     """
     histories = {label: [h for h in seeds if len(h)] for label, seeds in histories.items()}
@@ -96,7 +96,7 @@ class LiveCurves:
         self.handle = None
 
     def update(self, rows: list[dict]) -> None:
-        """Show the history so far: one dict an epoch, as `segnb.training.fit.fit` hands it over."""
+        """Show the history so far: one dict an epoch, as `segnb.training.loop.fit` hands it over."""
         if self.watched and rows:
             data, metadata = learning_curves({"this run": [pd.DataFrame(rows)]}).bundle(drawing=False)
             if self.handle is None:

@@ -150,24 +150,6 @@ class NetworkStyle(NamedTuple):
         return {"color": self.colour, "ls": "", "marker": self.marker, "mfc": self.fill}
 
 
-# Colour and marker of each network. FCNs are orange to brown and darker with finer strides, U-Nets all the
-# rest. Any two colours stay apart for readers who do not see red, green or blue, which a test checks, and
-# markers tell the members of a family apart without any colour.
-LOOKS = {
-    "FCN32s_vgg16_freeze": ("#e59a2f", "s"),
-    "FCN32s_vgg16_finetune": ("#e59a2f", "s"),
-    "FCN16s_vgg16_freeze": ("#c4561a", "^"),
-    "FCN16s_vgg16_finetune": ("#c4561a", "^"),
-    "FCN8s_vgg16_freeze": ("#6b2a0e", "o"),
-    "FCN8s_vgg16_finetune": ("#6b2a0e", "o"),
-    "UNet_Standard_256": ("#19449c", "o"),
-    "UNet_NoSkip_256": ("#6ab8fb", "X"),
-    "ResidualUNet_256": ("#1d726f", "D"),
-    "AttentionResidualUNet_256": ("#0e0837", "P"),
-    "AttentionUNet_256": ("#ac3bf6", "v"),
-    "AttentionResidualUNet_StridedGate_256": ("#729da1", "<"),
-    "ClassAttentionResidualUNet_256": ("#a3074f", "s"),
-}
 BY_LABEL = {variant.label: variant for variant in VARIANTS.values()}
 UNKNOWN = NetworkStyle(QUIET, "h")
 
@@ -177,7 +159,7 @@ def style_of(label: str) -> NetworkStyle:
     if label not in BY_LABEL:
         return UNKNOWN
     variant = BY_LABEL[label]
-    return NetworkStyle(*LOOKS[variant.name], frozen=getattr(variant.config, "freeze_trunk", False))
+    return NetworkStyle(variant.colour, variant.marker, variant.frozen)
 
 
 def family_of(label: str) -> str:

@@ -22,9 +22,9 @@ from urllib.parse import quote, unquote, urlsplit
 from bs4 import BeautifulSoup, Tag
 
 from segnb import __version__
+from segnb.report.html import FOLDER, shell
 from segnb.report.html.notebook import render
-from segnb.report.templates import FOLDER, shell
-from segnb.storage.atomic import write_text
+from segnb.storage.files import write_text
 
 LICENCE = "MIT"
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 
 from segnb.data import reading
 from segnb.data.masks import STREET_CODING
-from segnb.data.tools import check, check_report, pixel_checks
+from segnb.data.tools import check, check_report
 from segnb.errors import SegnbError
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET
 from tests.conftest import CHECKOUT
@@ -73,32 +73,28 @@ def test_soft_share_counts_boundaries_that_pass_through_something():
     rows = [[2, 2, 9, 9]] * 50 + [[2, 5, 9, 9]] * 25 + [[2, 6, 9, 9]] * 25
     values = np.array(rows, np.uint8)
     # 100 boundaries along rows, half of them soft; of the columns only 2 | 5 within 9s and 2s climbs by two.
-    assert pixel_checks.soft_share(values) == 50 / 101
-    assert (
-        pixel_checks.soft_share(values[:, ::-1])
-        == pixel_checks.soft_share(values.T)
-        == pixel_checks.soft_share(values)
-    )
+    assert check.soft_share(values) == 50 / 101
+    assert check.soft_share(values[:, ::-1]) == check.soft_share(values.T) == check.soft_share(values)
 
 
 def test_hard_boundaries_have_no_soft_share():
-    assert pixel_checks.soft_share(np.array([[2, 2, 9, 9], [9, 9, 0, 0]] * 50, np.uint8)) == 0
+    assert check.soft_share(np.array([[2, 2, 9, 9], [9, 9, 0, 0]] * 50, np.uint8)) == 0
 
 
 def test_a_strip_that_is_no_climb_is_not_soft():
     # Between 2 and 9, but 11 and 0 are beyond them; a plateau two pixels wide is a class of its own.
     rows = np.array([[2, 11, 9, 9], [2, 0, 9, 9], [2, 5, 5, 9], [2, 6, 6, 9]], np.uint8)
-    assert pixel_checks.soft_share(rows.repeat(30, axis=0)) == 0
+    assert check.soft_share(rows.repeat(30, axis=0)) == 0
 
 
 def test_one_value_in_between_may_be_a_drawn_line():
-    assert pixel_checks.soft_share(np.array([[0, 1, 2, 2]] * 100, np.uint8)) == 0
+    assert check.soft_share(np.array([[0, 1, 2, 2]] * 100, np.uint8)) == 0
 
 
 def test_few_boundaries_say_nothing():
     rows = np.array([[2, 5, 9], [2, 6, 9]] * 12, np.uint8)
-    assert pixel_checks.soft_share(rows) == 0
-    assert pixel_checks.soft_share(np.tile(rows, (3, 1))) > 0.5
+    assert check.soft_share(rows) == 0
+    assert check.soft_share(np.tile(rows, (3, 1))) > 0.5
 
 
 def real_masks(every: int) -> list[Image.Image]:
@@ -114,10 +110,10 @@ def test_real_masks_are_hard_resized_by_nearest_neighbour_and_soft_otherwise(sca
     for real in real_masks(every=40):
         ids = real.getchannel(0)
         size = [round(scale * side) for side in ids.size]
-        assert pixel_checks.soft_share(np.asarray(ids.resize(size, NEAREST))) < pixel_checks.SOFT / 2
+        assert check.soft_share(np.asarray(ids.resize(size, NEAREST))) < check.SOFT / 2
         if scale != 1:
             for how in (BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS):
-                assert pixel_checks.soft_share(np.asarray(ids.resize(size, how))) > 2 * pixel_checks.SOFT
+                assert check.soft_share(np.asarray(ids.resize(size, how))) > 2 * check.SOFT
 
 
 def in_colours(ids: np.ndarray) -> np.ndarray:
@@ -135,8 +131,8 @@ def test_colour_masks_with_soft_edges_are_told_from_hard_ones(mode):
         soft = hard.resize((200, 150), BILINEAR)
         if mode == "P":
             hard, soft = hard.quantize(16), soft.quantize(256)
-        assert max(map(pixel_checks.soft_share, pixel_checks.stored(hard))) < pixel_checks.SOFT / 2
-        assert max(map(pixel_checks.soft_share, pixel_checks.stored(soft))) > 2 * pixel_checks.SOFT
+        assert max(map(check.soft_share, check.stored(hard))) < check.SOFT / 2
+        assert max(map(check.soft_share, check.stored(soft))) > 2 * check.SOFT
 
 
 # ---- pictures that are nearly the same --------------------------------------------------------------
@@ -144,24 +140,22 @@ def test_colour_masks_with_soft_edges_are_told_from_hard_ones(mode):
 
 def test_difference_hash_of_a_ramp():
     across = np.repeat(np.arange(0, 252, 28, np.uint8)[None], 9, 0)
-    right, down = np.unpackbits(pixel_checks.difference_hash(Image.fromarray(across)).view(np.uint8)).reshape(
+    right, down = np.unpackbits(check.difference_hash(Image.fromarray(across)).view(np.uint8)).reshape(2, 64)
+    assert right.all() and not down.any()
+    right, down = np.unpackbits(check.difference_hash(Image.fromarray(across.T)).view(np.uint8)).reshape(
         2, 64
     )
-    assert right.all() and not down.any()
-    right, down = np.unpackbits(
-        pixel_checks.difference_hash(Image.fromarray(across.T)).view(np.uint8)
-    ).reshape(2, 64)
     assert down.all() and not right.any()
 
 
 def test_nearest_by_hand():
     one = np.uint64(1)
     hashes = np.zeros((5, 2), np.uint64)
-    hashes[1, 0] = (one << np.uint64(pixel_checks.NEAR)) - one  # as many bits from the first as may be
-    hashes[2, 1] = (one << np.uint64(pixel_checks.NEAR + 1)) - one  # one too many
+    hashes[1, 0] = (one << np.uint64(check.NEAR)) - one  # as many bits from the first as may be
+    hashes[2, 1] = (one << np.uint64(check.NEAR + 1)) - one  # one too many
     hashes[3] = hashes[0]
     hashes[4] = hashes[1]
-    other, own = pixel_checks.nearest(hashes, np.array([0, 1, 2, 0, 4]), np.array([0, 0, 0, 1, 1]))
+    other, own = check.nearest(hashes, np.array([0, 1, 2, 0, 4]), np.array([0, 0, 0, 1, 1]))
     # The third is near none; the fourth is the first again to the last pixel, and near the second.
     np.testing.assert_array_equal(own, [-1, 0, -1, -1, 3])
     np.testing.assert_array_equal(other, [-1, -1, -1, 1, 1])
@@ -169,23 +163,21 @@ def test_nearest_by_hand():
 
 def test_nearest_equals_comparing_one_by_one():
     draw = np.random.default_rng(0)
-    count = 3 * pixel_checks.ROWS + 5
+    count = 3 * check.ROWS + 5
     centres = draw.integers(0, 2**64, (6, 2), np.uint64)
     hashes = centres[draw.integers(0, 6, count)]
     for row in hashes:  # up to 20 bits turned
         for bit in draw.integers(0, 128, draw.integers(0, 20)):
             row[bit // 64] ^= np.uint64(1) << np.uint64(bit % 64)
     contents, ranks = draw.integers(0, count, count), np.sort(draw.integers(0, 3, count))
-    other, own = pixel_checks.nearest(hashes, contents, ranks)
+    other, own = check.nearest(hashes, contents, ranks)
     for i in range(count):
         apart = [int(np.bitwise_count(hashes[i] ^ hashes[j]).sum()) for j in range(i)]
         for found, same in ((own, True), (other, False)):
             fit = [
                 (apart[j], j)
                 for j in range(i)
-                if apart[j] <= pixel_checks.NEAR
-                and contents[i] != contents[j]
-                and (ranks[i] == ranks[j]) == same
+                if apart[j] <= check.NEAR and contents[i] != contents[j] and (ranks[i] == ranks[j]) == same
             ]
             assert found[i] == (min(fit)[1] if fit else -1)
     assert (own >= 0).sum() > 5 and (other >= 0).sum() > 5
@@ -202,7 +194,7 @@ def test_a_photograph_saved_anew_is_near_itself_and_far_from_other_drives():
     if not files:
         pytest.skip("no shared CamVid")
     photos = [Image.open(file) for file in files]
-    hashes = np.array([pixel_checks.difference_hash(photo) for photo in photos])
+    hashes = np.array([check.difference_hash(photo) for photo in photos])
     edits = (
         as_jpeg,
         lambda photo: photo.resize((photo.width // 2, photo.height // 2), BILINEAR),
@@ -211,12 +203,10 @@ def test_a_photograph_saved_anew_is_near_itself_and_far_from_other_drives():
     )
     for photo, own in zip(photos, hashes, strict=True):
         for edit in edits:
-            assert (
-                np.bitwise_count(pixel_checks.difference_hash(edit(photo)) ^ own).sum() <= pixel_checks.NEAR
-            )
+            assert np.bitwise_count(check.difference_hash(edit(photo)) ^ own).sum() <= check.NEAR
     apart = np.bitwise_count(hashes[:, None] ^ hashes).sum(-1)
     drives = np.array([file.name[:6] for file in files])
-    assert apart[drives[:, None] != drives].min() > 2 * pixel_checks.NEAR
+    assert apart[drives[:, None] != drives].min() > 2 * check.NEAR
 
 
 # ---- sound data -------------------------------------------------------------------------------------

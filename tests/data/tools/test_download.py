@@ -20,7 +20,7 @@ from segnb.data import layouts
 from segnb.data.tools import download
 from segnb.data.tools.download import SETS
 from segnb.errors import SegnbError
-from segnb.storage.locks import holder
+from segnb.storage.files import holder
 
 WHOLE = {  # in the archive: what it becomes
     "top/CamVid/train/1.png": "train/1.png",

@@ -22,7 +22,7 @@ from segnb.data.splits import Pair
 from segnb.data.tools import check, prepare
 from segnb.errors import SegnbError
 from segnb.labels import CAMVID, CAR, IGNORE_INDEX, STREET, ClassMap
-from segnb.storage.locks import holder
+from segnb.storage.files import holder
 from tests.data.tools.test_check import SHARED, add, image, labels, mask, picture, save
 
 SIZE = 32

@@ -15,15 +15,17 @@ from segnb.labels import STREET
 from segnb.models.registry import VARIANTS
 from segnb.report.figures import axes, learning, style
 from segnb.report.figures.audit import class_dots, slopes, two_scores, worked_example
-from segnb.report.figures.dataset import (
+from segnb.report.figures.images import (
     class_legend,
     class_masks,
     class_places,
     class_shares,
     images_with_labels,
+    marked,
+    predictions,
+    side_by_side,
 )
 from segnb.report.figures.learning import LiveCurves, _mean_over_seeds, learning_curves
-from segnb.report.figures.predictions import marked, predictions, side_by_side
 from segnb.report.figures.scores import class_scores, cost_quality, score_bars
 from segnb.report.figures.style import Picture
 

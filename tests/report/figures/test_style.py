@@ -20,13 +20,6 @@ from segnb.report import figures
 from segnb.report.figures import axes, style
 from segnb.report.figures.audit import class_dots
 from segnb.report.figures.claims import examples
-from segnb.report.figures.dataset import (
-    class_legend,
-    class_masks,
-    class_places,
-    class_shares,
-    images_with_labels,
-)
 from segnb.report.figures.evidence import (
     convergence,
     gain_by_class,
@@ -37,8 +30,16 @@ from segnb.report.figures.evidence import (
     trimap,
 )
 from segnb.report.figures.gates import class_attention, shifts, worth
+from segnb.report.figures.images import (
+    class_legend,
+    class_masks,
+    class_places,
+    class_shares,
+    images_with_labels,
+    predictions,
+    side_by_side,
+)
 from segnb.report.figures.learning import learning_curves
-from segnb.report.figures.predictions import predictions, side_by_side
 from segnb.report.figures.scores import class_scores, cost_quality, score_bars
 from tests.report.figures import test_evidence as evidence
 from tests.report.figures import test_figures as plain

@@ -1,0 +1,46 @@
+"""A chapter of the report: what its notebook reads, gathered once."""
+
+from functools import cached_property
+
+from IPython.display import display
+
+from segnb.claims.effects import Effects
+from segnb.claims.verdicts import StudyVerdicts
+from segnb.params import ReportParams
+from segnb.report.claim_blocks import block, ledger_of, tracked
+from segnb.report.figures.claims import pictures
+from segnb.study.study import Run, by_variant, of_family, open_study
+
+
+class Chapter:
+    """The study of a chapter, its evaluated runs and its verdicts.
+
+    Args:
+        params: study, variants and seeds
+        family: "fcn" or "unet", whose runs alone the chapter is about; "" for all
+    """
+
+    def __init__(self, params: ReportParams, family: str = ""):
+        self.params = params
+        self.study = open_study(params.study)
+        self.all_runs: list[Run] = self.study.measured(params.variants, params.seeds)
+        self.runs = of_family(self.all_runs, family) if family else self.all_runs
+
+    @property
+    def by_variant(self) -> dict[str, list[Run]]:
+        return by_variant(self.runs)
+
+    @cached_property
+    def effects(self) -> Effects:
+        return Effects(self.study, self.params.variants, self.params.seeds)
+
+    @cached_property
+    def ledger(self) -> StudyVerdicts:
+        return ledger_of(self.study, self.params.variants, self.params.seeds)
+
+    def show_claims(self, *names: str) -> None:
+        """Display claims of the ledger in the order of their names, each as a block with its figures."""
+        saved = tracked()
+        for name in names:
+            claim = self.ledger.by_id[name]
+            display(block(claim, *pictures(claim, self.effects), saved))
