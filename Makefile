@@ -10,6 +10,7 @@ VARIANTS := all
 SEEDS    :=
 EPOCHS   :=
 LEARNING_RATE :=
+BACKBONE_LEARNING_RATE :=
 JOBS     :=
 WEIGHTS  :=
 PRECISION :=
@@ -45,6 +46,7 @@ report: $(RUN_READY)  ## train what is missing and render report/index.html
 	@"$(PY)" -m segnb.cli report --preset "$(PRESET)" --data "$(DATA)" --variants "$(VARIANTS)" \
 	  $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(EPOCHS),--epochs "$(EPOCHS)") \
 	  $(if $(LEARNING_RATE),--learning-rate "$(LEARNING_RATE)") \
+	  $(if $(BACKBONE_LEARNING_RATE),--backbone-learning-rate "$(BACKBONE_LEARNING_RATE)") \
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PRECISION),--precision "$(PRECISION)") \
 	  $(if $(JOBS),--jobs "$(JOBS)") $(if $(filter-out 0,$(OFFLINE)),--offline)
 

@@ -1,8 +1,8 @@
-# The study as a graph: data -> trained runs -> measures -> chapters -> report.
+# The study as a graph: data -> trained runs -> evaluations -> verdicts -> chapters -> report.
 #
 #   snakemake --profile profiles/local --cores 2 --config study=NAME variants=A,B seeds=0,1
 #
-# `segnb report` settles the study and calls this; on its own, `segnb study` prints NAME.
+# `segnb report` creates the study and calls this; on its own, `segnb study` prints NAME.
 import glob
 import os
 import shlex
@@ -10,8 +10,9 @@ import sys
 
 import yaml
 
-from segnb import resources
 from segnb.claims.related_studies import COMPANIONS, alike
+from segnb.models.registry import VARIANTS
+from segnb.pipeline import resources
 from segnb.runtime.machine import ALLOCATOR
 from segnb.study.study import open_study
 
@@ -28,17 +29,19 @@ shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(
 segnb = f"exec {shlex.quote(sys.executable)} -m segnb.runtime.processes $PPID segnb.cli"
 os.environ.update(ALLOCATOR)  # which a process has to find when it starts
 chapters = ["claims", "dataset", "fcn", "unet", "audit", "methods"]
-# What claims.json is made by, but for the measures, whose change tests every run again.
-LEDGER_CODE = (
-    *("audit", "bootstrap", "decisions", "effect", "power", "provenance"),
-    *(f"claims/{name}" for name in ("claim", "decide", "effects", "metrics", "related_studies", "saved")),
-    *(f"claims/{name}" for name in ("verdicts", "wording", "ledger/fcn", "ledger/unet", "ledger/audit")),
-)
 
-DRAWING_CODE = (
-    *sorted(path.removeprefix("segnb/").removesuffix(".py") for path in glob.glob("segnb/figures/*.py")),
-    *("tables", "audit_example", "audit_tables", "claim_blocks", "evidence_curves", "matrix", "templates"),
-)
+
+def code(*places):
+    """The files of rooms (folders of segnb/) and single modules, all that lies below them."""
+    below = [glob.glob(f"segnb/{place}/**/*.*", recursive=True) or [f"segnb/{place}"] for place in places]
+    return sorted(path for paths in below for path in paths if "__pycache__" not in path)
+
+
+# A change of a room asks for what it makes and for all that follows: a metric evaluates again, a claim decides
+# again, a colour draws again. None of them trains; a study's name holds the digest of what does.
+EVALUATING = code("metrics", "evaluation", "data/shifts")
+DECIDING = code("claims", "audit", "stats")
+DRAWING = code("report", "models/registry.py", "labels.py", "presets.py", "study")
 
 
 def as_yaml(parameters):
@@ -81,7 +84,7 @@ rule report:
     input:
         chapters=expand(f"{folder}/chapters/{{chapter}}.ipynb", chapter=chapters),
         claims=f"{folder}/claims.json",
-        code=["segnb/report/report.py"] + glob.glob("segnb/html/*.py") + glob.glob("segnb/html/segnb/*"),
+        code=code("report"),
     output:
         "report/index.html",
     params:
@@ -99,9 +102,7 @@ rule report:
 rule chapter:
     input:
         notebook="notebooks/{chapter}.ipynb",
-        code=[f"segnb/{name}.py" for name in ("summary", "measures", *LEDGER_CODE, *DRAWING_CODE)]
-        + [f"segnb/html/segnb/{name}.html.j2" for name in ("claim", "claims", "matrix", "rules")],
-        published=["segnb/published.csv", "segnb/published_shares.csv"],
+        code=EVALUATING + DECIDING + DRAWING,
         tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
         cost=f"{folder}/cost.json",
         claims=f"{folder}/claims.json",
@@ -123,8 +124,7 @@ rule chapter:
 # Verdicts, also from studies of other data that a claim compares with, as far as there are any.
 rule claims:
     input:
-        code=[f"segnb/{name}.py" for name in LEDGER_CODE],
-        published="segnb/published.csv",
+        code=DECIDING,
         tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
         cost=f"{folder}/cost.json",
         companions=[
@@ -152,11 +152,7 @@ rule claims:
 rule measure:
     input:
         run=f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
-        code=[
-            f"segnb/{name}.py"
-            for name in ("inference", "measures", "boundaries", "softness", "objects", "gates")
-        ]
-        + glob.glob("segnb/data/shifts/*.py"),
+        code=EVALUATING,
     output:
         # Before the last of these some networks write gates.npz and shift_confusion.npz as well.
         [
@@ -207,7 +203,7 @@ rule train:
 use rule train as train_first with:
     priority: 2
     wildcard_constraints:
-        variant=r"\w+_finetune|\w*Attention\w+",
+        variant="|".join(name for name in VARIANTS if VARIANTS[name].trains_longest),
 
 
 ruleorder: train_first > train

@@ -93,6 +93,11 @@ class Variant:
         """Whether its trunk is a fixed feature extractor; figures draw it dashed and hollow."""
         return getattr(self.config, "freeze_trunk", False)
 
+    @property
+    def trains_longest(self) -> bool:
+        """Whether its training is among the longest of its family: with a trained trunk, or with gates."""
+        return not self.frozen if self.family == "fcn" else self.config.gate != "none"
+
 
 def _by_name(*variants: Variant) -> dict[str, Variant]:
     return {variant.name: variant for variant in variants}
