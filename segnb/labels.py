@@ -55,7 +55,7 @@ class ClassMap:
         return np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in self.colours], np.uint8)
 
     def paint(self, labels: np.ndarray) -> np.ndarray:
-        """Label map, uint8 (..., H, W) of ids, to an RGB picture, uint8 (..., H, W, 3); IGNORE_INDEX is grey."""
+        """Label map, uint8 (..., H, W) of ids, to RGB, uint8 (..., H, W, 3); IGNORE_INDEX is grey."""
         colours = np.full((256, 3), 128, np.uint8)
         colours[: len(self)] = self.palette
         return colours[labels]

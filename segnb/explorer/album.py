@@ -303,7 +303,7 @@ def taken_apart(album: Album, scene: Scene, run: Run) -> Picture:
     )
     fig = side_by_side(panels, seen, classes, {"changed": MISSED})
     return fig.described(
-        f"{network} on {scene.name}: {shares[0]} of the pixels wrong as trained, {shares[1]} with every skip at"
+        f"{network} on {scene.name}: {shares[0]} of pixels wrong as trained, {shares[1]} with every skip at"
         f" its mean over the image, {percent(changed.mean())} changed."
         + "".join(f" Gate {level}: mean {mean.mean():.2f}." for level, mean in means.items()),
         f"{network} with its skips switched off: each channel that is handed across is replaced by its mean"

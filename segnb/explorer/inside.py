@@ -19,13 +19,14 @@ from segnb.explorer.board import (
     row,
     view_controls,
 )
+from segnb.models.registry import VARIANTS
 from segnb.report.figures.style import percent
 from segnb.study.study import Run
 
 
 def part(run: Run, kind: str, level: int) -> str:
     """What a skip or gate is called: "skip 1", "gate 1", or "pool4" of an FCN."""
-    fcn = kind == "skip" and level in ablation.FUSED and "FCN" in run.variant
+    fcn = kind == "skip" and level in ablation.FUSED and VARIANTS[run.variant].family == "fcn"
     return f"pool{level - 1}" if fcn else f"{kind} {level}"
 
 

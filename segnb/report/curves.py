@@ -1,6 +1,6 @@
 """From runs to the curves that the evidence is drawn as: by distance to an edge, by size, by class, by level.
 
-Every curve comes with the 95 % CI over test images, seeds fixed, of `segnb.stats.bootstrap`. It decides nothing.
+Every curve comes with the 95 % CI over test images, seeds fixed, of `segnb.stats.bootstrap`.
 A function gives an empty result where the files that it needs were not written.
 """
 

@@ -99,7 +99,7 @@ def _guess(label: str, name: str, one: dict[str, np.ndarray], i: int, classes: C
 
 
 def painted(labels: np.ndarray, classes: ClassMap) -> str:
-    """A label map, uint8 (S, S), as the address of a PNG in exactly the class colours; IGNORE_INDEX is grey."""
+    """A label map, uint8 (S, S), as the address of a PNG in the class colours; IGNORE_INDEX is grey."""
     ids, places = np.unique(labels, return_inverse=True)
     picture = Image.fromarray(places.reshape(labels.shape).astype(np.uint8))
     picture.putpalette(classes.paint(ids).tobytes())

@@ -160,7 +160,7 @@ class Study:
         return self.path / "cost.json"
 
     def cost(self) -> pd.DataFrame:
-        """One row per variant (index), columns as `segnb.evaluation.cost` gives them; empty if not measured."""
+        """One row per variant (index), columns as of `segnb.evaluation.cost`; empty if not measured."""
         if not self.cost_path.exists():
             return pd.DataFrame()
         return pd.DataFrame.from_dict(read_json(self.cost_path)["variants"], orient="index")

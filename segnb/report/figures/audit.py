@@ -45,8 +45,7 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
         ax.set(title=title, xlim=(0, 1), xlabel="score, 1 is perfect")
     axes[0].set(yticks=range(len(labels)), yticklabels=map(wrapped, labels))
     axes[0].invert_yaxis()
-    keys, _ = axes[0].get_legend_handles_labels()
-    fig.legend(handles=keys, loc="outside lower center", ncols=2)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     told = []
     for title, frame in panels.items():
         each = [f"{label} {row.as_published:.3f} and {row.miou:.3f}" for label, row in frame.iterrows()]
@@ -144,8 +143,7 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
         ax.set(xlim=(-0.04, 1.04), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
         ax.tick_params(axis="y", length=0)
     axes[0].set(yticks=range(len(order)), yticklabels=names, ylim=(-0.7, len(order) - 0.5))
-    keys, _ = axes[0].get_legend_handles_labels()
-    fig.legend(handles=keys, loc="outside lower center", ncols=2)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     told = []
     for label, frame in comparison.items():
         both = frame.dropna(subset="measured")

@@ -93,14 +93,8 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
     by_image = {i: frame for i, frame in by_image.items() if i in drawn and len(frame)}
     heights = [0.5 * (len(places) + HEAD * len(heads)) + 0.8 for places, heads in panels]
     fig = Picture(height=sum(heights) + 0.1)
-    axes = fig.subplots(
-        len(units),
-        2 if by_image else 1,
-        squeeze=False,
-        width_ratios=[3, 2] if by_image else [1],
-        height_ratios=heights,
-        sharey="row",
-    )
+    shape = {"width_ratios": [3, 2] if by_image else [1], "height_ratios": heights}
+    axes = fig.subplots(len(units), 1 + bool(by_image), squeeze=False, sharey="row", **shape)
     for line, unit, (places, heads) in zip(axes, units, panels, strict=True):
         for i, (y, _) in places.items():
             _estimate(line[0], y, parts[i])

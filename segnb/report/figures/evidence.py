@@ -54,21 +54,16 @@ def _lines(ax, curves: dict[str, pd.DataFrame], inches: float, x: str | None = N
     name_ends(ax, ends, inches)
 
 
-def _families(curves: dict[str, pd.DataFrame]) -> list[tuple[str, dict[str, pd.DataFrame]]]:
-    families = {family_of(label): {} for label in curves}
-    for label, curve in curves.items():
-        families[family_of(label)][label] = curve
-    return [(TITLES.get(family, family), group) for family, group in families.items()]
-
-
 def _stacked(curves: dict[str, pd.DataFrame]):
-    """A picture with an axis a family, and the pairs of axis and curves."""
-    families = _families(curves)
+    """A picture with an axis for each family, and the pairs of axis and curves."""
+    families: dict[str, dict[str, pd.DataFrame]] = {}
+    for label, curve in curves.items():
+        families.setdefault(family_of(label), {})[label] = curve
     fig = Picture(height=TALL * len(families))
-    axes = fig.subplots(len(families), 1, squeeze=False)[:, 0]
-    for ax, (name, _) in zip(axes, families, strict=True):
-        ax.set_title(name)
-    return fig, [(ax, group) for ax, (_, group) in zip(axes, families, strict=True)]
+    axes = grid(fig, len(families), 1)
+    for ax, family in zip(axes, families, strict=True):
+        ax.set_title(TITLES.get(family, family))
+    return fig, list(zip(axes, families.values(), strict=True))
 
 
 def _numbers(curves: dict[str, pd.DataFrame], which: int) -> str:

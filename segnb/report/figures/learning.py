@@ -58,9 +58,8 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
         means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
         for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
             ax.set_ylim(ax.get_ylim())  # lines to the names change it no more
-            name_ends(
-                ax, {label: (mean.index[-1], mean[column].iloc[-1]) for label, mean in means.items()}, tall
-            )
+            ends = {label: (mean.index[-1], mean[column].iloc[-1]) for label, mean in means.items()}
+            name_ends(ax, ends, tall)
     else:
         legend_of_networks(fig, histories)
     told = []
