@@ -16,7 +16,7 @@ class Contrast:
 
     The mean over seeds of (sum over `plus` - sum over `minus`) · weight.
 
-    metric:    a name in `segnb.claims.metrics.METRICS`, or a column of cost.json (`segnb.evaluation.cost`), of which
+    metric:    a name in `segnb.claims.metrics.METRICS`, or a column of cost.json of which
                the contrast is (plus - minus) / minus
     plus, minus: variants; "streets-car:UNet_Standard_256" is that of a related study
     rivals:    variants that a metric of comparison looks at without being part of the sum

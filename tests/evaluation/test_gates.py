@@ -1,4 +1,4 @@
-"""segnb/evaluation/ablation.py on small networks, against loops and against gates that are built to be flat."""
+"""segnb/evaluation/gates.py against arithmetic by hand, and what is lost without the maps of gates."""
 
 from dataclasses import replace
 
