@@ -37,9 +37,9 @@ endif
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Settings (make report): PRESET=smoke|quick|standard|paper  SEEDS=0,1"
+	@echo "Settings (make report): PRESET=quick  SEEDS=0,1 (segnb report --help has all choices)"
 	@echo "  DATA=streets|streets-false-colours|streets-car|FOLDER|LAYOUT:FOLDER"
-	@echo "  VARIANTS=all|study|fcn|unet|NAME,NAME  EPOCHS=n  LEARNING_RATE=x  JOBS=n (runs side by side)"
+	@echo "  VARIANTS=all|study|fcn|unet|NAME,NAME  EPOCHS=n  LEARNING_RATE=x  BACKBONE_LEARNING_RATE=x  JOBS=n"
 	@echo "  WEIGHTS=auto|imagenet|imagenet+fc6|hed|random|FILE  PRECISION=auto|fp32|bf16|tf32|fp16  OFFLINE=1 (fetch no weights)"
 
 report: $(RUN_READY)  ## train what is missing and render report/index.html
@@ -63,9 +63,10 @@ bench: $(TEST_READY)  ## measure training beside plain alternatives; about seven
 transfer: $(RUN_READY)  ## measure what rendered streets teach about real frames: make transfer DATA=FOLDER
 	@"$(PY)" -m benchmarks transfer "$(DATA)"
 
-lint: $(TEST_READY)  ## check style of code and notebooks, and ask whether a package is known to be unsafe
+lint: $(TEST_READY)  ## check style, the direction of imports and notebooks, and ask whether a package is known to be unsafe
 	@"$(PY)" -m ruff check .
 	@"$(PY)" -m ruff format --check .
+	@"$(PY)" -c "from importlinter.cli import lint_imports_command; lint_imports_command()" --no-logo
 	@"$(PY)" -m nbstripout --verify notebooks/*.ipynb
 	@"$(PY)" -m tests.vulnerabilities requirements.lock
 
@@ -104,5 +105,5 @@ clean-all: clean  ## remove the trained runs and .venv as well
 	@touch $@ .venv/.installed
 
 install-dev:
-	@"$(PY)" -c "import axe_playwright_python, bs4, html5lib, hypothesis, nbstripout, pip_audit, playwright" 2>/dev/null \
+	@"$(PY)" -c "import axe_playwright_python, bs4, html5lib, hypothesis, importlinter, nbstripout, pip_audit, playwright" 2>/dev/null \
 	  && "$(PY)" -c "import pytest, ruff, uv, xdist" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[dev]'
