@@ -25,20 +25,15 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     effects = Effects(study, variants, seeds)
     claims = {claim.id: _measured(claim, effects) for claim in LEDGER.values()}
     outlooks = dict.fromkeys(claims, Outlook())
-    for family in "FU":
-        tested = {claim.id: claim for claim in claims.values() if claim.family == family and claim.tested}
-        questions = {name: claim.question(claim.tested) for name, claim in tested.items()}
-        for name, decision in decisions.decide(questions).items():
-            claims[name] = replace(
-                claims[name],
-                word=decision.word,
-                p=finite(decision.support),
-                p_holm=finite(decision.support_holm),
-                p_against=finite(decision.against),
-                p_against_holm=finite(decision.against_holm),
-            )
-            trained = [] if tested[name].missing else tested[name].trained
-            outlooks[name] = outlook(*tested[name].question(trained), claims=len(tested))
+    for family in {claim.family for claim in claims.values()}:
+        tested = [claim for claim in claims.values() if claim.family == family and claim.tested]
+        questions = {claim.id: claim.question(claim.tested) for claim in tested}
+        for claim, decision in zip(tested, decisions.decide(questions).values(), strict=True):
+            word, *p = decision
+            p = dict(zip(decision._fields[1:], map(finite, p), strict=True))
+            claims[claim.id] = replace(claim, word=word, **p)
+            trained = [] if claim.missing else claim.trained
+            outlooks[claim.id] = outlook(*claim.question(trained), claims=len(tested))
     runs = study.measured(variants, seeds)
     check(study, runs)
     there = sorted({run.seed for run in runs})
@@ -115,11 +110,10 @@ def _decisive(claim: Verdict) -> MeasuredContrast | None:
         return min(claim.counted, key=claim.lead, default=None)
     if claim.one_seed:  # no test: the one least far, in errors, on the claim's side
         return min(claim.trained, key=lambda contrast: claim.lead(contrast) / (contrast.image_se or np.inf))
-    if claim.word == "refuted":
-        return min(
-            claim.tested, key=lambda contrast: 1 if contrast.p_reversed is None else contrast.p_reversed
-        )
-    return max(claim.tested, key=lambda contrast: 1 if contrast.p is None else contrast.p)
+    least, p = (min, "p_reversed") if claim.word == "refuted" else (max, "p")
+    return least(
+        claim.tested, key=lambda contrast: 1 if getattr(contrast, p) is None else getattr(contrast, p)
+    )
 
 
 def _decided(verdicts: tuple[Verdict, ...]) -> dict[str, float]:

@@ -137,7 +137,7 @@ class Verdict(Claim):
         return "≈" if self.kind == "≈" else ">", effects, [self.limit(contrast) for contrast in contrasts]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudyVerdicts:
     """The verdicts on all claims, and what they rest on.
 
@@ -146,21 +146,21 @@ class StudyVerdicts:
     decided:  how many claims so many seeds are expected to decide; empty where nothing is known of it
     """
 
+    schema: int = 1
     study: str
     preset: str
     date: str
     data: dict
     seeds: list[int]
-    machine: str
-    claims: tuple[Verdict, ...]
     networks: list[str] = field(default_factory=list)
+    machine: str
     weights: str = ""
     code: str = ""
     settings: dict | None = None
     command: str = ""
     rules: dict = field(default_factory=dict)
     decided: dict[str, float] = field(default_factory=dict)
-    schema: int = 1
+    claims: tuple[Verdict, ...]
 
     @property
     def by_id(self) -> dict[str, Verdict]:

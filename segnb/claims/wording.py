@@ -187,25 +187,21 @@ def command(
 
 def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
     """Write the command that would measure or decide the claim, or the one that computes it again."""
-    preset = (
-        "quick" if study.preset.name == "smoke" else study.preset.name
-    )  # no score of smoke means anything
     if claim.kind == "audit":
         return "segnb claims"
-    if claim.word == "not measured":
+    # No score of smoke means anything.
+    preset = "quick" if study.preset.name == "smoke" else study.preset.name
+    missing = [contrast for contrast in claim.deciding if contrast.missing]
+    if claim.word == "not measured" and any(contrast.metric not in COSTS for contrast in missing):
         asked = seeds or range(study.preset.seeds)
-        missing = [contrast for contrast in claim.deciding if contrast.missing]
-        if all(contrast.metric in COSTS for contrast in missing):
-            return f"segnb cost --study {study.name}"
         elsewhere = _of_related_studies(study, missing, asked, preset)
         return " && ".join(elsewhere or [command(study, asked, preset=preset)])
-    if claim.word == "inconclusive" and not claim.trained:
+    if claim.word == "not measured" or (claim.word == "inconclusive" and not claim.trained):
         return f"segnb cost --study {study.name}"
-    if claim.word == "inconclusive":
-        count = max(3, len(seeds) + 1) if claim.one_seed else claim.seeds_needed
-        if count and count <= AFFORDABLE:
-            elsewhere = _of_related_studies(study, claim.deciding, range(count), preset)
-            return " && ".join([*elsewhere, command(study, range(count), preset=preset)])
+    count = max(3, len(seeds) + 1) if claim.one_seed else claim.seeds_needed
+    if claim.word == "inconclusive" and count and count <= AFFORDABLE:
+        elsewhere = _of_related_studies(study, claim.deciding, range(count), preset)
+        return " && ".join([*elsewhere, command(study, range(count), preset=preset)])
     return f"segnb claims --study {study.name}"
 
 

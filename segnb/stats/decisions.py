@@ -13,7 +13,6 @@ other formulations would do.
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -92,19 +91,18 @@ def holm(p: dict[str, float]) -> dict[str, float]:
     return corrected
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """The word on a claim among those of its family, and its p, alone and corrected.
 
-    support, against:           p for and against by the claim's own seeds, see `evidence`
-    support_holm, against_holm: Holm's correction of the p that the pool gives, or the p alone if larger
+    p, p_against:           p for and against by the claim's own seeds, see `evidence`
+    p_holm, p_against_holm: Holm's correction of the p that the pool gives, or the p alone if larger
     """
 
     word: str
-    support: float
-    against: float
-    support_holm: float
-    against_holm: float
+    p: float
+    p_against: float
+    p_holm: float
+    p_against_holm: float
 
 
 def decide(claims: dict[str, tuple[str, list[Effect], float]]) -> dict[str, Decision]:
