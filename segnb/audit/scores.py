@@ -5,6 +5,7 @@ its published numbers, which decides the claims, and in every run of ours, which
 formula (`segnb.metrics.published_score`) that makes the difference.
 """
 
+from itertools import permutations
 from math import comb
 from pathlib import Path
 from typing import NamedTuple
@@ -40,14 +41,12 @@ def swaps(scores: pd.DataFrame, tolerance: float = READING_ERROR) -> pd.DataFram
 
     Returns a row a pair: above and below (names, as published), published_gap (> 0), miou_gap (< 0).
     """
-    rows = []
-    for above, first in scores.iterrows():
-        for below, second in scores.iterrows():
-            published_gap = first.as_published - second.as_published
-            miou_gap = first.miou - second.miou
-            if published_gap > tolerance and miou_gap < -tolerance:
-                rows.append((above, below, published_gap, miou_gap))
-    return pd.DataFrame(rows, columns=["above", "below", "published_gap", "miou_gap"])
+    rows = [
+        (above.Index, below.Index, above.as_published - below.as_published, above.miou - below.miou)
+        for above, below in permutations(scores.itertuples(), 2)
+    ]
+    pairs = pd.DataFrame(rows, columns=["above", "below", "published_gap", "miou_gap"])
+    return pairs[(pairs.published_gap > tolerance) & (pairs.miou_gap < -tolerance)].reset_index(drop=True)
 
 
 # --- the published numbers ---

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -101,15 +100,15 @@ class Effects:
         Raises:
             Missing: if there is none.
         """
-        common: set[int] | None = None
+        by_network = []
         for side in contrast.networks:
             place, variant = _split(side)
             seeds = {seed for name, seed in self.runs(place) if name == variant}
             if not seeds:
                 where = f" on {COMPANIONS[place]}" if place else ""
                 raise Missing(f"{label(variant)} has not been trained and tested{where}")
-            common = seeds if common is None else common & seeds
-        if not common:
+            by_network.append(seeds)
+        if not (common := set.intersection(*by_network)):
             raise Missing("its networks have no seed in common")
         return sorted(common)
 
@@ -228,13 +227,9 @@ class Effects:
                 continue
         return rows
 
-    @cached_property
-    def _costs(self) -> pd.DataFrame:
-        return self.study.cost()
-
     def _cost(self, contrast: Contrast) -> Effect | float:
         """(plus - minus) / minus; where it was timed, by round, as a slow minute hits all networks of one."""
-        table, (words, samples) = self._costs, COSTS[contrast.metric]
+        table, (words, samples) = self.study.cost(), COSTS[contrast.metric]
         column = samples or contrast.metric
         rows = []
         for name in (*contrast.plus, *contrast.minus):

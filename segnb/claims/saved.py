@@ -122,14 +122,12 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
         f" {seeds} seed{'s' * (seeds != 1)} a network, trunk weights {verdicts.weights}, {verdicts.machine};"
         f" {verdicts.date}. p is that of the whole claim, after Holm's correction."
     )
-    rows = ([claim.id, claim.sentence, claim.word, _cell(claim)] for claim in verdicts.claims)
+    rows = []
+    for claim in verdicts.claims:
+        p = "" if claim.p_of_word is None or not claim.headline else f"; {p_words(claim.p_of_word)}"
+        decided_by = f"{claim.headline or claim.reason}{p}".replace("|", r"\|")
+        rows.append([claim.id, claim.sentence, claim.word, decided_by])
     return f"{source}\n\n{markdown_table(['id', 'claim', 'verdict', 'decided by'], rows)}"
-
-
-def _cell(claim: Verdict) -> str:
-    """The decisive contrast with the claim's corrected p; where there is none, why."""
-    p = "" if claim.p_of_word is None or not claim.headline else f"; {p_words(claim.p_of_word)}"
-    return f"{claim.headline or claim.reason}{p}".replace("|", r"\|")
 
 
 def in_readme(text: str, verdicts: StudyVerdicts, name: str) -> str:

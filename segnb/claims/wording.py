@@ -114,13 +114,10 @@ def _verdict(claim: Verdict, decisive: MeasuredContrast, ahead: Outlook) -> str:
             every = "Both" if contrasts == 2 else f"All {contrasts}"
             return f"{every} contrasts lie {goal}; the least certain is {found} ({p})."
         return f"{found}: {goal} ({p})."
-    if claim.one_seed and not decisive.effect.images:
-        return f"One seed: {found}{least}. What training anew would change is not known."
     if claim.one_seed:
-        return (
-            f"One seed. {_these(decisive)} on new images: {found}, 95 % interval{least}."
-            " What training anew would change is not known."
-        )
+        about = f". {_these(decisive)} on new images: {found}, 95 % interval"
+        about = about if decisive.effect.images else f": {found}"
+        return f"One seed{about}{least}. What training anew would change is not known."
     if claim.p is None:
         return f"{found}{least}: the same in every run, which cannot be tested."
     only = "if it were the only claim"
