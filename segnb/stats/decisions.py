@@ -7,8 +7,8 @@ margin, which leaves room for what normal theory gets wrong. `≈` is supported 
 for a whole family of claims, for "supported" and for "refuted" apart.
 
 A claim has two hurdles: alone by its own seeds, among its family with the help of the family's pool of seeds
-(`segnb.stats.effect`). tests/stats/test_statistics.py measures all of this in simulated studies, and what
-other formulations would do.
+(`segnb.stats.effect`). tests/stats/test_simulated_studies.py measures all of this in simulated studies, and
+what other formulations would do.
 """
 
 from bisect import bisect_left
