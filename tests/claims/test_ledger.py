@@ -1,5 +1,8 @@
 """The ledger: every claim is whole, and asks for networks and metrics that there are."""
 
+import re
+
+import nbformat
 import pytest
 
 from segnb.claims.claim import NOTICEABLE, Claim, Contrast
@@ -7,6 +10,8 @@ from segnb.claims.effects import COSTS
 from segnb.claims.ledger import LEDGER
 from segnb.claims.metrics import METRICS
 from segnb.models.registry import VARIANTS
+from segnb.report.claim_blocks import CHAPTERS
+from tests.conftest import CHECKOUT
 
 UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
 GATED_RESIDUAL = "AttentionResidualUNet_256"
@@ -23,6 +28,17 @@ def test_claims_of_a_family_are_numbered_and_whole():
         assert (claim.kind == "audit") == (not claim.contrasts) == (claim.family == "M")
         assert (claim.kind == "≈") == (claim.margin is not None)
         assert claim.kind in (">", "≈", "exact", "audit")
+
+
+def test_each_claim_is_shown_once_in_the_chapter_of_its_family():
+    shown = []
+    for family, chapter in CHAPTERS.items():
+        cells = nbformat.read(CHECKOUT / "notebooks" / chapter, as_version=4).cells
+        calls = re.findall(r"show_claims\((.*?)\)", "\n".join(cell.source for cell in cells))
+        names = [name for call in calls for name in re.findall(r'"(.+?)"', call)]
+        assert {LEDGER[name].family for name in names} == {family}, chapter
+        shown += names
+    assert sorted(shown) == sorted(LEDGER)
 
 
 @pytest.mark.parametrize("claim", [claim for claim in LEDGER.values() if claim.contrasts], ids=lambda c: c.id)
