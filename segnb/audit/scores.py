@@ -95,6 +95,7 @@ def verdict(name: str, published: pd.DataFrame | None = None) -> Outcome:
 
 
 def _mean_of_classes(published: pd.DataFrame) -> Outcome:
+    """Decide M1."""
     gap = (published.as_published - published.miou).abs()
     off = gap[gap > READING_ERROR]
     if off.empty:
@@ -109,6 +110,7 @@ def _mean_of_classes(published: pd.DataFrame) -> Outcome:
 
 
 def _same_ranking(published: pd.DataFrame) -> Outcome:
+    """Decide M2."""
     pairs = swaps(published)
     tau = f"Kendall's tau-b is {kendall_tau_b(published.as_published, published.miou):.2f}"
     if pairs.empty:

@@ -18,7 +18,7 @@ from segnb.study.provenance import unlike
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # between them README.md has the table of one saved study
 DIGITS = 4  # significant ones, of numbers that are saved
 KEYS = {"word": "verdict", "metric": "measure", "contrasts": "parts"}  # in files, where not the field's name
-UNWRITTEN = ("effect", "caveat")  # fields that no file has
+UNWRITTEN = ("effect", "caveat", "outlook")  # fields that no file has
 # What is saved. The rest follows from the ledger, or is of use with the runs only.
 SAVED_CLAIM = (
     "id family sentence kind margin verdict headline reason p_holm seeds p_against_holm seeds_needed"

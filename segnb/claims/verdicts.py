@@ -11,6 +11,7 @@ import numpy as np
 
 from segnb.claims.claim import Claim
 from segnb.claims.effects import MeasuredContrast
+from segnb.stats.decisions import Outlook
 from segnb.stats.effect import Effect
 
 WORDS = ("supported", "refuted", "inconclusive", "not measured")
@@ -50,6 +51,7 @@ class Verdict(Claim):
     seeds_needed, power: see `segnb.stats.decisions.Outlook`
     command:    what would measure or decide the claim, or computes it again
     decisive:   position of the contrast that the reason names
+    outlook:    what more seeds would bring; not written to files
     """
 
     contrasts: tuple[MeasuredContrast, ...] = ()
@@ -65,6 +67,7 @@ class Verdict(Claim):
     power: dict[str, float] = field(default_factory=dict)
     command: str = ""
     decisive: int | None = None
+    outlook: Outlook = field(default=Outlook(), compare=False, repr=False)
 
     @property
     def decisive_contrast(self) -> MeasuredContrast | None:
