@@ -32,6 +32,9 @@ class Example:
     truth: np.ndarray
     guess: np.ndarray
 
+    def __len__(self) -> int:  # of which there is a figure
+        return self.truth.size
+
     @cached_property
     def pixels(self) -> pd.DataFrame:
         """A row a pixel, from the upper left: row, truth, guess (ids), both_bits (AND), any_bits (OR)."""
