@@ -8,9 +8,8 @@ import pandas as pd
 import torch
 
 from segnb.labels import STREET
-from segnb.metrics import confusion as confusion_module
-from segnb.metrics import published_score
-from segnb.metrics.confusion import class_iou, mean_iou, pixel_accuracy
+from segnb.metrics import confusion
+from segnb.metrics.published_score import as_published_score
 
 # Two rows of pixels from left to right, a strip of sky and houses above a street.
 TRUTH = (
@@ -33,7 +32,7 @@ class Example:
     truth: np.ndarray
     guess: np.ndarray
 
-    def __len__(self) -> int:
+    def __len__(self) -> int:  # of which there is a figure
         return self.truth.size
 
     @cached_property
@@ -52,26 +51,26 @@ class Example:
 
     @cached_property
     def as_published(self) -> float:
-        return published_score.as_published_score(self.truth[None], self.guess[None], len(STREET))
+        return as_published_score(self.truth[None], self.guess[None], len(STREET))
 
     @cached_property
     def confusion(self) -> np.ndarray:
         """Counts (C, C) of the pixels, truth by row."""
         maps = (torch.from_numpy(ids[None]) for ids in (self.truth, self.guess))
-        return confusion_module.confusion(*maps, len(STREET)).numpy().sum(0)
+        return confusion.confusion(*maps, len(STREET)).numpy().sum(0)
 
     @property
     def miou(self) -> float:
-        return float(mean_iou(self.confusion))
+        return float(confusion.mean_iou(self.confusion))
 
     @property
     def accuracy(self) -> float:
-        return float(pixel_accuracy(self.confusion))
+        return float(confusion.pixel_accuracy(self.confusion))
 
     @property
     def ious(self) -> pd.Series:
         """IoU by name of the classes in the truth."""
-        return pd.Series(class_iou(self.confusion), STREET.names).dropna()
+        return pd.Series(confusion.class_iou(self.confusion), STREET.names).dropna()
 
 
 def bits(number: int) -> str:

@@ -2,12 +2,13 @@
 
 The study's headline score is not the mean of its class IoUs. Here the two are held against each other in
 its published numbers, which decides the claims, and in every run of ours, which shows that it is the
-formula (`measures.as_published_score`) that makes the difference.
+formula (`segnb.metrics.published_score`) that makes the difference.
 """
 
+from itertools import permutations
 from math import comb
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,11 @@ import torch
 from scipy.stats import kendalltau
 
 from segnb.labels import IGNORE_INDEX, STREET, ClassMap
-from segnb.metrics import confusion, published_score
+from segnb.metrics.confusion import class_iou, confusion, mean_iou
+from segnb.metrics.published_score import as_published_score
 from segnb.models.registry import label
 from segnb.stats.bootstrap import image_interval
 from segnb.study.study import Run, by_variant
-
-if TYPE_CHECKING:
-    pass
-
 
 READING_ERROR = 0.003  # of the published class IoUs, which are read off bar charts
 FAILING = 0.1  # a class below this test IoU fails: of the pixels of it or taken for it nine in ten are wrong
@@ -43,23 +41,37 @@ def swaps(scores: pd.DataFrame, tolerance: float = READING_ERROR) -> pd.DataFram
 
     Returns a row a pair: above and below (names, as published), published_gap (> 0), miou_gap (< 0).
     """
-    rows = []
-    for above, first in scores.iterrows():
-        for below, second in scores.iterrows():
-            published_gap = first.as_published - second.as_published
-            miou_gap = first.miou - second.miou
-            if published_gap > tolerance and miou_gap < -tolerance:
-                rows.append((above, below, published_gap, miou_gap))
-    return pd.DataFrame(rows, columns=["above", "below", "published_gap", "miou_gap"])
+    rows = [
+        (above.Index, below.Index, above.as_published - below.as_published, above.miou - below.miou)
+        for above, below in permutations(scores.itertuples(), 2)
+    ]
+    pairs = pd.DataFrame(rows, columns=["above", "below", "published_gap", "miou_gap"])
+    return pairs[(pairs.published_gap > tolerance) & (pairs.miou_gap < -tolerance)].reset_index(drop=True)
 
 
 # --- the published numbers ---
 
 
+def published() -> pd.DataFrame:
+    """The study's own results, one row a variant (the index), all numbers from 0 to 1.
+
+    reported_test_miou:  the test score that the study prints, three decimals (see `as_published_score`)
+    Unlabeled … Traffic sign: test IoU of each class, read off the study's bar charts to about ±0.003;
+                         0 where no bar is drawn
+    mean_of_class_iou:   the mean of those thirteen, three decimals
+    """
+    return pd.read_csv(Path(__file__).with_name("published.csv"), index_col="variant")
+
+
 def published_scores() -> pd.DataFrame:
     """The study's own numbers by variant: as_published (as it prints) and miou (mean of its class IoUs)."""
-    table = published()
-    return pd.DataFrame({"as_published": table["reported_test_miou"], "miou": table["mean_of_class_iou"]})
+    names = {"reported_test_miou": "as_published", "mean_of_class_iou": "miou"}
+    return published()[list(names)].rename(columns=names)
+
+
+def published_shares() -> pd.DataFrame:
+    """pixel_share and image_share, 0 to 1, by class in the study's 2,000 training images."""
+    return pd.read_csv(Path(__file__).with_name("published_shares.csv"), index_col="class")
 
 
 class Outcome(NamedTuple):
@@ -67,11 +79,23 @@ class Outcome(NamedTuple):
     reason: str  # half a sentence with the numbers
 
 
-def verdict_m1(published: pd.DataFrame) -> Outcome:
-    """M1, "the published mIoU is the mean class IoU of the test set", decided from the published numbers.
+def verdict(name: str, published: pd.DataFrame | None = None) -> Outcome:
+    """Decide an audit claim from the published numbers.
 
-    Refuted where a reported score differs from the mean of the class IoUs by more than the reading error.
+    M1, "the published mIoU is the mean class IoU of the test set", is refuted where a reported score differs
+    from the mean of the class IoUs by more than the reading error; M2, "the ranking survives the correction",
+    when a pair swaps by more than that in both scores.
+
+    Args:
+        name: M1 or M2.
+        published: see `published_scores`, which it is by default.
     """
+    scores = published_scores() if published is None else published
+    return {"M1": _mean_of_classes, "M2": _same_ranking}[name](scores)
+
+
+def _mean_of_classes(published: pd.DataFrame) -> Outcome:
+    """Decide M1."""
     gap = (published.as_published - published.miou).abs()
     off = gap[gap > READING_ERROR]
     if off.empty:
@@ -85,25 +109,17 @@ def verdict_m1(published: pd.DataFrame) -> Outcome:
     )
 
 
-def verdict_m2(published: pd.DataFrame) -> Outcome:
-    """M2, "the ranking survives the correction", decided from the published numbers.
-
-    Refuted when a pair swaps by more than the reading error in both scores.
-    """
+def _same_ranking(published: pd.DataFrame) -> Outcome:
+    """Decide M2."""
     pairs = swaps(published)
     tau = f"Kendall's tau-b is {kendall_tau_b(published.as_published, published.miou):.2f}"
     if pairs.empty:
         return Outcome("supported", f"no pair of networks swaps beyond ±{READING_ERROR}; {tau}")
-    told = "; ".join(
+    swapped = "; ".join(
         f"{label(pair.above)} is above {label(pair.below)} as published and below it by class means"
         for pair in pairs.itertuples()
     )
-    return Outcome("refuted", f"{told}, beyond ±{READING_ERROR} in both scores. {tau}")
-
-
-def verdict(name: str) -> Outcome:
-    """M1 or M2, from the study's own numbers."""
-    return {"M1": verdict_m1, "M2": verdict_m2}[name](published_scores())
+    return Outcome("refuted", f"{swapped}, beyond ±{READING_ERROR} in both scores. {tau}")
 
 
 # --- our own runs ---
@@ -118,7 +134,7 @@ def by_run(runs: list[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         test = run.test()
-        iou = confusion.class_iou(test["confusion"].sum(0))
+        iou = class_iou(test["confusion"].sum(0))
         failing = [name for name, value in zip(run.study.classes.names, iou, strict=True) if value < FAILING]
         rows.append((run.variant, run.seed, float(test["as_published"]), float(np.nanmean(iou)), failing))
     return pd.DataFrame(rows, columns=["variant", "seed", "as_published", "miou", "failing"])
@@ -166,11 +182,7 @@ def rankings_agree(runs: list[Run]) -> str:
             if told
             else f"No pair swaps beyond ±{READING_ERROR} in both scores."
         )
-        + (
-            " That is one training of each, so it is inconclusive for the kinds of network."
-            if len(seeds) == 1
-            else ""
-        )
+        + " That is one training of each, so it is inconclusive for the kinds of network." * (len(seeds) == 1)
     )
 
 
@@ -196,15 +208,14 @@ def inflation(runs: list[Run]) -> str:
         f" {label(worst.variant)}, seed {worst.seed}, scores {worst.as_published:.3f} as published while"
         f" {worst['count']} of its classes have an IoU below {FAILING} ({', '.join(worst.failing)})."
     )
-    gained = _gained(run, worst.failing)
-    if not gained.miou > 0:
+    published, miou, images = _gained(run, worst.failing)
+    if not miou > 0:
         return told  # none of them is on the pictures that it kept
-    share = gained.as_published / gained.miou
+    share = published / miou
     return (
-        f"{told} If it had found every pixel of them on the {gained.images} test images that it kept, mIoU"
-        f" there would rise by {gained.miou:.3f} and the published score by {gained.as_published:.3f},"
-        f" {100 * share:.0f} % of that: the published way {'hides' if share < 0.5 else 'does not hide'}"
-        " failing classes here."
+        f"{told} If it had found every pixel of them on the {images} test images that it kept, mIoU there"
+        f" would rise by {miou:.3f} and the published score by {published:.3f}, {100 * share:.0f} % of that:"
+        f" the published way {'hides' if share < 0.5 else 'does not hide'} failing classes here."
     )
 
 
@@ -217,31 +228,25 @@ def _between(gap: pd.Series) -> str:
     return f"{near:.3f}{f' to {far:.3f}' if near < far else ''} {'below' if low < 0 else 'above'}"
 
 
-class Gained(NamedTuple):
-    images: int
-    as_published: float
-    miou: float
+def _gained(run: Run, names: list[str]) -> tuple[float, float, int]:
+    """What both scores of a run's saved images gain if all pixels that *are* of some classes were found.
 
-
-def _gained(run: Run, names: list[str]) -> Gained:
-    """What both scores of a run's kept images gain if all pixels that *are* of some classes were found."""
-    classes, kept = run.study.classes, run.predictions()
-    truth, guess = kept["labels"], kept["predictions"]
+    Returns:
+        The gain as published and that of mIoU, and the number of images.
+    """
+    classes, saved = run.study.classes, run.predictions()
+    truth, guess = saved["labels"], saved["predictions"]
     found = np.where(np.isin(truth, [classes.id(name) for name in names]), truth, guess)
     before, after = (_both_scores(truth, one, classes) for one in (guess, found))
-    return Gained(len(truth), *(after - before))
+    return *(after - before), len(truth)
 
 
 def _both_scores(truth: np.ndarray, guess: np.ndarray, classes: ClassMap) -> np.ndarray:
     """Score as published and dataset mIoU of label maps (N, H, W): two numbers from 0 to 1."""
-    counts = (
-        confusion.confusion(torch.from_numpy(truth), torch.from_numpy(guess), len(classes)).numpy().sum(0)
-    )
+    counts = confusion(torch.from_numpy(truth), torch.from_numpy(guess), len(classes)).numpy().sum(0)
     void = truth == IGNORE_INDEX  # counts nowhere, as where runs are tested
     truth, guess = np.where(void, 0, truth), np.where(void, 0, guess)
-    return np.array(
-        [published_score.as_published_score(truth, guess, len(classes)), confusion.mean_iou(counts)]
-    )
+    return np.array([as_published_score(truth, guess, len(classes)), mean_iou(counts)])
 
 
 # --- class IoUs ---
@@ -264,17 +269,10 @@ def class_comparison(runs: list[Run]) -> dict[str, pd.DataFrame]:
         if name in by_class.index:
             tests = [run.test() for run in group]
             confusions = [test["confusion"] for test in tests]
-            seeds = np.stack([confusion.class_iou(one.sum(0)) for one in confusions])  # (seeds, C)
-            low, high = image_interval(confusions, tests[0]["names"], confusion.class_iou)
-            frames[label(name)] = pd.DataFrame(
-                {
-                    "published": by_class.loc[name],
-                    "measured": seeds.mean(0),
-                    "low": low,
-                    "high": high,
-                    "seeds": list(seeds.T),
-                }
-            )
+            seeds = np.stack([class_iou(one.sum(0)) for one in confusions])  # (seeds, C)
+            low, high = image_interval(confusions, tests[0]["names"], class_iou)
+            numbers = {"measured": seeds.mean(0), "low": low, "high": high, "seeds": list(seeds.T)}
+            frames[label(name)] = pd.DataFrame({"published": by_class.loc[name]} | numbers)
     return frames
 
 
@@ -307,19 +305,3 @@ def class_agreement(runs: list[Run]) -> str:
         f" measured class IoUs is {ends[0] if len(taus) == 1 else ' to '.join(ends)} (1 is the same order)."
         f" Furthest apart{' in the means over networks' if len(frames) > 1 else ''}: {gaps}."
     )
-
-
-def published() -> pd.DataFrame:
-    """The study's own results, one row a variant (the index), all numbers from 0 to 1.
-
-    reported_test_miou:  the test score that the study prints, three decimals (see `as_published_score`)
-    Unlabeled … Traffic sign: test IoU of each class, read off the study's bar charts to about ±0.003;
-                         0 where no bar is drawn
-    mean_of_class_iou:   the mean of those thirteen, three decimals
-    """
-    return pd.read_csv(Path(__file__).with_name("published.csv"), index_col="variant")
-
-
-def published_shares() -> pd.DataFrame:
-    """pixel_share and image_share, 0 to 1, by class in the study's 2,000 training images."""
-    return pd.read_csv(Path(__file__).with_name("published_shares.csv"), index_col="class")

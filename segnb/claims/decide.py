@@ -11,7 +11,7 @@ from segnb.claims.effects import Effects, MeasuredContrast, finite
 from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import DECIDED, RULES, StudyVerdicts, Verdict
 from segnb.stats import decisions
-from segnb.stats.decisions import SEEDS, Outlook, outlook
+from segnb.stats.decisions import SEEDS, outlook
 from segnb.study.provenance import check
 from segnb.study.study import Study
 
@@ -24,38 +24,32 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     """
     effects = Effects(study, variants, seeds)
     claims = {claim.id: _measured(claim, effects) for claim in LEDGER.values()}
-    outlooks = dict.fromkeys(claims, Outlook())
-    for family in "FU":
-        tested = {claim.id: claim for claim in claims.values() if claim.family == family and claim.tested}
-        questions = {name: claim.question(claim.tested) for name, claim in tested.items()}
-        for name, decision in decisions.decide(questions).items():
-            claims[name] = replace(
-                claims[name],
-                word=decision.word,
-                p=finite(decision.support),
-                p_holm=finite(decision.support_holm),
-                p_against=finite(decision.against),
-                p_against_holm=finite(decision.against_holm),
-            )
-            trained = [] if tested[name].missing else tested[name].trained
-            outlooks[name] = outlook(*tested[name].question(trained), claims=len(tested))
+    for family in {claim.family for claim in claims.values()}:
+        tested = [claim for claim in claims.values() if claim.family == family and claim.tested]
+        questions = {claim.id: claim.question(claim.tested) for claim in tested}
+        for claim, decision in zip(tested, decisions.decide(questions).values(), strict=True):
+            word, *p = decision
+            p = dict(zip(decision._fields[1:], map(finite, p), strict=True))
+            trained = [] if claim.missing else claim.trained
+            ahead = outlook(*claim.question(trained), claims=len(tested))
+            claims[claim.id] = replace(claim, word=word, **p, outlook=ahead)
     runs = study.measured(variants, seeds)
     check(study, runs)
-    there = sorted({run.seed for run in runs})
-    verdicts = tuple(_verdict(study, claim, outlooks[claim.id], there) for claim in claims.values())
-    settled = study.settings
+    trained_seeds = sorted({run.seed for run in runs})
+    verdicts = tuple(_verdict(study, claim, trained_seeds) for claim in claims.values())
+    settings = study.settings
     return StudyVerdicts(
         study=study.name,
         preset=study.preset.name,
         date=max((run.provenance["started"][:10] for run in runs), default=""),
-        data={key: settled["data"][key] for key in ("name", "origin", "digest", "counts")},
-        seeds=there,
+        data={key: settings["data"][key] for key in ("name", "origin", "digest", "counts")},
+        seeds=trained_seeds,
         networks=list(dict.fromkeys(run.variant for run in runs)),
         machine=f"{study.machine.device_name}, {study.machine.precision}",
-        weights=settled["weights"]["source"],
-        code=settled["code"],
-        settings=settled["preset"],
-        command=wording.command(study, there or range(study.preset.seeds)),
+        weights=settings["weights"]["source"],
+        code=settings["code"],
+        settings=settings["preset"],
+        command=wording.command(study, trained_seeds or range(study.preset.seeds)),
         rules={
             "alpha": decisions.ALPHA,
             "margin_points": 100 * POINT,
@@ -78,19 +72,19 @@ def _measured(claim: Claim, effects: Effects) -> Verdict:
     return replace(verdict, contrasts=tuple(contrasts))
 
 
-def _verdict(study: Study, claim: Verdict, ahead: Outlook, seeds: list[int]) -> Verdict:
+def _verdict(study: Study, claim: Verdict, seeds: list[int]) -> Verdict:
     """The claim with its word, and all that is said of it."""
     claim = replace(
         claim,
         word=_word(claim),
         seeds=min((contrast.seeds for contrast in claim.trained), default=0),
-        seeds_needed=ahead.needed,
-        power={seeds: finite(chance) for seeds, chance in ahead.power.items()},
+        seeds_needed=claim.outlook.needed,
+        power={seeds: finite(chance) for seeds, chance in claim.outlook.power.items()},
     )
     decisive = _decisive(claim)
     return replace(
         claim,
-        reason=wording.reason(claim, decisive, ahead, study),
+        reason=wording.reason(claim, decisive, study),
         headline=wording.headline(decisive) if decisive else "",
         command=wording.what_decides(study, claim, seeds),
         decisive=claim.contrasts.index(decisive) if decisive else None,
@@ -115,11 +109,10 @@ def _decisive(claim: Verdict) -> MeasuredContrast | None:
         return min(claim.counted, key=claim.lead, default=None)
     if claim.one_seed:  # no test: the one least far, in errors, on the claim's side
         return min(claim.trained, key=lambda contrast: claim.lead(contrast) / (contrast.image_se or np.inf))
-    if claim.word == "refuted":
-        return min(
-            claim.tested, key=lambda contrast: 1 if contrast.p_reversed is None else contrast.p_reversed
-        )
-    return max(claim.tested, key=lambda contrast: 1 if contrast.p is None else contrast.p)
+    least, p = (min, "p_reversed") if claim.word == "refuted" else (max, "p")
+    return least(
+        claim.tested, key=lambda contrast: 1 if getattr(contrast, p) is None else getattr(contrast, p)
+    )
 
 
 def _decided(verdicts: tuple[Verdict, ...]) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -101,15 +100,15 @@ class Effects:
         Raises:
             Missing: if there is none.
         """
-        common: set[int] | None = None
+        by_network = []
         for side in contrast.networks:
             place, variant = _split(side)
             seeds = {seed for name, seed in self.runs(place) if name == variant}
             if not seeds:
                 where = f" on {COMPANIONS[place]}" if place else ""
                 raise Missing(f"{label(variant)} has not been trained and tested{where}")
-            common = seeds if common is None else common & seeds
-        if not common:
+            by_network.append(seeds)
+        if not (common := set.intersection(*by_network)):
             raise Missing("its networks have no seed in common")
         return sorted(common)
 
@@ -147,12 +146,10 @@ class Effects:
         key = name, side, seed, rivals
         if key not in self._scores or (drawn and not self._scores[key].drawn):
             counts, draws = self._counts(name, side, seed, rivals), None
-            if isinstance(counts, ImageCounts):
-                if drawn:
-                    draws = resample(counts.arrays, counts.reduce, self._weights(side, seed))
-                score = Score(counts.value(), draws, counts.cases, drawn)
-            else:
-                score = Score(counts)
+            images = isinstance(counts, ImageCounts)
+            if images and drawn:
+                draws = resample(counts.arrays, counts.reduce, self._weights(side, seed))
+            score = Score(counts.value(), draws, counts.cases, drawn) if images else Score(counts)
             if not np.isfinite(score.value) or (draws is not None and not np.isfinite(draws).all()):
                 network = label(_split(side)[1])
                 raise Missing(f"{METRICS[name].words} of {network} has no value on these test images")
@@ -165,19 +162,17 @@ class Effects:
         """Measure a contrast, or say why it cannot be measured."""
         if contrast.metric in COSTS:
             words, samples = COSTS[contrast.metric]
-            facts, compute = (words, "%", 100, "rounds" if samples else ""), self._cost
+            facts = {"words": words, "unit": "%", "scale": 100, "repeats": "rounds" if samples else ""}
         else:
             metric = METRICS[contrast.metric]
-            facts, compute = (metric.words, metric.unit, metric.scale, "seeds"), self._effect
-        found = MeasuredContrast(
-            **vars(contrast), **dict(zip(("words", "unit", "scale", "repeats"), facts, strict=True))
-        )
+            facts = {"words": metric.words, "unit": metric.unit, "scale": metric.scale, "repeats": "seeds"}
+        measured = MeasuredContrast(**vars(contrast), **facts)
         try:
-            computed = compute(contrast)
+            computed = (self._cost if contrast.metric in COSTS else self._effect)(contrast)
         except Missing as reason:
-            return replace(found, missing=str(reason))
+            return replace(measured, missing=str(reason))
         if not isinstance(computed, Effect):
-            return replace(found, estimate=finite(computed))
+            return replace(measured, estimate=finite(computed))
         numbers = {
             name: finite(getattr(computed, name)) for name in ("estimate", "se", "dof", "seed_sd", "image_se")
         }
@@ -186,8 +181,8 @@ class Effects:
             if contrast.rivals:
                 low, high = max(low, 0.0), min(high, 1.0)
             numbers |= {f"low{level}": finite(low), f"high{level}": finite(high)}
-        by_seed = tuple(map(finite, computed.by_seed))
-        return replace(found, **numbers, seeds=computed.seeds, by_seed=by_seed, effect=computed)
+        by_seed = tuple(computed.by_seed.tolist())
+        return replace(measured, **numbers, seeds=computed.seeds, by_seed=by_seed, effect=computed)
 
     def _effect(self, contrast: Contrast) -> Effect:
         seeds, sides = self.seeds(contrast), list(self._sides(contrast))
@@ -216,11 +211,10 @@ class Effects:
         networks = (*contrast.plus, *contrast.minus)
         if METRICS[contrast.metric].compares or any(_split(side)[0] for side in networks):
             return []
-        rows = []
+        rows, family = [], VARIANTS[networks[0]].family
         for name, variant in VARIANTS.items():
-            if variant.family != VARIANTS[networks[0]].family or name in networks:
-                continue
-            if not all((name, seed) in self.runs() for seed in seeds):
+            there = all((name, seed) in self.runs() for seed in seeds)
+            if variant.family != family or name in networks or not there:
                 continue
             try:
                 rows.append([self.score(contrast.metric, name, seed, drawn=False).value for seed in seeds])
@@ -228,13 +222,9 @@ class Effects:
                 continue
         return rows
 
-    @cached_property
-    def _costs(self) -> pd.DataFrame:
-        return self.study.cost()
-
     def _cost(self, contrast: Contrast) -> Effect | float:
         """(plus - minus) / minus; where it was timed, by round, as a slow minute hits all networks of one."""
-        table, (words, samples) = self._costs, COSTS[contrast.metric]
+        table, (words, samples) = self.study.cost(), COSTS[contrast.metric]
         column = samples or contrast.metric
         rows = []
         for name in (*contrast.plus, *contrast.minus):

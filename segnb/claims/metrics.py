@@ -17,8 +17,7 @@ from segnb.claims.claim import ENCODER
 from segnb.claims.related_studies import Missing
 from segnb.labels import CAMVID, STREET
 from segnb.metrics import boundaries, objects
-from segnb.metrics import confusion as confusion_module
-from segnb.metrics.confusion import class_iou, mean_iou
+from segnb.metrics.confusion import class_iou, mean_iou, ratio
 from segnb.models.registry import label
 from segnb.study.study import Run
 
@@ -93,7 +92,7 @@ def _confusion(run: Run) -> np.ndarray:
 def _mean_of(ids: list[int], confusion: np.ndarray) -> np.ndarray:
     """Mean IoU of some classes, of those of them that occur: (..., C, C) to (...)."""
     iou = class_iou(confusion)[..., ids]
-    return confusion_module.ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
+    return ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
 
 
 def _ids(run: Run, names: Sequence[str]) -> list[int]:
@@ -173,7 +172,7 @@ def _best_by_seed(run: Run, *rivals: Run) -> float:
 
 
 def _ratio(above: str, below: str) -> Callable[..., np.ndarray]:
-    return lambda **sums: confusion_module.ratio(sums[above], sums[below])
+    return lambda **sums: ratio(sums[above], sums[below])
 
 
 # ---- from boundaries, objects, gates ---------------------------------------------------------------------
@@ -309,16 +308,16 @@ def _metrics() -> dict[str, Metric]:
     add("val:early", "validation mIoU early in training", partial(_score_at, "early"), miou)
     add("val:final", "validation mIoU at the end", partial(_score_at, "final"), miou)
     add("epochs", "epochs to converge", _epochs_to_converge, "epochs", 1.0, True)
-    ratio = "log10 of the gradient-to-weight ratio"
-    add("gradient", f"{ratio} in the encoder", partial(_gradient, "|".join(ENCODER)), "decades", 1.0)
+    words = "log10 of the gradient-to-weight ratio"
+    add("gradient", f"{words} in the encoder", partial(_gradient, "|".join(ENCODER)), "decades", 1.0)
     for stage in ENCODER:
-        add(f"gradient:{stage}", f"{ratio} in {stage}", partial(_gradient, stage), "decades", 1.0)
+        add(f"gradient:{stage}", f"{words} in {stage}", partial(_gradient, stage), "decades", 1.0)
     return metrics
 
 
-def _off_one(ratio: np.ndarray) -> np.ndarray:
+def _off_one(lengths: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):  # a prediction without any contour is infinitely far off
-        return np.abs(np.log(ratio))
+        return np.abs(np.log(lengths))
 
 
 METRICS = _metrics()

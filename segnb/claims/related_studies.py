@@ -17,9 +17,9 @@ class Missing(Exception):
 
 
 def alike(study: Study, place: str) -> list[Study]:
-    """Studies that differ from this one in nothing but a companion's data, the one settled last first."""
-    settled = sorted(study.path.parent.glob("*/study.json"), key=lambda path: -path.stat().st_mtime)
-    others = [Study(path.parent) for path in settled]
+    """Return studies that differ from this one in nothing but a companion's data, the newest first."""
+    created = sorted(study.path.parent.glob("*/study.json"), key=lambda path: -path.stat().st_mtime)
+    others = [Study(path.parent) for path in created]
     return [other for other in others if place in _data(other) and _shared(other) == _shared(study)]
 
 
@@ -29,19 +29,18 @@ def _data(study: Study) -> tuple:
 
 
 def _shared(study: Study) -> list:
-    """What two studies must have in common to be compared: the rest of what makes a study, see `settle`."""
-    settled = study.settings
-    machine = {
-        key: settled["machine"].get(key) for key in Machine.__dataclass_fields__ if key != "device_name"
-    }
-    weights = [settled["weights"].get(key) for key in ("source", "sha256")]
-    return [machine, weights, *(settled.get(key) for key in ("preset", "code", "versions"))]
+    """Return what two studies must have in common to be compared: all that makes a study but its data."""
+    settings = study.settings
+    machine = [settings["machine"].get(key) for key in Machine.__dataclass_fields__ if key != "device_name"]
+    weights = [settings["weights"].get(key) for key in ("source", "sha256")]
+    return [machine, weights, *(settings.get(key) for key in ("preset", "code", "versions"))]
 
 
 def companion(study: Study, place: str) -> Study:
-    """The companion of rendered scenes settled last that has tested runs.
+    """Return the companion of rendered scenes created last that has evaluated runs.
 
-    Raises Missing if there is none, or if it was trained on another number of images, and so of steps.
+    Raises:
+        Missing: if there is none, or if it was trained on another number of images, and so of steps.
     """
     if study.settings["data"]["name"] != "streets":
         raise Missing(f"only a study of the rendered streets is compared with {COMPANIONS[place]}")

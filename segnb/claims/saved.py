@@ -5,12 +5,11 @@ verdicts a change has moved.
 """
 
 import json
-import re
-from dataclasses import fields
+from dataclasses import is_dataclass
 from pathlib import Path
 
 from segnb.claims.effects import MeasuredContrast
-from segnb.claims.verdicts import StudyVerdicts, Verdict
+from segnb.claims.verdicts import WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import full_name, interval, number, p_words
 from segnb.errors import SegnbError
 from segnb.storage.files import between, markdown_table, read_json, write_text
@@ -18,42 +17,14 @@ from segnb.study.provenance import unlike
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # between them README.md has the table of one saved study
 DIGITS = 4  # significant ones, of numbers that are saved
-
-# The keys of claims.json, in their order.
-STUDY = ("schema", "study", "preset", "date", "data", "seeds", "networks", "machine", "weights", "code")
-STUDY += ("settings", "command", "rules", "decided")
-CLAIM = ("id", "family", "sentence", "section", "kind", "margin", "verdict", "reason", "headline", "measured")
-CLAIM += (
-    "p",
-    "p_holm",
-    "p_against",
-    "p_against_holm",
-    "seeds",
-    "seeds_needed",
-    "power",
-    "command",
-    "decisive",
-)
-CONTRAST = ("label", "measure", "words", "unit", "scale", "plus", "minus", "rivals", "weight", "decides")
-CONTRAST += ("repeats", "threshold", "margin", "estimate", "seeds", "by_seed", "low95", "high95", "low90")
-CONTRAST += ("high90", "se", "dof", "seed_sd", "image_se", "p", "p_reversed", "missing")
-ATTRIBUTES = {"verdict": "word", "measure": "metric"}  # where a key is no attribute's name
+KEYS = {"word": "verdict", "metric": "measure", "contrasts": "parts"}  # in files, where not the field's name
+UNWRITTEN = ("effect", "caveat", "outlook")  # fields that no file has
 # What is saved. The rest follows from the ledger, or is of use with the runs only.
 SAVED_CLAIM = (
-    "id",
-    "family",
-    "sentence",
-    "kind",
-    "margin",
-    "verdict",
-    "headline",
-    "reason",
-    "p_holm",
-    "seeds",
+    "id family sentence kind margin verdict headline reason p_holm seeds p_against_holm seeds_needed"
 )
-SAVED_CLAIM += ("p_against_holm", "seeds_needed", "power", "decisive")
-SAVED_CONTRAST = ("label", "measure", "words", "unit", "scale", "decides", "estimate", "low95", "high95")
-SAVED_CONTRAST += ("seeds", "missing")
+SAVED_CLAIM += " power decisive"
+SAVED_CONTRAST = "label measure words unit scale decides estimate low95 high95 seeds missing"
 
 
 # ---- files -----------------------------------------------------------------------------------------------
@@ -61,28 +32,31 @@ SAVED_CONTRAST += ("seeds", "missing")
 
 def as_dict(verdicts: StudyVerdicts) -> dict:
     """Return what claims.json holds."""
-    return _entry(verdicts, STUDY) | {"claims": [_claim(claim, CLAIM, CONTRAST) for claim in verdicts.claims]}
+    entry = _entry(verdicts)
+    for claim, written in zip(verdicts.claims, entry["claims"], strict=True):
+        written |= {"family": claim.family, "parts": written.pop("parts")}
+    return entry
+
+
+def _entry(value):
+    """A dataclass as a file has it."""
+    if is_dataclass(value):
+        values = {name: getattr(value, name) for name in value.__dataclass_fields__ if name not in UNWRITTEN}
+        return {KEYS.get(name, name): _entry(field) for name, field in values.items()}
+    return [_entry(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def trimmed(verdicts: StudyVerdicts) -> dict:
     """Return what is saved: no paths, four digits, and of the contrasts those that decide."""
-    claims = []
-    for claim in verdicts.claims:
-        entry = _claim(claim, SAVED_CLAIM, SAVED_CONTRAST)
-        entry["parts"] = [part for part in entry["parts"] if part["decides"]]
+    entry = as_dict(verdicts)
+    for i, claim in enumerate(verdicts.claims):
+        written = {key: entry["claims"][i][key] for key in SAVED_CLAIM.split()}
         if claim.decisive is not None:
-            entry["decisive"] = claim.deciding.index(claim.decisive_contrast)
-        claims.append(entry)
-    return _rounded(_entry(verdicts, STUDY) | {"claims": claims})
-
-
-def _claim(claim: Verdict, keys: tuple[str, ...], contrast_keys: tuple[str, ...]) -> dict:
-    return _entry(claim, keys) | {"parts": [_entry(contrast, contrast_keys) for contrast in claim.contrasts]}
-
-
-def _entry(of: object, keys: tuple[str, ...]) -> dict:
-    values = {key: getattr(of, ATTRIBUTES.get(key, key)) for key in keys}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+            written["decisive"] = claim.deciding.index(claim.decisive_contrast)
+        parts = [part for part in entry["claims"][i]["parts"] if part["decides"]]
+        written["parts"] = [{key: part[key] for key in SAVED_CONTRAST.split()} for part in parts]
+        entry["claims"][i] = written
+    return _rounded(entry)
 
 
 def _rounded(value):
@@ -98,20 +72,17 @@ def from_dict(entry: dict) -> StudyVerdicts:
     claims = []
     for claim in entry["claims"]:
         contrasts = tuple(_made(MeasuredContrast, part) for part in claim["parts"])
-        claims.append(_made(Verdict, claim, contrasts=contrasts))
-    return _made(StudyVerdicts, entry, claims=tuple(claims))
+        claims.append(_made(Verdict, claim | {"parts": contrasts}))
+    return _made(StudyVerdicts, entry | {"claims": tuple(claims)})
 
 
-def _made(kind: type, entry: dict, **given):
+def _made(kind: type, entry: dict):
     """A dataclass from a file's entry; keys of other versions are passed over."""
-    keys = {name: key for key, name in ATTRIBUTES.items()}
-    values = {}
-    for field in fields(kind):
-        if (key := keys.get(field.name, field.name)) in entry:
-            value = entry[key]
-            listed = isinstance(value, list) and kind is MeasuredContrast
-            values[field.name] = tuple(value) if listed else value
-    return kind(**values | given)
+    keys = {name: KEYS.get(name, name) for name in kind.__dataclass_fields__}
+    values = {name: entry[key] for name, key in keys.items() if key in entry}
+    if kind is MeasuredContrast:
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return kind(**values)
 
 
 def write(verdicts: StudyVerdicts, path: Path) -> None:
@@ -151,14 +122,12 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
         f" {seeds} seed{'s' * (seeds != 1)} a network, trunk weights {verdicts.weights}, {verdicts.machine};"
         f" {verdicts.date}. p is that of the whole claim, after Holm's correction."
     )
-    rows = ([claim.id, claim.sentence, claim.word, _cell(claim)] for claim in verdicts.claims)
+    rows = []
+    for claim in verdicts.claims:
+        p = "" if claim.p_of_word is None or not claim.headline else f"; {p_words(claim.p_of_word)}"
+        decided_by = f"{claim.headline or claim.reason}{p}".replace("|", r"\|")
+        rows.append([claim.id, claim.sentence, claim.word, decided_by])
     return f"{source}\n\n{markdown_table(['id', 'claim', 'verdict', 'decided by'], rows)}"
-
-
-def _cell(claim: Verdict) -> str:
-    """The decisive contrast with the claim's corrected p; where there is none, why."""
-    p = "" if claim.p_of_word is None or not claim.headline else f"; {p_words(claim.p_of_word)}"
-    return f"{claim.headline or claim.reason}{p}".replace("|", r"\|")
 
 
 def in_readme(text: str, verdicts: StudyVerdicts, name: str) -> str:
@@ -170,13 +139,6 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str) -> str:
     return between(text, MARKS, table(verdicts, name))
 
 
-def shown_in(readme: str) -> tuple[str, str]:
-    """What README.md has between its marks: the name of the kept file, "" if none, and the text."""
-    shown = readme.partition(MARKS[0])[2].partition(MARKS[1])[0].strip()
-    name = re.search(r"From `results/([^`]+)`", shown)
-    return (name.group(1) if name else ""), shown
-
-
 # ---- on a terminal ---------------------------------------------------------------------------------------
 
 
@@ -184,22 +146,17 @@ def listing(verdicts: StudyVerdicts) -> str:
     """Write a line per claim: id, verdict, effect, interval, seeds, seeds needed, sentence."""
     rows = [("id", "verdict", "effect", "95 % interval", "seeds", "needed", "claim")]
     for claim in verdicts.claims:
-        numbers = (
-            *_numbers(claim.decisive_contrast),
-            str(claim.seeds or "–"),
-            str(claim.seeds_needed or "–"),
-        )
-        rows.append((claim.id, claim.word, *numbers, claim.sentence))
-    words = [claim.word for claim in verdicts.claims]
-    counts = ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words)))
+        seeds = str(claim.seeds or "–"), str(claim.seeds_needed or "–")
+        rows.append((claim.id, claim.word, *_numbers(claim.decisive_contrast), *seeds, claim.sentence))
+    counts = ", ".join(f"{verdicts.count(word)} {word}" for word in sorted(WORDS) if verdicts.count(word))
     return f"{_aligned(rows)}\n\nstudy {verdicts.study}: {counts}"
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:
-    """Lines whose columns are as wide as their widest cell, the last as wide as it is."""
+    """Lines whose columns are as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    lines = (map(str.ljust, row, widths) for row in rows)
+    return "\n".join("  ".join(cells).rstrip() for cells in lines)
 
 
 def _numbers(contrast: MeasuredContrast | None) -> tuple[str, str]:
@@ -218,15 +175,11 @@ def check_comparable(a: StudyVerdicts, b: StudyVerdicts) -> None:
     Raises:
         SegnbError: that names what differs.
     """
+    sides = [{"data": {key: side.data[key] for key in ("name", "digest")}} for side in (a, b)]
     detailed = a.settings and b.settings  # which files of older versions do not have
-
-    def settings(verdicts: StudyVerdicts) -> dict:
-        return {
-            "data": {key: verdicts.data[key] for key in ("name", "digest")},
-            "preset": verdicts.settings if detailed else verdicts.preset,
-        }
-
-    if unequal := unlike(settings(a), settings(b)):
+    for side, verdicts in zip(sides, (a, b), strict=True):
+        side["preset"] = verdicts.settings if detailed else verdicts.preset
+    if unequal := unlike(*sides):
         raise SegnbError(
             f"{a.study} and {b.study} were not made of the same ({'; '.join(unequal[:3])}), so that their"
             " verdicts may differ for that alone; --anyway compares them all the same"
@@ -243,8 +196,8 @@ def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:
     lines = [f"A  {_origin(a)}", f"B  {_origin(b)}", "", *_settings(a, b), ""]
     if 1 in (len(a.seeds), len(b.seeds)):
         lines += ["Intervals of one seed are about these very networks on new images.", ""]
-    both = [(claim, b.by_id[claim.id]) for claim in a.claims if claim.id in b.by_id]
-    moved = [(mine, other) for mine, other in both if mine.word != other.word]
+    pairs = [(claim, b.by_id.get(claim.id)) for claim in a.claims]
+    moved = [(mine, other) for mine, other in pairs if other and mine.word != other.word]
     alone = sorted(a.by_id.keys() ^ b.by_id.keys())
     lines += [f"{mine.id:<4} {mine.word} -> {other.word}: {mine.sentence}" for mine, other in moved]
     if alone:
@@ -252,8 +205,11 @@ def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:
     if not moved:
         lines.append("no verdict differs")
     rows = [("", "", "A", "", "B", "")]
-    for claim in a.claims:
-        rows += _effects(claim, b.by_id.get(claim.id))
+    for mine, other in pairs:
+        twins = {(twin.label, twin.metric): twin for twin in (other.contrasts if other else ())}
+        for i, contrast in enumerate(mine.deciding):
+            numbers = (*_numbers(contrast), *_numbers(twins.get((contrast.label, contrast.metric))))
+            rows.append(("" if i else mine.id, full_name(contrast), *numbers))
     return bool(moved or alone), "\n".join([*lines, "", _aligned(rows)])
 
 
@@ -267,14 +223,3 @@ def _settings(a: StudyVerdicts, b: StudyVerdicts) -> list[str]:
     pairs = {"data": (a.data["digest"], b.data["digest"])}
     pairs |= {name: (getattr(a, name), getattr(b, name)) for name in ("preset", "code", "weights", "seeds")}
     return [f"{name:<8} {'same' if x == y else f'differs: {x} and {y}'}" for name, (x, y) in pairs.items()]
-
-
-def _effects(claim: Verdict, other: Verdict | None) -> list[tuple[str, ...]]:
-    """A row per deciding contrast of A, with the same contrast of B."""
-    twins = {(twin.label, twin.metric): twin for twin in (other.contrasts if other else ())}
-    rows, name = [], claim.id
-    for contrast in claim.deciding:
-        twin = twins.get((contrast.label, contrast.metric))
-        rows.append((name, full_name(contrast), *_numbers(contrast), *_numbers(twin)))
-        name = ""
-    return rows

@@ -11,6 +11,7 @@ import numpy as np
 
 from segnb.claims.claim import Claim
 from segnb.claims.effects import MeasuredContrast
+from segnb.stats.decisions import Outlook
 from segnb.stats.effect import Effect
 
 WORDS = ("supported", "refuted", "inconclusive", "not measured")
@@ -50,6 +51,7 @@ class Verdict(Claim):
     seeds_needed, power: see `segnb.stats.decisions.Outlook`
     command:    what would measure or decide the claim, or computes it again
     decisive:   position of the contrast that the reason names
+    outlook:    what more seeds would bring; not written to files
     """
 
     contrasts: tuple[MeasuredContrast, ...] = ()
@@ -65,6 +67,7 @@ class Verdict(Claim):
     power: dict[str, float] = field(default_factory=dict)
     command: str = ""
     decisive: int | None = None
+    outlook: Outlook = field(default=Outlook(), compare=False, repr=False)
 
     @property
     def decisive_contrast(self) -> MeasuredContrast | None:
@@ -137,7 +140,7 @@ class Verdict(Claim):
         return "≈" if self.kind == "≈" else ">", effects, [self.limit(contrast) for contrast in contrasts]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudyVerdicts:
     """The verdicts on all claims, and what they rest on.
 
@@ -146,21 +149,21 @@ class StudyVerdicts:
     decided:  how many claims so many seeds are expected to decide; empty where nothing is known of it
     """
 
+    schema: int = 1
     study: str
     preset: str
     date: str
     data: dict
     seeds: list[int]
-    machine: str
-    claims: tuple[Verdict, ...]
     networks: list[str] = field(default_factory=list)
+    machine: str
     weights: str = ""
     code: str = ""
     settings: dict | None = None
     command: str = ""
     rules: dict = field(default_factory=dict)
     decided: dict[str, float] = field(default_factory=dict)
-    schema: int = 1
+    claims: tuple[Verdict, ...]
 
     @property
     def by_id(self) -> dict[str, Verdict]:

@@ -10,7 +10,6 @@ from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
 from segnb.claims.verdicts import Verdict
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
-from segnb.stats.decisions import Outlook
 from segnb.study.study import Study
 
 AFFORDABLE = 20  # seeds; a command that asks for more is not printed
@@ -80,14 +79,14 @@ def listed(words: list[str]) -> str:
 # ---- reasons ---------------------------------------------------------------------------------------------
 
 
-def reason(claim: Verdict, decisive: MeasuredContrast | None, ahead: Outlook, study: Study) -> str:
+def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> str:
     """Give the numbers and the rule that gave the verdict, in a few sentences."""
     if claim.kind == "audit":
         text = scores.verdict(claim.id).reason
         return f"{text[0].upper()}{text[1:].rstrip('.')}."
     if claim.word == "not measured":
         return f"Missing: {'; '.join(claim.missing)}."
-    sentences = [_verdict(claim, decisive, ahead)]
+    sentences = [_verdict(claim, decisive)]
     if any(contrast.metric.startswith("val:") for contrast in claim.deciding if not contrast.missing):
         epochs = study.recipe("fcn").epochs
         sentences.append(f"Early is after epoch {early_epoch(epochs)} of {epochs}.")
@@ -96,7 +95,7 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, ahead: Outlook, st
     return " ".join(sentences)
 
 
-def _verdict(claim: Verdict, decisive: MeasuredContrast, ahead: Outlook) -> str:
+def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
     contrasts, goal, found = len(claim.deciding), _goal(claim, decisive), headline(decisive)
     least = f", the least certain of {contrasts} contrasts" if contrasts > 1 else ""
     if claim.word == "refuted":
@@ -114,13 +113,10 @@ def _verdict(claim: Verdict, decisive: MeasuredContrast, ahead: Outlook) -> str:
             every = "Both" if contrasts == 2 else f"All {contrasts}"
             return f"{every} contrasts lie {goal}; the least certain is {found} ({p})."
         return f"{found}: {goal} ({p})."
-    if claim.one_seed and not decisive.effect.images:
-        return f"One seed: {found}{least}. What training anew would change is not known."
     if claim.one_seed:
-        return (
-            f"One seed. {_these(decisive)} on new images: {found}, 95 % interval{least}."
-            " What training anew would change is not known."
-        )
+        about = f". {_these(decisive)} on new images: {found}, 95 % interval"
+        about = about if decisive.effect.images else f": {found}"
+        return f"One seed{about}{least}. What training anew would change is not known."
     if claim.p is None:
         return f"{found}{least}: the same in every run, which cannot be tested."
     only = "if it were the only claim"
@@ -131,7 +127,7 @@ def _verdict(claim: Verdict, decisive: MeasuredContrast, ahead: Outlook) -> str:
         doubt = f"not {goal} {only} ({p_words(claim.p_against)}), open among all ({against})"
     else:
         doubt = f"it may lie {goal} or not ({_after_holm(claim.p_holm)})"
-    return f"{found}, 95 % interval{least}: {doubt}. {_outlook(claim, ahead)}"
+    return f"{found}, 95 % interval{least}: {doubt}. {_outlook(claim)}"
 
 
 def _after_holm(p: float) -> str:
@@ -147,12 +143,12 @@ def _goal(claim: Verdict, contrast: MeasuredContrast) -> str:
     return f"above {limit}" if contrast.threshold else "above zero"
 
 
-def _outlook(claim: Verdict, ahead: Outlook) -> str:
+def _outlook(claim: Verdict) -> str:
     if not claim.trained:
         return "More rounds of timing would decide."
-    if ahead.needed is not None:
-        return f"About {ahead.needed} seeds would decide if effect and spread stay as they are."
-    if not ahead.images_suffice:
+    if claim.seeds_needed is not None:
+        return f"About {claim.seeds_needed} seeds would decide if effect and spread stay as they are."
+    if not claim.outlook.images_suffice:
         return "No number of seeds would decide on these test images if the effect stays as it is."
     return f"More than {decisions.MOST_SEEDS} seeds would be needed if effect and spread stay as they are."
 
@@ -187,25 +183,21 @@ def command(
 
 def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
     """Write the command that would measure or decide the claim, or the one that computes it again."""
-    preset = (
-        "quick" if study.preset.name == "smoke" else study.preset.name
-    )  # no score of smoke means anything
     if claim.kind == "audit":
         return "segnb claims"
-    if claim.word == "not measured":
+    # No score of smoke means anything.
+    preset = "quick" if study.preset.name == "smoke" else study.preset.name
+    missing = [contrast for contrast in claim.deciding if contrast.missing]
+    if claim.word == "not measured" and any(contrast.metric not in COSTS for contrast in missing):
         asked = seeds or range(study.preset.seeds)
-        missing = [contrast for contrast in claim.deciding if contrast.missing]
-        if all(contrast.metric in COSTS for contrast in missing):
-            return f"segnb cost --study {study.name}"
         elsewhere = _of_related_studies(study, missing, asked, preset)
         return " && ".join(elsewhere or [command(study, asked, preset=preset)])
-    if claim.word == "inconclusive" and not claim.trained:
+    if claim.word == "not measured" or (claim.word == "inconclusive" and not claim.trained):
         return f"segnb cost --study {study.name}"
-    if claim.word == "inconclusive":
-        count = max(3, len(seeds) + 1) if claim.one_seed else claim.seeds_needed
-        if count and count <= AFFORDABLE:
-            elsewhere = _of_related_studies(study, claim.deciding, range(count), preset)
-            return " && ".join([*elsewhere, command(study, range(count), preset=preset)])
+    count = max(3, len(seeds) + 1) if claim.one_seed else claim.seeds_needed
+    if claim.word == "inconclusive" and count and count <= AFFORDABLE:
+        elsewhere = _of_related_studies(study, claim.deciding, range(count), preset)
+        return " && ".join([*elsewhere, command(study, range(count), preset=preset)])
     return f"segnb claims --study {study.name}"
 
 

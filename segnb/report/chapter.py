@@ -7,7 +7,7 @@ from IPython.display import display
 from segnb.claims.effects import Effects
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.params import ReportParams
-from segnb.report.claim_blocks import block, ledger_of, tracked
+from segnb.report.claim_blocks import block, saved_studies, verdicts_of
 from segnb.report.figures.claims import pictures
 from segnb.study.study import Run, by_variant, of_family, open_study
 
@@ -35,12 +35,12 @@ class Chapter:
         return Effects(self.study, self.params.variants, self.params.seeds)
 
     @cached_property
-    def ledger(self) -> StudyVerdicts:
-        return ledger_of(self.study, self.params.variants, self.params.seeds)
+    def verdicts(self) -> StudyVerdicts:
+        return verdicts_of(self.study, self.params.variants, self.params.seeds)
 
     def show_claims(self, *names: str) -> None:
         """Display claims of the ledger in the order of their names, each as a block with its figures."""
-        saved = tracked()
+        saved = saved_studies()
         for name in names:
-            claim = self.ledger.by_id[name]
+            claim = self.verdicts.by_id[name]
             display(block(claim, *pictures(claim, self.effects), saved))

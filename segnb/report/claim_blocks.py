@@ -11,8 +11,9 @@ from pathlib import Path
 from IPython.display import HTML
 from markupsafe import Markup
 
-from segnb.claims import saved, wording
+from segnb.claims import wording
 from segnb.claims.decide import decide
+from segnb.claims.saved import from_dict, is_verdicts
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import listed, p_cell
 from segnb.report.figures.claims import grouped
@@ -42,59 +43,59 @@ COLUMNS = 2  # saved studies that the table of verdicts has room for on a screen
 # --- what has been decided ---
 
 
-def ledger_of(study: Study, variants: str = "all", seeds: str | int = "all") -> StudyVerdicts:
+def verdicts_of(study: Study, variants: str = "all", seeds: str | int = "all") -> StudyVerdicts:
     """Return the study's claims.json, or decide again where that is of other networks or seeds."""
     if study.claims_path.exists():
         entry, runs = read_json(study.claims_path), study.measured(variants, seeds)
         asked = {run.variant for run in runs}, {run.seed for run in runs}
         if entry["schema"] == StudyVerdicts.schema and asked == (set(entry["networks"]), set(entry["seeds"])):
-            return saved.from_dict(entry)
+            return from_dict(entry)
     return decide(study, variants, seeds)
 
 
-def counts(ledger: StudyVerdicts) -> str:
+def counts(verdicts: StudyVerdicts) -> str:
     """Say in one sentence how many claims have which verdict."""
-    numbers = [ledger.count(word) for word in WORDS]
+    numbers = [verdicts.count(word) for word in WORDS]
     words = [f"{n} {'is' if n == 1 else 'are'} {word}" for n, word in zip(numbers, WORDS, strict=True)]
-    return f"Of {len(ledger.claims)} claims, {listed(words)}."
+    return f"Of {len(verdicts.claims)} claims, {listed(words)}."
 
 
-def power(ledger: StudyVerdicts, kept: Sequence[StudyVerdicts] = ()) -> str:
+def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
     """Say in one sentence how many claims 3, 5 and 10 seeds would decide; "" where nothing is known of it.
 
     One seed knows no spread, so then it is what the first of the saved studies knows.
     """
-    source = next((study for study in (ledger, *kept) if study.decided), None)
+    source = next((study for study in (verdicts, *saved) if study.decided), None)
     if source is None:
         return ""
     of_other = "One seed does not tell what more of them would decide; the kept study does. "
     numbers = [f"{seeds} seeds about {number:.0f}" for seeds, number in source.decided.items()]
     return (
-        f"{'' if source is ledger else of_other}If effects and spreads stay as they are, {listed(numbers)} of"
-        f" the {len(source.claims)} claims would be decided, that is, supported or refuted."
+        f"{'' if source is verdicts else of_other}If effects and spreads stay as they are, {listed(numbers)}"
+        f" of the {len(source.claims)} claims would be decided, that is, supported or refuted."
     )
 
 
-def tracked(folder: Path | None = None) -> list[StudyVerdicts]:
+def saved_studies(folder: Path | None = None) -> list[StudyVerdicts]:
     """Read saved verdicts of studies of several seeds (one decides nothing), the most decided first.
 
     Args:
         folder: where they are, the project's results/ by default; files of another kind are passed over.
     """
     entries = [read_json(path) for path in sorted((folder or root() / "results").glob("*.json"))]
-    studies = [saved.from_dict(entry) for entry in entries if saved.is_verdicts(entry)]
+    studies = [from_dict(entry) for entry in entries if is_verdicts(entry)]
     return sorted(
         (study for study in studies if len(study.seeds) > 1), key=lambda study: -study.count(*DECIDED)
     )
 
 
-def tracked_sentence(ledger: StudyVerdicts, kept: Sequence[StudyVerdicts]) -> str:
+def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
     """Say what the saved studies are and how far they agree with this one; "" where none is saved."""
     sentences = []
-    for number, study in enumerate(kept, start=1):
-        pairs = [(mine.word, study.by_id[mine.id].word) for mine in ledger.claims if mine.id in study.by_id]
+    for number, study in enumerate(saved, start=1):
+        pairs = [(mine.word, study.by_id[mine.id].word) for mine in verdicts.claims if mine.id in study.by_id]
         both = [mine == other for mine, other in pairs if mine in DECIDED and other in DECIDED]
-        name = "The last column" if len(kept) == 1 else f"*Kept study {number}*"
+        name = "The last column" if len(saved) == 1 else f"*Kept study {number}*"
         where = "" if number <= COLUMNS else ", told of in the claims' blocks only,"
         sentences.append(
             f"{name}{where} is an earlier study that comes with segnb ({described(study)}); it decided"
@@ -104,12 +105,12 @@ def tracked_sentence(ledger: StudyVerdicts, kept: Sequence[StudyVerdicts]) -> st
     return " ".join(sentences)
 
 
-def described(ledger: StudyVerdicts) -> str:
+def described(verdicts: StudyVerdicts) -> str:
     """Name preset, data, seeds, machine and date of a study."""
     return (
-        f"preset {ledger.preset}, {ledger.data['origin']},"
-        f" seed{'s' * (len(ledger.seeds) > 1)} {', '.join(map(str, ledger.seeds))}, {ledger.machine},"
-        f" {ledger.date[:10]}"
+        f"preset {verdicts.preset}, {verdicts.data['origin']},"
+        f" seed{'s' * (len(verdicts.seeds) > 1)} {', '.join(map(str, verdicts.seeds))}, {verdicts.machine},"
+        f" {verdicts.date[:10]}"
     )
 
 
@@ -152,17 +153,16 @@ def p_sentence(claim: Verdict) -> str:
 # --- HTML ---
 
 
-def verdict_table(ledger: StudyVerdicts, kept: Sequence[StudyVerdicts] = ()) -> HTML:
+def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
     """Show a row per claim: verdict, sentence, effect, seeds; then the verdicts of COLUMNS saved studies."""
-    groups = {
-        name: [claim for claim in ledger.claims if claim.family == letter]
-        for letter, name in FAMILIES.items()
-    }
+    groups: dict[str, list[Verdict]] = {}
+    for claim in verdicts.claims:
+        groups.setdefault(FAMILIES[claim.family], []).append(claim)
     return _html(
         "claims.html.j2",
-        groups={name: claims for name, claims in groups.items() if claims},
-        several=any(claim.seeds > 1 for claim in ledger.claims),
-        kept=[{claim.id: claim.word for claim in study.claims} for study in kept[:COLUMNS]],
+        groups=groups,
+        several=any(claim.seeds > 1 for claim in verdicts.claims),
+        saved=[{claim.id: claim.word for claim in study.claims} for study in saved[:COLUMNS]],
         chapters=CHAPTERS,
     )
 
@@ -171,7 +171,7 @@ def block(
     claim: Verdict,
     pictures: Sequence[Picture] = (),
     notes: Sequence[str] = (),
-    kept: Sequence[StudyVerdicts] = (),
+    saved: Sequence[StudyVerdicts] = (),
 ) -> HTML:
     """Show one claim, folded: sentence, verdict and why, what was measured, its contrasts and `pictures`.
 
@@ -179,28 +179,23 @@ def block(
         claim: of a study's verdicts.
         pictures: its figures.
         notes: sentences under the pictures, such as why there are none.
-        kept: saved studies, whose verdicts and reasons stand next to it where they measured it.
+        saved: saved studies, whose verdicts and reasons stand next to it where they measured it.
     """
-    others = [(number, study.by_id.get(claim.id)) for number, study in enumerate(kept, start=1)]
+    others = [(number, study.by_id.get(claim.id)) for number, study in enumerate(saved, start=1)]
     return _html(
         "claim.html.j2",
         claim=claim,
-        kept=[(number, other) for number, other in others if other and other.word != "not measured"],
-        many=len(kept) > 1,
-        links=[(place, _heading(place)) for place, claims in SEE_ALSO.items() if claim.id in claims],
+        saved=[(number, other) for number, other in others if other and other.word != "not measured"],
+        many=len(saved) > 1,
+        links=[place for place, claims in SEE_ALSO.items() if claim.id in claims],
         pictures=[_embedded(picture) for picture in pictures if picture.axes],
         notes=notes,
     )
 
 
-def rules(ledger: StudyVerdicts) -> HTML:
+def rules(verdicts: StudyVerdicts) -> HTML:
     """Show how a verdict is reached, as a list."""
-    return _html("rules.html.j2", sentences=ledger.rules["sentences"])
-
-
-def _heading(place: str) -> str:
-    """What a link to a heading is called: "claims.ipynb#Objects-by-size" -> "Objects by size"."""
-    return place.partition("#")[2].replace("-", " ")
+    return _html("rules.html.j2", sentences=verdicts.rules["sentences"])
 
 
 def _embedded(picture: Picture) -> dict:
@@ -214,6 +209,6 @@ def _embedded(picture: Picture) -> dict:
 def _html(template: str, **values) -> HTML:
     environment = shell()
     environment.filters["unbroken"] = unbroken
-    environment.globals |= {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS}
-    environment.globals |= {call.__name__: call for call in (grouped, p_sentence, seeds_sentence)}
+    values |= {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS}
+    values |= {call.__name__: call for call in (grouped, p_sentence, seeds_sentence)}
     return HTML(environment.get_template(template).render(values))

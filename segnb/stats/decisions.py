@@ -7,13 +7,12 @@ margin, which leaves room for what normal theory gets wrong. `≈` is supported 
 for a whole family of claims, for "supported" and for "refuted" apart.
 
 A claim has two hurdles: alone by its own seeds, among its family with the help of the family's pool of seeds
-(`segnb.stats.effect`). tests/stats/test_statistics.py measures all of this in simulated studies, and what
-other formulations would do.
+(`segnb.stats.effect`). tests/stats/test_simulated_studies.py measures all of this in simulated studies, and
+what other formulations would do.
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -92,19 +91,18 @@ def holm(p: dict[str, float]) -> dict[str, float]:
     return corrected
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """The word on a claim among those of its family, and its p, alone and corrected.
 
-    support, against:           p for and against by the claim's own seeds, see `evidence`
-    support_holm, against_holm: Holm's correction of the p that the pool gives, or the p alone if larger
+    p, p_against:           p for and against by the claim's own seeds, see `evidence`
+    p_holm, p_against_holm: Holm's correction of the p that the pool gives, or the p alone if larger
     """
 
     word: str
-    support: float
-    against: float
-    support_holm: float
-    against_holm: float
+    p: float
+    p_against: float
+    p_holm: float
+    p_against_holm: float
 
 
 def decide(claims: dict[str, tuple[str, list[Effect], float]]) -> dict[str, Decision]:

@@ -8,62 +8,17 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from segnb.claims import saved, wording
+from segnb.claims import saved
 from segnb.claims.ledger import LEDGER
-from segnb.claims.verdicts import RULES, RULES_OF_KIND, StudyVerdicts, Verdict
+from segnb.claims.verdicts import RULES, RULES_OF_KIND
 from segnb.report import claim_blocks
+from segnb.report.figures.claims import differences, grouped
 from segnb.report.figures.style import Picture
 from segnb.report.html.page import export_report
+from tests.claims.examples import CLAIMS, claim, part, verdicts
 from tests.conftest import CHECKOUT
-from tests.report.figures.test_evidence import part
 
 EVIL = '<script>alert("x")</script>'
-
-
-def claim(name: str = "U1", word: str = "supported", **changes) -> Verdict:
-    """A decided claim."""
-    facts = {
-        "section": "U-Net: skips",
-        "sentence": "Skip connections raise quality.",
-        "measured": "Test mIoU with skips minus without.",
-        "contrasts": (part(),),
-        "reason": "U-Net − U-Net, no skips, mIoU: +3.1 points: above zero.",
-        "p": 0.012,
-        "p_holm": 0.0304,
-        "seeds": 3,
-        "seeds_needed": 4,
-        "power": {"3": 0.5, "5": 0.9, "10": 1.0},
-        "command": "segnb claims",
-        "decisive": 0,
-    }
-    return Verdict(name, word=word, **facts | changes)
-
-
-UNTOLD = {"decisive": None, "contrasts": (), "p": None, "p_holm": None, "power": {}, "seeds": 0}
-MISSING = part("cars alone − all classes", estimate=None, missing="there is no study of cars")
-CLAIMS = (
-    claim("F1", "refuted"),
-    claim("F12", "not measured", **UNTOLD | {"contrasts": (MISSING,)}),
-    claim("U1"),
-    claim("U7", "inconclusive", kind="≈", margin=0.01, seeds_needed=None),
-    claim("M1", "refuted", kind="audit", **UNTOLD),
-)
-
-
-def ledger(*claims: Verdict, **changes) -> StudyVerdicts:
-    facts = {
-        "study": "quick-streets-00000000",
-        "preset": "quick",
-        "date": "2026-01-02",
-        "data": {"name": "streets", "origin": "rendered street scenes", "digest": "0", "counts": {}},
-        "seeds": [0, 1, 2],
-        "networks": ["UNet_Standard_256", "UNet_NoSkip_256"],
-        "machine": "a processor, fp32",
-        "rules": {"sentences": list(RULES.values())},
-        "decided": {"3": 2.4, "5": 3.6, "10": 4.0},
-        "claims": claims or CLAIMS,
-    }
-    return StudyVerdicts(**facts | changes)
 
 
 def parsed(html) -> BeautifulSoup:
@@ -74,63 +29,35 @@ def parsed(html) -> BeautifulSoup:
 
 
 def test_counts_add_up():
-    told = claim_blocks.counts(ledger())
+    told = claim_blocks.counts(verdicts())
     assert told == "Of 5 claims, 1 is supported, 2 are refuted, 1 is inconclusive and 1 is not measured."
 
 
 def test_power_tells_each_number_of_seeds():
     assert "3 seeds about 2, 5 seeds about 4 and 10 seeds about 4 of the 5 claims" in claim_blocks.power(
-        ledger()
+        verdicts()
     )
-    assert claim_blocks.power(ledger(decided={})) == ""
-    told = claim_blocks.power(ledger(decided={}), [ledger()])
+    assert claim_blocks.power(verdicts(decided={})) == ""
+    told = claim_blocks.power(verdicts(decided={}), [verdicts()])
     assert told.startswith("One seed does not tell") and "3 seeds about 2" in told
 
 
-def test_tracked_studies_are_told_apart_from_other_results(tmp_path):
+def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     (tmp_path / "bench.json").write_text(json.dumps({"preset": "quick"}))
     (tmp_path / "list.json").write_text("[]")
-    few = ledger(claim("F1", "inconclusive"), claim("U1"), study="few")
+    few = verdicts(claim("F1", "inconclusive"), claim("U1"), study="few")
     (tmp_path / "few.json").write_text(json.dumps(saved.as_dict(few)))
-    (tmp_path / "many.json").write_text(json.dumps(saved.as_dict(ledger(study="many"))))
-    kept = claim_blocks.tracked(tmp_path)
-    assert [one.study for one in kept] == ["many", "few"]
-    told = claim_blocks.tracked_sentence(ledger(claim("F1"), claim("U1")), kept)
+    (tmp_path / "many.json").write_text(json.dumps(saved.as_dict(verdicts(study="many"))))
+    others = claim_blocks.saved_studies(tmp_path)
+    assert [one.study for one in others] == ["many", "few"]
+    told = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
     assert "preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02" in told
     assert "decided 3 claims, and of the 2 that both decide 1 alike." in told
     assert "decided 1 claims, and of the 1 that both decide 1 alike." in told
-    assert claim_blocks.tracked_sentence(ledger(), []) == ""
+    assert claim_blocks.saved_sentence(verdicts(), []) == ""
 
 
-# --- numbers ---
-
-
-@pytest.mark.parametrize(
-    ("value", "changes", "told"),
-    [
-        (0.0314, {}, "+3.1"),
-        (-0.0314, {}, "−3.1"),
-        (-0.0001, {}, "0.0"),
-        (12.3456, {}, "+1,234.6"),
-        (0.735, {"unit": "px", "scale": 1}, "+0.73"),
-        (0.0314, {"unit": "", "scale": 1}, "+0.031"),
-        (0.735, {"minus": (), "unit": "%"}, "73.5"),
-        (-0.735, {"minus": (), "unit": "%"}, "−73.5"),
-    ],
-)
-def test_differences_have_a_sign_and_all_numbers_the_digits_of_their_unit(value, changes, told):
-    assert wording.signed(value, part(**changes)) == told
-
-
-def test_effect_is_estimate_unit_and_interval():
-    assert wording.effect(part()) == "+3.1 points of mIoU (0.4 to 5.8)"
-    counted = part(low95=None, high95=None, unit="%", estimate=0.25)
-    assert wording.effect(counted) == "+25.0 %"
-
-
-def test_seeds_needed_are_told_only_where_seeds_matter():
-    told = [wording.needed(one) for one in CLAIMS]
-    assert told == ["4", "–", "4", "no number", "–"]
+def test_what_seeds_would_bring_is_told():
     assert "3 seeds 50 %, 5 seeds 90 % and 10 seeds 100 %; 4 seeds bring it to 80 %." in (
         claim_blocks.seeds_sentence(CLAIMS[2])
     )
@@ -139,11 +66,11 @@ def test_seeds_needed_are_told_only_where_seeds_matter():
 
 def test_parts_are_grouped_under_whichever_repeats():
     one_contrast = [part(metric=name) for name in ("miou", "recall")]
-    assert claim_blocks.grouped(one_contrast) == {"U-Net − U-Net, no skips": [("miou", 0), ("recall", 1)]}
+    assert grouped(one_contrast) == {"U-Net − U-Net, no skips": [("miou", 0), ("recall", 1)]}
     one_measure = [part(name) for name in ("a − b", "b − c")]
-    assert claim_blocks.grouped(one_measure) == {"mIoU": [("a − b", 0), ("b − c", 1)]}
+    assert grouped(one_measure) == {"mIoU": [("a − b", 0), ("b − c", 1)]}
     both = [part(name, metric=what) for what in "xyz" for name in ("a − b", "b − c")]
-    assert claim_blocks.grouped(both)["b − c"] == [("x", 1), ("y", 3), ("z", 5)]
+    assert grouped(both)["b − c"] == [("x", 1), ("y", 3), ("z", 5)]
 
 
 def test_names_of_networks_stay_on_one_line():
@@ -177,8 +104,8 @@ def test_cross_references_lead_somewhere():
 
 
 def test_the_table_has_a_row_a_claim_with_sign_and_word():
-    kept = [ledger(claim("U1", "refuted"))]
-    page = parsed(claim_blocks.verdict_table(ledger(), kept))
+    others = [verdicts(claim("U1", "refuted"))]
+    page = parsed(claim_blocks.verdict_table(verdicts(), others))
     rows = [row for row in page.select("tbody tr") if row.td]
     assert [row.th.get_text() for row in rows] == ["F1", "F12", "U1", "U7", "M1"]
     assert [row.a["href"] for row in rows][:2] == ["fcn.ipynb#claim-F1", "fcn.ipynb#claim-F12"]
@@ -202,7 +129,7 @@ def test_the_table_has_a_row_a_claim_with_sign_and_word():
 
 
 def test_with_one_seed_the_table_says_what_its_intervals_are():
-    page = parsed(claim_blocks.verdict_table(ledger(claim(seeds=1))))
+    page = parsed(claim_blocks.verdict_table(verdicts(claim(seeds=1))))
     assert "these very networks on new images, which is not the claim" in " ".join(
         page.caption.get_text().split()
     )
@@ -235,11 +162,9 @@ def test_a_block_of_what_is_missing_says_so():
 
 
 def test_text_from_data_is_inert_and_pictures_are_described():
-    from segnb.report.figures.claims import differences
-
     picture = differences([part(EVIL)], ">", {})
     one = claim(sentence=EVIL, reason=EVIL, command=EVIL, contrasts=(part(EVIL),))
-    for html in (claim_blocks.block(one, [picture]), claim_blocks.verdict_table(ledger(one))):
+    for html in (claim_blocks.block(one, [picture]), claim_blocks.verdict_table(verdicts(one))):
         page = parsed(html)
         assert not page.find("script") and EVIL in page.get_text()
     image = parsed(claim_blocks.block(one, [picture])).img
@@ -247,7 +172,7 @@ def test_text_from_data_is_inert_and_pictures_are_described():
 
 
 def test_blocks_in_the_page(tmp_path: Path):
-    shown = {"claims.ipynb": [claim_blocks.verdict_table(ledger())]}
+    shown = {"claims.ipynb": [claim_blocks.verdict_table(verdicts())]}
     for one in CLAIMS:
         chapter = claim_blocks.CHAPTERS[one.family]
         shown.setdefault(chapter, []).append(claim_blocks.block(one))
@@ -267,24 +192,24 @@ def test_blocks_in_the_page(tmp_path: Path):
 
 
 def test_the_table_has_columns_for_two_kept_studies_and_the_text_says_where_others_are():
-    kept = [ledger(claim("U1", word)) for word in ("refuted", "supported", "inconclusive")]
+    others = [verdicts(claim("U1", word)) for word in ("refuted", "supported", "inconclusive")]
     heads = [
-        head.get_text() for head in parsed(claim_blocks.verdict_table(ledger(), kept)).select("thead th")
+        head.get_text() for head in parsed(claim_blocks.verdict_table(verdicts(), others)).select("thead th")
     ]
     assert heads[-2:] == ["Kept study 1", "Kept study 2"]
-    told = claim_blocks.tracked_sentence(ledger(), kept)
+    told = claim_blocks.saved_sentence(verdicts(), others)
     assert "*Kept study 2* is an earlier study" in told
     assert "*Kept study 3*, told of in the claims' blocks only, is an earlier study" in told
 
 
 def test_a_block_says_what_kept_studies_found_and_why():
-    kept = [ledger(claim("U1", "refuted", reason="it is the other way round.")), ledger(claim("F1"))]
-    page = parsed(claim_blocks.block(claim("U1"), kept=kept))
+    others = [verdicts(claim("U1", "refuted", reason="it is the other way round.")), verdicts(claim("F1"))]
+    page = parsed(claim_blocks.block(claim("U1"), saved=others))
     facts = {term.get_text(): term.find_next("dd").get_text() for term in page.find_all("dt")}
     assert facts["Kept study 1"] == "✗ Refuted. It is the other way round." and "Kept study 2" not in facts
-    kept.append(ledger(claim("U1", "not measured", reason="It was never trained.")))
-    assert "never trained" not in str(claim_blocks.block(claim("U1"), kept=kept).data)
-    alone = parsed(claim_blocks.block(claim("U1"), kept=kept[:1]))
+    others.append(verdicts(claim("U1", "not measured", reason="It was never trained.")))
+    assert "never trained" not in str(claim_blocks.block(claim("U1"), saved=others).data)
+    alone = parsed(claim_blocks.block(claim("U1"), saved=others[:1]))
     assert "Kept study" in [term.get_text() for term in alone.find_all("dt")]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segnb.claims.effects import Effects
-from segnb.evaluation import scores as scores_module
+from segnb.evaluation.scores import scores
 from segnb.labels import STREET
 from segnb.metrics import boundaries, confusion
 from segnb.report import curves
@@ -12,9 +12,8 @@ from segnb.report.figures.claims import chosen, pictures
 from segnb.report.figures.evidence import convergence, sizes, stride_bounds, trimap
 from segnb.report.figures.gates import attention, class_attention, worth
 from segnb.report.figures.style import Picture
+from tests.claims.examples import claim, part
 from tests.conftest import make_project
-from tests.report.figures.test_evidence import part
-from tests.report.test_claim_blocks import claim
 from tests.synthetic_study import make_study
 
 NAMES = [
@@ -50,11 +49,11 @@ def miou(run) -> float:
 
 
 def test_a_network_has_one_interval_in_all_chapters(study, runs):
-    scores = scores_module.scores(runs).loc[NAMES[:2], ["miou", "low", "high"]].to_numpy()
+    printed = scores(runs).loc[NAMES[:2], ["miou", "low", "high"]].to_numpy()
     bounds = curves.stride_bounds(study, runs)[["miou", "low", "high"]].to_numpy(float)
-    np.testing.assert_array_equal(bounds, scores)
+    np.testing.assert_array_equal(bounds, printed)
     clean = curves.shifted_scores(runs)["U-Net"].loc["clean", ["value", "low", "high"]]
-    row = scores_module.scores(runs).loc["UNet_Standard_256", ["miou", "low", "high"]]
+    row = scores(runs).loc["UNet_Standard_256", ["miou", "low", "high"]]
     assert clean.tolist() == pytest.approx(row.tolist())
 
 

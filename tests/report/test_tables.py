@@ -9,7 +9,7 @@ from segnb.labels import ClassMap
 from segnb.presets import PRESETS
 from segnb.report import tables, text
 from segnb.report.figures.images import class_legend
-from tests.report.test_claim_blocks import claim, ledger
+from tests.claims.examples import claim, verdicts
 
 HOSTILE = "<script>alert(1)</script> & $\\frac$"
 SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; $\\frac$"
@@ -54,8 +54,8 @@ def test_what_would_change_the_verdicts_leaves_out_what_seeds_cannot():
     never = few | {"p_holm": None, "seeds_needed": None, "power": {"3": 0.0, "5": 0.0}}
     counted = claim("M1", power={})
     claims = claim("F1", "inconclusive", **few), counted, claim("F2", "inconclusive", **never)
-    frame = tables.open_questions(ledger(*claims)).data
+    frame = tables.open_questions(verdicts(*claims)).data
     assert frame.index.tolist() == ["F1", "F2"]
     assert frame["seeds to decide"].tolist() == ["1,234", "no number"]
     assert frame["chance with 5"].tolist() == ["50 %", "0 %"]
-    assert tables.open_questions(ledger(counted)) is None
+    assert tables.open_questions(verdicts(counted)) is None

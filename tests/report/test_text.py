@@ -13,8 +13,7 @@ from segnb.models.registry import VARIANTS
 from segnb.report import tables, text
 from segnb.storage.files import write_json
 from segnb.study.study import Study, of_family
-from tests.report.test_claim_blocks import claim
-from tests.report.test_claim_blocks import ledger as ledger_of
+from tests.claims.examples import claim, verdicts
 from tests.synthetic_study import make_study
 
 
@@ -200,7 +199,7 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     changed = {"preset": PRESETS[preset].as_dict(), "data": told["data"] | {"counts": counts}}
     write_json(study.path / "study.json", told | changed | {"warnings": ["Beware."]})
     study = Study(study.path)
-    ledger = ledger_of(claim("F1", "not measured"), claim("U1"))
+    ledger = verdicts(claim("F1", "not measured"), claim("U1"))
     told = text.limits(study, study.measured(), ledger)
     assert told[0] == "Beware." and "With one seed a network" in told[1]
     assert any("the published recipe has 1,600 images" in one for one in told) == smaller

@@ -1,7 +1,11 @@
-"""The ledger: each claim of the study as data. To add a claim is to add an entry.
+"""The ledger: each claim of the study as data.
 
-A claim has contrasts of networks, each in a metric (`segnb.claims.metrics`); `segnb.claims.decide` weighs
-them. Sentences are the study's, in our words.
+To add a claim, add an entry to `FCN_CLAIMS` or `UNET_CLAIMS` and show it in a cell of that notebook:
+`chapter.show_claims("U16")`. A claim has contrasts of networks, each in a metric (`segnb.claims.metrics`);
+`segnb.claims.decide` decides it. Sentences are the study's, in our words.
+
+Each entry adds one to the family (F or U) over which Holm's correction is made. The corrected p of the
+family's other claims rise with it, so that one of them that was supported or refuted can become inconclusive.
 """
 
 from segnb.claims.claim import Claim

@@ -1,23 +1,65 @@
 """The claims on FCNs: strides, and trunks that are frozen or fine-tuned."""
 
-from dataclasses import replace
-
-from segnb.claims.claim import (
-    BOUNDARY,
-    F1_PIXELS,
-    NOTICEABLE,
-    PIXELS,
-    POINT,
-    STRIDES,
-    Claim,
-    best_of_three,
-    gain_elsewhere,
-    gain_over,
-    shown,
-    strides,
-    tuning,
-)
+from segnb.claims.claim import BOUNDARY, F1_PIXELS, NOTICEABLE, PIXELS, POINT, Claim, Contrast, shown
 from segnb.claims.related_studies import FALSE_COLOURS, PHOTOGRAPHS
+
+TRUNKS = {"freeze": "frozen", "finetune": "fine-tuned"}
+STRIDES = (32, 16, 8)
+OBJECTS = ("recall:small", "recall:medium", "object_iou:medium")
+
+
+def fcn(stride: int, trunk: str) -> str:
+    """Name an FCN of the registry."""
+    return f"FCN{stride}s_vgg16_{trunk}"
+
+
+def strides(plus: int, minus: int, *names: str) -> tuple[Contrast, ...]:
+    """Contrast FCNs of two strides, frozen and fine-tuned apart, in each of some metrics."""
+    return tuple(
+        Contrast(f"FCN-{plus}s − FCN-{minus}s, {word}", name, (fcn(plus, trunk),), (fcn(minus, trunk),))
+        for name in names
+        for trunk, word in TRUNKS.items()
+    )
+
+
+def tuning(*names: str, at: tuple[int, ...] = STRIDES, threshold: float = 0.0) -> tuple[Contrast, ...]:
+    """Contrast fine-tuned with frozen, at each of some strides, in each of some metrics."""
+    sides = {stride: ((fcn(stride, "finetune"),), (fcn(stride, "freeze"),)) for stride in at}
+    return tuple(
+        Contrast(f"FCN-{stride}s, fine-tuned − frozen", name, *sides[stride], threshold=threshold)
+        for stride in at
+        for name in names
+    )
+
+
+def gain_over(finer: int, coarser: int) -> Contrast:
+    """Contrast the gain from fine-tuning at one stride with that at another."""
+    plus = (fcn(finer, "finetune"), fcn(coarser, "freeze"))
+    minus = (fcn(finer, "freeze"), fcn(coarser, "finetune"))
+    return Contrast(f"gain of FCN-{finer}s − gain of FCN-{coarser}s", "miou", plus, minus)
+
+
+def gain_elsewhere(label: str, here: str, there: str) -> Contrast:
+    """Contrast the gain from fine-tuning in one study with that in another, mean over strides."""
+    tuned, frozen = ([fcn(stride, trunk) for stride in STRIDES] for trunk in ("finetune", "freeze"))
+    plus = [here + name for name in tuned] + [there + name for name in frozen]
+    minus = [here + name for name in frozen] + [there + name for name in tuned]
+    return Contrast(label, "miou:common", tuple(plus), tuple(minus), weight=1 / len(STRIDES))
+
+
+def best_of_three(metric: str) -> tuple[Contrast, ...]:
+    """Contrast how often FCN-8s is the best of the three with half of the time."""
+    return tuple(
+        Contrast(
+            f"FCN-8s best of the three, {word}",
+            metric,
+            (fcn(8, trunk),),
+            rivals=(fcn(16, trunk), fcn(32, trunk)),
+            threshold=0.5,
+        )
+        for trunk, word in TRUNKS.items()
+    )
+
 
 FCN_CLAIMS = (
     Claim(
@@ -62,11 +104,7 @@ FCN_CLAIMS = (
         "FCN-8s is best for small and medium objects and for boundaries.",
         "Recall of small and of medium objects, IoU of medium ones, boundary IoU and F1 (means over 1, 2 and"
         " 3 px), FCN-8s minus each of the others; all decide.",
-        tuple(
-            contrast
-            for other in (16, 32)
-            for contrast in strides(8, other, "recall:small", "recall:medium", "object_iou:medium", *BOUNDARY)
-        ),
+        strides(8, 16, *OBJECTS, *BOUNDARY) + strides(8, 32, *OBJECTS, *BOUNDARY),
     ),
     Claim(
         "F7",
@@ -75,7 +113,7 @@ FCN_CLAIMS = (
         "Seconds an image of a training step, same loop, nothing cached: what fine-tuning adds, as a share"
         " of the frozen step's; every stride decides. Timed in rounds over all networks, so rounds, not"
         " seeds, are repeated.",
-        tuple(contrast for stride in STRIDES for contrast in tuning(stride, "train_seconds")),
+        tuning("train_seconds"),
     ),
     Claim(
         "F8",
@@ -84,8 +122,7 @@ FCN_CLAIMS = (
         "Peak memory of a training step: what fine-tuning adds, as a share of the frozen step's. On a GPU"
         " the allocator's peak; on a CPU the bytes of parameters, gradients, optimiser and saved"
         " activations, which decide, and the peak resident size of the process, which is shown.",
-        tuple(contrast for stride in STRIDES for contrast in tuning(stride, "memory_mib"))
-        + shown(*(tuning(stride, "resident_mib") for stride in STRIDES)),
+        tuning("memory_mib") + shown(tuning("resident_mib")),
         kind="exact",
     ),
     Claim(
@@ -93,11 +130,7 @@ FCN_CLAIMS = (
         "FCN: frozen or fine-tuned",
         "Fine-tuning gives noticeably better results.",
         "Test mIoU, fine-tuned minus frozen, against 2 points; every stride decides.",
-        tuple(
-            replace(contrast, threshold=NOTICEABLE)
-            for stride in STRIDES
-            for contrast in tuning(stride, "miou")
-        ),
+        tuning("miou", threshold=NOTICEABLE),
     ),
     Claim(
         "F10",
@@ -113,9 +146,7 @@ FCN_CLAIMS = (
         "Final gain minus the gain after a fifth of the epochs (rounded up), from validation mIoU; both"
         " strides decide. The two gains are shown. Only seeds are repeated: validation scores are kept"
         " without images.",
-        tuning(32, "val:rise")
-        + tuning(16, "val:rise")
-        + shown(*(tuning(stride, "val:early", "val:final") for stride in (32, 16))),
+        tuning("val:rise", at=(32, 16)) + shown(tuning("val:early", "val:final", at=(32, 16))),
     ),
     Claim(
         "F12",

@@ -1,26 +1,55 @@
 """The claims on U-Nets: skips, residual blocks and attention gates."""
 
-from segnb.claims.claim import (
-    BOUNDARY,
-    CLASS_GATED,
-    ENCODER,
-    F1_PIXELS,
-    GATED,
-    GATED_RESIDUAL,
-    NO_SKIP,
-    PIXELS,
-    POINT,
-    RESIDUAL,
-    SHARE,
-    STRIDED,
-    UNET,
-    Claim,
-    each_gate,
-    focus,
-    gates,
-    pair,
-    shown,
-)
+from segnb.claims.claim import BOUNDARY, ENCODER, F1_PIXELS, PIXELS, POINT, SHARE, Claim, Contrast, shown
+from segnb.claims.related_studies import CARS
+from segnb.models.registry import VARIANTS
+
+UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
+GATED, GATED_RESIDUAL = "AttentionUNet_256", "AttentionResidualUNet_256"
+STRIDED, CLASS_GATED = "AttentionResidualUNet_StridedGate_256", "ClassAttentionResidualUNet_256"
+GATE_PAIRS = ((GATED, UNET), (GATED_RESIDUAL, RESIDUAL))
+HIDDEN = ("recall:mostly hidden", "recall:in full sight")
+THIN_OR_CARS = ("Pedestrian", "Pole", "Traffic sign", "Fence", "Car")
+
+
+def pair(plus: str, minus: str, *names: str) -> tuple[Contrast, ...]:
+    """Contrast one network with another, in each of some metrics."""
+    label = f"{VARIANTS[plus].label} − {VARIANTS[minus].label}"
+    return tuple(Contrast(label, name, (plus,), (minus,)) for name in names)
+
+
+def gates(*names: str) -> tuple[Contrast, ...]:
+    """Contrast networks with gates and without, in both pairs."""
+    return tuple(
+        contrast for name in names for plus, minus in GATE_PAIRS for contrast in pair(plus, minus, name)
+    )
+
+
+def each_gate(*networks: str, metric: str, levels: tuple) -> tuple[Contrast, ...]:
+    """Take a metric of each gate of some networks, or of all gates at once."""
+    return tuple(
+        Contrast(
+            f"{VARIANTS[name].label}, " + ("all gates at once" if level == "all" else f"gate {level}"),
+            f"{metric}:{level}",
+            (name,),
+        )
+        for name in networks
+        for level in levels
+    )
+
+
+def focus(metric: str) -> tuple[Contrast, ...]:
+    """Contrast the gain from gates on cars against the rest with the gain on all classes."""
+    return tuple(
+        Contrast(
+            f"gain from gates, cars alone − all classes: {VARIANTS[gated].label}",
+            metric,
+            (f"{CARS}:{gated}", plain),
+            (f"{CARS}:{plain}", gated),
+        )
+        for gated, plain in GATE_PAIRS
+    )
+
 
 UNET_CLAIMS = (
     Claim(
@@ -141,19 +170,8 @@ UNET_CLAIMS = (
         " full sight (most for those); all three decide. The gains themselves are shown.",
         pair(CLASS_GATED, GATED_RESIDUAL, "miou", "miou:thin-others", "recall:hidden-seen")
         + shown(
-            pair(
-                CLASS_GATED,
-                GATED_RESIDUAL,
-                "miou:thin",
-                "recall:mostly hidden",
-                "recall:in full sight",
-                "recall:small",
-            ),
-            pair(
-                CLASS_GATED,
-                GATED_RESIDUAL,
-                *(f"iou:{name}" for name in ("Pedestrian", "Pole", "Traffic sign", "Fence", "Car")),
-            ),
+            pair(CLASS_GATED, GATED_RESIDUAL, "miou:thin", *HIDDEN, "recall:small"),
+            pair(CLASS_GATED, GATED_RESIDUAL, *(f"iou:{name}" for name in THIN_OR_CARS)),
         ),
     ),
     Claim(

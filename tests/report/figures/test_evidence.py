@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from segnb.claims.effects import MeasuredContrast
 from segnb.labels import STREET
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import chosen, differences, examples, shown
@@ -17,6 +16,7 @@ from segnb.report.figures.evidence import (
     trimap,
 )
 from segnb.report.figures.gates import attention, class_attention, shifts, worth
+from tests.claims.examples import part
 
 MANY = [variant.label for variant in VARIANTS.values()]
 UNET = [variant.label for variant in VARIANTS.values() if variant.family == "unet"]
@@ -48,32 +48,6 @@ def gates(maps: int) -> dict[str, np.ndarray]:
         "levels": np.arange(1, 5),
         **{f"maps{k + 1}": draw.random((6, maps, SIZE >> k, SIZE >> k)).astype(np.float16) for k in range(4)},
     }
-
-
-def part(label: str = "U-Net − U-Net, no skips", metric: str = "", **changes) -> MeasuredContrast:
-    """A measured contrast."""
-    numbers = {
-        "words": metric or "mIoU",
-        "unit": "points of mIoU",
-        "scale": 100,
-        "plus": ("UNet_Standard_256",),
-        "minus": ("UNet_NoSkip_256",),
-        "repeats": "seeds",
-        "estimate": 0.031,
-        "low95": 0.004,
-        "high95": 0.058,
-        "low90": 0.010,
-        "high90": 0.052,
-        "se": 0.01,
-        "dof": 8.0,
-        "seeds": 3,
-        "by_seed": (0.02, 0.03, 0.043),
-        "seed_sd": 0.01,
-        "image_se": 0.004,
-        "p": 0.012,
-        "p_reversed": 0.99,
-    }
-    return MeasuredContrast(label, metric or "miou", **numbers | changes)
 
 
 EXACT = part(

@@ -1,0 +1,42 @@
+"""A study of three seeds and its verdicts, shared by the tests of claims."""
+
+import pytest
+
+from segnb.claims.decide import decide
+from segnb.claims.verdicts import StudyVerdicts
+from segnb.stats import bootstrap
+from segnb.stats.decisions import Outlook
+from segnb.study.study import Study
+from tests.claims.examples import by_id
+from tests.conftest import make_project
+from tests.synthetic_study import make_study
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory) -> Study:
+    """Three seeds of every network, with the effects of `synthetic_study.SKILL`."""
+    return make_study(make_project(tmp_path_factory.mktemp("claims") / "project"), images=16)
+
+
+@pytest.fixture(scope="session")
+def verdicts(study) -> StudyVerdicts:
+    """The verdicts of that study, from fewer draws and simulated studies than a report takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "DRAWS", 200)
+        patch.setattr("segnb.stats.decisions.STUDIES", 200)
+        bootstrap.image_weights.cache_clear()
+        decided = decide(study)
+        bootstrap.image_weights.cache_clear()
+    return decided
+
+
+@pytest.fixture(scope="session")
+def claims(verdicts) -> dict[str, dict]:
+    """The same by id, as claims.json has them."""
+    return by_id(verdicts)
+
+
+@pytest.fixture
+def without_outlook(monkeypatch, verdicts):
+    """Decide without asking how many seeds would do, which takes half of the time."""
+    monkeypatch.setattr("segnb.claims.decide.outlook", lambda *question, claims: Outlook())

@@ -1,0 +1,211 @@
+"""From runs to verdicts: every claim decided or explained, known effects found, none too soon."""
+
+import shutil
+
+import pytest
+
+from segnb.audit import scores
+from segnb.claims.decide import decide
+from segnb.claims.ledger import LEDGER
+from segnb.claims.related_studies import FALSE_COLOURS
+from segnb.claims.verdicts import WORDS
+from segnb.models.registry import VARIANTS
+from segnb.storage.files import read_json, write_json
+from tests.claims.examples import by_id
+from tests.conftest import make_project
+from tests.synthetic_study import SKILL, make_study
+
+UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
+GATED_RESIDUAL = "AttentionResidualUNet_256"
+pytestmark = pytest.mark.usefixtures("few_draws", "without_outlook")
+
+
+@pytest.fixture
+def make(tmp_path):
+    """make(effects, ...) -> verdicts by id, of a study of few networks whose seeds hardly differ."""
+
+    def make(effects: dict[str, float], **options) -> dict[str, dict]:
+        folder = make_project(tmp_path / f"project{len(list(tmp_path.iterdir()))}")
+        options = {"images": 8, "seed_sd": 0.001} | options
+        return by_id(decide(make_study(folder, effects=effects, variants=list(effects), **options)))
+
+    return make
+
+
+def needs_another_study(name: str) -> bool:
+    """Whether a claim compares networks of this study with those of another."""
+    contrasts = [contrast for contrast in LEDGER[name].contrasts if contrast.decides]
+    return any(":" in network for contrast in contrasts for network in contrast.networks)
+
+
+def test_every_claim_is_decided_or_explained(claims):
+    assert list(claims) == list(LEDGER)
+    for name, claim in claims.items():
+        assert claim["verdict"] in WORDS and claim["reason"].endswith(".") and claim["command"]
+        assert (claim["verdict"] == "not measured") == needs_another_study(name)
+    assert "DATA=streets-false-colours" in claims["F12"]["command"]
+    assert "DATA=path/to/camvid" in claims["F12"]["command"]
+    assert claims["U15"]["command"].startswith(
+        "make report PRESET=quick DATA=streets-car SEEDS=0,1,2 VARIANTS="
+    )
+
+
+def test_known_effects_are_found(claims):
+    verdicts = {name: claim["verdict"] for name, claim in claims.items()}
+    for name in (
+        "F1",
+        "F2",
+        "F3",
+        "F5",
+        "F7",
+        "F8",
+        "F9",
+        "F10",
+        "F11",
+        "F13",
+        "U1",
+        "U2",
+        "U4",
+        "U5",
+        "U6",
+        "U8",
+    ):
+        assert verdicts[name] == "supported", name
+    assert verdicts["F14"] == "refuted"  # 8s is far ahead on Road as well
+    assert verdicts["U10"] == verdicts["U14"] == "inconclusive"  # there is no effect of gates
+
+
+def test_a_part_holds_its_numbers(claims):
+    part = claims["F1"]["parts"][0]
+    assert part["low95"] < part["low90"] < part["estimate"] < part["high90"] < part["high95"]
+    assert len(part["by_seed"]) == part["seeds"] == 3 and part["repeats"] == "seeds"
+    assert sum(part["by_seed"]) / 3 == pytest.approx(part["estimate"])
+    assert part["p"] < 0.05 < part["p_reversed"]
+    assert part["missing"] == "" and part["decides"] and part["scale"] == 100
+
+
+def test_the_audit_is_that_of_the_published_table(claims):
+    assert claims["M1"]["verdict"] == scores.verdict("M1").word == "refuted"
+    assert claims["M2"]["verdict"] == scores.verdict("M2").word == "refuted"
+    assert claims["M1"]["p"] is None
+
+
+def test_one_seed_decides_nothing_that_was_trained(study):
+    claims = by_id(decide(study, seeds="1"))
+    for name, claim in claims.items():
+        if not any(part["repeats"] == "seeds" for part in claim["parts"] if part["decides"]):
+            assert claim["verdict"] in ("supported", "refuted"), name
+        elif not needs_another_study(name):
+            assert claim["verdict"] == "inconclusive", name
+            assert claim["reason"].startswith("One seed") and "SEEDS=0,1,2" in claim["command"]
+            assert claim["p"] is None and claim["seeds_needed"] is None and claim["power"] == {}
+    assert "These two networks on new images" in claims["U1"]["reason"]
+    assert claims["U1"]["parts"][0]["low95"] < claims["U1"]["parts"][0]["high95"]
+    assert claims["U5"]["parts"][0]["low95"] is None  # neither images nor seeds to vary
+
+
+def test_a_reversed_effect_is_refuted(make):
+    claims = make({UNET: 0.55, NO_SKIP: 0.70})
+    assert claims["U1"]["verdict"] == claims["U6"]["verdict"] == "refuted"
+    assert "not above zero" in claims["U1"]["reason"]
+
+
+def test_one_reversed_part_is_enough(make):
+    skills = {name: SKILL[name] for name in SKILL if name.startswith("FCN")} | {"FCN16s_vgg16_finetune": 0.40}
+    claim = make(skills)["F1"]
+    assert claim["verdict"] == "refuted"
+    assert claim["parts"][claim["decisive"]]["label"] == "FCN-16s − FCN-32s, fine-tuned"
+    assert "one of 4 contrasts that have to hold" in claim["reason"]
+
+
+def test_no_difference_is_supported_where_seeds_show_it(make):
+    claims = make({RESIDUAL: 0.70, UNET: 0.70}, seeds=5)
+    assert claims["U7"]["verdict"] == "supported" and "90 % interval" in claims["U7"]["reason"]
+    assert make({RESIDUAL: 0.80, UNET: 0.70}, seeds=5)["U7"]["verdict"] == "refuted"
+
+
+def test_noticeable_is_two_points(make):
+    skills = {
+        f"FCN{s}s_vgg16_{t}": 0.5 + 0.01 * (t == "finetune")
+        for s in (32, 16, 8)
+        for t in ("freeze", "finetune")
+    }
+    claim = make(skills, seeds=4)["F9"]  # a point of skill is less than a point of mIoU
+    assert claim["verdict"] == "refuted" and all(part["estimate"] > 0 for part in claim["parts"])
+    assert "not above 2 points" in claim["reason"]
+
+
+def test_a_missing_network_is_not_measured_and_others_are(study, tmp_path):
+    skills = {UNET: 0.70, NO_SKIP: 0.55}
+    few = make_study(make_project(tmp_path / "project"), effects=skills, variants=list(skills), images=8)
+    claims = by_id(decide(few))
+    assert claims["U1"]["verdict"] == "supported"
+    for name in ("F1", "U7", "U9", "U13"):
+        assert claims[name]["verdict"] == "not measured"
+        assert "has not been trained and tested" in claims[name]["reason"]
+        assert claims[name]["command"] == "make report PRESET=quick SEEDS=0,1,2"
+
+
+def test_a_missing_file_is_told(study, tmp_path):
+    copy = type(study)(tmp_path / "runs" / study.name)
+    networks = UNET, NO_SKIP, GATED_RESIDUAL
+    shutil.copytree(study.path, copy.path, ignore=shutil.ignore_patterns(*set(VARIANTS).difference(networks)))
+    for run in copy.measured(f"{UNET},{GATED_RESIDUAL}"):
+        run.boundary_path.unlink()
+        run.gates_path.unlink(missing_ok=True)
+    copy.cost_path.unlink()
+    claims = by_id(decide(copy))
+    assert claims["U2"]["reason"].startswith("Missing: U-Net, seed 0, has no boundary.npz")
+    assert claims["U11"]["verdict"] == "not measured" and "gates.npz" in claims["U11"]["reason"]
+    assert claims["F7"]["command"] == claims["U8"]["command"] == f"segnb cost --study {copy.name}"
+    assert claims["U1"]["verdict"] == "supported"
+
+
+def test_a_study_without_runs_explains_every_claim(study, tmp_path):
+    empty = type(study)(tmp_path / "runs" / "empty")
+    write_json(empty.path / "study.json", study.settings)
+    verdicts = decide(empty)
+    for claim in verdicts.claims:
+        assert claim.word == ("refuted" if claim.family == "M" else "not measured")
+        assert claim.reason and claim.command
+    assert verdicts.decided == {} and verdicts.seeds == []
+
+
+def test_photographs_have_other_classes(tmp_path):
+    folder = make_project(tmp_path / "project")
+    fcn = [name for name in VARIANTS if name.startswith("FCN")]
+    study = make_study(folder, variants=fcn, images=8, data="camvid", label_set="camvid")
+    claims = by_id(decide(study))
+    assert claims["F14"]["verdict"] == "refuted" and claims["F1"]["verdict"] == "supported"
+    assert "only a study of the rendered streets" in claims["F12"]["reason"]
+    assert "DATA=path/to/camvid" in claims["F2"]["command"] or claims["F2"]["verdict"] == "supported"
+
+
+def test_the_further_the_data_the_more_it_helps(tmp_path):
+    """F12 with all of its companions: at best consistent with."""
+    folder = make_project(tmp_path / "project")
+    fcn = {name: 0.6 for name in VARIANTS if name.startswith("FCN")}
+    options = {"variants": list(fcn), "images": 8, "seed_sd": 0.001}
+
+    def gains(skill: float) -> dict[str, float]:
+        return {name: skill if name.endswith("finetune") else 0.6 for name in fcn}
+
+    study = make_study(folder, effects=gains(0.70), **options)
+    make_study(folder, effects=gains(0.80), data=FALSE_COLOURS, **options)
+    make_study(folder, effects=gains(0.62), data="camvid", label_set="camvid", **options)
+    claim = by_id(decide(study))["F12"]
+    assert claim["verdict"] == "supported" and claim["reason"].endswith("more than their distance.")
+    assert "consistent with" in claim["reason"]
+
+
+def test_counted_costs_beyond_the_margin_refute(study, tmp_path):
+    copy = type(study)(tmp_path / "runs" / study.name)
+    shutil.copytree(study.path, copy.path, ignore=shutil.ignore_patterns(*VARIANTS))  # costs need no run
+    table = read_json(copy.cost_path)
+    table["variants"][GATED_RESIDUAL]["parameters"] *= 1.2
+    table["variants"]["FCN8s_vgg16_finetune"]["memory_mib"] = 100
+    write_json(copy.cost_path, table)
+    claims = by_id(decide(copy))
+    assert claims["U8"]["verdict"] == claims["F8"]["verdict"] == "refuted"
+    assert "parameters: +2" in claims["U8"]["reason"] and "counted, so exact" in claims["U8"]["reason"]
+    assert claims["U8"]["parts"][claims["U8"]["decisive"]]["measure"] == "parameters"

@@ -1,0 +1,137 @@
+"""From contrasts to effects: by another route, and where something is gone."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from segnb.claims.claim import Contrast
+from segnb.claims.effects import Effects, share_variance
+from segnb.metrics.confusion import mean_iou
+from segnb.storage.files import read_json, write_json
+from tests.conftest import make_project
+from tests.synthetic_study import make_study
+
+UNET, NO_SKIP, GATED = "UNet_Standard_256", "UNet_NoSkip_256", "AttentionResidualUNet_256"
+FCN = [f"FCN{stride}s_vgg16_{trunk}" for stride in (32, 16, 8) for trunk in ("freeze", "finetune")]
+pytestmark = pytest.mark.usefixtures("few_draws")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = make_project(tmp_path_factory.mktemp("evidence") / "project")
+    return make_study(folder, seeds=2, images=12)
+
+
+def total(run) -> np.ndarray:
+    return run.test()["confusion"].sum(0)
+
+
+def test_an_effect_is_the_difference_of_means_over_seeds(study):
+    found = Effects(study).measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
+    means = [np.mean([mean_iou(total(study.run(name, seed))) for seed in (0, 1)]) for name in (UNET, NO_SKIP)]
+    assert found.estimate == pytest.approx(means[0] - means[1]) and found.estimate > 0.05
+    assert found.effect.seeds == 2 and found.effect.images == 12
+    assert found.effect.pooled_dof == 6  # seven networks of the family, two seeds
+    low, high = found.effect.interval()
+    assert low < found.estimate < high
+
+
+def test_a_difference_of_differences_with_its_weight(study):
+    plus = ("FCN8s_vgg16_finetune", "FCN32s_vgg16_freeze")
+    minus = ("FCN8s_vgg16_freeze", "FCN32s_vgg16_finetune")
+    effects = Effects(study)
+    mean = {name: np.mean([mean_iou(total(study.run(name, s))) for s in (0, 1)]) for name in FCN}
+    gain = {
+        stride: mean[f"FCN{stride}s_vgg16_finetune"] - mean[f"FCN{stride}s_vgg16_freeze"]
+        for stride in (8, 32)
+    }
+    whole = effects.measure(Contrast("", "miou", plus, minus))
+    third = effects.measure(Contrast("", "miou", plus, minus, weight=1 / 3))
+    assert whole.estimate == pytest.approx(gain[8] - gain[32])
+    assert third.estimate == pytest.approx(whole.estimate / 3)
+    assert third.effect.image_se == pytest.approx(whole.effect.image_se / 3)
+
+
+def test_only_common_seeds_count(study, tmp_path):
+    folder = tmp_path / "project"
+    copy = make_study(make_project(folder), seeds=2, images=4, variants=[UNET, NO_SKIP])
+    shutil.rmtree(copy.run(NO_SKIP, 0).path)
+    found = Effects(copy).measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
+    assert found.effect.seeds == 1
+    assert found.effect.by_seed[0] == pytest.approx(
+        mean_iou(total(copy.run(UNET, 1))) - mean_iou(total(copy.run(NO_SKIP, 1)))
+    )
+    one = Effects(copy, seeds="0").measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
+    assert one.missing == "U-Net, no skips has not been trained and tested"
+
+
+def test_a_measure_without_a_value_is_missing(tmp_path):
+    study = make_study(make_project(tmp_path / "project"), seeds=2, images=4, variants=[UNET, NO_SKIP])
+    run = study.run(NO_SKIP, 1)
+    run.write_arrays(
+        run.boundary_path,
+        **run.boundary() | {"length_predicted": np.zeros_like(run.boundary()["length_predicted"])},
+    )
+    found = Effects(study).measure(Contrast("", "roughness", (UNET,), (NO_SKIP,)))
+    assert found.missing.endswith("of U-Net, no skips has no value on these test images")
+    assert found.estimate is None and found.effect is None
+
+
+def test_costs_are_shares_by_round(study):
+    effects = Effects(study)
+    tuned, frozen = "FCN8s_vgg16_finetune", "FCN8s_vgg16_freeze"
+    memory = effects.measure(Contrast("", "memory_mib", (tuned,), (frozen,)))
+    assert memory.estimate == pytest.approx(500 / 300 - 1) and memory.effect is None and not memory.repeats
+    seconds = effects.measure(Contrast("", "train_seconds", (tuned,), (frozen,)))
+    cost = study.cost()["train_samples"]
+    ratios = [np.median(a) / np.median(b) - 1 for a, b in zip(cost[tuned], cost[frozen], strict=True)]
+    np.testing.assert_allclose(seconds.effect.by_seed, ratios)
+    assert seconds.repeats == "rounds" and len(ratios) == 5
+    # A slow round is slow for both: the ratio varies less than the seconds do.
+    assert np.std(ratios) / 2 < 3 * 0.01
+
+
+def test_costs_without_rounds_are_missing(tmp_path):
+    study = make_study(make_project(tmp_path / "project"), seeds=1, images=2, variants=[UNET, GATED])
+    part = Contrast("", "train_seconds", (GATED,), (UNET,))
+    table = read_json(study.cost_path)
+    for row in table["variants"].values():
+        del row["train_samples"]  # as versions before wrote it
+    write_json(study.cost_path, table)
+    assert "not measured in rounds" in Effects(study).measure(part).missing
+    study.cost_path.unlink()
+    assert "cost of Attention" in Effects(study).measure(part).missing
+
+
+def test_a_share_of_one_is_no_certainty(study):
+    part = Contrast("", "best:images", ("FCN8s_vgg16_finetune",), rivals=("FCN32s_vgg16_finetune",))
+    found = Effects(study).measure(part)
+    assert found.estimate == 1.0 and found.effect.seed_sd == 0
+    assert found.effect.image_se == pytest.approx(np.sqrt(14 / 16 * 2 / 16 / 16))
+    assert found.effect.testable and found.high95 == 1.0 > found.low95
+    assert share_variance(0.5, 96) == pytest.approx(0.25 / 100)
+
+
+def test_image_differences_are_means_over_seeds(study):
+    contrast = Contrast("", "miou", (UNET,), (NO_SKIP,))
+    frame = Effects(study).by_image(contrast)
+    assert list(frame["name"]) == [f"test {i:04d}" for i in range(12)]
+    confusions = [
+        [study.run(name, seed).test()["confusion"][5] for seed in (0, 1)] for name in (UNET, NO_SKIP)
+    ]
+    by_hand = [np.mean([mean_iou(one) for one in side]) for side in confusions]
+    assert frame["difference"][5] == pytest.approx(by_hand[0] - by_hand[1])
+    one = Effects(study, seeds="1").by_image(contrast)
+    assert one["difference"][5] != frame["difference"][5]
+
+
+def test_image_differences_leave_out_images_without_the_measure(study):
+    effects, contrast = Effects(study), Contrast("", "recall:small", (UNET,), (NO_SKIP,))
+    table = study.run(UNET, 0).objects()
+    small = table[table["area"] <= np.quantile(table["area"], 1 / 3)]
+    frame = effects.by_image(contrast)
+    assert sorted(small["image"].unique()) == list(frame["index"])
+    for name in ("gradient", "train_seconds", "lost:1"):
+        assert effects.by_image(replace(contrast, metric=name)).empty

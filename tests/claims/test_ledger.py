@@ -1,0 +1,87 @@
+"""The ledger: every claim is whole, and asks for networks and metrics that there are."""
+
+import re
+
+import nbformat
+import pytest
+
+from segnb.claims.claim import NOTICEABLE, Claim, Contrast
+from segnb.claims.effects import COSTS
+from segnb.claims.ledger import LEDGER
+from segnb.claims.metrics import METRICS
+from segnb.models.registry import VARIANTS
+from segnb.report.claim_blocks import CHAPTERS
+from tests.conftest import CHECKOUT
+
+UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
+GATED_RESIDUAL = "AttentionResidualUNet_256"
+
+
+def test_claims_of_a_family_are_numbered_and_whole():
+    for family in "FUM":
+        names = [name for name, claim in LEDGER.items() if claim.family == family]
+        assert names == [f"{family}{i}" for i in range(1, len(names) + 1)]
+    assert {claim.family for claim in LEDGER.values()} == set("FUM")
+    assert len({claim.sentence for claim in LEDGER.values()}) == len(LEDGER)
+    for claim in LEDGER.values():
+        assert claim.sentence.endswith(".") and claim.measured.endswith(".") and claim.section
+        assert (claim.kind == "audit") == (not claim.contrasts) == (claim.family == "M")
+        assert (claim.kind == "≈") == (claim.margin is not None)
+        assert claim.kind in (">", "≈", "exact", "audit")
+
+
+def test_each_claim_is_shown_once_in_the_chapter_of_its_family():
+    shown = []
+    for family, chapter in CHAPTERS.items():
+        cells = nbformat.read(CHECKOUT / "notebooks" / chapter, as_version=4).cells
+        calls = re.findall(r"show_claims\((.*?)\)", "\n".join(cell.source for cell in cells))
+        names = [name for call in calls for name in re.findall(r'"(.+?)"', call)]
+        assert {LEDGER[name].family for name in names} == {family}, chapter
+        shown += names
+    assert sorted(shown) == sorted(LEDGER)
+
+
+@pytest.mark.parametrize("claim", [claim for claim in LEDGER.values() if claim.contrasts], ids=lambda c: c.id)
+def test_parts_are_contrasts_of_known_networks(claim: Claim):
+    assert any(part.decides for part in claim.contrasts)
+    assert len({(part.label, part.metric) for part in claim.contrasts}) == len(claim.contrasts)
+    for part in claim.contrasts:
+        assert part.metric in METRICS or part.metric in COSTS
+        sides = part.networks
+        assert {side.rpartition(":")[2] for side in sides} <= set(VARIANTS)
+        families = {VARIANTS[side.rpartition(":")[2]].family for side in sides}
+        assert families == {"fcn" if claim.family == "F" else "unet"}
+        assert not part.minus or len(part.plus) == len(part.minus)  # what all have in common cancels
+        if claim.kind == "exact" and part.decides:
+            assert part.metric in COSTS and not COSTS[part.metric][1]
+
+
+def deciding(name: str) -> list[Contrast]:
+    return [part for part in LEDGER[name].contrasts if part.decides]
+
+
+def test_what_claims_md_asks_of_some_claims():
+    assert [(part.plus[0], part.minus[0]) for part in deciding("F1")] == [
+        ("FCN16s_vgg16_freeze", "FCN32s_vgg16_freeze"),
+        ("FCN16s_vgg16_finetune", "FCN32s_vgg16_finetune"),
+        ("FCN8s_vgg16_freeze", "FCN16s_vgg16_freeze"),
+        ("FCN8s_vgg16_finetune", "FCN16s_vgg16_finetune"),
+    ]
+    distances = {f"{name}:{px}" for name in ("boundary_iou", "boundary_f1") for px in (1, 2, 3)}
+    assert {part.metric for part in deciding("F3")} == distances
+    assert [part.threshold for part in deciding("F9")] == [NOTICEABLE] * 3 == [0.02] * 3
+    assert [part.metric for part in deciding("F14")][::2] == [
+        *("recall:large", "iou:Road", "iou:Building", "iou:Car")
+    ]
+    assert LEDGER["F14"].margin == 0.01 and LEDGER["U8"].margin == 0.10
+    assert {part.metric for part in deciding("U8")} == {
+        *("parameters", "gflops", "memory_mib", "train_seconds", "predict_seconds")
+    }
+    assert [(part.plus, part.minus) for part in deciding("U9")] == [
+        (("AttentionUNet_256",), (UNET,)),
+        ((GATED_RESIDUAL,), (RESIDUAL,)),
+    ]
+    # Lower is better for these, so the network without skips comes first.
+    worse = {part.metric: part.plus for part in (*deciding("U2"), *deciding("U4"), *deciding("U6"))}
+    assert worse["softness"] == worse["edge_distance"] == worse["epochs"] == (NO_SKIP,)
+    assert worse["boundary_f1"] == worse["edge_agreement"] == (UNET,)

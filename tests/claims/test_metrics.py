@@ -1,0 +1,186 @@
+"""The metrics of runs: by hand, by another route, and where a file is gone."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from segnb.claims.metrics import COMMON, METRICS, ImageCounts, early_epoch
+from segnb.claims.related_studies import Missing
+from segnb.metrics.confusion import class_iou, mean_iou
+from tests.conftest import make_project
+from tests.synthetic_study import DISTANCES, make_study
+
+UNET, GATED = "UNet_Standard_256", "AttentionResidualUNet_256"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = make_project(tmp_path_factory.mktemp("metrics") / "project")
+    return make_study(folder, seeds=2, images=12, variants=[UNET, GATED])
+
+
+def measured(name: str, *runs) -> ImageCounts | float:
+    return METRICS[name].of(*runs)
+
+
+def total(run) -> np.ndarray:
+    return run.test()["confusion"].sum(0)
+
+
+def test_a_share_by_hand():
+    counted = ImageCounts(
+        {"won": np.array([1, 0, 3]), "all": np.array([2, 4, 4])}, lambda won, all: won / all.astype(float)
+    )
+    assert counted.value() == 0.4  # 4 of 10, not the mean of 1/2, 0 and 3/4
+    assert counted.by_image().tolist() == [0.5, 0, 0.75]
+
+
+def test_iou_of_classes(study):
+    run = study.run(UNET, 0)
+    iou = dict(zip(study.classes.names, class_iou(total(run)), strict=True))
+    thin = ("Fence", "Pedestrian", "Pole", "Roadline", "Traffic sign")
+    assert measured("iou:Car", run).value() == pytest.approx(iou["Car"])
+    assert measured("miou:thin", run).value() == pytest.approx(np.mean([iou[name] for name in thin]))
+    others = np.mean([iou[name] for name in iou if name not in thin])
+    assert measured("miou:thin-others", run).value() == pytest.approx(
+        np.mean([iou[name] for name in thin]) - others
+    )
+    assert COMMON == (
+        *("Building", "Fence", "Pedestrian", "Pole", "Road"),
+        *("Sidewalk", "Vegetation", "Car", "Traffic sign"),
+    )
+    assert measured("miou:common", run).value() == pytest.approx(np.mean([iou[name] for name in COMMON]))
+
+
+def test_a_class_that_the_label_set_lacks(study):
+    with pytest.raises(Missing, match="no class Bicyclist"):
+        measured("iou:Bicyclist", study.run(UNET, 0))
+
+
+def test_boundaries_by_distance(study):
+    run = study.run(UNET, 0)
+    by_distance = [measured(f"boundary_f1:{px}", run).value() for px in DISTANCES]
+    assert by_distance == sorted(by_distance) and by_distance[0] > 0
+    assert measured("boundary_f1", run).value() == pytest.approx(np.mean(by_distance))
+    found = {name: array.sum(0) for name, array in run.boundary().items()}
+    assert measured("edge_distance", run).value() == found["edge_distance_sum"] / found["edge_count"]
+    ratio = found["length_predicted"].sum() / found["length_truth"].sum()
+    assert ratio < 1 and measured("roughness", run).value() == pytest.approx(-np.log(ratio))
+
+
+def test_objects_by_size_and_sight(study):
+    run = study.run(UNET, 0)
+    table = run.objects()
+    lower, upper = np.quantile(table["area"], (1 / 3, 2 / 3))
+    small, large = table[table["area"] <= lower], table[table["area"] > upper]
+    assert measured("recall:small", run).value() == (small["recalled"] >= small["pixels"] / 2).mean()
+    ratio = large["recalled"] / large["union"]
+    assert measured("object_iou:large", run).value() == pytest.approx(ratio.mean())
+    hidden = table[table["visible"] <= 0.5]
+    seen = table[table["visible"] > 0.95]
+    assert len(hidden) and len(seen)
+    assert measured("recall:hidden-seen", run).value() == pytest.approx(
+        hidden["found"].mean() - seen["found"].mean()
+    )
+
+
+def test_gates(study):
+    run = study.run(GATED, 0)
+    without = run.gates()["neutral_confusion"].sum(1)  # (L + 1, C, C)
+    for place, level in enumerate(("1", "2", "3", "4", "all")):
+        lost = mean_iou(total(run)) - mean_iou(without[place])
+        assert measured(f"lost:{level}", run).value() == pytest.approx(lost)
+    assert measured("gate_variation:2", run).value() == pytest.approx(run.gates()["std"][:, 1].mean())
+    with pytest.raises(Missing, match="U-Net, seed 0, has no gates.npz"):
+        measured("lost:1", study.run(UNET, 0))
+
+
+def test_shifts_pair_with_the_first_images(study, tmp_path):
+    run = study.run(UNET, 0)
+    shifted = run.shifts()["confusion"]
+    clean = run.test()["confusion"]
+    assert measured("shift:fog", run).value() == pytest.approx(
+        mean_iou(shifted[0].sum(0)) - mean_iou(clean.sum(0))
+    )
+    fewer = type(run)(tmp_path / UNET / "seed0")
+    shutil.copytree(run.path, fewer.path)
+    fewer.write_arrays(fewer.shifts_path, kinds=np.array(["night"]), confusion=shifted[1:2, :5])
+    assert measured("shift:night", fewer).value() == pytest.approx(
+        mean_iou(shifted[1, :5].sum(0)) - mean_iou(clean[:5].sum(0))
+    )
+    assert np.isnan(measured("shift:night", fewer).by_image()[5:]).all()
+    with pytest.raises(Missing, match="no scenes with fog"):
+        measured("shift:fog", fewer)
+
+
+class Fixed:
+    """A run of which only these are looked at."""
+
+    def __init__(self, confusion=None, curve=()):
+        self.confusion, self.curve = confusion, curve
+
+
+@pytest.fixture
+def by_hand(monkeypatch):
+    monkeypatch.setattr("segnb.claims.metrics._confusion", lambda run: run.confusion)
+    monkeypatch.setattr("segnb.claims.metrics._curve", lambda run: np.array(run.curve, float))
+
+
+def two_classes(*hits: tuple[int, int]) -> Fixed:
+    """Two images a call, ten pixels of each of two classes, so many of them right."""
+    return Fixed(np.array([[[a, 10 - a], [10 - b, b]] for a, b in hits]))
+
+
+def test_who_is_best(by_hand):
+    mine = two_classes((9, 9), (5, 5), (8, 8), (9, 1))
+    other = two_classes((8, 8), (9, 9), (8, 8), (1, 9))
+    worst = two_classes((1, 1), (1, 1), (1, 1), (1, 1))
+    # Won, lost, and two ties: the last, mirrored, has the same mean over classes.
+    assert measured("best:images", mine, other, worst).value() == (1 + 0 + 1 / 2 + 1 / 2) / 4
+    assert measured("best:images", mine, other, worst).cases == 4
+    left, right = (
+        two_classes((9, 5), (9, 5)),
+        two_classes((5, 9), (5, 9)),
+    )  # IoU 18/30, 10/22 and 10/22, 18/30
+    assert measured("best:classes", left, right).value() == 1 / 2
+    assert measured("best:classes", left, right).cases == 2
+    assert measured("best:seeds", worst, mine, other) == 0.0
+
+
+def test_a_class_without_truth_is_nobodys(by_hand):
+    mine, other = (Fixed(np.array([[[hits, 10 - hits], [0, 0]]])) for hits in (9, 8))
+    assert measured("best:classes", mine, other).value() == 1.0
+
+
+def test_epochs_to_converge(by_hand):
+    slow, fast = Fixed(curve=[0.1, 0.2, 0.3, 0.4]), Fixed(curve=[0.3, 0.5, 0.6, 0.8])
+    goal = 0.9 * 0.4
+    assert measured("epochs", slow, fast) == pytest.approx(3 + (goal - 0.3) / 0.1)
+    assert measured("epochs", fast, slow) == pytest.approx(1 + (goal - 0.3) / 0.2)
+    assert measured("epochs", Fixed(curve=[0.5, 0.5]), slow) == 1.0
+
+
+def test_early_in_training(by_hand):
+    assert [early_epoch(epochs) for epochs in (2, 3, 5, 6, 15)] == [1, 1, 1, 2, 3]
+    run = Fixed(curve=[0.1, 0.2, 0.3, 0.4, 0.5, 0.7])
+    assert measured("val:early", run) == 0.2 and measured("val:final", run) == 0.7
+    assert measured("val:rise", run) == pytest.approx(0.5)
+    with pytest.raises(Missing, match="one epoch"):
+        measured("val:rise", Fixed(curve=[0.4]))
+
+
+def test_gradients_of_the_encoder_in_the_first_epochs(study):
+    run = study.run(UNET, 1)
+    table = run.gradients()
+    logs = [
+        np.log10(row.ratio)
+        for row in table.itertuples()
+        if row.epoch <= 3 and (row.layer.startswith("down") or row.layer.startswith("bottom"))
+    ]
+    assert len(logs) == 15 < len(table)
+    assert measured("gradient", run) == pytest.approx(np.mean(logs))
+    by_stage = [
+        measured(f"gradient:{stage}", run) for stage in ("down1", "down2", "down3", "down4", "bottom")
+    ]
+    assert np.mean(by_stage) == pytest.approx(np.mean(logs)) and by_stage == sorted(by_stage, reverse=True)

@@ -1,0 +1,92 @@
+"""Claims that compare with a study of other data."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from segnb.claims.claim import Contrast
+from segnb.claims.effects import Effects
+from segnb.metrics.confusion import mean_iou
+from segnb.storage.files import read_json, write_json
+from tests.conftest import make_project
+from tests.synthetic_study import make_study
+
+UNET = "UNet_Standard_256"
+pytestmark = pytest.mark.usefixtures("few_draws")
+
+
+FOCUS = Contrast(
+    "",
+    "miou",
+    ("streets-car:AttentionUNet_256", UNET),
+    ("streets-car:UNet_Standard_256", "AttentionUNet_256"),
+)
+
+
+def total(run) -> np.ndarray:
+    return run.test()["confusion"].sum(0)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A study, and its companion of cars against the rest, where gates are worth ten points of skill."""
+    folder = make_project(tmp_path_factory.mktemp("companions") / "project")
+    few = {"seeds": 2, "images": 8, "variants": [UNET, "AttentionUNet_256"]}
+    study = make_study(folder, **few)
+    effects = {"AttentionUNet_256": 0.8}
+    cars = make_study(folder, effects=effects, data="streets-car", label_set="car", **few)
+    return study, cars
+
+
+def test_a_companion_is_a_study_of_other_data(pair):
+    study, cars = pair
+    found = Effects(study).measure(FOCUS)
+    gains = [
+        np.mean([mean_iou(total(one.run("AttentionUNet_256", s))) for s in (0, 1)])
+        - np.mean([mean_iou(total(one.run(UNET, s))) for s in (0, 1)])
+        for one in (cars, study)
+    ]
+    assert found.estimate == pytest.approx(gains[0] - gains[1]) and found.estimate > 0.05
+    assert found.effect.pooled_dof == 3  # of the four networks
+
+
+def test_the_same_images_weigh_the_same_in_both(pair):
+    study, cars = pair
+    effects = Effects(study)
+    here, there = (effects._weights(side, 0) for side in (UNET, f"streets-car:{UNET}"))
+    assert here is there
+    alone = Effects(make_other_names(cars))._weights(UNET, 0)
+    assert not np.array_equal(alone, here)
+
+
+def make_other_names(study):
+    run = study.run(UNET, 0)
+    arrays = run.test()
+    copy = type(study)(study.path.with_name("other"))
+    shutil.copytree(study.path, copy.path)
+    arrays["names"] = np.array([f"photograph {i}" for i in range(len(arrays["names"]))])
+    copy.run(UNET, 0).write_arrays(copy.run(UNET, 0).confusion_path, **arrays)
+    return copy
+
+
+def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
+    study, cars = pair
+    settled = read_json(cars.path / "study.json")
+    fewer = settled | {"data": settled["data"] | {"counts": settled["data"]["counts"] | {"train": 8}}}
+    shutil.rmtree(cars.path.with_name("other"), ignore_errors=True)
+    try:
+        write_json(cars.path / "study.json", fewer)
+        told = Effects(study).measure(FOCUS).missing
+        assert "trained on 8 images and these scenes on 240" in told
+        for key, value in (
+            ("preset", {}),
+            ("code", "other"),
+            ("versions", {}),
+            ("weights", {"source": "random"}),
+        ):
+            write_json(cars.path / "study.json", settled | {key: value})
+            assert "no study of the scenes with cars" in Effects(study).measure(FOCUS).missing
+    finally:
+        write_json(cars.path / "study.json", settled)
+    assert "only a study of the rendered streets" in Effects(cars).measure(FOCUS).missing

@@ -1,0 +1,128 @@
+"""Verdicts in files, in README.md, on a terminal and compared; and the commands that do it."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from segnb.claims import saved
+from segnb.claims.decide import decide
+from segnb.claims.ledger import LEDGER
+from segnb.claims.verdicts import WORDS
+from segnb.cli.__main__ import main
+from segnb.storage.files import read_json, write_json
+from tests.conftest import CHECKOUT
+
+pytestmark = pytest.mark.usefixtures("few_draws")
+
+
+@pytest.fixture(scope="module")
+def one_seed(study, verdicts, few_draws):
+    """The verdicts of the study's first seed alone."""
+    return decide(study, seeds="0")
+
+
+def test_it_is_json_without_a_path_of_this_machine(verdicts, study):
+    text = json.dumps(saved.as_dict(verdicts), allow_nan=False)  # NaN is no JSON
+    assert str(study.path) not in text and "/tmp" not in text and "/home" not in text
+    assert verdicts.seeds == [0, 1, 2] and verdicts.data["counts"]["test"] == 16
+    assert verdicts.decided.keys() == {"3", "5", "10"}
+    assert 0 < verdicts.decided["3"] <= verdicts.decided["5"] <= verdicts.decided["10"] <= len(LEDGER)
+
+
+def test_what_is_kept_is_small_and_says_the_same(verdicts, tmp_path):
+    saved.write(verdicts, tmp_path / "kept.json")
+    kept = saved.read(tmp_path / "kept.json")
+    assert (tmp_path / "kept.json").stat().st_size < len(json.dumps(saved.as_dict(verdicts))) / 2
+    assert [claim.word for claim in kept.claims] == [claim.word for claim in verdicts.claims]
+    assert saved.trimmed(kept) == saved.trimmed(verdicts)
+    for claim, whole in zip(kept.claims, verdicts.claims, strict=True):
+        assert all(contrast.decides for contrast in claim.contrasts)
+        contrast, same = claim.decisive_contrast, whole.decisive_contrast
+        assert (contrast is None) == (same is None)
+        assert contrast is None or (contrast.label, contrast.metric) == (same.label, same.metric)
+    lines = (tmp_path / "kept.json").read_text().splitlines()
+    assert sum(line.startswith('{"id": ') for line in lines) == len(LEDGER)  # a line a claim
+
+
+def test_a_listing_has_a_line_a_claim(verdicts):
+    lines = saved.listing(verdicts).splitlines()
+    assert [line.split()[0] for line in lines[1 : len(LEDGER) + 1]] == list(LEDGER)
+    assert all(f"{verdicts.count(word)} {word}" in lines[-1] for word in WORDS)
+
+
+def test_differences_tell_verdicts_that_moved(verdicts, one_seed):
+    other = one_seed
+    same, text = saved.differences(verdicts, verdicts)
+    assert not same and "no verdict differs" in text and "differs:" not in text
+    differ, text = saved.differences(verdicts, other)
+    assert differ and "U1   supported -> inconclusive: Skip connections raise quality." in text
+    assert "seeds    differs: [0, 1, 2] and [0]" in text and "data     same" in text
+    assert "about these very networks" in text
+
+
+def shown_in(readme: str) -> str:
+    """What README.md has between its marks."""
+    return readme.partition(saved.MARKS[0])[2].partition(saved.MARKS[1])[0].strip()
+
+
+@pytest.fixture
+def at_home(study, verdicts, monkeypatch):
+    """The study's project folder as the one that the command line works in, and verdicts that are there."""
+    monkeypatch.setattr("segnb.cli.claims.decide", lambda asked, variants, seeds: verdicts)
+    folder = study.path.parents[1]
+    monkeypatch.setenv("SEGNB_ROOT", str(folder))
+    (folder / "README.md").write_text("Before\n<!-- claims -->\nold\n<!-- /claims -->\nAfter\n")
+    return folder
+
+
+def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsys):
+    assert main(["claims", "--study", study.name, "--out", str(at_home / "claims.json"), "--publish"]) == 0
+    assert "Skip connections raise quality." in capsys.readouterr().out
+    written, kept = read_json(at_home / "claims.json"), read_json(at_home / "results" / "quick-streets.json")
+    assert kept == saved.trimmed(verdicts)
+    assert saved.as_dict(saved.from_dict(written)) == written
+    readme = (at_home / "README.md").read_text()
+    assert readme.startswith(
+        "Before\n<!-- claims -->\nFrom `results/quick-streets.json`: study `quick-streets-"
+    )
+    assert readme.endswith("<!-- /claims -->\nAfter\n") and "old" not in readme
+    assert shown_in(readme) == saved.table(saved.from_dict(kept), "quick-streets.json")
+    assert all(readme.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
+
+
+def test_the_command_compares(at_home, verdicts, one_seed, tmp_path, capsys):
+    for name, content in (("a", verdicts), ("b", one_seed)):
+        write_json(tmp_path / f"{name}.json", saved.as_dict(content))
+    a, b = (str(tmp_path / f"{name}.json") for name in "ab")
+    assert main(["claims", "diff", a, a]) == 0
+    assert main(["claims", "diff", a, b]) == 1
+    assert "supported -> inconclusive" in capsys.readouterr().out
+    assert main(["claims", "diff", a, "no-such-study"]) == 2
+    assert "'no-such-study' is not in runs/" in capsys.readouterr().err
+    write_json(tmp_path / "other.json", [1])
+    assert main(["claims", "diff", a, str(tmp_path / "other.json")]) == 2
+    assert "holds no verdicts" in capsys.readouterr().err
+
+
+def test_the_report_has_the_verdicts_beside_it(at_home, study, monkeypatch):
+    monkeypatch.setattr("segnb.cli.report.export_study", lambda params, chapters, out: out)
+    study.claims_path.write_text('{"schema": 1}\n')
+    out = at_home / "report" / "index.html"
+    assert main(["export", "chapter.ipynb", "--study", study.name, "--out", str(out)]) == 0
+    assert (out.parent / "claims.json").read_text() == '{"schema": 1}\n'
+
+
+def test_a_readme_without_marks_is_left_alone(at_home, study, capsys):
+    (at_home / "README.md").write_text("nothing")
+    shutil.rmtree(at_home / "results", ignore_errors=True)
+    assert main(["claims", "--study", study.name, "--publish", "mine"]) == 1
+    assert "add the two marks" in capsys.readouterr().err
+    assert not (at_home / "results").exists() and (at_home / "README.md").read_text() == "nothing"
+
+
+def test_the_readme_shows_the_verdicts_that_are_kept():
+    shown = shown_in((CHECKOUT / "README.md").read_text())
+    name = re.search(r"From `results/([^`]+)`", shown).group(1)
+    assert shown == saved.table(saved.read(CHECKOUT / "results" / name), name)

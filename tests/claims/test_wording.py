@@ -1,0 +1,101 @@
+"""Numbers, reasons and commands in words."""
+
+import pytest
+
+from segnb.claims import wording
+from segnb.claims.decide import decide
+from segnb.claims.related_studies import FALSE_COLOURS
+from segnb.models.registry import VARIANTS
+from segnb.stats.decisions import ALPHA
+from segnb.study.study import Study
+from tests.claims.examples import CLAIMS, by_id, part
+from tests.conftest import make_project
+from tests.synthetic_study import make_study
+
+UNET, NO_SKIP = "UNet_Standard_256", "UNet_NoSkip_256"
+pytestmark = pytest.mark.usefixtures("few_draws", "without_outlook")
+
+
+@pytest.mark.parametrize(
+    ("value", "changes", "told"),
+    [
+        (0.0314, {}, "+3.1"),
+        (-0.0314, {}, "−3.1"),
+        (-0.0001, {}, "0.0"),
+        (12.3456, {}, "+1,234.6"),
+        (0.735, {"unit": "px", "scale": 1}, "+0.73"),
+        (0.0314, {"unit": "", "scale": 1}, "+0.031"),
+        (0.735, {"minus": (), "unit": "%"}, "73.5"),
+        (-0.735, {"minus": (), "unit": "%"}, "−73.5"),
+    ],
+)
+def test_differences_have_a_sign_and_all_numbers_the_digits_of_their_unit(value, changes, told):
+    assert wording.signed(value, part(**changes)) == told
+
+
+def test_effect_is_estimate_unit_and_interval():
+    assert wording.effect(part()) == "+3.1 points of mIoU (0.4 to 5.8)"
+    counted = part(low95=None, high95=None, unit="%", estimate=0.25)
+    assert wording.effect(counted) == "+25.0 %"
+
+
+def test_seeds_needed_are_told_only_where_seeds_matter():
+    assert [wording.needed(claim) for claim in CLAIMS] == ["4", "–", "4", "no number", "–"]
+
+
+def test_the_reason_tells_the_numbers_as_printed(claims):
+    claim = claims["U1"]
+    part = claim["parts"][claim["decisive"]]
+    low, high = (100 * part[end] for end in ("low95", "high95"))
+    assert claim["reason"].startswith(
+        f"U-Net − U-Net, no skips, mIoU: {100 * part['estimate']:+.1f} points of mIoU"
+        f" ({low:.1f} to {high:.1f}), 95 % interval: above zero"
+    )
+    assert "after epoch 2 of 10" in claims["F11"]["reason"]
+    for name in ("U10", "U14"):
+        assert "may lie above zero or not" in claims[name]["reason"]
+
+
+def test_a_claim_that_only_holm_s_correction_leaves_open_says_so(claims):
+    """Then its interval lies on one side, and "may lie above zero or not" would contradict it."""
+    open_claims = [c for c in claims.values() if c["verdict"] == "inconclusive" and c["p"] is not None]
+    assert open_claims
+    for claim in open_claims:
+        alone = min(claim["p"], claim["p_against"]) < ALPHA
+        assert ("if it were the only claim" in claim["reason"]) == alone, claim["id"]
+        assert ("or not (p" in claim["reason"]) == (not alone), claim["id"]
+
+
+def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something(tmp_path):
+    effects = {UNET: 0.70, NO_SKIP: 0.55}
+    place = make_project(tmp_path / "project")
+    few = make_study(place, 1, effects, variants=list(effects), images=8, preset="smoke")
+    verdicts = decide(few)
+    claims = by_id(verdicts)
+    assert claims["U1"]["command"] == "make report PRESET=quick SEEDS=0,1,2"
+    assert claims["F1"]["command"].startswith("make report PRESET=quick ")
+    assert verdicts.command == "make report PRESET=smoke SEEDS=0"  # what computes this one again
+
+
+def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):
+    asked = {"epochs": 2, "learning_rate": 0.002, "weights": "/some/where", "precision": None}
+    other = Study(study.path)
+    other.settings["request"].update(asked)  # as read, not in the file
+    assert wording.command(other, [0]) == "make report PRESET=quick SEEDS=0 EPOCHS=2 LEARNING_RATE=0.002"
+    assert wording.command(study, [0]) == "make report PRESET=quick SEEDS=0"
+
+
+def test_more_seeds_of_a_claim_on_other_data_are_seeds_of_those_data_too(tmp_path):
+    folder = make_project(tmp_path / "project")
+    names = [name for name in VARIANTS if name.startswith("FCN")]
+    options = {"seeds": 1, "variants": names, "images": 8}
+    study = make_study(folder, **options)
+    make_study(folder, data=FALSE_COLOURS, **options)
+    make_study(folder, data="camvid", label_set="camvid", **options)
+    claim = by_id(decide(study))["F12"]
+    assert claim["verdict"] == "inconclusive"
+    first, second, own = claim["command"].split(" && ")
+    of = f"SEEDS=0,1,2 VARIANTS={','.join(names)}"
+    assert first == f"make report PRESET=quick DATA={FALSE_COLOURS} {of}"
+    assert second == f"make report PRESET=quick DATA=path/to/camvid {of}"
+    assert own == "make report PRESET=quick SEEDS=0,1,2"
