@@ -10,7 +10,9 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segnb.errors import SegnbError
+from segnb.models.registry import FAMILIES
 from segnb.presets import PRESETS
+from segnb.runtime.machine import PRECISIONS
 
 
 class Params(BaseModel):
@@ -32,6 +34,11 @@ class Params(BaseModel):
             told = first["msg"][0].lower() + first["msg"][1:]
             hint = cls.model_fields[name].description if name in cls.model_fields else ""
             raise SegnbError(f"parameter {name!r}: {told}, got {first['input']!r} ({hint})") from None
+
+    @classmethod
+    def from_attributes(cls, options: Any) -> Self:
+        """Return the validated set of those values that are attributes of an object, such as options."""
+        return cls.check({name: getattr(options, name) for name in cls.model_fields})
 
     @classmethod
     def from_notebook(cls, namespace: dict[str, Any]) -> Self:
@@ -86,7 +93,8 @@ class StudyParams(Params):
         " None for the preset's",
     )
     precision: str | None = Field(
-        None, description="auto, fp32 or what the device has; None for the preset's"
+        None,
+        description=f"auto, or of {', '.join(PRECISIONS['cuda'])} what the device has; None for the preset's",
     )
 
 
@@ -99,14 +107,16 @@ class RunParams(StudyParams):
 
     def shared(self) -> StudyParams:
         """What all runs of the study have in common."""
-        return StudyParams(**{name: getattr(self, name) for name in StudyParams.model_fields})
+        return StudyParams.from_attributes(self)
 
 
 class ReportParams(Params):
     """One chapter of the report: the parameters of dataset, fcn, unet and claims.ipynb."""
 
     study: str = Field("latest", description='a folder name under runs/, or "latest"')
-    variants: str = Field("all", description='"all", "study", "fcn", "unet" or names with commas between')
+    variants: str = Field(
+        "all", description=f"all, study, {', '.join(FAMILIES)} or names of networks, separated by commas"
+    )
     seeds: str | int = Field("all", description='"all" that are there, or whole numbers with commas between')
 
 

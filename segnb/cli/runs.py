@@ -5,7 +5,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from segnb.cli import add_command, add_report_options
+from segnb.cli.options import add_command, add_report_options
 from segnb.errors import SegnbError
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
