@@ -18,7 +18,7 @@ PATIENCE = 600  # seconds for a whole report, on a machine that is busy
 # Who can be killed, by the command line; a kernel by that of its parent.
 WHO = {
     "report": r"segnb\.cli report",
-    "snakemake": r"segnb\.processes \d+ snakemake",
+    "snakemake": r"segnb\.runtime\.processes \d+ snakemake",
     "arrays": r"segnb\.cli arrays",
     "run": r"segnb\.cli run notebooks/train",
     "kernel": r"segnb\.cli run notebooks/train",

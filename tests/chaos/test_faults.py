@@ -19,7 +19,7 @@ from tests.chaos.stages import EPOCHS, STAGES
 
 PHASES = {"train-unet": 2, "train-fcn": 1}  # seeds of each kind in each part of a training
 SEEDS = {
-    "settle": 3,
+    "create": 3,
     "read": 4,
     "render": 2,
     "shift": 2,
@@ -44,7 +44,7 @@ EVERY = [
 ]
 # One for each step, and each kind at least twice.
 ALWAYS = {
-    ("settle", "", "power_loss", 0),
+    ("create", "", "power_loss", 0),
     ("read", "", "torn", 0),
     ("render", "", "die_before", 0),
     ("shift", "", "disk_full", 0),

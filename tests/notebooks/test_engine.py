@@ -17,7 +17,7 @@ from bs4 import BeautifulSoup
 from segnb.storage.files import held
 from segnb.study.study import open_study
 from tests.conftest import CHECKOUT, make_dataset, make_project, segnb
-from tests.runtime.test_processes import PATIENCE, gone, until
+from tests.processes import PATIENCE, gone, until
 
 
 def test_a_folder_with_classes_of_its_own_trains_and_reports_like_the_scenes(tmp_path, monkeypatch):
@@ -100,7 +100,8 @@ def engine(tmp_path):
     report = subprocess.Popen(
         [
             *(sys.executable, "-c"),
-            "from segnb import cli, processes\nwith processes.stoppable():\n    cli._run_engine(['engine'])",
+            "from segnb.cli import report\nfrom segnb.runtime import processes\n"
+            "with processes.stoppable():\n    report._run_engine(['engine'])",
         ],
         env=os.environ | {"SEGNB_ROOT": str(folder), "PYTHONPATH": f"{tmp_path}:{CHECKOUT}"},
         stdout=subprocess.PIPE,
