@@ -38,14 +38,14 @@ class Report:
     With it, whoever works for the project at the end is killed.
     """
 
-    def __init__(self, project: Path):
+    def __init__(self, project: Path, *options: str):
         self.project, self.log = project, project.parent / "report.log"
         self.begun = time.monotonic()
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "segnb.cli", "report", "--preset", "smoke"),
-                    *("--variants", VARIANT, "--jobs", "2"),
+                    *("--variants", VARIANT, "--jobs", "2", *options),
                 ],
                 cwd=project,
                 env=os.environ
