@@ -44,11 +44,6 @@ def test_notebook_sources_carry_no_outputs_and_define_nothing(path):
             assert not re.search(r"^\s*(class|def) ", cell.source, re.M), cell.source
 
 
-def test_there_are_nine_notebooks():
-    names = {"claims", "dataset", "fcn", "unet", "audit", "methods", "train", "explore", "status"}
-    assert {path.stem for path in NOTEBOOKS} == names
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_begin_with_a_title_and_say_what_their_sections_are(path):
     cells = nbformat.read(path, as_version=4).cells

@@ -6,9 +6,8 @@ import sys
 from importlib import import_module
 
 from segnb import __version__
-from segnb.errors import FULL, SegnbError
+from segnb.errors import SegnbError, full_disk_told
 from segnb.runtime import processes
-from segnb.storage.project import root
 
 # The module of each command. No other is imported: torch takes seconds, and half of the commands need none.
 COMMANDS = {
@@ -32,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser(arguments).parse_args(arguments)
     try:
-        with processes.stoppable():
+        with processes.stoppable(), full_disk_told():
             return options.command(options) or 0
     except SegnbError as error:
         print(f"segnb: {error}", file=sys.stderr)
@@ -44,15 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        print(
-            f"segnb: the disk of {error.filename or root()} is full; free some of it and run the same command"
-            " again to resume",
-            file=sys.stderr,
-        )
-        return options.trouble
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:

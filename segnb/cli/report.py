@@ -123,11 +123,9 @@ def _announce(params: StudyParams, offline: bool) -> None:
         print(f"OFFLINE: nothing is fetched{told}")
         return
     names = list(SOURCES) if weights == "auto" else [n for n in SOURCES if n == weights.removesuffix("+fc6")]
-    if any(SOURCES[name].state() != "not fetched" for name in names):
-        return
-    for name in names[:1]:
-        source = SOURCES[name]
-        print(f"trunk weights: {name} is looked for ({source.megabytes} MB to fetch), {source.what}")
+    if names and all(SOURCES[name].state() == "not fetched" for name in names):
+        source = SOURCES[names[0]]
+        print(f"trunk weights: {names[0]} is looked for ({source.megabytes} MB to fetch), {source.what}")
 
 
 def _print_ranking(study: Study, variants: list[str], seeds: list[int]) -> None:

@@ -1,12 +1,12 @@
 """The command itself: what it lists, what it imports, and how it ends."""
 
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
 
-from segnb import cli
 from segnb.cli import COMMANDS, main, status
 from segnb.errors import SegnbError
 from segnb.runtime.processes import STEP, Terminated
@@ -74,8 +74,8 @@ def test_who_was_started_by_a_user_says_that_it_was_stopped_and_a_step_is_silent
 
 
 def test_a_full_disk_is_one_line_that_names_the_file(ending, capsys):
-    assert ending(OSError(min(cli.FULL), "full", "runs/x")) == 1
+    assert ending(OSError(errno.ENOSPC, "full", "runs/x")) == 1
     told = capsys.readouterr().err
-    assert told.startswith("segnb: the disk of runs/x is full") and told.count("\n") == 1
+    assert told.startswith("segnb: runs/x cannot be written, the disk is full") and told.count("\n") == 1
     with pytest.raises(PermissionError):
         ending(PermissionError(13, "no"))

@@ -25,7 +25,7 @@ OWN = "UNet_NoSkip_256"  # the network that is trained on data of one's own
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory) -> tuple[Path, list[str]]:
-    """A project in which a network was trained and tested on a folder with classes of its own, and its options."""
+    """A project with a network trained and tested on a folder with classes of its own, and its options."""
     top = tmp_path_factory.mktemp("own")
     project, made, data = make_project(top / "project"), make_dataset(top / "made"), top / "my <u> frames"
     data.mkdir()

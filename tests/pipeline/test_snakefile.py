@@ -18,7 +18,7 @@ BEGIN = 1_600_000_000  # when the code was written, in seconds
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A project with code of its own and a study of which nothing is missing, each step later than the last."""
+    """A project with code of its own and a finished study, each step of it later than the one before."""
     project = tmp_path_factory.mktemp("snakefile")
     for name in ("segnb", "notebooks", "profiles"):
         shutil.copytree(CHECKOUT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
