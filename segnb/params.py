@@ -5,6 +5,7 @@ only warns of an unknown name and guesses types.
 """
 
 import ast
+import re
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,20 +49,24 @@ class Params(BaseModel):
         that begin with "# Parameters", as papermill's injected one does), because the namespace
         cannot tell a misspelt parameter from any other variable when cells are run twice.
         """
-        names = set(cls.model_fields) | _assigned(namespace.get("In", []))
+        names = set(cls.model_fields) | _assigned_last(namespace.get("In", []))
         return cls.check({name: namespace[name] for name in names if name in namespace})
 
 
-def _assigned(cells: list[str]) -> set[str]:
-    """Names assigned in the latest unbroken run of parameters cells among the executed ones."""
+def assigned(source: str) -> list[str]:
+    """Return the names that are assigned at the top level of a source, in their order."""
+    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    return [target.id for node in nodes for target in node.targets if isinstance(target, ast.Name)]
+
+
+def _assigned_last(cells: list[str]) -> set[str]:
+    """Return the names in the latest unbroken run of parameters cells among the executed ones."""
     names: set[str] = set()
     started = False
     for source in reversed(cells):
         if source.lstrip().startswith("# Parameters"):
             started = True
-            for node in ast.parse(source).body:
-                targets = node.targets if isinstance(node, ast.Assign) else []
-                names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            names |= set(assigned(source))
         elif started:
             break
     return names
@@ -122,10 +127,6 @@ class ReportParams(Params):
 
 def parse_seeds(text: str | int) -> list[int]:
     """'0,2' -> [0, 2]. Raises SegnbError for anything but whole numbers from 0."""
-    try:
-        seeds = sorted({int(part) for part in str(text).split(",")})
-    except ValueError:
-        seeds = [-1]
-    if seeds[0] < 0:
+    if not re.fullmatch(r" *\d+ *(, *\d+ *)*", str(text)):
         raise SegnbError(f"seeds {text!r}: whole numbers from 0 with commas between are meant, such as 0,1,2")
-    return seeds
+    return sorted({int(part) for part in str(text).split(",")})

@@ -17,6 +17,7 @@ from pathlib import Path
 from segnb.errors import SegnbError
 from segnb.params import RunParams
 from segnb.runtime.machine import ALLOCATOR
+from segnb.runtime.processes import environment
 from segnb.storage.checksums import sha256
 from segnb.storage.files import read_json, write_json
 from segnb.storage.project import root, share_code
@@ -98,7 +99,7 @@ def _parameters(run: Run) -> RunParams:
 @contextmanager
 def _project(run: Run) -> Iterator[Path]:
     """Let this process, and those that it starts, work offline in a project folder that has no runs yet."""
-    project, before = root(), dict(os.environ)
+    project = root()
     (project / "cache").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="segnb-verify-") as name:
         folder = Path(name).resolve()
@@ -108,12 +109,8 @@ def _project(run: Run) -> Iterator[Path]:
         settings = run.study.path.parent / "machine.json"
         if settings.exists():
             (folder / "runs" / "machine.json").write_bytes(settings.read_bytes())
-        os.environ |= ALLOCATOR | {"SEGNB_ROOT": str(folder), "SEGNB_OFFLINE": "1"}
-        try:
+        with environment(ALLOCATOR | {"SEGNB_ROOT": str(folder), "SEGNB_OFFLINE": "1"}):
             yield folder
-        finally:
-            os.environ.clear()
-            os.environ |= before
 
 
 def _check_repeatable(run: Run, study: Study) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,8 @@ OPTIONS = ["report", "--preset", "smoke", "--variants", "UNet_NoSkip_256"]
 @pytest.fixture(autouse=True)
 def no_engine(project, monkeypatch):
     """No engine is started; `report` sets this variable, which is unset again."""
-    monkeypatch.setattr(report.subprocess, "Popen", lambda *_, **__: pytest.fail("started the engine"))
+    engine = SimpleNamespace(Popen=lambda *_, **__: pytest.fail("started the engine"))
+    monkeypatch.setattr(report, "subprocess", engine)
     monkeypatch.setenv(resources.SHARED, "1")
     (project / "runs").mkdir()
 

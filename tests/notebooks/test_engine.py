@@ -15,6 +15,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
+from segnb.cli import main
 from segnb.study.study import Run, open_study
 from tests.chaos.engine import VARIANT, Report, left
 from tests.conftest import CHECKOUT, make_dataset, make_project, segnb
@@ -33,23 +34,15 @@ def own(tmp_path_factory) -> tuple[Path, list[str]]:
         (made / "train" / kind).rename(data / name)
     (data / "classes.csv").write_text("id,name,thing\n0,Sky,\n7,Road & <u>kerb</u>,\n9,Hedge,yes\n")
     options = ["--preset", "smoke", "--data", str(data), "--epochs", "2", "--learning-rate", "1e-5"]
-    study = finishes(project, "study", *options).strip()
-    run = project / "runs" / study / OWN / "seed0"
-    given = {
-        **json.loads((run.parents[1] / "study.json").read_text())["request"],
-        "variant": OWN,
-        "study": study,
-    }
-    finishes(project, "run", "notebooks/train.ipynb", str(run / "train.ipynb"), "-y", json.dumps(given))
-    finishes(project, "measure", str(run))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGNB_ROOT", str(project))
+        assert main(["study", *options]) == 0
+        run = open_study().run(OWN, 0)
+        given = json.dumps(run.study.settings["request"] | {"variant": OWN, "study": run.study.name})
+        notebook = str(project / "notebooks" / "train.ipynb")
+        assert main(["run", notebook, str(run.notebook_path), "-y", given]) == 0
+        assert main(["measure", str(run.path)]) == 0
     return project, [*options, "--variants", OWN]
-
-
-def finishes(project: Path, *arguments: str) -> str:
-    """Run a command that has to succeed, and return its output."""
-    done = segnb(project, *arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_a_folder_with_classes_of_its_own_is_trained_tested_and_shown_like_the_scenes(own, monkeypatch):
@@ -59,7 +52,7 @@ def test_a_folder_with_classes_of_its_own_is_trained_tested_and_shown_like_the_s
     assert run.study.classes.names == ("Sky", "Road & <u>kerb</u>", "Hedge")
     assert run.test()["confusion"].shape == (2, 3, 3) and len(run.history()) == 2
     chapter = project / "dataset.ipynb"
-    finishes(project, "run", "notebooks/dataset.ipynb", str(chapter), "-y", "{}")
+    assert main(["run", str(project / "notebooks" / "dataset.ipynb"), str(chapter), "-y", "{}"]) == 0
     pages = [
         "".join(output["data"]["text/html"])
         for cell in nbformat.read(chapter, 4).cells
