@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE = 30  # seconds, on a machine that is busy; alone it takes two
+PATIENCE = 120  # seconds, on a machine that is busy; alone it takes two
 
 
 def until(true: Callable[[], object]) -> bool:

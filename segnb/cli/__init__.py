@@ -12,7 +12,8 @@ from segnb.runtime import processes
 # The module of each command. No other is imported: torch takes seconds, and half of the commands need none.
 COMMANDS = {
     **dict.fromkeys(("report", "study", "export"), "report"),
-    **dict.fromkeys(("run", "measure", "cost", "verify"), "runs"),
+    "run": "run",
+    **dict.fromkeys(("measure", "cost", "verify"), "evaluate"),
     **dict.fromkeys(("data", "arrays", "weights", "cache"), "data"),
     "claims": "claims",
     "status": "status",

@@ -28,7 +28,7 @@ def test_a_command_is_found_in_its_module(command, capsys):
     assert end.value.code == 0 and capsys.readouterr().out.startswith(f"usage: segnb {command} ")
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["status"], ["--version"], ["run", "--help"]], ids=" ".join)
 def test_what_only_looks_imports_no_torch(project, arguments):
     make_study(project, 1, variants=["UNet_NoSkip_256"], images=2)
     code = (
