@@ -131,11 +131,9 @@ def _check_belongs(study: Study, params: RunParams) -> None:
             f"study {study.name} trains on {known.device}, but torch finds only {here} here: start the run"
             f" where there is {known.device}, or create a study of this machine ('segnb study')"
         )
-    now = {"code": code_digest(), "versions": _versions()}
-    changed = [name for name, value in now.items() if study.settings.get(name) != value]
-    given = params.shared().model_dump()
-    changed += [name for name, value in given.items() if study.settings["request"].get(name) != value]
-    if changed:
+    then = study.settings | study.settings["request"]
+    now = {"code": code_digest(), "versions": _versions(), **params.shared().model_dump()}
+    if changed := [name for name, value in now.items() if then.get(name) != value]:
         raise SegnbError(
             f"this run no longer belongs to study {study.name}: {', '.join(changed)} changed since the study"
             " was created; run 'make report' again"

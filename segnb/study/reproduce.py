@@ -116,8 +116,7 @@ def _project(run: Run) -> Iterator[Path]:
 def _check_repeatable(run: Run, study: Study) -> None:
     """Raise SegnbError if the run would now belong to another study: what differs and what to do."""
     now, then = identity(study.settings), identity(run.study.settings)
-    differences = unlike(now, then)
-    if not differences:
+    if not (differences := unlike(now, then)):
         return
     origin = record(run)
     commit = origin.get("commit")
@@ -168,15 +167,11 @@ def _circumstances(run: Run, study: Study) -> list[str]:
     if study.machine.device != "cpu":
         remarks.append("on a GPU the same bits are not promised")
     elif processors != [now["processor"]]:
-        made_on = ", then ".join(processors)
-        remarks.append(
-            f"on {now['processor']}, where bits of a run that was made on {made_on} are not promised"
-        )
-    packages = before.get("packages", {})
-    here = {name: now["packages"].get(name) for name in packages}
-    if others := [
-        f"{name} {here[name]} instead of {packages[name]}" for name in here if here[name] != packages[name]
-    ]:
+        made_on = f"a run that was made on {', then '.join(processors)}"
+        remarks.append(f"on {now['processor']}, where bits of {made_on} are not promised")
+    packages = {name: (now["packages"].get(name), then) for name, then in before.get("packages", {}).items()}
+    others = [f"{name} {here} instead of {then}" for name, (here, then) in packages.items() if here != then]
+    if others:
         remarks.append(f"other packages: {listed(others, 5)}")
     commits = in_turn(before, "commit")
     if commits and commits[-1] != now["commit"]:

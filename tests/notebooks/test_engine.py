@@ -83,7 +83,8 @@ def test_a_report_that_ends_while_a_kernel_trains_leaves_nobody_and_says_so_once
     for number in (signal.SIGINT, signal.SIGKILL):
         with Report(project, *options) as report:
             assert report.find("kernel"), report.printed()
-            (run,) = until(lambda: list(project.glob(f"runs/*/{VARIANT}/seed0")))
+            assert until(lambda: list(project.glob(f"runs/*/{VARIANT}/seed0"))), report.printed()
+            (run,) = project.glob(f"runs/*/{VARIANT}/seed0")
             begun = Run(run).history()
             assert until(lambda run=run, begun=begun: len(Run(run).history()) > len(begun)), report.printed()
             report.process.send_signal(number)
