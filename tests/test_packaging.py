@@ -29,6 +29,15 @@ def test_every_dependency_is_pinned_exactly():
     assert not loose
 
 
+def test_every_file_of_the_package_that_is_no_module_is_installed():
+    tools = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]
+    package = CHECKOUT / "segnb"
+    patterns = tools["setuptools"]["package-data"]["segnb"]
+    installed = {path for pattern in patterns for path in package.glob(pattern)}
+    files = {path for path in package.rglob("*.*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert files <= installed and all(list(package.glob(pattern)) for pattern in patterns)
+
+
 def test_version_is_the_same_everywhere():
     assert f"## {segnb.__version__}" in (CHECKOUT / "CHANGELOG.md").read_text()
     assert f"version: {segnb.__version__}" in (CHECKOUT / "CITATION.cff").read_text()
