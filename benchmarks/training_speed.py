@@ -36,7 +36,7 @@ from segnb.presets import FULL_WIDTH, Preset, Recipe
 from segnb.runtime.machine import Machine, usable_cores
 from segnb.study.study import Run
 from segnb.training import feature_cache
-from segnb.training.autotune import resolve_machine as settle
+from segnb.training.autotune import resolve_machine
 from segnb.training.loop import criterion, fit, train_one_epoch, train_step
 
 UNET, FROZEN, TUNED = "UNet_Standard_256", "FCN8s_vgg16_freeze", "FCN8s_vgg16_finetune"
@@ -321,7 +321,7 @@ def _growth_of(images: int, recipe: Recipe, machine: Machine) -> dict[str, float
 
 def measure(preset: Preset, runs: Path) -> dict:
     """Every measurement on this machine, with what it was measured on."""
-    machine = settle(runs, preset)
+    machine = resolve_machine(runs, preset)
     found: dict = {
         "preset": preset.name,
         "machine": asdict(machine),

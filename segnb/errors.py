@@ -34,13 +34,18 @@ def one_line(text: str) -> str:
 
 
 @contextmanager
-def full_disk_told(path: Path) -> Iterator[None]:
-    """Raise SegnbError instead of the system's error if the disk has no room for `path`."""
+def full_disk_told(path: Path | None = None) -> Iterator[None]:
+    """Raise SegnbError instead of the system's error if the disk has no room.
+
+    Args:
+        path: the file that is written; None: the one that the system's error names
+    """
     try:
         yield
     except OSError as error:
         if error.errno not in FULL:
             raise
         raise SegnbError(
-            f"{path} cannot be written, the disk is full; free some of it, and the same command goes on"
+            f"{path or error.filename or 'a file'} cannot be written, the disk is full; free some of it and"
+            " run the same command again to resume"
         ) from None

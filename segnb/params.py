@@ -5,12 +5,15 @@ only warns of an unknown name and guesses types.
 """
 
 import ast
+import re
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segnb.errors import SegnbError
+from segnb.models.registry import FAMILIES
 from segnb.presets import PRESETS
+from segnb.runtime.machine import PRECISIONS
 
 
 class Params(BaseModel):
@@ -34,6 +37,11 @@ class Params(BaseModel):
             raise SegnbError(f"parameter {name!r}: {told}, got {first['input']!r} ({hint})") from None
 
     @classmethod
+    def from_attributes(cls, options: Any) -> Self:
+        """Return the validated set of those values that are attributes of an object, such as options."""
+        return cls.check({name: getattr(options, name) for name in cls.model_fields})
+
+    @classmethod
     def from_notebook(cls, namespace: dict[str, Any]) -> Self:
         """The parameters of the running notebook: call it as `from_notebook(globals())`.
 
@@ -41,20 +49,24 @@ class Params(BaseModel):
         that begin with "# Parameters", as papermill's injected one does), because the namespace
         cannot tell a misspelt parameter from any other variable when cells are run twice.
         """
-        names = set(cls.model_fields) | _assigned(namespace.get("In", []))
+        names = set(cls.model_fields) | _assigned_last(namespace.get("In", []))
         return cls.check({name: namespace[name] for name in names if name in namespace})
 
 
-def _assigned(cells: list[str]) -> set[str]:
-    """Names assigned in the latest unbroken run of parameters cells among the executed ones."""
+def assigned(source: str) -> list[str]:
+    """Return the names that are assigned at the top level of a source, in their order."""
+    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    return [target.id for node in nodes for target in node.targets if isinstance(target, ast.Name)]
+
+
+def _assigned_last(cells: list[str]) -> set[str]:
+    """Return the names in the latest unbroken run of parameters cells among the executed ones."""
     names: set[str] = set()
     started = False
     for source in reversed(cells):
         if source.lstrip().startswith("# Parameters"):
             started = True
-            for node in ast.parse(source).body:
-                targets = node.targets if isinstance(node, ast.Assign) else []
-                names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            names |= set(assigned(source))
         elif started:
             break
     return names
@@ -86,7 +98,8 @@ class StudyParams(Params):
         " None for the preset's",
     )
     precision: str | None = Field(
-        None, description="auto, fp32 or what the device has; None for the preset's"
+        None,
+        description=f"auto, or of {', '.join(PRECISIONS['cuda'])} what the device has; None for the preset's",
     )
 
 
@@ -99,23 +112,21 @@ class RunParams(StudyParams):
 
     def shared(self) -> StudyParams:
         """What all runs of the study have in common."""
-        return StudyParams(**{name: getattr(self, name) for name in StudyParams.model_fields})
+        return StudyParams.from_attributes(self)
 
 
 class ReportParams(Params):
     """One chapter of the report: the parameters of dataset, fcn, unet and claims.ipynb."""
 
     study: str = Field("latest", description='a folder name under runs/, or "latest"')
-    variants: str = Field("all", description='"all", "study", "fcn", "unet" or names with commas between')
+    variants: str = Field(
+        "all", description=f"all, study, {', '.join(FAMILIES)} or names of networks, separated by commas"
+    )
     seeds: str | int = Field("all", description='"all" that are there, or whole numbers with commas between')
 
 
 def parse_seeds(text: str | int) -> list[int]:
     """'0,2' -> [0, 2]. Raises SegnbError for anything but whole numbers from 0."""
-    try:
-        seeds = sorted({int(part) for part in str(text).split(",")})
-    except ValueError:
-        seeds = [-1]
-    if seeds[0] < 0:
+    if not re.fullmatch(r" *\d+ *(, *\d+ *)*", str(text)):
         raise SegnbError(f"seeds {text!r}: whole numbers from 0 with commas between are meant, such as 0,1,2")
-    return seeds
+    return sorted({int(part) for part in str(text).split(",")})

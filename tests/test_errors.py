@@ -4,13 +4,15 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
+from segnb.presets import PRESETS
+
 
 def test_a_bad_parameter_is_one_line_under_its_cell_with_the_choices():
-    source = "from segnb.params import RunParams\nfrom segnb.presets import preset\npreset('quik')"
+    source = "from segnb.presets import preset\npreset('quik')"
     notebook = new_notebook(cells=[new_code_cell(source)])
     NotebookClient(notebook, kernel_name="python3", allow_errors=True).execute()
     (output,) = notebook.cells[0].outputs
     assert output.output_type == "error" and output.ename == "SegnbError"
-    told = "preset 'quik' is unknown; choose from smoke, quick, standard, paper"
+    told = f"preset 'quik' is unknown; choose from {', '.join(PRESETS)}"
     assert output.traceback == [told] and output.evalue == told
     nbformat.validate(notebook)

@@ -29,6 +29,15 @@ def test_every_dependency_is_pinned_exactly():
     assert not loose
 
 
+def test_every_file_of_the_package_that_is_no_module_is_installed():
+    tools = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]
+    package = CHECKOUT / "segnb"
+    patterns = tools["setuptools"]["package-data"]["segnb"]
+    installed = {path for pattern in patterns for path in package.glob(pattern)}
+    files = {path for path in package.rglob("*.*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert files <= installed and all(list(package.glob(pattern)) for pattern in patterns)
+
+
 def test_version_is_the_same_everywhere():
     assert f"## {segnb.__version__}" in (CHECKOUT / "CHANGELOG.md").read_text()
     assert f"version: {segnb.__version__}" in (CHECKOUT / "CITATION.cff").read_text()
@@ -42,11 +51,6 @@ def test_notebook_sources_carry_no_outputs_and_define_nothing(path):
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None
             assert not re.search(r"^\s*(class|def) ", cell.source, re.M), cell.source
-
-
-def test_there_are_nine_notebooks():
-    names = {"claims", "dataset", "fcn", "unet", "audit", "methods", "train", "explore", "status"}
-    assert {path.stem for path in NOTEBOOKS} == names
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -1,39 +1,58 @@
-"""The command line: one module per group of commands, and here the options that several share."""
+"""`segnb COMMAND`: everything in one (`segnb report`), and the single steps that the Snakefile calls."""
 
 import argparse
-from collections.abc import Callable
+import os
+import sys
+from importlib import import_module
 
-from segnb.params import ReportParams, StudyParams
+from segnb import __version__
+from segnb.errors import SegnbError, full_disk_told
+from segnb.runtime import processes
+
+# The module of each command. No other is imported: torch takes seconds, and half of the commands need none.
+COMMANDS = {
+    **dict.fromkeys(("report", "study", "export"), "report"),
+    "run": "run",
+    **dict.fromkeys(("measure", "cost", "verify"), "evaluate"),
+    **dict.fromkeys(("data", "arrays", "weights", "cache"), "data"),
+    "claims": "claims",
+    "status": "status",
+}
 
 
-def add_command(among, function: Callable, name: str = "", *, trouble: int = 1) -> argparse.ArgumentParser:
-    """Add a command that calls `function` with its options, described by the function's docstring.
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command.
 
-    Args:
-        among: subparsers to add it to
-        name: of the command, if it is not the function's
-        trouble: exit code after an error
+    Returns:
+        The exit code: 0, or that of the command. After an error it is 1 (`claims diff` and `verify`: 2), with
+        one line on stderr that says what is wrong and what to do.
     """
-    summary = function.__doc__.splitlines()[0]
-    parser = among.add_parser(name or function.__name__, help=summary, description=function.__doc__)
-    parser.set_defaults(command=function, trouble=trouble)
+    # Small matrix products, next to other work: threads that wait for each other take many times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported, by a command's module
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments).parse_args(arguments)
+    try:
+        with processes.stoppable(), full_disk_told():
+            return options.command(options) or 0
+    except SegnbError as error:
+        print(f"segnb: {error}", file=sys.stderr)
+        return options.trouble
+    except KeyboardInterrupt as stopped:
+        if processes.STEP not in os.environ:  # or the report of which it is a step says so
+            print("segnb: stopped; run the same command again to resume", file=sys.stderr)
+        return 143 if isinstance(stopped, processes.Terminated) else 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    """The parser of the command that the arguments begin with, or of all commands."""
+    parser = argparse.ArgumentParser(prog="segnb", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"segnb {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    first = arguments[0] if arguments else ""
+    every = [] if first == "--version" else dict.fromkeys(COMMANDS.values())
+    for module in [COMMANDS[first]] if first in COMMANDS else every:
+        import_module(f"segnb.cli.{module}").add_commands(commands)
     return parser
-
-
-def add_study_options(parser: argparse.ArgumentParser) -> None:
-    """Add one option per field of StudyParams."""
-    for name, field in StudyParams.model_fields.items():
-        kind = {int | None: int, float | None: float}.get(field.annotation, str)
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=kind, default=field.default, help=field.description)
-
-
-def study_params(options: argparse.Namespace) -> StudyParams:
-    return StudyParams.check({name: getattr(options, name) for name in StudyParams.model_fields})
-
-
-def add_report_options(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Add those options that choose a study, its variants and seeds; all of them if none is named."""
-    for name in names or ReportParams.model_fields:
-        field = ReportParams.model_fields[name]
-        parser.add_argument(f"--{name}", default=field.default, help=field.description)

@@ -7,7 +7,7 @@ from pathlib import Path
 from segnb.claims import saved
 from segnb.claims.decide import decide
 from segnb.claims.verdicts import StudyVerdicts
-from segnb.cli import add_command, add_report_options
+from segnb.cli.options import add_command, add_report_options
 from segnb.storage.files import write_json, write_text
 from segnb.storage.project import root
 from segnb.study.study import open_study

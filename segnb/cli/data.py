@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from segnb.cli import add_command, add_report_options
+from segnb.cli.options import add_command, add_report_options
 from segnb.data import shifts
 from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from segnb.cli import add_command, add_report_options, add_study_options, study_params
+from segnb.cli.options import add_command, add_report_options, add_study_options
 from segnb.errors import SegnbError
 from segnb.evaluation.scores import ranking
 from segnb.models.pretrained import SOURCES
@@ -46,7 +46,7 @@ def report(options: argparse.Namespace) -> int:
     """Settle the study, let Snakemake do what is missing, and say where the report is."""
     variants = parse_variants(options.variants)
     seeds = parse_seeds(options.seeds) if options.seeds else None
-    params = study_params(options)
+    params = StudyParams.from_attributes(options)
     if options.offline:
         os.environ["SEGNB_OFFLINE"] = "1"
     _announce(params, options.offline)
@@ -99,7 +99,7 @@ def _run_engine(arguments: list[str]) -> int:
         process = subprocess.Popen(
             [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), *arguments],
             # What there was to fetch has been fetched: no run shall wait for a network again.
-            env=os.environ | {"SEGNB_OFFLINE": "1"},
+            env=os.environ | {"SEGNB_OFFLINE": "1", processes.STEP: "1"},
             pass_fds=[lock],  # Snakemake holds it too: it is there a moment longer than a killed us
             start_new_session=True,  # out of reach of Ctrl-C; it is stopped from here
         )
@@ -123,11 +123,9 @@ def _announce(params: StudyParams, offline: bool) -> None:
         print(f"OFFLINE: nothing is fetched{told}")
         return
     names = list(SOURCES) if weights == "auto" else [n for n in SOURCES if n == weights.removesuffix("+fc6")]
-    if any(SOURCES[name].state() != "not fetched" for name in names):
-        return
-    for name in names[:1]:
-        source = SOURCES[name]
-        print(f"trunk weights: {name} is looked for ({source.megabytes} MB to fetch), {source.what}")
+    if names and all(SOURCES[name].state() == "not fetched" for name in names):
+        source = SOURCES[names[0]]
+        print(f"trunk weights: {names[0]} is looked for ({source.megabytes} MB to fetch), {source.what}")
 
 
 def _print_ranking(study: Study, variants: list[str], seeds: list[int]) -> None:
@@ -140,13 +138,13 @@ def _print_ranking(study: Study, variants: list[str], seeds: list[int]) -> None:
 def study(options: argparse.Namespace) -> None:
     """Settle a study and print its name: what a Snakemake call on a cluster needs first."""
     with contextlib.redirect_stdout(sys.stderr):  # what settling has to say; the output is the name alone
-        name = create_study(study_params(options)).name
+        name = create_study(StudyParams.from_attributes(options)).name
     print(name)
 
 
 def export(options: argparse.Namespace) -> None:
     """Join executed chapters into one HTML file, with the training notebooks and claims.json beside it."""
-    params = ReportParams.check({name: getattr(options, name) for name in ReportParams.model_fields})
+    params = ReportParams.from_attributes(options)
     out = export_study(params, [Path(path) for path in options.chapters], Path(options.out))
     verdicts = open_study(params.study).claims_path
     if verdicts.exists():

@@ -2,7 +2,7 @@
 
 import argparse
 
-from segnb.cli import add_command
+from segnb.cli.options import add_command
 from segnb.pipeline.status import look, text
 
 

@@ -16,7 +16,6 @@ Papermill executes it. The kernel is this very Python, whichever kernels are ins
 Unix sockets, because kernels that start at the same time can meet at a port. It ends when this process does.
 """
 
-import ast
 import json
 import logging
 import os
@@ -171,11 +170,7 @@ def check(notebook: Path, parameters: dict[str, Any]) -> None:
         kind.check(parameters)
         return
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    known = [
-        node.targets[0].id
-        for node in ast.parse("\n".join(tagged)).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    ]
+    known = params.assigned("\n".join(tagged))
     for name in parameters:
         if name not in known:
             choices = ", ".join(known) or "none: this notebook has no parameters"

@@ -26,6 +26,7 @@ from segnb.errors import SegnbError
 from segnb.models.registry import VARIANTS
 from segnb.presets import FULL_WIDTH, Recipe
 from segnb.runtime.machine import Machine, usable_cores
+from segnb.runtime.processes import environment
 
 if TYPE_CHECKING:
     from segnb.study.study import Study
@@ -210,17 +211,9 @@ def claimed() -> Iterator[str | None]:
     if not gpus:
         yield None
         return
-    before = os.environ.get(VISIBLE)
     gpu, lock = _wait_for_place(gpus, int(os.environ.get(SHARED, 1)))
-    with lock:
-        os.environ[VISIBLE] = gpu
-        try:
-            yield gpu
-        finally:
-            if before is None:
-                del os.environ[VISIBLE]
-            else:
-                os.environ[VISIBLE] = before
+    with lock, environment({VISIBLE: gpu}):
+        yield gpu
 
 
 def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnProxy]:

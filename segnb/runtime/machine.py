@@ -68,13 +68,11 @@ class Machine:
         return images if self.channels_last else images.contiguous()
 
     def adam(self, groups: list[dict]) -> "torch.optim.Adam":
-        torch = _torch()
-        return torch.optim.Adam(groups, fused=self.fused)
+        return _torch().optim.Adam(groups, fused=self.fused)
 
     def scaler(self) -> "torch.amp.GradScaler":
         """Loss scaling for fp16, which does nothing in any other precision."""
-        torch = _torch()
-        return torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
+        return _torch().amp.GradScaler(self.device, enabled=self.precision == "fp16")
 
 
 def usable_cores() -> int:

@@ -6,9 +6,6 @@ is `python -m MODULE ARGUMENT ...` that ends with the process PID, which must be
 steps that it starts, and kernels run in this way.
 """
 
-import contextlib
-import itertools
-import multiprocessing
 import os
 import runpy
 import signal
@@ -16,20 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-import numpy as np
 import psutil
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
-from tqdm import tqdm
 
-from segnb.errors import SegnbError
-from segnb.runtime.machine import usable_cores
-
+STEP = "SEGNB_STEP"  # is set in the environment of the steps of a report
 EVERY = 0.5  # seconds between two looks at who the parent is
 
 
@@ -68,6 +57,18 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment until the block ends, for this process and those it starts."""
+    before = dict(os.environ)
+    os.environ |= values
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
 
 
 def end_with_parent(parent: int | None = None) -> None:
@@ -139,70 +140,3 @@ if __name__ == "__main__":
     end_with_parent(int(sys.argv[1]))
     del sys.argv[:2]  # MODULE stands for the program's name, until runpy puts its path there
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-
-
-@contextlib.contextmanager
-def at_work(
-    task: Callable, jobs: list[tuple], title: str, processes: int | None = None, told: bool = True
-) -> Iterator[Iterator]:
-    """Iterator of task(*job) in the order of the jobs, done here or by worker processes.
-
-    task: a function of a module, which workers import
-    processes: worker processes of one thread each, by default one a usable core
-    told: whether stderr says how far they are, see `progress`
-
-    Raises ValueError for processes below 1, and SegnbError if a worker process dies.
-    """
-    if processes is not None and processes < 1:
-        raise ValueError(f"processes: {processes} is too few; give at least 1, or None for one a core")
-    processes = min(len(jobs), processes or usable_cores())
-
-    def counted(results: Iterable) -> Iterator:
-        return progress(results, title, len(jobs), "scene") if told else iter(results)
-
-    if processes == 1:
-        yield counted(itertools.starmap(task, jobs))
-        return
-    # Spawned, not forked: a fork of a Jupyter kernel copies its threads' locks in whatever state they are.
-    # An executor, not a Pool: when a worker dies (out of memory, no main guard) it raises, a Pool waits.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
-    try:
-        yield counted(pool.map(task, *zip(*jobs, strict=True)))
-    except BrokenProcessPool:
-        raise SegnbError(
-            "a process that renders scenes died: give it more memory, or processes=1; a script that calls"
-            ' render() needs the line if __name__ == "__main__":'
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin(parent: int) -> None:
-    end_with_parent(parent)  # a worker waits for jobs for ever, even if who gives them has been killed
-    one_thread()
-
-
-def one_thread() -> None:
-    """Keep Embree from starting a thread a core in each worker.
-
-    Its thread pool is as large as the cores that the process may use when the first scene is built, so
-    for that moment there is one. NumPy needs no such care: nothing here goes through BLAS.
-    """
-    if hasattr(os, "sched_setaffinity"):
-        cores = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(cores)})
-        first = EmbreeScene()
-        TriangleMesh(first, np.eye(3, dtype=np.float32)[None])
-        first.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))
-        os.sched_setaffinity(0, cores)
-
-
-def progress(results: Iterable, title: str, total: int, unit: str) -> Iterator:
-    """The results unchanged; on stderr a bar where a person watches, and a line every tenth elsewhere."""
-    if sys.stderr.isatty():
-        yield from tqdm(results, desc=title, total=total, unit=unit)
-        return
-    for done, result in enumerate(results, 1):
-        yield result
-        if done * 10 // total > (done - 1) * 10 // total:
-            print(f"{title}: {done} of {total} {unit}s", file=sys.stderr, flush=True)

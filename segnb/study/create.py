@@ -20,7 +20,7 @@ from segnb.presets import FULL_WIDTH, Preset, preset
 from segnb.runtime.machine import Machine
 from segnb.storage.files import read_json, write_json
 from segnb.storage.project import cache_folder, runs_folder
-from segnb.study.provenance import provenance, resumed
+from segnb.study.provenance import identity, provenance, resumed
 from segnb.study.study import Run, Study, open_study
 from segnb.training.autotune import resolve_machine
 from segnb.training.fingerprint import code_digest
@@ -33,49 +33,43 @@ def create_study(params: StudyParams) -> Study:
     machine has not done so yet. Of a study that exists, only the places of its data and weights are updated:
     a folder that has moved holds the same data.
     """
-    resolved = preset(params.preset).override(
-        params.epochs, params.learning_rate, params.backbone_learning_rate
-    )
+    changeable = ("epochs", "learning_rate", "backbone_learning_rate")
+    resolved = preset(params.preset).override(**{name: getattr(params, name) for name in changeable})
     data = open_data(params.data, resolved, cache_folder())
     weights = _weights(params, resolved)
     machine = resolve_machine(runs_folder(), resolved, params.precision or resolved.precision)
-    identity = {
+    file = str(weights.file) if weights.file else None
+    places = {
+        "request": _request(params, data, weights),
+        "weights": {"source": weights.source, "sha256": weights.sha256, "file": file},
+    }
+    settings = {
+        **places,
         "preset": resolved.as_dict(),
-        "data": data.digest,
-        "weights": {"source": weights.source, "sha256": weights.sha256},
-        "machine": {key: value for key, value in asdict(machine).items() if key != "device_name"},
+        "data": {
+            "name": data.name,
+            "origin": data.origin,
+            "label_set": data.classes.key,
+            "classes": data.classes.as_dict(),
+            "digest": data.digest,
+            "counts": data.counts,
+        },
+        "machine": asdict(machine) | {"system": platform.platform(), "torch": torch.__version__},
         "code": code_digest(),
         "versions": _versions(),
+        "warnings": [weights.warning] if weights.warning else [],
     }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(identity(settings), sort_keys=True).encode()).hexdigest()[:8]
     study = Study(runs_folder() / f"{params.preset}-{data.name}-{digest}")
     path = study.path / "study.json"
-    warnings = [weights.warning] if weights.warning else []
-    places = {"request": _request(params, data, weights), "weights": _described(weights)}
-    if path.exists():
+    if not path.exists():
+        write_json(path, settings)
+    else:
         # What was warned of at first stays true of the runs that were trained then.
-        now = study.settings | places | {"warnings": study.settings["warnings"] or warnings}
+        now = study.settings | places | {"warnings": study.settings["warnings"] or settings["warnings"]}
         if now != study.settings:
             write_json(path, now)
-        return Study(study.path)  # read again
-    write_json(
-        path,
-        identity
-        | places
-        | {
-            "data": {
-                "name": data.name,
-                "origin": data.origin,
-                "label_set": data.classes.key,
-                "classes": data.classes.as_dict(),
-                "digest": data.digest,
-                "counts": data.counts,
-            },
-            "machine": asdict(machine) | {"system": platform.platform(), "torch": torch.__version__},
-            "warnings": warnings,
-        },
-    )
-    return study
+    return Study(study.path)  # read again
 
 
 def _weights(params: StudyParams, resolved: Preset) -> Weights:
@@ -100,11 +94,6 @@ def _request(params: StudyParams, data: Data, weights: Weights) -> dict:
     if weights.is_users:
         request["weights"] = str(weights.file)
     return request
-
-
-def _described(weights: Weights) -> dict:
-    file = str(weights.file) if weights.file else None
-    return {"source": weights.source, "sha256": weights.sha256, "file": file}
 
 
 def _versions() -> dict[str, str]:
@@ -142,11 +131,9 @@ def _check_belongs(study: Study, params: RunParams) -> None:
             f"study {study.name} trains on {known.device}, but torch finds only {here} here: start the run"
             f" where there is {known.device}, or create a study of this machine ('segnb study')"
         )
-    now = {"code": code_digest(), "versions": _versions()}
-    changed = [name for name, value in now.items() if study.settings.get(name) != value]
-    given = params.shared().model_dump()
-    changed += [name for name, value in given.items() if study.settings["request"].get(name) != value]
-    if changed:
+    then = study.settings | study.settings["request"]
+    now = {"code": code_digest(), "versions": _versions(), **params.shared().model_dump()}
+    if changed := [name for name, value in now.items() if then.get(name) != value]:
         raise SegnbError(
             f"this run no longer belongs to study {study.name}: {', '.join(changed)} changed since the study"
             " was created; run 'make report' again"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from segnb.study.study import Run, Study
 
 
+# Of the code that runs; SEGNB_ROOT may name another folder, with runs of its own.
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOCK = CHECKOUT / "requirements.lock"
 
@@ -46,8 +47,8 @@ def provenance(study: "Study") -> dict:
 
         segnb, commit, dirty, changed_files, diff_sha256: see `code_state`
         python, platform, processor: of this process
-        packages:     {name: version} of what segnb needs, see `segnb.study.provenance.installed`
-        unlocked:     those that differ from requirements.lock, see `environment.differs_from_lock`
+        packages:     {name: version} of what segnb needs, see `installed`
+        unlocked:     those that differ from requirements.lock, see `differs_from_lock`
         study, preset, code, versions, data, weights, machine: of the study
         started:      local time with its offset from UTC
         resumed:      only after an interruption, see `resumed`
@@ -200,9 +201,6 @@ def listed(words: list[str], most: int = 6) -> str:
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
-# The checkout of the code that runs; SEGNB_ROOT may name another folder, with runs of its own.
-
-
 @functools.cache
 def installed(top: str = "segnb") -> dict[str, str | None]:
     """List a distribution's requirements and all that these require in turn.
@@ -225,7 +223,9 @@ def installed(top: str = "segnb") -> dict[str, str | None]:
             versions[name] = None
             continue
         versions[name] = metadata["Version"]
-        queue += _needed(metadata.get_all("Requires-Dist") or [])
+        requirements = metadata.get_all("Requires-Dist") or []
+        # Most lines are of extras, and parsing is slow.
+        queue += _applicable([line for line in requirements if "extra" not in line.partition(";")[2]])
     del versions[top]
     return dict(sorted(versions.items()))
 
@@ -252,11 +252,7 @@ def locked_versions(text: str) -> dict[str, str]:
     return {name: str(pin.specifier).removeprefix("==") for name, pin in _applicable(pins).items()}
 
 
-def _needed(requirements: list[str]) -> list[str]:
-    """Names of the requirements that apply to this machine; most lines are of extras, and parsing is slow."""
-    return list(_applicable([line for line in requirements if "extra" not in line.partition(";")[2]]))
-
-
 def _applicable(requirements: list[str]) -> dict[str, Requirement]:
+    """Return those that apply to this machine, by name."""
     parsed = map(Requirement, requirements)
     return {canonicalize_name(r.name): r for r in parsed if r.marker is None or r.marker.evaluate()}

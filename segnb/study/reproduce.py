@@ -17,6 +17,7 @@ from pathlib import Path
 from segnb.errors import SegnbError
 from segnb.params import RunParams
 from segnb.runtime.machine import ALLOCATOR
+from segnb.runtime.processes import environment
 from segnb.storage.checksums import sha256
 from segnb.storage.files import read_json, write_json
 from segnb.storage.project import root, share_code
@@ -98,7 +99,7 @@ def _parameters(run: Run) -> RunParams:
 @contextmanager
 def _project(run: Run) -> Iterator[Path]:
     """Let this process, and those that it starts, work offline in a project folder that has no runs yet."""
-    project, before = root(), dict(os.environ)
+    project = root()
     (project / "cache").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="segnb-verify-") as name:
         folder = Path(name).resolve()
@@ -108,19 +109,14 @@ def _project(run: Run) -> Iterator[Path]:
         settings = run.study.path.parent / "machine.json"
         if settings.exists():
             (folder / "runs" / "machine.json").write_bytes(settings.read_bytes())
-        os.environ |= ALLOCATOR | {"SEGNB_ROOT": str(folder), "SEGNB_OFFLINE": "1"}
-        try:
+        with environment(ALLOCATOR | {"SEGNB_ROOT": str(folder), "SEGNB_OFFLINE": "1"}):
             yield folder
-        finally:
-            os.environ.clear()
-            os.environ |= before
 
 
 def _check_repeatable(run: Run, study: Study) -> None:
     """Raise SegnbError if the run would now belong to another study: what differs and what to do."""
     now, then = identity(study.settings), identity(run.study.settings)
-    differences = unlike(now, then)
-    if not differences:
+    if not (differences := unlike(now, then)):
         return
     origin = record(run)
     commit = origin.get("commit")
@@ -171,15 +167,11 @@ def _circumstances(run: Run, study: Study) -> list[str]:
     if study.machine.device != "cpu":
         remarks.append("on a GPU the same bits are not promised")
     elif processors != [now["processor"]]:
-        made_on = ", then ".join(processors)
-        remarks.append(
-            f"on {now['processor']}, where bits of a run that was made on {made_on} are not promised"
-        )
-    packages = before.get("packages", {})
-    here = {name: now["packages"].get(name) for name in packages}
-    if others := [
-        f"{name} {here[name]} instead of {packages[name]}" for name in here if here[name] != packages[name]
-    ]:
+        made_on = f"a run that was made on {', then '.join(processors)}"
+        remarks.append(f"on {now['processor']}, where bits of {made_on} are not promised")
+    packages = {name: (now["packages"].get(name), then) for name, then in before.get("packages", {}).items()}
+    others = [f"{name} {here} instead of {then}" for name, (here, then) in packages.items() if here != then]
+    if others:
         remarks.append(f"other packages: {listed(others, 5)}")
     commits = in_turn(before, "commit")
     if commits and commits[-1] != now["commit"]:

@@ -78,7 +78,7 @@ class Study:
     @property
     def weights(self) -> "Weights":
         """The trunk's weights, as they were resolved when the study was created."""
-        from segnb.models.pretrained import Weights
+        from segnb.models.pretrained import Weights  # for torch: who only looks at runs goes without
 
         weights = self.settings["weights"]
         return Weights(
@@ -88,7 +88,7 @@ class Study:
     @cached_property
     def data(self) -> "Data":
         """The data source. Raises SegnbError if it is no longer what the study was created with."""
-        from segnb.data.dataset import open_data
+        from segnb.data.dataset import open_data  # for torch, as above
 
         data = open_data(self.settings["request"]["data"], self.preset, cache_folder())
         if data.digest != self.settings["data"]["digest"]:

@@ -256,7 +256,7 @@ def test_the_page_shows_what_was_measured(path):
 
 
 def test_a_wrong_folder_is_one_line(project, capsys, monkeypatch):
-    monkeypatch.setattr("benchmarks.__main__.settle", lambda *_: CPU)
+    monkeypatch.setattr("benchmarks.__main__.resolve_machine", lambda *_: CPU)
     assert main(["transfer", str(project / "nowhere")]) == 1
     error = capsys.readouterr().err
     assert error.startswith("benchmarks: ") and "nowhere" in error and error.count("\n") == 1

@@ -16,7 +16,7 @@ import pytest
 from segnb.runtime.processes import stop
 from segnb.storage.files import write_json
 from tests.conftest import CHECKOUT, make_project
-from tests.runtime.test_processes import until
+from tests.processes import until
 
 INSTALL = "no Playwright: python -m pip install --editable '.[dev]'"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")

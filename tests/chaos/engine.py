@@ -18,7 +18,7 @@ PATIENCE = 600  # seconds for a whole report, on a machine that is busy
 # Who can be killed, by the command line; a kernel by that of its parent.
 WHO = {
     "report": r"segnb\.cli report",
-    "snakemake": r"segnb\.processes \d+ snakemake",
+    "snakemake": r"segnb\.runtime\.processes \d+ snakemake",
     "arrays": r"segnb\.cli arrays",
     "run": r"segnb\.cli run notebooks/train",
     "kernel": r"segnb\.cli run notebooks/train",
@@ -38,14 +38,14 @@ class Report:
     With it, whoever works for the project at the end is killed.
     """
 
-    def __init__(self, project: Path):
+    def __init__(self, project: Path, *options: str):
         self.project, self.log = project, project.parent / "report.log"
         self.begun = time.monotonic()
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "segnb.cli", "report", "--preset", "smoke"),
-                    *("--variants", VARIANT, "--jobs", "2"),
+                    *("--variants", VARIANT, "--jobs", "2", *options),
                 ],
                 cwd=project,
                 env=os.environ

@@ -29,13 +29,13 @@ from segnb.evaluation import cost, evaluate
 from segnb.models import fcn, vgg16
 from segnb.models.build import build
 from segnb.models.registry import VARIANTS
-from segnb.pipeline import notebook as notebook_module
+from segnb.pipeline.notebook import run as run_notebook
 from segnb.report.report import export_study
-from segnb.runtime import processes
+from segnb.runtime import pool, processes
 from segnb.stats import bootstrap
-from segnb.storage.project import feature_folder, runs_folder
+from segnb.storage.project import feature_folder, root, runs_folder
 from segnb.study import create
-from segnb.study.study import Run, Study, open_study, root
+from segnb.study.study import Run, Study, open_study
 from segnb.training import autotune, feature_cache, fingerprint, loop
 from tests.chaos.shim import Fault, Shim
 
@@ -60,7 +60,7 @@ def run_of(data: str) -> Run:
     return study_of(data).run(STUDIES[data], 0)
 
 
-def settle(data: str) -> None:
+def create_one(data: str) -> None:
     create.create_study(asked_for(data))
 
 
@@ -96,7 +96,7 @@ def train(data: str) -> None:
     study, recipe = run.study, run.study.recipe(VARIANTS[run.variant].family)
     splits = study.split("train", SIZE), study.split("val", SIZE)
     model = network(data)
-    run.begin(params.RunParams(**asked_for(data).model_dump(), variant=run.variant, seed=0))
+    create.begin_run(run, params.RunParams(**asked_for(data).model_dump(), variant=run.variant, seed=0))
     loop.fit(model, *splits, recipe, 0, run, study.machine, feature_cache=feature_folder())
 
 
@@ -105,7 +105,7 @@ def command(*arguments: str) -> None:
         raise SegnbError(f"segnb {arguments[0]} has failed")
 
 
-def notebook(name: str) -> Path:
+def chapter(name: str) -> Path:
     """An executed notebook as small as it gets, beside the project."""
     made = root().parent / f"{name}.ipynb"
     cells = [
@@ -119,17 +119,17 @@ def notebook(name: str) -> Path:
 
 def executed() -> None:
     """As `segnb run` executes train.ipynb, with a kernel."""
-    notebook_module.run(notebook("training"), run_of("streets").notebook_path, {})
+    run_notebook(chapter("training"), run_of("streets").notebook_path, {})
 
 
 def export() -> None:
     out = root() / "report" / "index.html"
-    chapters = [notebook(name) for name in ("one", "two")]
+    chapters = [chapter(name) for name in ("one", "two")]
     export_study(params.ReportParams(study=study_of("streets").name), chapters, out)
 
 
 STAGES: dict[str, Callable[[], None]] = {
-    "settle": lambda: [settle(data) for data in STUDIES],
+    "create": lambda: [create_one(data) for data in STUDIES],
     "read": lambda: arrays("folder"),
     "render": lambda: arrays("streets"),
     "shift": shift,
@@ -234,7 +234,7 @@ def shrink(workers_too: bool) -> None:
     bootstrap.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
     autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
     feature_cache.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
-    processes.usable_cores = lambda: 1 + workers_too
+    pool.usable_cores = lambda: 1 + workers_too
     narrow_vgg()
 
 

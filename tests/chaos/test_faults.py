@@ -4,7 +4,7 @@ with the same numbers bit for bit.
     make chaos                                       # all of them
     pytest -m "" tests/chaos -k "epoch2-torn"
 
-A dozen are in every run of the test suite. A fault is told by where it strikes, what it is, and a seed that
+Three are in every run of the test suite. A fault is told by where it strikes, what it is, and a seed that
 draws the action: "train-unet-epoch2-torn-0".
 """
 
@@ -19,7 +19,7 @@ from tests.chaos.stages import EPOCHS, STAGES
 
 PHASES = {"train-unet": 2, "train-fcn": 1}  # seeds of each kind in each part of a training
 SEEDS = {
-    "settle": 3,
+    "create": 3,
     "read": 4,
     "render": 2,
     "shift": 2,
@@ -42,24 +42,14 @@ EVERY = [
         for seed in range(seeds)
     ),
 ]
-# One for each step, and each kind at least twice.
+assert {step for step, *_ in EVERY} == set(STAGES)
+# Those that `make test` tries: a training that resumes, a disk that fills up, a step that never returns.
 ALWAYS = {
-    ("settle", "", "power_loss", 0),
-    ("read", "", "torn", 0),
-    ("render", "", "die_before", 0),
-    ("shift", "", "disk_full", 0),
-    ("features", "", "die_after", 0),
-    ("measure-unet", "", "die_after", 0),
-    ("measure-fcn", "", "io_error", 0),
-    ("cost", "", "disk_full", 0),
-    ("claims", "", "io_error", 0),
-    ("notebook", "", "die_after", 0),
-    ("export", "", "torn", 0),
     ("train-unet", "epoch2", "power_loss", 0),
-    ("train-fcn", "epoch3", "die_before", 0),
+    ("features", "", "disk_full", 0),
+    ("measure-unet", "", "die_after", 0),
 }
 assert ALWAYS < set(EVERY)
-assert {step for step, *_ in ALWAYS} == set(STAGES) and {kind for *_, kind, _ in ALWAYS} == set(KINDS)
 
 
 def case(*one):

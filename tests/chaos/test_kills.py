@@ -78,7 +78,7 @@ def refused(end) -> bool:
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("step", ["settle", "read", "render", "features", "claims", "export"])
+@pytest.mark.parametrize("step", ["create", "read", "render", "features", "claims", "export"])
 def test_two_of_a_step_at_once_give_the_files_of_one(stage, step, record_property):
     record_property("fault", ("two at once", step))
     with stage.copy(step) as project:

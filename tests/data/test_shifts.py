@@ -12,7 +12,7 @@ from segnb.data.streets import materials, shapes, structures, tracing
 from segnb.data.streets.scene import Camera, Scene
 from segnb.labels import STREET
 from segnb.presets import PRESETS
-from segnb.runtime import processes
+from segnb.runtime import pool
 
 CAR, PERSON, POLE, SIGN, FENCE, WALL, ROAD = (
     STREET.id(name) for name in ("Car", "Pedestrian", "Pole", "Traffic sign", "Fence", "Wall", "Road")
@@ -273,7 +273,7 @@ def few(monkeypatch):
         drawn.append((kind, index))
         return original(kind, index, size)
 
-    monkeypatch.setattr(processes, "usable_cores", lambda: 1)
+    monkeypatch.setattr(pool, "usable_cores", lambda: 1)
     monkeypatch.setattr(shifts, "render_shifted", render_shifted)
     return replace(PRESETS["smoke"], train=1, val=1, test=2), drawn
 

@@ -1,89 +1,96 @@
-"""`segnb report` and its engine on data of one's own, on bad input, and when it fails or is stopped.
+"""`segnb report` and its engine on data of one's own, and when it fails or is stopped.
 
 Apart from test_report.py so that another process of `make test` can run these.
 """
 
 import fcntl
+import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb.storage.files import held
-from segnb.study.study import open_study
+from segnb.cli import main
+from segnb.study.study import Run, open_study
+from tests.chaos.engine import VARIANT, Report, left
 from tests.conftest import CHECKOUT, make_dataset, make_project, segnb
-from tests.runtime.test_processes import PATIENCE, gone, until
+from tests.processes import PATIENCE, gone, until
+
+OWN = "UNet_NoSkip_256"  # the network that is trained on data of one's own
 
 
-def test_a_folder_with_classes_of_its_own_trains_and_reports_like_the_scenes(tmp_path, monkeypatch):
-    folder = make_project(tmp_path / "project")
-    made = make_dataset(tmp_path / "dataset_048")
-    data = tmp_path / "my <u> frames"
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> tuple[Path, list[str]]:
+    """A project with a network trained and tested on a folder with classes of its own, and its options."""
+    top = tmp_path_factory.mktemp("own")
+    project, made, data = make_project(top / "project"), make_dataset(top / "made"), top / "my <u> frames"
     data.mkdir()
     for kind, name in (("images", "images"), ("labels", "masks")):
         (made / "train" / kind).rename(data / name)
     (data / "classes.csv").write_text("id,name,thing\n0,Sky,\n7,Road & <u>kerb</u>,\n9,Hedge,yes\n")
-    asked = ["--data", str(data), "--variants", "UNet_NoSkip_256", "--epochs", "2", "--learning-rate", "1e-5"]
-    done = segnb(folder, "report", "--preset", "smoke", *asked)
-    assert done.returncode == 0, done.stdout + done.stderr
-    page = BeautifulSoup((folder / "report" / "index.html").read_text(), "html5lib")
-    told = page.get_text()
-    assert data.name in told and "Road & <u>kerb</u>" in told and not page.find_all("u")
-    assert "All 3 classes count" in told
-    monkeypatch.setenv("SEGNB_ROOT", str(folder))
+    options = ["--preset", "smoke", "--data", str(data), "--epochs", "2", "--learning-rate", "1e-5"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGNB_ROOT", str(project))
+        assert main(["study", *options]) == 0
+        run = open_study().run(OWN, 0)
+        given = json.dumps(run.study.settings["request"] | {"variant": OWN, "study": run.study.name})
+        notebook = str(project / "notebooks" / "train.ipynb")
+        assert main(["run", notebook, str(run.notebook_path), "-y", given]) == 0
+        assert main(["measure", str(run.path)]) == 0
+    return project, [*options, "--variants", OWN]
+
+
+def test_a_folder_with_classes_of_its_own_is_trained_tested_and_shown_like_the_scenes(own, monkeypatch):
+    project, _ = own
+    monkeypatch.setenv("SEGNB_ROOT", str(project))
     (run,) = open_study().measured()
     assert run.study.classes.names == ("Sky", "Road & <u>kerb</u>", "Hedge")
-    assert run.test()["confusion"].shape == (2, 3, 3)
+    assert run.test()["confusion"].shape == (2, 3, 3) and len(run.history()) == 2
+    chapter = project / "dataset.ipynb"
+    assert main(["run", str(project / "notebooks" / "dataset.ipynb"), str(chapter), "-y", "{}"]) == 0
+    pages = [
+        "".join(output["data"]["text/html"])
+        for cell in nbformat.read(chapter, 4).cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
+    page = BeautifulSoup("".join(pages), "html5lib")
+    assert "Road & <u>kerb</u>" in page.get_text() and not page.find_all("u")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--preset", "fast"], "preset 'fast' is unknown; choose from smoke, quick"),
-        (["--data", "nowhere"], "data 'nowhere' is neither"),
-        (["--variants", "UNet"], "choose from"),
-        (["--seeds", "x"], "whole numbers"),
-        (["--epochs", "0"], "'epochs'"),
-    ],
-)
-def test_bad_input_is_one_line(tmp_path, arguments, told):
-    folder = make_project(tmp_path / "project")
-    done = segnb(folder, "report", "--preset", "smoke", *arguments)
-    assert done.returncode == 1
-    assert told in done.stderr and done.stderr.count("\n") == 1
-    assert not (folder / "runs").exists() or not list((folder / "runs").glob("*/study.json"))
-
-
-def test_a_bad_file_is_one_line_before_anything_is_trained(tmp_path):
-    folder = make_project(tmp_path / "project")
-    data = make_dataset(tmp_path / "dataset_048")
-    (data / "test" / "labels" / "0002.png").write_bytes(b"")
-    done = segnb(folder, "report", "--preset", "smoke", "--data", str(data), "--variants", "UNet_NoSkip_256")
-    assert done.returncode == 1
-    assert "0002.png" in done.stderr and done.stderr.count("\n") == 1
-    assert not list(folder.glob("runs/*/UNet*"))
-
-
-def test_a_failed_step_shows_its_log_and_what_is_done_is_kept(tmp_path, monkeypatch):
-    folder = make_project(tmp_path / "project")
-    data = make_dataset(tmp_path / "dataset_048")
-    asked = ["report", "--preset", "smoke", "--data", str(data), "--variants", "UNet_NoSkip_256"]
-    assert segnb(folder, *asked).returncode == 0
-    monkeypatch.setenv("SEGNB_ROOT", str(folder))
-    run = open_study().run("UNet_NoSkip_256", 0)
+def test_a_failed_step_shows_its_log_and_what_is_done_is_kept(own, monkeypatch):
+    project, options = own
+    monkeypatch.setenv("SEGNB_ROOT", str(project))
+    run = open_study().run(OWN, 0)
+    trained = run.history_path.stat().st_mtime_ns
     run.confusion_path.unlink()
     run.model_path.write_bytes(b"damaged")
-    for made in (run.study.path / "chapters", folder / "report"):  # from which Snakemake would see no need
-        shutil.rmtree(made)
-    done = segnb(folder, *asked)
+    done = segnb(project, "report", *options)
     assert done.returncode == 1
     assert "model.safetensors is damaged" in done.stdout + done.stderr
     assert "the same command goes on from there" in done.stderr
+    assert run.history_path.stat().st_mtime_ns == trained
+
+
+def test_a_report_that_ends_while_a_kernel_trains_leaves_nobody_and_says_so_once(tmp_path):
+    project = make_project(tmp_path / "project")
+    options = ("--data", str(make_dataset(tmp_path / "dataset_048")), "--epochs", "10000")
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with Report(project, *options) as report:
+            assert report.find("kernel"), report.printed()
+            assert until(lambda: list(project.glob(f"runs/*/{VARIANT}/seed0"))), report.printed()
+            (run,) = project.glob(f"runs/*/{VARIANT}/seed0")
+            begun = Run(run).history()
+            assert until(lambda run=run, begun=begun: len(Run(run).history()) > len(begun)), report.printed()
+            report.process.send_signal(number)
+            assert report.end() == (130 if number == signal.SIGINT else -signal.SIGKILL)
+            assert left(project, PATIENCE) == []
+            assert report.printed().count("segnb: ") == (number == signal.SIGINT), report.printed()
 
 
 @pytest.fixture
@@ -100,7 +107,8 @@ def engine(tmp_path):
     report = subprocess.Popen(
         [
             *(sys.executable, "-c"),
-            "from segnb import cli, processes\nwith processes.stoppable():\n    cli._run_engine(['engine'])",
+            "from segnb.cli import report\nfrom segnb.runtime import processes\n"
+            "with processes.stoppable():\n    report._run_engine(['engine'])",
         ],
         env=os.environ | {"SEGNB_ROOT": str(folder), "PYTHONPATH": f"{tmp_path}:{CHECKOUT}"},
         stdout=subprocess.PIPE,
@@ -132,13 +140,3 @@ def test_a_report_that_is_stopped_ends_its_engine_and_the_jobs(engine, number):
     assert report.wait(PATIENCE)
     assert gone(own) and gone(job)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_two_reports_at_once_in_one_folder_are_refused(tmp_path):
-    folder = make_project(tmp_path / "project")
-    data = make_dataset(tmp_path / "dataset_048")
-    (folder / "runs").mkdir()
-    with held(folder / "runs" / ".lock", "making a report"):
-        done = segnb(folder, "report", "--preset", "smoke", "--data", str(data))
-    assert done.returncode == 1
-    assert re.search(rf"^segnb: process {os.getpid()} on .+ is making a report already", done.stderr, re.M)

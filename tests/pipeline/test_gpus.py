@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from segnb import cli
+from segnb.cli import run
 from segnb.errors import SegnbError
 from segnb.pipeline import resources
 from segnb.pipeline.resources import claimed
@@ -77,7 +77,7 @@ def test_runs_spread_over_gpus_before_they_share_one_and_one_too_many_waits(
 
 def test_a_gpu_is_free_again_once_its_process_is_killed(own_folder, two):
     code = (
-        "import tempfile; from segnb import gpus\n"
+        "import tempfile; from segnb.pipeline import resources as gpus\n"
         f"tempfile.tempdir = {str(own_folder.parent)!r}; gpus.available = lambda: {TWO}\n"
         "with gpus.claimed() as gpu: print(gpu, flush=True); input()"
     )
@@ -94,10 +94,10 @@ def test_a_gpu_is_free_again_once_its_process_is_killed(own_folder, two):
 def test_commands_claim_a_gpu_for_a_study_on_one(monkeypatch, two):
     for device, gpu in (("cuda", TWO[0]), ("cpu", None)):
         study = SimpleNamespace(machine=Machine(device, "any", 1, "fp32"))
-        monkeypatch.setattr("segnb.study.study.open_study", lambda name, study=study: study)
-        with cli._gpu("a study") as taken:
+        monkeypatch.setattr("segnb.cli.run.open_study", lambda name, study=study: study)
+        with run.claimed_gpu("a study") as taken:
             assert taken == gpu
-    with cli._gpu(None) as taken:  # a notebook that trains nothing
+    with run.claimed_gpu(None) as taken:  # a notebook that trains nothing
         assert taken is None
 
 

@@ -40,7 +40,7 @@ def study(name="quick", machine=CPU, **counts):
     """What the estimates read of a study."""
     chosen = preset(name)
     seen = {"train": chosen.train, "val": chosen.val, "test": chosen.test} | counts
-    return SimpleNamespace(preset=chosen, machine=machine, settled={"data": {"counts": seen}})
+    return SimpleNamespace(preset=chosen, machine=machine, settings={"data": {"counts": seen}})
 
 
 @pytest.mark.parametrize(("name", "variant"), MEASURED)
@@ -105,13 +105,13 @@ def test_runs_fill_the_cores_as_far_as_memory_goes(monkeypatch):
 def test_a_gpu_has_one_run_unless_more_are_asked_for(monkeypatch, jobs, expected):
     monkeypatch.setattr(resources, "usable_cores", lambda: 64)
     monkeypatch.setattr(resources, "available_mib", lambda: 10**6)
-    monkeypatch.setattr(resources.gpus, "available", lambda: ["0", "1"])
+    monkeypatch.setattr(resources, "available", lambda: ["0", "1"])
     found = budget(study("quick", CUDA), ["UNet_Standard_256"], jobs)
     assert (found.jobs, found.runs_per_gpu, found.arguments(1)[-1]) == expected
 
 
 def test_a_gpu_that_nobody_lists_has_one_run(monkeypatch):
-    monkeypatch.setattr(resources.gpus, "available", list)
+    monkeypatch.setattr(resources, "available", list)
     assert budget(study("quick", CUDA), ["UNet_Standard_256"]).jobs == 1
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from segnb.pipeline import resources
 from segnb.study.study import Study
 from tests.conftest import make_project
 from tests.slurm.one_node import missing, one_node
@@ -141,8 +142,6 @@ def test_a_requeued_training_goes_on_behind_its_last_whole_epoch(grid, environme
 
 
 def test_jobs_ask_for_what_the_estimates_say(study, grid, environment):
-    from segnb.pipeline import resources
-
     jobs = subprocess.run(
         ["scontrol", "--oneliner", "show", "job"], env=environment, capture_output=True, text=True, check=True
     ).stdout.splitlines()

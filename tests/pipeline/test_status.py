@@ -3,8 +3,7 @@
 import json
 import os
 import re
-import subprocess
-import sys
+import shutil
 import threading
 import time
 from contextlib import ExitStack
@@ -38,12 +37,18 @@ def fail(run: Run, step: str, error: str, log: Path | None = None) -> None:
         raise SegnbError(error)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Study:
+    """Seed 0 of three networks, finished."""
+    return make_study(tmp_path_factory.mktemp("made"), 1, variants=NAMES, images=2, epochs=EPOCHS)
+
+
 @pytest.fixture
-def study(project) -> Study:
+def study(project, made) -> Study:
     """Three networks asked for with three seeds; seed 0 of them is done, of the rest there is nothing yet."""
-    made = make_study(project, 1, variants=NAMES, images=2, epochs=EPOCHS)
-    made.ask(NAMES, [0, 1, 2])
-    return made
+    copy = Study(shutil.copytree(made.path, project / "runs" / made.name))
+    copy.ask(NAMES, [0, 1, 2])
+    return copy
 
 
 def states(grid: status.Grid) -> dict[tuple[str, int], str]:
@@ -288,11 +293,9 @@ def test_the_command_prints_and_its_code_says_whether_something_failed(study, ca
     assert "study 'nothing' is not in runs/; choose from" in capsys.readouterr().err
 
 
-def test_looking_brings_no_torch_and_writes_nothing(study, project):
+def test_looking_writes_nothing(study):
     before = {path: path.stat().st_mtime_ns for path in study.path.rglob("*")}
-    code = "import sys; from segnb.cli import main; main(['status']); assert 'torch' not in sys.modules"
-    env = os.environ | {"SEGNB_ROOT": str(project)}
-    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)
+    main(["status"])
     assert {path: path.stat().st_mtime_ns for path in study.path.rglob("*")} == before
 
 

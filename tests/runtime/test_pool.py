@@ -7,12 +7,12 @@ import time
 import psutil
 import pytest
 
-from segnb.runtime.processes import at_work, progress
+from segnb.runtime.pool import at_work, progress
 from tests.conftest import CHECKOUT
 
 SLOW = """
 import sys, time
-from segnb.runtime.processes import at_work
+from segnb.runtime.pool import at_work
 if __name__ == "__main__":
     with at_work(time.sleep, [(0.1,)] * 600, "naps", processes=2) as naps:
         for i, _ in enumerate(naps):

@@ -5,20 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
 from segnb.runtime import processes
 from tests.conftest import CHECKOUT
-
-PATIENCE = 30  # seconds, on a machine that is busy; alone it takes two
+from tests.processes import PATIENCE, gone, pids_in, until
 
 # Starts a sleeper below itself and one that it loses, whose parent is gone; then its code.
 FAMILY = """
 import os, signal, subprocess, sys, time
-from segnb import processes
+from segnb.runtime import processes
 
 def tell(*pids):
     with open(sys.argv[1], "a") as file:
@@ -34,27 +32,6 @@ def sleepers():
 def start(code: str, *arguments, **options) -> subprocess.Popen:
     env = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     return subprocess.Popen([sys.executable, "-c", FAMILY + code, *map(str, arguments)], env=env, **options)
-
-
-def until(true) -> bool:
-    """Whether it comes true in time."""
-    end = time.monotonic() + PATIENCE
-    while not (found := true()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return bool(found)
-
-
-def told(file: Path, count: int) -> list[int]:
-    """The pids in a file, once there are so many."""
-    assert until(lambda: file.exists() and len(file.read_text().splitlines()) == count)
-    return [int(word) for word in file.read_text().split()]
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.fixture
@@ -75,7 +52,7 @@ PARENT = (
 
 def test_a_killed_parent_takes_along_all_that_its_child_started(pids):
     parent = start(f"{PARENT}; time.sleep(1000)", pids)
-    family = told(pids, 3)
+    family = pids_in(pids, 3)
     assert not any(map(gone, family))
     parent.kill()
     parent.wait()
@@ -84,7 +61,7 @@ def test_a_killed_parent_takes_along_all_that_its_child_started(pids):
 
 def test_a_parent_that_leaves_counts_as_well(pids):
     assert start(f"{PARENT}; time.sleep(1)", pids).wait() == 0
-    assert until(lambda: all(map(gone, told(pids, 3))))
+    assert until(lambda: all(map(gone, pids_in(pids, 3))))
 
 
 def test_while_the_parent_is_there_nothing_ends():
@@ -117,15 +94,15 @@ def test_stopping_asks_first_and_kills_what_stays(pids):
         "time.sleep(1)\nsleepers()\ntime.sleep(1000)"
     )
     child = start(leave, pids, start_new_session=True)
-    family = told(pids, 4)
+    family = pids_in(pids, 4)
     assert processes.stop(child, 1) == 5
     assert until(lambda: all(map(gone, family)))
-    assert told(pids, 5)[-1] == 0  # it was asked
+    assert pids_in(pids, 5)[-1] == 0  # it was asked
 
 
 def test_stopping_does_not_wait_for_what_is_halted(pids):
     child = start("sleepers(); time.sleep(1000)", pids, start_new_session=True)
-    family = told(pids, 3)
+    family = pids_in(pids, 3)
     child.send_signal(signal.SIGSTOP)
     assert until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
     assert processes.stop(child, 1000) == -signal.SIGKILL  # or this would take as long

@@ -24,7 +24,7 @@ def study_of(dataset, **changes):
     return create_study(StudyParams.check({"preset": "smoke", "data": str(dataset)} | changes))
 
 
-def run_params(study, **changes):
+def run_params(study, /, **changes):
     return RunParams(**study.settings["request"] | {"study": study.name} | changes)
 
 

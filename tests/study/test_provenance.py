@@ -100,8 +100,8 @@ def test_packages_are_all_that_segnb_needs_with_versions():
 
 def test_a_record_says_everything_without_torch_or_pandas():
     code = (
-        "import sys, json; from segnb import provenance\n"
-        "class S: name = 's'; settled = {'data': {'digest': 'd'}, 'weights': {'sha256': 'w'}, 'machine':"
+        "import sys, json; from segnb.study import provenance\n"
+        "class S: name = 's'; settings = {'data': {'digest': 'd'}, 'weights': {'sha256': 'w'}, 'machine':"
         " {'device': 'cpu', 'threads': 1}, 'preset': {}, 'code': 'c', 'versions': {}}\n"
         "found = provenance.provenance(S)\n"
         "assert not {'torch', 'pandas'} & sys.modules.keys()\n"
@@ -208,12 +208,12 @@ def study(tmp_path, monkeypatch):
 
 
 def write(run: Run, **changes) -> None:
-    settled = run.study.settings
+    settings = run.study.settings
     record = {
         **{"segnb": "0.1.0", "commit": "c" * 40, "dirty": False, "changed_files": [], "diff_sha256": None},
         **{"python": "3.11.7", "platform": "Linux", "processor": "a chip"},
         **{"packages": {"numpy": "2", "pillow": "13"}, "unlocked": {}},
-        **{name: settled[name] for name in ("preset", "data", "weights", "machine", "code", "versions")},
+        **{name: settings[name] for name in ("preset", "data", "weights", "machine", "code", "versions")},
         "started": "2026-11-20T10:00:00+0000",
     }
     write_json(run.path / "provenance.json", record | changes)
@@ -289,8 +289,8 @@ def test_records_of_older_versions_can_be_read_and_hide_no_difference(study):
     ],
 )
 def test_a_run_of_another_study_is_refused_by_name(study, fact, change, told):
-    run, settled = study.run("UNet_NoSkip_256", 1), study.settings
-    write(run, **{fact: settled[fact] | change if isinstance(change, dict) else change})
+    run, settings = study.run("UNet_NoSkip_256", 1), study.settings
+    write(run, **{fact: settings[fact] | change if isinstance(change, dict) else change})
     with pytest.raises(SegnbError, match="seed1 must not be compared") as raised:
         decide(study)
     assert told in str(raised.value) and "\n" not in str(raised.value)

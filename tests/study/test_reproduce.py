@@ -12,7 +12,7 @@ from segnb.errors import SegnbError
 from segnb.params import RunParams
 from segnb.storage.files import read_json, write_json
 from segnb.study import reproduce
-from segnb.study.create import create_study
+from segnb.study.create import begin_run, create_study
 from segnb.study.study import Run
 from tests.conftest import make_project
 
@@ -25,7 +25,7 @@ def finished(tmp_path_factory):
         patch.setenv("SEGNB_ROOT", str(folder))
         params = RunParams.check({"preset": "smoke", "precision": "fp32", "variant": "UNet_NoSkip_256"})
         run = create_study(params.shared()).run(params.variant, 0)
-        run.begin(params)
+        begin_run(run, params)
         run.write_history([{"epoch": 1, "val_loss": 0.25, "seconds": 3.0, "train_seconds": 2.0}])
         run.model_path.write_bytes(bytes(100))
         run.finish({"best_epoch": 1, "best_val_miou": 0.5, "epochs": 1, "seconds": 3.0})
@@ -43,7 +43,7 @@ def run(finished, tmp_path, monkeypatch):
 
     def execute(folder, run, params, tested):
         assert (params.variant, params.seed, tested) == ("UNet_NoSkip_256", 0, True)
-        assert run.path.is_relative_to(folder) and (folder / "segnb" / "verify.py").exists()
+        assert run.path.is_relative_to(folder) and (folder / "segnb" / "cli").exists()
         assert (folder / "cache").samefile(project / "cache")
         shutil.copytree(finished.path, run.path)
         again.append(folder)

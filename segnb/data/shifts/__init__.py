@@ -20,7 +20,7 @@ from segnb.data import streets
 from segnb.data.batches import Split
 from segnb.data.shifts.conditions import NightTracer, clutter, in_fog, in_sight, noisy
 from segnb.data.streets.tracing import Tracer, take_picture
-from segnb.runtime.processes import at_work
+from segnb.runtime.pool import at_work
 from segnb.storage.checksums import fingerprint
 from segnb.storage.files import UNREADABLE, atomic, made_once
 

@@ -29,7 +29,7 @@ from segnb.data.streets.scene import (
 from segnb.data.streets.shapes import Centreline, Soup
 from segnb.data.streets.tracing import Tracer, take_picture
 from segnb.labels import STREET
-from segnb.runtime.processes import at_work
+from segnb.runtime.pool import at_work
 from segnb.storage.checksums import fingerprint
 
 SPLITS = ("train", "val", "test")

@@ -17,7 +17,7 @@ from segnb.data.splits import Pair
 from segnb.data.tools.check_report import KINDS, Counts, Finding, Report, finding, size_list
 from segnb.errors import SegnbError
 from segnb.labels import IGNORE_INDEX
-from segnb.runtime.processes import progress
+from segnb.runtime.pool import progress
 from segnb.storage.checksums import Sums
 
 # ---- masks ---------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
 from segnb.errors import SegnbError
 from segnb.labels import IGNORE_INDEX, STREET, ClassMap
-from segnb.runtime.processes import progress
+from segnb.runtime.pool import progress
 from segnb.storage.files import atomic_path, held, write_json, write_text
 
 DONE = "prepared.json"  # takes the place of PREPARING
