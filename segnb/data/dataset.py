@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from segnb.data import layouts, masks, reading, streets
+from segnb.data import layouts, masks, reading, shifts, streets
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
 from segnb.labels import CAR, STREET, ClassMap
@@ -111,6 +111,25 @@ class Data:
             images.flush()
             labels.flush()
         write_json(folder / f"{name}.json", {"names": self.names[name], "size": size})
+
+    def shifted(self, cache: Path, kind: str, size: int) -> Split | None:
+        """The first 120 test scenes (all, if there are fewer) as `shifts.shifted` gives them; None for a folder.
+
+        Raises ValueError on an unknown kind.
+        """
+        if self.view is None:
+            return None
+        count = min(shifts.MOST, self.counts["test"])
+        images, labels = shifts.shifted(count, cache, kind, size)
+        return Split(self.view.images(images), self.view.labels(labels), self.names["test"][:count])
+
+    def visibility(self, cache: Path, size: int) -> np.ndarray | None:
+        """What `shifts.visibility` gives for this label set's things, uint8 (N, size, size); None for a folder."""
+        if self.view is None:
+            return None
+        visible, labels = shifts.visibility(self.counts["test"], cache, size)
+        things = [self.classes.id(name) for name in self.classes.things]
+        return np.where(np.isin(self.view.labels(labels), things), visible, 0)
 
 
 def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:

@@ -1,10 +1,7 @@
-"""segnb/data/reading.py: what it finds and reads, and a corpus of what it must refuse in one clear line."""
+"""segnb/data/reading.py: what it finds, reads and refuses in a folder; broken files are in test_bad_input."""
 
-import os
 import shutil
-import struct
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 from segnb.labels import IGNORE_INDEX, STREET
 from tests.conftest import CHECKOUT
+from tests.data.broken_files import refusal
 
 SHARED = CHECKOUT.parent / "shared" / "data"
 
@@ -52,15 +50,6 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
     return add_pair(tmp_path, "0001")
-
-
-def refusal(action, *arguments) -> str:
-    """The message of the SegnbError that `action` raises, which must be one line."""
-    with pytest.raises(SegnbError) as caught:
-        action(*arguments)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # Splits.
@@ -288,140 +277,11 @@ def test_stream_reads_only_a_few_frames_ahead(data, monkeypatch):
     frames.close()
 
 
-def test_stream_names_the_first_bad_pair(data):
-    pairs = reading.find(data).pairs["train"]
-    for pair in (pairs[2], pairs[5]):
-        pair.image.write_bytes(b"")
-    read = lambda: list(reading.stream(pairs, 8, STREET_CODING))  # noqa: E731
-    assert str(pairs[2].image) in refusal(read)
-
-
-# Bad files: how to spoil a pair, the file that the message must name, the words that say what to do.
-
-
-def png(width: int, height: int) -> bytes:
-    """A PNG file that claims a size and holds next to nothing."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
-    )
-
-
-def halve(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-
-def half_jpeg(pair: Pair) -> None:
-    Image.effect_noise((8, 8), 100).convert("RGB").save(pair.image, format="JPEG")
-    halve(pair.image)
-
-
-def flip_byte(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[content.index(b"IDAT") + 12] ^= 0xFF
-    file.write_bytes(content)
-
-
-def become_folder(file: Path) -> None:
-    file.unlink()
-    file.mkdir()
-
-
-def resave(file: Path, mode: str) -> None:
-    Image.open(file).convert(mode).save(file)
-
-
-def ids(pair: Pair, highest: int) -> None:
-    save(np.full((8, 8), highest, np.uint8), pair.label)
-
-
-def other_format(file: Path, name: str) -> None:
-    Image.open(file).convert("RGB").save(file, format=name)
-
-
-BAD = {
-    "image is empty": (lambda p: p.image.write_bytes(b""), "image", "(0 bytes); replace or remove"),
-    "labels are empty": (lambda p: p.label.write_bytes(b""), "label", "(0 bytes); replace or remove"),
-    "image is text": (lambda p: p.image.write_text("hello"), "image", "no PNG or JPEG file"),
-    "labels are text": (lambda p: p.label.write_text("hello"), "label", "no PNG file"),
-    "image is a BMP": (lambda p: other_format(p.image, "BMP"), "image", "no PNG or JPEG file"),
-    "labels are a JPEG": (lambda p: other_format(p.label, "JPEG"), "label", "no PNG file"),
-    "image is half a PNG": (lambda p: halve(p.image), "image", "copy it again"),
-    "image is half a JPEG": (half_jpeg, "image", "copy it again"),
-    "labels are half a PNG": (lambda p: halve(p.label), "label", "copy it again"),
-    "image has a flipped byte": (lambda p: flip_byte(p.image), "image", "copy it again"),
-    "labels have a flipped byte": (lambda p: flip_byte(p.label), "label", "copy it again"),
-    "image claims 900 megapixels": (lambda p: p.image.write_bytes(png(30000, 30000)), "image", "bomb"),
-    "image ends after its header": (lambda p: p.image.write_bytes(png(8, 8)), "image", "copy it again"),
-    "image is gone": (lambda p: p.image.unlink(), "image", "No such file"),
-    "image is a folder": (lambda p: become_folder(p.image), "image", "directory"),
-    "image is grey": (lambda p: resave(p.image, "L"), "image", "convert the image"),
-    "image is see-through": (
-        lambda p: save(np.full((8, 8, 4), 200, np.uint8), p.image),
-        "image",
-        "convert the image",
-    ),
-    "image is 16-bit grey": (
-        lambda p: save(np.zeros((8, 8), np.uint16), p.image),
-        "image",
-        "not 8-bit RGB; convert the image",
-    ),
-    "labels are 16-bit": (
-        lambda p: save(np.zeros((8, 8), np.uint16), p.label),
-        "label",
-        "save the ids as one 8-bit channel",
-    ),
-    "labels are 1-bit": (lambda p: resave(p.label, "1"), "label", "save the ids as one 8-bit channel"),
-    "labels are grey pictures": (
-        lambda p: resave(p.label, "RGB"),
-        "label",
-        "colours of no class, the first #",
-    ),
-    "the red channel holds id 13": (
-        lambda p: save(np.full((8, 8, 3), (13, 0, 0), np.uint8), p.label),
-        "label",
-        "holds id 13, which none of the 13 classes has; renumber",
-    ),
-    "labels were blurred": (
-        lambda p: save(np.full((8, 8, 3), (99, 64, 128), np.uint8), p.label),
-        "label",
-        "64 pixels have colours of no class, the first #634080; give each",
-    ),
-    "id 13 of thirteen": (
-        lambda p: ids(p, 13),
-        "label",
-        "holds id 13, which none of the 13 classes has; renumber",
-    ),
-    "id 255": (lambda p: ids(p, 255), "label", "holds id 255"),
-    "sizes differ": (
-        lambda p: save(np.zeros((8, 9), np.uint8), p.label),
-        "label",
-        "9×8 pixels but",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_file_is_refused_in_one_line(pair, case):
-    spoil, kind, words = BAD[case]
-    spoil(pair)
-    message = refusal(reading.read, pair, 8, STREET_CODING)
-    assert message.startswith(str(getattr(pair, kind)) + ": ")
-    assert words in message
-    assert ";" in message  # "what is wrong; what to do"
+# What is wrong with a file: see also test_bad_input.
 
 
 def test_highest_id_is_allowed(pair):
-    ids(pair, 12)
+    save(np.full((8, 8), 12, np.uint8), pair.label)
     assert (reading.read(pair, 8, STREET_CODING)[1] == 12).all()
 
 
@@ -431,12 +291,6 @@ def test_wrong_id_is_noticed_where_resizing_would_drop_it(pair):
     save(label, pair.label)
     assert np.asarray(Image.open(pair.label).resize((1, 1), Image.Resampling.NEAREST)).max() == 0
     assert "holds id 99" in refusal(reading.read, pair, 1, STREET_CODING)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_file_without_permission(pair):
-    pair.image.chmod(0)
-    assert "chmod u+r" in refusal(reading.read, pair, 8, STREET_CODING)
 
 
 def test_permission_message(pair, monkeypatch):

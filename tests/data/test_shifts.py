@@ -281,40 +281,40 @@ def few(monkeypatch):
 def test_shifted_scenes_are_rendered_once_for_all_views(few, tmp_path):
     preset, drawn = few
     plain, wrong, car = (open_data(name, preset) for name in VIEWS)
-    fog = shifts.shifted(plain, tmp_path, "fog", 32)
+    fog = plain.shifted(tmp_path, "fog", 32)
     assert fog.images.shape == (2, 32, 32, 3) and fog.names == plain.names["test"]
-    assert np.array_equal(shifts.shifted(wrong, tmp_path, "fog", 32).images, false_colours(fog.images))
-    assert np.array_equal(shifts.shifted(car, tmp_path, "fog", 32).labels, cars_alone(fog.labels))
-    assert np.array_equal(shifts.shifted(plain, tmp_path, "fog", 32).images, fog.images)
+    assert np.array_equal(wrong.shifted(tmp_path, "fog", 32).images, false_colours(fog.images))
+    assert np.array_equal(car.shifted(tmp_path, "fog", 32).labels, cars_alone(fog.labels))
+    assert np.array_equal(plain.shifted(tmp_path, "fog", 32).images, fog.images)
     assert drawn == [("fog", 0), ("fog", 1)]
 
 
 def test_no_more_scenes_than_it_takes(few, tmp_path, monkeypatch):
     monkeypatch.setattr(shifts, "MOST", 1)
-    assert len(shifts.shifted(open_data("streets", few[0]), tmp_path, "noise", 32)) == 1
+    assert len(open_data("streets", few[0]).shifted(tmp_path, "noise", 32)) == 1
 
 
 def test_visibility_is_that_of_the_test_split_and_of_its_things(few, tmp_path):
     plain, car = (open_data(name, few[0]) for name in ("streets", "streets-car"))
     labels = plain.split(tmp_path, "test", 32).labels
-    visible = shifts.visibility(plain, tmp_path, 32)
+    visible = plain.visibility(tmp_path, 32)
     assert visible.dtype == np.uint8
     assert np.array_equal(visible > 0, np.isin(labels, [CAR, PERSON, POLE, SIGN]))
-    cars = shifts.visibility(car, tmp_path, 32)
+    cars = car.visibility(tmp_path, 32)
     assert np.array_equal(cars, np.where(labels == CAR, visible, 0))
 
 
 def test_a_folder_has_no_streets_to_draw_again(dataset, few, tmp_path):
     data = open_data(str(dataset), few[0])
-    assert shifts.shifted(data, tmp_path, "fog", 32) is None
-    assert shifts.visibility(data, tmp_path, 32) is None
+    assert data.shifted(tmp_path, "fog", 32) is None
+    assert data.visibility(tmp_path, 32) is None
 
 
 def test_an_unknown_kind_lists_the_choices(few, tmp_path):
     with pytest.raises(
         ValueError, match="^kind: 'rain' is unknown; choose from fog, night, noise, occlusion$"
     ):
-        shifts.shifted(open_data("streets", few[0]), tmp_path, "rain", 32)
+        open_data("streets", few[0]).shifted(tmp_path, "rain", 32)
 
 
 def test_shifts_have_a_digest_of_their_own():

@@ -15,7 +15,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-from segnb.cli import main
+from segnb.cli.__main__ import main
 from segnb.data.batches import MEAN, STD, normalise
 from segnb.errors import SegnbError
 from segnb.models import pretrained
