@@ -17,14 +17,13 @@ import pytest
 import torch
 from bs4 import BeautifulSoup
 
-from segnb import cli
+from segnb.cli.__main__ import main
 from segnb.errors import SegnbError
 from segnb.evaluation import scores
 from segnb.models import pretrained
 from segnb.params import StudyParams
 from segnb.pipeline import status, status_html
-from segnb.report import provenance, tables
-from segnb.report import text as text_module
+from segnb.report import provenance, tables, text
 from segnb.report.report import facts
 from segnb.storage.files import read_json, write_json
 from segnb.study.create import create_study
@@ -159,15 +158,15 @@ def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
     from tests.report.test_html import code, html, save
 
     said = []
-    monkeypatch.setattr(text_module, "display", said.append)
+    monkeypatch.setattr(text, "display", said.append)
     runs = hostile.measured()
     for sentence in (
-        text_module.data_sentence(hostile),
-        text_module.scope_sentence(hostile, runs),
+        text.data_sentence(hostile),
+        text.scope_sentence(hostile, runs),
         provenance.sentence(runs),
         *hostile.warnings,
     ):
-        text_module.say(sentence)
+        text.say(sentence)
     shown = [tables.class_ious(scores.class_ious(runs)), tables.scores(scores.ranking(runs))]
     cells = ["# Chapter", *(one.data for one in said), *(code("a", html(one.to_html())) for one in shown)]
     out = export_report(
@@ -188,7 +187,7 @@ def test_status_shows_names_as_text_and_commands_as_one_word(hostile, capsys):
     grid = status.look(hostile.name)
     page = BeautifulSoup(status_html.html(grid), "html5lib")
     assert not page.find("script") and SCRIPT in page.get_text()
-    assert cli.main(["status", hostile.name]) == 1
+    assert main(["status", hostile.name]) == 1
     printed = capsys.readouterr().out
     assert "\x1b" not in printed and SCRIPT in printed
     for command in re.findall(r"less .*|segnb .*--log .*", printed):

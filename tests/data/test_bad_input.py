@@ -148,7 +148,7 @@ def test_check_lists_it_and_prepare_writes_nothing(data, tmp_path, case):
     found = check.look(str(data))
     (error,) = found.of("error")
     assert error.kind == BROKEN[case].finding and error.files[0] == str(file)
-    one_clear_line(error.message, file, words if error.kind != "interpolated" else "make it anew")
+    one_clear_line(error.message, file, words if error.kind != "interpolated" else "make it again")
     message = refusal(prepare.prepare, str(data), tmp_path / "copy", 32)
     assert message.startswith(error.message) and not (tmp_path / "copy").exists()
 

@@ -11,8 +11,8 @@ import pytest
 
 from segnb.data import layouts, reading
 from segnb.data.layouts import LAYOUTS, Key, look, parse
-from segnb.errors import SegnbError
 from segnb.labels import CAMVID, STREET
+from tests.data.broken_files import refusal
 
 CLASSES = "id,name\n0,Road\n1,Car\n"
 
@@ -56,14 +56,6 @@ def keys(listing) -> set[Key]:
     """The frames, which have to have an image and a mask each."""
     assert listing.images.keys() == listing.labels.keys() and not listing.doubles
     return set(listing.images)
-
-
-def refusal(action, *arguments) -> str:
-    with pytest.raises(SegnbError) as caught:
-        action(*arguments)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1 and message.replace("\u3000", "").isprintable()
-    return message
 
 
 # ---- the five as they come --------------------------------------------------------------------------

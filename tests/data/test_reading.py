@@ -1,6 +1,5 @@
 """segnb/data/reading.py: what it finds, reads and refuses in a folder; broken files are in test_bad_input."""
 
-import shutil
 import time
 from pathlib import Path
 
@@ -9,10 +8,10 @@ import pytest
 from PIL import Image
 
 from segnb.data import reading
-from segnb.data.masks import CAMVID_CODING, STREET_CODING
+from segnb.data.masks import STREET_CODING
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.labels import IGNORE_INDEX, STREET
+from segnb.labels import STREET
 from tests.conftest import CHECKOUT
 from tests.data.broken_files import refusal
 
@@ -76,97 +75,19 @@ def test_pairs_hold_their_own_files(data):
             assert pair.image.is_file() and pair.label.is_file()
 
 
-def test_validation_depends_on_seed_and_names_only(data, monkeypatch):
-    first = names(reading.find(data, seed=0).pairs)
-    assert {tuple(names(reading.find(data, seed=s).pairs)["val"]) for s in range(8)} != {tuple(first["val"])}
-    listed = Path.iterdir
-    monkeypatch.setattr(Path, "iterdir", lambda folder: reversed(sorted(listed(folder))))
-    assert names(reading.find(data, seed=0).pairs) == first
-    elsewhere = data.rename(data.with_name("dataset_moved"))
-    assert names(reading.find(elsewhere, seed=0).pairs) == first
-
-
-def test_validation_is_the_same_tomorrow(data):
-    # Written down once: a choice that moved with a version would mix training and validation images.
-    assert names(reading.find(data, seed=0).pairs)["val"] == ["0005", "0008"]
-
-
-def test_added_image_leaves_most_of_the_validation_alone(data):
-    for i in range(100, 200):
-        add_pair(data / "train", f"{i:04d}", 1, 1)
-    before = set(names(reading.find(data).pairs)["val"])
-    add_pair(data / "train", "9999", 1, 1)
-    after = set(names(reading.find(data).pairs)["val"])
-    assert len(before) == 22 and len(before & after) >= 21
-
-
-def test_two_training_images_are_enough(tmp_path):
-    for name in ("a", "b"):
-        add_pair(tmp_path / "train", name)
-    add_pair(tmp_path / "test", "c")
-    assert [len(pairs) for pairs in reading.find(tmp_path).pairs.values()] == [1, 1, 1]
-
-
-def test_other_and_hidden_files_are_passed_over(data):
-    (data / "train" / "images" / "Thumbs.db").write_bytes(b"x")
-    (data / "train" / "images" / "._0001.png").write_bytes(b"x")
-    (data / "test" / "labels" / "notes.txt").write_bytes(b"x")
-    assert [len(pairs) for pairs in reading.find(data).pairs.values()] == [8, 2, 3]
-
-
 # What is wrong with a folder.
-
-
-def test_missing_folder(data):
-    shutil.rmtree(data / "test" / "labels")
-    message = refusal(reading.find, data)
-    assert str(data / "test" / "labels") in message and "point to a folder that holds train/images" in message
-
-
-def test_folder_is_a_file(tmp_path):
-    (tmp_path / "dataset.zip").write_bytes(b"PK")
-    message = refusal(reading.find, tmp_path / "dataset.zip")
-    assert "dataset.zip" in message and "point to a folder" in message
-
-
-@pytest.mark.parametrize("kind", ["images", "labels"])
-def test_empty_folder(data, kind):
-    for file in (data / "train" / kind).iterdir():
-        file.unlink()
-    message = refusal(reading.find, data)
-    assert str(data / "train" / kind) in message and f"put the {kind} there" in message
-
-
-def test_image_without_labels(data):
-    (data / "train" / "labels" / "0003.png").unlink()
-    message = refusal(reading.find, data)
-    assert message.startswith(str(data / "train" / "images" / "0003.png"))
-    assert f"add {data / 'train' / 'labels' / '0003.png'} or remove" in message
-
-
-def test_labels_without_image(data):
-    (data / "test" / "images" / "0011.png").unlink()
-    message = refusal(reading.find, data)
-    assert message.startswith(str(data / "test" / "labels" / "0011.png"))
-    assert f"add {data / 'test' / 'images' / '0011.png'}" in message
 
 
 def test_jpeg_labels_do_not_count_as_labels(data):
     label = data / "train" / "labels" / "0003.png"
-    Image.open(label).save(label.with_suffix(".jpg"))
-    label.unlink()
-    message = refusal(reading.find, data)
-    assert "0003.png: has no labels; add" in message
+    label.rename(label.with_suffix(".jpg"))
+    assert "0003.png: has no labels; add" in refusal(reading.find, data)
 
 
-def test_two_images_of_one_name(data, monkeypatch):
+def test_two_images_of_one_name(data):
     png = data / "train" / "images" / "0003.png"
     Image.open(png).save(png.with_suffix(".jpg"))
-    listed = Path.iterdir
-    for order in (sorted, lambda files: reversed(sorted(files))):
-        monkeypatch.setattr(Path, "iterdir", lambda folder, order=order: order(listed(folder)))
-        message = refusal(reading.find, data)
-        assert message == f"{png}: 0003.jpg has the same name; remove one of the two"
+    assert refusal(reading.find, data) == f"{png}: 0003.jpg has the same name; remove one of the two"
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -218,17 +139,6 @@ def test_jpeg_image(pair):
     flat.save(pair.image.with_suffix(".jpg"))
     image, _ = reading.read(Pair("0001", pair.image.with_suffix(".jpg"), pair.label), 8, STREET_CODING)
     assert np.abs(image.astype(int) - [200, 100, 50]).max() <= 3
-
-
-def test_palette_labels_are_ids(pair):
-    ids = np.arange(64, dtype=np.uint8).reshape(8, 8) % 13
-    coloured = Image.fromarray(ids).convert("P")
-    coloured.putdata(ids.flatten().tolist())
-    coloured.putpalette(STREET.palette.flatten().tolist())
-    coloured.save(pair.label)
-    with Image.open(pair.label) as stored:
-        assert stored.mode == "P"
-    np.testing.assert_array_equal(reading.read(pair, 8, STREET_CODING)[1], ids)
 
 
 def test_several_keeps_the_order_and_few_ahead(monkeypatch):
@@ -358,41 +268,3 @@ def test_real_carla_frames():
     for name in ("Unlabeled", "Road", "Sidewalk", "Vegetation", "Car"):
         assert (labels == STREET.id(name)).any((1, 2)).all(), name
     assert images.std() > 20
-
-
-def test_real_raw_lyft_frames():
-    path = SHARED / "lyft_raw"
-    if not path.is_dir():
-        pytest.skip("no ../shared/data/lyft_raw beside the repository")
-    found = reading.find(path)
-    assert found.listing.layout.name == "lyft"
-    assert names(found.pairs) == {"train": ["train/0"], "val": ["train/1"], "test": ["train/2"]}
-    image, labels = reading.read(found.pairs["train"][0], 128, found.coding)
-    assert image.std() > 20
-    for name in ("Road", "Car", "Vegetation"):
-        assert (labels == STREET.id(name)).any(), name
-
-
-# ---- CamVid --------------------------------------------------------------------------------------
-
-
-def test_camvid_s_layout_is_recognised_and_its_void_is_not_a_class(tmp_path):
-    for split in ("train", "val"):
-        for index in range(3):
-            (tmp_path / split).mkdir(exist_ok=True)
-            (tmp_path / f"{split}annot").mkdir(exist_ok=True)
-            labels = np.full((6, 8), index, np.uint8)
-            labels[0] = 11
-            Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / split / f"{index}.png")
-            Image.fromarray(labels).save(tmp_path / f"{split}annot" / f"{index}.png")
-    found = reading.find(tmp_path).pairs
-    assert [len(pairs) for pairs in found.values()] == [2, 1, 3]
-    assert found["test"][0].label.parent.name == "valannot"
-    _, labels = reading.read(found["test"][2], 12, CAMVID_CODING)
-    assert set(np.unique(labels)) == {2, IGNORE_INDEX}
-    Image.fromarray(np.full((6, 8), 12, np.uint8)).save(tmp_path / "valannot" / "0.png")
-    assert "holds id 12, which none of the 11 classes" in refusal(
-        reading.read, found["test"][0], 12, CAMVID_CODING
-    )
-    (tmp_path / "valannot" / "1.png").unlink()
-    assert "valannot/1.png" in refusal(reading.find, tmp_path)

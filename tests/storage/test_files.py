@@ -12,8 +12,7 @@ import pytest
 from filelock import FileLock
 
 from segnb.errors import SegnbError
-from segnb.storage import files as atomic_files
-from segnb.storage import files as files
+from segnb.storage import files
 from segnb.storage.files import atomic, held, holder, new_array, sweep, write_text
 
 
@@ -35,7 +34,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch, 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if at == "mkstemp":
-        monkeypatch.setattr(atomic_files.tempfile, "mkstemp", full)
+        monkeypatch.setattr(files.tempfile, "mkstemp", full)
     elif at != "write":
         monkeypatch.setattr(os, at, full)
     with pytest.raises(SegnbError, match="history.csv cannot be written, the disk is full; free some"):
