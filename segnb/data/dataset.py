@@ -152,7 +152,7 @@ def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:
 
 
 def _streets(preset: Preset, name: str) -> Data:
-    """Open the rendered streets in one of `VIEWS`, all of which are made from scenes that are rendered once."""
+    """Open the rendered streets in one of `VIEWS`; all are made from scenes that are rendered once."""
     view, plain = VIEWS[name], name == "streets"
     counts = {"train": preset.train, "val": preset.val, "test": preset.test}
     digest = hashlib.sha256(f"{streets.digest()} {counts}".encode())

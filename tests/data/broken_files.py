@@ -233,7 +233,7 @@ BROKEN = {
         "image", encoded(NOISE.resize((9, 9))), "labels are 16×16 pixels but", "size-differs"
     ),
     "label: of another size": Broken(
-        "label", encoded(IDS.resize((9, 9))), "labels are 9×9 pixels but", "size-differs"
+        "label", encoded(IDS.crop((0, 0, 9, 9)).point([7] * 256)), "labels are 9×9 pixels but", "size-differs"
     ),
 }
 
