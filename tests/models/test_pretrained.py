@@ -35,6 +35,15 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def narrow():
+    """VGG16 with an eighth of its channels, for speed."""
+    layout = torchvision.models.vgg.cfgs["D"]  # channels, and "M" for a pooling
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(torchvision.models.vgg.cfgs, "D", [n if n == "M" else n // 8 for n in layout])
+        yield
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """An empty torch cache."""
