@@ -201,8 +201,8 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", ["$(touch pwned)", "`touch pwned`"])
-def test_a_study_with_a_command_for_a_name_is_one_word_to_the_shell(tmp_path, command):
+def test_a_study_with_a_command_for_a_name_is_one_word_to_the_shell(tmp_path):
+    command = "$(touch pwned)`touch pwned`"
     folder = make_project(tmp_path / "project")
     study = make_study(folder, seeds=1, variants=["UNet_NoSkip_256"], images=4, epochs=2, name=command)
     wanted = ("variants=UNet_NoSkip_256", "seeds=0")
@@ -216,9 +216,9 @@ def test_a_study_with_a_command_for_a_name_is_one_word_to_the_shell(tmp_path, co
     assert not list(tmp_path.rglob("pwned"))
 
 
-@pytest.mark.parametrize("command", COMMANDS[1::2])
-def test_a_study_that_is_not_there_is_no_command_either(tmp_path, command):
+def test_a_study_that_is_not_there_is_no_command_either(tmp_path):
     folder = make_project(tmp_path / "project")
+    command = "' ; touch pwned ; '; touch pwned #"
     done = snakemake(folder, "--dry-run", "--config", f"study={command}", "variants=all", "seeds=0")
     assert done.returncode == 1 and "is not in runs/" in done.stdout + done.stderr
     assert not list(tmp_path.rglob("pwned"))

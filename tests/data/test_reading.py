@@ -177,16 +177,6 @@ def test_stream_keeps_the_order_and_equals_reading_one_by_one(data, monkeypatch)
         np.testing.assert_array_equal(labels, alone[1])
 
 
-def test_stream_reads_only_a_few_frames_ahead(data, monkeypatch):
-    monkeypatch.setattr(reading, "AT_ONCE", 2)
-    asked, original = [], reading.read
-    monkeypatch.setattr(reading, "read", lambda pair, *rest: asked.append(pair) or original(pair, *rest))
-    frames = reading.stream(reading.find(data).pairs["train"], 6, STREET_CODING)
-    next(frames)
-    assert len(asked) <= 3
-    frames.close()
-
-
 # What is wrong with a file: see also test_bad_input.
 
 

@@ -6,8 +6,8 @@
 A scene is a function of (split, index) alone: the same on every machine with the same package versions,
 whatever the order, the process count or the other scenes. Its size changes the resolution, not the street.
 
-Files: shapes.py (triangles) -> objects.py and structures.py (things) -> ground.py and roadside.py (a street);
-scene.py holds it; materials.py (textures) and tracing.py (rays, light, lens) turn it into a picture.
+Files: shapes.py (triangles) -> objects.py and structures.py (things) -> scene.py and roadside.py (a street);
+materials.py (textures) and tracing.py (rays, light, lens) turn it into a picture.
 """
 
 import importlib.metadata
