@@ -33,6 +33,11 @@ class ClassMap:
     key: str = "own"
 
     @classmethod
+    def of(cls, colours: dict[str, str], **marks: Any) -> Self:
+        """The label set of these names, each with its colour, in the order of their ids."""
+        return cls(tuple(colours), tuple(colours.values()), **marks)
+
+    @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> Self:
         """The label set that `as_dict` gave, as JSON hands it back: lists for tuples."""
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in kept.items()})
@@ -67,37 +72,22 @@ class ClassMap:
 
 # Lightness varies as well as hue, so that neighbours on a street stay apart
 # for colour-blind readers and on a grey print.
-STREET = ClassMap(
-    names=(
-        "Unlabeled",
-        "Building",
-        "Fence",
-        "Other",
-        "Pedestrian",
-        "Pole",
-        "Roadline",
-        "Road",
-        "Sidewalk",
-        "Vegetation",
-        "Car",
-        "Wall",
-        "Traffic sign",
-    ),
-    colours=(
-        "#101820",
-        "#9c7a5b",
-        "#e8871e",
-        "#0b6e66",
-        "#e3202b",
-        "#8fd3ea",
-        "#ffffff",
-        "#75608a",
-        "#f2a7d3",
-        "#4f9a3a",
-        "#2346c4",
-        "#c9c3a5",
-        "#ffe03a",
-    ),
+STREET = ClassMap.of(
+    {
+        "Unlabeled": "#101820",
+        "Building": "#9c7a5b",
+        "Fence": "#e8871e",
+        "Other": "#0b6e66",
+        "Pedestrian": "#e3202b",
+        "Pole": "#8fd3ea",
+        "Roadline": "#ffffff",
+        "Road": "#75608a",
+        "Sidewalk": "#f2a7d3",
+        "Vegetation": "#4f9a3a",
+        "Car": "#2346c4",
+        "Wall": "#c9c3a5",
+        "Traffic sign": "#ffe03a",
+    },
     thin=("Fence", "Pedestrian", "Pole", "Roadline", "Traffic sign"),
     things=("Pedestrian", "Pole", "Car", "Traffic sign"),
     key="street",
@@ -105,33 +95,20 @@ STREET = ClassMap(
 
 # Brostow, Fauqueur and Cipolla, "Semantic object classes in video", Pattern Recognition Letters 2009, in the
 # eleven classes that are usual since Badrinarayanan et al., "SegNet", PAMI 2017.
-CAMVID = ClassMap(
-    names=(
-        "Sky",
-        "Building",
-        "Pole",
-        "Road",
-        "Sidewalk",
-        "Vegetation",
-        "Traffic sign",
-        "Fence",
-        "Car",
-        "Pedestrian",
-        "Bicyclist",
-    ),
-    colours=(
-        "#cfe8ff",
-        "#9c7a5b",
-        "#8fd3ea",
-        "#75608a",
-        "#f2a7d3",
-        "#4f9a3a",
-        "#ffe03a",
-        "#e8871e",
-        "#2346c4",
-        "#e3202b",
-        "#0b6e66",
-    ),
+CAMVID = ClassMap.of(
+    {
+        "Sky": "#cfe8ff",
+        "Building": "#9c7a5b",
+        "Pole": "#8fd3ea",
+        "Road": "#75608a",
+        "Sidewalk": "#f2a7d3",
+        "Vegetation": "#4f9a3a",
+        "Traffic sign": "#ffe03a",
+        "Fence": "#e8871e",
+        "Car": "#2346c4",
+        "Pedestrian": "#e3202b",
+        "Bicyclist": "#0b6e66",
+    },
     thin=("Pole", "Traffic sign", "Fence", "Pedestrian", "Bicyclist"),
     things=("Pole", "Traffic sign", "Car", "Pedestrian", "Bicyclist"),
     void=True,
@@ -139,6 +116,6 @@ CAMVID = ClassMap(
 )
 
 # One class of the street's against all others: whether many classes spread attention thin (claim U15).
-CAR = ClassMap(names=("Rest", "Car"), colours=("#101820", "#2346c4"), things=("Car",), key="car")
+CAR = ClassMap.of({"Rest": "#101820", "Car": "#2346c4"}, things=("Car",), key="car")
 
 LABEL_SETS = {classes.key: classes for classes in (STREET, CAMVID, CAR)}

@@ -17,14 +17,13 @@ import pytest
 import torch
 from bs4 import BeautifulSoup
 
-from segnb import cli
+from segnb.cli.__main__ import main
 from segnb.errors import SegnbError
 from segnb.evaluation import scores
 from segnb.models import pretrained
 from segnb.params import StudyParams
 from segnb.pipeline import status, status_html
-from segnb.report import provenance, tables
-from segnb.report import text as text_module
+from segnb.report import provenance, tables, text
 from segnb.report.report import facts
 from segnb.storage.files import read_json, write_json
 from segnb.study.create import create_study
@@ -159,15 +158,15 @@ def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
     from tests.report.test_html import code, html, save
 
     said = []
-    monkeypatch.setattr(text_module, "display", said.append)
+    monkeypatch.setattr(text, "display", said.append)
     runs = hostile.measured()
     for sentence in (
-        text_module.data_sentence(hostile),
-        text_module.scope_sentence(hostile, runs),
+        text.data_sentence(hostile),
+        text.scope_sentence(hostile, runs),
         provenance.sentence(runs),
         *hostile.warnings,
     ):
-        text_module.say(sentence)
+        text.say(sentence)
     shown = [tables.class_ious(scores.class_ious(runs)), tables.scores(scores.ranking(runs))]
     cells = ["# Chapter", *(one.data for one in said), *(code("a", html(one.to_html())) for one in shown)]
     out = export_report(
@@ -188,7 +187,7 @@ def test_status_shows_names_as_text_and_commands_as_one_word(hostile, capsys):
     grid = status.look(hostile.name)
     page = BeautifulSoup(status_html.html(grid), "html5lib")
     assert not page.find("script") and SCRIPT in page.get_text()
-    assert cli.main(["status", hostile.name]) == 1
+    assert main(["status", hostile.name]) == 1
     printed = capsys.readouterr().out
     assert "\x1b" not in printed and SCRIPT in printed
     for command in re.findall(r"less .*|segnb .*--log .*", printed):
@@ -202,8 +201,8 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", ["$(touch pwned)", "`touch pwned`"])
-def test_a_study_with_a_command_for_a_name_is_one_word_to_the_shell(tmp_path, command):
+def test_a_study_with_a_command_for_a_name_is_one_word_to_the_shell(tmp_path):
+    command = "$(touch pwned)`touch pwned`"
     folder = make_project(tmp_path / "project")
     study = make_study(folder, seeds=1, variants=["UNet_NoSkip_256"], images=4, epochs=2, name=command)
     wanted = ("variants=UNet_NoSkip_256", "seeds=0")
@@ -217,9 +216,9 @@ def test_a_study_with_a_command_for_a_name_is_one_word_to_the_shell(tmp_path, co
     assert not list(tmp_path.rglob("pwned"))
 
 
-@pytest.mark.parametrize("command", COMMANDS[1::2])
-def test_a_study_that_is_not_there_is_no_command_either(tmp_path, command):
+def test_a_study_that_is_not_there_is_no_command_either(tmp_path):
     folder = make_project(tmp_path / "project")
+    command = "' ; touch pwned ; '; touch pwned #"
     done = snakemake(folder, "--dry-run", "--config", f"study={command}", "variants=all", "seeds=0")
     assert done.returncode == 1 and "is not in runs/" in done.stdout + done.stderr
     assert not list(tmp_path.rglob("pwned"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from segnb.cli.options import add_command, add_report_options
 from segnb.data import shifts
+from segnb.data.splits import WAYS
 from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
 from segnb.models.pretrained import SOURCES, fetch
@@ -29,9 +30,7 @@ def add_commands(commands) -> None:
     prepared.add_argument("dest", type=Path, help="a folder to be made")
     prepared.add_argument("--size", type=int, required=True, help="pixels per side")
     prepared.add_argument("--seed", type=int, default=0, help="of the split")
-    prepared.add_argument(
-        "--by", choices=["drives", "blocks", "names"], help="split again, whatever split the data bring"
-    )
+    prepared.add_argument("--by", choices=[*WAYS], help="split again, whatever split the data bring")
     fetched = add_command(ways, data_get, "get")
     fetched.add_argument("name", nargs="?", help="camvid or lyft-udacity (default: list them)")
     fetched.add_argument("destination", nargs="?", type=Path, help="a folder to be made (default: data/NAME)")

@@ -7,14 +7,14 @@ memory-mapped arrays; everything downstream sees `segnb.data.batches.Split`.
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from segnb.data import layouts, masks, reading, streets
+from segnb.data import layouts, masks, reading, shifts, streets
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
 from segnb.labels import CAR, STREET, ClassMap
@@ -112,6 +112,28 @@ class Data:
             labels.flush()
         write_json(folder / f"{name}.json", {"names": self.names[name], "size": size})
 
+    def shifted(self, cache: Path, kind: str, size: int) -> Split | None:
+        """Return the first 120 test scenes (or all) under other conditions, see `shifts.shifted`.
+
+        None for a folder. Raises ValueError on an unknown kind.
+        """
+        if self.view is None:
+            return None
+        count = min(shifts.MOST, self.counts["test"])
+        images, labels = shifts.shifted(count, cache, kind, size)
+        return Split(self.view.images(images), self.view.labels(labels), self.names["test"][:count])
+
+    def visibility(self, cache: Path, size: int) -> np.ndarray | None:
+        """Return how much is in sight of the things of this label set, see `shifts.visibility`.
+
+        uint8 (N, size, size); None for a folder.
+        """
+        if self.view is None:
+            return None
+        visible, labels = shifts.visibility(self.counts["test"], cache, size)
+        things = [self.classes.id(name) for name in self.classes.things]
+        return np.where(np.isin(self.view.labels(labels), things), visible, 0)
+
 
 def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:
     """The data source of that name or path, which may carry the name of its layout: "lyft:PATH".
@@ -120,10 +142,8 @@ def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:
 
     Raises SegnbError if the folder is missing or unsound.
     """
-    if data == "streets":
-        return _streets(preset)
     if data in VIEWS:
-        return _seen(_streets(preset), data)
+        return _streets(preset, data)
     path, named = layouts.parse(data)
     if not os.path.isdir(path):  # unlike Path.is_dir it bears any name
         choices = ", ".join(f'"{name}"' for name in VIEWS)
@@ -131,40 +151,31 @@ def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:
     return _folder(path.resolve(), named, cache)
 
 
-def _streets(preset: Preset) -> Data:
+def _streets(preset: Preset, name: str) -> Data:
+    """Open the rendered streets in one of `VIEWS`; all are made from scenes that are rendered once."""
+    view, plain = VIEWS[name], name == "streets"
     counts = {"train": preset.train, "val": preset.val, "test": preset.test}
-    digest = hashlib.sha256(f"{streets.digest()} {counts}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{streets.digest()} {counts}".encode())
+    if not plain:
+        # What the view does to some colours and to every label tells its code apart.
+        colours, ids = np.arange(15, dtype=np.uint8).reshape(5, 3), np.arange(len(STREET), dtype=np.uint8)
+        digest = hashlib.sha256(f"{digest.hexdigest()[:16]} {name}".encode())
+        digest.update(view.images(colours).tobytes() + view.labels(ids).tobytes())
+
+    def render(_: Path, split: str, size: int) -> Frames:
+        return zip(*streets.render(split, counts[split], size), strict=True)
+
+    def see(cache: Path, split: str, size: int) -> Frames:
+        scenes = _streets(preset, "streets").split(cache, split, size)
+        return map(lambda image, ids: (view.images(image), view.labels(ids)), scenes.images, scenes.labels)
+
     return Data(
-        name="streets",
-        origin=f"{VIEWS['streets'].origin} (segnb.data.streets)",
-        digest=digest,
-        classes=VIEWS["streets"].classes,
-        names={split: [f"{split} {i:04d}" for i in range(n)] for split, n in counts.items()},
-        frames=lambda cache, split, size: zip(*streets.render(split, counts[split], size), strict=True),
-        view=VIEWS["streets"],
-    )
-
-
-def _seen(plain: Data, name: str) -> Data:
-    """The same scenes in another view, made from the rendered ones so that they are rendered once."""
-    view = VIEWS[name]
-    # What the view does to some colours and to every label tells its code apart.
-    colours, ids = np.arange(15, dtype=np.uint8).reshape(5, 3), np.arange(len(STREET), dtype=np.uint8)
-    digest = hashlib.sha256(f"{plain.digest} {name}".encode())
-    digest.update(view.images(colours).tobytes() + view.labels(ids).tobytes())
-
-    def frames(cache: Path, split: str, size: int) -> Frames:
-        scenes = plain.split(cache, split, size)
-        for image, labels in zip(scenes.images, scenes.labels, strict=True):
-            yield view.images(image), view.labels(labels)
-
-    return replace(
-        plain,
         name=name,
         origin=f"{view.origin} (segnb.data.streets)",
         digest=digest.hexdigest()[:16],
         classes=view.classes,
-        frames=frames,
+        names={split: [f"{split} {i:04d}" for i in range(n)] for split, n in counts.items()},
+        frames=render if plain else see,
         view=view,
     )
 

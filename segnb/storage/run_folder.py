@@ -29,11 +29,33 @@ from segnb.storage.files import UNREADABLE, atomic, held, holder, read_json, swe
 from segnb.storage.project import iso_now
 
 
+def _file(name: str) -> property:
+    """Make a property of `RunFolder`: the path of the file with that name."""
+    return property(lambda folder: folder.path / name)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files of one training: <study>/<variant>/seed<k>/."""
 
     path: Path
+
+    last_path = _file("last.pt")
+    previous_path = _file("previous.pt")
+    model_path = _file("model.safetensors")
+    notebook_path = _file("train.ipynb")
+    lock_path = _file(".lock")
+    _failed_path = _file("failed.json")
+    provenance_path = _file("provenance.json")
+    history_path = _file("history.csv")
+    gradients_path = _file("gradients.csv")
+    confusion_path = _file("test_confusion.npz")
+    predictions_path = _file("predictions.npz")
+    predicted_path = _file("predicted.npz")
+    boundary_path = _file("boundary.npz")
+    objects_path = _file("objects.npz")
+    gates_path = _file("gates.npz")
+    shifts_path = _file("shift_confusion.npz")
 
     @property
     def variant(self) -> str:
@@ -44,16 +66,6 @@ class RunFolder:
         return int(self.path.name.removeprefix("seed"))
 
     # -- while training ------------------------------------------------------------------------------
-    @property
-    def last_path(self) -> Path:
-        """State after the last epoch; see `segnb.training.checkpoint.Progress`, which writes these."""
-        return self.path / "last.pt"
-
-    @property
-    def previous_path(self) -> Path:
-        """State after the epoch before."""
-        return self.path / "previous.pt"
-
     def best_path(self, epoch: int) -> Path:
         """Weights of an epoch that was the best until then."""
         return self.path / f"best-{epoch}.safetensors"
@@ -61,14 +73,6 @@ class RunFolder:
     def best_paths(self) -> list[Path]:
         """Those that are there."""
         return sorted(self.path.glob("best-*.safetensors"))
-
-    @property
-    def model_path(self) -> Path:
-        return self.path / "model.safetensors"
-
-    @property
-    def notebook_path(self) -> Path:
-        return self.path / "train.ipynb"
 
     def write_history(self, rows: list[dict]) -> None:
         write_text(self.history_path, pd.DataFrame(rows).to_csv(index=False))
@@ -90,10 +94,6 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     # -- who is at work on it, and what went wrong -------------------------------------------------------
-    @property
-    def lock_path(self) -> Path:
-        return self.path / ".lock"
-
     @contextmanager
     def at_work(self, doing: str) -> Iterator[None]:
         """One process at a time, training or testing; what killed ones left is removed first.
@@ -109,10 +109,6 @@ class RunFolder:
     def trainer(self) -> dict | None:
         """The process at work on this run: pid, host, since, what ("training …", "testing …"); or None."""
         return holder(self.lock_path)
-
-    @property
-    def _failed_path(self) -> Path:
-        return self.path / "failed.json"
 
     @contextmanager
     def step(self, name: str, log: Path | None = None) -> Iterator[None]:
@@ -145,10 +141,6 @@ class RunFolder:
         return read_json(self.path / "done.json")
 
     @property
-    def provenance_path(self) -> Path:
-        return self.path / "provenance.json"
-
-    @property
     def begun(self) -> bool:
         return self.provenance_path.exists()
 
@@ -157,20 +149,12 @@ class RunFolder:
         """provenance.json, as `segnb.study.provenance.provenance` makes it."""
         return read_json(self.provenance_path)
 
-    @property
-    def history_path(self) -> Path:
-        return self.path / "history.csv"
-
     def history(self) -> pd.DataFrame:
         """A row an epoch, as `segnb.training.loop.fit` writes them; empty before the first epoch's end.
 
         Raises SegnbError if the run is finished and the file is not what it was then.
         """
         return self._table(self.history_path)
-
-    @property
-    def gradients_path(self) -> Path:
-        return self.path / "gradients.csv"
 
     def gradients(self) -> pd.DataFrame:
         """A row a convolution and epoch: epoch, layer, ratio of its gradient's norm to its weight's.
@@ -199,34 +183,6 @@ class RunFolder:
             ) from None
 
     # -- what `segnb measure` writes, by test image in the order of their names ------------------------
-    @property
-    def confusion_path(self) -> Path:
-        return self.path / "test_confusion.npz"
-
-    @property
-    def predictions_path(self) -> Path:
-        return self.path / "predictions.npz"
-
-    @property
-    def predicted_path(self) -> Path:
-        return self.path / "predicted.npz"
-
-    @property
-    def boundary_path(self) -> Path:
-        return self.path / "boundary.npz"
-
-    @property
-    def objects_path(self) -> Path:
-        return self.path / "objects.npz"
-
-    @property
-    def gates_path(self) -> Path:
-        return self.path / "gates.npz"
-
-    @property
-    def shifts_path(self) -> Path:
-        return self.path / "shift_confusion.npz"
-
     def write_arrays(self, path: Path, **arrays: np.ndarray) -> None:
         with atomic(path) as file:
             np.savez_compressed(file, **arrays)

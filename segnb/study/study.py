@@ -103,16 +103,12 @@ class Study:
         return self.data.split(cache_folder(), name, size)
 
     def visibility(self, size: int) -> np.ndarray | None:
-        """See `segnb.data.shifts.visibility`, for the test split."""
-        from segnb.data import shifts  # for torch, as above
-
-        return shifts.visibility(self.data, cache_folder(), size)
+        """See `segnb.data.dataset.Data.visibility`."""
+        return self.data.visibility(cache_folder(), size)
 
     def shifted(self, kind: str, size: int) -> "Split | None":
-        """See `segnb.data.shifts.shifted`."""
-        from segnb.data import shifts  # for torch, as above
-
-        return shifts.shifted(self.data, cache_folder(), kind, size)
+        """See `segnb.data.dataset.Data.shifted`."""
+        return self.data.shifted(cache_folder(), kind, size)
 
     def sizes(self) -> list[int]:
         """The sides, in pixels, at which the study needs its data."""

@@ -11,8 +11,8 @@ import pytest
 
 from segnb.data import layouts, reading
 from segnb.data.layouts import LAYOUTS, Key, look, parse
-from segnb.errors import SegnbError
 from segnb.labels import CAMVID, STREET
+from tests.data.broken_files import refusal
 
 CLASSES = "id,name\n0,Road\n1,Car\n"
 
@@ -48,6 +48,11 @@ def plain(folder: Path, *names: str) -> Path:
     return folder
 
 
+def refuses(path: Path, begin: str) -> None:
+    """Looking at the folder ends in an error that begins so."""
+    assert refusal(look, path).startswith(begin)
+
+
 def drives(listing) -> set[str]:
     return {key.drive for key in listing.images}
 
@@ -58,26 +63,14 @@ def keys(listing) -> set[Key]:
     return set(listing.images)
 
 
-def refusal(action, *arguments) -> str:
-    with pytest.raises(SegnbError) as caught:
-        action(*arguments)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1 and message.replace("\u3000", "").isprintable()
-    return message
-
-
 # ---- the five as they come --------------------------------------------------------------------------
 
 
-def test_the_study_s(tmp_path):
-    found = look(study(tmp_path))
+@pytest.mark.parametrize("splits", [("train", "test"), ("train", "val", "test")])
+def test_the_study_s(tmp_path, splits):
+    found = look(study(tmp_path, splits))
     assert found.layout.name == "study" and found.coding.classes is STREET
-    assert keys(found) == {Key(split, "", f"000{i}") for split in ("train", "test") for i in range(3)}
-
-
-def test_the_study_s_with_a_val_folder(tmp_path):
-    found = look(study(tmp_path, ("train", "val", "test")))
-    assert {key.split for key in keys(found)} == {"train", "val", "test"}
+    assert keys(found) == {Key(split, "", f"000{i}") for split in splits for i in range(3)}
 
 
 def test_one_dataset_folder_in_its_parent(tmp_path):
@@ -99,20 +92,15 @@ def test_several_dataset_folders_are_named(tmp_path):
     assert refusal(look, tmp_path).count(" dataset_") == 9
 
 
-def test_camvid_s(tmp_path):
-    for split in ("train", "val"):
-        touch(tmp_path, *(f"{split}{end}/{split}{i}.png" for end in ("", "annot") for i in range(3)))
+@pytest.mark.parametrize(
+    "folders", [{"train": "train", "test": "val"}, {"train": "train", "val": "val", "test": "test"}]
+)
+def test_camvid_s(tmp_path, folders):
+    for folder in folders.values():
+        touch(tmp_path, *(f"{folder}{end}/{folder}{i}.png" for end in ("", "annot") for i in range(3)))
     found = look(tmp_path)
     assert found.layout.name == "camvid" and found.coding.classes is CAMVID
-    assert {(key.split, key.name[:-1]) for key in keys(found)} == {("train", "train"), ("test", "val")}
-
-
-def test_camvid_s_with_its_test_photographs(tmp_path):
-    for split in ("train", "val", "test"):
-        touch(tmp_path, *(f"{split}{end}/{split}{i}.png" for end in ("", "annot") for i in range(3)))
-    assert {(key.split, key.name[:-1]) for key in keys(look(tmp_path))} == {
-        (split, split) for split in ("train", "val", "test")
-    }
+    assert {(key.split, key.name[:-1]) for key in keys(found)} == {*folders.items()}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +195,7 @@ def test_a_classes_csv_replaces_what_a_layout_s_masks_mean(tmp_path, make):
 
 def test_plain_without_classes_csv(tmp_path):
     (plain(tmp_path) / "classes.csv").unlink()
-    assert refusal(look, tmp_path).startswith(f"{tmp_path / 'classes.csv'}: is missing; write one")
+    refuses(tmp_path, f"{tmp_path / 'classes.csv'}: is missing; write one")
 
 
 @pytest.mark.parametrize("make", [study, drive, recording, plain])
@@ -323,21 +311,17 @@ def test_a_drive_of_lyft_with_one_of_its_folders_is_not_passed_over(tmp_path, go
         == f"{folder}: holds no .png{' or .jpg or .jpeg' * (gone[-1] == 'B')} file; put the {gone} there"
     )
     folder.rmdir()
-    assert refusal(look, tmp_path).startswith(f"{folder}: cannot be listed (No such file or directory)")
+    refuses(tmp_path, f"{folder}: cannot be listed (No such file or directory)")
 
 
 @pytest.mark.parametrize("kind", ["rgb", "seg"])
 def test_a_recording_of_carla_with_one_half_is_not_passed_over(tmp_path, kind):
     recording(tmp_path / "a")
     touch(tmp_path / "b", f"1_{kind}.png")
-    assert refusal(look, tmp_path).startswith(
-        f"{tmp_path / 'b'}: holds no _{'seg' if kind == 'rgb' else 'rgb'}.png"
-    )
+    refuses(tmp_path, f"{tmp_path / 'b'}: holds no _{'seg' if kind == 'rgb' else 'rgb'}.png")
     (tmp_path / "b" / f"1_{kind}.png").unlink()
     touch(tmp_path / "b", f"{kind}/1.png")
-    assert refusal(look, tmp_path).startswith(
-        f"{tmp_path / 'b'}/{'seg' if kind == 'rgb' else 'rgb'}: cannot be listed"
-    )
+    refuses(tmp_path, f"{tmp_path / 'b'}/{'seg' if kind == 'rgb' else 'rgb'}: cannot be listed")
 
 
 @pytest.mark.parametrize("kind", ["images", "masks"])
@@ -345,15 +329,13 @@ def test_a_plain_drive_with_one_half_is_not_passed_over(tmp_path, kind):
     plain(tmp_path, "a/1", "b/1")
     touch(tmp_path, f"{kind}/c/1.png")
     other = "masks" if kind == "images" else "images"
-    assert refusal(look, tmp_path).startswith(f"{tmp_path}/{other}/c: cannot be listed")
+    refuses(tmp_path, f"{tmp_path}/{other}/c: cannot be listed")
 
 
 def test_plain_without_masks_asks_for_masks(tmp_path):
     touch(tmp_path, "images/a.png")
     (tmp_path / "classes.csv").write_text(CLASSES)
-    assert refusal(look, tmp_path).startswith(
-        f"{tmp_path}/masks: cannot be listed (No such file or directory)"
-    )
+    refuses(tmp_path, f"{tmp_path}/masks: cannot be listed (No such file or directory)")
 
 
 def test_lone_files_name_what_is_missing(tmp_path):
@@ -489,19 +471,13 @@ def test_a_link_to_a_file_that_is_not_there_is_listed_for_who_opens_it(tmp_path)
 
 
 def test_an_empty_folder(tmp_path):
-    assert refusal(look, tmp_path).startswith(
-        f"{tmp_path}: is no data set that segnb knows; point to a folder"
-    )
+    refuses(tmp_path, f"{tmp_path}: is no data set that segnb knows; point to a folder")
 
 
 def test_a_missing_folder_and_a_file_and_a_circle(tmp_path):
-    assert refusal(look, tmp_path / "x").startswith(
-        f"{tmp_path}/x: cannot be listed (No such file or directory)"
-    )
+    refuses(tmp_path / "x", f"{tmp_path}/x: cannot be listed (No such file or directory)")
     touch(tmp_path, "x.zip")
-    assert refusal(look, tmp_path / "x.zip").startswith(
-        f"{tmp_path}/x.zip: cannot be listed (Not a directory)"
-    )
+    refuses(tmp_path / "x.zip", f"{tmp_path}/x.zip: cannot be listed (Not a directory)")
     (tmp_path / "loop").symlink_to("loop")
     assert refusal(look, tmp_path / "loop").startswith(f"{tmp_path}/loop: cannot be listed (Too many levels")
 
@@ -509,9 +485,7 @@ def test_a_missing_folder_and_a_file_and_a_circle(tmp_path):
 @pytest.mark.parametrize("pointed", ["dataA/CameraRGB", "dataA/CameraSeg"])
 def test_pointing_one_folder_too_deep(tmp_path, pointed):
     drive(tmp_path / "dataA")
-    assert refusal(look, tmp_path / pointed).startswith(
-        f"{tmp_path / pointed}: is no data set that segnb knows"
-    )
+    refuses(tmp_path / pointed, f"{tmp_path / pointed}: is no data set that segnb knows")
     touch(tmp_path, "rgb/1.png", "seg/1.png")
     for name in ("rgb", "seg"):
         assert "is no data set that segnb knows" in refusal(look, tmp_path / name)

@@ -2,16 +2,18 @@
 
 import csv
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from segnb.data import reading
-from segnb.data.masks import CAMVID_CODING, STREET_CODING, UNKNOWN, Coding, read_coding
+from segnb.data.masks import CAMVID_CODING, STREET_CODING, UNKNOWN, read_coding
 from segnb.errors import SegnbError
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET
 from tests.conftest import CHECKOUT
+from tests.data.broken_files import NO_FILE, refusal
 
 NEWER = CHECKOUT / "docs" / "classes-carla-0.9.14.csv"
 
@@ -40,23 +42,6 @@ def test_street_ids_are_themselves_and_nothing_else_is_known():
     ids = STREET_CODING.from_values(np.arange(256, dtype=np.uint8))
     assert ids[:13].tolist() == list(range(13))
     assert (ids[13:] == UNKNOWN).all()
-
-
-@pytest.mark.parametrize(
-    "palette",
-    [
-        # CARLA 0.8, image_converter.py
-        "000000 464646 be9999 48005a dc143c 999999 9dea32 804080 f423e8 6b8e23 0000ff 66669c dcdc00",
-        # CARLA 0.9.0, CityScapesPalette.h
-        "000000 464646 be9999 faaaa0 dc143c 999999 9dea32 804080 f423e8 6b8e23 00008e 66669c dcdc00",
-        # CARLA 0.9.10, the thirteen of its twenty-three
-        "000000 464646 642828 375a50 dc143c 999999 9dea32 804080 f423e8 6b8e23 00008e 66669c dcdc00",
-    ],
-    ids=["0.8", "0.9.0", "0.9.10"],
-)
-def test_carla_s_colours_are_the_thirteen_in_their_order(palette):
-    colours = np.array([list(bytes.fromhex(one)) for one in palette.split()], np.uint8)
-    assert STREET_CODING.from_colours(colours).tolist() == list(range(13))
 
 
 def test_a_colour_nearly_right_is_no_class():
@@ -100,9 +85,6 @@ def test_void_is_no_class_however_it_is_written(read, word):
     coding = read(f"id,name\n0,Road\n1,Car\n7,{word}\n8,{word}\n")
     assert coding.classes.names == ("Road", "Car") and coding.classes.void
     assert coding.values[7] == coding.values[8] == IGNORE_INDEX
-
-
-def test_without_a_void_row_there_is_no_void(read):
     assert not read("id,name\n0,Road\n1,Car\n").classes.void
 
 
@@ -236,35 +218,28 @@ WRONG = {
 }  # fmt: skip
 
 
-def told(path) -> str:
-    """What is said of a file that is refused; it has to be one short line."""
-    with pytest.raises(SegnbError) as caught:
-        read_coding(path)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1 and message.isprintable() and len(message) < 400 + len(str(path))
-    return message
-
-
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_said_in_one_line_with_file_and_line(write, case):
     content, words = WRONG[case]
     path = write(content)
-    message = told(path)
-    assert message.startswith(f"{path}{words}"), message
-    assert ";" in message  # "what is wrong; what to do"
+    message = refusal(read_coding, path)
+    assert message.startswith(f"{path}{words}") and message.isprintable()
+    assert len(message) < 400 + len(str(path))
 
 
-def test_what_is_no_file(tmp_path):
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "cannot be read (No such file or directory); fix or remove it"),
+        (lambda path: path.symlink_to(path), "cannot be read (Too many levels of symbolic links); fix"),
+        (Path.mkdir, NO_FILE),
+        (os.mkfifo, NO_FILE),  # opening it would wait until somebody writes
+    ],
+)
+def test_what_is_no_file(tmp_path, make, words):
     path = tmp_path / "classes.csv"
-    assert told(path) == f"{path}: cannot be read (No such file or directory); fix or remove it"
-    path.symlink_to(path)
-    assert told(path).startswith(f"{path}: cannot be read (Too many levels of symbolic links)")
-    path.unlink()
-    path.mkdir()
-    assert told(path) == f"{path}: is a directory, pipe or device, no file; remove or replace it"
-    path.rmdir()
-    os.mkfifo(path)  # opening it would wait until somebody writes
-    assert told(path) == f"{path}: is a directory, pipe or device, no file; remove or replace it"
+    make(path)
+    assert refusal(read_coding, path).startswith(f"{path}: {words}")
 
 
 def test_a_file_that_may_not_be_read(write, monkeypatch):
@@ -274,45 +249,39 @@ def test_a_file_that_may_not_be_read(write, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(type(path), "read_text", denied)
-    assert told(path) == f"{path}: cannot be read (Permission denied); fix or remove it"
+    assert refusal(read_coding, path) == f"{path}: cannot be read (Permission denied); fix or remove it"
 
 
 # ---- a newer CARLA ----------------------------------------------------------------------------------
 
 
-def test_the_file_for_a_newer_carla_reads_to_the_study_s_thirteen():
-    coding = read_coding(NEWER)
-    assert coding.classes is STREET
-    assert sorted(coding.values) == list(range(29))
-    rows = list(csv.DictReader(NEWER.open(encoding="utf-8", newline="")))
-    assert len({row["colour"] for row in rows}) == 29
-    for row in rows:  # each tag means the same by number and by colour
-        colour = tuple(bytes.fromhex(row["colour"][1:]))
-        assert coding.values[int(row["id"])] == coding.colours[colour] == STREET.id(row["name"])
-    # CARLA 0.9.14, CityScapesPalette.h: 1 road, 11 sky, 12 pedestrian, 14 car, 24 road line
-    named = {tag: STREET.names[coding.values[tag]] for tag in (1, 11, 12, 14, 24)}
-    assert named == {1: "Road", 11: "Unlabeled", 12: "Pedestrian", 14: "Car", 24: "Roadline"}
+@pytest.mark.parametrize(
+    ("version", "tags", "named"),
+    [
+        # CityScapesPalette.h: up to 0.9.13 the study's, and ten more, of which 13 is the sky
+        ("0.9.10", 23, dict(enumerate(STREET.names)) | {13: "Unlabeled"}),
+        # 1 road, 11 sky, 12 pedestrian, 14 car, 24 road line
+        ("0.9.14", 29, {1: "Road", 11: "Unlabeled", 12: "Pedestrian", 14: "Car", 24: "Roadline"}),
+    ],
+)
+def test_the_file_for_a_newer_carla_reads_to_the_study_s_thirteen(version, tags, named):
+    coding = read_coding(NEWER.with_name(f"classes-carla-{version}.csv"))
+    assert coding.classes is STREET and sorted(coding.values) == list(range(tags))
+    assert {tag: STREET.names[coding.values[tag]] for tag in named} == named
+    for tag, colour in tagged(version).items():  # each means the same by number and by colour
+        assert coding.values[tag] == coding.colours[colour]
     assert coding.colours[128, 64, 128] == STREET.id("Road") and coding.colours[0, 0, 142] == STREET.id("Car")
+    # Colours mean the same in all versions, such as those of the study's own.
+    both = coding.colours.keys() & STREET_CODING.colours.keys()
+    assert len(both) >= 10 and all(coding.colours[c] == STREET_CODING.colours[c] for c in both)
 
 
-def test_the_classes_that_carla_had_before_are_numbered_as_the_study_s_and_ten_more():
-    coding = read_coding(NEWER.with_name("classes-carla-0.9.10.csv"))
-    assert coding.classes is STREET
-    assert {i: coding.values[i] for i in range(13)} == STREET_CODING.values
-    assert sorted(coding.values) == list(range(23))
-    assert STREET.names[coding.values[13]] == "Unlabeled"  # the sky, as in the study
-    newer = read_coding(NEWER)
-    both = newer.colours.keys() & coding.colours.keys()
-    assert len(both) >= 20 and all(newer.colours[colour] == coding.colours[colour] for colour in both)
-
-
-def test_colours_that_both_carlas_have_mean_the_same_in_both():
-    newer = read_coding(NEWER)
-    both = newer.colours.keys() & STREET_CODING.colours.keys()
-    assert len(both) >= 10
-    assert {colour: newer.colours[colour] for colour in both} == {
-        colour: STREET_CODING.colours[colour] for colour in both
-    }
+def tagged(version: str) -> dict[int, tuple]:
+    """The colour of each tag in the file for a version of CARLA; no two have the same."""
+    with NEWER.with_name(f"classes-carla-{version}.csv").open(encoding="utf-8", newline="") as file:
+        colours = {int(row["id"]): tuple(bytes.fromhex(row["colour"][1:])) for row in csv.DictReader(file)}
+    assert len({*colours.values()}) == len(colours)
+    return colours
 
 
 def forms(tags: np.ndarray, colours: dict[int, tuple]) -> dict[str, np.ndarray]:
@@ -327,11 +296,9 @@ def forms(tags: np.ndarray, colours: dict[int, tuple]) -> dict[str, np.ndarray]:
 
 def test_masks_of_a_newer_carla_decode_alike_in_every_form(tmp_path):
     coding = read_coding(NEWER)
-    rows = list(csv.DictReader(NEWER.open(encoding="utf-8", newline="")))
-    colours = {int(row["id"]): tuple(bytes.fromhex(row["colour"][1:])) for row in rows}
     tags = np.arange(30, dtype=np.uint8).reshape(5, 6) % 29
     wanted = [[coding.values[int(tag)] for tag in line] for line in tags]
-    for name, mask in forms(tags, colours).items():
+    for name, mask in forms(tags, tagged("0.9.14")).items():
         Image.fromarray(mask).save(tmp_path / f"{name}.png")
         np.testing.assert_array_equal(reading.read_labels(tmp_path / f"{name}.png", coding), wanted, name)
         with pytest.raises(SegnbError):  # and by the old numbers they are not taken for something else
@@ -359,12 +326,6 @@ def packed(path, numbers: np.ndarray, colours: list[tuple]) -> None:
     picture.save(path)
 
 
-def said(path, coding: Coding) -> str:
-    with pytest.raises(SegnbError) as caught:
-        reading.read_labels(path, coding)
-    return str(caught.value)
-
-
 CONTRADICTS = "holds ids that mean one thing and colours that mean another; save the ids as one 8-bit channel"
 
 
@@ -378,7 +339,7 @@ def test_a_palette_s_numbers_are_ids_where_its_colours_mean_nothing(tmp_path):
 def test_colours_packed_into_a_palette_are_not_taken_for_ids(tmp_path):
     # Road and Car, numbered 0 and 1 as they came; as ids that would be Unlabeled and Building.
     packed(tmp_path / "p.png", np.uint8([[0, 1], [1, 0]]), [(128, 64, 128), (0, 0, 142)])
-    assert CONTRADICTS in said(tmp_path / "p.png", STREET_CODING)
+    assert CONTRADICTS in refusal(reading.read_labels, tmp_path / "p.png", STREET_CODING)
     # In CARLA's own order numbers and colours say the same.
     order = {ids: colour for colour, ids in STREET_CODING.colours.items()}
     packed(tmp_path / "p.png", np.uint8([[0, 1], [12, 7]]), [order[i] for i in range(13)])
@@ -390,7 +351,7 @@ def test_ids_packed_into_a_palette_are_not_taken_for_other_ids(tmp_path, red):
     # What an optimiser of PNG files makes of a mask with ids 7 and 9: colours 0 and 1 of a palette.
     colours = [(i, 0, 0) if red else (i, i, i) for i in (7, 9)]
     packed(tmp_path / "p.png", np.uint8([[0, 1], [1, 0]]), colours)
-    assert CONTRADICTS in said(tmp_path / "p.png", STREET_CODING)
+    assert CONTRADICTS in refusal(reading.read_labels, tmp_path / "p.png", STREET_CODING)
 
 
 def test_a_palette_is_looked_up_where_the_label_set_has_colours_alone(tmp_path, read):
@@ -402,7 +363,8 @@ def test_a_palette_is_looked_up_where_the_label_set_has_colours_alone(tmp_path, 
 def test_a_red_mask_that_may_also_be_a_colour_mask(tmp_path, read):
     coding = read("id,colour,name\n0,#000000,Road\n1,#ff0000,Pedestrian\n255,,void\n")
     Image.fromarray(np.full((2, 2, 3), (255, 0, 0), np.uint8)).save(tmp_path / "all.png")
-    assert CONTRADICTS in said(tmp_path / "all.png", coding)  # void by its red, Pedestrian by its colour
+    # Void by its red, Pedestrian by its colour.
+    assert CONTRADICTS in refusal(reading.read_labels, tmp_path / "all.png", coding)
     Image.fromarray(np.uint8([[[255, 0, 0], [1, 0, 0]]])).save(tmp_path / "some.png")
     assert reading.read_labels(tmp_path / "some.png", coding).tolist() == [[IGNORE_INDEX, 1]]
 

@@ -12,12 +12,12 @@ from segnb.data.streets.scene import Scene
 from segnb.labels import STREET
 
 FENCE, WALL = STREET.id("Fence"), STREET.id("Wall")
-SIZE, COUNT = 96, 24
+SIZE, COUNT = 64, 24
 
 
 @pytest.fixture(scope="module")
 def sample():
-    """The first train scenes: images (24, 96, 96, 3) and labels (24, 96, 96)."""
+    """The first train scenes: images (24, 64, 64, 3) and labels (24, 64, 64)."""
     return streets.render("train", COUNT, SIZE, processes=1, progress=False)
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from segnb.cli import main
+from segnb.cli.__main__ import main
 from segnb.data import shifts
+from segnb.data.dataset import Data
 from segnb.errors import SegnbError
 from segnb.evaluation import gates
 from segnb.evaluation.evaluate import measure
@@ -39,9 +40,9 @@ def study(project, dataset):
 @pytest.fixture
 def rendered(monkeypatch):
     """As if its scenes were rendered: no condition changes them, and two fifths of each car are in sight."""
-    monkeypatch.setattr(shifts, "shifted", lambda data, cache, kind, size: data.split(cache, "test", size))
+    monkeypatch.setattr(Data, "shifted", lambda data, cache, kind, size: data.split(cache, "test", size))
     monkeypatch.setattr(
-        shifts,
+        Data,
         "visibility",
         lambda data, cache, size: np.where(data.split(cache, "test", size).labels == 10, 102, 0).astype("u1"),
     )

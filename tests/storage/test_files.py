@@ -12,8 +12,7 @@ import pytest
 from filelock import FileLock
 
 from segnb.errors import SegnbError
-from segnb.storage import files as atomic_files
-from segnb.storage import files as files_module
+from segnb.storage import files
 from segnb.storage.files import atomic, held, holder, new_array, sweep, write_text
 
 
@@ -35,7 +34,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch, 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if at == "mkstemp":
-        monkeypatch.setattr(atomic_files.tempfile, "mkstemp", full)
+        monkeypatch.setattr(files.tempfile, "mkstemp", full)
     elif at != "write":
         monkeypatch.setattr(os, at, full)
     with pytest.raises(SegnbError, match="history.csv cannot be written, the disk is full; free some"):
@@ -54,7 +53,7 @@ def test_another_trouble_than_a_full_disk_is_not_called_one(tmp_path):
 
 
 WRITE = (
-    "import sys; from pathlib import Path; from segnb.files import atomic\n"
+    "import sys; from pathlib import Path; from segnb.storage.files import atomic\n"
     "with atomic(Path(sys.argv[1])) as file:\n"
     "    file.write(b'half'); file.flush(); print('at it', flush=True); sys.stdin.read()"
 )
@@ -101,10 +100,10 @@ def test_sweep_takes_what_nobody_writes_any_more_and_nothing_else(tmp_path):
 
 def test_who_comes_second_is_told_who_is_at_work_and_a_killed_process_holds_nothing(tmp_path, monkeypatch):
     path = tmp_path / "seed0" / ".lock"
-    monkeypatch.setattr(files_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
     assert holder(path) is None
     code = (
-        "import sys; from pathlib import Path; from segnb.files import held\n"
+        "import sys; from pathlib import Path; from segnb.storage.files import held\n"
         "with held(Path(sys.argv[1]), 'training A, seed 0'): print('have it', flush=True); sys.stdin.read()"
     )
     first = subprocess.Popen(
@@ -137,7 +136,7 @@ def test_looking_who_is_at_work_keeps_nobody_out(tmp_path):
 
 
 def test_who_only_looks_as_well_is_not_taken_for_a_killed_process_at_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(files_module, "GLANCE", 2)
+    monkeypatch.setattr(files, "GLANCE", 2)
     path = tmp_path / ".lock"
     (tmp_path / ".lock.json").write_text('{"pid": 1}')  # of a process that was killed
     look = FileLock(path, thread_local=False)
@@ -147,10 +146,10 @@ def test_who_only_looks_as_well_is_not_taken_for_a_killed_process_at_work(tmp_pa
 
 
 def test_a_child_that_inherits_a_lock_holds_it_after_its_parent_was_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(files_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
     path = tmp_path / ".lock"
     code = (
-        "import subprocess, sys, time; from pathlib import Path; from segnb.files import held\n"
+        "import subprocess, sys, time; from pathlib import Path; from segnb.storage.files import held\n"
         "with held(Path(sys.argv[1]), 'making a report') as lock:\n"
         "    print(subprocess.Popen(['sleep', '1000'], pass_fds=[lock], stdout=-3).pid, flush=True)\n"
         "    time.sleep(1000)"
@@ -163,7 +162,7 @@ def test_a_child_that_inherits_a_lock_holds_it_after_its_parent_was_killed(tmp_p
         with held(path, "making a report"):
             pass
     os.kill(child, signal.SIGKILL)
-    monkeypatch.setattr(files_module, "PATIENCE", 30)
+    monkeypatch.setattr(files, "PATIENCE", 30)
     with held(path, "making a report"):
         assert holder(path)["pid"] == os.getpid()
 

@@ -9,7 +9,7 @@ from embreex.rtcore_scene import EmbreeScene
 from segnb.data.streets import materials as m
 from segnb.data.streets import objects as o
 from segnb.data.streets import structures as s
-from segnb.data.streets.scene import KERB, Camera, Road, Scene, Street, Weather
+from segnb.data.streets.scene import KERB, Camera, Road, Scene, Street
 from segnb.data.streets.shapes import Soup, box, boxes
 from segnb.data.streets.tracing import SKY, Tracer, camera_rays, dot, majority
 from segnb.labels import STREET
@@ -19,8 +19,8 @@ def in_fog(street: Street, rng) -> Street:
     """The street in fog in which contrast falls to 2 % within some 40 to 65 m; in the training scenes that
     are foggy it takes 140 to 390 m."""
     white = np.array((0.64, 0.65, 0.66)) * rng.normal(1, 0.03, 3)
-    thick = Weather(
-        sun=street.weather.sun,
+    thick = replace(
+        street.weather,
         sun_colour=np.full(3, 0.25),
         zenith=white,
         horizon=white,
@@ -28,7 +28,6 @@ def in_fog(street: Street, rng) -> Street:
         cloud_colour=white,
         softness=0.3,
         fog=rng.uniform(0.06, 0.10),
-        wetness=street.weather.wetness,
         lit_windows=0.0,
         lights_on=True,
     )

@@ -6,8 +6,8 @@
 A scene is a function of (split, index) alone: the same on every machine with the same package versions,
 whatever the order, the process count or the other scenes. Its size changes the resolution, not the street.
 
-Files: shapes.py (triangles) -> objects.py and structures.py (things) -> ground.py and roadside.py (a street);
-scene.py holds it; materials.py (textures) and tracing.py (rays, light, lens) turn it into a picture.
+Files: shapes.py (triangles) -> objects.py and structures.py (things) -> scene.py and roadside.py (a street);
+materials.py (textures) and tracing.py (rays, light, lens) turn it into a picture.
 """
 
 import importlib.metadata
@@ -15,17 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segnb.data.streets import objects
+from segnb.data.streets import objects, scene
 from segnb.data.streets.roadside import build_plots, drive_cars, furnish_pavement
-from segnb.data.streets.scene import (
-    Street,
-    draw_camera,
-    draw_road,
-    draw_weather,
-    frame_horizon,
-    lay_ground,
-    mark_road,
-)
 from segnb.data.streets.shapes import Centreline, Soup
 from segnb.data.streets.tracing import Tracer, take_picture
 from segnb.labels import STREET
@@ -56,7 +47,7 @@ def render_scene(split: str, index: int, size: int) -> tuple[np.ndarray, np.ndar
     return take_picture(Tracer(street.scene()), int(size), sensor)
 
 
-def draw(split: str, index: int) -> tuple[Street, np.random.Generator, np.random.Generator]:
+def draw(split: str, index: int) -> tuple[scene.Street, np.random.Generator, np.random.Generator]:
     """The street of a scene, the generator of its picture, and a third one for whatever is done to it.
 
     Raises ValueError on a negative index.
@@ -69,13 +60,13 @@ def draw(split: str, index: int) -> tuple[Street, np.random.Generator, np.random
     return draw_street(street), sensor, change
 
 
-def draw_street(rng) -> Street:
+def draw_street(rng) -> scene.Street:
     """One random street. All randomness comes from `rng`, a numpy Generator."""
-    weather, road = draw_weather(rng), draw_road(rng)
-    camera = draw_camera(rng, road)
+    weather, road = scene.draw_weather(rng), scene.draw_road(rng)
+    camera = scene.draw_camera(rng, road)
     street, far = Soup(), Soup()
-    lay_ground(rng, street, road)
-    mark_road(rng, street, road)
+    scene.lay_ground(rng, street, road)
+    scene.mark_road(rng, street, road)
     drive_cars(rng, street, road, weather.lights_on)
     furnish_pavement(rng, street, road)
     build_plots(rng, street, road)
@@ -84,11 +75,11 @@ def draw_street(rng) -> Street:
         rim = rng.uniform(0.54, 0.78) * np.tan(camera.field_of_view / 2) * camera.squeeze
         own = objects.bonnet(rng, camera.position[2], np.arctan(rim) - camera.pitch)
         street.put(own, 0.0, camera.position[1], heading=camera.yaw)
-    frame_horizon(rng, far)
+    scene.frame_horizon(rng, far)
     curves = rng.normal(0, 1 / 180, 2) if rng.random() < 0.6 else (0.0, 0.0)
     rise = rng.uniform(0, 0.0006) if rng.random() < 0.3 else 0.0
     line = Centreline(np.clip(curves, -1 / 90, 1 / 90), (8.0, rng.uniform(30, 60), 100.0), rise)
-    return Street(road, weather, camera, street, far, line)
+    return scene.Street(road, weather, camera, street, far, line)
 
 
 def render(

@@ -89,7 +89,7 @@ def difference_hash(image: Image.Image) -> np.ndarray:
     """uint64 (2,): whether brightness rises, to the right and downwards, between 8 × 8 places of a picture.
 
     The difference hash of Krawetz ("Kind of like that", hackerfactor.com 2013) in both directions. It tells a
-    picture saved, scaled or exposed anew, and the frame after it, from another place. It knows nothing of a
+    picture saved, scaled or exposed again, and the frame after it, from another place. It knows nothing of a
     picture that was turned, mirrored or cut, and does not tell apart two that are of one even colour.
     """
     grey = np.asarray(image.convert("L").resize((9, 9), Image.Resampling.BOX), np.int16)
@@ -176,18 +176,20 @@ def _see_image(seen: _Seen, image: Image.Image) -> None:
 
 
 def _see_mask(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> None:
-    if mask.mode not in ("L", "P", "RGB", "RGBA"):
-        with seen.noting("wrong-pixels", path):
-            reading.as_labels(path, mask, coding)
-        return
-    share = max(soft_share(values) for values in stored(mask))
-    if share > SOFT:  # then nothing else that its ids say is worth a line
-        with seen.noting("interpolated", path):
-            raise SegnbError(
+    with seen.noting("wrong-pixels", path):
+        reading.require_channels(path, mask)
+        share = max(soft_share(values) for values in stored(mask))
+        if share > SOFT:  # then nothing else that its ids say is worth a line
+            message = (
                 f"{path}: {share:.0%} of its class boundaries pass through values in between, as in a mask"
-                " resized with interpolation or saved as JPEG; make it anew, by nearest neighbour and as PNG"
+                " resized with interpolation or saved as JPEG; make it again, by nearest neighbour and as PNG"
             )
-        return
+            seen.findings.append(finding("interpolated", message, path))
+            return
+        _see_ids(seen, path, mask, coding)
+
+
+def _see_ids(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> None:
     with seen.noting("unknown-ids", path):
         labels = reading.as_labels(path, mask, coding)
         seen.labels = np.bincount(labels.ravel(), minlength=256)
@@ -259,7 +261,7 @@ def _repeats(whole: list[tuple[str, Path, bytes, np.ndarray]], order: list[str])
         apart = np.bitwise_count(hashes[i] ^ hashes[other]).sum()
         told = (
             f"{files[i]} ({names[i]}): is nearly {files[other]} ({names[other]}), {apart} of {BITS} bits"
-            " apart; look at both, and leave one out or split anew with 'segnb data prepare --by blocks'"
+            " apart; look at both, and leave one out or split again with 'segnb data prepare --by blocks'"
         )
         yield finding("nearly-leaked", told, files[i], files[other])
     for rank, name in enumerate(order):
@@ -281,7 +283,7 @@ def _same(names: list[str], files: list[Path]) -> Finding:
     other = next(i for i, name in enumerate(names) if name != names[0])
     told = (
         f"{files[other]} ({names[other]}): is the same picture as {files[0]} ({names[0]}); leave one of them"
-        " out ('segnb data check --fix' does), or split anew with 'segnb data prepare --by blocks'"
+        " out ('segnb data check --fix' does), or split again with 'segnb data prepare --by blocks'"
     )
     return finding("leaked", told, *files)
 

@@ -25,9 +25,9 @@ KINDS = {  # what may be found: how bad it is
     "wrong-pixels": "error",  # an image that is not 8-bit RGB, a mask that has no 8-bit channels
     "size-differs": "error",  # image and mask are not of one size
     "unknown-ids": "error",  # ids or colours that stand for no class, or a palette that contradicts its ids
-    "interpolated": "error",  # a mask with ids between ids, see `pixel_checks.soft_share`
+    "interpolated": "error",  # a mask with ids between ids, see `check.soft_share`
     "leaked": "error",  # one picture in two splits
-    "nearly-leaked": "warning",  # nearly one picture in two splits, see `pixel_checks.difference_hash`
+    "nearly-leaked": "warning",  # nearly one picture in two splits, see `check.difference_hash`
     "repeated": "warning",  # one picture several times in a split
     "nearly-repeated": "warning",  # nearly
     "no-labels": "warning",  # a mask that is nothing but void
@@ -73,7 +73,7 @@ class Report:
     """What `check.inspect` found.
 
     pairs: by split; "all" alone where they cannot be split
-    digest: as `folders.digest` makes it; None where a file cannot be read
+    digest: as `reading.digest` makes it; None where a file cannot be read
     """
 
     listing: Listing

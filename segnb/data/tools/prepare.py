@@ -1,4 +1,4 @@
-"""Write a data folder anew in the study's layout: brought to one size, or cleaned.
+"""Write a data folder again, in the study's layout: brought to one size, or cleaned.
 
     prepare("lyft:path/to/data", Path("frames256"), size=256)
     fix(check.look("path/to/data"), Path("cleaned"))
@@ -53,7 +53,7 @@ def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = No
     seed, by: as for `splits.split`; with `by`, a split that the data bring is given up for a new one
 
     Images are resized bilinearly and masks by nearest neighbour, and a frame that is not square is squeezed
-    whole into the square, just as `folders.read` does when it is trained on: training at `size` gives the
+    whole into the square, just as `reading.read` does when it is trained on: training at `size` gives the
     same numbers from the copy as from the source, frame by frame and in the same order.
 
     Raises SegnbError as `layouts.look` and `splits.split` do; for whatever `check.inspect` calls an error,

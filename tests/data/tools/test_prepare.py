@@ -20,9 +20,9 @@ from segnb.data.layouts import PREPARING
 from segnb.data.masks import read_coding
 from segnb.data.splits import Pair
 from segnb.data.tools import check, prepare
-from segnb.errors import SegnbError
 from segnb.labels import CAMVID, CAR, IGNORE_INDEX, STREET, ClassMap
 from segnb.storage.files import holder
+from tests.data.broken_files import refusal
 from tests.data.tools.test_check import SHARED, add, image, labels, mask, picture, save
 
 SIZE = 32
@@ -57,15 +57,6 @@ def photos(tmp_path: Path) -> Path:
             save(picture(i + 20 * count), tmp_path / "photos" / split / f"{i}.png")
             save(mask(i) % np.uint8(12), tmp_path / "photos" / f"{split}annot" / f"{i}.png")
     return tmp_path / "photos"
-
-
-def refusal(action, *arguments, **options) -> str:
-    """The message of the SegnbError that `action` raises, which must be one line."""
-    with pytest.raises(SegnbError) as caught:
-        action(*arguments, **options)
-    message = str(caught.value)
-    assert "\n" not in message and ";" in message
-    return message
 
 
 def state(folder: Path) -> dict:
@@ -345,14 +336,6 @@ def test_one_process_at_a_time_prepares_a_folder(data, tmp_path, monkeypatch):
 
 
 # ---- where nothing may be written -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("late", ["0001", "0012"])
-def test_a_bad_source_is_refused_before_anything_is_written(data, tmp_path, late):
-    file = image(data, late, "train" if late < "0010" else "test")
-    file.write_bytes(file.read_bytes()[:900])
-    message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
-    assert message.startswith(f"{file}: cannot be decoded") and not (tmp_path / "copy").exists()
 
 
 def test_a_bad_source_says_how_many_errors_there_are(data, tmp_path):
