@@ -17,15 +17,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from segnb.errors import SegnbError
 from segnb.models.build import build, parameter_groups
 from segnb.models.registry import VARIANTS
-from segnb.presets import Recipe
-from segnb.runtime.machine import Machine
 from segnb.study.study import Study
 from segnb.training.loop import train_step
 
 # Passes over all variants, so that a slow minute of the machine hits all of them; how far passes differ says
 # how sure a comparison is.
 ROUNDS = 5
-REPEATS = 2  # timed steps a variant in each round
+REPEATS = 2  # times measured per variant and round
+GPU_SECONDS = 0.5  # of steps per variant and round on a GPU, where one of them takes milliseconds
 STATUS = Path("/proc/self/status")  # of Linux
 
 
@@ -57,7 +56,7 @@ def measure(study: Study, variants: list[str]) -> dict[str, dict]:
 
 
 class Bench(NamedTuple):
-    """One variant at work on a batch of noise: what the pictures show does not change what a step costs."""
+    """A variant at work on a batch of noise: what the images show does not change what a step costs."""
 
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
@@ -74,7 +73,10 @@ def _bench(study: Study, name: str) -> Bench:
     machine.place(model)
     optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.backbone_learning_rate))
     scaler = machine.scaler()
-    images, labels = _random_batch(recipe, len(study.classes), machine)
+    shape = (recipe.batch_size, 3, recipe.size, recipe.size)
+    images = torch.randn(shape, device=machine.device).to(memory_format=torch.channels_last)
+    labels = torch.randint(0, len(study.classes), (shape[0], *shape[2:]), device=machine.device)
+    images = machine.arrange(images)
 
     def step():
         model.train()
@@ -99,20 +101,24 @@ def _one_round(study: Study, name: str, row: dict) -> None:
         row["gflops"] = counter.get_total_flops() / 1e9
         row["memory_mib"] = _step_memory(model, optimizer, step, study.machine.device) / 2**20
     for timed, work in (("train", step), ("predict", forward)):
-        work()  # the first call sets up kernels and optimiser state
-        seconds = []
-        for _ in range(REPEATS):
+        seconds = _seconds(work, study.machine.device)
+        row[f"{timed}_samples"].append([second / len(images) for second in seconds])
+
+
+def _seconds(work: Callable[[], object], device: str) -> list[float]:
+    """Measure REPEATS times what a call of `work` takes: the call itself, or on a GPU the median of many."""
+    shortest = GPU_SECONDS / REPEATS if device == "cuda" else 0.0
+
+    def measured() -> float:
+        seconds: list[float] = []
+        while not seconds or sum(seconds) < shortest:
             start = time.perf_counter()
             work()
-            seconds.append((time.perf_counter() - start) / len(images))
-        row[f"{timed}_samples"].append(seconds)
+            seconds.append(time.perf_counter() - start)
+        return median(seconds)
 
-
-def _random_batch(recipe: Recipe, classes: int, machine: Machine) -> tuple[torch.Tensor, torch.Tensor]:
-    shape = (recipe.batch_size, 3, recipe.size, recipe.size)
-    images = torch.randn(shape, device=machine.device).to(memory_format=torch.channels_last)
-    labels = torch.randint(0, classes, (shape[0], *shape[2:]), device=machine.device)
-    return machine.arrange(images), labels
+    measured()  # first calls set up kernels and optimiser state, and let a GPU raise its clock
+    return [measured() for _ in range(REPEATS)]
 
 
 def _step_memory(model, optimizer, step, device: str) -> int:

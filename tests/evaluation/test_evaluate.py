@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segnb.cli import main
+from segnb.cli.__main__ import main
 from segnb.data import shifts
 from segnb.errors import SegnbError
 from segnb.evaluation import gates
