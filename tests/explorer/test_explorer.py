@@ -17,7 +17,7 @@ from segnb.data import reading
 from segnb.data.masks import STREET_CODING
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.evaluation import ablation, gates
+from segnb.evaluation import ablation, evaluate, gates
 from segnb.evaluation.scores import image_miou
 from segnb.explorer import album as album_module
 from segnb.explorer import board, widget
@@ -138,7 +138,7 @@ def test_images_with_a_class_are_all_that_show_it(album):
 def test_data_that_have_changed_leave_the_images_that_runs_kept(study, runs, monkeypatch):
     whole = album_module.Album(runs)
     settled = study.settings | {"data": study.settings["data"] | {"digest": "0" * 16}}
-    monkeypatch.setattr(Study, "settled", settled)
+    monkeypatch.setattr(Study, "settings", settled)
     album = album_module.Album(runs)
     assert len(album) == 24 and "has changed" in album.note and "24 images" in album.note
     number = int(album.index[5])
@@ -174,7 +174,7 @@ def test_the_study_is_named_and_so_are_others_with_runs(study, capsys):
 def test_runs_that_nobody_tested_are_tested_and_named(study, monkeypatch, capsys):
     gone = study.run(GATED, 0)
     monkeypatch.setattr(type(gone), "predicted_path", property(lambda run: run.path / f"{run.variant}.none"))
-    monkeypatch.setattr(album_module.inference, "measure", lambda run: (run.predicted_path.touch(), None)[1])
+    monkeypatch.setattr(evaluate, "measure", lambda run: (run.predicted_path.touch(), None)[1])
     try:
         assert len(album_module.tested(study.name)) == 4
         assert "testing Attention U-Net, seed 0 for the first time" in capsys.readouterr().out
@@ -187,7 +187,7 @@ def test_a_run_that_cannot_be_tested_is_left_out(study, monkeypatch, capsys):
     def fail(run):
         raise SegnbError("no data")
 
-    monkeypatch.setattr(album_module.inference, "measure", fail)
+    monkeypatch.setattr(evaluate, "measure", fail)
     path = study.run(GATED, 0).predicted_path
     path.rename(path.with_suffix(".away"))
     try:
