@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from scipy.stats import kendalltau
 
-from segnb.labels import IGNORE_INDEX, STREET, ClassMap
+from segnb.labels import STREET, ClassMap
 from segnb.metrics import confusion, published_score
 from segnb.models.registry import label
 from segnb.stats.bootstrap import image_interval
@@ -237,8 +237,6 @@ def _both_scores(truth: np.ndarray, guess: np.ndarray, classes: ClassMap) -> np.
     counts = (
         confusion.confusion(torch.from_numpy(truth), torch.from_numpy(guess), len(classes)).numpy().sum(0)
     )
-    void = truth == IGNORE_INDEX  # counts nowhere, as where runs are tested
-    truth, guess = np.where(void, 0, truth), np.where(void, 0, guess)
     return np.array(
         [published_score.as_published_score(truth, guess, len(classes)), confusion.mean_iou(counts)]
     )

@@ -22,7 +22,6 @@ from segnb.explorer.board import (
     VIEWS,
     Board,
     OneThread,
-    at_work,
     button,
     checkbox,
     dropdown,
@@ -31,7 +30,6 @@ from segnb.explorer.board import (
     probability_table,
     row,
     thumb,
-    view_controls,
 )
 from segnb.explorer.inside import Inside
 from segnb.models import registry
@@ -73,7 +71,7 @@ class Networks:
                 *note,
                 row(*several, self.find, self.of, self.one, self.other, self.kind),
                 row(self.image, self.before, self.after, self.back, self.square),
-                view_controls(self.board, self.classes),
+                self.board.view_controls(),
                 self.chooser,
                 self.board,
                 self.table,
@@ -141,7 +139,7 @@ class Networks:
         for control, when in ((self.of, WORST), (self.one, DIFFER), (self.other, DIFFER), (self.kind, WITH)):
             hide(control, how != when)
         runs = self.runs
-        with at_work(self.board):
+        with self.board.at_work():
             if how == WORST:
                 found = self.album.worst([runs[self.of.value]] if self.of.value else list(runs.values()))
             elif how == DIFFER:
@@ -180,7 +178,7 @@ class Networks:
 
     def take(self, name: str, content: bytes) -> None:
         """One's own picture in place of a test image."""
-        with at_work(self.board):
+        with self.board.at_work():
             self.state.scene = album.own_picture(name, content, self.album.sizes)
             self.board.picked = -1
 
@@ -198,7 +196,7 @@ class Networks:
         hide(self.square, scene.aspect == 1)
         self.shape()
         self.board.said = scene.told
-        with at_work(self.board):
+        with self.board.at_work():
             if scene.number is None or VIEWS[self.board.view] == "confidence":
                 self.ask_all()
             panels = [self.panel(title, run) for title, run in self.shown.items()]
@@ -208,17 +206,17 @@ class Networks:
 
     def panel(self, title: str, run: Run) -> dict:
         scene = self.state.scene
-        inside = ablation.Inside(scene.probabilities(run), {}) if scene.was_asked(run) else None
-        sure = inside.confidence if inside else None
+        known = ablation.Prediction(scene.known[run], {}) if run in scene.known else None
+        sure = known.confidence if known else None
         if scene.number is None:
-            return network_panel(title, inside.classes, sure)
+            return network_panel(title, known.classes, sure)
         wrong = percent(self.album.wrong([run])[scene.number])
         return network_panel(title, self.album.predicted(run)[scene.number], sure, f"{wrong} wrong")
 
     def ask_all(self) -> None:
         """Have every network's probabilities of the picture, and say so while they are computed."""
         for number, (title, run) in enumerate(self.shown.items(), start=1):
-            if not self.state.scene.was_asked(run):
+            if run not in self.state.scene.known:
                 self.board.busy = f"asking {title}, {number} of {len(self.shown)} …"
                 self.state.scene.probabilities(run)
 
@@ -226,7 +224,7 @@ class Networks:
         """Every network's probabilities at the crosshair."""
         self.table.value = ""
         if len(self.board.point) == 2 and self.shown:
-            with at_work(self.board):
+            with self.board.at_work():
                 self.ask_all()
                 point, scene = self.board.point, self.state.scene
                 rows = {title: scene.at(run, *point) for title, run in self.shown.items()}
@@ -239,7 +237,7 @@ class Networks:
             return
 
         def ask_one() -> None:
-            todo = [run for run in self.shown.values() if not scene.was_asked(run)]
+            todo = [run for run in self.shown.values() if run not in scene.known]
             if todo and scene is self.state.scene:
                 with suppress(SegnbError):  # said once somebody asks
                     scene.probabilities(todo[0])

@@ -249,10 +249,10 @@ def test_a_skip_that_is_off_is_its_mean_over_the_image_without_the_padding():
 def test_a_gate_that_is_off_is_its_mean_and_the_others_work(runs):
     run = next(run for run in runs if run.variant == GATED)
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-    whole, off = ablation.seen_inside(run, image), ablation.seen_inside(run, image, gated=(4,))
+    whole, off = ablation.predict(run, image), ablation.predict(run, image, gated=(4,))
     assert off.maps[4] == pytest.approx(whole.maps[4].mean(), abs=1e-6)
     assert np.ptp(off.maps[3]) > 0 and whole.maps[1].shape == (1, SIZE, SIZE)
-    again = ablation.seen_inside(run, image)
+    again = ablation.predict(run, image)
     assert torch.equal(again.probabilities, whole.probabilities)
     assert not torch.equal(off.probabilities, whole.probabilities)
     assert whole.probabilities.sum(0) == pytest.approx(1, abs=1e-5)
@@ -414,10 +414,8 @@ def test_a_click_asks_every_network_about_that_pixel(networks, state):
 def test_every_network_is_asked_once_about_a_picture(networks, state, monkeypatch):
     """What a click costs is the first one's; views of what is there cost nothing."""
     asked = []
-    seen_inside = album_module.seen_inside
-    monkeypatch.setattr(
-        album_module, "seen_inside", lambda run, image: (asked.append(run), seen_inside(run, image))[1]
-    )
+    predict = ablation.predict
+    monkeypatch.setattr(ablation, "predict", lambda run, image: (asked.append(run), predict(run, image))[1])
     networks.board.point = [0.2, 0.2]
     assert asked == list(networks.runs.values())
     networks.board.point = [0.7, 0.3]
@@ -435,13 +433,13 @@ def test_only_the_networks_that_are_ticked_are_shown_and_asked(networks, state):
     networks.all_of_them.value = False
     assert networks.board.panels == [] and len(drawn) == 1
     networks.board.point = [0.2, 0.2]
-    assert networks.table.value == "" and not any(map(state.scene.was_asked, state.runs))
+    assert networks.table.value == "" and not any(run in state.scene.known for run in state.runs)
     networks.boxes[everyone[1]].value = True
     assert titles(networks.board) == everyone[1:2]
     assert networks.chooser.titles == ("Networks shown: 1 of 3",)
     assert [title for title in everyone if f">{title}<" in networks.table.value] == everyone[1:2]
-    assert state.scene.was_asked(networks.runs[everyone[1]])
-    assert not state.scene.was_asked(networks.runs[everyone[0]])
+    assert networks.runs[everyone[1]] in state.scene.known
+    assert networks.runs[everyone[0]] not in state.scene.known
     networks.seed.value = 1  # has the first alone, which stays hidden
     assert titles(networks.board) == [] and networks.chooser.titles == ("Networks shown: 0 of 1",)
     networks.all_of_them.value = True
@@ -523,7 +521,7 @@ def test_the_maps_are_those_of_the_gates_of_the_chosen_class(inside, state):
     inside.run.value = next(run for run in state.runs if run.variant == CLASSY)
     assert inside.kind.layout.display is None
     inside.kind.value = STREET.id("Car")
-    found = ablation.seen_inside(inside.run.value, state.scene.images[SIZE]).maps
+    found = ablation.predict(inside.run.value, state.scene.images[SIZE]).maps
     for level, panel in zip(gates.LEVELS, inside.board.panels[1:], strict=True):
         assert panel["title"] == f"Gate {level}, Car" and panel["cell"] == 2 ** (level - 1)
         values = (found[level][STREET.id("Car")] * 255).round().astype(np.uint8)

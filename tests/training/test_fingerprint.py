@@ -82,8 +82,8 @@ def test_a_network_more_or_another_label_or_colour_retrains_nothing(package):
     edit(registry, 'colour="#19449c"', 'colour="#000000"')
     edit(
         registry,
-        "VARIANTS = _by_name(",
-        'VARIANTS = _by_name(\n    Variant("New", "N", "New.", UNetConfig(), "#fff", "o"),',
+        "_NETWORKS = (",
+        '_NETWORKS = (\n    Variant("New", "N", "New.", UNetConfig(), "#fff", "o"),',
     )
     assert code_digest(package) == before
 
