@@ -7,6 +7,7 @@ import ctypes
 import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -156,20 +157,15 @@ def _resident(study: Study, name: str) -> float | None:
     """
     if study.machine.device == "cuda" or not STATUS.exists():
         return None
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_train_and_tell, args=(study, name, sender))
-    process.start()
-    sender.close()  # so that a process that dies ends the wait
-    try:
-        return receiver.recv() / 2**20
-    except EOFError:
-        raise SegnbError(f"training {name} to see its memory failed; the lines above say why") from None
-    finally:
-        process.join()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        try:
+            return pool.submit(_growth, study, name).result() / 2**20
+        except Exception as error:
+            raise SegnbError(f"training {name} to see its memory failed: {error}") from error
 
 
-def _train_and_tell(study: Study, name: str, sender) -> None:
+def _growth(study: Study, name: str) -> int:
+    """Train a few steps in this process and return by how many bytes it grew at the peak."""
     study.machine.apply()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
     if trim is not None:
@@ -179,11 +175,11 @@ def _train_and_tell(study: Study, name: str, sender) -> None:
     bench = _bench(study, name)
     for _ in range(2):  # the optimiser's state is there from the second step on
         bench.step()
-    sender.send(1024 * (_kib("VmHWM") - before))
+    return 1024 * (_kib("VmHWM") - before)
 
 
 def forget_peak() -> None:
-    """Let VmHWM begin anew at what is resident now (Linux)."""
+    """Set VmHWM to what is resident now (Linux)."""
     with open("/proc/self/clear_refs", "w") as refs:
         refs.write("5")
 
