@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from segnb.evaluation import ablation
-from segnb.explorer import album as album_module
 from segnb.explorer import board, widget
+from segnb.explorer.album import Album
 from segnb.explorer.inside import Inside
 from segnb.labels import STREET
 from segnb.models.build import build
@@ -58,7 +58,7 @@ def runs(study):
 
 @pytest.fixture
 def album(runs):
-    return album_module.Album(runs)
+    return Album(runs)
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.evaluation.scores import image_miou
-from segnb.explorer import album as album_module
-from segnb.explorer.album import overview, taken_apart
+from segnb.explorer.album import LARGEST_FILE, Album, overview, own_picture, taken_apart, tested, wrong_share
 from segnb.labels import IGNORE_INDEX, STREET
 from segnb.study.study import Study
 
@@ -53,10 +52,10 @@ def test_images_with_a_class_are_all_that_show_it(album):
 
 
 def test_data_that_have_changed_leave_the_images_that_runs_kept(study, runs, monkeypatch):
-    whole = album_module.Album(runs)
+    whole = Album(runs)
     settled = study.settings | {"data": study.settings["data"] | {"digest": "0" * 16}}
     monkeypatch.setattr(Study, "settings", settled)
-    album = album_module.Album(runs)
+    album = Album(runs)
     assert len(album) == 24 and "has changed" in album.note and "24 images" in album.note
     number = int(album.index[5])
     assert number != 5 and album.names[5] == whole.names[number]
@@ -68,9 +67,9 @@ def test_data_that_have_changed_leave_the_images_that_runs_kept(study, runs, mon
 def test_scores_of_one_image_leave_out_what_nobody_labelled():
     truth = np.array([[0, 0], [1, IGNORE_INDEX]], np.uint8)
     guess = np.array([[0, 1], [1, 1]], np.uint8)
-    assert album_module.wrong_share(truth, guess) == pytest.approx(1 / 3)
+    assert wrong_share(truth, guess) == pytest.approx(1 / 3)
     assert image_miou(truth, guess, 13) == pytest.approx(1 / 2)  # 1 of 2 each
-    assert album_module.wrong_share(np.full((2, 2), IGNORE_INDEX, np.uint8), guess) == 0
+    assert wrong_share(np.full((2, 2), IGNORE_INDEX, np.uint8), guess) == 0
 
 
 def test_the_study_is_named_and_so_are_others_with_runs(study, capsys):
@@ -78,7 +77,7 @@ def test_the_study_is_named_and_so_are_others_with_runs(study, capsys):
     other.mkdir(parents=True)
     try:
         (other / "done.json").touch()
-        album_module.tested(study.name)
+        tested(study.name)
     finally:
         shutil.rmtree(other.parents[1])
     told = f"study {study.name}, 1 network of the study and 2 extensions; there are also of-my-own (1 run)\n"
@@ -90,7 +89,7 @@ def test_runs_that_nobody_tested_are_tested_and_named(study, monkeypatch, capsys
     monkeypatch.setattr(type(gone), "predicted_path", property(lambda run: run.path / f"{run.variant}.none"))
     monkeypatch.setattr(evaluate, "measure", lambda run: (run.predicted_path.touch(), None)[1])
     try:
-        assert len(album_module.tested(study.name)) == 4
+        assert len(tested(study.name)) == 4
         assert "testing Attention U-Net, seed 0 for the first time" in capsys.readouterr().out
     finally:
         for file in study.path.rglob("*.none"):
@@ -105,7 +104,7 @@ def test_a_run_that_cannot_be_tested_is_left_out(study, monkeypatch, capsys):
     path = study.run(GATED, 0).predicted_path
     path.rename(path.with_suffix(".away"))
     try:
-        assert [run.variant for run in album_module.tested(study.name)] == [PLAIN, PLAIN, CLASSY]
+        assert [run.variant for run in tested(study.name)] == [PLAIN, PLAIN, CLASSY]
     finally:
         path.with_suffix(".away").rename(path)
     assert "Attention U-Net, seed 0 is left out: no data" in capsys.readouterr().out
@@ -117,24 +116,24 @@ def test_an_own_picture_is_squeezed_as_in_training(tmp_path):
     picture.save(files[0])
     Image.fromarray(np.zeros((50, 90), np.uint8)).save(files[1])
     trained_on, _ = reading.read(Pair("image", *files), 32, STREET_CODING)
-    scene = album_module.own_picture("mine.png", files[0].read_bytes(), [32, 64])
+    scene = own_picture("mine.png", files[0].read_bytes(), [32, 64])
     assert (scene.images[32] == trained_on).all() and scene.images[64].shape == (64, 64, 3)
     assert scene.told.startswith("90×50 pixels, squeezed to 32×32 and 64×64, as in training.")
     assert scene.aspect == 1.8 and scene.number is None and not scene.labels
-    assert "resized to 32×32" in album_module.own_picture("a", png(photograph(40, 40)), [32]).told
+    assert "resized to 32×32" in own_picture("a", png(photograph(40, 40)), [32]).told
 
 
 def test_an_own_picture_is_turned_as_its_camera_says():
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter to the right
-    scene = album_module.own_picture("mine.jpg", png(photograph(80, 40), format="JPEG", exif=exif), [32])
+    scene = own_picture("mine.jpg", png(photograph(80, 40), format="JPEG", exif=exif), [32])
     assert scene.told.startswith("40×80")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
 def test_an_own_picture_may_have_any_usual_kind_of_pixels(mode):
     content = png(photograph(32, 32).convert(mode), format="JPEG" if mode == "CMYK" else "PNG")
-    assert album_module.own_picture("mine", content, [32]).images[32].shape == (32, 32, 3)
+    assert own_picture("mine", content, [32]).images[32].shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize(
@@ -146,12 +145,12 @@ def test_an_own_picture_may_have_any_usual_kind_of_pixels(mode):
         (png(photograph(32, 32))[:600], "cannot be decoded"),
         (png(Image.fromarray(np.zeros((8, 8), np.uint16))), "8 bits"),
         (png(Image.new("1", (20_000, 20_000))), "cannot be decoded"),  # a decompression bomb
-        (bytes(album_module.LARGEST_FILE + 1), "larger than 8 MiB"),
+        (bytes(LARGEST_FILE + 1), "larger than 8 MiB"),
     ],
 )
 def test_what_is_no_picture_is_refused_in_one_line(content, told):
     with pytest.raises(SegnbError, match=told) as raised:
-        album_module.own_picture("evil\n\x1bname", content, [32])
+        own_picture("evil\n\x1bname", content, [32])
     assert "\n" not in str(raised.value) and str(raised.value).startswith("evil")
 
 

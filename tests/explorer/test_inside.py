@@ -8,7 +8,7 @@ import pytest
 
 from segnb.evaluation import ablation, gates
 from segnb.evaluation.scores import image_miou
-from segnb.explorer import album as album_module
+from segnb.explorer.album import named
 from segnb.explorer.inside import part
 from segnb.labels import STREET
 
@@ -16,7 +16,7 @@ from .conftest import CLASSY, PLAIN, SIZE, titles
 
 
 def test_switches_show_before_and_after_and_what_changed(inside, state):
-    assert album_module.named(inside.run.value) == "Attention U-Net, seed 0"  # one with gates comes first
+    assert named(inside.run.value) == "Attention U-Net, seed 0"  # one with gates comes first
     assert titles(inside.board) == ["As trained", "Gate 1", "Gate 2", "Gate 3", "Gate 4"]
     assert inside.board.said == "Nothing is switched off."
     inside.switches["skip", 1].value = False
