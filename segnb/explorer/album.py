@@ -29,7 +29,7 @@ from segnb.study.study import Run, Study, open_study
 # ---- the runs ---------------------------------------------------------------------------------------
 
 
-def tested(study: str) -> list[Run]:
+def evaluated_runs(study: str) -> list[Run]:
     """The finished runs of a study; those that nobody has tested yet are tested first, which is said.
 
     None, and a printed sentence on what to do, where there is no such study yet. A run that cannot be tested

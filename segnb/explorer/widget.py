@@ -247,7 +247,7 @@ class Explorer(t.HasTraits):
         """study: a folder name under runs/, or "latest". Runs nobody has tested yet are tested."""
         super().__init__()
         self.one_thread = board.OneThread()
-        self.runs = album.tested(study)
+        self.runs = album.evaluated_runs(study)
         self._boards: dict[str, board.Board] = {}
         if self.runs:
             self.album = Album(self.runs)

@@ -12,7 +12,15 @@ from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.evaluation.scores import image_miou
-from segnb.explorer.album import LARGEST_FILE, Album, overview, own_picture, taken_apart, tested, wrong_share
+from segnb.explorer.album import (
+    LARGEST_FILE,
+    Album,
+    evaluated_runs,
+    overview,
+    own_picture,
+    taken_apart,
+    wrong_share,
+)
 from segnb.labels import IGNORE_INDEX, STREET
 from segnb.study.study import Study
 
@@ -77,7 +85,7 @@ def test_the_study_is_named_and_so_are_others_with_runs(study, capsys):
     other.mkdir(parents=True)
     try:
         (other / "done.json").touch()
-        tested(study.name)
+        evaluated_runs(study.name)
     finally:
         shutil.rmtree(other.parents[1])
     told = f"study {study.name}, 1 network of the study and 2 extensions; there are also of-my-own (1 run)\n"
@@ -89,7 +97,7 @@ def test_runs_that_nobody_tested_are_tested_and_named(study, monkeypatch, capsys
     monkeypatch.setattr(type(gone), "predicted_path", property(lambda run: run.path / f"{run.variant}.none"))
     monkeypatch.setattr(evaluate, "measure", lambda run: (run.predicted_path.touch(), None)[1])
     try:
-        assert len(tested(study.name)) == 4
+        assert len(evaluated_runs(study.name)) == 4
         assert "testing Attention U-Net, seed 0 for the first time" in capsys.readouterr().out
     finally:
         for file in study.path.rglob("*.none"):
@@ -104,7 +112,7 @@ def test_a_run_that_cannot_be_tested_is_left_out(study, monkeypatch, capsys):
     path = study.run(GATED, 0).predicted_path
     path.rename(path.with_suffix(".away"))
     try:
-        assert [run.variant for run in tested(study.name)] == [PLAIN, PLAIN, CLASSY]
+        assert [run.variant for run in evaluated_runs(study.name)] == [PLAIN, PLAIN, CLASSY]
     finally:
         path.with_suffix(".away").rename(path)
     assert "Attention U-Net, seed 0 is left out: no data" in capsys.readouterr().out
