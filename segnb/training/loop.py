@@ -199,8 +199,7 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         state = {name: part.state_dict() for name, part in parts.items()}
         progress.save(state | {"rows": rows, "gradients": gradients})
 
-    rows: list[dict] = []
-    gradients: list[dict] = []
+    rows, gradients = [], []
     state = progress.load(machine.device)
     if state is None:
         save()  # a cell stopped in the first epoch and run again starts from the same weights

@@ -46,18 +46,26 @@ def test_counts_and_memory_are_those_of_the_networks(study, monkeypatch):
 def test_rounds_pass_over_all_variants_and_times_are_those_of_the_clock(study, monkeypatch):
     """With a clock on which the n-th step of all takes n seconds."""
     variants, done, clock = NAMES[2:], [], [0]
-    bench, steps = cost._bench, count(1)
+    steps = count(1)
 
-    def slow_bench(study, name):
-        def work(kind):
-            done.append((name, kind, next(steps)))
+    class SlowBench(cost.Bench):
+        def __init__(self, study, name):
+            super().__init__(study, name)
+            self.name = name
+
+        def work(self, kind):
+            done.append((self.name, kind, next(steps)))
             clock[0] += done[-1][2]
 
-        return bench(study, name)._replace(step=lambda: work("train"), forward=lambda: work("predict"))
+        def step(self):
+            self.work("train")
 
-    monkeypatch.setattr(cost, "_bench", slow_bench)
+        def forward(self):
+            self.work("predict")
+
+    monkeypatch.setattr(cost, "Bench", SlowBench)
     monkeypatch.setattr(cost, "_resident", lambda study, name: None)
-    monkeypatch.setattr(cost, "_step_memory", lambda *given: 0)
+    monkeypatch.setattr(cost, "_step_memory", lambda bench: 0)
     monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     rows = cost.measure(study, variants)
     one_round = [(name, kind) for name in variants for kind in ("train", "predict")]
