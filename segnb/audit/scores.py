@@ -2,7 +2,7 @@
 
 The study's headline score is not the mean of its class IoUs. Here the two are held against each other in
 its published numbers, which decides the claims, and in every run of ours, which shows that it is the
-formula (`measures.as_published_score`) that makes the difference.
+formula (`as_published_score`) that makes the difference.
 """
 
 from math import comb
