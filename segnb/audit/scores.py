@@ -2,7 +2,7 @@
 
 The study's headline score is not the mean of its class IoUs. Here the two are held against each other in
 its published numbers, which decides the claims, and in every run of ours, which shows that it is the
-formula (`segnb.metrics.published_score`) that makes the difference.
+formula (`as_published_score`) that makes the difference.
 """
 
 from itertools import permutations
@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from scipy.stats import kendalltau
 
-from segnb.labels import IGNORE_INDEX, STREET, ClassMap
+from segnb.labels import STREET, ClassMap
 from segnb.metrics.confusion import class_iou, confusion, mean_iou
 from segnb.metrics.published_score import as_published_score
 from segnb.models.registry import label
@@ -244,8 +244,6 @@ def _gained(run: Run, names: list[str]) -> tuple[float, float, int]:
 def _both_scores(truth: np.ndarray, guess: np.ndarray, classes: ClassMap) -> np.ndarray:
     """Score as published and dataset mIoU of label maps (N, H, W): two numbers from 0 to 1."""
     counts = confusion(torch.from_numpy(truth), torch.from_numpy(guess), len(classes)).numpy().sum(0)
-    void = truth == IGNORE_INDEX  # counts nowhere, as where runs are tested
-    truth, guess = np.where(void, 0, truth), np.where(void, 0, guess)
     return np.array([as_published_score(truth, guess, len(classes)), mean_iou(counts)])
 
 

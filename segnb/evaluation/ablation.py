@@ -32,18 +32,8 @@ def skip_levels(variant: str) -> tuple[int, ...]:
 
 
 def gate_levels(variant: str) -> tuple[int, ...]:
-    config = VARIANTS[variant].config
-    return gates.LEVELS if isinstance(config, UNetConfig) and config.gate != "none" else ()
-
-
-def has_class_gates(variant: str) -> bool:
-    config = VARIANTS[variant].config
-    return isinstance(config, UNetConfig) and config.gate == "class"
-
-
-def side(run: Run) -> int:
-    """Pixels a side of what the run's network takes."""
-    return run.recipe.size
+    """The levels whose skips have gates."""
+    return gates.LEVELS if VARIANTS[variant].gate != "none" else ()
 
 
 def here(study: Study) -> Machine:
@@ -59,7 +49,7 @@ def here(study: Study) -> Machine:
 
 @lru_cache(maxsize=16)  # all variants of a seed: half a gigabyte at quick size, four at the study's own
 def network(run: Run) -> nn.Module:
-    """The run's network, kept in memory. Raises SegnbError as `inference.load` does."""
+    """Return the run's network, kept in memory. Raises SegnbError as `evaluate.load` does."""
     machine = here(run.study)
     machine.apply()
     return evaluate.load(run, machine)
@@ -80,8 +70,7 @@ def without(
     """
 
     def flat(level: int, values: Tensor) -> Tensor:
-        mean = gates.on_image(values, level, size).float().mean((2, 3), keepdim=True)
-        return mean.to(values.dtype).expand_as(values)
+        return gates.image_mean(values, level, size).to(values.dtype).expand_as(values)
 
     def joined(level: int):
         def hook(block, inputs):
@@ -109,11 +98,11 @@ def without(
         yield
 
 
-class Inside(NamedTuple):
-    """A network at work on one image.
+class Prediction(NamedTuple):
+    """What a network makes of one image.
 
     probabilities: float (C, S, S)
-    maps:          {level: float (M, h, w)} of its gates, M one or one a class; empty without gates
+    maps:          {level: float (M, h, w)} of its gates, M one or one per class; empty without gates
     """
 
     probabilities: Tensor
@@ -130,10 +119,10 @@ class Inside(NamedTuple):
         return (self.probabilities.amax(0) * 255).round().byte().numpy()
 
 
-def seen_inside(
+def predict(
     run: Run, image: np.ndarray, skips: Collection[int] = (), gated: Collection[int] = ()
-) -> Inside:
-    """A run's network on an image, uint8 (S, S, 3), skips and gates of some levels off, see `without`."""
+) -> Prediction:
+    """Predict an image, uint8 (S, S, 3), with skips and gates of some levels switched off, see `without`."""
     model, machine, size = network(run), here(run.study), len(image)
     maps: dict[int, np.ndarray] = {}
 
@@ -145,4 +134,4 @@ def seen_inside(
     # Watched last, to see what `without` makes of the maps.
     with without(model, size, skips, gated), watching, torch.inference_mode(), machine.autocast():
         logits = model(batch)
-    return Inside(logits[0].float().softmax(0).cpu(), dict(sorted(maps.items())))
+    return Prediction(logits[0].float().softmax(0).cpu(), dict(sorted(maps.items())))

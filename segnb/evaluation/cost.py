@@ -7,9 +7,9 @@ import ctypes
 import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,15 +17,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from segnb.errors import SegnbError
 from segnb.models.build import build, parameter_groups
 from segnb.models.registry import VARIANTS
-from segnb.presets import Recipe
-from segnb.runtime.machine import Machine
 from segnb.study.study import Study
 from segnb.training.loop import train_step
 
 # Passes over all variants, so that a slow minute of the machine hits all of them; how far passes differ says
 # how sure a comparison is.
 ROUNDS = 5
-REPEATS = 2  # timed steps a variant in each round
+REPEATS = 2  # times measured per variant and round
+GPU_SECONDS = 0.5  # of steps per variant and round on a GPU, where one of them takes milliseconds
 STATUS = Path("/proc/self/status")  # of Linux
 
 
@@ -56,71 +55,70 @@ def measure(study: Study, variants: list[str]) -> dict[str, dict]:
     return rows
 
 
-class Bench(NamedTuple):
-    """One variant at work on a batch of noise: what the pictures show does not change what a step costs."""
+class Bench:
+    """A variant at work on a batch of noise: what the images show does not change what a step costs."""
 
-    model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    images: torch.Tensor
-    step: Callable[[], float]
-    forward: Callable[[], int]
+    def __init__(self, study: Study, name: str):
+        self.machine, recipe = study.machine, study.recipe(VARIANTS[name].family)
+        torch.manual_seed(0)
+        self.model = self.machine.place(build(name, len(study.classes), recipe.width))
+        groups = parameter_groups(self.model, recipe.learning_rate, recipe.backbone_learning_rate)
+        self.optimizer, self.scaler = self.machine.adam(groups), self.machine.scaler()
+        shape = (recipe.batch_size, 3, recipe.size, recipe.size)
+        images = torch.randn(shape, device=self.machine.device).to(memory_format=torch.channels_last)
+        self.images = self.machine.arrange(images)
+        self.labels = torch.randint(0, len(study.classes), (shape[0], *shape[2:]), device=self.machine.device)
 
-
-def _bench(study: Study, name: str) -> Bench:
-    machine = study.machine
-    recipe = study.recipe(VARIANTS[name].family)
-    torch.manual_seed(0)
-    model = build(name, len(study.classes), recipe.width)
-    machine.place(model)
-    optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.backbone_learning_rate))
-    scaler = machine.scaler()
-    images, labels = _random_batch(recipe, len(study.classes), machine)
-
-    def step():
-        model.train()
-        return train_step(model, images, labels, optimizer, scaler, machine)[0].item()  # waits for a GPU
+    def step(self) -> float:
+        """Train on the batch once."""
+        batch = self.model.train(), self.images, self.labels
+        return train_step(*batch, self.optimizer, self.scaler, self.machine)[0].item()  # waits for a GPU
 
     @torch.no_grad()
-    def forward():
-        model.eval()
-        with machine.autocast():
-            return model(images).argmax(1)[0, 0, 0].item()
-
-    return Bench(model, optimizer, images, step, forward)
+    def forward(self) -> int:
+        """Predict the batch."""
+        self.model.eval()
+        with self.machine.autocast():
+            return self.model(self.images).argmax(1)[0, 0, 0].item()
 
 
 def _one_round(study: Study, name: str, row: dict) -> None:
-    model, optimizer, images, step, forward = _bench(study, name)
+    bench = Bench(study, name)
     if "parameters" not in row:
-        row["parameters"] = sum(p.numel() for p in model.parameters())
-        row["trained_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        parameters = list(bench.model.parameters())
+        row["parameters"] = sum(p.numel() for p in parameters)
+        row["trained_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model.eval()(images[:1])
+            bench.model.eval()(bench.images[:1])
         row["gflops"] = counter.get_total_flops() / 1e9
-        row["memory_mib"] = _step_memory(model, optimizer, step, study.machine.device) / 2**20
-    for timed, work in (("train", step), ("predict", forward)):
-        work()  # the first call sets up kernels and optimiser state
-        seconds = []
-        for _ in range(REPEATS):
+        row["memory_mib"] = _step_memory(bench) / 2**20
+    for timed, work in (("train", bench.step), ("predict", bench.forward)):
+        seconds = _seconds(work, study.machine.device)
+        row[f"{timed}_samples"].append([second / len(bench.images) for second in seconds])
+
+
+def _seconds(work: Callable[[], object], device: str) -> list[float]:
+    """Measure REPEATS times what a call of `work` takes: the call itself, or on a GPU the median of many."""
+    shortest = GPU_SECONDS / REPEATS if device == "cuda" else 0.0
+
+    def measured() -> float:
+        seconds: list[float] = []
+        while not seconds or sum(seconds) < shortest:
             start = time.perf_counter()
             work()
-            seconds.append((time.perf_counter() - start) / len(images))
-        row[f"{timed}_samples"].append(seconds)
+            seconds.append(time.perf_counter() - start)
+        return median(seconds)
+
+    measured()  # first calls set up kernels and optimiser state, and let a GPU raise its clock
+    return [measured() for _ in range(REPEATS)]
 
 
-def _random_batch(recipe: Recipe, classes: int, machine: Machine) -> tuple[torch.Tensor, torch.Tensor]:
-    shape = (recipe.batch_size, 3, recipe.size, recipe.size)
-    images = torch.randn(shape, device=machine.device).to(memory_format=torch.channels_last)
-    labels = torch.randint(0, classes, (shape[0], *shape[2:]), device=machine.device)
-    return machine.arrange(images), labels
-
-
-def _step_memory(model, optimizer, step, device: str) -> int:
-    """Bytes at the peak of a training step; see `measure` for what counts on a CPU."""
-    if device == "cuda":
-        step()
+def _step_memory(bench: Bench) -> int:
+    """Return the bytes at the peak of a training step; see `measure` for what counts on a CPU."""
+    if bench.machine.device == "cuda":
+        bench.step()
         torch.cuda.reset_peak_memory_stats()
-        step()
+        bench.step()
         return torch.cuda.max_memory_allocated()
     saved: dict[int, int] = {}  # by storage, since several saved tensors may share one
 
@@ -129,14 +127,14 @@ def _step_memory(model, optimizer, step, device: str) -> int:
         saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    own = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
+    own = [*bench.model.parameters(), *bench.model.buffers()]
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        step()
-    activations = sum(size for pointer, size in saved.items() if pointer not in own)
-    weights = sum(p.nbytes for p in [*model.parameters(), *model.buffers()])
-    gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
-    state = sum(v.nbytes for s in optimizer.state.values() for v in s.values() if torch.is_tensor(v))
-    return weights + gradients + state + activations
+        bench.step()
+    for tensor in own:  # which are no activations
+        saved.pop(tensor.untyped_storage().data_ptr(), None)
+    gradients = [p.grad for p in own if p.grad is not None]
+    state = [v for s in bench.optimizer.state.values() for v in s.values() if torch.is_tensor(v)]
+    return sum(tensor.nbytes for tensor in (*own, *gradients, *state)) + sum(saved.values())
 
 
 # ---- a process of its own ---------------------------------------------------------------------------
@@ -150,34 +148,29 @@ def _resident(study: Study, name: str) -> float | None:
     """
     if study.machine.device == "cuda" or not STATUS.exists():
         return None
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_train_and_tell, args=(study, name, sender))
-    process.start()
-    sender.close()  # so that a process that dies ends the wait
-    try:
-        return receiver.recv() / 2**20
-    except EOFError:
-        raise SegnbError(f"training {name} to see its memory failed; the lines above say why") from None
-    finally:
-        process.join()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        try:
+            return pool.submit(_growth, study, name).result() / 2**20
+        except Exception as error:
+            raise SegnbError(f"training {name} to see its memory failed: {error}") from error
 
 
-def _train_and_tell(study: Study, name: str, sender) -> None:
+def _growth(study: Study, name: str) -> int:
+    """Train a few steps in this process and return by how many bytes it grew at the peak."""
     study.machine.apply()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
     if trim is not None:
         trim(0)  # or what the parent has freed would be used again, and not be seen to grow
     forget_peak()  # or that of the parent, from before the trim, would count as this one's
     before = _kib("VmRSS")
-    bench = _bench(study, name)
+    bench = Bench(study, name)
     for _ in range(2):  # the optimiser's state is there from the second step on
         bench.step()
-    sender.send(1024 * (_kib("VmHWM") - before))
+    return 1024 * (_kib("VmHWM") - before)
 
 
 def forget_peak() -> None:
-    """Let VmHWM begin anew at what is resident now (Linux)."""
+    """Set VmHWM to what is resident now (Linux)."""
     with open("/proc/self/clear_refs", "w") as refs:
         refs.write("5")
 

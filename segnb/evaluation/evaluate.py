@@ -8,8 +8,8 @@ import torch
 from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
 from segnb.evaluation import gates
-from segnb.labels import IGNORE_INDEX
-from segnb.metrics import boundaries, confusion, objects, published_score
+from segnb.metrics import boundaries, confusion, objects
+from segnb.metrics.published_score import as_published_score
 from segnb.metrics.softness import Softness
 from segnb.models.build import build
 from segnb.models.registry import VARIANTS
@@ -94,17 +94,12 @@ def _measure(run: Run) -> None:
         labels=split.labels[index],
         predictions=predictions[index],
     )
-    void = np.asarray(split.labels) == IGNORE_INDEX
     run.write_arrays(
         run.confusion_path,
         confusion=found.confusion.numpy(),
         names=np.array(split.names),
         loss=np.array(found.loss),
-        as_published=np.array(
-            published_score.as_published_score(
-                np.where(void, 0, split.labels), np.where(void, 0, predictions), len(classes)
-            )
-        ),
+        as_published=np.array(as_published_score(split.labels, predictions, len(classes))),
     )
 
 

@@ -48,6 +48,11 @@ def on_image(maps: Tensor, level: int, size: int) -> Tensor:
     return maps[..., :side, :side]
 
 
+def image_mean(maps: Tensor, level: int, size: int) -> Tensor:
+    """Average maps (B, M, h, w) over the image: float32 (B, M, 1, 1)."""
+    return on_image(maps, level, size).float().mean((2, 3), keepdim=True)
+
+
 class Openness:
     """Record what the gates let through of each image of a split while the network predicts it.
 
@@ -88,7 +93,7 @@ def neutral_confusion(model: UNet, split: Split, batch_size: int, machine: Machi
 
     def tested(levels: tuple[int, ...]) -> np.ndarray:
         def flatten(level: int, maps: Tensor) -> Tensor | None:
-            return on_image(maps, level, size).float().mean((2, 3), keepdim=True) if level in levels else None
+            return image_mean(maps, level, size) if level in levels else None
 
         with watched(model, flatten):
             return evaluate(model, split, batch_size, machine).confusion.numpy()

@@ -1,6 +1,4 @@
-"""TODO segnb.evaluation.scores"""
-
-from typing import TYPE_CHECKING
+"""Tables of test scores, from the confusion matrices that runs keep; and what labels alone tell."""
 
 import numpy as np
 import pandas as pd
@@ -8,11 +6,9 @@ import torch
 
 from segnb.metrics import confusion
 from segnb.stats.bootstrap import image_interval
-from segnb.study.study import Run
+from segnb.study.study import Run, by_variant
 
-if TYPE_CHECKING:
-    pass
-from segnb.study.study import by_variant
+COLUMNS = ["miou", "seeds", "low", "high", "as_published", "loss", "seeds_miou", "seeds_loss"]
 
 
 def scores(runs: list[Run]) -> pd.DataFrame:
@@ -30,10 +26,10 @@ def scores(runs: list[Run]) -> pd.DataFrame:
     rows, images = {}, 0
     for name, group in by_variant(runs).items():
         tests = [run.test() for run in group]
-        images = max([images, *(len(test["confusion"]) for test in tests)])
-        mious = [float(confusion.mean_iou(test["confusion"].sum(0))) for test in tests]
-        losses = [float(test["loss"]) for test in tests]
         confusions = [test["confusion"] for test in tests]
+        images = max([images, *map(len, confusions)])
+        mious = [float(confusion.mean_iou(counts.sum(0))) for counts in confusions]
+        losses = [float(test["loss"]) for test in tests]
         low, high = image_interval(confusions, tests[0]["names"], confusion.mean_iou)
         rows[name] = {
             "miou": np.mean(mious),
@@ -45,16 +41,14 @@ def scores(runs: list[Run]) -> pd.DataFrame:
             "seeds_miou": mious,
             "seeds_loss": losses,
         }
-    columns = ["miou", "seeds", "low", "high", "as_published", "loss", "seeds_miou", "seeds_loss"]
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("variant")
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS).rename_axis("variant")
     frame.attrs["images"] = images
     return frame
 
 
 def ranking(runs: list[Run]) -> pd.DataFrame:
     """The numeric columns of `scores`, the highest mIoU first."""
-    columns = ["miou", "seeds", "low", "high", "as_published"]
-    return scores(runs)[columns].sort_values("miou", ascending=False, kind="stable")
+    return scores(runs)[COLUMNS[:5]].sort_values("miou", ascending=False, kind="stable")
 
 
 def class_ious(runs: list[Run]) -> pd.DataFrame:

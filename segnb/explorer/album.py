@@ -16,7 +16,6 @@ from torch import Tensor
 from segnb.data.reading import IMAGE_FORMATS
 from segnb.errors import SegnbError, one_line
 from segnb.evaluation import ablation, evaluate
-from segnb.evaluation.ablation import seen_inside, side
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics import confusion
 from segnb.models import registry
@@ -30,7 +29,7 @@ from segnb.study.study import Run, Study, open_study
 # ---- the runs ---------------------------------------------------------------------------------------
 
 
-def tested(study: str) -> list[Run]:
+def evaluated_runs(study: str) -> list[Run]:
     """The finished runs of a study; those that nobody has tested yet are tested first, which is said.
 
     None, and a printed sentence on what to do, where there is no such study yet. A run that cannot be tested
@@ -88,31 +87,29 @@ class Scene:
     number: int | None = None
     told: str = ""
     aspect: float = 1.0
-    _asked: dict[Run, Tensor] = field(default_factory=dict, repr=False)
+    known: dict[Run, Tensor] = field(default_factory=dict, repr=False)  # probabilities of runs so far
 
     def probabilities(self, run: Run) -> Tensor:
-        """What a run's network gives each class, float (C, S, S); kept as long as the picture is."""
-        if run not in self._asked:
-            self._asked[run] = seen_inside(run, self.images[side(run)]).probabilities
-        return self._asked[run]
-
-    def was_asked(self, run: Run) -> bool:
-        return run in self._asked
+        """Return what a run's network gives each class, float (C, S, S), computed once per picture."""
+        if run not in self.known:
+            self.known[run] = ablation.predict(run, self.images[run.recipe.size]).probabilities
+        return self.known[run]
 
     def at(self, run: Run, x: float, y: float) -> np.ndarray:
-        """The same at one point, (C,): x and y from 0 to 1, from the upper left corner."""
-        size = side(run)
-        row, column = (min(int(part * size), size - 1) for part in (y, x))
-        return self.probabilities(run)[:, row, column].numpy()
+        """Return the same at one point, (C,): x and y from 0 to 1, from the upper left corner."""
+        return at_point(self.probabilities(run), x, y).numpy()
 
     def truth_at(self, x: float, y: float) -> int | None:
-        """The class there, or None where nobody knows it, at the largest size."""
-        if not self.labels:
-            return None
-        size = max(self.labels)
-        row, column = (min(int(part * size), size - 1) for part in (y, x))
-        found = int(self.labels[size][row, column])
+        """Return the class there, at the largest size, or None where nobody knows it."""
+        found = int(at_point(self.labels[max(self.labels)], x, y)) if self.labels else IGNORE_INDEX
         return None if found == IGNORE_INDEX else found
+
+
+def at_point(maps, x: float, y: float):
+    """Return the values of maps (..., S, S) at a point: x and y from 0 to 1, from the upper left corner."""
+    size = maps.shape[-1]
+    row, column = (min(int(part * size), size - 1) for part in (y, x))
+    return maps[..., row, column]
 
 
 LARGEST_FILE = 8 * 2**20  # bytes: what Jupyter's connection takes in one message is 10 MiB
@@ -167,7 +164,7 @@ class Album:
         self.runs, self.study = runs, runs[0].study
         self.classes = self.study.classes
         self.note = ""
-        sizes = {side(run): run for run in runs}  # a run of each size
+        sizes = {run.recipe.size: run for run in runs}  # a run of each size
         names = runs[0].test()["names"]
         self.index = np.arange(len(names))  # of each image here, among the test images
         try:
@@ -223,11 +220,6 @@ class Album:
         first, second = (resampled(guess, size) for guess in guesses)
         return (first != second).mean((1, 2))
 
-    def shares(self, kind: int) -> np.ndarray:
-        """The share of each image's labelled pixels that the ground truth gives to a class: (N,), 0 to 1."""
-        pixels = self._confusions[self.runs[0]].sum(-1)  # (N, C)
-        return pixels[:, kind] / pixels.sum(-1).clip(min=1)
-
     def typical(self, runs: list[Run]) -> int:
         """The image on which as many images are better as are worse."""
         return int(np.argsort(self.wrong(runs), kind="stable")[len(self) // 2])
@@ -242,7 +234,8 @@ class Album:
 
     def with_class(self, kind: int) -> list[tuple[str, int]]:
         """(description, image) of those that show a class, those first that show most of it."""
-        shares = self.shares(kind)
+        pixels = self._confusions[self.runs[0]].sum(-1)  # (N, C), of the ground truth
+        shares = pixels[:, kind] / pixels.sum(-1).clip(min=1)
         found = self._ranked(shares, self.classes.names[kind])
         return [(text, i) for text, i in found if shares[i]]
 
@@ -263,7 +256,7 @@ def overview(album: Album, scene: Scene) -> Picture:
     panels = [("Picture", image), ("Ground truth", truth)]
     told = []
     for name, runs in study.by_variant(album.runs).items():
-        size, label = ablation.side(runs[0]), registry.label(name)
+        size, label = runs[0].recipe.size, registry.label(name)
         wrong = mistaken(scene.labels[size], album.predicted(runs[0])[scene.number])
         share = percent(album.wrong(runs[:1])[scene.number])
         panels.append((f"{label}\n{share} wrong", marked(scene.images[size], wrong)))
@@ -279,10 +272,10 @@ def overview(album: Album, scene: Scene) -> Picture:
 
 def taken_apart(album: Album, scene: Scene, run: Run) -> Picture:
     """One network on one test image as trained and with all skips off, and its gates' maps."""
-    size, classes = ablation.side(run), album.classes
+    size, classes = run.recipe.size, album.classes
     image, truth = scene.images[size], scene.labels[size]
-    whole = ablation.seen_inside(run, image)
-    flat = ablation.seen_inside(run, image, skips=ablation.skip_levels(run.variant))
+    whole = ablation.predict(run, image)
+    flat = ablation.predict(run, image, skips=ablation.skip_levels(run.variant))
     changed = whole.classes != flat.classes
     shares = [percent(wrong_share(truth, one.classes)) for one in (whole, flat)]
     panels = [

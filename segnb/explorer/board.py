@@ -121,6 +121,23 @@ class Board(anywidget.AnyWidget):
 
         self.on_msg(received)
 
+    def view_controls(self) -> widgets.Box:
+        """Return the controls whose changes the browser shows without a kernel."""
+        view, only = dropdown("Show", VIEWS), dropdown("Only class", ["all classes", *self.names])
+        for control, trait in (view, "view"), (only, "only"):
+            widgets.jslink((control, "index"), (self, trait))
+        return row(view, only)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Turn an error into a sentence on the board; what was being done is no longer."""
+        try:
+            yield
+        except SegnbError as error:
+            self.said = str(error)
+        finally:
+            self.busy = ""
+
 
 LONG = "30em"  # a list of names of networks
 CHIP = "display: inline-block; width: 10px; height: 10px; border: 1px solid"
@@ -152,14 +169,6 @@ def row(*children: widgets.Widget) -> widgets.Box:
     return widgets.Box(children, layout={"flex_flow": "row wrap", "align_items": "center"})
 
 
-def view_controls(board: Board, classes: ClassMap) -> widgets.Box:
-    """What the browser does alone."""
-    view, only = dropdown("Show", VIEWS), dropdown("Only class", ["all classes", *classes.names])
-    for control, trait in (view, "view"), (only, "only"):
-        widgets.jslink((control, "index"), (board, trait))
-    return row(view, only)
-
-
 class OneThread:
     """Handlers that run one after the other in the thread that made this, in which a kernel runs its cells.
 
@@ -184,17 +193,6 @@ class OneThread:
                 self.loop.call_soon_threadsafe(act, *arguments)
 
         return handle
-
-
-@contextmanager
-def at_work(board: Board) -> Iterator[None]:
-    """What goes wrong is a sentence on the board; what was being done is no longer."""
-    try:
-        yield
-    except SegnbError as error:
-        board.said = str(error)
-    finally:
-        board.busy = ""
 
 
 def probability_table(rows: dict[str, np.ndarray], classes: ClassMap, truth: int | None) -> str:

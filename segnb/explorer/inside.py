@@ -5,20 +5,7 @@ import traitlets as t
 
 from segnb.evaluation import ablation, gates
 from segnb.evaluation.scores import image_miou
-from segnb.explorer import album
-from segnb.explorer.board import (
-    LONG,
-    Board,
-    at_work,
-    button,
-    changed_panel,
-    dropdown,
-    hide,
-    map_panel,
-    network_panel,
-    row,
-    view_controls,
-)
+from segnb.explorer import album, board
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.style import percent
 from segnb.study.study import Run
@@ -39,25 +26,22 @@ class Inside:
 
     def __init__(self, state):
         self.state, self.classes = state, state.classes
-        self.run = dropdown("Network", [(album.named(run), run) for run in state.parted], LONG)
+        self.run = board.dropdown("Network", [(album.named(run), run) for run in state.parted], board.LONG)
         self.run.value = state.parted_first
         self.switches = {
             (kind, level): widgets.Checkbox(True, indent=False, layout={"width": "12em"})
             for kind, levels in (("skip", range(1, 6)), ("gate", gates.LEVELS))
             for level in levels
         }
-        self.kind = dropdown("Gate of class", [(name, i) for i, name in enumerate(self.classes.names)])
-        self.all_on, self.all_off = button("All on"), button("All skips off")
-        self.board = Board(self.classes, label="One network")
-        by_kind = [
-            [control for (kind, _), control in self.switches.items() if kind == wanted]
-            for wanted in ("skip", "gate")
-        ]
+        self.kind = board.dropdown("Gate of class", [(name, i) for i, name in enumerate(self.classes.names)])
+        self.all_on, self.all_off = board.button("All on"), board.button("All skips off")
+        self.board = board.Board(self.classes, label="One network")
         self.box = widgets.VBox(
             [
-                row(self.run, self.kind, self.all_on, self.all_off),
-                *(row(*controls) for controls in by_kind),
-                view_controls(self.board, self.classes),
+                board.row(self.run, self.kind, self.all_on, self.all_off),
+                board.row(*(control for (kind, _), control in self.switches.items() if kind == "skip")),
+                board.row(*(control for (kind, _), control in self.switches.items() if kind == "gate")),
+                self.board.view_controls(),
                 self.board,
             ]
         )
@@ -83,8 +67,8 @@ class Inside:
             pixels = 2 ** (level - 1)
             name = part(self.run.value, kind, level)
             control.description = f"{name[0].upper()}{name[1:]} on ({pixels} px)"
-            hide(control, level not in self.levels(kind))
-        hide(self.kind, not ablation.has_class_gates(self.run.value.variant))
+            board.hide(control, level not in self.levels(kind))
+        board.hide(self.kind, VARIANTS[self.run.value.variant].gate != "class")
 
     def switch(self, to: dict[str, bool]) -> None:
         """All of a kind at once, and one drawing for them."""
@@ -104,17 +88,20 @@ class Inside:
         if self.held:
             return
         scene, run = self.state.scene, self.run.value
-        size, skips, gated = ablation.side(run), self.off("skip"), self.off("gate")
-        with at_work(self.board):
+        size, skips, gated = run.recipe.size, self.off("skip"), self.off("gate")
+        with self.board.at_work():
             self.board.busy = f"asking {album.named(run)} …"
-            whole = now = ablation.seen_inside(run, scene.images[size])
+            whole = now = ablation.predict(run, scene.images[size])
             panels = [self.panel("As trained", whole)]
             said = "Nothing is switched off."
             if skips or gated:
-                now = ablation.seen_inside(run, scene.images[size], skips, gated)
+                now = ablation.predict(run, scene.images[size], skips, gated)
                 changed = now.classes != whole.classes
                 share = percent(changed.mean())
-                panels += [self.panel("Switched off", now), changed_panel("What changed", changed, share)]
+                panels += [
+                    self.panel("Switched off", now),
+                    board.changed_panel("What changed", changed, share),
+                ]
                 parts = [part(run, "skip", level) for level in skips]
                 parts += [part(run, "gate", level) for level in gated]
                 said = f"Without {', '.join(parts)}: {share} of the pixels get another class"
@@ -125,24 +112,24 @@ class Inside:
             self.board.said = said
             self.board.show({size: scene.images[size]}, labels, panels)
 
-    def maps(self, inside: ablation.Inside, size: int) -> list[dict]:
+    def maps(self, prediction: ablation.Prediction, size: int) -> list[dict]:
         """The gates' maps, of the chosen class where each has its own."""
         panels = []
-        for level, maps in inside.maps.items():
+        for level, maps in prediction.maps.items():
             own = len(maps) > 1
             one = maps[self.kind.value if own else 0]
             title = f"Gate {level}" + (f", {self.classes.names[self.kind.value]}" if own else "")
             note = f"mean {one.mean():.2f} ± {one.std():.2f}"
-            panels.append(map_panel(title, one, size, 2 ** (level - 1), note))
+            panels.append(board.map_panel(title, one, size, 2 ** (level - 1), note))
         return panels
 
-    def panel(self, title: str, inside: ablation.Inside) -> dict:
-        return network_panel(title, inside.classes, inside.confidence, self.scores(inside))
+    def panel(self, title: str, prediction: ablation.Prediction) -> dict:
+        return board.network_panel(title, prediction.classes, prediction.confidence, self.scores(prediction))
 
-    def scores(self, inside: ablation.Inside) -> str:
+    def scores(self, prediction: ablation.Prediction) -> str:
         """Of the picture alone; "" without ground truth."""
-        truth = self.state.scene.labels.get(len(inside.classes))
+        truth = self.state.scene.labels.get(len(prediction.classes))
         if truth is None:
             return ""
-        miou = image_miou(truth, inside.classes, len(self.classes))
-        return f"mIoU {miou:.3f}, {percent(album.wrong_share(truth, inside.classes))} wrong"
+        miou = image_miou(truth, prediction.classes, len(self.classes))
+        return f"mIoU {miou:.3f}, {percent(album.wrong_share(truth, prediction.classes))} wrong"

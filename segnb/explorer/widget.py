@@ -15,24 +15,8 @@ from IPython.display import display
 
 from segnb.errors import SegnbError
 from segnb.evaluation import ablation
-from segnb.explorer import album
+from segnb.explorer import album, board
 from segnb.explorer.album import Album, Scene
-from segnb.explorer.board import (
-    LONG,
-    VIEWS,
-    Board,
-    OneThread,
-    at_work,
-    button,
-    checkbox,
-    dropdown,
-    hide,
-    network_panel,
-    probability_table,
-    row,
-    thumb,
-    view_controls,
-)
 from segnb.explorer.inside import Inside
 from segnb.models import registry
 from segnb.report.figures.style import percent, show
@@ -53,27 +37,29 @@ class Networks:
         self.state, self.album, self.classes = state, state.album, state.classes
         self.paused = False
         seeds = sorted({run.seed for run in state.runs})
-        self.seed = dropdown("Seed", seeds)
-        self.find = dropdown("Find images", [ALL, WORST, DIFFER, WITH])
-        self.of, self.one, self.other = (dropdown(text, (), LONG) for text in ("Worst for", "Between", "and"))
-        self.kind = dropdown("Class", [(name, i) for i, name in enumerate(self.classes.names)])
-        self.image = dropdown("Image")
-        self.before, self.after = button("Previous image"), button("Next image")
-        self.back = button("Back to the test images")
-        self.square = checkbox("Square, as the networks see it", False)
-        self.all_of_them = checkbox("all", True)
+        self.seed = board.dropdown("Seed", seeds)
+        self.find = board.dropdown("Find images", [ALL, WORST, DIFFER, WITH])
+        self.of, self.one, self.other = (
+            board.dropdown(text, (), board.LONG) for text in ("Worst for", "Between", "and")
+        )
+        self.kind = board.dropdown("Class", [(name, i) for i, name in enumerate(self.classes.names)])
+        self.image = board.dropdown("Image")
+        self.before, self.after = board.button("Previous image"), board.button("Next image")
+        self.back = board.button("Back to the test images")
+        self.square = board.checkbox("Square, as the networks see it", False)
+        self.all_of_them = board.checkbox("all", True)
         self.boxes: dict[str, widgets.Checkbox] = {}  # whether a network is shown, by its title
         self.chooser = widgets.Accordion(layout={"width": "98%"})
-        self.board = Board(self.classes, label="All networks", takes=album.LARGEST_FILE)
+        self.board = board.Board(self.classes, label="All networks", takes=album.LARGEST_FILE)
         self.table = widgets.HTML()
         note = [widgets.HTML(html.escape(self.album.note))] if self.album.note else []
         several = [self.seed] if len(seeds) > 1 else []
         self.box = widgets.VBox(
             [
                 *note,
-                row(*several, self.find, self.of, self.one, self.other, self.kind),
-                row(self.image, self.before, self.after, self.back, self.square),
-                view_controls(self.board, self.classes),
+                board.row(*several, self.find, self.of, self.one, self.other, self.kind),
+                board.row(self.image, self.before, self.after, self.back, self.square),
+                self.board.view_controls(),
                 self.chooser,
                 self.board,
                 self.table,
@@ -83,9 +69,8 @@ class Networks:
         if state.scene.number is not None:
             self.image.value = state.scene.number
             self.show_thumbs()
-        self.draw()
         turn = state.one_thread
-        self.seed.observe(turn(self.of_seed), "value")
+        self.seed.observe(turn(self.offer_networks), "value")
         for control in (self.find, self.of, self.one, self.other, self.kind):
             control.observe(turn(self.list_images), "value")
         self.image.observe(turn(self.choose), "value")
@@ -103,12 +88,8 @@ class Networks:
 
     # -- choosing an image --
 
-    def of_seed(self, _=None) -> None:
+    def offer_networks(self, _=None) -> None:
         """Show the networks that were trained with the chosen seed."""
-        self.offer_networks()
-        self.draw()
-
-    def offer_networks(self) -> None:
         of_seed = [run for run in self.state.runs if run.seed == self.seed.value]
         self.runs = {registry.label(run.variant): run for run in of_seed}
         names = list(self.runs)
@@ -117,11 +98,12 @@ class Networks:
         for control, position in ((self.of, 0), (self.one, 0), (self.other, len(names) - 1)):
             control.index = position
         hidden = {name for name, box in self.boxes.items() if not box.value}
-        self.boxes = {name: checkbox(name, name not in hidden) for name in names}
+        self.boxes = {name: board.checkbox(name, name not in hidden) for name in names}
         for box in self.boxes.values():
             box.observe(self.state.one_thread(self.draw), "value")
-        self.chooser.children = [row(self.all_of_them, *self.boxes.values())]
+        self.chooser.children = [board.row(self.all_of_them, *self.boxes.values())]
         self.list_images()
+        self.draw()
 
     def show_all_or_none(self, _=None) -> None:
         self.paused = True  # one drawing for all of them
@@ -139,9 +121,9 @@ class Networks:
         """The images in the order asked for, the first of them chosen."""
         how = self.find.value
         for control, when in ((self.of, WORST), (self.one, DIFFER), (self.other, DIFFER), (self.kind, WITH)):
-            hide(control, how != when)
+            board.hide(control, how != when)
         runs = self.runs
-        with at_work(self.board):
+        with self.board.at_work():
             if how == WORST:
                 found = self.album.worst([runs[self.of.value]] if self.of.value else list(runs.values()))
             elif how == DIFFER:
@@ -175,12 +157,12 @@ class Networks:
         start = self.image.index // THUMBS * THUMBS
         some = self.image.options[start : start + THUMBS]
         with self.board.hold_sync():
-            self.board.thumbs = [thumb(text, self.album.image(i)) for text, i in some]
+            self.board.thumbs = [board.thumb(text, self.album.image(i)) for text, i in some]
             self.board.picked = self.image.index - start
 
     def take(self, name: str, content: bytes) -> None:
         """One's own picture in place of a test image."""
-        with at_work(self.board):
+        with self.board.at_work():
             self.state.scene = album.own_picture(name, content, self.album.sizes)
             self.board.picked = -1
 
@@ -194,12 +176,12 @@ class Networks:
             return
         scene = self.state.scene
         self.chooser.titles = (f"Networks shown: {len(self.shown)} of {len(self.runs)}",)
-        hide(self.back, scene.number is not None)
-        hide(self.square, scene.aspect == 1)
+        board.hide(self.back, scene.number is not None)
+        board.hide(self.square, scene.aspect == 1)
         self.shape()
         self.board.said = scene.told
-        with at_work(self.board):
-            if scene.number is None or VIEWS[self.board.view] == "confidence":
+        with self.board.at_work():
+            if scene.number is None or board.VIEWS[self.board.view] == "confidence":
                 self.ask_all()
             panels = [self.panel(title, run) for title, run in self.shown.items()]
             self.board.show(scene.images, scene.labels, panels)
@@ -208,17 +190,17 @@ class Networks:
 
     def panel(self, title: str, run: Run) -> dict:
         scene = self.state.scene
-        inside = ablation.Inside(scene.probabilities(run), {}) if scene.was_asked(run) else None
-        sure = inside.confidence if inside else None
+        known = ablation.Prediction(scene.known[run], {}) if run in scene.known else None
+        sure = known.confidence if known else None
         if scene.number is None:
-            return network_panel(title, inside.classes, sure)
+            return board.network_panel(title, known.classes, sure)
         wrong = percent(self.album.wrong([run])[scene.number])
-        return network_panel(title, self.album.predicted(run)[scene.number], sure, f"{wrong} wrong")
+        return board.network_panel(title, self.album.predicted(run)[scene.number], sure, f"{wrong} wrong")
 
     def ask_all(self) -> None:
         """Have every network's probabilities of the picture, and say so while they are computed."""
         for number, (title, run) in enumerate(self.shown.items(), start=1):
-            if not self.state.scene.was_asked(run):
+            if run not in self.state.scene.known:
                 self.board.busy = f"asking {title}, {number} of {len(self.shown)} …"
                 self.state.scene.probabilities(run)
 
@@ -226,11 +208,11 @@ class Networks:
         """Every network's probabilities at the crosshair."""
         self.table.value = ""
         if len(self.board.point) == 2 and self.shown:
-            with at_work(self.board):
+            with self.board.at_work():
                 self.ask_all()
                 point, scene = self.board.point, self.state.scene
                 rows = {title: scene.at(run, *point) for title, run in self.shown.items()}
-                self.table.value = probability_table(rows, self.classes, scene.truth_at(*point))
+                self.table.value = board.probability_table(rows, self.classes, scene.truth_at(*point))
 
     def in_idle_moments(self) -> None:
         """Where a person watches, ask the networks before they do: one at a time, between other requests."""
@@ -239,7 +221,7 @@ class Networks:
             return
 
         def ask_one() -> None:
-            todo = [run for run in self.shown.values() if not scene.was_asked(run)]
+            todo = [run for run in self.shown.values() if run not in scene.known]
             if todo and scene is self.state.scene:
                 with suppress(SegnbError):  # said once somebody asks
                     scene.probabilities(todo[0])
@@ -264,9 +246,9 @@ class Explorer(t.HasTraits):
     def __init__(self, study: str):
         """study: a folder name under runs/, or "latest". Runs nobody has tested yet are tested."""
         super().__init__()
-        self.one_thread = OneThread()
-        self.runs = album.tested(study)
-        self._boards: dict[str, Board] = {}
+        self.one_thread = board.OneThread()
+        self.runs = album.evaluated_runs(study)
+        self._boards: dict[str, board.Board] = {}
         if self.runs:
             self.album = Album(self.runs)
             self.classes = self.album.classes

@@ -3,7 +3,7 @@
 An object is a connected component of a thing class (`ClassMap.things`) in the labels, neighbours at corners
 included: two cars that touch in the picture are one. It is found when at least half of its pixels are
 predicted as its class. Each is a row of a table (`components`), of which `binned` makes sums by image, so
-that a bootstrap can weigh the images before `measures.ratio` makes a score of the total.
+that a bootstrap can weigh the images before `confusion.ratio` makes a score of the total.
 """
 
 import numpy as np

@@ -1,10 +1,11 @@
-"""TODO segnb.metrics.published_score"""
+"""The study's own score, which is not the mean IoU that it is called: claims M1 and M2 compare the two."""
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics.segmentation import MeanIoU
 
+from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import _check_maps
 
 
@@ -13,7 +14,7 @@ def as_published_score(
 ) -> float:
     """The score that the study printed as mIoU, computed by the library and in the way that it used.
 
-    labels, predictions: integer (N, H, W) class ids
+    labels, predictions: integer (N, H, W) class ids; where the labels are IGNORE_INDEX, both count as id 0
 
     The study fed label maps to `torchmetrics.segmentation.MeanIoU(num_classes=13)`, whose default
     `input_format` is "one-hot": (N, class, …) of zeros and ones. Nothing checks that, so (N, H, W) is
@@ -37,5 +38,6 @@ def as_published_score(
     for start in range(0, len(labels), 8):
         truth = torch.asarray(labels[start : start + 8], dtype=torch.long)
         guess = torch.asarray(predictions[start : start + 8], dtype=torch.long)
-        metric.to(truth.device).update(guess, truth)
+        known = truth != IGNORE_INDEX
+        metric.to(truth.device).update(guess * known, truth * known)
     return metric.compute().item()

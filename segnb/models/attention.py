@@ -22,18 +22,21 @@ from segnb.labels import IGNORE_INDEX
 class AdditiveGate(nn.Module):
     """sigmoid(psi(relu(Wg·raised + Wx·skip))): signal after the up-convolution, where sizes already agree.
 
-    channels: F, of the skip. No batch normalisation inside.
+    channels: F, of the skip; maps: M. No batch normalisation inside.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, maps: int = 1):
         super().__init__()
         self.from_signal = nn.Conv2d(channels, channels // 2, kernel_size=1)  # Wg
         self.from_skip = nn.Conv2d(channels, channels // 2, kernel_size=1)  # Wx
-        self.psi = nn.Conv2d(channels // 2, 1, kernel_size=1)
+        self.psi = nn.Conv2d(channels // 2, maps, kernel_size=1)
+
+    def logits(self, skip: Tensor, raised: Tensor) -> Tensor:
+        joined = F.relu(self.from_signal(raised) + self.from_skip(skip))  # (N, F/2, H, W)
+        return self.psi(joined)  # (N, M, H, W)
 
     def forward(self, skip: Tensor, below: Tensor, raised: Tensor) -> Tensor:
-        joined = F.relu(self.from_signal(raised) + self.from_skip(skip))  # (N, F/2, H, W)
-        return torch.sigmoid(self.psi(joined))  # (N, 1, H, W)
+        return torch.sigmoid(self.logits(skip, raised))  # (N, 1, H, W)
 
     def per_channel(self, maps: Tensor) -> Tensor:
         return maps  # one for all channels
@@ -60,8 +63,8 @@ class StridedGate(nn.Module):
         return maps  # one for all channels
 
 
-class ClassGate(nn.Module):
-    """The sum of `AdditiveGate` with one map a class, of which each channel of the skip takes a mixture.
+class ClassGate(AdditiveGate):
+    """An `AdditiveGate` with one map per class, of which each channel of the skip takes a mixture.
 
     channels: F, of the skip
     classes:  K
@@ -79,10 +82,7 @@ class ClassGate(nn.Module):
     OWN_SHARE = 0.9
 
     def __init__(self, channels: int, classes: int):
-        super().__init__()
-        self.from_signal = nn.Conv2d(channels, channels // 2, kernel_size=1)  # Wg
-        self.from_skip = nn.Conv2d(channels, channels // 2, kernel_size=1)  # Wx
-        self.psi = nn.Conv2d(channels // 2, classes, kernel_size=1)
+        super().__init__(channels, maps=classes)
         mixing = torch.zeros(channels, classes)
         own = torch.arange(channels)
         # exp(logit) : (K - 1) = OWN_SHARE : the rest. A single class has all of it, whatever its logit.
@@ -90,9 +90,8 @@ class ClassGate(nn.Module):
         self.mixing = nn.Parameter(mixing)
 
     def forward(self, skip: Tensor, below: Tensor, raised: Tensor) -> Tensor:
-        joined = F.relu(self.from_signal(raised) + self.from_skip(skip))  # (N, F/2, H, W)
-        # A sigmoid in bf16 is 1 from a logit of about 6 on, and `class_gate_loss` could not mend that pixel.
-        return torch.sigmoid(self.psi(joined).float())  # (N, K, H, W)
+        # A sigmoid in bf16 is 1 from a logit of about 6 on, and `class_gate_loss` could not lower that pixel.
+        return torch.sigmoid(self.logits(skip, raised).float())  # (N, K, H, W)
 
     def per_channel(self, maps: Tensor) -> Tensor:
         shares = self.mixing.softmax(dim=1)  # (F, K), rows sum to 1

@@ -1,6 +1,6 @@
 """The registry of networks: name, label, family, look and configuration of each. It imports no torch.
 
-To add a network, add an entry to VARIANTS. Its name is the identifier everywhere: parameter, folder, table
+To add a network, add an entry to _NETWORKS. Its name is the identifier everywhere: parameter, folder, table
 row. `segnb.models.build` makes the network itself.
 """
 
@@ -94,19 +94,20 @@ class Variant:
         return getattr(self.config, "freeze_trunk", False)
 
     @property
+    def gate(self) -> str:
+        """The gate on each of its skips, one of UNET_GATES."""
+        return getattr(self.config, "gate", "none")
+
+    @property
     def trains_longest(self) -> bool:
         """Whether its training is among the longest of its family: with a trained trunk, or with gates."""
-        return not self.frozen if self.family == "fcn" else self.config.gate != "none"
-
-
-def _by_name(*variants: Variant) -> dict[str, Variant]:
-    return {variant.name: variant for variant in variants}
+        return not self.frozen if self.family == "fcn" else self.gate != "none"
 
 
 # The networks of the study in its order, then the extensions. FCNs are drawn in orange to brown, darker with
 # finer strides, U-Nets in all other hues. Any two colours stay apart for readers who do not see red, green or
 # blue, which a test checks; markers tell the members of a family apart without any colour.
-VARIANTS = _by_name(
+_NETWORKS = (
     Variant(
         "FCN32s_vgg16_freeze",
         "FCN-32s frozen",
@@ -217,6 +218,7 @@ VARIANTS = _by_name(
     ),
 )
 
+VARIANTS = {variant.name: variant for variant in _NETWORKS}
 FAMILIES = tuple(dict.fromkeys(variant.family for variant in VARIANTS.values()))
 
 
@@ -244,9 +246,6 @@ def parse_variants(text: str) -> list[str]:
     if not asked or asked - set(choices):
         what = ", ".join(map(repr, sorted(asked - set(choices)))) or "empty"
         raise SegnbError(f"variants: {what} is unknown: choose from {', '.join(choices)}")
-    return [name for name, variant in VARIANTS.items() if asked & _words(variant)]
-
-
-def _words(variant: Variant) -> set[str]:
-    """What `parse_variants` knows the variant by."""
-    return {"all", variant.family, variant.name} | (set() if variant.extension else {"study"})
+    if "study" in asked:
+        asked |= {name for name, variant in VARIANTS.items() if not variant.extension}
+    return [name for name, variant in VARIANTS.items() if asked & {"all", variant.family, name}]

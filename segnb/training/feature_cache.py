@@ -5,6 +5,7 @@ fp32 ones to three digits. Used for training only: cost is measured without it (
 """
 
 import hashlib
+import math
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -79,7 +80,7 @@ def cached(
 
 def _fill(entry: Path, model: FCN, split: Split, mirror: bool, machine: Machine, batch_size: int) -> bool:
     """Compute an entry of the cache; False, with the reason printed, if it must not be there."""
-    size = _bytes(split, mirror)
+    size = sum(2 * math.prod(shape) for shape in _shapes(split, mirror).values())  # two bytes per value
     if size > LIMIT:
         print(f"features of the frozen trunk are not kept: {size / 1e9:.1f} GB do not fit", flush=True)
         return False
@@ -144,10 +145,6 @@ def _shapes(split: Split, mirror: bool) -> dict[str, tuple[int, ...]]:
         name: (1 + mirror, len(split), height // stride, width // stride, channels)
         for name, stride, channels in zip(TAPS, STRIDES, CHANNELS, strict=True)
     }
-
-
-def _bytes(split: Split, mirror: bool) -> int:
-    return sum(2 * int(np.prod(shape)) for shape in _shapes(split, mirror).values())
 
 
 def _make_room(folder: Path, size: int) -> None:

@@ -1,4 +1,8 @@
-"""The training loop: criterion, train_step, train_one_epoch, evaluate, fit. None of them draws."""
+"""The training loop, to be read from top to bottom.
+
+`criterion` is the loss of a batch, `train_step` one update, `train_one_epoch` one pass over the training
+images, `evaluate` one pass over a split without updates, and `fit` a whole training. None of them draws.
+"""
 
 import time
 from collections.abc import Callable
@@ -10,7 +14,7 @@ import torch.nn.functional as F
 
 from segnb.data.batches import Split, in_order, shuffled
 from segnb.labels import IGNORE_INDEX
-from segnb.metrics import confusion as confusion_module
+from segnb.metrics.confusion import confusion as confusion_by_image
 from segnb.metrics.confusion import mean_iou, most_likely
 from segnb.models.attention import CLASS_GATE_WEIGHT, class_gate_loss
 from segnb.models.build import parameter_groups
@@ -23,32 +27,29 @@ from segnb.training.feature_cache import cached
 
 
 def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over all labelled pixels.
+    """Average the cross-entropy over all labelled pixels.
 
-    logits (N, C, H, W) of any float type; labels long (N, H, W), ids from 0, or IGNORE_INDEX
+    Args:
+        logits: of any float type, (N, C, H, W)
+        labels: long (N, H, W), class ids from 0, or IGNORE_INDEX
     """
     pixels = (labels != IGNORE_INDEX).sum().clamp(min=1)  # a batch of nothing but void costs nothing
     return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum") / pixels
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    loss: float  # mean cross-entropy a pixel
-    confusion: torch.Tensor  # int64 (N, C, C) on the CPU, one count matrix an image, truth by row
-
-    @property
-    def miou(self) -> float:
-        return float(mean_iou(self.confusion.sum(0).numpy()))
-
-
 def train_step(
     model, images, labels, optimizer, scaler, machine: Machine
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Forwards, backwards, update. Returns the cross-entropy and the logits (B, C, S, S), both detached.
+    """Predict a batch, compute its gradients and update the weights.
 
-    images: float (B, 3, S, S), or the Taps of them for a network that starts from features
+    Args:
+        images: float (B, 3, S, S), or their Taps for a network that starts from features
+        labels: long (B, S, S)
+
+    Returns:
+        The cross-entropy and the logits (B, C, S, S), both detached.
     """
-    tied = getattr(model, "has_class_gates", False)  # gate maps that are told which class is theirs
+    tied = getattr(model, "has_class_gates", False)  # gate maps have a loss of their own
     with machine.autocast():
         logits, gates = model(images, return_gates=True) if tied else (model(images), ())
     loss = criterion(logits, labels)
@@ -61,10 +62,11 @@ def train_step(
 
 
 def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machine) -> dict[str, float]:
-    """One pass with updates.
+    """Update the weights once per batch.
 
-    Returns train_loss and train_miou, as seen while learning; and gradients, by layer: the norm of its
-    weight's gradient over that of the weight, both means over the steps.
+    Returns:
+        train_loss and train_miou, of the predictions made while learning; and gradients, by layer: the norm
+        of its weight's gradient over that of the weight, both means over the steps.
     """
     model.train()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
@@ -76,7 +78,7 @@ def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machi
         scheduler.step()
         gradients += torch.stack([w.grad.norm() for w in layers.values()])
         weights += torch.stack([w.detach().norm() for w in layers.values()])
-        seen = confusion_module.confusion(labels, most_likely(logits), logits.shape[1]).sum(0)
+        seen = confusion_by_image(labels, most_likely(logits), logits.shape[1]).sum(0)
         loss_sum += loss * seen.sum()  # the matrix counts the labelled pixels
         confusion = seen if confusion is None else confusion + seen
     return {
@@ -87,11 +89,28 @@ def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machi
 
 
 def trained_layers(model) -> dict[str, torch.nn.Parameter]:
-    """Weights of the convolutions that learn, by the layer's name: {"down1.0": …}."""
+    """Return the weights of the convolutions that learn, by the layer's name: {"down1.0": …}."""
     kinds = torch.nn.Conv2d | torch.nn.ConvTranspose2d
     found = {name: layer.weight for name, layer in model.named_modules() if isinstance(layer, kinds)}
     # A network that starts from features carries the whole one, and its names, inside.
     return {name.removeprefix("fcn."): weight for name, weight in found.items() if weight.requires_grad}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network makes of a split.
+
+    loss:      mean cross-entropy per pixel
+    confusion: int64 (N, C, C) on the CPU, one matrix of counts per image, ground truth by row
+    """
+
+    loss: float
+    confusion: torch.Tensor
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU of the whole split."""
+        return float(mean_iou(self.confusion.sum(0).numpy()))
 
 
 @torch.no_grad()
@@ -102,9 +121,10 @@ def evaluate(
     machine: Machine,
     see: Callable[[torch.Tensor], None] = lambda logits: None,
 ) -> Evaluation:
-    """Loss and per-image confusion over a whole split, no image dropped.
+    """Compute loss and confusion of a whole split, no image dropped.
 
-    `see` is called with the logits of each batch, (B, C, S, S), for what else there is to know of them.
+    Args:
+        see: called with the logits of each batch, (B, C, S, S), for what else there is to know of them
     """
     model.eval()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
@@ -112,7 +132,7 @@ def evaluate(
     for images, labels in in_order(split, batch_size, machine):
         with machine.autocast():
             logits = model(images)
-        confusions.append(confusion_module.confusion(labels, most_likely(logits), logits.shape[1]))
+        confusions.append(confusion_by_image(labels, most_likely(logits), logits.shape[1]))
         loss_sum += criterion(logits, labels) * confusions[-1].sum()  # of its labelled pixels
         see(logits)
     confusion = torch.cat(confusions)
@@ -130,18 +150,23 @@ def fit(
     on_epoch: Callable[[list[dict]], None] = lambda rows: None,
     feature_cache: Path | None = None,
 ) -> list[dict]:
-    """Train by the recipe, keep the weights of the epoch of highest validation mIoU, and return the history:
-    one dict per epoch.
+    """Train by the recipe and keep the weights of the epoch of highest validation mIoU.
 
     Writes history.csv, gradients.csv and what `segnb.training.checkpoint.Progress` keeps into the run folder
-    after every epoch, and model.safetensors at the end. Called again after an interruption, it
-    resumes after the last whole epoch, and everything drawn at random depends on (seed, epoch) alone, so the
-    numbers are the same. A finished run is returned as it is. `on_epoch` is called with the history so far.
+    after every epoch, and model.safetensors at the end. Called again after an interruption, it resumes after
+    the last whole epoch; everything drawn at random depends on (seed, epoch) alone, so the numbers are the
+    same. A finished run is returned as it is.
 
-    feature_cache: folder in which a frozen trunk's features are kept, so that it is computed once for all
-                   epochs, seeds and strides; None computes it in every step
+    Args:
+        on_epoch: called with the history so far after every epoch
+        feature_cache: folder for the features of a frozen trunk, so that they are computed once for all
+            epochs, seeds and strides; None computes them in every step
 
-    Raises SegnbError if another process is training this run, or if what it kept is damaged.
+    Returns:
+        The history, one dict per epoch.
+
+    Raises:
+        SegnbError: if another process is training this run, or if what it kept is damaged.
     """
     if not run.done:
         with run.at_work("training"):
@@ -154,6 +179,7 @@ def fit(
 
 
 def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache) -> list[dict]:
+    """Do what `fit` says, in the one process that may."""
     machine.place(model)
     optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.backbone_learning_rate))
     scaler = machine.scaler()
@@ -173,8 +199,7 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         state = {name: part.state_dict() for name, part in parts.items()}
         progress.save(state | {"rows": rows, "gradients": gradients})
 
-    rows: list[dict] = []
-    gradients: list[dict] = []
+    rows, gradients = [], []
     state = progress.load(machine.device)
     if state is None:
         save()  # a cell stopped in the first epoch and run again starts from the same weights
@@ -194,23 +219,23 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         if stopper.stop:
             break
         start = time.perf_counter()
-        torch.manual_seed(_mix(seed, epoch))  # dropout; the batches draw from (seed, epoch) themselves
+        torch.manual_seed(seed * 1_000_003 + epoch)  # dropout; the batches draw from (seed, epoch) themselves
         batches = shuffled(train, recipe.batch_size, machine, seed, epoch, recipe.mirror)
         rate = optimizer.param_groups[-1]["lr"]
         trained = train_one_epoch(network, batches, optimizer, scheduler, scaler, machine)
         train_seconds = time.perf_counter() - start
-        found = evaluate(network, val, recipe.batch_size, machine)
+        validated = evaluate(network, val, recipe.batch_size, machine)
         row = {
             "epoch": epoch,
             "train_loss": trained["train_loss"],
-            "val_loss": found.loss,
+            "val_loss": validated.loss,
             "train_miou": trained["train_miou"],
-            "val_miou": found.miou,
+            "val_miou": validated.miou,
             "learning_rate": rate,
             "train_seconds": train_seconds,
             "seconds": time.perf_counter() - start,
         }
-        if all(found.miou > earlier["val_miou"] for earlier in rows):
+        if all(validated.miou > earlier["val_miou"] for earlier in rows):
             progress.save_best(epoch, model)
         rows.append(row)
         gradients += [
@@ -233,7 +258,7 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
 
 
 def _from_features(model, train: Split, val: Split, recipe: Recipe, machine: Machine, folder: Path | None):
-    """What to train and on what: as given, or for a frozen trunk the rest of the network on kept features."""
+    """Return what to train and on what: as given, or for a frozen trunk the rest of it on kept features."""
     if folder is None or not isinstance(model, FCN) or not model.config.freeze_trunk:
         return model, train, val
     found = []
@@ -267,7 +292,7 @@ class EarlyStopping:
 
 
 def _schedule(optimizer, recipe: Recipe, steps: int):
-    """Learning rate by step: constant, or one cycle (Smith 2018) over all epochs of `steps` steps."""
+    """Schedule the learning rate: constant, or one cycle (Smith 2018) over all epochs of `steps` steps."""
     if recipe.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
     return torch.optim.lr_scheduler.OneCycleLR(
@@ -276,7 +301,3 @@ def _schedule(optimizer, recipe: Recipe, steps: int):
         total_steps=recipe.epochs * steps,
         cycle_momentum=False,
     )
-
-
-def _mix(seed: int, epoch: int) -> int:
-    return seed * 1_000_003 + epoch

@@ -14,26 +14,8 @@ from segnb.labels import IGNORE_INDEX
 from segnb.metrics import boundaries
 from segnb.metrics.boundaries import DISTANCES, TRIMAP
 from segnb.metrics.confusion import confusion, mean_iou
-from segnb.metrics.softness import Softness
 
-CLASSES = 5
-
-
-def scenes(count: int = 4, size: int = 30, void: bool = False, seed: int = 0):
-    """Images, label maps and predictions of overlapping boxes, as uneven as a street."""
-    draw = np.random.default_rng(seed)
-    labels = np.zeros((count, size, size), np.uint8)
-    for one in labels:
-        for _ in range(9):
-            y, x, h, w = draw.integers(0, size, 4)
-            one[y : y + h // 2 + 1, x : x + w // 2 + 1] = draw.integers(CLASSES)
-    predictions = np.roll(labels, (1, -1), (1, 2))
-    predictions[:, ::7, ::5] = 3
-    if void:
-        labels[:, 4:9, :12] = IGNORE_INDEX
-        labels[0, 15, 15] = IGNORE_INDEX
-    images = draw.integers(0, 256, (count, size, size, 3), np.uint8)
-    return images, labels, predictions
+from .maps import CLASSES, scenes
 
 
 def cut(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -336,87 +318,6 @@ def test_maps_of_different_pixels_are_refused():
     images, labels, predictions = scenes()
     with pytest.raises(ValueError, match="of the same pixels"):
         boundaries.statistics(images, labels, predictions[:2], CLASSES)
-
-
-# -- softness ------------------------------------------------------------------------------------------
-
-
-def ramp(centre: float, width: float, size: int = 64) -> torch.Tensor:
-    """Logits (1, 3, size, size) whose share of class 0 falls from 1 to 0 over `width` px around `centre`."""
-    share = np.clip(0.5 - (np.arange(size) - centre) / width, 1e-9, 1 - 1e-9)
-    logits = torch.full((1, 3, size, size), -4.0)
-    logits[0, 0] = torch.from_numpy(np.log(share)).float()
-    logits[0, 1] = torch.from_numpy(np.log(1 - share)).float()
-    return logits
-
-
-def halves(size: int = 64) -> np.ndarray:
-    labels = np.zeros((1, size, size), np.uint8)
-    labels[..., size // 2 :] = 1
-    return labels
-
-
-def width(softness: Softness) -> float:
-    found = softness.statistics()
-    return boundaries.softness(found["softness_sum"].sum(), found["softness_count"].sum())
-
-
-@pytest.mark.parametrize("turn", [False, True])
-def test_a_ramp_is_as_wide_as_it_is(turn):
-    labels = np.zeros((1, 256, 256), np.uint8)
-    labels[..., 128:] = 1
-    for wide in (4.0, 6.0, 9.0):
-        for shift in (0, 2):
-            logits = ramp(127.5 + shift, wide, 256)
-            softness = Softness(labels.transpose(0, 2, 1) if turn else labels)
-            softness.see(logits.transpose(2, 3) if turn else logits)
-            assert width(softness) == pytest.approx(wide, rel=0.05)
-            assert softness.statistics()["softness_count"] == 256
-
-
-def test_a_step_has_no_width_and_a_transition_elsewhere_is_missing():
-    found = []
-    for centre in (31.5, 31.5 + 10):  # reach is 2 px
-        softness = Softness(halves())
-        softness.see(ramp(centre, 0.5))
-        found.append(softness.statistics())
-    assert boundaries.softness(*(found[0][f"softness_{name}"] for name in ("sum", "count"))) < 1e-5
-    missing = [boundaries.missing_edges(f["softness_count"], f["softness_edges"])[0] for f in found]
-    assert missing == [0, 1] and np.isnan(boundaries.softness(0, 0))
-
-
-def test_softness_against_a_loop_over_edges_batch_by_batch():
-    _, labels, _ = scenes(count=5, size=40, void=True, seed=3)
-    logits = torch.from_numpy(np.random.default_rng(1).normal(size=(5, CLASSES, 40, 40)).astype(np.float32))
-    truth = torch.from_numpy(np.where(labels == IGNORE_INDEX, 0, labels)).long()
-    logits += 2 * torch.nn.functional.one_hot(truth, CLASSES).permute(0, 3, 1, 2)
-    softness = Softness(labels)
-    for start in range(0, 5, 2):
-        softness.see(logits[start : start + 2])
-    found, reach = softness.statistics(), softness.reach
-
-    probabilities = logits.double().softmax(1).numpy()
-    for image in range(5):
-        widths, edges = [], 0
-        for one, p in (
-            (labels[image], probabilities[image]),
-            (labels[image].T, probabilities[image].transpose(0, 2, 1)),
-        ):
-            for row in range(40):
-                for start in range(40 - 2 * reach + 1):
-                    window = slice(start, start + 2 * reach)
-                    a, b = one[row, window][0], one[row, window][-1]
-                    if a == b or IGNORE_INDEX in (a, b):
-                        continue
-                    if (one[row, window] != np.repeat([a, b], reach)).any():
-                        continue
-                    edges += 1
-                    share = p[a, row, window] / (p[a, row, window] + p[b, row, window])
-                    if share[0] > 0.5 > share[-1]:
-                        widths.append(6 * sum(share * (1 - share)))
-        assert edges and found["softness_edges"][image] == edges
-        assert widths and found["softness_count"][image] == len(widths)
-        assert found["softness_sum"][image] == pytest.approx(sum(widths), rel=1e-5)
 
 
 # -- stride --------------------------------------------------------------------------------------------

@@ -2,35 +2,14 @@
 index."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torchmetrics import JaccardIndex
 
-from segnb.audit import scores
-from segnb.labels import IGNORE_INDEX, STREET
-from segnb.metrics import confusion, published_score
-from tests.conftest import CHECKOUT
+from segnb.labels import IGNORE_INDEX
+from segnb.metrics import confusion
 
-REFERENCE = CHECKOUT.parent / "shared" / "reference" / "published.csv"
-
-# Pixel shares of the classes in the study's training images, in per cent, by id.
-SHARES = np.array([31.11, 8.45, 1.03, 1.03, 0.05, 0.49, 0.75, 19.41, 7.89, 12.38, 16.69, 0.70, 0.08])
-
-
-def random_maps(images: int, classes: int = 13, size: int = 24, right: float = 0.7, seed: int = 0):
-    """Label maps and predictions of which about `right` agree: int64 tensors (N, size, size)."""
-    draw = np.random.default_rng(seed)
-    shares = SHARES[:classes] / SHARES[:classes].sum()
-    labels = draw.choice(classes, (images, size, size), p=shares)
-    guesses = draw.choice(classes, (images, size, size), p=shares)
-    predictions = np.where(draw.random(labels.shape) < right, labels, guesses)
-    return torch.from_numpy(labels), torch.from_numpy(predictions)
-
-
-def counted(labels, predictions, classes: int) -> np.ndarray:
-    """Dataset confusion (C, C) as an array."""
-    return confusion.confusion(labels, predictions, classes).sum(0).numpy()
+from .maps import counted, random_maps
 
 
 def miou_by_sets(labels, predictions, classes: int) -> float:
@@ -201,108 +180,3 @@ def test_ratio_has_no_value_where_there_is_nothing_to_divide_by():
         confusion.ratio([1, 1], [2, 4], where=np.array([True, False])), [0.5, np.nan]
     )
     assert confusion.ratio(1, 2) == 0.5
-
-
-# The study's own score.
-
-
-def published_formula(labels, predictions) -> float:
-    """Mean over all rows of pixels of Σ(label AND prediction) / Σ(label OR prediction), bit by bit."""
-    ratios = []
-    for truth, guess in zip(np.asarray(labels), np.asarray(predictions), strict=True):
-        for row in range(truth.shape[0]):
-            intersection = (truth[row] & guess[row]).sum()
-            union = truth[row].sum() + guess[row].sum() - intersection
-            if union > 0:
-                ratios.append(intersection / union)
-    return float(np.mean(ratios))
-
-
-@pytest.mark.parametrize("images", [1, 8, 20])  # a short batch, a full one, two full and a short one
-def test_published_score_is_the_formula(images):
-    labels, predictions = random_maps(images, seed=images)
-    labels[:, :5] = predictions[:, :5] = 0  # sky rows
-    score = published_score.as_published_score(labels, predictions)
-    assert score == pytest.approx(published_formula(labels, predictions), abs=1e-6)
-    stored = labels.numpy().astype(np.uint8)
-    stored.flags.writeable = False  # as memory-mapped arrays are
-    assert published_score.as_published_score(stored, predictions.numpy()) == score
-
-
-def test_published_score_by_hand():
-    # Row 1: 7 & 6 = 6 and 12 & 12 = 12 of 7 + 12 = 19 … 18 / 19; row 2: 8 & 7 = 0 of 15; row 3 is sky.
-    labels = torch.tensor([[[7, 12], [8, 0], [0, 0]]])
-    predictions = torch.tensor([[[6, 12], [7, 0], [0, 0]]])
-    assert published_score.as_published_score(labels, predictions) == pytest.approx((18 / 19 + 0 / 15) / 2)
-
-
-def test_published_score_without_any_foreground_is_not_a_number():
-    sky = torch.zeros(2, 4, 4, dtype=torch.long)
-    assert np.isnan(published_score.as_published_score(sky, sky))
-
-
-@pytest.mark.parametrize("classes", [2, 13, 50])
-def test_published_score_does_not_look_at_the_number_of_classes(classes):
-    labels, predictions = random_maps(2)
-    score = published_score.as_published_score(labels, predictions, classes)
-    assert score == pytest.approx(published_formula(labels, predictions), abs=1e-6)
-
-
-def test_published_score_refuses_maps_of_other_shapes():
-    labels, predictions = random_maps(9)
-    for wrong in (predictions[:8], predictions[:, :12], predictions[0]):
-        with pytest.raises(ValueError, match="must both be"):
-            published_score.as_published_score(labels, wrong)
-
-
-def test_published_score_of_a_perfect_prediction():
-    labels, _ = random_maps(3)
-    assert published_score.as_published_score(labels, labels) == 1
-
-
-def test_published_score_inflates():
-    # A network that is right about everything big and never finds the seven rare classes.
-    labels, _ = random_maps(16)
-    predictions = labels.clone()
-    predictions[torch.isin(labels, torch.tensor([2, 3, 4, 5, 6, 11, 12]))] = 7
-    miou = confusion.mean_iou(counted(labels, predictions, 13))
-    assert miou < 0.5
-    assert published_score.as_published_score(labels, predictions) > miou + 0.4
-
-
-def test_published_score_is_no_function_of_the_confusion():
-    # The same pixels in other rows: the confusion stays, the score does not.
-    labels, predictions = torch.tensor([[[7, 7], [1, 1]]]), torch.tensor([[[7, 7], [1, 0]]])
-    shuffled = labels.transpose(1, 2), predictions.transpose(1, 2)
-    assert torch.equal(confusion.confusion(labels, predictions, 13), confusion.confusion(*shuffled, 13))
-    assert published_score.as_published_score(labels, predictions) != published_score.as_published_score(
-        *shuffled
-    )
-
-
-# The published table.
-
-
-def test_published_table_has_the_variants_and_classes():
-    table = scores.published()
-    assert list(table.columns) == ["reported_test_miou", "mean_of_class_iou", *STREET.names]
-    assert len(table) == 10 and table.index.is_unique
-    assert {"FCN8s_vgg16_finetune", "UNet_Standard_256", "AttentionResidualUNet_256"} <= set(table.index)
-    assert ((table >= 0) & (table <= 1)).all(axis=None)
-
-
-def test_published_means_are_the_means_of_their_columns():
-    table = scores.published()
-    means = table[list(STREET.names)].mean(axis=1)
-    assert (means - table["mean_of_class_iou"]).abs().max() <= 0.0005 + 1e-9  # three decimals
-
-
-def test_published_scores_exceed_the_class_means_by_more_than_reading_errors():
-    table = scores.published()
-    assert (table["reported_test_miou"] - table["mean_of_class_iou"]).min() > 0.1 > 10 * 0.003
-
-
-def test_published_table_is_the_reference():
-    if not REFERENCE.is_file():
-        pytest.skip("no ../shared/reference beside the repository")
-    pd.testing.assert_frame_equal(scores.published(), pd.read_csv(REFERENCE, index_col="variant"))

@@ -1,3 +1,5 @@
+"""Gates by their formulas, and the loss that ties maps to classes."""
+
 import math
 
 import pytest

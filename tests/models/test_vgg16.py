@@ -1,3 +1,7 @@
+"""The trunk: its contract, how it is filled, and the size of its activations."""
+
+from copy import deepcopy
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -50,8 +54,7 @@ def test_frozen_it_asks_for_no_gradient_and_stays_in_eval():
 
 @torch.no_grad()
 def test_an_input_step_comes_before_the_first_convolution_and_its_padding(trunk):
-    shifted = VGG16()
-    shifted.load_state_dict(trunk.state_dict())
+    shifted = deepcopy(trunk)
     shifted.input_scale.fill_(2.0)
     shifted.input_shift.fill_(-1.0)
     for found, wanted in zip(shifted(images()), trunk(2 * images() - 1), strict=True):
@@ -111,16 +114,20 @@ def test_a_file_of_another_network_is_refused_by_name(trunk, tmp_path, change):
 # ---- the size of its activations -----------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def street():
+    scenes, _ = streets.render("train", 2, 64, processes=1)
+    return normalise(torch.from_numpy(scenes))
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("louder", [1, 64])
-def test_scaled_taps_of_a_street_have_a_size_of_about_one(trunk, louder):
-    scaled = VGG16()
-    scaled.load_state_dict(trunk.state_dict())
+def test_scaled_taps_of_a_street_have_a_size_of_about_one(trunk, street, louder):
+    scaled = deepcopy(trunk)
     scaled.features[0].weight *= louder
     scales = tap_scales(scaled)
     assert torch.equal(scales.log2(), scales.log2().round())  # exact in any precision
-    scenes, _ = streets.render("train", 2, 64)
-    for tap, scale in zip(scaled(normalise(torch.from_numpy(scenes))), scales, strict=True):
+    for tap, scale in zip(scaled(street), scales, strict=True):
         assert 0.3 < (scale * tap).square().mean().sqrt() < 3
 
 

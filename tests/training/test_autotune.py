@@ -1,5 +1,6 @@
 """The machine's settings: tried once a preset, kept, and forced when asked."""
 
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -7,11 +8,13 @@ import pytest
 import torch
 
 from segnb.errors import SegnbError
+from segnb.models.build import build
 from segnb.presets import PRESETS
 from segnb.runtime.machine import Machine, threads_of_one_run
 from segnb.storage.files import read_json
 from segnb.training import autotune
 from segnb.training.autotune import choose, resolve_machine, try_out
+from segnb.training.loop import train_step
 
 SMOKE = PRESETS["smoke"]
 PLAIN = Machine("cpu", "any", 1, "fp32", channels_last=False, fused=False)
@@ -140,9 +143,21 @@ def test_a_forced_precision_tries_nothing(tmp_path, timed):
 
 
 def test_a_trial_step_gives_seconds_and_a_hopeless_one_the_reason():
-    found = try_out(PLAIN, SMOKE)
-    assert all(0 < found[name] < 60 for name in ("unet", "fcn", "start"))
-    assert "nonsense" in try_out(replace(PLAIN, device="nonsense"), SMOKE)["failed"]
+    tiny = replace(SMOKE.unet, size=32, width=2)
+    preset = replace(SMOKE, unet=tiny, fcn=tiny)
+    found = try_out(PLAIN, preset)  # in a process of its own
+    assert found.keys() == {"unet", "fcn", "start"} and min(found.values()) > 0
+    with pytest.raises(RuntimeError, match="nonsense"):
+        autotune._time_steps(replace(PLAIN, device="nonsense"), [tiny, tiny])
+
+
+def test_a_trial_that_crashes_is_told_by_its_last_line(monkeypatch):
+    crash = "import sys; print('why', file=sys.stderr); sys.exit(3)"
+    run = subprocess.run
+    monkeypatch.setattr(
+        autotune.subprocess, "run", lambda command, **how: run([sys.executable, "-c", crash], **how)
+    )
+    assert try_out(PLAIN, SMOKE) == {"failed": "why"}
 
 
 def test_a_trial_that_hangs_is_given_up(monkeypatch):
@@ -163,16 +178,12 @@ def test_apply_sets_threads_and_determinism():
 
 def test_a_report_that_reads_files_only_needs_no_torch():
     code = "import sys, segnb.study.study, segnb.runtime.machine; assert 'torch' not in sys.modules"
-    import subprocess
-
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_learns_what_fp32_learns(precision):
     """The same first losses within 3 %; fp16 by way of the loss scaler, which CPUs have as well."""
-    from segnb.models.build import build
-    from segnb.training.loop import train_step
 
     def losses(settings):
         torch.manual_seed(0)

@@ -234,3 +234,22 @@ def test_being_stopped_is_no_failure(tmp_path):
     with pytest.raises(KeyboardInterrupt), run.step("train"):
         raise KeyboardInterrupt
     assert run.failure is None
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate"])
+def test_a_damaged_state_is_refused_by_name(tmp_path, damage):
+    path = tmp_path / "last.pt"
+    checkpoint.save_state(path, {"rows": [1, 2], "model": {"w": torch.ones(100)}})
+    assert checkpoint.load_state(path, "cpu")["rows"] == [1, 2]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if damage == "flip" else content[:-10])
+    with pytest.raises(SegnbError, match=r"last\.pt is damaged"):
+        checkpoint.load_state(path, "cpu")
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path):
+    path = tmp_path / "model.safetensors"
+    checkpoint.save_model(path, nn.Linear(2, 3))
+    with pytest.raises(SegnbError, match=r"model\.safetensors"):
+        checkpoint.load_model(path, nn.Linear(2, 4))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from segnb.cli import main
+from segnb.cli.__main__ import main
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
 from segnb.models.build import build

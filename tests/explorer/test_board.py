@@ -1,0 +1,70 @@
+"""What the browser is sent, and what comes back."""
+
+import asyncio
+import re
+import threading
+
+import numpy as np
+
+from segnb.explorer import board
+from segnb.labels import STREET, ClassMap
+
+
+def test_the_board_is_sent_pictures_and_panels_together():
+    shown = board.Board(STREET, label="Test")
+    assert len(shown.palette) == len(shown.scale) == 3 * 256 and shown.names == list(STREET.names)
+    image, labels = np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 7, np.uint8)
+    sent = []
+    shown.send_state = lambda key=None: sent.append(set(key))
+    panels = [
+        board.network_panel("A", labels, labels, "note"),
+        board.changed_panel("B", labels > 0),
+        board.map_panel("C", np.full((2, 2), 0.5), 4, 2),
+    ]
+    shown.show({4: image}, {4: labels}, panels)
+    assert sent == [{"pictures", "panels"}]
+    assert shown.pictures[0]["truth"] == labels.tobytes() and len(shown.pictures[0]["image"]) == 48
+    assert shown.panels[1]["mask"] == b"\1" * 16 and shown.panels[2]["values"] == b"\x80" * 4
+    shown.show({4: image}, {}, panels[:1])
+    assert "truth" not in shown.pictures[0]
+
+
+def test_a_dropped_file_arrives_and_other_messages_do_not():
+    shown, taken = board.Board(STREET), []
+    shown.on_file(lambda name, content: taken.append((name, content)))
+    message = {"content": {"data": {"method": "custom", "content": {"kind": "file", "name": "a"}}}}
+    shown._handle_msg(message | {"buffers": [memoryview(b"xy")]})
+    shown._handle_msg(message | {"buffers": []})
+    shown._handle_msg(
+        {"content": {"data": {"method": "custom", "content": {"kind": "other"}}}, "buffers": [b""]}
+    )
+    assert taken == [("a", b"xy")]
+
+
+def test_what_runs_in_the_browser_loads_nothing():
+    for file in (board.Board._esm, board.Board._css):
+        assert not re.search(r"https?:|\bimport\b|@import|url\(|eval|innerHTML", str(file))
+
+
+def test_the_table_shows_markup_as_it_is_written():
+    classes = ClassMap(("<b>", "c"), ("#000000", '"><i>'))
+    table = board.probability_table({"<i>": np.array([0.7, 0.3])}, classes, 0)
+    assert "&lt;b&gt;" in table and "&lt;i&gt;" in table and '"><i>' not in table.replace('"></i>', "")
+    assert "70 %" in table and "30 %" in table and "(ground truth)" in table
+
+
+def test_handlers_run_one_after_the_other_in_the_thread_of_the_cells():
+    ran = []
+
+    async def cell():
+        turn = board.OneThread()
+        act = turn(lambda name: ran.append((name, threading.get_ident())))
+        other = threading.Thread(target=act, args=("from another thread",))
+        other.start()
+        other.join()
+        assert not ran
+        act("from this one")
+        await asyncio.sleep(0)
+
+    asyncio.run(cell())
+    assert ran == [(name, threading.get_ident()) for name in ("from this one", "from another thread")]

@@ -1,0 +1,92 @@
+"""The study's own score against its formula, bit by bit, and by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from segnb.labels import IGNORE_INDEX
+from segnb.metrics import confusion
+from segnb.metrics.published_score import as_published_score
+
+from .maps import counted, random_maps
+
+
+def published_formula(labels, predictions) -> float:
+    """Mean over all rows of pixels of Σ(label AND prediction) / Σ(label OR prediction), bit by bit."""
+    ratios = []
+    for truth, guess in zip(np.asarray(labels), np.asarray(predictions), strict=True):
+        for row in range(truth.shape[0]):
+            intersection = (truth[row] & guess[row]).sum()
+            union = truth[row].sum() + guess[row].sum() - intersection
+            if union > 0:
+                ratios.append(intersection / union)
+    return float(np.mean(ratios))
+
+
+@pytest.mark.parametrize("images", [1, 8, 20])  # a short batch, a full one, two full and a short one
+def test_it_is_the_formula(images):
+    labels, predictions = random_maps(images, seed=images)
+    labels[:, :5] = predictions[:, :5] = 0  # sky rows
+    score = as_published_score(labels, predictions)
+    assert score == pytest.approx(published_formula(labels, predictions), abs=1e-6)
+    stored = labels.numpy().astype(np.uint8)
+    stored.flags.writeable = False  # as memory-mapped arrays are
+    assert as_published_score(stored, predictions.numpy()) == score
+
+
+def test_the_score_by_hand():
+    # Row 1: 7 & 6 = 6 and 12 & 12 = 12 of 7 + 12 = 19 … 18 / 19; row 2: 8 & 7 = 0 of 15; row 3 is sky.
+    labels = torch.tensor([[[7, 12], [8, 0], [0, 0]]])
+    predictions = torch.tensor([[[6, 12], [7, 0], [0, 0]]])
+    assert as_published_score(labels, predictions) == pytest.approx((18 / 19 + 0 / 15) / 2)
+
+
+def test_it_without_any_foreground_is_not_a_number():
+    sky = torch.zeros(2, 4, 4, dtype=torch.long)
+    assert np.isnan(as_published_score(sky, sky))
+
+
+@pytest.mark.parametrize("classes", [2, 13, 50])
+def test_it_does_not_look_at_the_number_of_classes(classes):
+    labels, predictions = random_maps(2)
+    score = as_published_score(labels, predictions, classes)
+    assert score == pytest.approx(published_formula(labels, predictions), abs=1e-6)
+
+
+def test_it_refuses_maps_of_other_shapes():
+    labels, predictions = random_maps(9)
+    for wrong in (predictions[:8], predictions[:, :12], predictions[0]):
+        with pytest.raises(ValueError, match="must both be"):
+            as_published_score(labels, wrong)
+
+
+def test_a_perfect_prediction_scores_1():
+    labels, _ = random_maps(3)
+    assert as_published_score(labels, labels) == 1
+
+
+def test_it_inflates():
+    # A network that is right about everything big and never finds the seven rare classes.
+    labels, _ = random_maps(16)
+    predictions = labels.clone()
+    predictions[torch.isin(labels, torch.tensor([2, 3, 4, 5, 6, 11, 12]))] = 7
+    miou = confusion.mean_iou(counted(labels, predictions, 13))
+    assert miou < 0.5
+    assert as_published_score(labels, predictions) > miou + 0.4
+
+
+def test_it_is_no_function_of_the_confusion():
+    # The same pixels in other rows: the confusion stays, the score does not.
+    labels, predictions = torch.tensor([[[7, 7], [1, 1]]]), torch.tensor([[[7, 7], [1, 0]]])
+    shuffled = labels.transpose(1, 2), predictions.transpose(1, 2)
+    assert torch.equal(confusion.confusion(labels, predictions, 13), confusion.confusion(*shuffled, 13))
+    assert as_published_score(labels, predictions) != as_published_score(*shuffled)
+
+
+def test_unlabelled_pixels_count_as_id_0_in_both():
+    labels, predictions = random_maps(3)
+    labels[:, 3:9, 5:20] = IGNORE_INDEX
+    known = labels != IGNORE_INDEX
+    score = as_published_score(labels, predictions)
+    assert score == as_published_score(labels * known, predictions * known)
+    assert score == pytest.approx(published_formula(labels * known, predictions * known), abs=1e-6)

@@ -1,0 +1,47 @@
+"""From a name to a network, and from a network to what an optimiser is handed."""
+
+import pytest
+import torch
+
+from segnb.errors import SegnbError
+from segnb.models.build import build, parameter_groups
+from segnb.models.fcn import FCN
+from segnb.models.registry import VARIANTS
+from segnb.models.unet import UNet
+
+VGG16_PARAMETERS = 14_714_688
+
+
+@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS)
+def variant(request):
+    return request.param
+
+
+def test_build_scales_the_network_and_not_the_backbone(variant):
+    with torch.device("meta"):  # shapes without memory
+        small, full = build(variant.name, classes=5, width=16), build(variant.name)
+    fcn = variant.family == "fcn"
+    assert isinstance(small, FCN if fcn else UNet)
+    assert (small.config.classes, small.config.width) == (5, 16)
+    for model in (small, full):
+        trunk = [p.numel() for name, p in model.named_parameters() if name.startswith("trunk.")]
+        assert sum(trunk) == fcn * VGG16_PARAMETERS
+    if fcn:
+        assert small.head[0].out_channels == 1024
+        assert small.trunk.frozen == variant.frozen
+
+
+def test_parameter_groups_hold_every_trained_parameter_once(variant):
+    with torch.device("meta"):
+        model = build(variant.name, width=2)
+    groups = parameter_groups(model, learning_rate=1e-3, backbone_learning_rate=1e-5)
+    held = [p for group in groups for p in group["params"]]
+    assert len(held) == len(set(held))
+    assert set(held) == {p for p in model.parameters() if p.requires_grad}
+    trunk = {"trunk": 1e-5} if variant.family == "fcn" and not variant.frozen else {}
+    assert {group["name"]: group["lr"] for group in groups} == {**trunk, "network": 1e-3}
+
+
+def test_an_unknown_name_is_an_error():
+    with pytest.raises(SegnbError, match="'UNet' is unknown: choose from"):
+        build("UNet")
