@@ -45,7 +45,7 @@ def matrix(
 ) -> HTML | None:
     """A row an image: the image, its ground truth, and what each network made of it; None without networks.
 
-    kept:   {label: what `RunDir.predictions()` gives}; sizes may differ, images are matched by name
+    kept:   {label: what `Run.predictions()` gives}; sizes may differ, images are matched by name
     images: positions among those of the first network; by default SHOWN of them, spread evenly
 
     Under each prediction stand the share of its pixels that are wrong and the mIoU of that image alone.

@@ -13,7 +13,7 @@ from segnb.report.figures.evidence import convergence, sizes, stride_bounds, tri
 from segnb.report.figures.gates import attention, class_attention, worth
 from segnb.report.figures.style import Picture
 from tests.conftest import make_project
-from tests.report.figures.test_evidence import part
+from tests.report.figures.made_up import part
 from tests.report.test_claim_blocks import claim
 from tests.synthetic_study import make_study
 

@@ -24,7 +24,10 @@ def fake(variant: str, seed: int, confusion, as_published: float = 0.5, loss: fl
     test["names"] = np.array([f"test {i}" for i in range(len(confusion))])
     summary = {"epochs": 3, "best_epoch": 2, "best_val_miou": 0.5, "seconds": 60.0}
     study = SimpleNamespace(classes=STREET)
-    return SimpleNamespace(variant=variant, seed=seed, test=lambda: test, summary=summary, study=study)
+    family = VARIANTS[variant].family
+    return SimpleNamespace(
+        variant=variant, family=family, seed=seed, test=lambda: test, summary=summary, study=study
+    )
 
 
 PERFECT = [[[4, 0], [0, 4]], [[8, 0], [0, 0]]]  # two images, two classes: mIoU 1
@@ -172,7 +175,7 @@ def test_the_sentence_on_classes_says_what_counts():
 def test_families_of_different_sizes_are_held_against_each_other_with_a_caveat(fcn, unet, variants, told):
     sizes = {"fcn": fcn, "unet": unet}
     study = SimpleNamespace(recipe=lambda family: SimpleNamespace(size=sizes[family]))
-    found = text.sizes_caveat(study, [SimpleNamespace(variant=name) for name in variants])
+    found = text.sizes_caveat(study, [fake(name, 0, PERFECT) for name in variants])
     assert told in found and bool(told) == bool(found)
 
 
