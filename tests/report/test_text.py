@@ -89,7 +89,9 @@ def test_networks_of_the_study_are_counted_apart_from_extensions():
     def counted(*names):
         return text.network_count([fake(name, seed, PERFECT) for name in names for seed in (0, 1)])
 
-    assert counted(*VARIANTS) == "10 networks of the study and 3 extensions"
+    extensions = sum(variant.extension for variant in VARIANTS.values())
+    study = len(VARIANTS) - extensions
+    assert counted(*VARIANTS) == f"{study} networks of the study and {extensions} extensions"
     assert counted("UNet_Standard_256") == "1 network of the study"
     assert counted("AttentionUNet_256") == "1 extension"
     assert counted() == ""

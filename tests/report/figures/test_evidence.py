@@ -40,6 +40,9 @@ FIGURES = {
     "trimap without": lambda: trimap(unknown(curves(MANY, BINS))),
     "sight of one": lambda: sight(curves(["U-Net"], ["hidden", "partly", "all"])),
     "gains of long names": lambda: gain_by_class(curve(LONG.names, -0.2, 0.03), UNET[-1], UNET[-2], LONG),
+    "a network beyond its bound": lambda: stride_bounds(
+        pd.DataFrame({"miou": 0.7, "low": 0.65, "high": 0.75, "bound": 0.5}, index=MANY[:2])
+    ),
     "one bound": lambda: stride_bounds(
         pd.DataFrame({"miou": 0.3, "low": np.nan, "high": np.nan, "bound": 0.5}, index=MANY[:1])
     ),
