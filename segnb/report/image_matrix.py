@@ -1,6 +1,6 @@
 """The same test images through every network, in one table that scrolls.
 
-Each cell is a small PNG in exactly the class colours. The report (segnb/html/segnb/matrix.js) reads the
+Each cell is a small PNG in exactly the class colours. The report (html/segnb/matrix.js) reads the
 classes back from it and shows errors, one class alone, or one picture over another, all from this same data.
 Classes that share a colour cannot be told apart there. In JupyterLab the table is all there is.
 """

@@ -84,7 +84,10 @@ def test_only_pairs_beyond_the_reading_error_are_bold():
 
 def test_two_scores_say_what_is_missing():
     fig = FIGURES["two_scores"]()
-    assert [[text.get_text() for text in ax.texts] for ax in fig.axes] == [["no score"] * (len(MANY) - len(STUDY)), []]
+    assert [[text.get_text() for text in ax.texts] for ax in fig.axes] == [
+        ["no score"] * (len(MANY) - len(STUDY)),
+        [],
+    ]
     assert f"a, {len(STUDY)} networks" in fig.alt and f"b, {len(MANY)} networks" in fig.alt
 
 
