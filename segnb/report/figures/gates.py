@@ -21,8 +21,8 @@ from segnb.report.figures.axes import (
 from segnb.report.figures.images import evenly
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, figure, sample
 
-# One lightness scale, also for readers who do not see red or green.
-OPEN = {"cmap": "cividis", "vmin": 0, "vmax": 1}
+OPEN = "cividis"  # one lightness scale, also for readers who do not see red or green
+SCALE = {"cmap": OPEN, "vmin": 0, "vmax": 1}
 VALUE = "value of the gate: 0 shut, 1 open"
 
 
@@ -50,7 +50,7 @@ def attention(
         (wrapped(label, 15), [kept["images"][i], *(one.mean(0) for one in levels)])
         for (i, label), levels in zip(pairs, maps, strict=True)
     ]
-    fig, axes = picture_rows(rows, _titles("Image", maps[0]), 1.05, 0.2, **OPEN)
+    fig, axes = picture_rows(rows, _titles("Image", maps[0]), 1.05, 0.2, **SCALE)
     for ax, one in zip(axes[:, 1:].flat, chain(*maps), strict=True):
         ax.set_xlabel(f"{one.mean():.2f} ± {one.std():.2f}", labelpad=3, fontsize=SMALL)
     told = [
@@ -86,7 +86,7 @@ def class_attention(gates: dict[str, np.ndarray], kept: dict[str, np.ndarray], c
         faded = (kept["images"][i] * 0.35 + 160).clip(0, 255).astype(np.uint8)
         rows.append((name, [np.where(where[..., None], kept["images"][i], faded), *(one[k] for one in maps)]))
         told.append(f"{classes.names[k]} {', '.join(f'{one[k].mean():.2f}' for one in maps)}")
-    fig, axes = picture_rows(rows, _titles("Where it is", maps), 1.0, **OPEN)
+    fig, axes = picture_rows(rows, _titles("Where it is", maps), 1.0, **SCALE)
     scale_below(fig, axes.flat, axes[0, 1].images[0], VALUE)
     return fig.described(
         f"Maps of the class gates for {len(shown)} classes in {kept['names'][i]}, a column a level, finest"
