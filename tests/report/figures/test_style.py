@@ -65,7 +65,7 @@ def test_each_network_has_a_look_of_its_own():
     assert len({*looks.values(), style.style_of("a network of another study")}) == len(MANY) + 1
     for family in (FCN, UNET):
         told_apart = {(looks[label].marker, looks[label].frozen) for label in family}
-        assert len(told_apart) == len(family)  # without any colour
+        assert len(told_apart) == len(family), "give each network of a family a marker of its own"
 
 
 @pytest.mark.parametrize("sight", SIGHT)
@@ -74,7 +74,9 @@ def test_colours_stay_apart_for_colour_blind_readers(sight):
     seen = {colour: lab(colour, SIGHT[sight]) for colour in colours}
     for i, one in enumerate(colours):
         for other in colours[i + 1 :]:
-            assert np.linalg.norm(seen[one] - seen[other]) > 12, (one, other)
+            assert np.linalg.norm(seen[one] - seen[other]) > 12, (
+                f"{one} and {other} look alike to some readers"
+            )
 
 
 def modules(package) -> dict[str, ModuleType]:
