@@ -154,7 +154,7 @@ def hostile(tmp_path, monkeypatch):
 
 
 def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
-    from segnb.report.html.page import export_report
+    from segnb.report.html.page import export_page
     from tests.report.test_html import code, html, save
 
     said = []
@@ -169,7 +169,7 @@ def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
         text.say(sentence)
     shown = [tables.class_ious(scores.class_ious(runs)), tables.scores(scores.ranking(runs))]
     cells = ["# Chapter", *(one.data for one in said), *(code("a", html(one.to_html())) for one in shown)]
-    out = export_report(
+    out = export_page(
         [save(tmp_path / "chapter.ipynb", *cells)],
         tmp_path / "index.html",
         title="A report",

@@ -4,12 +4,12 @@ Every curve comes with the 95 % CI over test images, seeds fixed, of `segnb.stat
 A function gives an empty result where the files that it needs were not written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 
-from segnb.evaluation import scores as scores_module
+from segnb.evaluation.scores import scores
 from segnb.metrics import boundaries, objects
 from segnb.metrics.confusion import class_iou, mean_iou, ratio
 from segnb.models.registry import VARIANTS, label
@@ -46,12 +46,11 @@ def if_empty(found, sentence: str) -> str:
     return "" if len(found) else sentence
 
 
-def _groups(runs: list[Run], file: str) -> dict[str, list[Run]]:
-    """{label: runs of each seed}, of those that have the file of that name."""
-    return {
-        label(name): group
-        for name, group in by_variant([run for run in runs if getattr(run, f"{file}_path").exists()]).items()
-    }
+def _groups(runs: list[Run], file: str) -> Iterator[tuple[str, list[Run], list]]:
+    """Yield label, runs of each seed, and what `Run.<file>()` reads of each, of those that have that file."""
+    there = [run for run in runs if getattr(run, f"{file}_path").exists()]
+    for name, group in by_variant(there).items():
+        yield label(name), group, [getattr(run, file)() for run in group]
 
 
 # --- of every network ---
@@ -61,8 +60,7 @@ def trimap_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
     """IoU by distance from the nearest true edge, {label: value, low, high; indexed by the bin in words}."""
     names = ("trimap_hits", "trimap_truth", "trimap_predicted")
     curves = {}
-    for network, group in _groups(runs, "boundary").items():
-        files = [run.boundary() for run in group]
+    for network, group, files in _groups(runs, "boundary"):
         sums = [{name: one[name] for name in names} for one in files]
         curve = with_interval(group, sums, boundaries.trimap)
         curves[network] = curve.set_axis(_bins_in_words(files[0]["trimap_edges"]))
@@ -82,8 +80,7 @@ def size_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
     have the same bins. `attrs["thirds"]` of a curve: the two areas that part its objects into thirds.
     """
     curves = {}
-    for network, group in _groups(runs, "objects").items():
-        tables = [run.objects() for run in group]
+    for network, group, tables in _groups(runs, "objects"):
         area = tables[0]["area"]
         if not len(area):
             continue
@@ -101,8 +98,7 @@ def sight_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
     Empty where nobody knows how much is in sight, as in photographs.
     """
     curves = {}
-    for network, group in _groups(runs, "objects").items():
-        tables = [run.objects() for run in group]
+    for network, group, tables in _groups(runs, "objects"):
         if np.isfinite(tables[0]["visible"]).any():
             curve = _recall_by(group, tables, "visible", objects.VISIBLE)
             curves[network] = curve.set_axis(objects.VISIBILITIES)
@@ -149,7 +145,7 @@ def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
     groups = {name: group for name, group in by_variant(runs).items() if VARIANTS[name].family == "fcn"}
     if not groups:
         return pd.DataFrame()
-    scores = scores_module.scores([run for group in groups.values() for run in group])
+    table = scores([run for group in groups.values() for run in group])
     labels = np.asarray(study.split("test", study.recipe("fcn").size).labels)
     strides = {name: VARIANTS[name].config.stride for name in groups}
     bounds = {
@@ -158,7 +154,7 @@ def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
     }
     rows = {}
     for name in groups:
-        score = dict(scores.loc[name, ["miou", "low", "high"]])
+        score = dict(table.loc[name, ["miou", "low", "high"]])
         rows[label(name)] = {"stride": strides[name], **score, "bound": bounds[strides[name]]}
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -170,11 +166,11 @@ def gate_levels(runs: list[Run]) -> dict[str, pd.DataFrame]:
     Indexed by level in words, finest first; the last row is all levels at once.
     """
     levels = {}
-    for network, group in _groups(runs, "gates").items():
-        files = [run.gates() for run in group]
-        own = [run.test()["confusion"] for run in group]
-        neutral = [np.moveaxis(one["neutral_confusion"], 0, 1) for one in files]  # (N, L + 1, C, C)
-        sums = [{"own": one, "neutral": other} for one, other in zip(own, neutral, strict=True)]
+    for network, group, files in _groups(runs, "gates"):
+        sums = [  # neutral: (N, L + 1, C, C)
+            {"own": run.test()["confusion"], "neutral": np.moveaxis(one["neutral_confusion"], 0, 1)}
+            for run, one in zip(group, files, strict=True)
+        ]
         frame = with_interval(group, sums, _lost)
         spread = np.mean([one["std"].mean((0, 2)) for one in files], axis=0)
         frame["spread"] = [*spread, np.nan]
@@ -191,17 +187,15 @@ def shifted_scores(runs: list[Run]) -> dict[str, pd.DataFrame]:
 
     Clean is the same networks on the same streets as they are.
     """
-    scores = {}
-    for network, group in _groups(runs, "shifts").items():
-        files = [run.shifts() for run in group]
+    curves = {}
+    for network, group, files in _groups(runs, "shifts"):
         sums = []
         for run, one in zip(group, files, strict=True):
-            test = run.test()
-            clean = test["confusion"][: one["confusion"].shape[1]]
+            clean = run.test()["confusion"][: one["confusion"].shape[1]]
             sums.append({"confusion": np.stack([clean, *one["confusion"]], axis=1)})  # (N, K + 1, C, C)
         frame = with_interval(group, sums, lambda confusion: mean_iou(confusion))
-        scores[network] = frame.set_axis(["clean", *map(str, files[0]["kinds"])])
-    return scores
+        curves[network] = frame.set_axis(["clean", *map(str, files[0]["kinds"])])
+    return curves
 
 
 def shifted_street(study: Study, scores: dict[str, pd.DataFrame]) -> dict[str, np.ndarray]:
@@ -220,10 +214,10 @@ def gate_maps(runs: list[Run], by_class: bool = False) -> tuple[dict[str, dict],
     Of the first seed of each; and the images that they were shown, as `Run.predictions()` gives them.
     """
     gates, kept = {}, {}
-    for network, group in _groups(runs, "gates").items():
+    for name, group in by_variant([run for run in runs if run.gates_path.exists()]).items():
         found = group[0].gates()
         if (found["maps1"].shape[1] > 1) == by_class:
-            gates[network] = found
+            gates[label(name)] = found
             kept = kept or group[0].predictions()
     return gates, kept
 
@@ -244,13 +238,13 @@ def gradient_ratios(runs: list[Run], epochs: int) -> dict[str, pd.DataFrame]:
     in the order in which an image passes them.
     """
     ratios = {}
-    for network, group in _groups(runs, "gradients").items():
+    for network, _, tables in _groups(runs, "gradients"):
         seeds = []
-        for run in group:
-            table = run.gradients()
+        for table in tables:
             table = table[(table["epoch"] <= epochs) & (table["ratio"] > 0)]
             seeds.append(np.log10(table["ratio"]).groupby(table["layer"], sort=False).mean())
-        table = 10 ** pd.concat(seeds, axis=1)
-        value = 10 ** pd.concat(seeds, axis=1).mean(axis=1)
-        ratios[network] = pd.DataFrame({"value": value, "low": table.min(axis=1), "high": table.max(axis=1)})
+        table = pd.concat(seeds, axis=1)
+        ratios[network] = 10 ** pd.DataFrame(
+            {"value": table.mean(axis=1), "low": table.min(axis=1), "high": table.max(axis=1)}
+        )
     return ratios

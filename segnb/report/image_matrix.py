@@ -1,6 +1,6 @@
 """The same test images through every network, in one table that scrolls.
 
-Each cell is a small PNG in exactly the class colours. The report (segnb/html/segnb/matrix.js) reads the
+Each cell is a small PNG in exactly the class colours. The report (html/segnb/matrix.js) reads the
 classes back from it and shows errors, one class alone, or one picture over another, all from this same data.
 Classes that share a colour cannot be told apart there. In JupyterLab the table is all there is.
 """
@@ -45,7 +45,7 @@ def matrix(
 ) -> HTML | None:
     """A row an image: the image, its ground truth, and what each network made of it; None without networks.
 
-    kept:   {label: what `RunDir.predictions()` gives}; sizes may differ, images are matched by name
+    kept:   {label: what `Run.predictions()` gives}; sizes may differ, images are matched by name
     images: positions among those of the first network; by default SHOWN of them, spread evenly
 
     Under each prediction stand the share of its pixels that are wrong and the mIoU of that image alone.

@@ -5,7 +5,7 @@ from pandas.io.formats.style import Styler
 
 from segnb.report import tables
 from segnb.study.provenance import in_turn, listed, record
-from segnb.study.study import Run
+from segnb.study.study import Run, by_variant
 
 
 def sentence(runs: list[Run]) -> str:
@@ -115,10 +115,7 @@ def _named(runs: list[Run], total: int) -> str:
     """Which of `total` runs: "UNet_NoSkip_256 seeds 0 and 1", or how many if that would be long."""
     if len(runs) > 6:
         return f"{len(runs)} of {total} runs"
-    seeds: dict[str, list[str]] = {}
-    for run in runs:
-        seeds.setdefault(run.variant, []).append(str(run.seed))
     return ", ".join(
-        f"{variant} seed{'s' * (len(numbers) > 1)} {' and '.join(numbers)}"
-        for variant, numbers in seeds.items()
+        f"{variant} seed{'s' * (len(group) > 1)} {' and '.join(str(run.seed) for run in group)}"
+        for variant, group in by_variant(runs).items()
     )

@@ -7,8 +7,8 @@ from segnb import __version__
 from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
 from segnb.params import ReportParams
-from segnb.report.html.page import export_page, export_report
-from segnb.report.text import counted, network_count
+from segnb.report.html.page import export_page
+from segnb.report.text import counted, image_counts, network_count
 from segnb.study.provenance import check
 from segnb.study.study import Run, Study, open_study
 
@@ -34,9 +34,9 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
     for run in (run for run in runs if run.notebook_path.exists()):
         page = pages / f"{run.variant}-seed{run.seed}.html"
         title = f"{VARIANTS[run.variant].label}, seed {run.seed}"
-        export_page(run.notebook_path, page, title=title, home=os.path.relpath(out, page.parent))
+        export_page([run.notebook_path], page, title=title, home=os.path.relpath(out, page.parent))
         links.append((title, Path(os.path.relpath(page, out.parent))))
-    return export_report(
+    return export_page(
         chapters,
         out,
         title="Street-scene segmentation, measured again",
@@ -50,13 +50,11 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
 def facts(study: Study, runs: list[Run]) -> dict[str, str]:
     """What a reader needs to place the numbers, name to value."""
     settled, machine = study.settings, study.machine
-    counts = settled["data"]["counts"]
     fcn, unet = study.preset.fcn, study.preset.unet
     seeds = sorted({run.seed for run in runs})
     days = sorted({run.provenance["started"][:10] for run in runs})
     return {
-        "Data": f"{settled['data']['origin']}: {counts['train']} training, {counts['val']} validation"
-        f" and {counts['test']} test images",
+        "Data": f"{settled['data']['origin']}: {image_counts(study)}",
         "Preset": f"{study.preset.name}: FCN {fcn.size} px, head of {64 * fcn.width} channels,"
         f" {counted(fcn.epochs, 'epoch')}; U-Net {unet.size} px, width {unet.width},"
         f" {counted(unet.epochs, 'epoch')}",

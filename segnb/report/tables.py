@@ -6,7 +6,6 @@ Rows go by a network's label; captions say what the columns mean.
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from segnb.audit.example import Example, bits
 from segnb.audit.scores import FAILING, READING_ERROR, by_run, published, published_scores
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.claims.wording import needed, p_cell
@@ -40,7 +39,7 @@ def networks(runs: list[Run]) -> Styler | None:
             "minutes": f"{done.seconds.mean() / 60:.1f}",
         }
     extended = any(VARIANTS[run.variant].extension for run in runs)
-    frozen = any(run.variant.endswith("_freeze") for run in runs)
+    frozen = any(VARIANTS[run.variant].frozen for run in runs)
     return table(
         pd.DataFrame.from_dict(rows, orient="index"),
         "The networks of this chapter. An epoch is one pass over all training images; the best one is that"
@@ -60,7 +59,7 @@ def _range(values: pd.Series) -> str:
 
 
 def scores(found: pd.DataFrame) -> Styler | None:
-    """A row a network from `summary.scores` or `summary.ranking`, in its order."""
+    """A row a network from `segnb.evaluation.scores`, in its order."""
     frame = pd.DataFrame(
         {
             "test mIoU": found.miou.map("{:.3f}".format),
@@ -82,7 +81,7 @@ def _interval(row) -> str | float:
 
 
 def class_ious(ious: pd.DataFrame) -> Styler | None:
-    """IoU by class from `summary.class_ious`, a column a network."""
+    """IoU by class from `segnb.evaluation.scores.class_ious`, a column a network."""
     return table(
         ious.rename(columns=label),
         "Test IoU by class, mean over seeds; the last row is the mean of the rows above it, which is the"
@@ -205,14 +204,9 @@ def every_run(runs: list[Run]) -> Styler:
 
 
 def _told(scores: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "as published": scores.as_published,
-            "class mean": scores.miou,
-            "difference": scores.as_published - scores.miou,
-            "failing": scores.failing,
-        }
-    )
+    columns = {"as_published": "as published", "miou": "class mean", "difference": "difference"}
+    told = scores.assign(difference=scores.as_published - scores.miou)
+    return told[[*columns, "failing"]].rename(columns=columns)
 
 
 def swaps(pairs: pd.DataFrame) -> Styler | None:
@@ -225,36 +219,4 @@ def swaps(pairs: pd.DataFrame) -> Styler | None:
         frame,
         f"Pairs that the two scores rank in opposite order, beyond ±{READING_ERROR} in both.",
         formats,
-    )
-
-
-def worked_example(example: Example) -> Styler:
-    """The pixels of an example, a row each, and under each row of pixels its sums."""
-
-    def numbered(number: int) -> str:
-        return f"{number} ({bits(number)})"
-
-    rows = {}
-    for line, pixels in example.pixels.groupby("row"):
-        for place, one in enumerate(pixels.itertuples(), 1):
-            rows[f"row {line + 1}, pixel {place}"] = {
-                "truth": f"{STREET.names[one.truth]} {numbered(one.truth)}",
-                "prediction": f"{STREET.names[one.guess]} {numbered(one.guess)}",
-                "AND": numbered(one.both_bits),
-                "OR": numbered(one.any_bits),
-                "AND / OR": "",
-            }
-        sums = example.sums.loc[line]
-        rows[f"row {line + 1}, sum"] = {
-            "truth": "",
-            "prediction": "",
-            "AND": f"{sums.both_bits:.0f}",
-            "OR": f"{sums.any_bits:.0f}",
-            "AND / OR": f"{sums.ratio:.3f}",
-        }
-    return table(
-        pd.DataFrame(rows).T,
-        "The example pixel by pixel: class, id and, in brackets, the id's bits. The score as published is the"
-        f" mean of the ratios of the rows, {example.as_published:.3f}; the mean class IoU of the same pixels"
-        f" is {example.miou:.3f}.",
     )

@@ -12,9 +12,9 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from segnb.labels import ClassMap
-from segnb.models.registry import VARIANTS, parse_variants
+from segnb.models.registry import VARIANTS, label, parse_variants
 from segnb.presets import preset
-from segnb.study.study import Run, Study
+from segnb.study.study import Run, Study, by_variant, of_family
 
 if TYPE_CHECKING:
     from segnb.claims.verdicts import StudyVerdicts
@@ -27,24 +27,6 @@ def say(sentence: str) -> None:
     """
     if sentence:
         display(Markdown(html.escape(sentence, quote=False)))
-
-
-def label(name: str) -> str:
-    """A variant's name in words, "UNet_Standard_256" -> "U-Net"; a name nobody knows stays as it is."""
-    return VARIANTS[name].label if name in VARIANTS else name
-
-
-def family(runs: list[Run], name: str) -> list[Run]:
-    """The runs of the "fcn" or "unet" family."""
-    return [run for run in runs if run.variant in VARIANTS and VARIANTS[run.variant].family == name]
-
-
-def by_variant(runs: list[Run]) -> dict[str, list[Run]]:
-    """{name: [run of each seed]} in the order in which the variants come."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.variant, []).append(run)
-    return groups
 
 
 def network_count(runs: list[Run]) -> str:
@@ -101,15 +83,17 @@ def best_and_worst(scores: pd.DataFrame) -> str:
     order = scores.sort_values("miou", ascending=False)
     best, second, worst = order.iloc[0], order.iloc[1], order.iloc[-1]
     sentence = (
-        f"On the test images {label(best.name)} scores highest, {_miou(best)}, and {label(worst.name)}"
-        f" lowest, {_miou(worst)}: {100 * (best.miou - worst.miou):.1f} points of mIoU apart."
+        f"On the test images {label(best.name)} scores highest, {with_interval(best)}, and"
+        f" {label(worst.name)} lowest, {with_interval(worst)}: {100 * (best.miou - worst.miou):.1f} points of"
+        " mIoU apart."
     )
     if len(order) > 2 and second.high >= best.low:
         sentence += f" The intervals of the first two, {label(best.name)} and {label(second.name)}, overlap."
     return sentence
 
 
-def _miou(row) -> str:
+def with_interval(row) -> str:
+    """The mIoU of a row of `segnb.evaluation.scores.scores`, with its interval where it has one."""
     return f"{row.miou:.3f}" + ("" if np.isnan(row.low) else f" ({row.low:.3f} to {row.high:.3f})")
 
 
@@ -144,7 +128,7 @@ def stride_grid(size: int) -> str:
 def sizes_caveat(study: Study, runs: list[Run]) -> str:
     """What to mind when an FCN is held against a U-Net; "" where both see images of one size."""
     fcn, unet = study.recipe("fcn").size, study.recipe("unet").size
-    if fcn == unet or not (family(runs, "fcn") and family(runs, "unet")):
+    if fcn == unet or not (of_family(runs, "fcn") and of_family(runs, "unet")):
         return ""
     return (
         f"FCNs see, and are tested on, images of {fcn} pixels a side and U-Nets of {unet}: scores of the two"
@@ -218,18 +202,24 @@ def classes_sentence(classes: ClassMap) -> str:
     return sentence + "."
 
 
+def image_counts(study: Study) -> str:
+    """How many images there are of each split, as part of a sentence."""
+    return "{train} training, {val} validation and {test} test images".format_map(
+        study.settings["data"]["counts"]
+    )
+
+
 def data_sentence(study: Study) -> str:
     """Where the images come from, how many there are and how large they are."""
     data = study.settings["data"]
-    counts = data["counts"]
     origin = data["origin"]
     sides = [f"{study.recipe(name).size}×{study.recipe(name).size}" for name in ("fcn", "unet")]
     sizes = (
         f"{sides[0]} pixels" if sides[0] == sides[1] else f"{sides[0]} (FCN) and {sides[1]} (U-Net) pixels"
     )
     return (
-        f"{origin[0].upper()}{origin[1:]}: {counts['train']} training, {counts['val']} validation and"
-        f" {counts['test']} test images, of {sizes}. The set is identified by `{data['digest']}`."
+        f"{origin[0].upper()}{origin[1:]}: {image_counts(study)}, of {sizes}. The set is identified by"
+        f" `{data['digest']}`."
     )
 
 

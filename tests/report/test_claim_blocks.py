@@ -14,7 +14,7 @@ from segnb.claims.verdicts import RULES, RULES_OF_KIND
 from segnb.report import claim_blocks
 from segnb.report.figures.claims import differences, grouped
 from segnb.report.figures.style import Picture
-from segnb.report.html.page import export_report
+from segnb.report.html.page import export_page
 from tests.claims.examples import CLAIMS, claim, part, verdicts
 from tests.conftest import CHECKOUT
 
@@ -181,7 +181,7 @@ def test_blocks_in_the_page(tmp_path: Path):
         cells = [new_markdown_cell("# Claims"), new_code_cell("x", outputs=outputs, execution_count=1)]
         nbformat.write(new_notebook(cells=cells), tmp_path / name)
     out, chapters = tmp_path / "index.html", [tmp_path / name for name in shown]
-    export_report(chapters, out, title="A", subtitle="b", facts={}, warnings=[], pages=[])
+    export_page(chapters, out, title="A", subtitle="b", facts={}, warnings=[], pages=[])
     page = BeautifulSoup(out.read_text(encoding="utf-8"), "html5lib")
     assert [one["id"] for one in page.select("details.claim")] == [f"claim-{one.id}" for one in CLAIMS]
     links = [link["href"] for link in page.select("table.verdicts a")]

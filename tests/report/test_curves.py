@@ -49,12 +49,11 @@ def miou(run) -> float:
 
 
 def test_a_network_has_one_interval_in_all_chapters(study, runs):
-    printed = scores(runs).loc[NAMES[:2], ["miou", "low", "high"]].to_numpy()
+    table = scores(runs)[["miou", "low", "high"]]
     bounds = curves.stride_bounds(study, runs)[["miou", "low", "high"]].to_numpy(float)
-    np.testing.assert_array_equal(bounds, printed)
+    np.testing.assert_array_equal(bounds, table.loc[NAMES[:2]].to_numpy())
     clean = curves.shifted_scores(runs)["U-Net"].loc["clean", ["value", "low", "high"]]
-    row = scores(runs).loc["UNet_Standard_256", ["miou", "low", "high"]]
-    assert clean.tolist() == pytest.approx(row.tolist())
+    assert clean.tolist() == pytest.approx(table.loc["UNet_Standard_256"].tolist())
 
 
 def test_one_image_has_no_interval(runs):
@@ -118,8 +117,8 @@ def test_stride_bounds_stand_beside_the_scores(study, runs):
     assert list(frame.index) == ["FCN-32s frozen", "FCN-8s frozen"]
     assert list(frame["stride"]) == [32, 8]
     assert 0 < frame["bound"].iloc[0] < frame["bound"].iloc[1] < 1  # finer grids keep more
-    scores = [np.mean([miou(run) for run in seeds(runs, name)]) for name in NAMES[:2]]
-    assert list(frame["miou"]) == pytest.approx(scores)
+    means = [np.mean([miou(run) for run in seeds(runs, name)]) for name in NAMES[:2]]
+    assert list(frame["miou"]) == pytest.approx(means)
     assert curves.stride_bounds(study, seeds(runs, "UNet_Standard_256")).empty
     assert stride_bounds(frame).axes
 
@@ -149,9 +148,9 @@ def test_gate_maps_of_one_and_of_all_classes(runs):
 
 
 def test_shifted_scores_begin_with_the_same_streets_as_they_are(runs):
-    scores = curves.shifted_scores(runs)
-    assert list(scores)[0] == "U-Net"  # there is none of an FCN
-    frame = scores["U-Net"]
+    shifted = curves.shifted_scores(runs)
+    assert list(shifted)[0] == "U-Net"  # there is none of an FCN
+    frame = shifted["U-Net"]
     group = seeds(runs, "UNet_Standard_256")
     assert list(frame.index) == ["clean", "fog", "night", "noise", "occlusion"]
     assert frame["value"]["clean"] == pytest.approx(np.mean([miou(run) for run in group]))

@@ -24,7 +24,7 @@ from segnb.report.figures.images import class_legend, images_with_labels
 from segnb.report.figures.style import SVG
 from segnb.report.html import FOLDER
 from segnb.report.html.notebook import compact
-from segnb.report.html.page import SCRIPTS, export_page, export_report
+from segnb.report.html.page import SCRIPTS, export_page
 from segnb.report.image_matrix import matrix
 
 EVIL = '<script>alert("x")</script>'
@@ -121,7 +121,7 @@ def report(notebooks: list[Path], out: Path, **changes) -> BeautifulSoup:
         "warnings": ["trunk weights are random"],
         "pages": [("FCN8s, seed 0", Path("train/FCN8s/seed 0.html"))],
     }
-    assert export_report(notebooks, out, **(arguments | changes)) == out
+    assert export_page(notebooks, out, **(arguments | changes)) == out
     return BeautifulSoup(out.read_text(encoding="utf-8"), "html5lib")
 
 
@@ -273,7 +273,7 @@ def test_page_is_navigable(page: BeautifulSoup) -> None:
 
 def test_one_notebook_as_a_page_links_back(chapters: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "train" / "seed0.html"
-    assert export_page(chapters[1], out, title="FCN8s, seed 0", home="../index.html") == out
+    assert export_page([chapters[1]], out, title="FCN8s, seed 0", home="../index.html") == out
     page = BeautifulSoup(out.read_text(encoding="utf-8"), "html5lib")
     assert page.h1.get_text() == "FCN8s, seed 0"
     assert page.select_one("nav a")["href"] == "../index.html"

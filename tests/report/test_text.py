@@ -23,7 +23,10 @@ def fake(variant: str, seed: int, confusion, as_published: float = 0.5, loss: fl
     test["names"] = np.array([f"test {i}" for i in range(len(confusion))])
     summary = {"epochs": 3, "best_epoch": 2, "best_val_miou": 0.5, "seconds": 60.0}
     study = SimpleNamespace(classes=STREET)
-    return SimpleNamespace(variant=variant, seed=seed, test=lambda: test, summary=summary, study=study)
+    family = VARIANTS[variant].family
+    return SimpleNamespace(
+        variant=variant, family=family, seed=seed, test=lambda: test, summary=summary, study=study
+    )
 
 
 PERFECT = [[[4, 0], [0, 4]], [[8, 0], [0, 0]]]  # two images, two classes: mIoU 1
@@ -85,7 +88,9 @@ def test_networks_of_the_study_are_counted_apart_from_extensions():
     def counted(*names):
         return text.network_count([fake(name, seed, PERFECT) for name in names for seed in (0, 1)])
 
-    assert counted(*VARIANTS) == "10 networks of the study and 3 extensions"
+    extensions = sum(variant.extension for variant in VARIANTS.values())
+    study = len(VARIANTS) - extensions
+    assert counted(*VARIANTS) == f"{study} networks of the study and {extensions} extensions"
     assert counted("UNet_Standard_256") == "1 network of the study"
     assert counted("AttentionUNet_256") == "1 extension"
     assert counted() == ""
@@ -171,7 +176,7 @@ def test_the_sentence_on_classes_says_what_counts():
 def test_families_of_different_sizes_are_held_against_each_other_with_a_caveat(fcn, unet, variants, told):
     sizes = {"fcn": fcn, "unet": unet}
     study = SimpleNamespace(recipe=lambda family: SimpleNamespace(size=sizes[family]))
-    found = text.sizes_caveat(study, [SimpleNamespace(variant=name) for name in variants])
+    found = text.sizes_caveat(study, [fake(name, 0, PERFECT) for name in variants])
     assert told in found and bool(told) == bool(found)
 
 

@@ -1,14 +1,17 @@
 """The charts of the metric audit: both scores, both rankings, sixteen pixels, and class IoUs."""
 
+from itertools import groupby
+
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_rgb
+import seaborn as sns
+from matplotlib.colors import ListedColormap
 from matplotlib.patches import Rectangle
 
 from segnb.audit.example import Example, bits
 from segnb.audit.scores import swaps
 from segnb.labels import STREET
-from segnb.report.figures.axes import class_rows, dot_rows, grid, name_rows, note, single_runs, wrapped
+from segnb.report.figures.axes import dot_rows, grid, name_rows, note, row_names, single_runs, wrapped
 from segnb.report.figures.style import INK, QUIET, SMALL, WRONG, Picture, figure, style_of
 
 MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two ways to score, in no network's colour
@@ -43,8 +46,6 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
             how = {"marker": "|", "ms": 5, "mew": 1.2, "color": colour}
             several |= single_runs(ax, drawn[f"seeds_{column}"], shift, **how)
         ax.set(title=title, xlim=(0, 1), xlabel="score, 1 is perfect")
-    axes[0].set(yticks=range(len(labels)), yticklabels=map(wrapped, labels))
-    axes[0].invert_yaxis()
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     told = []
     for title, frame in panels.items():
@@ -126,8 +127,8 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
                 `audit.class_comparison`; the classes are put in the order of their published IoU
     """
     published = pd.DataFrame({label: frame.published for label, frame in comparison.items()})
-    order = published.mean(axis=1).sort_values(kind="stable").index  # best last, which is on top
-    names, inches = class_rows(order)
+    order = published.mean(axis=1).sort_values(ascending=False, kind="stable").index
+    _, inches = row_names(order)
     lines = -(-len(comparison) // (3 if max(map(len, order)) > 20 else 5))
     columns = -(-len(comparison) // lines)
     fig = Picture(height=lines * ((inches - 0.05) * len(order) + 0.75) + 0.45)
@@ -137,12 +138,10 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
         frame = frame.loc[order]
         dot_rows(ax, frame[["published", "measured"]].set_axis(list(CLASS_IOUS), axis=1), CLASS_IOUS.values())
         ax.hlines(range(len(frame)), frame["low"], frame["high"], color=MIOU, lw=1.6, clip_on=False)
-        several |= single_runs(ax, frame["seeds"], -0.34, marker="|", ms=4, color=MIOU)
+        several |= single_runs(ax, frame["seeds"], 0.34, marker="|", ms=4, color=MIOU)
         absent |= frame["measured"].isna().any()
         ax.set_title(wrapped(label, 15), fontsize=SMALL)
         ax.set(xlim=(-0.04, 1.04), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
-        ax.tick_params(axis="y", length=0)
-    axes[0].set(yticks=range(len(order)), yticklabels=names, ylim=(-0.7, len(order) - 0.5))
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     told = []
     for label, frame in comparison.items():
@@ -189,26 +188,25 @@ def worked_example(example: Example) -> Picture:
 def _bitwise(ax, pixels: pd.DataFrame, sums: pd.Series) -> None:
     """One row of pixels, each a column of truth, prediction, AND and OR."""
     width = len(pixels)
-    for y, name in enumerate(("truth", "prediction", "AND", "OR")):
-        ax.text(-0.1, y + 0.5, name, ha="right", va="center")
-    for x, pixel in enumerate(pixels.itertuples()):
-        wrong = pixel.truth != pixel.guess
-        for y, number in enumerate((pixel.truth, pixel.guess, pixel.both_bits, pixel.any_bits)):
-            colour = STREET.colours[number] if y < 2 else "white"
-            dark = np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) < 0.45  # ink is legible from there on
-            ax.add_patch(Rectangle((x, y), 1, 1, fc=colour, ec=QUIET, lw=0.6))
-            how = {"color": "white" if dark else INK, "weight": "bold" if wrong and y > 1 else "normal"}
-            text = f"{number}\n{bits(number)}"
-            ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=SMALL, **how)
-        if wrong:
-            ax.add_patch(Rectangle((x, 0), 1, 4, fill=False, ec=WRONG, lw=2.4, zorder=3, clip_on=False))
-    for first, last, number in _stretches(pixels.truth.tolist()):
-        ax.text((first + last) / 2, -0.12, STREET.names[number], ha="center", fontsize=SMALL)
+    ids = pixels[["truth", "guess", "both_bits", "any_bits"]].to_numpy().T
+    shades = ids.copy()
+    shades[2:] = len(STREET)  # AND and OR are no classes
+    how = {"annot": np.vectorize("{0}\n{0:04b}".format)(ids), "fmt": "", "annot_kws": {"fontsize": SMALL}}
+    how |= {"linewidths": 0.6, "linecolor": QUIET, "cbar": False, "xticklabels": False}
+    colours = ListedColormap([*STREET.colours, "white"])
+    names = ["truth", "prediction", "AND", "OR"]
+    sns.heatmap(shades, vmin=0, vmax=len(STREET), cmap=colours, yticklabels=names, ax=ax, **how)
+    for x in np.flatnonzero(ids[0] != ids[1]):
+        ax.add_patch(Rectangle((x, 0), 1, 4, fill=False, ec=WRONG, lw=2.4, zorder=3, clip_on=False))
+        for text in ax.texts[2 * width + x :: width]:
+            text.set_weight("bold")
+    for number, group in groupby(range(width), list(ids[0]).__getitem__):
+        ax.text(np.mean([*group]) + 0.5, -0.12, STREET.names[number], ha="center", fontsize=SMALL)
     for y, number in ((2.5, sums.both_bits), (3.5, sums.any_bits)):
         ax.text(width + 0.1, y, f"sum {number:.0f}", va="center")
     ax.text(width + 0.1, 1, _ratio(sums, "\n"), va="center", weight="bold", color=AS_PUBLISHED)
-    ax.set(xlim=(-1.25, width + 1.15), ylim=(4.05, -0.5))
-    ax.set_axis_off()
+    ax.tick_params("y", length=0, rotation=0)
+    ax.set(xlim=(-0.05, width + 1.15), ylim=(4.05, -0.5))
 
 
 def _ratio(sums: pd.Series, between: str = " ") -> str:
@@ -231,9 +229,3 @@ def _honest(ax, example: Example) -> None:
         text.set_weight("bold")
     name_rows(ax, names, places)
     ax.set(xlim=(0, 1.1), xlabel="score", xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
-
-
-def _stretches(ids: list[int]) -> list[tuple[int, int, int]]:
-    """Stretches of equal ids: (first, one past the last, id)."""
-    starts = [0, *(i for i in range(1, len(ids)) if ids[i] != ids[i - 1]), len(ids)]
-    return [(a, b, ids[a]) for a, b in zip(starts, starts[1:], strict=False)]

@@ -29,8 +29,8 @@ def wrapped(label: str, width: int = 24) -> str:
     return next(text for text in map(lines, range(1, width + 1)) if text.count("\n") == fewest)
 
 
-def class_rows(names: Iterable[str]) -> tuple[list[str], float]:
-    """Names of classes for the rows of a chart, over two lines where they are long, and inches a row."""
+def row_names(names: Iterable[str]) -> tuple[list[str], float]:
+    """Names for the rows of a chart, over two lines where they are long, and inches per row."""
     rows = ["\n".join(short(line, 26) for line in wrapped(name).split("\n")[:2]) for name in names]
     return rows, 0.38 if any("\n" in row for row in rows) else 0.3
 
@@ -136,20 +136,25 @@ def marks(classes: ClassMap, i: int) -> dict:
     }
 
 
-def legend_of_classes(fig: Picture, ids, classes: ClassMap, extra: dict[str, str] | None = None) -> None:
-    """Colour chips of the classes that the picture shows, then of `extra` {name: colour}."""
-    chips = {classes.names[i]: _chip(classes.colours[i], classes, i) for i in ids}
+def legend_of_classes(
+    fig: Picture, ids, classes: ClassMap, extra: dict[str, str] | None = None, numbered: bool = False, **how
+) -> None:
+    """Draw colour chips of the classes that the picture shows, then of `extra` {name: colour}.
+
+    Args:
+        numbered: whether ids stand before the names
+        how: arguments of `legend`
+    """
+    chips = {f"{i}  " * numbered + classes.names[i]: _chip(classes.colours[i], classes, i) for i in ids}
     chips |= {name: _chip(colour) for name, colour in (extra or {}).items()}
-    columns = _columns_of(chips)
     fig.legend(
         chips.values(),
         chips.keys(),
-        loc="outside lower center",
-        ncols=columns,
         handlelength=1.4,
         columnspacing=1.4,
         numpoints=3,
         handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
+        **{"loc": "outside lower center", "ncols": _columns_of(chips)} | how,
     )
 
 
@@ -168,9 +173,25 @@ def _chip(colour: str, classes: ClassMap | None = None, i: int = 0) -> tuple:
     return (chip, Line2D([], [], **marks(classes, i))) if classes and pattern(classes, i) else (chip,)
 
 
-def label_panel(ax, labels: np.ndarray, classes: ClassMap, title: str = "") -> None:
-    """A label map, uint8 (S, S), in class colours, with the marks of classes that have some."""
-    panel(ax, classes.paint(labels), title)
+def panel(ax, picture: np.ndarray, title: str = "", classes: ClassMap | None = None, **how) -> None:
+    """Draw a picture without axes; nothing wraps the title.
+
+    Args:
+        picture: with `classes`, two dimensions are a label map, drawn in class colours with their marks
+        how: arguments of `imshow`
+    """
+    labelled = classes is not None and picture.ndim == 2
+    ax.imshow(classes.paint(picture) if labelled else picture, **how)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set(visible=True, color=FAINT)
+    ax.set_title(title, pad=4)
+    if labelled:
+        _mark_classes(ax, picture, classes)
+
+
+def _mark_classes(ax, labels: np.ndarray, classes: ClassMap) -> None:
+    """Draw the marks of classes that have some, a fixed distance apart in print, none across an edge."""
     columns = ax.get_subplotspec().get_gridspec().ncols
     high, wide = labels.shape
     step = wide * columns * 0.075 / WIDTH  # pixels between marks, which are so many inches apart
@@ -191,14 +212,35 @@ def label_panel(ax, labels: np.ndarray, classes: ClassMap, title: str = "") -> N
     ax.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
 
 
-def panel(ax, picture, title: str = "", **how) -> None:
-    """A picture without axes; titles are kept short by the caller, since nothing wraps them."""
-    ax.imshow(picture, **how)
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
-    for spine in ax.spines.values():
-        spine.set(visible=True, color=FAINT)
-    ax.set_title(title, pad=4)
+def picture_rows(
+    rows: Sequence[tuple[str, Sequence[np.ndarray]]],
+    titles: Sequence[str],
+    room: float,
+    gap: float = 0.12,
+    **how,
+) -> tuple[Picture, np.ndarray]:
+    """Draw rows of pictures, each row with its name on the left.
+
+    Args:
+        rows: name and pictures of each row
+        titles: of the columns
+        room: inches for titles and what stands below the rows
+        gap: inches between rows
+        how: arguments of `panel`
+
+    Returns:
+        The figure and its axes, (rows, columns).
+    """
+    columns = len(rows[0][1])
+    fig = Picture(height=len(rows) * (WIDTH / columns + gap) + room)
+    axes = fig.subplots(len(rows), columns, squeeze=False)
+    for line, (name, pictures) in zip(axes, rows, strict=True):
+        line[0].set_ylabel(name, fontsize=SMALL)
+        for ax, picture in zip(line, pictures, strict=True):
+            panel(ax, picture, **how)
+    for ax, title in zip(axes[0], titles, strict=False):
+        ax.set_title(title, pad=4)
+    return fig, axes
 
 
 def plain_log(ax, which: str = "y", times: float = 1) -> None:
@@ -245,25 +287,26 @@ def name_rows(ax, names: Iterable[str], y: Sequence[float] | None = None) -> Non
     ax.tick_params(axis="y", length=0)
 
 
-def network_bars(ax, values: pd.Series, height: float) -> None:
-    """Draw a horizontal bar for each network of the index, in rows; those of frozen trunks are hatched."""
-    styles = [style_of(label) for label in values.index]
+def network_bars(ax, frame: pd.DataFrame, column: str, height: float) -> None:
+    """Draw a horizontal bar for each network of the index, in rows; those of frozen trunks are hatched.
+
+    Args:
+        frame: columns low and high are the interval of an mIoU
+        height: of a bar, in rows
+    """
+    styles = [style_of(label) for label in frame.index]
     ax.barh(
-        range(len(values)),
-        values,
+        range(len(frame)),
+        frame[column],
         height,
         color=[style.fill for style in styles],
         edgecolor=[style.colour for style in styles],
         hatch=["////" if style.frozen else "" for style in styles],
         lw=1.5,
     )
-
-
-def bar_intervals(ax, frame: pd.DataFrame) -> None:
-    """Draw the intervals, columns low and high, of bars in rows; the white edge shows them on dark bars."""
-    for colour, width in (("white", 3.6), (INK, 1.6)):
-        ends, y = frame[["low", "high"]].to_numpy().T, [range(len(frame))] * 2
-        ax.plot(ends, y, color=colour, lw=width, marker="|", ms=8, mew=width)
+    ends, y = frame[["low", "high"]].to_numpy().T, [range(len(frame))] * 2
+    for colour, width in (("white", 3.6), (INK, 1.6)) if column == "miou" else ():
+        ax.plot(ends, y, color=colour, lw=width, marker="|", ms=8, mew=width)  # its edge shows on dark bars
 
 
 def network_points(
@@ -295,13 +338,15 @@ def network_points(
         ax.vlines(
             places, factor * curve["low"], factor * curve["high"], color=style.colour, lw=1.3, alpha=0.8
         )
-        ax.plot(places, values, **(style.line if lines else style.point), ms=size, lw=1.8)
+        # Marks that lie on each other stay apart: hollow ones let the others through.
+        alone = style.point | ({"mfc": "none", "mew": 1.8} if style.frozen else {})
+        ax.plot(places, values, **(style.line if lines else alone), ms=size, lw=1.8)
         ends[label] = places[-1], values.iloc[-1]
     return ends
 
 
 def dot_rows(ax, frame: pd.DataFrame, styles: Iterable[dict], **how) -> None:
-    """Draw a row of markers for each row of the frame, one marker per column, joined by a broad line.
+    """Draw a named row of markers for each row of the frame, one marker per column, joined by a broad line.
 
     Args:
         styles: arguments of `plot` for the markers of each column
@@ -311,6 +356,7 @@ def dot_rows(ax, frame: pd.DataFrame, styles: Iterable[dict], **how) -> None:
     ax.hlines(y, frame.min(axis=1), frame.max(axis=1), color=FAINT, lw=3.5)
     for column, style in zip(frame, styles, strict=False):
         ax.plot(frame[column], y, ls="", clip_on=False, label=column, **style, **how)
+    name_rows(ax, row_names(frame.index)[0])
 
 
 def single_runs(ax, values: pd.Series, shift: float, **style) -> bool:

@@ -14,11 +14,10 @@ from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.axes import (
     inches_of_classes,
-    label_panel,
     legend_of_classes,
     name_rows,
     note,
-    panel,
+    picture_rows,
     short,
     wrapped,
 )
@@ -26,8 +25,6 @@ from segnb.report.figures.images import mistaken
 from segnb.report.figures.style import (
     INK,
     QUIET,
-    SMALL,
-    WIDTH,
     NetworkStyle,
     Picture,
     figure,
@@ -249,27 +246,18 @@ def examples(
     guesses:  {label of a network: uint8 (N, S, S)}, two of them
     seed:     of the predictions
     """
-    shown_maps = [labels[rows["index"]], *(guess[rows["index"]] for guess in guesses.values())]
-    seen = classes.seen(*shown_maps)
-    fig = Picture(height=len(rows) * (WIDTH / 4 + 0.12) + 0.45 + inches_of_classes(seen, classes))
-    axes = fig.subplots(len(rows), 4, squeeze=False)
-    told = []
-    for line, (why, row) in zip(axes, rows.iterrows(), strict=True):
-        i = row["index"]
-        panel(line[0], pictures[i])
-        label_panel(line[1], labels[i], classes)
-        wrong = []
-        for ax, guess in zip(line[2:], guesses.values(), strict=True):
-            label_panel(ax, guess[i], classes)
-            wrong.append(percent(mistaken(labels[i], guess[i]).mean()))
-            ax.set_xlabel(f"{wrong[-1]} wrong", labelpad=3)
-        found = f"{why}: {signed(row.difference, part)}"
-        line[0].set_ylabel(f"{found}\n{short(row['name'], 20)}", fontsize=SMALL)
-        told.append(
-            f"{why} {signed(row.difference, part)} {part.unit} in {row['name']}, {' and '.join(wrong)} wrong"
-        )
-    for ax, title in zip(axes[0], ("Image", "Ground truth", *guesses), strict=True):
-        ax.set_title(wrapped(title, 19), pad=4)
+    seen = classes.seen(*(maps[rows["index"]] for maps in (labels, *guesses.values())))
+    drawn, told, shares = [], [], []
+    for why, row in rows.iterrows():
+        i, gain = row["index"], signed(row.difference, part)
+        name = f"{why}: {gain}\n{short(row['name'], 20)}"
+        drawn.append((name, [pictures[i], labels[i], *(guess[i] for guess in guesses.values())]))
+        shares.append([percent(mistaken(labels[i], guess[i]).mean()) for guess in guesses.values()])
+        told.append(f"{why} {gain} {part.unit} in {row['name']}, {' and '.join(shares[-1])} wrong")
+    titles = [wrapped(title, 19) for title in ("Image", "Ground truth", *guesses)]
+    fig, axes = picture_rows(drawn, titles, 0.45 + inches_of_classes(seen, classes), classes=classes)
+    for ax, share in zip(axes[:, 2:].flat, np.ravel(shares), strict=True):
+        ax.set_xlabel(f"{share} wrong", labelpad=3)
     legend_of_classes(fig, seen, classes)
     one, other = guesses
     return fig.described(

@@ -9,8 +9,6 @@ from matplotlib.ticker import MaxNLocator
 
 from segnb.labels import ClassMap
 from segnb.report.figures.axes import (
-    bar_intervals,
-    class_rows,
     grid,
     legend_of_networks,
     name_ends,
@@ -19,6 +17,7 @@ from segnb.report.figures.axes import (
     network_points,
     note,
     plain_log,
+    row_names,
     wrapped,
 )
 from segnb.report.figures.style import (
@@ -38,32 +37,40 @@ TALL = 3.1  # inches of an axis with its labels
 NEW_IMAGES = "Vertical lines: 95 % interval for these very networks on new images."
 
 
-def _lines(ax, curves: dict[str, pd.DataFrame], inches: float, x: str | None = None) -> None:
-    """Curves with intervals and, right of the last point, their names.
+def _by_family(
+    curves: dict[str, pd.DataFrame], measured: str, x_label: str = "", x: str | None = None
+) -> Picture:
+    """Draw curves with intervals, an axis per family, with the networks' names right of the last points.
 
-    inches: the height of the axis, about
-    x:      column of the x positions, None for the rows' own order
+    Args:
+        curves: see `network_points`; of one family all over the same rows
+        measured: label of the y axes
+        x_label: of the lowest x axis
+        x: column of the x positions, shares on a logarithmic scale; None for the rows' own order
     """
-    ends = network_points(ax, curves, 0 if x else 0.3 / len(curves), x, lines=True, size=5.5)
-    ax.margins(x=0.04)
-    values = pd.concat(curves.values())[["value", "low", "high"]].to_numpy()
-    if np.isfinite(values).any():
-        low, high = np.nanmin(values), np.nanmax(values)
-        room = 0.05 * (high - low) or 0.05
-        ax.set_ylim(low - room, high + room)
-    name_ends(ax, ends, inches)
-
-
-def _stacked(curves: dict[str, pd.DataFrame]):
-    """A picture with an axis for each family, and the pairs of axis and curves."""
     families: dict[str, dict[str, pd.DataFrame]] = {}
     for label, curve in curves.items():
         families.setdefault(family_of(label), {})[label] = curve
     fig = Picture(height=TALL * len(families))
     axes = grid(fig, len(families), 1)
-    for ax, family in zip(axes, families, strict=True):
-        ax.set_title(TITLES.get(family, family))
-    return fig, list(zip(axes, families.values(), strict=True))
+    for ax, (family, group) in zip(axes, families.items(), strict=True):
+        first = next(iter(group.values()))
+        ends = network_points(ax, group, 0 if x else 0.3 / len(group), x, lines=True, size=5.5)
+        ax.margins(x=0.04)
+        values = pd.concat(group.values())[["value", "low", "high"]].to_numpy()
+        if np.isfinite(values).any():
+            low, high = np.nanmin(values), np.nanmax(values)
+            room = 0.05 * (high - low) or 0.05
+            ax.set_ylim(low - room, high + room)
+        if x:
+            plain_log(ax, "x", 100)
+            _name_thirds(ax, first.attrs["thirds"])
+        else:
+            ax.set_xticks(range(len(first)), first.index)
+        name_ends(ax, ends, TALL - 0.8)
+        ax.set(title=TITLES.get(family, family), ylabel=measured)
+    axes[-1].set_xlabel(x_label)
+    return fig
 
 
 def _numbers(curves: dict[str, pd.DataFrame], which: int) -> str:
@@ -72,14 +79,10 @@ def _numbers(curves: dict[str, pd.DataFrame], which: int) -> str:
 
 @figure
 def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
-    """IoU by distance to the nearest true edge, a line a network; `evidence_curves.trimap_curves`."""
-    fig, axes = _stacked(curves)
-    for ax, group in axes:
-        _lines(ax, group, TALL - 0.8)
-        names = next(iter(group.values())).index
-        ax.set_xticks(range(len(names)), names)
-        ax.set_ylabel("mIoU of these pixels, 1 is perfect")
-    axes[-1][0].set_xlabel("distance to the nearest true edge, pixels")
+    """IoU by distance to the nearest true edge, a line a network; `segnb.report.curves.trimap_curves`."""
+    fig = _by_family(
+        curves, "mIoU of these pixels, 1 is perfect", "distance to the nearest true edge, pixels"
+    )
     return fig.described(
         "IoU among pixels by their distance to the nearest edge of the ground truth. Nearest bin:"
         f" {_numbers(curves, 0)}. Farthest: {_numbers(curves, -1)}.",
@@ -90,16 +93,10 @@ def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
 
 @figure
 def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
-    """Recall of objects by size, a line a network; `evidence_curves.size_curves`."""
-    fig, axes = _stacked(curves)
-    for ax, group in axes:
-        ax.set_xscale("log")
-        _lines(ax, group, TALL - 0.8, "area")
-        ax.set_ylabel("objects found, share of 1")
-        plain_log(ax, "x", 100)
-        ax.xaxis.set_minor_formatter("")
-        _name_thirds(ax, next(iter(group.values())).attrs["thirds"])
-    axes[-1][0].set_xlabel("size of the object, % of the image (log scale)")
+    """Recall of objects by size, a line a network; `segnb.report.curves.size_curves`."""
+    fig = _by_family(
+        curves, "objects found, share of 1", "size of the object, % of the image (log scale)", "area"
+    )
     return fig.described(
         f"Share of objects found by their size. Smallest: {_numbers(curves, 0)}. Largest:"
         f" {_numbers(curves, -1)}.",
@@ -124,13 +121,8 @@ def _name_thirds(ax, thirds: tuple[float, float]) -> None:
 
 @figure
 def sight(curves: dict[str, pd.DataFrame]) -> Picture:
-    """Recall by how much of an object is in sight; `evidence_curves.sight_curves`."""
-    fig = Picture(height=TALL)
-    ax = fig.subplots()
-    _lines(ax, curves, TALL - 0.5)
-    names = next(iter(curves.values())).index
-    ax.set_xticks(range(len(names)), names)
-    ax.set_ylabel("objects found, share of 1")
+    """Recall by how much of an object is in sight; `segnb.report.curves.sight_curves`."""
+    fig = _by_family(curves, "objects found, share of 1")
     return fig.described(
         f"Share of objects found by how much of each is in sight. Mostly hidden: {_numbers(curves, 0)}."
         f" In full sight: {_numbers(curves, -1)}.",
@@ -142,8 +134,8 @@ def sight(curves: dict[str, pd.DataFrame]) -> Picture:
 
 @figure
 def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap) -> Picture:
-    """Gain in IoU by class of network `plus` over `minus`; `evidence_curves.class_gains`."""
-    names, inches = class_rows(frame.index)
+    """Gain in IoU by class of network `plus` over `minus`; `segnb.report.curves.class_gains`."""
+    names, inches = row_names(frame.index)
     fig = Picture(height=inches * len(frame) + 0.9)
     ax = fig.subplots()
     colours = dict(zip(classes.names, classes.colours, strict=True))
@@ -166,16 +158,16 @@ def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap)
 
 @figure
 def stride_bounds(frame: pd.DataFrame) -> Picture:
-    """FCN scores beside the best that their stride allows; `evidence_curves.stride_bounds`."""
+    """FCN scores beside the best that their stride allows; `segnb.report.curves.stride_bounds`."""
     fig = Picture(height=0.46 * len(frame) + 0.9)
     ax = fig.subplots()
     name_rows(ax, frame.index)
-    bounds = ax.barh(range(len(frame)), frame["bound"], 0.66, color="#eef0f2", edgecolor=QUIET, lw=0.8)
-    network_bars(ax, frame["miou"], 0.4)
-    bar_intervals(ax, frame)
+    ax.barh(range(len(frame)), frame["bound"], 0.66, color="#eef0f2", edgecolor=QUIET, lw=0.8)
+    network_bars(ax, frame, "miou", 0.4)
     texts = [f"{row['miou']:.3f} of {row['bound']:.3f}" for _, row in frame.iterrows()]
-    ax.bar_label(bounds, texts, padding=4, fontsize=SMALL)
-    ax.set(xlim=(0, 1.25 * frame["bound"].max()), xlabel="test mIoU, 1 is perfect")
+    ends = frame[["bound", "miou", "high"]].max(axis=1)  # a network may get beyond the bound
+    ax.bar_label(ax.barh(range(len(frame)), ends, fill=False, lw=0), texts, padding=4, fontsize=SMALL)
+    ax.set(xlim=(0, 1.25 * ends.max()), xlabel="test mIoU, 1 is perfect")
     ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     told = "; ".join(f"{label} {text}" for label, text in zip(frame.index, texts, strict=True))
     return fig.described(
@@ -228,7 +220,7 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
 
 @figure
 def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
-    """Gradient-to-weight ratio by layer; `evidence_curves.gradient_ratios`."""
+    """Gradient-to-weight ratio by layer; `segnb.report.curves.gradient_ratios`."""
     longest = max(ratios.values(), key=len)
     fig = Picture(height=3.6)
     ax = fig.subplots()

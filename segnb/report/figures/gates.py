@@ -1,5 +1,7 @@
 """Figures of attention gates: where they are open, what they are worth, and how they fare under clutter."""
 
+from itertools import chain
+
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
@@ -11,6 +13,7 @@ from segnb.report.figures.axes import (
     name_ends,
     network_points,
     panel,
+    picture_rows,
     scale_below,
     short,
     wrapped,
@@ -19,6 +22,7 @@ from segnb.report.figures.images import evenly
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, figure, sample
 
 OPEN = "cividis"  # one lightness scale, also for readers who do not see red or green
+SCALE = {"cmap": OPEN, "vmin": 0, "vmax": 1}
 VALUE = "value of the gate: 0 shut, 1 open"
 
 
@@ -27,32 +31,32 @@ def _levels(gates: dict[str, np.ndarray], i: int) -> list[np.ndarray]:
     return [gates[f"maps{k}"][i].astype(np.float32) for k in gates["levels"]]
 
 
+def _titles(first: str, levels: list[np.ndarray]) -> list[str]:
+    return [first, *(f"Level {k}" for k in range(1, len(levels) + 1))]
+
+
 @figure
 def attention(
     gates: dict[str, dict[str, np.ndarray]], kept: dict[str, np.ndarray], wanted: int = 2
 ) -> Picture:
     """Gate maps of some shown images, a row an image and network, a column a level.
 
-    gates: {label: what `RunDir.gates()` gives}, of networks with one map a level
-    kept:  what `RunDir.predictions()` gives: of the same images
+    gates: {label: what `Run.gates()` gives}, of networks with one map a level
+    kept:  what `Run.predictions()` gives: of the same images
     """
-    rows = [(i, label) for i in evenly(len(kept["names"]), wanted) for label in gates]
-    levels = next(iter(gates.values()))["levels"]
-    columns = len(levels) + 1
-    fig = Picture(height=len(rows) * (WIDTH / columns + 0.2) + 1.05)
-    axes = fig.subplots(len(rows), columns, squeeze=False)
-    told = []
-    for line, (i, label) in zip(axes, rows, strict=True):
-        panel(line[0], kept["images"][i])
-        line[0].set_ylabel(wrapped(label, 15), fontsize=SMALL)
-        means = []
-        for ax, maps in zip(line[1:], _levels(gates[label], i), strict=True):
-            panel(ax, maps.mean(0), cmap=OPEN, vmin=0, vmax=1)
-            means.append(f"{maps.mean():.2f}")
-            ax.set_xlabel(f"{means[-1]} ± {maps.std():.2f}", labelpad=3, fontsize=SMALL)
-        told.append(f"{label}, {kept['names'][i]}: mean {', '.join(means)}")
-    for ax, title in zip(axes[0], ("Image", *(f"Level {k}" for k in levels)), strict=True):
-        ax.set_title(title, pad=4)
+    pairs = [(i, label) for i in evenly(len(kept["names"]), wanted) for label in gates]
+    maps = [_levels(gates[label], i) for i, label in pairs]
+    rows = [
+        (wrapped(label, 15), [kept["images"][i], *(one.mean(0) for one in levels)])
+        for (i, label), levels in zip(pairs, maps, strict=True)
+    ]
+    fig, axes = picture_rows(rows, _titles("Image", maps[0]), 1.05, 0.2, **SCALE)
+    for ax, one in zip(axes[:, 1:].flat, chain(*maps), strict=True):
+        ax.set_xlabel(f"{one.mean():.2f} ± {one.std():.2f}", labelpad=3, fontsize=SMALL)
+    told = [
+        f"{label}, {kept['names'][i]}: mean {', '.join(f'{one.mean():.2f}' for one in levels)}"
+        for (i, label), levels in zip(pairs, maps, strict=True)
+    ]
     scale_below(fig, axes.flat, axes[0, 1].images[0], VALUE)
     return fig.described(
         f"Maps of the attention gates by level, finest first, for {len(rows)} pairs of image and network."
@@ -74,23 +78,15 @@ def class_attention(gates: dict[str, np.ndarray], kept: dict[str, np.ndarray], c
     i = int((counts > 0).sum(1).argmax())
     present = [k for k in np.argsort(-counts[i], kind="stable") if counts[i, k]]
     shown = [present[k] for k in evenly(len(present), 5)]
-    levels, maps = gates["levels"], _levels(gates, i)
-    columns = len(levels) + 1
-    fig = Picture(height=len(shown) * (WIDTH / columns + 0.08) + 1.0)
-    axes = fig.subplots(len(shown), columns, squeeze=False)
-    told = []
-    for line, k in zip(axes, shown, strict=True):
+    maps = _levels(gates, i)
+    rows, told = [], []
+    for k in shown:
         name = "\n".join(short(part, 16) for part in wrapped(classes.names[k], 16).split("\n")[:2])
         where = kept["labels"][i] == k
-        marked = (kept["images"][i] * 0.35 + 160 * (~where[..., None])).clip(0, 255).astype(np.uint8)
-        marked[where] = kept["images"][i][where]
-        panel(line[0], marked)
-        line[0].set_ylabel(name, fontsize=SMALL)
-        for ax, of_level in zip(line[1:], maps, strict=True):
-            panel(ax, of_level[k], cmap=OPEN, vmin=0, vmax=1)
+        faded = (kept["images"][i] * 0.35 + 160).clip(0, 255).astype(np.uint8)
+        rows.append((name, [np.where(where[..., None], kept["images"][i], faded), *(one[k] for one in maps)]))
         told.append(f"{classes.names[k]} {', '.join(f'{one[k].mean():.2f}' for one in maps)}")
-    for ax, title in zip(axes[0], ("Where it is", *(f"Level {k}" for k in levels)), strict=True):
-        ax.set_title(title, pad=4)
+    fig, axes = picture_rows(rows, _titles("Where it is", maps), 1.0, **SCALE)
     scale_below(fig, axes.flat, axes[0, 1].images[0], VALUE)
     return fig.described(
         f"Maps of the class gates for {len(shown)} classes in {kept['names'][i]}, a column a level, finest"
@@ -108,7 +104,7 @@ def _spread(frame: pd.DataFrame) -> pd.DataFrame:
 
 @figure
 def worth(levels: dict[str, pd.DataFrame]) -> Picture:
-    """What each level's gate is worth and how far it varies; `evidence_curves.gate_levels`."""
+    """What each level's gate is worth and how far it varies; `segnb.report.curves.gate_levels`."""
     names = max((frame.index for frame in levels.values()), key=len)
     fig = Picture(height=3.3 + 0.22 * -(-len(levels) // 3))
     left, right = fig.subplots(1, 2)
@@ -139,7 +135,7 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
 def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Picture:
     """One street in clean and shifted form, and beneath it the scores on each kind.
 
-    scores: `evidence_curves.shifted_scores`, networks with and without gates
+    scores: `segnb.report.curves.shifted_scores`, networks with and without gates
     images: {kind: uint8 (S, S, 3)}, "clean" first
     """
     kinds = list(next(iter(scores.values())).index)

@@ -1,30 +1,26 @@
 """Figures of the data: images with their labels, classes, their shares and places."""
 
-from itertools import product
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.transforms import offset_copy
 
 from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.report.figures.axes import (
-    class_rows,
     dot_rows,
     grid,
     inches_of_classes,
-    label_panel,
     legend_of_classes,
-    marks,
     note,
     panel,
     pattern,
+    picture_rows,
     plain_log,
+    row_names,
     scale_below,
     short,
     wrapped,
 )
-from segnb.report.figures.style import QUIET, SMALL, WIDTH, WRONG, Picture, figure, percent
+from segnb.report.figures.style import QUIET, WIDTH, WRONG, Picture, figure, percent
 
 
 @figure
@@ -42,7 +38,7 @@ def images_with_labels(
     axes = axes.reshape(-1, 2)  # of an image and its labels
     for (above, below), image, map_of_labels in zip(axes, images, labels, strict=False):
         panel(above, image)
-        label_panel(below, map_of_labels, classes)
+        panel(below, map_of_labels, classes=classes)
     for ax in axes[count:].flat:
         ax.set_axis_off()
     legend_of_classes(fig, seen, classes)
@@ -58,19 +54,20 @@ def images_with_labels(
 def class_legend(classes: ClassMap) -> Picture:
     """The classes with their ids and colours."""
     columns = max(1, min(4, 76 // (max(map(len, classes.names)) + 7)))
-    rows = -(-len(classes) // columns)
-    fig = Picture(height=0.36 * rows + 0.1)
-    ax = fig.subplots()
-    ax.set_axis_off()
-    ax.set(xlim=(0, columns), ylim=(rows, 0))
-    for i, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
-        x, y = i // rows, i % rows + 0.5
-        ax.plot(x + 0.06, y, "s", ms=14, mfc=colour, mec=QUIET, mew=0.6)
-        if pattern(classes, i):
-            for right, up in product((-4, 0, 4), repeat=2):
-                spot = offset_copy(ax.transData, fig, right, up, "points")
-                ax.plot(x + 0.06, y, transform=spot, **marks(classes, i))
-        ax.text(x + 0.17, y, f"{i}  {name}", va="center", fontsize=11)
+    fig = Picture(height=0.34 * -(-len(classes) // columns) + 0.2)
+    fig.subplots().set_axis_off()
+    ids = range(len(classes))
+    legend_of_classes(
+        fig,
+        ids,
+        classes,
+        numbered=True,
+        loc="center",
+        ncols=columns,
+        fontsize=11,
+        handleheight=1.2,
+        labelspacing=0.7,
+    )
     named = ", ".join(f"{i} {name}" for i, name in enumerate(classes.names))
     marked_too = any(pattern(classes, i) for i in range(len(classes)))
     return fig.described(
@@ -88,7 +85,7 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
     fig = Picture(height=rows * (WIDTH / columns + 0.28))
     axes = grid(fig, len(classes) + 2, columns)
     panel(axes[0], image, "Image")
-    label_panel(axes[1], labels, classes, "All classes")
+    panel(axes[1], labels, "All classes", classes)
     shares = np.bincount(labels.ravel(), minlength=len(classes))[: len(classes)] / labels.size
     for i, ax in enumerate(axes[2:]):
         panel(ax, labels == i, f"    {short(classes.names[i], 11)}", cmap="gray_r", vmin=-0.06, vmax=1.15)
@@ -142,15 +139,13 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
     images: share of the images in which the class occurs, the same shape
     """
     order = pixels.iloc[:, 0].sort_values(ascending=False).index
-    names, inches = class_rows(order)
-    fig = Picture(height=inches * len(order) + 1.0)
+    fig = Picture(height=row_names(order)[1] * len(order) + 1.0)
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     styles = [{"marker": marker, "color": colour} for marker, colour in SOURCES[: len(pixels.columns)]]
     styles[-1]["mfc"] = "none"  # the reference lies on top, hollow
     dot_rows(left, 100 * pixels.where(pixels > 0).loc[order], styles, ms=7, mew=1.6)  # no log of 0
     dot_rows(right, 100 * images.loc[order], styles, ms=7, mew=1.6)
-    left.set(yticks=range(len(order)), yticklabels=names, xlabel="share of pixels, % (log scale)")
-    left.invert_yaxis()
+    left.set_xlabel("share of pixels, % (log scale)")
     positive = pixels.where(pixels > 0).min().min()
     left.set_xlim(left=100 * positive / 1.6)
     plain_log(left, "x")
@@ -186,31 +181,27 @@ def mistaken(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
 def predictions(kept: dict[str, np.ndarray], label: str, classes: ClassMap, wanted: int = 3) -> Picture:
     """A network at work: image, ground truth, prediction and errors of some test images.
 
-    kept: what `RunDir.predictions()` gives; images are taken from it evenly
+    kept: what `Run.predictions()` gives; images are taken from it evenly
     """
-    rows = evenly(len(kept["names"]), wanted)
-    seen = classes.seen(kept["labels"][rows], kept["predictions"][rows])
-    fig = Picture(height=len(rows) * (WIDTH / 4 + 0.12) + 0.3 + inches_of_classes(seen, classes))
-    axes = fig.subplots(len(rows), 4, squeeze=False)
-    shares = []
-    for line, i in zip(axes, rows, strict=True):
+    shown = evenly(len(kept["names"]), wanted)
+    seen = classes.seen(kept["labels"][shown], kept["predictions"][shown])
+    names = [str(kept["names"][i]) for i in shown]
+    rows, shares = [], []
+    for i, name in zip(shown, names, strict=True):
         image, truth, guess = kept["images"][i], kept["labels"][i], kept["predictions"][i]
         wrong = mistaken(truth, guess)
-        shares.append(wrong.mean())
-        panel(line[0], image)
-        line[0].set_ylabel(short(str(kept["names"][i]), 20), fontsize=SMALL)
-        label_panel(line[1], truth, classes)
-        label_panel(line[2], guess, classes)
-        panel(line[3], marked(image, wrong))
-        line[3].set_title(f"{percent(wrong.mean())} wrong", pad=4, color=WRONG)
-    for ax, title in zip(axes[0], ("Image", "Ground truth", "Prediction"), strict=False):
-        ax.set_title(title, pad=4)
+        shares.append(percent(wrong.mean()))
+        rows.append((short(name, 20), [image, truth, guess, marked(image, wrong)]))
+    room = 0.3 + inches_of_classes(seen, classes)
+    fig, axes = picture_rows(rows, ("Image", "Ground truth", "Prediction"), room, classes=classes)
+    for ax, share in zip(axes[:, 3], shares, strict=True):
+        ax.set_title(f"{share} wrong", pad=4, color=WRONG)
     fig.suptitle(label, x=0.01, ha="left", fontsize=11.5, weight="bold")
     legend_of_classes(fig, seen, classes)
     chosen = f"{len(rows)} test images"
     if len(rows) < len(kept["names"]):
         chosen = f"{len(rows)} of {len(kept['names'])} kept test images, evenly spread"
-    told = ", ".join(f"{percent(share)} in {kept['names'][i]}" for share, i in zip(shares, rows, strict=True))
+    told = ", ".join(f"{share} in {name}" for share, name in zip(shares, names, strict=True))
     return fig.described(
         f"{label}: {len(rows)} test images with ground truth, prediction and errors. Wrong pixels: {told}.",
         f"{label} on {chosen}. Red pixels got another class than the ground truth's; above them stands their"
@@ -246,9 +237,6 @@ def side_by_side(
     legend = inches_of_classes(seen, classes, extra)
     fig = Picture(height=rows * (WIDTH / columns + 0.2 * lines) + 0.2 + legend)
     for ax, title, (_, picture) in zip(grid(fig, len(panels), columns), titles, panels, strict=True):
-        if picture.ndim == 2:
-            label_panel(ax, picture, classes, title)
-        else:
-            panel(ax, picture, title)
+        panel(ax, picture, title, classes)
     legend_of_classes(fig, seen, classes, extra)
     return fig

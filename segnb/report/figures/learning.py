@@ -28,12 +28,13 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     histories = {label: seeds for label, seeds in histories.items() if seeds}
     if not histories:
         return Picture()
+    means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
     many = len(histories) > 1
     tall = max(2.2, inches_of_names(histories)) if many else 2.2
     fig = Picture(height=2 * tall + (1.0 if many else 1.3))
     axes = fig.subplots(2, 2, sharex=True, sharey="row")
     for number, (label, seeds) in enumerate(histories.items()):
-        style, mean = style_of(label), _mean_over_seeds(seeds)
+        style, mean = style_of(label), means[label]
         step = max(1, len(mean) // 5)  # each network has its markers at epochs of its own, as far as they go
         for ax, column in zip(axes.flat, ("train_loss", "val_loss", "train_miou", "val_miou"), strict=True):
             for history in seeds if len(seeds) > 1 else []:
@@ -55,7 +56,6 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     if max(len(h) for seeds in histories.values() for h in seeds) == 1:
         axes[0, 0].set_xlim(0.5, 1.5)
     if many:
-        means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
         for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
             ax.set_ylim(ax.get_ylim())  # lines to the names change it no more
             ends = {label: (mean.index[-1], mean[column].iloc[-1]) for label, mean in means.items()}

@@ -7,16 +7,17 @@ import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
 from segnb.report.figures.axes import (
-    bar_intervals,
-    class_rows,
     inches_of_names,
     name_ends,
     name_rows,
     network_bars,
+    network_points,
+    row_names,
     single_runs,
     wrapped,
 )
 from segnb.report.figures.style import INK, SMALL, WIDTH, Picture, figure, sample, style_of
+from segnb.report.text import with_interval
 
 
 @figure
@@ -29,13 +30,12 @@ def score_bars(scores: pd.DataFrame) -> Picture:
     fig = Picture(height=0.42 * len(scores) + 0.85)
     axes = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     for ax, column, room in zip(axes, ("miou", "loss"), (1.17, 1.3), strict=True):
-        network_bars(ax, scores[column], 0.62)
+        network_bars(ax, scores, column, 0.62)
         name_rows(ax, map(wrapped, scores.index))
         seeds = scores[f"seeds_{column}"]
         several = single_runs(ax, seeds, 0.2, marker="o", ms=4.5, mfc="white", mec=INK, mew=1)
         ends = np.fmax(scores[column], seeds.map(max))
         if column == "miou":
-            bar_intervals(ax, scores)
             ends = np.fmax(ends, scores["high"])
         for y, (end, value) in enumerate(zip(ends, scores[column], strict=True)):
             ax.text(end + 0.02 * ends.max(), y, f"{value:.3f}", va="center", fontsize=SMALL)
@@ -43,7 +43,7 @@ def score_bars(scores: pd.DataFrame) -> Picture:
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes[0].set_xlabel("test mIoU, 1 is perfect")
     axes[1].set_xlabel("test loss, nats")
-    told = [_with_interval(label, row) for label, row in scores.iterrows()]
+    told = [f"{label} {with_interval(row)}" for label, row in scores.iterrows()]
     return fig.described(
         f"Bars of test mIoU with 95 % intervals and of test loss. mIoU: {'; '.join(told)}.",
         "Black lines: 95 % interval for these very networks on new images of the same kind; another"
@@ -54,15 +54,10 @@ def score_bars(scores: pd.DataFrame) -> Picture:
     )
 
 
-def _with_interval(label: str, row) -> str:
-    interval = "" if np.isnan(row.low) else f" ({row.low:.3f} to {row.high:.3f})"
-    return f"{label} {row.miou:.3f}{interval}"
-
-
 @figure
 def class_scores(iou: pd.DataFrame) -> Picture:
     """Heat map of test IoU: a row a class (and the mean), a column a network; NaN where a class is absent."""
-    classes, inches = class_rows(iou.index)
+    classes, inches = row_names(iou.index)
     left = max(len(line) for name in classes for line in name.split("\n")) * 0.075
     upright = (WIDTH - 0.2 - left) / len(iou.columns) < 0.75  # inches; names that do not fit are turned
     fig = Picture(height=inches * len(iou) + (2.1 if upright else 1.3))
@@ -120,20 +115,16 @@ def cost_quality(table: pd.DataFrame) -> Picture:
         "train_seconds": ("training,\nms an image", 1e3),
         "parameters": ("parameters,\nmillions", 1e-6),
     }
-    for ax, (column, (title, unit)) in zip(axes, units.items(), strict=True):
-        for label, row in table.iterrows():
-            style, x = style_of(label), row[column] * unit
-            if not np.isnan(row.low):
-                ax.plot([x, x], [row.low, row.high], color=style.colour, lw=1.2, zorder=1)
-            # Marks that lie on each other stay apart: hollow ones let the others through.
-            fill, edge = ("none", style.colour) if style.frozen else (style.colour, "white")
-            thick = 1.8 if style.frozen else 0.7
-            ax.plot(x, row.miou, style.marker, mfc=fill, mec=edge, mew=thick, ms=8.5, clip_on=False)
-        ax.set(xlabel=title, xlim=(0, 1.12 * table[column].max() * unit))
+    drawn = table.rename(columns={"miou": "value"})
+    drawn = drawn.assign(**{column: factor * table[column] for column, (_, factor) in units.items()})
+    curves = {label: drawn.loc[[label]] for label in drawn.index}
+    for ax, (column, (title, _)) in zip(axes, units.items(), strict=True):
+        ends = network_points(ax, curves, x=column, size=8.5)
+        ax.set(xlabel=title, xlim=(0, 1.12 * drawn[column].max()))
         ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     axes[0].set_ylabel("test mIoU, 1 is perfect")
     axes[0].margins(y=0.1)
-    name_ends(axes[-1], {label: (row.parameters / 1e6, row.miou) for label, row in table.iterrows()}, tall)
+    name_ends(axes[-1], ends, tall)
     told = [
         f"{label} {row.miou:.3f} at {1e3 * row.predict_seconds:.1f} ms and {row.parameters / 1e6:.2f} million"
         for label, row in table.iterrows()

@@ -32,29 +32,22 @@ RASTER = 1000  # pixels; an array of more that is drawn as a picture is a photog
 
 INK, QUIET, FAINT = "#1c2127", "#59626c", "#d5d9dd"
 WRONG, MISSED, FOUND = "#d1281f", "#1467b8", "#3f9b5a"
-STYLE = {
-    "text.parse_math": False,  # names of classes and files come from data, where a dollar is a dollar
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
-    "legend.fontsize": SMALL,
-    "legend.frameon": False,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": QUIET,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e8eb",
-    "image.interpolation": "nearest",
-    "hatch.linewidth": 1.5,
-}
+STYLE = (
+    dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK)
+    | dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), QUIET)
+    | dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), SMALL)
+    | dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False)
+    | {
+        "text.parse_math": False,  # names of classes and files come from data, where a dollar is a dollar
+        "axes.titlesize": 10,
+        "axes.titlelocation": "left",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#e6e8eb",
+        "image.interpolation": "nearest",
+        "hatch.linewidth": 1.5,
+    }
+)
 
 
 class Picture(Figure):

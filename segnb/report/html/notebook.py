@@ -3,7 +3,7 @@
 What a notebook can say about its cells:
 - the tag `remove_cell` drops a cell, `remove_input` only its code; `parameters` cells are labelled as such
 - display(figure, metadata={"image/png": {"alt": ..., "caption": ...}}); only the caption may be left out
-- what `segnb.picture` shows brings its drawing along (SVG), which the page offers for download
+- what `segnb.report.figures.style.show` displays brings its drawing along (SVG), for download from the page
 """
 
 import base64

@@ -16,6 +16,7 @@ import base64
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -181,9 +182,28 @@ def _script() -> str:
     return "\n".join([tools, *(f"{{\n{part}}}" for part in parts)])
 
 
-def _write(paths: list[Path], out: Path, pages: list[tuple[str, Path]], **head) -> Path:
-    """Write the page. Everything is ready before the file is touched."""
-    soup, script = _articles(paths), _script()
+def export_page(
+    notebooks: list[Path], out: Path, *, title: str, pages: Sequence[tuple[str, Path]] = (), **head
+) -> Path:
+    """Join executed notebooks of one folder, one article each in their order, into one self-contained file.
+
+    Args:
+        notebooks: Executed notebooks; pictures that they name are looked up next to the first.
+        out: File to write, once everything is ready.
+        title: Heading of the page.
+        pages: Label and address relative to `out` of each executed training notebook.
+        head: What else stands above the articles. subtitle: line below the title. facts: what a report was
+            made from (preset, data, seeds …), name to value. warnings: what the reader must know before
+            believing a number. home: address of the report relative to `out`, for a link back to it.
+
+    Returns:
+        `out`.
+
+    Raises:
+        SegnbError: A notebook is missing, unreadable or has a failed cell, a picture has no alt text, or
+            something would be loaded from outside the file. An earlier file stays as it was.
+    """
+    soup, script = _articles(notebooks), _script()
     contents = _contents(soup)
     if pages:
         contents.append({"id": "training-runs", "text": "Training runs", "sections": []})
@@ -192,6 +212,7 @@ def _write(paths: list[Path], out: Path, pages: list[tuple[str, Path]], **head) 
         .get_template("page.html.j2")
         .render(
             head,
+            title=title,
             pages=[(label, quote(Path(href).as_posix())) for label, href in pages],
             articles=str(soup),
             contents=contents,
@@ -204,52 +225,3 @@ def _write(paths: list[Path], out: Path, pages: list[tuple[str, Path]], **head) 
     )
     write_text(out, html)
     return out
-
-
-def export_report(
-    notebooks: list[Path],
-    out: Path,
-    *,
-    title: str,
-    subtitle: str,
-    facts: dict[str, str],
-    warnings: list[str],
-    pages: list[tuple[str, Path]],
-) -> Path:
-    """Join executed notebooks of one folder, a chapter each in the given order, into one self-contained file.
-
-    Args:
-        notebooks: Executed notebooks; pictures that they name are looked up next to the first.
-        out: File to write.
-        title: Heading of the page.
-        subtitle: Line below the title.
-        facts: What the report was made from (preset, data, seeds …), shown below the title.
-        warnings: What the reader must know before believing a number, shown above everything else.
-        pages: Label and address relative to `out` of each executed training notebook.
-
-    Returns:
-        `out`.
-
-    Raises:
-        SegnbError: A notebook is missing, unreadable or has a failed cell, a picture has no alt text, or
-            something would be loaded from outside the file. An earlier file stays as it was.
-    """
-    return _write(notebooks, out, pages, title=title, subtitle=subtitle, facts=facts, warnings=warnings)
-
-
-def export_page(notebook: Path, out: Path, *, title: str, home: str) -> Path:
-    """Write one executed notebook as its own HTML file, with a link back to the report.
-
-    Args:
-        notebook: Executed notebook.
-        out: File to write.
-        title: Heading of the page.
-        home: Address of the report relative to `out`.
-
-    Returns:
-        `out`.
-
-    Raises:
-        SegnbError: As `export_report` does.
-    """
-    return _write([notebook], out, [], title=title, home=home)

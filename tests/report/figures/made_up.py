@@ -1,0 +1,225 @@
+"""Data for figures that nobody measured: one network and many, one seed and several, absent classes."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+
+from segnb.labels import STREET, ClassMap
+from segnb.models.registry import VARIANTS
+from segnb.report.figures.images import side_by_side
+from segnb.report.figures.style import Picture
+from tests.claims.examples import part
+
+SIZE = 32
+MANY = [variant.label for variant in VARIANTS.values()]
+FCN = [variant.label for variant in VARIANTS.values() if variant.family == "fcn"]
+UNET = [label for label in MANY if label not in FCN]
+GATED = [variant.label for variant in VARIANTS.values() if getattr(variant.config, "gate", "none") != "none"]
+STUDY = [variant.label for variant in VARIANTS.values() if not variant.extension]
+draw = np.random.default_rng(0)
+labels = np.repeat(np.repeat(draw.integers(0, 4, (6, 8, 8)), 4, 1), 4, 2).astype(np.uint8)  # classes 0 to 3
+images = draw.integers(0, 256, (6, SIZE, SIZE, 3), dtype=np.uint8)
+kept = {
+    "names": np.array([f"test {i}" for i in range(6)]),
+    "images": images,
+    "labels": labels,
+    "predictions": np.where(draw.random(labels.shape) < 0.25, 7, labels).astype(np.uint8),
+}
+
+
+def history(epochs: int = 3, seed: int = 0) -> pd.DataFrame:
+    values = np.random.default_rng(seed).random((epochs, 4))
+    frame = pd.DataFrame(values, columns=["train_loss", "val_loss", "train_miou", "val_miou"])
+    return frame.assign(epoch=range(1, epochs + 1), seconds=1.5)
+
+
+def scores(names: list[str], seeds: int) -> pd.DataFrame:
+    """Made-up test scores; with a single image there is no interval."""
+    frame = pd.DataFrame({"miou": np.linspace(0.3, 0.9, len(names))}, index=names)
+    frame["low"], frame["high"] = frame.miou - 0.05, frame.miou + 0.05
+    frame["loss"] = 1 - frame.miou
+    frame["predict_seconds"], frame["train_seconds"], frame["parameters"] = 0.01, 0.03, 1_500_000
+    for column in ("miou", "loss"):
+        frame[f"seeds_{column}"] = [[value + 0.01 * k for k in range(seeds)] for value in frame[column]]
+    return frame
+
+
+def ious(names: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(draw.random((13, len(names))), index=STREET.names, columns=names)
+    frame.loc["Pedestrian"] = np.nan
+    frame.loc["mIoU"] = frame.mean()
+    return frame
+
+
+def both_scores(names: list[str], seeds: int) -> pd.DataFrame:
+    """Made-up scores as of `audit.panels`; the first network swaps with the second."""
+    frame = pd.DataFrame({"miou": np.linspace(0.3, 0.9, len(names))}, index=names)
+    frame["as_published"] = 0.5 + frame.miou / 2
+    frame.loc[names[:1], "as_published"] += 0.03
+    for column in ("miou", "as_published"):
+        frame[f"seeds_{column}"] = [[value + 0.01 * k for k in range(seeds)] for value in frame[column]]
+    return frame
+
+
+def class_comparison(names: list[str], seeds: int) -> dict[str, pd.DataFrame]:
+    """Made-up class IoUs as of `audit.class_comparison`, without pedestrians; no interval for one seed."""
+    frames = {}
+    for name in names:
+        frame = pd.DataFrame(draw.random((13, 2)), index=STREET.names, columns=["published", "measured"])
+        frame.loc["Pedestrian", "measured"] = np.nan
+        frame["low"], frame["high"] = frame.measured - 0.1, frame.measured + 0.05
+        frame["seeds"] = [[value] * seeds for value in frame.measured]
+        frames[name] = frame if seeds > 1 else without_interval(frame)
+    return frames
+
+
+def without_interval(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(low=np.nan, high=np.nan)
+
+
+def share_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    pixels = pd.DataFrame(draw.random((13, 3)), index=STREET.names, columns=["train", "test", "study"])
+    pixels.loc["Wall"] = 0.0
+    return pixels, (pixels > 0).astype(float)
+
+
+heat = np.stack([(labels == i).mean(0) for i in range(13)])
+
+
+def beside(names: list[str]) -> Picture:
+    """Made-up predictions of one image beside it; what such a picture shows its caller says."""
+    panels = [("Image", images[1]), ("Ground truth", labels[1])]
+    panels += [(f"{name}\n12.3 % wrong", labels[1]) for name in names]
+    fig = side_by_side(panels, STREET.seen(labels[1]), STREET, {})
+    told = f"One made-up image, its ground truth, and its prediction by {', '.join(names)}."
+    return fig.described(told, "The same made-up image through every one of the networks.")
+
+
+# What is left of linear RGB to someone who lacks one kind of cone: Machado, Oliveira and Fernandes 2009.
+SIGHT = {
+    "all three": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "no red": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "no green": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "no blue": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+def lab(colour: str, sight) -> np.ndarray:
+    """A colour as CIELAB under D65, in which distances are about as large as they look."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(sight) @ linear, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.maximum(np.array(to_xyz) @ seen / [0.9505, 1, 1.089], 0.008856))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+all_labels = np.repeat(np.repeat(draw.integers(0, 13, (6, 8, 8)), 4, 1), 4, 2).astype(np.uint8)
+gated = {"names": np.array([f"test {i:04d}" for i in range(6)]), "images": images, "labels": all_labels}
+
+
+def curve(index, start: float = 0.3, rise: float = 0.05) -> pd.DataFrame:
+    value = start + rise * np.arange(len(index))
+    return pd.DataFrame({"value": value, "low": value - 0.03, "high": value + 0.03}, index=list(index))
+
+
+def curves(names: list[str], index, **columns) -> dict[str, pd.DataFrame]:
+    return {name: curve(index, 0.3 + 0.013 * k).assign(**columns) for k, name in enumerate(names)}
+
+
+def by_size(thirds: tuple[float, float]) -> dict[str, pd.DataFrame]:
+    found = curves(MANY, range(6), area=AREA)
+    for frame in found.values():
+        frame.attrs["thirds"] = thirds
+    return found
+
+
+def gates(maps: int) -> dict[str, np.ndarray]:
+    return {
+        "levels": np.arange(1, 5),
+        **{f"maps{k + 1}": draw.random((6, maps, SIZE >> k, SIZE >> k)).astype(np.float16) for k in range(4)},
+    }
+
+
+EXACT = part(
+    "Attention U-Net − U-Net",
+    unit="% of parameters",
+    low95=None,
+    high95=None,
+    low90=None,
+    high90=None,
+    by_seed=(),
+    repeats="",
+    estimate=0.0113,
+)
+BY_IMAGE = {
+    i: pd.DataFrame({"name": "test", "index": range(60), "difference": draw.normal(0.02, 0.05, 60)})
+    for i in range(3)
+}
+THREE = pd.DataFrame(
+    {"name": ["test 0003", "test 0000", "test 0005"], "index": [3, 0, 5], "difference": [0.1, 0.0, -0.08]},
+    index=["largest", "median", "smallest"],
+)
+GUESSES = {"U-Net": all_labels, "Attention residual U-Net, strided gate": np.roll(all_labels, 1, 1)}
+BINS = ["0–1", "1–2", "2–3", "3–5", "5–8", "8–13", "13–21", "21+"]
+AREA = [0.0004, 0.0009, 0.002, 0.005, 0.012, 0.06]
+KINDS = ["clean", "fog", "night", "noise", "occlusion"]
+
+
+def histories(seeds: int, final: float = 0.5) -> dict[int, pd.DataFrame]:
+    epoch = np.arange(1, 13)
+    return {
+        k: pd.DataFrame({"epoch": epoch, "val_miou": final * (1 - np.exp(-epoch / (3 + k)))})
+        for k in range(seeds)
+    }
+
+
+LONG = ClassMap(tuple(f"a class that has a name of many words {i:02d}" for i in range(13)), STREET.colours)
+ONE_WORD = ClassMap(
+    tuple(f"{'aclassnamewithoutanyspaceinit' * 2}"[:38] + f"{i:02d}" for i in range(13)), STREET.colours
+)
+LEVELS = [*(f"level {k}" for k in range(1, 5)), "all levels"]
+
+
+def named(frame: pd.DataFrame, classes: ClassMap) -> pd.DataFrame:
+    """The frame with these names instead of STREET's."""
+    return frame.rename(index=dict(zip(STREET.names, classes.names, strict=True)))
+
+
+def unknown(frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Without intervals, as with a single image, and one value missing."""
+    frames = {label: frame.assign(low=np.nan, high=np.nan) for label, frame in frames.items()}
+    next(iter(frames.values())).iloc[-1, 0] = np.nan
+    return frames
+
+
+def stopped(seeds: int) -> dict[str, list[pd.DataFrame]]:
+    """Histories of all networks, each with an end of its own."""
+    return {label: [history(6 + i, seed=10 * i + k) for k in range(seeds)] for i, label in enumerate(MANY)}
+
+
+def worths(names: list[str]) -> dict[str, pd.DataFrame]:
+    spread = [0.1, 0.2, 0.1, 0.05, np.nan]
+    return {name: curve(LEVELS, 0.01).assign(spread=spread) for name in names}
+
+
+def lowercase(kept: dict) -> dict:
+    return kept | {"names": np.array([f"a/file/name/as/some/tools/make/them_{i:06d}_10" for i in range(6)])}
+
+
+def with_attrs(frames: dict[str, pd.DataFrame], attrs: dict) -> dict[str, pd.DataFrame]:
+    for frame in frames.values():
+        frame.attrs.update(attrs)
+    return frames
+
+
+def overlaps(texts) -> list[tuple[str, str]]:
+    """Pairs of texts that lie on each other, in a picture that has been laid out."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    assert boxes
+    return [
+        (one, other)
+        for i, (one, box) in enumerate(boxes)
+        for other, beside in boxes[i + 1 :]
+        if box.overlaps(beside)
+    ]

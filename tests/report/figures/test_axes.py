@@ -1,0 +1,154 @@
+"""Parts of figures: labels that keep apart, and marks on classes that look alike."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.lines import Line2D
+
+from segnb.labels import LABEL_SETS, STREET, ClassMap
+from segnb.report.figures import axes
+from segnb.report.figures.evidence import sight
+from segnb.report.figures.images import images_with_labels
+from tests.report.figures.made_up import SIGHT, UNET, lab
+
+
+@pytest.mark.parametrize(
+    ("label", "width", "lines"),
+    [
+        ("U-Net", 12, ["U-Net"]),
+        ("Class attention residual U-Net", 24, ["Class attention", "residual U-Net"]),  # not U-Net alone
+        ("FCN-32s fine-tuned", 12, ["FCN-32s", "fine-tuned"]),
+        ("Attention residual U-Net", 24, ["Attention residual U-Net"]),
+        ("Unbreakable-and-longer", 5, ["Unbreakable-and-longer"]),
+    ],
+)
+def test_labels_are_wrapped_into_lines_of_about_the_same_length(label, width, lines):
+    assert axes.wrapped(label, width).split("\n") == lines
+
+
+@pytest.mark.parametrize(
+    ("wanted", "heights", "places"),
+    [
+        ([0, 10, 20], [2, 2, 2], [0, 10, 20]),  # room enough
+        ([5, 5], [2, 2], [4, 6]),
+        ([0, 10, 10.5], [1, 2, 4], [0, 8.75, 11.75]),  # apart by half of each height
+        ([3, 1, 2], [2, 2, 2], [4, 0, 2]),  # in the same order
+    ],
+)
+def test_spread_moves_labels_apart_and_no_further(wanted, heights, places):
+    assert axes.spread(wanted, heights) == pytest.approx(places)
+
+
+def test_names_stand_as_high_as_their_lines_end_and_in_their_order():
+    ends = {
+        label: pd.DataFrame({"value": [0.1, 0.1 * k]}).assign(low=0.1, high=0.2)
+        for k, label in enumerate(UNET)
+    }
+    fig = sight({label: frame.set_axis(["a", "b"]) for label, frame in ends.items()})
+    fig.draw_without_rendering()
+    (ax,) = fig.axes
+    heights = [box.get_window_extent().intervaly.mean() for box in ax.texts if box.get_text()]
+    assert len(heights) == len(UNET) and heights == sorted(heights)
+    lines = [line for line in ax.lines if line.get_transform() == ax.transData]
+    ends_at = [ax.transData.transform(line.get_xydata()[-1])[1] for line in lines]
+    assert np.abs(np.subtract(heights, ends_at)).max() < 25  # pixels, of about 230
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("", ""),
+        ("Traffic sign", "Traffic sign"),
+        ("wwwwwwww", "wwwwww…"),
+        ("illicit little filling", "illicit little f…"),
+    ],
+)
+def test_names_are_cut_where_the_room_ends(name, expected):
+    assert axes.short(name, 11) == expected
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """CIEDE2000 of two colours of CIELAB: 1 can just be seen, 10 at a glance.
+
+    Formulae and names as in Sharma, Wu and Dalal, Color Research and Application 30(1), 2005.
+    """
+    lightness, chroma = np.array([one[0], other[0]]), np.hypot(*np.transpose([one[1:], other[1:]]))
+    seventh = chroma.mean() ** 7
+    stretch = 1.5 - 0.5 * np.sqrt(seventh / (seventh + 25**7))
+    a, b = np.array([one[1], other[1]]) * stretch, np.array([one[2], other[2]])
+    chroma, hue = np.hypot(a, b), np.degrees(np.arctan2(b, a)) % 360
+    turn = (hue[1] - hue[0] + 180) % 360 - 180 if chroma.all() else 0
+    middle = hue[0] + turn / 2 if chroma.all() else hue.sum()
+    big = 2 * np.sqrt(chroma.prod()) * np.sin(np.radians(turn / 2))
+    light, strong = lightness.mean(), chroma.mean()
+    waves = ((0.17, 1, -30, -1), (0.24, 2, 0, 1), (0.32, 3, 6, 1), (0.20, 4, -63, -1))
+    t = 1 + sum(sign * by * np.cos(np.radians(k * middle + at)) for by, k, at, sign in waves)
+    weights = (
+        1 + 0.015 * (light - 50) ** 2 / np.sqrt(20 + (light - 50) ** 2),
+        1 + 0.045 * strong,
+        1 + 0.015 * strong * t,
+    )
+    steps = np.array([np.diff(lightness)[0], np.diff(chroma)[0], big]) / weights
+    around = 30 * np.exp(-((((middle % 360) - 275) / 25) ** 2))
+    rotation = -2 * np.sqrt(strong**7 / (strong**7 + 25**7)) * np.sin(np.radians(2 * around))
+    return float(np.sqrt((steps**2).sum() + rotation * steps[1] * steps[2]))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),  # pairs 1, 17, 20 and 25 of the paper's table
+    [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((50, 2.5, 0), (58, 24, 15), 19.4535),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+    ],
+)
+def test_the_difference_is_that_of_the_paper(one, other, expected):
+    assert difference(np.array(one), np.array(other)) == pytest.approx(expected, abs=1e-4)
+
+
+def alike(classes: ClassMap) -> set[tuple[str, str]]:
+    """Pairs of classes whose colours somebody does not tell apart at a glance."""
+    colours = [[lab(colour, sight) for colour in classes.colours] for sight in SIGHT.values()]
+    return {
+        (classes.names[i], classes.names[k])
+        for seen in colours
+        for i, k in itertools.combinations(range(len(classes)), 2)
+        if difference(seen[i], seen[k]) < 10
+    }
+
+
+@pytest.mark.parametrize("classes", LABEL_SETS.values(), ids=LABEL_SETS)
+def test_classes_that_look_alike_to_somebody_have_different_marks(classes):
+    mark = {name: axes.pattern(classes, i) for i, name in enumerate(classes.names)}
+    assert all(mark[one] != mark[other] for one, other in alike(classes))
+    assert sum(map(bool, mark.values())) <= len(alike(classes))  # none without need
+
+
+def test_users_classes_have_no_marks():
+    own = ClassMap(("Vegetation", "Sidewalk"), STREET.colours[:2])
+    assert [axes.pattern(own, i) for i in range(2)] == ["", ""]
+
+
+def test_marks_lie_on_their_classes_alone():
+    """And far from other classes: half of the width of a mark."""
+    green, pink, road = (STREET.id(name) for name in ("Vegetation", "Sidewalk", "Road"))
+    labels = np.full((64, 64), road, np.uint8)
+    labels[:32, :40], labels[40:, 10:] = green, pink
+    fig = images_with_labels(np.zeros((1, 64, 64, 3), np.uint8), labels[None], STREET)
+    ax = fig.axes[1]
+    assert (ax.images[0].get_array() == STREET.paint(labels)).all()  # the colours themselves are exact
+    assert len(ax.lines) == 2
+    for line, one in zip(ax.lines, (pink, green), strict=True):
+        places = np.round(line.get_xydata()).astype(int)
+        assert len(places) > 20 and {*labels[places[:, 1], places[:, 0]]} == {one}
+
+
+def test_legends_show_the_marks():
+    labels = np.array([[STREET.id(name) for name in ("Vegetation", "Sidewalk", "Road")]], np.uint8)
+    fig = images_with_labels(np.zeros((1, 1, 3, 3), np.uint8), labels[None], STREET)
+    (legend,) = fig.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["Road", "Sidewalk", "Vegetation"]
+    assert len([line for line in legend.findobj(Line2D) if line.get_alpha()]) == 2

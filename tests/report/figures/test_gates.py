@@ -1,0 +1,40 @@
+"""Figures of attention gates."""
+
+import numpy as np
+
+from segnb.labels import STREET
+from segnb.report.figures.gates import attention, class_attention, shifts, worth
+from tests.report.figures.made_up import (
+    GATED,
+    KINDS,
+    LONG,
+    ONE_WORD,
+    UNET,
+    curve,
+    curves,
+    gated,
+    gates,
+    images,
+    unknown,
+    worths,
+)
+
+FIGURES = {
+    "attention": lambda: attention(dict.fromkeys(["Attention U-Net", UNET[3]], gates(1)), gated),
+    "class_attention": lambda: class_attention(gates(13), gated, STREET),
+    "worth": lambda: worth(
+        {
+            name: curve([*(f"level {k}" for k in range(1, 5)), "all levels"], 0.01).assign(
+                spread=[0.1, 0.2, 0.1, 0.05, np.nan]
+            )
+            for name in GATED
+        }
+    ),
+    "shifts": lambda: shifts(curves(UNET[:5], KINDS), dict.fromkeys(KINDS, images[0])),
+    "class gates of long names": lambda: class_attention(gates(13), gated, LONG),
+    "class gates of long words": lambda: class_attention(gates(13), gated, ONE_WORD),
+    "worth of one": lambda: worth(unknown(worths(UNET[3:4]))),
+    "worth of four": lambda: worth(worths(GATED)),
+    "shifts of one": lambda: shifts(unknown(curves(["U-Net"], KINDS)), {}),
+    "shifts of all": lambda: shifts(curves(UNET, KINDS), {}),
+}

@@ -1,0 +1,65 @@
+"""Learning curves, of finished runs and live."""
+
+import pytest
+
+from segnb.report.figures import learning
+from segnb.report.figures.learning import LiveCurves, _mean_over_seeds, learning_curves
+from tests.report.figures.made_up import MANY, UNET, history, stopped
+
+FIGURES = {
+    "curves": lambda: learning_curves({label: [history(seed=k) for k in range(3)] for label in MANY}),
+    "one curve": lambda: learning_curves({"U-Net": [history(1)]}),
+    "unequal seeds": lambda: learning_curves({"U-Net": [history(5), history(2)]}),
+    "curves of all": lambda: learning_curves(stopped(3)),
+    "curves of all, one seed": lambda: learning_curves(stopped(1)),
+    "curves of a U-Net or two": lambda: learning_curves({label: [history()] for label in UNET[:2]}),
+}
+
+
+def test_means_stop_where_the_first_seed_does():
+    """Averaging over fewer and fewer seeds would make the bold line jump."""
+    one, other = history(5), history(2, seed=1)
+    mean = _mean_over_seeds([one, other])
+    assert list(mean.index) == [1, 2]
+    assert mean.val_miou[2] == pytest.approx((one.val_miou[1] + other.val_miou[1]) / 2)
+
+
+def test_live_curves_print_each_epoch_once(capsys, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    rows = history(3).to_dict("records")
+    live = LiveCurves(3)
+    for epoch in (1, 2, 3):
+        live.update(rows[:epoch])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[2].startswith("epoch 3/3  loss ")
+    assert f"val {rows[2]['val_miou']:.3f}" in lines[2]
+    LiveCurves(12).update(rows)  # a run that goes on, or is shown again, comes with all its rows
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_live_curves_redraw_in_place_where_a_person_watches(capsys, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, data, **how):
+            shown.append(how)
+
+    def display(data, **how):
+        shown.append(how)
+        return Handle()
+
+    monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
+    monkeypatch.setattr(learning, "display", display)
+    live = LiveCurves(2)
+    for epoch in (1, 2):
+        live.update(history(2).to_dict("records")[:epoch])
+    assert [how.get("display_id") for how in shown] == [True, None]
+    assert all(how["metadata"]["image/png"]["alt"] for how in shown)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_every_seed_is_thin_and_the_mean_bold():
+    fig = learning_curves({"U-Net": [history(5, k) for k in range(3)]})
+    for ax in fig.axes:
+        widths = sorted(line.get_linewidth() for line in ax.lines)
+        assert len(widths) == 4 and widths[2] < 1 and widths[3] >= 2
