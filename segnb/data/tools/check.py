@@ -186,16 +186,12 @@ def _see_mask(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> Non
             )
             seen.findings.append(finding("interpolated", message, path))
             return
-        _see_ids(seen, path, mask, coding)
-
-
-def _see_ids(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> None:
-    with seen.noting("unknown-ids", path):
-        labels = reading.as_labels(path, mask, coding)
-        seen.labels = np.bincount(labels.ravel(), minlength=256)
-        if not np.delete(seen.labels, IGNORE_INDEX).any():
-            told = f"{path}: every pixel is void; label it, or remove the pair"
-            seen.findings.append(finding("no-labels", told, path))
+        with seen.noting("unknown-ids", path):
+            labels = reading.as_labels(path, mask, coding)
+            seen.labels = np.bincount(labels.ravel(), minlength=256)
+            if not np.delete(seen.labels, IGNORE_INDEX).any():
+                message = f"{path}: every pixel is void; label it, or remove the pair"
+                seen.findings.append(finding("no-labels", message, path))
 
 
 # ---- the whole --------------------------------------------------------------------------------------
