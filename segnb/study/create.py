@@ -13,14 +13,13 @@ from segnb.data.dataset import Data, open_data
 from segnb.data.layouts import parse
 from segnb.errors import SegnbError
 from segnb.models.pretrained import Weights, resolve_weights
-from segnb.models.registry import variant_named
 from segnb.models.vgg16 import load_trunk
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
 from segnb.runtime.machine import Machine
 from segnb.storage.files import read_json, write_json
 from segnb.storage.project import cache_folder, runs_folder
-from segnb.study.provenance import identity, provenance, resumed
+from segnb.study.provenance import check, identity, network, provenance, resumed
 from segnb.study.study import Run, Study, open_study
 from segnb.training.autotune import resolve_machine
 from segnb.training.fingerprint import code_digest
@@ -114,12 +113,8 @@ def open_run(params: RunParams) -> Run:
     if params.study:
         _check_belongs(study, params)
     run = Run(study.path / params.variant / f"seed{params.seed}")
-    network = _network(params.variant)
-    if run.begun and run.provenance.get("network", network) != network:
-        raise SegnbError(
-            f"{run.path} was trained with another configuration of {params.variant}; delete that folder to"
-            " train the network as it is defined now"
-        )
+    if run.begun:
+        check(study, [run])
     return run
 
 
@@ -141,15 +136,11 @@ def _check_belongs(study: Study, params: RunParams) -> None:
     _ = study.data  # raises if the data have changed
 
 
-def _network(variant: str) -> dict:
-    return asdict(variant_named(variant).config)
-
-
 def begin_run(run: Run, params: RunParams) -> None:
     """Write what the run is and where it comes from; a run that is resumed elsewhere adds that to it."""
     path = run.provenance_path
     if not path.exists():
         write_json(run.path / "params.json", params.model_dump())
-        write_json(path, provenance(run.study) | {"network": _network(run.variant)})
+        write_json(path, provenance(run.study) | {"network": network(run.variant)})
     elif not run.done:
         write_json(path, resumed(read_json(path)))

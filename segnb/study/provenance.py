@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 from segnb import __version__
 from segnb.errors import SegnbError
+from segnb.models.registry import variant_named
 from segnb.runtime.machine import cpu_name
 from segnb.storage.files import read_json
 from segnb.storage.project import iso_now
@@ -170,7 +172,7 @@ def check(study: "Study", runs: list["Run"]) -> None:
     """Compare what each run recorded with its study, because a run's folder is easily copied.
 
     Raises:
-        SegnbError: Names the first run that was trained as part of another study.
+        SegnbError: Names the first run that was trained as part of another study, or as another network.
     """
     expected = identity(study.settings)
     for run in runs:
@@ -179,6 +181,16 @@ def check(study: "Study", runs: list["Run"]) -> None:
                 f"{run.path} must not be compared with the other runs of study {study.name}, because it was"
                 f" made with other settings ({listed(differences, 3)}); move it out of the study's folder"
             )
+        if record(run).get("network", network(run.variant)) != network(run.variant):
+            raise SegnbError(
+                f"{run.path} was trained with another configuration of {run.variant}; delete that folder to"
+                " train the network as it is defined now"
+            )
+
+
+def network(variant: str) -> dict:
+    """Return the configuration of a network, as a run records it: {field: value}."""
+    return asdict(variant_named(variant).config)
 
 
 def record(run: "Run") -> dict:
