@@ -12,16 +12,9 @@ from segnb.claims.verdicts import Verdict
 from segnb.claims.wording import effect, full_name, signed
 from segnb.labels import ClassMap
 from segnb.models.registry import label
-from segnb.report.figures.axes import (
-    inches_of_classes,
-    legend_of_classes,
-    name_rows,
-    note,
-    picture_rows,
-    short,
-    wrapped,
-)
+from segnb.report.figures.axes import name_rows, note, wrapped
 from segnb.report.figures.images import mistaken
+from segnb.report.figures.label_maps import inches_of_classes, legend_of_classes, picture_rows, short
 from segnb.report.figures.style import (
     INK,
     QUIET,

@@ -12,13 +12,11 @@ from segnb.report.figures.axes import (
     legend_of_networks,
     name_ends,
     network_points,
-    panel,
-    picture_rows,
     scale_below,
-    short,
     wrapped,
 )
 from segnb.report.figures.images import evenly
+from segnb.report.figures.label_maps import panel, picture_rows, short
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, figure, sample
 
 OPEN = "cividis"  # one lightness scale, also for readers who do not see red or green

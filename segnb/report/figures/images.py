@@ -5,20 +5,14 @@ import numpy as np
 import pandas as pd
 
 from segnb.labels import IGNORE_INDEX, ClassMap
-from segnb.report.figures.axes import (
-    dot_rows,
-    grid,
+from segnb.report.figures.axes import dot_rows, grid, note, plain_log, row_names, scale_below, wrapped
+from segnb.report.figures.label_maps import (
     inches_of_classes,
     legend_of_classes,
-    note,
     panel,
     pattern,
     picture_rows,
-    plain_log,
-    row_names,
-    scale_below,
     short,
-    wrapped,
 )
 from segnb.report.figures.style import QUIET, WIDTH, WRONG, Picture, figure, percent
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.lines import Line2D
 
 from segnb.labels import LABEL_SETS, STREET, ClassMap
-from segnb.report.figures import axes
+from segnb.report.figures import axes, label_maps
 from segnb.report.figures.evidence import sight
 from segnb.report.figures.images import images_with_labels
 from tests.report.figures.made_up import SIGHT, UNET, lab
@@ -66,7 +66,7 @@ def test_names_stand_as_high_as_their_lines_end_and_in_their_order():
     ],
 )
 def test_names_are_cut_where_the_room_ends(name, expected):
-    assert axes.short(name, 11) == expected
+    assert label_maps.short(name, 11) == expected
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -122,14 +122,14 @@ def alike(classes: ClassMap) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("classes", LABEL_SETS.values(), ids=LABEL_SETS)
 def test_classes_that_look_alike_to_somebody_have_different_marks(classes):
-    mark = {name: axes.pattern(classes, i) for i, name in enumerate(classes.names)}
+    mark = {name: label_maps.pattern(classes, i) for i, name in enumerate(classes.names)}
     assert all(mark[one] != mark[other] for one, other in alike(classes))
     assert sum(map(bool, mark.values())) <= len(alike(classes))  # none without need
 
 
 def test_users_classes_have_no_marks():
     own = ClassMap(("Vegetation", "Sidewalk"), STREET.colours[:2])
-    assert [axes.pattern(own, i) for i in range(2)] == ["", ""]
+    assert [label_maps.pattern(own, i) for i in range(2)] == ["", ""]
 
 
 def test_marks_lie_on_their_classes_alone():
