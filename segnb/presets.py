@@ -1,4 +1,4 @@
-"""The four presets: how much data, how large, how long. One frozen dataclass each.
+"""The presets: how much data, how large, how long. One frozen dataclass each.
 
 `paper` is the published recipe; the others shrink it so that the same report can be had on a laptop.
 """

@@ -1,4 +1,4 @@
-"""Where data sets keep their files: five layouts, recognised by looking, or named as in "lyft:PATH".
+"""Where data sets keep their files: the layouts, recognised by looking, or named as in "lyft:PATH".
 
     study     {train,test}/{images,labels}/NAME.png; a val folder if there is one; PATH may also be the folder
               that holds one dataset_NNN of this form
@@ -21,18 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from segnb.data.folders import Unlistable, _below, _files, _folders, _listed, _relative
 from segnb.data.masks import CAMVID_CODING, FILE, STREET_CODING, Coding, read_coding
 from segnb.errors import SegnbError
 
 IMAGE_FORMATS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg")}  # Pillow's name: suffixes
 LABEL_FORMATS = {"PNG": (".png",)}  # JPEG would change the ids
 PREPARING = ".preparing"  # lies in a folder that `segnb.data.tools.prepare` has begun and not finished
-DEPTH = 4  # folders below PATH that are looked into
 SPLITS = ("train", "val", "test")
-EXPECTED = (
-    "train/images, train/labels, test/images and test/labels; CamVid's train, trainannot, val and valannot;"
-    " dataA/CameraRGB and dataA/CameraSeg; NAME_rgb.png with NAME_seg.png; or images, masks and a classes.csv"
-)
 
 
 class Key(NamedTuple):
@@ -57,14 +53,23 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """looks: whether a folder is of this kind; places: where its files are; coding: what its masks hold,
-    None where only a classes.csv can say; timed: frames follow each other as they were driven."""
+    """A way of keeping images and masks in folders.
+
+    Args:
+        name: before the colon, as in lyft:PATH
+        looks: whether a folder is of this kind
+        places: where its files are
+        coding: what its masks hold (`segnb.data.masks`); None where only a classes.csv can say
+        timed: whether frames follow each other as they were driven
+        expected: what such a folder holds, for error messages
+    """
 
     name: str
     looks: Callable[[Path], bool]
     places: Callable[[Path], Iterator[Place]]
     coding: Coding | None
     timed: bool = False
+    expected: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,16 +178,47 @@ def _plain_places(path: Path) -> Iterator[Place]:
         yield Place(split, rest, images / drive, masks / drive)
 
 
-LAYOUTS = {
-    layout.name: layout
-    for layout in (
-        Layout("study", lambda path: _is_split(_study_root(path)), _study_places, STREET_CODING),
-        Layout("camvid", lambda path: os.path.isdir(path / "trainannot"), _camvid_places, CAMVID_CODING),
-        Layout("lyft", lambda path: any(_lyft_places(path)), _lyft_places, STREET_CODING, timed=True),
-        Layout("carla", _is_carla, _carla_places, STREET_CODING, timed=True),
-        Layout("plain", lambda path: os.path.isdir(path / "images"), _plain_places, None),
-    )
-}
+_ALL = (
+    Layout(
+        "study",
+        lambda path: _is_split(_study_root(path)),
+        _study_places,
+        STREET_CODING,
+        expected="train/images, train/labels, test/images and test/labels",
+    ),
+    Layout(
+        "camvid",
+        lambda path: os.path.isdir(path / "trainannot"),
+        _camvid_places,
+        CAMVID_CODING,
+        expected="CamVid's train, trainannot, val and valannot",
+    ),
+    Layout(
+        "lyft",
+        lambda path: any(_lyft_places(path)),
+        _lyft_places,
+        STREET_CODING,
+        timed=True,
+        expected="dataA/CameraRGB and dataA/CameraSeg",
+    ),
+    Layout(
+        "carla",
+        _is_carla,
+        _carla_places,
+        STREET_CODING,
+        timed=True,
+        expected="NAME_rgb.png with NAME_seg.png",
+    ),
+    Layout(
+        "plain",
+        lambda path: os.path.isdir(path / "images"),
+        _plain_places,
+        None,
+        expected="images, masks and a classes.csv",
+    ),
+)
+LAYOUTS = {layout.name: layout for layout in _ALL}
+EXPECTED = "; or ".join(layout.expected for layout in _ALL)
 
 
 # ---- from a folder to its files ---------------------------------------------------------------------
@@ -210,7 +246,13 @@ def look(path: Path, named: str | None = None) -> Listing:
     images or masks that is missing, empty or must not be read; for a link that leads nowhere, a file name
     that cannot be printed, and a classes.csv that is missing where it is needed, or unsound.
     """
-    path = path.resolve() if os.path.exists(path) else path
+    try:
+        return _listing(path.resolve() if os.path.exists(path) else path, named)
+    except Unlistable as error:
+        raise SegnbError(f"{error}; point to a folder that holds {EXPECTED}") from None
+
+
+def _listing(path: Path, named: str | None) -> Listing:
     _listed(path)  # says what is wrong with the folder itself
     if any(os.path.exists(home / PREPARING) for home in (path, _study_root(path))):
         raise SegnbError(f"{path}: is half prepared; give the command that prepared it again, or remove it")
@@ -276,55 +318,3 @@ def _list_into(found: dict, doubles: list, place: Place, folder: Path, end: str,
     if empty:
         suffixes = " or ".join(suffix for of_format in formats.values() for suffix in of_format)
         raise SegnbError(f"{folder}: holds no {end}{suffixes} file; put the {folder.name} there")
-
-
-def _listed(folder: Path, wanted: Callable[[os.DirEntry], bool] = bool) -> list[Path]:
-    """What is wanted of a folder, sorted, without hidden files. Raises SegnbError where it cannot be listed:
-    what must not be read must not be missed."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(folder / e.name for e in entries if not e.name.startswith(".") and wanted(e))
-    except PermissionError:
-        raise SegnbError(f"{folder}: no permission to list it; allow it with chmod u+rx") from None
-    except OSError as error:
-        raise SegnbError(
-            f"{folder}: cannot be listed ({error.strerror}); point to a folder that holds {EXPECTED}"
-        ) from None
-
-
-def _files(folder: Path, formats: dict) -> list[Path]:
-    """Whatever has a suffix of `formats`, also what is no file: who opens it will say so."""
-    suffixes = [suffix for of_format in formats.values() for suffix in of_format]
-    return _listed(folder, lambda one: os.path.splitext(one.name)[1].lower() in suffixes)
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Those in a folder, but for what macOS adds to an archive and Linux to a disk."""
-    return _listed(folder, lambda one: one.name not in ("__MACOSX", "lost+found") and _is_folder(one))
-
-
-def _is_folder(entry: os.DirEntry) -> bool:
-    """Raises SegnbError for a link that leads nowhere and, having no suffix, may have been to a folder."""
-    if not entry.is_symlink():
-        return entry.is_dir()
-    if not os.path.exists(entry.path) and not os.path.splitext(entry.name)[1]:
-        raise SegnbError(f"{entry.path}: is a link that leads nowhere; mend or remove it")
-    return os.path.isdir(entry.path)
-
-
-def _below(path: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """The folder and those in it, down to `depth`, the nearest first; each once, whatever links lead there:
-    the same frames must not be counted twice, once for training and once for testing."""
-    level, seen = [path], set()
-    for left in range(depth, -1, -1):
-        deeper = []
-        for folder in level:
-            if (place := os.path.realpath(folder)) not in seen:
-                seen.add(place)
-                yield folder
-                deeper += _folders(folder) if left else []
-        level = deeper
-
-
-def _relative(folder: Path, path: Path) -> str:
-    return "" if folder == path else folder.relative_to(path).as_posix()

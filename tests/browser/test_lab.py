@@ -232,7 +232,7 @@ def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab,
         networks.changes(name, lambda: chooser.set_input_files(own))
         networks.tick("Square, as the networks see it")
         back = "Back to the test images"
-        expect(networks.area.get_by_role("button", name=back)).to_be_visible()
+        expect(networks.area.get_by_role("button", name=back)).to_be_visible(timeout=PATIENCE)
         assert networks.unused() == {back}
         networks.press(back)
         assert networks.unused() == set()

@@ -9,6 +9,7 @@ import pytest
 from segnb.claims.claim import Contrast
 from segnb.claims.effects import Effects, share_variance
 from segnb.metrics.confusion import mean_iou
+from segnb.models.registry import VARIANTS
 from segnb.storage.files import read_json, write_json
 from tests.conftest import make_project
 from tests.synthetic_study import make_study
@@ -33,7 +34,8 @@ def test_an_effect_is_the_difference_of_means_over_seeds(study):
     means = [np.mean([mean_iou(total(study.run(name, seed))) for seed in (0, 1)]) for name in (UNET, NO_SKIP)]
     assert found.estimate == pytest.approx(means[0] - means[1]) and found.estimate > 0.05
     assert found.effect.seeds == 2 and found.effect.images == 12
-    assert found.effect.pooled_dof == 6  # seven networks of the family, two seeds
+    family = [name for name, variant in VARIANTS.items() if variant.family == "unet"]
+    assert found.effect.pooled_dof == len(family) - 1  # two seeds of each
     low, high = found.effect.interval()
     assert low < found.estimate < high
 

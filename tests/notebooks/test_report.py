@@ -15,11 +15,8 @@ from segnb.claims.ledger import LEDGER
 from segnb.evaluation import scores
 from segnb.models.registry import VARIANTS, parse_variants
 from segnb.study.study import open_study
-from tests.conftest import CHECKOUT, REPORTED, make_project, segnb
-
-CHAPTERS = sorted(
-    path.stem for path in (CHECKOUT / "notebooks").glob("*.ipynb") if "Chapter(" in path.read_text()
-)
+from tests.conftest import CHECKOUT, REPORTED, segnb
+from tests.notebooks.test_parameters import CHAPTERS, papermill
 
 
 @pytest.fixture(scope="module")
@@ -155,45 +152,11 @@ def test_a_second_call_trains_nothing_and_a_second_seed_only_itself(project, stu
     assert list(study.cost().index) == list(REPORTED)  # those of the others are not forgotten
 
 
-def papermill(project: Path, notebook: str, *arguments: str, cwd: Path | None = None):
-    out = project / f"executed-{notebook}.ipynb"
-    done = subprocess.run(
-        [sys.executable, "-m", "papermill", str(CHECKOUT / "notebooks" / f"{notebook}.ipynb"), str(out)]
-        + [*arguments, "--no-progress-bar"],
-        cwd=cwd or project,
-        env=os.environ | {"SEGNB_ROOT": str(project)},
-        capture_output=True,
-        text=True,
-    )
-    return done, out
-
-
-@pytest.mark.parametrize("notebook", ["train", "dataset"])
-def test_an_unknown_notebook_parameter_fails_and_lists_the_choices(project, notebook):
-    done, _ = papermill(project, notebook, "-p", "sede", "1")
-    assert done.returncode != 0
-    assert "parameter 'sede' is unknown; choose from" in done.stderr
-
-
-def test_an_unknown_variant_lists_the_choices(project):
-    done, _ = papermill(project, "train", "-p", "preset", "smoke", "-p", "variant", "UNet")
-    assert done.returncode != 0
-    assert "UNet_NoSkip_256" in done.stderr
-
-
 def test_explore_runs_from_another_folder_and_keeps_a_picture(project, tmp_path):
     done, out = papermill(project, "explore", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     outputs = [output for cell in nbformat.read(out, 4).cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
-
-
-@pytest.mark.parametrize("notebook", [*CHAPTERS, "explore", "status"])
-def test_without_any_run_a_notebook_says_what_to_do(tmp_path, notebook):
-    empty = make_project(tmp_path / "empty")
-    done, out = papermill(empty, notebook)
-    told = done.stderr + (out.read_text() if out.exists() else "")
-    assert "make report" in told
 
 
 @pytest.mark.parametrize("name", ["train", *CHAPTERS, "explore", "status"])

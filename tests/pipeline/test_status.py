@@ -237,7 +237,7 @@ def test_a_terminal_gets_the_grid_and_a_line_per_run_in_progress_or_failed(study
     assert lines[failed + 1] == f"    tail -n 40 {study.run(NAMES[1], 1).path}/train.log"
 
 
-def test_thirteen_networks_and_five_seeds_fit_into_80_columns_and_77_seeds_become_numbers(project):
+def test_all_networks_and_five_seeds_fit_into_80_columns_and_77_seeds_become_numbers(project):
     made = make_study(project, 1, variants=NAMES[:1], images=2)
     made.ask(list(VARIANTS), list(range(5)))
     for seed in range(1, 5):
@@ -249,7 +249,8 @@ def test_thirteen_networks_and_five_seeds_fit_into_80_columns_and_77_seeds_becom
     assert row.split() == ["UNet_Standard_256", "·", *(["‖", "7/10"] * 4)]
     made.ask(list(VARIANTS), list(range(77)))
     lines = status.text(status.look()).splitlines()
-    assert lines[1].startswith("1001 runs: 1 done, 4 stopped, 996 waiting")
+    count = 77 * len(VARIANTS)
+    assert lines[1].startswith(f"{count} runs: 1 done, 4 stopped, {count - 5} waiting")
     assert next(line for line in lines if line.startswith("UNet_St")).split() == [
         "UNet_Standard_256",
         "4",
