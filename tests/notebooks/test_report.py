@@ -1,6 +1,5 @@
 """The whole engine on the smoke preset: every notebook by papermill, and the report that comes out."""
 
-import json
 import os
 import re
 import subprocess
@@ -15,8 +14,9 @@ from segnb.claims.ledger import LEDGER
 from segnb.evaluation import scores
 from segnb.models.registry import VARIANTS, parse_variants
 from segnb.study.study import open_study
-from tests.conftest import CHECKOUT, REPORTED, segnb
+from tests.conftest import REPORTED, segnb
 from tests.notebooks.test_parameters import CHAPTERS, papermill
+from tests.notebooks.test_twice import run_twice
 
 
 @pytest.fixture(scope="module")
@@ -159,28 +159,6 @@ def test_explore_runs_from_another_folder_and_keeps_a_picture(project, tmp_path)
     assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
-@pytest.mark.parametrize("name", ["train", *CHAPTERS, "explore", "status"])
-def test_every_cell_can_be_run_twice(project, study, tmp_path, name):
-    """As a reader does who runs all cells again in the same kernel; training is for a seed of its own."""
-    notebook = nbformat.read(CHECKOUT / "notebooks" / f"{name}.ipynb", 4)
-    once = "\n".join(cell.source for cell in notebook.cells)
-    cells = json.loads(json.dumps(notebook.cells))
-    for number, cell in enumerate(cells):
-        cell["id"] = f"again-{number}"
-    notebook.cells += [nbformat.from_dict(cell) for cell in cells]
-    for cell in notebook.cells:
-        cell.source = cell.source.replace('preset = "quick"', 'preset = "smoke"').replace(
-            "seed = 0", "seed = 7"
-        )
-        cell.metadata.pop("tags", None)
-    assert name != "train" or ('preset = "quick"' in once and "seed = 0" in once)
-    twice = tmp_path / f"{name}.ipynb"
-    nbformat.write(notebook, twice)
-    done = subprocess.run(
-        [sys.executable, "-m", "papermill", str(twice), str(tmp_path / "out.ipynb"), "--no-progress-bar"],
-        env=os.environ | {"SEGNB_ROOT": str(project)},
-        capture_output=True,
-        text=True,
-    )
+def test_every_cell_of_the_explorer_can_be_run_twice(project, tmp_path):
+    done = run_twice("explore", project, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert name != "train" or study.run("UNet_Standard_256", 7).done
