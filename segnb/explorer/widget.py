@@ -70,7 +70,7 @@ class Networks:
             self.image.value = state.scene.number
             self.show_thumbs()
         turn = state.one_thread
-        self.seed.observe(turn(self.offer_networks), "value")
+        self.seed.observe(turn(self.of_seed), "value")
         for control in (self.find, self.of, self.one, self.other, self.kind):
             control.observe(turn(self.list_images), "value")
         self.image.observe(turn(self.choose), "value")
@@ -85,10 +85,11 @@ class Networks:
         self.board.on_file(turn(self.take))
         state.observe(self.draw, "scene")
         t.dlink((state, "aspect"), (self.board, "aspect"))
+        self.draw()
 
     # -- choosing an image --
 
-    def offer_networks(self, _=None) -> None:
+    def offer_networks(self) -> None:
         """Show the networks that were trained with the chosen seed."""
         of_seed = [run for run in self.state.runs if run.seed == self.seed.value]
         self.runs = {registry.label(run.variant): run for run in of_seed}
@@ -103,6 +104,9 @@ class Networks:
             box.observe(self.state.one_thread(self.draw), "value")
         self.chooser.children = [board.row(self.all_of_them, *self.boxes.values())]
         self.list_images()
+
+    def of_seed(self, _=None) -> None:
+        self.offer_networks()
         self.draw()
 
     def show_all_or_none(self, _=None) -> None:

@@ -25,10 +25,7 @@ class Chapter:
         self.study = open_study(params.study)
         self.all_runs: list[Run] = self.study.measured(params.variants, params.seeds)
         self.runs = of_family(self.all_runs, family) if family else self.all_runs
-
-    @property
-    def by_variant(self) -> dict[str, list[Run]]:
-        return by_variant(self.runs)
+        self.by_variant = by_variant(self.runs)
 
     @cached_property
     def effects(self) -> Effects:

@@ -141,10 +141,6 @@ class RunFolder:
         return read_json(self.path / "done.json")
 
     @property
-    def begun(self) -> bool:
-        return self.provenance_path.exists()
-
-    @property
     def provenance(self) -> dict:
         """provenance.json, as `segnb.study.provenance.provenance` makes it."""
         return read_json(self.provenance_path)

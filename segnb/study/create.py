@@ -113,8 +113,7 @@ def open_run(params: RunParams) -> Run:
     if params.study:
         _check_belongs(study, params)
     run = Run(study.path / params.variant / f"seed{params.seed}")
-    if run.begun:
-        check(study, [run])
+    check(study, [run])  # says nothing of a run that has not begun
     return run
 
 

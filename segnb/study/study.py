@@ -216,7 +216,5 @@ def of_family(runs: list[Run], family: str) -> list[Run]:
 
 def by_variant(runs: list[Run]) -> dict[str, list[Run]]:
     """Return {name: [run of each seed]} in the order in which the variants come."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.variant, []).append(run)
-    return groups
+    names = dict.fromkeys(run.variant for run in runs)
+    return {name: [run for run in runs if run.variant == name] for name in names}

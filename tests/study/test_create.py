@@ -90,7 +90,7 @@ def test_a_network_that_has_changed_since_its_run_began_is_refused(project, data
     monkeypatch.setitem(
         registry.VARIANTS, name, Variant(name, "Other words", "Other.", old.config, "#000000", "x")
     )
-    assert open_run(params).begun  # a label, a summary and a look change nothing
+    assert open_run(params).provenance_path.exists()  # a label, a summary and a look change nothing
     changed = UNetConfig(block="residual")
     monkeypatch.setitem(registry.VARIANTS, name, Variant(name, "U", "U.", changed, "#000000", "x"))
     with pytest.raises(SegnbError, match=f"another configuration of {name}; delete that folder"):
