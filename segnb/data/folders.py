@@ -14,7 +14,7 @@ class Unlistable(SegnbError):
 DEPTH = 4  # folders below PATH that are looked into
 
 
-def _listed(folder: Path, wanted: Callable[[os.DirEntry], bool] = bool) -> list[Path]:
+def list_folder(folder: Path, wanted: Callable[[os.DirEntry], bool] = bool) -> list[Path]:
     """What is wanted of a folder, sorted, without hidden files. Raises SegnbError where it cannot be listed:
     what must not be read must not be missed."""
     try:
@@ -26,18 +26,18 @@ def _listed(folder: Path, wanted: Callable[[os.DirEntry], bool] = bool) -> list[
         raise Unlistable(f"{folder}: cannot be listed ({error.strerror})") from None
 
 
-def _files(folder: Path, formats: dict) -> list[Path]:
+def files_of(folder: Path, formats: dict) -> list[Path]:
     """Whatever has a suffix of `formats`, also what is no file: who opens it will say so."""
     suffixes = [suffix for of_format in formats.values() for suffix in of_format]
-    return _listed(folder, lambda one: os.path.splitext(one.name)[1].lower() in suffixes)
+    return list_folder(folder, lambda one: os.path.splitext(one.name)[1].lower() in suffixes)
 
 
-def _folders(folder: Path) -> list[Path]:
+def folders_of(folder: Path) -> list[Path]:
     """Those in a folder, but for what macOS adds to an archive and Linux to a disk."""
-    return _listed(folder, lambda one: one.name not in ("__MACOSX", "lost+found") and _is_folder(one))
+    return list_folder(folder, lambda one: one.name not in ("__MACOSX", "lost+found") and is_folder(one))
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def is_folder(entry: os.DirEntry) -> bool:
     """Raises SegnbError for a link that leads nowhere and, having no suffix, may have been to a folder."""
     if not entry.is_symlink():
         return entry.is_dir()
@@ -46,7 +46,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
     return os.path.isdir(entry.path)
 
 
-def _below(path: Path, depth: int = DEPTH) -> Iterator[Path]:
+def folders_below(path: Path, depth: int = DEPTH) -> Iterator[Path]:
     """The folder and those in it, down to `depth`, the nearest first; each once, whatever links lead there:
     the same frames must not be counted twice, once for training and once for testing."""
     level, seen = [path], set()
@@ -56,9 +56,9 @@ def _below(path: Path, depth: int = DEPTH) -> Iterator[Path]:
             if (place := os.path.realpath(folder)) not in seen:
                 seen.add(place)
                 yield folder
-                deeper += _folders(folder) if left else []
+                deeper += folders_of(folder) if left else []
         level = deeper
 
 
-def _relative(folder: Path, path: Path) -> str:
+def relative_to(folder: Path, path: Path) -> str:
     return "" if folder == path else folder.relative_to(path).as_posix()

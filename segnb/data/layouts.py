@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from segnb.data.folders import Unlistable, _below, _files, _folders, _listed, _relative
+from segnb.data.folders import Unlistable, files_of, folders_below, folders_of, list_folder, relative_to
 from segnb.data.masks import CAMVID_CODING, FILE, STREET_CODING, Coding, read_coding
 from segnb.errors import SegnbError
 
@@ -110,7 +110,7 @@ def _study_root(path: Path) -> Path:
     """The folder itself, or the only dataset_NNN in it. Raises SegnbError where there are several."""
     if _is_split(path):
         return path
-    inside = [one for one in _folders(path) if one.name.startswith("dataset_") and _is_split(one)]
+    inside = [one for one in folders_of(path) if one.name.startswith("dataset_") and _is_split(one)]
     if len(inside) > 1:
         names = ", ".join(one.name for one in inside[:9]) + " …" * (len(inside) > 9)
         raise SegnbError(f"{path}: holds {len(inside)} data sets, {names}; point to one of them")
@@ -136,21 +136,21 @@ def _camvid_places(path: Path) -> Iterator[Place]:
 
 
 def _lyft_places(path: Path) -> Iterator[Place]:
-    kinds = [folder for folder in _below(path) if folder.name in ("CameraRGB", "CameraSeg")]
+    kinds = [folder for folder in folders_below(path) if folder.name in ("CameraRGB", "CameraSeg")]
     for home in dict.fromkeys(folder.parent for folder in kinds if folder != path):
-        yield Place("", _relative(home, path), home / "CameraRGB", home / "CameraSeg")
+        yield Place("", relative_to(home, path), home / "CameraRGB", home / "CameraSeg")
 
 
 def _carla_places(path: Path) -> Iterator[Place]:
     found = []
-    for folder in _below(path):
+    for folder in folders_below(path):
         kind = re.fullmatch("(.*_|)(rgb|seg)", folder.name, re.DOTALL)
         if kind and folder != path:
             camera, home = kind[1], folder.parent
-            drive = _relative(home / camera.rstrip("_"), path)
+            drive = relative_to(home / camera.rstrip("_"), path)
             found.append(Place("", drive, home / f"{camera}rgb", home / f"{camera}seg"))
-        elif any(file.stem.endswith(("_rgb", "_seg")) for file in _files(folder, IMAGE_FORMATS)):
-            found.append(Place("", _relative(folder, path), folder, folder, "_rgb", "_seg"))
+        elif any(file.stem.endswith(("_rgb", "_seg")) for file in files_of(folder, IMAGE_FORMATS)):
+            found.append(Place("", relative_to(folder, path), folder, folder, "_rgb", "_seg"))
     yield from dict.fromkeys(found)
 
 
@@ -166,11 +166,11 @@ def _plain_places(path: Path) -> Iterator[Place]:
     labelled = not os.path.isdir(path / "masks") and os.path.isdir(path / "labels")
     images, masks = path / "images", path / ("labels" if labelled else "masks")
     drives = {
-        _relative(folder, home)
+        relative_to(folder, home)
         for home in (images, masks)
         if os.path.isdir(home)
-        for folder in _below(home)
-        if _files(folder, IMAGE_FORMATS)
+        for folder in folders_below(home)
+        if files_of(folder, IMAGE_FORMATS)
     } or {""}
     splits = {drive.partition("/")[0] for drive in drives} <= {*SPLITS}
     for drive in sorted(drives):
@@ -253,7 +253,7 @@ def look(path: Path, named: str | None = None) -> Listing:
 
 
 def _listing(path: Path, named: str | None) -> Listing:
-    _listed(path)  # says what is wrong with the folder itself
+    list_folder(path)  # says what is wrong with the folder itself
     if any(os.path.exists(home / PREPARING) for home in (path, _study_root(path))):
         raise SegnbError(f"{path}: is half prepared; give the command that prepared it again, or remove it")
     layout = LAYOUTS[named] if named else _recognised(path)
@@ -303,7 +303,7 @@ def _recognised(path: Path) -> Layout:
 def _list_into(found: dict, doubles: list, place: Place, folder: Path, end: str, formats: dict) -> None:
     """The files of one folder that end in `end` and a suffix of `formats`, by frame."""
     empty = True
-    for file in _files(folder, formats):
+    for file in files_of(folder, formats):
         if not file.stem.endswith(end):
             continue
         empty = False

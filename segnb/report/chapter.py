@@ -23,8 +23,8 @@ class Chapter:
     def __init__(self, params: ReportParams, family: str = ""):
         self.params = params
         self.study = open_study(params.study)
-        self.all_runs: list[Run] = self.study.measured(params.variants, params.seeds)
-        self.runs = of_family(self.all_runs, family) if family else self.all_runs
+        runs: list[Run] = self.study.measured(params.variants, params.seeds)
+        self.runs = of_family(runs, family) if family else runs
         self.by_variant = by_variant(self.runs)
 
     @cached_property

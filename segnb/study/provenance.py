@@ -176,12 +176,13 @@ def check(study: "Study", runs: list["Run"]) -> None:
     """
     expected = identity(study.settings)
     for run in runs:
-        if differences := unlike(identity(record(run)), expected):
+        recorded, defined = record(run), network(run.variant)
+        if differences := unlike(identity(recorded), expected):
             raise SegnbError(
                 f"{run.path} must not be compared with the other runs of study {study.name}, because it was"
                 f" made with other settings ({listed(differences, 3)}); move it out of the study's folder"
             )
-        if record(run).get("network", network(run.variant)) != network(run.variant):
+        if recorded.get("network", defined) != defined:
             raise SegnbError(
                 f"{run.path} was trained with another configuration of {run.variant}; delete that folder to"
                 " train the network as it is defined now"
@@ -195,12 +196,11 @@ def network(variant: str) -> dict:
 
 def record(run: "Run") -> dict:
     """Read a run's provenance.json, once per process as long as it does not change; {} if it has none."""
-    path = run.path / "provenance.json"
     try:
-        modified = path.stat().st_mtime_ns
+        modified = run.provenance_path.stat().st_mtime_ns
     except FileNotFoundError:
         return {}  # as of runs that other programs have made
-    return _read(path, modified)
+    return _read(run.provenance_path, modified)
 
 
 @functools.cache

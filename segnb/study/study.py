@@ -148,7 +148,7 @@ class Study:
 
     @property
     def claims_path(self) -> Path:
-        """claims.json: every claim with its numbers and verdict, see `segnb.verdicts`."""
+        """claims.json: every claim with its numbers and verdict, see `segnb.claims.decide`."""
         return self.path / "claims.json"
 
     @property
