@@ -27,7 +27,6 @@ from segnb.data.masks import STREET_CODING
 from segnb.data.reading import stream
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.evaluation.cost import forget_peak
 from segnb.labels import STREET
 from segnb.models.build import build, parameter_groups
 from segnb.models.fcn import FromFeatures
@@ -295,7 +294,9 @@ def _memory_of(what: str, recipe: Recipe, machine: Machine) -> int:
         side.images = type(taps)(*(tap.float() for tap in taps))
         side.model = FromFeatures(side.model, side.labels.shape[1:])
         if machine.device == "cpu":  # the trunk's own pass is over when training begins
-            forget_peak()
+            Path("/proc/self/clear_refs").write_text(
+                "5"
+            )  # VmHWM begins again at what is resident now (Linux)
     for _ in range(3):
         side.step()
     return _peak() - before if machine.device == "cpu" else torch.cuda.max_memory_allocated()

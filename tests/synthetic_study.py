@@ -309,7 +309,6 @@ def _write_cost(study: Study, variants: list[str]) -> None:
             "trained_parameters": 200_000 if frozen else 1_000_000 + 20_000 * gated,
             "gflops": 5 + 0.1 * gated,
             "memory_mib": 300 + 200 * (not frozen) + 10 * gated,
-            "resident_mib": 350 + 220 * (not frozen) + 10 * gated,
             "train_seconds": train,
             "predict_seconds": train / 4,
             "train_samples": (train * slow * jitter).tolist(),

@@ -20,7 +20,6 @@ COSTS = {
     "parameters": ("parameters", None),
     "gflops": ("operations of a prediction", None),
     "memory_mib": ("peak memory of a training step", None),
-    "resident_mib": ("peak resident size in training", None),
     "train_seconds": ("seconds an image of training", "train_samples"),
     "predict_seconds": ("seconds an image of prediction", "predict_samples"),
 }

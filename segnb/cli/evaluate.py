@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from segnb.cli.options import add_command, add_report_options
-from segnb.cli.run import claimed_gpu
 from segnb.errors import SegnbError
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import parse_variants
+from segnb.pipeline.resources import claimed_for
 from segnb.storage.files import write_json
 from segnb.study.reproduce import verify as repeat
 from segnb.study.study import Run, open_study
@@ -29,14 +29,14 @@ def measure(options: argparse.Namespace) -> None:
     run = Run(Path(options.run).resolve())
     if not run.done:
         raise SegnbError(f"{run.path} is not a finished run; train it first ('make report' does)")
-    with run.step("measure", options.log), claimed_gpu(run.study.name):
+    with run.step("measure", options.log), claimed_for(run.study.machine):
         evaluate_run(run)
 
 
 def cost(options: argparse.Namespace) -> None:
     """Measure what variants cost, all in one go so that they can be compared."""
     study = open_study(options.study)
-    with claimed_gpu(study.name):
+    with claimed_for(study.machine):
         rows = measure_cost(study, parse_variants(options.variants))
     write_json(study.cost_path, {"machine": study.settings["machine"], "variants": rows})
 

@@ -29,20 +29,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         with _step(options.out.resolve(), options.log):
             parameters = notebook.read_parameters(options.file, options.yaml)
-            with claimed_gpu(parameters.get("study") if "variant" in parameters else None):  # of a training
+            trains = isinstance(parameters.get("study"), str) and "variant" in parameters
+            with resources.claimed_for(open_study(parameters["study"]).machine if trains else None):
                 notebook.run(options.notebook, options.out, parameters, options.log)
     except notebook.Failure as failure:
         last = f"\n{notebook.tail(options.log)}" if options.log else ""
         print(f"segnb: {failure}{last}", file=sys.stderr)  # at once, for others may print there too
         return failure.code
     return 0
-
-
-def claimed_gpu(study: str | None) -> contextlib.AbstractContextManager:
-    """Claim a GPU for what runs inside if the study is on one; see `segnb.pipeline.resources`."""
-    if isinstance(study, str) and open_study(study).machine.device == "cuda":
-        return resources.claimed()
-    return contextlib.nullcontext()
 
 
 def _step(out: Path, log: Path | None) -> contextlib.AbstractContextManager:

@@ -3,18 +3,13 @@
 Measured on a machine that does nothing else, variants interleaved, nothing cached (CLAIMS F7, F8, U8).
 """
 
-import ctypes
-import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from statistics import median
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from segnb.errors import SegnbError
 from segnb.models.build import build, parameter_groups
 from segnb.models.registry import VARIANTS
 from segnb.study.study import Study
@@ -22,10 +17,9 @@ from segnb.training.loop import train_step
 
 # Passes over all variants, so that a slow minute of the machine hits all of them; how far passes differ says
 # how sure a comparison is.
-ROUNDS = 5
+ROUNDS = 3
 REPEATS = 2  # times measured per variant and round
-GPU_SECONDS = 0.5  # of steps per variant and round on a GPU, where one of them takes milliseconds
-STATUS = Path("/proc/self/status")  # of Linux
+GPU_SECONDS = 0.2  # of steps per variant and round on a GPU, where one of them takes milliseconds
 
 
 def measure(study: Study, variants: list[str]) -> dict[str, dict]:
@@ -38,13 +32,8 @@ def measure(study: Study, variants: list[str]) -> dict[str, dict]:
     train_samples, predict_samples: what they are the medians of: a list a round, all variants alike
     memory_mib:      peak of a training step: allocated on the GPU; on a CPU the sum of parameters,
                      gradients, optimiser state and the activations saved for the backward pass
-    resident_mib:    how much a process of its own grows, at the peak, while it trains a few steps; None on
-                     a GPU, and where the system does not tell
     """
-    rows: dict[str, dict] = {
-        name: {"train_samples": [], "predict_samples": [], "resident_mib": _resident(study, name)}
-        for name in variants
-    }
+    rows: dict[str, dict] = {name: {"train_samples": [], "predict_samples": []} for name in variants}
     study.machine.apply()
     for _ in range(ROUNDS):
         for name, row in rows.items():
@@ -135,46 +124,3 @@ def _step_memory(bench: Bench) -> int:
     gradients = [p.grad for p in own if p.grad is not None]
     state = [v for s in bench.optimizer.state.values() for v in s.values() if torch.is_tensor(v)]
     return sum(tensor.nbytes for tensor in (*own, *gradients, *state)) + sum(saved.values())
-
-
-# ---- a process of its own ---------------------------------------------------------------------------
-
-
-def _resident(study: Study, name: str) -> float | None:
-    """MiB by which a new process grows at the peak of its first training steps.
-
-    It is forked, which spares it the imports; so nothing may have been computed before on several threads,
-    as they would be missing in the copy.
-    """
-    if study.machine.device == "cuda" or not STATUS.exists():
-        return None
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        try:
-            return pool.submit(_growth, study, name).result() / 2**20
-        except Exception as error:
-            raise SegnbError(f"training {name} to see its memory failed: {error}") from error
-
-
-def _growth(study: Study, name: str) -> int:
-    """Train a few steps in this process and return by how many bytes it grew at the peak."""
-    study.machine.apply()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-    if trim is not None:
-        trim(0)  # or what the parent has freed would be used again, and not be seen to grow
-    forget_peak()  # or that of the parent, from before the trim, would count as this one's
-    before = _kib("VmRSS")
-    bench = Bench(study, name)
-    for _ in range(2):  # the optimiser's state is there from the second step on
-        bench.step()
-    return 1024 * (_kib("VmHWM") - before)
-
-
-def forget_peak() -> None:
-    """Set VmHWM to what is resident now (Linux)."""
-    with open("/proc/self/clear_refs", "w") as refs:
-        refs.write("5")
-
-
-def _kib(name: str) -> int:
-    """VmRSS, the resident size now, or VmHWM, the largest so far."""
-    return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(name))

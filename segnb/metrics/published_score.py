@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics.segmentation import MeanIoU
 
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import _check_maps
@@ -33,6 +32,8 @@ def as_published_score(
     Returns 0 to 1; 1 for a perfect prediction; NaN where every id is 0. Raises ValueError for shapes
     that differ or are not (N, H, W).
     """
+    from torchmetrics.segmentation import MeanIoU  # it takes seconds to import, and chapters do without
+
     _check_maps(labels, predictions)
     metric = MeanIoU(num_classes=classes)
     for start in range(0, len(labels), 8):

@@ -14,9 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import torch
-import torchvision
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -26,7 +24,6 @@ from segnb.storage.files import atomic
 
 # torchvision has two ImageNet files. This is the one trained on images normalised with the ImageNet mean and
 # standard deviation; IMAGENET1K_FEATURES expects 0–255 images that are only shifted, so it does not fit here.
-IMAGENET_URL = torchvision.models.VGG16_Weights.IMAGENET1K_V1.url
 IMAGENET_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
 # The thirteen convolutions of an ImageNet VGG16 after edge-detection training (Xie and Tu,
@@ -94,7 +91,9 @@ class Source:
 
 def fetch_imagenet(file: Path) -> None:
     """Download torchvision's file. Raises SegnbError for anything that goes wrong."""
-    fetch_file(IMAGENET_URL, IMAGENET_SHA256, file)
+    import torchvision  # which takes seconds
+
+    fetch_file(torchvision.models.VGG16_Weights.IMAGENET1K_V1.url, IMAGENET_SHA256, file)
 
 
 def fetch_hed(file: Path) -> None:
@@ -134,6 +133,9 @@ def convert_hed(content: bytes) -> bytes:
     an image, 0–255 minus the Caffe mean, becomes the trunk's own affine step on a normalised image: folding
     an offset into the first bias instead would be wrong along the borders, where the padding is zero.
     """
+    import h5py
+    import torchvision  # which takes seconds
+
     normalised = torchvision.models.VGG16_Weights.IMAGENET1K_V1.transforms()  # as images come to the trunk
     state = {
         "input_scale": 255 * torch.tensor(normalised.std).view(3, 1, 1),
@@ -156,7 +158,7 @@ def convert_hed(content: bytes) -> bytes:
 SOURCES = {
     "imagenet": Source(
         "VGG16 trained on ImageNet classification, torchvision's IMAGENET1K_V1",
-        Path(IMAGENET_URL).name,
+        f"vgg16-{IMAGENET_SHA256[:8]}.pth",
         IMAGENET_SHA256,
         528,
         "BSD-3-Clause (torchvision)",

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from segnb.models.pretrained import Weights, read_weights, unreadable
@@ -41,6 +40,8 @@ class VGG16(nn.Module):
     """
 
     def __init__(self, frozen: bool = False):
+        import torchvision  # which takes seconds: only who builds a network needs it
+
         super().__init__()
         # Built without memory first: the 124 million weights of the unused classifier are never allocated.
         with torch.device("meta"):

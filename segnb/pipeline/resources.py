@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -214,6 +214,11 @@ def claimed() -> Iterator[str | None]:
     gpu, lock = _wait_for_place(gpus, int(os.environ.get(SHARED, 1)))
     with lock, environment({VISIBLE: gpu}):
         yield gpu
+
+
+def claimed_for(machine: Machine | None) -> AbstractContextManager:
+    """Claim a GPU for a run on this machine if that is one with a GPU; see `claimed`."""
+    return claimed() if machine is not None and machine.device == "cuda" else nullcontext()
 
 
 def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnProxy]:

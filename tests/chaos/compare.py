@@ -10,7 +10,6 @@ import pandas as pd
 
 # What no two runs have in common: times, and what hangs on them.
 TIMES = {"seconds", "train_seconds", "started", "when", "train_samples", "predict_samples", "predict_seconds"}
-MEMORY = {"resident_mib"}
 SUMS = {"history.csv"}  # the SHA-256, in done.json, of a table with times in it
 # In which somebody may be at work; and how often a run was resumed.
 CHECKOUT = {"commit", "dirty", "changed_files", "diff_sha256", "resumed"}
@@ -46,7 +45,7 @@ def content(path: Path):
 
 def _timeless(value):
     if isinstance(value, dict):
-        varying = TIMES | MEMORY | SUMS | CHECKOUT
+        varying = TIMES | SUMS | CHECKOUT
         return {key: _timeless(one) for key, one in value.items() if key not in varying}
     return [_timeless(one) for one in value] if isinstance(value, list) else value
 

@@ -33,10 +33,7 @@ def test_counts_and_memory_are_those_of_the_networks(study, monkeypatch):
     # The trunk's gradients, Adam's two moments and its activations are what freezing saves.
     assert tuned["memory_mib"] - frozen["memory_mib"] > 3 * 4 * TRUNK / 2**20
     assert plain["gflops"] > no_skip["gflops"] and plain["memory_mib"] > no_skip["memory_mib"]
-    # Gradients and moments of the trunk have to lie somewhere, whoever counts.
-    assert tuned["resident_mib"] - frozen["resident_mib"] > 2 * 4 * TRUNK / 2**20
     for row in rows.values():
-        assert 10 < row["resident_mib"] < 4096
         for timed in ("train", "predict"):
             samples = np.array(row[f"{timed}_samples"])
             assert samples.shape == (1, cost.REPEATS) and (samples > 0).all()
@@ -64,7 +61,6 @@ def test_rounds_pass_over_all_variants_and_times_are_those_of_the_clock(study, m
             self.work("predict")
 
     monkeypatch.setattr(cost, "Bench", SlowBench)
-    monkeypatch.setattr(cost, "_resident", lambda study, name: None)
     monkeypatch.setattr(cost, "_step_memory", lambda bench: 0)
     monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     rows = cost.measure(study, variants)
@@ -79,28 +75,15 @@ def test_rounds_pass_over_all_variants_and_times_are_those_of_the_clock(study, m
         assert rows[name][f"{kind}_seconds"] == pytest.approx(np.median(timed))
 
 
-def test_on_a_gpu_steps_fill_half_a_second_after_as_long_a_warm_up(monkeypatch):
-    """Steps of 100 ms on a cold card, 10 ms on a warm one, and now and then one of 50 ms."""
+def test_on_a_gpu_steps_fill_a_fifth_of_a_second_after_as_long_a_warm_up(monkeypatch):
+    """Steps of 50 ms on a cold card, 10 ms on a warm one, and now and then one of 50 ms."""
     clock, calls = [0.0], count()
 
     def work():
         number = next(calls)
-        clock[0] += 0.1 if number < 3 else 0.05 if number % 7 == 0 else 0.01
+        clock[0] += 0.05 if number < 2 or number % 7 == 0 else 0.01
 
     monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     assert cost._seconds(work, "cuda") == pytest.approx([0.01] * cost.REPEATS)
     part = cost.GPU_SECONDS / cost.REPEATS
-    assert (1 + cost.REPEATS) * part <= clock[0] < (1 + cost.REPEATS) * (part + 0.1)
-
-
-def test_memory_that_the_parent_once_had_is_not_the_child_s(study):
-    alone = cost._resident(study, "UNet_NoSkip_256")
-    # Freed, and yet resident in this process when it forks: more than the network takes, in pieces that
-    # the allocator keeps.
-    pieces = [np.ones(100_000 // 8) for _ in range(6000)]
-    del pieces[::2], pieces[:-1]
-    assert cost._resident(study, "UNet_NoSkip_256") < alone + 100
-
-
-def test_what_is_told_of_timing_rests_on_ten_steps():
-    assert cost.ROUNDS * cost.REPEATS >= 10
+    assert (1 + cost.REPEATS) * part <= clock[0] < (1 + cost.REPEATS) * (part + 0.05)

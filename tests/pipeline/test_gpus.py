@@ -5,14 +5,12 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
-from types import SimpleNamespace
 
 import pytest
 
-from segnb.cli import run
 from segnb.errors import SegnbError
 from segnb.pipeline import resources
-from segnb.pipeline.resources import claimed
+from segnb.pipeline.resources import claimed, claimed_for
 from segnb.runtime.machine import Machine
 
 TWO = ["GPU-aaaa", "7"]
@@ -91,14 +89,10 @@ def test_a_gpu_is_free_again_once_its_process_is_killed(own_folder, two):
         assert gpu == TWO[0]
 
 
-def test_commands_claim_a_gpu_for_a_study_on_one(monkeypatch, two):
-    for device, gpu in (("cuda", TWO[0]), ("cpu", None)):
-        study = SimpleNamespace(machine=Machine(device, "any", 1, "fp32"))
-        monkeypatch.setattr("segnb.cli.run.open_study", lambda name, study=study: study)
-        with run.claimed_gpu("a study") as taken:
-            assert taken == gpu
-    with run.claimed_gpu(None) as taken:  # a notebook that trains nothing
-        assert taken is None
+@pytest.mark.parametrize("device, gpu", [("cuda", TWO[0]), ("cpu", None), (None, None)])
+def test_a_gpu_is_claimed_for_a_machine_that_has_one(two, device, gpu):
+    with claimed_for(device and Machine(device, "any", 1, "fp32")) as taken:
+        assert taken == gpu
 
 
 def test_a_folder_that_somebody_put_there_is_refused(own_folder, tmp_path, two):

@@ -6,9 +6,9 @@ street, y to the left, z up. Shared corners are stored again in each triangle: a
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
-import trimesh
 
 
 def quads(a, b, c, d) -> np.ndarray:
@@ -93,7 +93,11 @@ def gable(x0, x1, y0, y1, z0, z1) -> np.ndarray:
     return np.concatenate([quads(a, b, r1, r0), quads(c, d, r0, r1), [[a, r0, d]], [[b, r1, c]]])
 
 
-BALLS = {n: np.asarray(trimesh.creation.icosphere(subdivisions=n).triangles, float) for n in (0, 1, 2)}
+@cache
+def _unit_ball(detail: int) -> np.ndarray:
+    import trimesh  # which takes a second; most who import this module draw nothing
+
+    return np.asarray(trimesh.creation.icosphere(subdivisions=detail).triangles, float)
 
 
 def ball(centre, radii, detail: int = 1, bumps=None) -> np.ndarray:
@@ -101,7 +105,7 @@ def ball(centre, radii, detail: int = 1, bumps=None) -> np.ndarray:
 
     bumps: generator that roughens the surface by up to a quarter of the radius (tree crowns), or None
     """
-    unit = BALLS[detail]
+    unit = _unit_ball(detail)
     if bumps is not None:
         waves, phase = bumps.normal(0, 3.5, (3, 3)), bumps.uniform(0, 6.3, 3)
         unit = unit * (1 + 0.08 * np.sin(np.einsum("tcx,xw->tcw", unit, waves) + phase).sum(-1))[..., None]
