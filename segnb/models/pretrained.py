@@ -133,7 +133,7 @@ def convert_hed(content: bytes) -> bytes:
     an image, 0–255 minus the Caffe mean, becomes the trunk's own affine step on a normalised image: folding
     an offset into the first bias instead would be wrong along the borders, where the padding is zero.
     """
-    import h5py
+    import h5py  # of no use to anything else
     import torchvision  # which takes seconds
 
     normalised = torchvision.models.VGG16_Weights.IMAGENET1K_V1.transforms()  # as images come to the trunk
