@@ -18,6 +18,7 @@ from segnb.errors import SegnbError
 from segnb.runtime.machine import usable_cores
 from segnb.runtime.processes import end_with_parent
 
+WORTH_IT = 6  # scenes per worker process: it takes as long to start as they to render
 
 @contextmanager
 def at_work(
@@ -26,14 +27,14 @@ def at_work(
     """Iterator of task(*job) in the order of the jobs, done here or by worker processes.
 
     task: a function of a module, which workers import
-    processes: worker processes of one thread each, by default one a usable core
+    processes: worker processes of one thread each; by default one per usable core, fewer for few jobs
     told: whether stderr says how far they are, see `progress`
 
     Raises ValueError for processes below 1, and SegnbError if a worker process dies.
     """
     if processes is not None and processes < 1:
         raise ValueError(f"processes: {processes} is too few; give at least 1, or None for one a core")
-    processes = min(len(jobs), processes or usable_cores())
+    processes = min(len(jobs), processes or min(len(jobs) // WORTH_IT or 1, usable_cores()))
 
     def counted(results: Iterable) -> Iterator:
         return progress(results, title, len(jobs), "scene") if told else iter(results)
