@@ -176,8 +176,6 @@ def test_plain_folders_are_drives_at_any_depth(tmp_path):
 def test_plain_folders_called_train_val_and_test_are_splits(tmp_path):
     found = look(plain(tmp_path, "train/1", "val/1", "test/town/1"))
     assert keys(found) == {Key("train", "", "1"), Key("val", "", "1"), Key("test", "town", "1")}
-    touch(tmp_path, "images/more/1.png", "masks/more/1.png")
-    assert {key.split for key in keys(look(tmp_path))} == {""}
 
 
 # ---- classes.csv ------------------------------------------------------------------------------------

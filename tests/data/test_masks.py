@@ -369,13 +369,6 @@ def test_a_red_mask_that_may_also_be_a_colour_mask(tmp_path, read):
     assert reading.read_labels(tmp_path / "some.png", coding).tolist() == [[IGNORE_INDEX, 1]]
 
 
-def test_transparency_in_a_palette_changes_nothing(tmp_path):
-    picture = Image.frombytes("P", (2, 1), bytes([3, 7]))
-    picture.putpalette([i for i in range(256) for _ in range(3)])
-    picture.save(tmp_path / "p.png", transparency=bytes([0] * 8))
-    assert reading.read_labels(tmp_path / "p.png", STREET_CODING).tolist() == [[3, 7]]
-
-
 def test_camvid_s_own_names_keep_their_colours(read):
     rows = "".join(f"{i},{name}\n" for i, name in enumerate(CAMVID.names))
     classes = read("id,name\n11,void\n" + rows).classes

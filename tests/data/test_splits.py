@@ -48,16 +48,16 @@ def refusal(*arguments, **named_arguments) -> str:
 
 @pytest.mark.parametrize("layout, loose", [("lyft", "blocks"), ("carla", "blocks"), ("plain", "names")])
 def test_how_frames_are_split_depends_on_drives_and_layout(layout, loose):
-    assert splits.usual(listing(frames(a=9), layout)) == loose
-    assert splits.usual(listing(frames(a=9, b=9), layout)) == loose
-    assert splits.usual(listing(frames(a=9, b=9, c=9), layout)) == "drives"
+    for drives, way in (("", loose), ("a", "blocks"), ("ab", "blocks"), ("abc", "drives")):
+        found = listing(frames(**{drive: 9 for drive in drives or [""]}), layout)
+        assert splits.usual(found, found.pairs) == way
 
 
 def test_drives_without_pairs_do_not_count():
     found = listing(frames(a=20, b=20, c=20))
     for key in frames(c=20):
         del found.labels[key]
-    assert splits.usual(found) == "blocks"
+    assert splits.usual(found, found.pairs) == "blocks"
     assert sizes(splits.split(found)) == [26, 6, 8]
 
 
@@ -103,7 +103,7 @@ def test_other_seeds_draw_other_drives():
 
 def test_two_drives_are_too_few_to_be_split_whole():
     message = refusal(listing(frames(a=9, b=9)), by="drives")
-    assert message == "data: 18 pairs leave none for the split 'val'; add images, or drives"
+    assert message == "data: 18 pairs leave none for the split 'test'; add images, or drives"
 
 
 # ---- blocks of time ---------------------------------------------------------------------------------
@@ -197,8 +197,9 @@ def test_by_is_about_frames_without_a_split_alone():
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_too_few_frames_name_the_folder_and_the_split_that_is_empty(way, count):
     message = refusal(listing(frames(a=count)), by=way)
+    told = "1 pair leaves" if count == 1 else f"{count} pairs leave"
     assert re.fullmatch(
-        rf"data: {count} pairs leave none for the split '(train|val|test)'; add images, or drives", message
+        rf"data: {told} none for the split '(train|val|test)'; add images, or drives", message
     )
 
 
@@ -258,5 +259,5 @@ def test_splits_are_disjoint_complete_and_independent_of_the_order_of_listing(ke
 def test_blocks_of_any_numbers_follow_each_other(numbers, before):
     keys = [Key("", "", f"{before}{number}") for number in numbers]
     parts = splits.split(listing(keys), by="blocks")
-    times = [[int(pair.name.removeprefix(before)) for pair in part] for part in parts.values()]
+    times = [[int(pair.name.removeprefix(f"./{before}")) for pair in part] for part in parts.values()]
     assert max(times[0]) < min(times[1]) and max(times[1]) < min(times[2])

@@ -3,8 +3,8 @@
     prepare("lyft:path/to/data", Path("frames256"), size=256)
     fix(check.look("path/to/data"), Path("cleaned"))
 
-The source is never changed. The copy holds {train,val,test}/{images,labels}/NAME.png, a classes.csv where the
-label set is not the study's, and prepared.json, which says what it was made from. Each file is whole or not
+The source is never changed. The copy holds {train,val,test}/{images,labels}/NAME.png, a classes.csv, and
+prepared.json, which says what it was made from. Each file is whole or not
 there, and until all are there `layouts.look` refuses the folder. The same call again goes on from there.
 """
 
@@ -31,7 +31,7 @@ from segnb.data.splits import Pair
 from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
 from segnb.errors import SegnbError
-from segnb.labels import IGNORE_INDEX, STREET, ClassMap
+from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.runtime.pool import progress
 from segnb.storage.files import atomic_path, held, write_json, write_text
 
@@ -109,7 +109,7 @@ def fix(report: Report, dest: Path) -> str:
 
 
 def _told(pairs: Pairs) -> str:
-    return ", ".join(f"{split} {len(part)}" for split, part in pairs.items()) + " pairs"
+    return "pairs: " + ", ".join(f"{split} {len(part)}" for split, part in pairs.items())
 
 
 def _source(digest: str, told: Coding) -> str:
@@ -245,8 +245,7 @@ def _write_all(
                 pass
             for part in [*dest.glob("*/*/.*"), *dest.glob(".*.*")]:  # what a kill left
                 part.unlink()
-            if listing.coding.classes != STREET:
-                write_classes(dest / masks.FILE, listing.coding.classes)
+            write_classes(dest / masks.FILE, listing.coding.classes)
             if left_out is not None:
                 write_json(dest / LEFT_OUT, {"schema": SCHEMA, "left_out": left_out})
             counts = {split: len(part) for split, part in pairs.items()}
@@ -267,10 +266,16 @@ def _file_names(pairs: Pairs) -> dict[str, list[str]]:
     Sorted they stay in the order of the pairs, on which a training depends; where names alone do not, all
     are numbered.
     """
-    plain = {split: [_safe(pair.name) for pair in part] for split, part in pairs.items()}
+    plain = {split: [_safe(_short(pair.name)) for pair in part] for split, part in pairs.items()}
     if all(part == sorted(part) and len({*map(str.lower, part)}) == len(part) for part in plain.values()):
         return plain
     return {split: [f"{i:06}-{name}" for i, name in enumerate(names)] for split, names in plain.items()}
+
+
+def _short(name: str) -> str:
+    """Without the drive where the file's own name begins with it."""
+    drive, _, file = name.rpartition("/")
+    return file if file.startswith(drive) else name
 
 
 def _safe(name: str) -> str:
