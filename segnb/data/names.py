@@ -88,7 +88,9 @@ def by_split(path: Path, folders: list[tuple[Path, str]]) -> tuple[list[tuple[st
             f"{path}: has a folder for {' and '.join(sorted(given))}, but {lacks}; name all folders by their"
             " split, or none"
         )
-    notes = [f"{folder} is left out: it is in none of train, val and test." for folder, _ in others]
+    # Without the path, which would get into a published report.
+    left = [folder.relative_to(path).as_posix() for folder, _ in others]
+    notes = [f"{folder} is left out: it is in none of train, val and test." for folder in left]
     if "test" not in given:
         notes.append("There is no test folder, so val is tested on, and a part of train validates.")
         found = [(split.replace("val", "test"), drive) for split, drive in found]

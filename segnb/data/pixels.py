@@ -73,12 +73,14 @@ def _hidden(path: Path, mask: Image.Image, coding: Coding) -> np.ndarray:
     hidden = alpha == 0
     half = np.count_nonzero(~hidden & (alpha < 255))
     if half or hidden.all():
-        what = f"{half} pixels are half transparent" if half else "every pixel is transparent"
-        raise SegnbError(f"{path}: {what}; save the mask without alpha, or make only void transparent")
+        what = f"{half} of {alpha.size} pixels are half" if half else "every pixel is"
+        raise SegnbError(
+            f"{path}: {what} transparent; save the mask without alpha, or make only void transparent"
+        )
     if hidden.any() and not coding.classes.void:
         raise SegnbError(
-            f"{path}: {hidden.sum()} pixels are transparent, so of no class; name one 'void' in classes.csv"
-            " (such as the line '255,void'), or save the mask without alpha"
+            f"{path}: {hidden.sum()} of {alpha.size} pixels are transparent, so of no class; give classes.csv"
+            " a row for them (such as '255,void'), or save the mask without alpha"
         )
     return hidden
 
@@ -112,9 +114,9 @@ def _from_channels(path: Path, coding: Coding, pixels: np.ndarray) -> np.ndarray
     strange = readings[0] == UNKNOWN
     many, colour = strange.sum(), "#{:02x}{:02x}{:02x}".format(*pixels[strange][0])
     raise SegnbError(
-        f"{path}: a colour mask in which {many} pixels have colours of no class, the first {colour}; give"
-        " each colour a row in classes.csv, or, if there are colours between colours, resize the masks anew"
-        " by nearest neighbour"
+        f"{path}: a colour mask in which {many} of {strange.size} pixels have colours of no class, the first"
+        f" {colour}; give each colour a row in classes.csv, or, if there are colours between colours, resize"
+        " the masks anew by nearest neighbour"
     )
 
 

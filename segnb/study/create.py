@@ -52,11 +52,12 @@ def create_study(params: StudyParams) -> Study:
             "classes": data.classes.as_dict(),
             "digest": data.digest,
             "counts": data.counts,
+            "notes": list(data.notes),
         },
         "machine": asdict(machine) | {"system": platform.platform(), "torch": torch.__version__},
         "code": code_digest(),
         "versions": _versions(),
-        "warnings": [*data.notes, *([weights.warning] if weights.warning else [])],
+        "warnings": [weights.warning] if weights.warning else [],
     }
     digest = hashlib.sha256(json.dumps(identity(settings), sort_keys=True).encode()).hexdigest()[:8]
     study = Study(runs_folder() / f"{params.preset}-{data.name}-{digest}")
@@ -65,8 +66,7 @@ def create_study(params: StudyParams) -> Study:
         write_json(path, settings)
     else:
         # What was warned of at first stays true of the runs that were trained then.
-        told = [*dict.fromkeys([*study.settings["warnings"], *settings["warnings"]])]
-        now = study.settings | places | {"warnings": told}
+        now = study.settings | places | {"warnings": study.settings["warnings"] or settings["warnings"]}
         if now != study.settings:
             write_json(path, now)
     return Study(study.path)  # read again

@@ -202,11 +202,14 @@ NO_CLASS = {
     "id 13 in red": (mask_of(13, 0, 0), "holds id 13, which none of the 13 classes has; renumber the mask"),
     "id 300 in 16 bits": (flat(16, 0, 300), "holds id 300, which none of the 13 classes has; renumber"),
     "id 13 in three channels": (mask_of(13, 13, 13), "holds id 13, which none of the 13 classes has"),
-    "half transparent": (flat(8, 4, 1), "256 pixels are half transparent; save the mask without alpha"),
+    "half transparent": (
+        flat(8, 4, 1),
+        "256 of 256 pixels are half transparent; save the mask without alpha",
+    ),
     "transparent throughout": (flat(8, 6, 0), "every pixel is transparent; save the mask without alpha"),
     "a colour of no class": (
         mask_of(99, 64, 128),
-        "a colour mask in which 256 pixels have colours of no class, the first #634080; give each",
+        "a colour mask in which 256 of 256 pixels have colours of no class, the first #634080; give each",
     ),
     "a palette of one colour for all": (
         flat(8, 3, 7, chunk(b"PLTE", bytes(3 * 256))),
@@ -230,7 +233,7 @@ BROKEN = {
     for name, (spoil, rest) in cases.items()
 } | {
     "label: a photograph": Broken(
-        "label", encoded(NOISE), "a colour mask in which 256 pixels", "interpolated"
+        "label", encoded(NOISE), "a colour mask in which 256 of 256 pixels", "interpolated"
     ),
     "image: of another size": Broken(
         "image", encoded(NOISE.resize((9, 9))), "labels are 16×16 pixels but", "size-differs"

@@ -276,6 +276,12 @@ def test_the_file_for_a_newer_carla_reads_to_the_study_s_thirteen(version, tags,
     assert len(both) >= 10 and all(coding.colours[c] == STREET_CODING.colours[c] for c in both)
 
 
+def test_the_file_for_the_study_s_carla_says_what_the_layouts_assume():
+    coding = read_coding(NEWER.with_name("classes-carla-0.8.csv"))
+    assert coding.classes is STREET and coding.values == STREET_CODING.values
+    assert coding.colours.items() <= STREET_CODING.colours.items()
+
+
 def tagged(version: str) -> dict[int, tuple]:
     """The colour of each tag in the file for a version of CARLA; no two have the same."""
     with NEWER.with_name(f"classes-carla-{version}.csv").open(encoding="utf-8", newline="") as file:

@@ -95,7 +95,7 @@ NAMES = {
     "several cameras": {f"{i:06}_cam{c}": "" for i in range(9) for c in range(3)},
     "folders that count on": {f"{day}/{i + 9 * n}": day for n, day in enumerate("abc") for i in range(9)},
     "slices of patients": {f"patient{p}_slice{i}": f"patient{p}_slice" for p in range(4) for i in range(5)},
-    "check sums": {f"{'abcdef'[i % 6]}{i * 7919 % 1000}{'fedbca'[i % 5]}{i}e{i % 7}x{'z' * i}": "" for i in range(12)},
+    "check sums": {f"{'abcdef'[i % 6]}{i * 7919 % 1000}{'fedbca'[i % 5]}{'z' * i}7": "" for i in range(12)},
     "words": dict.fromkeys(["kitchen", "hall", "roof"], ""),
     "the split in the name": {f"ADE_{s}_{i:04}": "" for s in ("train", "val") for i in range(9)},
 }  # fmt: skip

@@ -190,6 +190,76 @@ def test_by_is_about_frames_without_a_split_alone():
     assert splits.split(found, by="names") == splits.split(found) == splits.split(found, by="blocks")
 
 
+# ---- drives on two sides ----------------------------------------------------------------------------
+
+
+def two_sides(found: Listing) -> str:
+    given = {key.split for key in found.images}
+    return " ".join(splits.on_two_sides(splits.split(found), given))
+
+
+def sliced(count: int) -> list[Key]:
+    """Lyft-Udacity as it is downloaded: every drive in every folder."""
+    return [
+        Key("", f"data{'ABCDE'[i % 5]}", f"{drive}{i}")
+        for drive in ("02_00_", "02_01_", *(f"F{n}-" for n in range(1, 11)))
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("layout", ["lyft", "plain", "carla"])
+def test_folders_that_are_slices_of_drives_are_no_drives(layout):
+    found = listing(sliced(20), layout)
+    sides = drives_of(splits.split(found))
+    assert len(set().union(*sides.values())) == sum(map(len, sides.values())) == 12
+    assert two_sides(found) == ""
+
+
+def towns(split: str, *names: str) -> list[Key]:
+    return [Key(split, "", f"{name}_{i:06}_000019") for name in names for i in range(10)]
+
+
+def test_validation_out_of_a_given_train_folder_takes_whole_towns():
+    found = listing(towns("train", "aachen", "bonn", "ulm", "jena") + towns("test", "bern"), "study")
+    sides = drives_of(splits.split(found))
+    assert len(sides["val"]) == 1 and len(sides["train"]) == 3 and sides["test"] == {"bern"}
+    assert two_sides(found) == ""
+
+
+def test_of_few_drives_validation_takes_the_end_of_each():
+    found = listing(towns("train", "aachen", "bonn") + towns("test", "bern"), "study")
+    assert [pair.name[-13:-7] for pair in splits.split(found)["val"]] == ["000008", "000009"] * 2
+    assert "4 in val are frames of a drive that is also trained on (aachen, bonn), because" in two_sides(
+        found
+    )
+
+
+def test_a_drive_much_larger_than_the_share_stays_in_training():
+    counts = {"0001TP_0": 62, "0006R0_f0": 101, "0016E5_0": 204}  # CamVid's
+    keys = [Key("train", "", f"{drive}{i:04}") for drive, count in counts.items() for i in range(count)]
+    for seed in range(6):
+        found = splits.split(listing(keys + towns("test", "bern"), "study"), seed)
+        assert len(found["val"]) in (62, 101)
+
+
+@pytest.mark.parametrize(
+    "keys, layout, told",
+    [
+        (towns("train", "a1", "b2", "c3") + [Key("test", "", f"a1_0000{i}_000020") for i in range(20, 29)],
+         "study",
+         "9 of 9 in test are frames of a drive that is also trained on (a1), as the data's own split"),
+        (frames(a=20, b=20), "carla", "8 of 8 in test are frames of a drive that is also trained on (a, b),"),
+        (frames(**{"": 20}), "lyft", "4 of 4 in test are frames of a drive that is also trained on, because"),
+        ([Key(split, "town1", f"{i}") for split in ("train", "test") for i in range(9)], "carla", ""),
+        (towns("train", "bonn", "ulm", "jena") + towns("test", "bern"), "study", ""),
+        (frames(**{"": 20}), "plain", ""),
+    ],
+)  # fmt: skip
+def test_a_drive_on_two_sides_is_said(keys, layout, told):
+    found = two_sides(listing(keys, layout))
+    assert told in found if told else "in test" not in found
+
+
 # ---- too few ----------------------------------------------------------------------------------------
 
 
