@@ -199,7 +199,10 @@ def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
     return Data(
         # Begins names of folders, of which file systems bear 255 bytes.
         name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name)[:40] or "data",
-        origin=f"the folder {one_line(path.name)} (layout {found.listing.layout.name})",
+        origin=(
+            f"the folder {one_line(path.name)} (layout {found.listing.layout.name}"
+            f"{', label set assumed from it' * found.listing.assumed})"
+        ),
         digest=digest,
         classes=classes,
         names={split: [pair.name for pair in pairs[split]] for split in pairs},

@@ -80,7 +80,7 @@ def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = No
             _save(pixels, file)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write)
-    return f"{dest}: {_told(pairs)}, {size}×{size} pixels"
+    return f"{dest}: {_told(pairs)}, {size}×{size} pixels{_notes(listing, pairs)}"
 
 
 def fix(report: Report, dest: Path) -> str:
@@ -105,11 +105,17 @@ def fix(report: Report, dest: Path) -> str:
         _save(reading.read_labels(pair.label, listing.coding), labels)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
-    return f"{dest}: {_told(pairs)}; left out: {len(left_out)} ({LEFT_OUT} there says what and why)"
+    left = f"{len(left_out)} ({LEFT_OUT} there says what and why)"
+    return f"{dest}: {_told(pairs)}; left out: {left}{_notes(listing, pairs)}"
 
 
 def _told(pairs: Pairs) -> str:
     return "pairs: " + ", ".join(f"{split} {len(part)}" for split, part in pairs.items())
+
+
+def _notes(listing: Listing, pairs: Pairs) -> str:
+    """What a copy keeps of the source's doubts, a line each: its classes.csv and split look certain."""
+    return "".join(f"\nnote: {note}" for note in reading.notes(listing, pairs))
 
 
 def _source(digest: str, told: Coding) -> str:
