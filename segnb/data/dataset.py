@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from segnb.data import layouts, masks, reading, shifts, streets
+from segnb.data import layouts, masks, pixels, reading, shifts, streets
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
 from segnb.labels import CAR, STREET, ClassMap
@@ -68,6 +68,7 @@ class Data:
     classes: ClassMap
     names: dict[str, list[str]] = field(repr=False)  # of the images, by split
     frames: Callable[[Path, str, int], Frames] = field(repr=False)  # of (cache folder, split, size)
+    notes: tuple[str, ...] = ()  # what a reader has to know of labels and split, a sentence each
     view: View | None = None  # how rendered streets are seen; None: not rendered
 
     @property
@@ -184,7 +185,7 @@ def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
     found = reading.find(path, named)
     classes, pairs = found.coding.classes, found.pairs
     # What finds, reads and names the files shapes the pixels as well.
-    code = [Path(module.__file__).read_text(encoding="utf-8") for module in (masks, reading)]
+    code = [Path(module.__file__).read_text(encoding="utf-8") for module in (masks, pixels, reading)]
     sums = Sums(cache / "sums.json" if cache else None)
     told = repr((found.coding.values, found.coding.colours, classes.as_dict()))
     digest = fingerprint(code, [reading.digest(pairs, sums), f"pillow {version('pillow')}", told])
@@ -198,9 +199,13 @@ def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
     return Data(
         # Begins names of folders, of which file systems bear 255 bytes.
         name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name)[:40] or "data",
-        origin=f"the folder {one_line(path.name)} (layout {found.listing.layout.name})",
+        origin=(
+            f"the folder {one_line(path.name)} (layout {found.listing.layout.name}"
+            f"{', label set assumed from it' * found.listing.assumed})"
+        ),
         digest=digest,
         classes=classes,
         names={split: [pair.name for pair in pairs[split]] for split in pairs},
         frames=frames,
+        notes=tuple(map(one_line, found.notes)),
     )

@@ -1,16 +1,15 @@
 """Where data sets keep their files: the layouts, recognised by looking, or named as in "lyft:PATH".
 
-    study     {train,test}/{images,labels}/NAME.png; a val folder if there is one; PATH may also be the folder
-              that holds one dataset_NNN of this form
-    camvid    train, trainannot, val, valannot (Badrinarayanan et al. 2017); val is the test split, unless
-              there are test and testannot
+    study     {train,test}/{images,labels}/NAME.png; PATH may also be the folder that holds one dataset_NNN
+              of this form
+    camvid    train, trainannot, val, valannot (Badrinarayanan et al. 2017), and test, testannot
     lyft      CameraRGB/N.png and CameraSeg/N.png in each of dataA … dataE (Lyft-Udacity challenge)
     carla     NAME_rgb.png and NAME_seg.png, or folders rgb and seg, of one or more recordings
-    plain     images/NAME.png and masks/NAME.png, with a classes.csv; folders in both are drives, or, where
-              they are called train, val and test, splits
+    plain     images/NAME.png and masks/NAME.png, with a classes.csv; folders in both are drives
 
-A `classes.csv` in the folder says what masks hold in any of them (`segnb.data.masks`). Images are PNG or
-JPEG, masks PNG.
+In all of them folders called train, val and test, or what people call these otherwise (`segnb.data.names`),
+are splits. Where there is no test, val is tested on. A `classes.csv` in the folder says what masks hold in
+any of them (`segnb.data.masks`). Images are PNG or JPEG, masks PNG.
 """
 
 import os
@@ -18,30 +17,22 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from segnb.data.folders import Unlistable, files_of, folders_below, folders_of, list_folder, relative_to
 from segnb.data.masks import CAMVID_CODING, FILE, STREET_CODING, Coding, read_coding
+from segnb.data.names import Key, by_split, drives, split_named
 from segnb.errors import SegnbError
 
 IMAGE_FORMATS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg")}  # Pillow's name: suffixes
 LABEL_FORMATS = {"PNG": (".png",)}  # JPEG would change the ids
 PREPARING = ".preparing"  # lies in a folder that `segnb.data.tools.prepare` has begun and not finished
-SPLITS = ("train", "val", "test")
-
-
-class Key(NamedTuple):
-    """Which frame a file belongs to. split: "train", "val", "test", or "" where the layout names none;
-    drive: the folder of one recording, "" where there is but one; name: file name without suffix."""
-
-    split: str
-    drive: str
-    name: str
 
 
 class Place(NamedTuple):
-    """Two folders whose files pair up by name."""
+    """Two folders whose files pair up by name. A layout leaves the name of a split in the drive."""
 
     split: str
     drive: str
@@ -77,6 +68,8 @@ class Listing:
     """What a folder holds, before anything is opened.
 
     images, labels: files by frame; doubles: (file, the one of the same name that counts instead)
+    assumed: whether the layout alone, and no classes.csv, says what masks hold
+    notes: what was decided here for want of a word from the data, a sentence each
     """
 
     path: Path
@@ -86,6 +79,18 @@ class Listing:
     labels: dict[Key, Path]
     places: list[Place]
     doubles: list[tuple[Path, Path]] = field(default_factory=list)
+    assumed: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def pairs(self) -> list[Key]:
+        """The frames that have an image and a mask, sorted."""
+        return sorted(self.images.keys() & self.labels.keys())
+
+    @cached_property
+    def drives(self) -> dict[Key, str]:
+        """The drive of each of them, see `names.drives`."""
+        return drives(self.pairs, self.layout.timed)
 
     def faults(self) -> Iterator[tuple[str, str, list[Path]]]:
         """List what cannot be a pair: kind ("same-name" or "no-partner"), message and files of each."""
@@ -118,21 +123,34 @@ def _study_root(path: Path) -> Path:
 
 
 def _is_split(path: Path) -> bool:
-    return os.path.isdir(path / "train" / "images") or os.path.isdir(path / "test" / "images")
+    return any(split_named(one.name) and os.path.isdir(one / "images") for one in folders_of(path))
 
 
 def _study_places(path: Path) -> Iterator[Place]:
-    path = _study_root(path)
-    for split in SPLITS if os.path.isdir(path / "val") else ("train", "test"):
-        yield Place(split, "", path / split / "images", path / split / "labels")
+    for home in folders_of(_study_root(path)):
+        kinds = {one.name for one in folders_of(home)} & {"images", "labels", "masks"}
+        if kinds or split_named(home.name):
+            labels = "masks" if "masks" in kinds and "labels" not in kinds else "labels"
+            yield from _nested(home / "images", home / labels, home.name)
+
+
+def _nested(images: Path, labels: Path, within: str = "") -> Iterator[Place]:
+    """The folders of pictures in two that are built alike; each is a drive."""
+    found = {
+        relative_to(folder, home)
+        for home in (images, labels)
+        if os.path.isdir(home)
+        for folder in folders_below(home)
+        if files_of(folder, IMAGE_FORMATS)
+    }
+    for drive in sorted(found or {""}):
+        yield Place("", "/".join(filter(None, (within, drive))), images / drive, labels / drive)
 
 
 def _camvid_places(path: Path) -> Iterator[Place]:
-    folders = {one: one for one in SPLITS}  # SegNet's own copy has all three
-    if not os.path.isdir(path / "testannot"):
-        folders = {"train": "train", "test": "val"}
-    for split, folder in folders.items():
-        yield Place(split, "", path / folder, path / f"{folder}annot")
+    for name in sorted({one.name.removesuffix("annot") for one in folders_of(path)}):
+        if os.path.isdir(path / f"{name}annot"):
+            yield Place("", name, path / name, path / f"{name}annot")
 
 
 def _lyft_places(path: Path) -> Iterator[Place]:
@@ -164,18 +182,7 @@ def _is_plain(path: Path) -> bool:
 
 def _plain_places(path: Path) -> Iterator[Place]:
     labelled = not os.path.isdir(path / "masks") and os.path.isdir(path / "labels")
-    images, masks = path / "images", path / ("labels" if labelled else "masks")
-    drives = {
-        relative_to(folder, home)
-        for home in (images, masks)
-        if os.path.isdir(home)
-        for folder in folders_below(home)
-        if files_of(folder, IMAGE_FORMATS)
-    } or {""}
-    splits = {drive.partition("/")[0] for drive in drives} <= {*SPLITS}
-    for drive in sorted(drives):
-        split, _, rest = drive.partition("/") if splits else ("", "", drive)
-        yield Place(split, rest, images / drive, masks / drive)
+    yield from _nested(path / "images", path / ("labels" if labelled else "masks"))
 
 
 _ALL = (
@@ -188,7 +195,7 @@ _ALL = (
     ),
     Layout(
         "camvid",
-        lambda path: os.path.isdir(path / "trainannot"),
+        lambda path: any(split_named(place.drive) for place in _camvid_places(path)),
         _camvid_places,
         CAMVID_CODING,
         expected="CamVid's train, trainannot, val and valannot",
@@ -234,7 +241,8 @@ def parse(data: str) -> tuple[Path, str | None]:
     path = rest if named else data
     if not path:
         raise SegnbError("data is empty; name a folder, as in PATH or lyft:PATH")
-    return Path(path), name if named else None
+    # A shell leaves the ~ of DATA=~/frames as it is.
+    return Path(path if os.path.exists(path) else os.path.expanduser(path)), name if named else None
 
 
 def look(path: Path, named: str | None = None) -> Listing:
@@ -257,12 +265,11 @@ def _listing(path: Path, named: str | None) -> Listing:
     if any(os.path.exists(home / PREPARING) for home in (path, _study_root(path))):
         raise SegnbError(f"{path}: is half prepared; give the command that prepared it again, or remove it")
     layout = LAYOUTS[named] if named else _recognised(path)
-    coding = layout.coding
+    coding, notes = layout.coding, []
     places = list(layout.places(path))
-    for home in (_study_root(path), path) if layout.name == "study" else (path,):
-        if os.path.lexists(home / FILE):
-            coding = read_coding(home / FILE)
-            break
+    root = _study_root(path) if layout.name == "study" else path
+    if stated := next((home / FILE for home in (root, path) if os.path.lexists(home / FILE)), None):
+        coding = read_coding(stated)
     else:
         used = {folder for place in places for folder in (place.images, place.labels)}
         between = {home for folder in used for home in (folder, *folder.parents) if path in home.parents}
@@ -276,7 +283,24 @@ def _listing(path: Path, named: str | None) -> Listing:
         )
     if not places:
         raise SegnbError(f"{path}: is not of the layout {named!r}; point to a folder that holds {EXPECTED}")
-    listing = Listing(path, layout, coding, {}, {}, places)
+    if not stated:
+        first, last = coding.classes.names[0], coding.classes.names[-1]
+        notes.append(
+            f"Without a classes.csv, masks are read as the {len(coding.classes)} classes that go with folders"
+            f" of the layout {layout.name}, from {first} (0) to {last} ({len(coding.classes) - 1}). Where"
+            " they mean something else, add a classes.csv."
+        )
+    sides, decided = by_split(path, [(place.images, place.drive) for place in places])
+    notes += decided
+    sorted_out = [(place, side) for place, side in zip(places, sides, strict=True) if side]
+    places = [place._replace(split=split, drive=drive) for place, (split, drive) in sorted_out]
+    if layout.name == "camvid":
+        notes += [
+            f"The folder {one.name} is left out: there is no {one.name}annot."
+            for one in folders_of(path)
+            if split_named(one.name) and one not in {place.images for place in places}
+        ]
+    listing = Listing(path, layout, coding, {}, {}, places, assumed=not stated, notes=notes)
     for place in places:
         _list_into(listing.images, listing.doubles, place, place.images, place.image_end, IMAGE_FORMATS)
         _list_into(listing.labels, listing.doubles, place, place.labels, place.label_end, LABEL_FORMATS)

@@ -1,8 +1,8 @@
-"""What the pixels of mask files mean: ids in one channel, ids in the red channel, or colours, to class ids.
+"""What ids and colours of masks stand for: the label sets of the layouts, or a folder's own.
 
 A folder's own label set is its `classes.csv`, one row per value of the masks:
 
-    id,colour,name,thin,thing        id:     the value in a one-channel mask, or in the red channel, 0 to 255
+    id,colour,name,thin,thing        id:     the value that stands for it in masks of ids, 0 to 255
     0,#464646,Building,,             colour: the colour of the class in colour masks and in our pictures
     1,#dc143c,Pedestrian,yes,yes     name:   rows of one name become one class; `void` counts nowhere
     2,#ff0000,Pedestrian,yes,yes     thin:   yes for a class of few pixels each (poles, people …)
@@ -79,6 +79,17 @@ STREET_CODING = Coding(
     {tuple(bytes.fromhex(colour)): i for palette in _CARLA for i, colour in enumerate(palette.split())},
 )
 CAMVID_CODING = Coding(CAMVID, {i: i for i in range(len(CAMVID))} | {11: IGNORE_INDEX})
+
+
+def require_file(path: Path) -> Path:
+    """Return the path. Raise SegnbError if it is not a regular file: opening a pipe would wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise SegnbError(f"{path}: cannot be read ({error.strerror}); fix or remove it") from None
+    if not stat.S_ISREG(mode):
+        raise SegnbError(f"{path}: is a directory, pipe or device, no file; remove or replace it")
+    return path
 
 
 class Row(BaseModel):
@@ -204,17 +215,6 @@ def _row(where: str, cells: dict[str, str]) -> Row:
         wanted = Row.model_fields[column].description
         raise SegnbError(f"{where}: {column} is {_short(cells[column])}; write {wanted}") from None
     return row.model_copy(update={"name": "void"}) if row.name.lower() == "void" else row
-
-
-def require_file(path: Path) -> Path:
-    """Return the path. Raise SegnbError if it is not a regular file: opening a pipe would wait for ever."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise SegnbError(f"{path}: cannot be read ({error.strerror}); fix or remove it") from None
-    if not stat.S_ISREG(mode):
-        raise SegnbError(f"{path}: is a directory, pipe or device, no file; remove or replace it")
-    return path
 
 
 def _short(text: str) -> str:

@@ -52,6 +52,7 @@ def create_study(params: StudyParams) -> Study:
             "classes": data.classes.as_dict(),
             "digest": data.digest,
             "counts": data.counts,
+            "notes": list(data.notes),
         },
         "machine": asdict(machine) | {"system": platform.platform(), "torch": torch.__version__},
         "code": code_digest(),

@@ -117,7 +117,8 @@ class Study:
     @property
     def warnings(self) -> list[str]:
         """What a reader must know before believing a number; the report repeats each on top."""
-        return [*([NO_SCORES] if self.preset.name == "smoke" else []), *self.settings["warnings"]]
+        scores = [NO_SCORES] if self.preset.name == "smoke" else []
+        return [*scores, *self.settings["data"].get("notes", []), *self.settings["warnings"]]
 
     def run(self, variant: str, seed: int) -> "Run":
         return Run(self.path / variant / f"seed{seed}")

@@ -143,7 +143,7 @@ NEITHER = {
     "half a PNG": (halve, ""),
     "a flipped byte": (flip, "cannot be decoded"),
     "a PNG that ends in its signature": (b"\x89PNG\r\n", "file (6 bytes); replace or remove it"),
-    "a header of 30,000 × 30,000": (png(30000, 30000, 8, 2, b""), "cannot be decoded (Image size"),
+    "a header of 30,000 × 30,000": (png(30000, 30000, 8, 2, b""), "has more pixels than can be read at once"),
     "a header and no pixels": (png(SIZE, SIZE, 8, 2, b""), "cannot be decoded"),
     "no width": (png(0, SIZE, 8, 2, b"\0"), "file (66 bytes); replace"),
     "a wrong check sum": (flat(8, 0).replace(b"IDAT", b"IDAU"), "file (70 bytes); replace"),
@@ -190,20 +190,26 @@ NO_MASK = {
     "a mask to be turned": (encoded(IDS, exif=turned(8)), "is to be shown turned or mirrored (EXIF orientat"),
 }
 NO_CHANNEL = {
-    "16-bit grey": (flat(16, 0, 7), "16-bit I;16"),
     "16-bit RGB": (flat(16, 2, 7), "16-bit RGB"),
     "1-bit": (flat(1, 0, 1), "1-bit 1"),
     "2-bit grey": (flat(2, 0, 0), "2-bit L"),
     "4-bit grey": (flat(4, 0, 0), "4-bit L"),
-    "grey and alpha": (flat(8, 4, 1), "8-bit LA"),
+    "16-bit grey and alpha": (flat(16, 4, 7), "16-bit RGBA"),
 }
 NO_CLASS = {
     "id 13": (mask_of(13), "holds id 13, which none of the 13 classes has; renumber the mask"),
     "id 255": (mask_of(255), "holds id 255, which none of the 13 classes has; renumber the mask"),
     "id 13 in red": (mask_of(13, 0, 0), "holds id 13, which none of the 13 classes has; renumber the mask"),
+    "id 300 in 16 bits": (flat(16, 0, 300), "holds id 300, which none of the 13 classes has; renumber"),
+    "id 13 in three channels": (mask_of(13, 13, 13), "holds id 13, which none of the 13 classes has"),
+    "half transparent": (
+        flat(8, 4, 1),
+        "256 of 256 pixels are half transparent; save the mask without alpha",
+    ),
+    "transparent throughout": (flat(8, 6, 0), "every pixel is transparent; save the mask without alpha"),
     "a colour of no class": (
         mask_of(99, 64, 128),
-        "a colour mask in which 256 pixels have colours of no class, the first #634080; give each",
+        "a colour mask in which 256 of 256 pixels have colours of no class, the first #634080; give each",
     ),
     "a palette of one colour for all": (
         flat(8, 3, 7, chunk(b"PLTE", bytes(3 * 256))),
@@ -227,7 +233,7 @@ BROKEN = {
     for name, (spoil, rest) in cases.items()
 } | {
     "label: a photograph": Broken(
-        "label", encoded(NOISE), "a colour mask in which 256 pixels", "interpolated"
+        "label", encoded(NOISE), "a colour mask in which 256 of 256 pixels", "interpolated"
     ),
     "image: of another size": Broken(
         "image", encoded(NOISE.resize((9, 9))), "labels are 16×16 pixels but", "size-differs"

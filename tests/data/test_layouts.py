@@ -176,8 +176,80 @@ def test_plain_folders_are_drives_at_any_depth(tmp_path):
 def test_plain_folders_called_train_val_and_test_are_splits(tmp_path):
     found = look(plain(tmp_path, "train/1", "val/1", "test/town/1"))
     assert keys(found) == {Key("train", "", "1"), Key("val", "", "1"), Key("test", "town", "1")}
-    touch(tmp_path, "images/more/1.png", "masks/more/1.png")
-    assert {key.split for key in keys(look(tmp_path))} == {""}
+
+
+# ---- splits by the names of folders -----------------------------------------------------------------
+
+
+def any_layout(folder: Path, layout: str, *homes: str) -> Path:
+    """Three frames in each of the folders, as the layout has them."""
+    for home in homes:
+        names = [f"{home}{i}".replace("/", "_") for i in range(3)]
+        ways = {
+            "study": [f"{home}/{kind}/{name}" for kind in ("images", "labels") for name in names],
+            "camvid": [f"{home}{kind}/{name}" for kind in ("", "annot") for name in names],
+            "lyft": [f"{home}/{kind}/{name}" for kind in ("CameraRGB", "CameraSeg") for name in names],
+            "carla": [f"{home}/{name}_{kind}" for kind in ("rgb", "seg") for name in names],
+            "plain": [f"{kind}/{home}/{name}" for kind in ("images", "masks") for name in names],
+        }
+        touch(folder, *(f"{file}.png" for file in ways[layout]))
+    if layout == "plain":
+        (folder / "classes.csv").write_text(CLASSES)
+    return folder
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("names", ["train val test", "train valid test", "Training Validation Testing"])
+def test_every_layout_knows_what_people_call_splits(tmp_path, layout, names):
+    found = look(any_layout(tmp_path, layout, *names.split()))
+    assert found.layout.name == layout
+    told = {key.split: key.name[:-1] for key in keys(found)}
+    assert told == dict(zip(("train", "val", "test"), names.split(), strict=True))
+    assert not [note for note in found.notes if "classes.csv" not in note]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_refuses_a_near_miss_and_says_what_it_leaves_out(tmp_path, layout):
+    near = any_layout(tmp_path / "near", layout, "train", "tset")
+    assert "/tset" in (message := refusal(look, near)) and ": may be meant for test; call" in message
+    if layout == "camvid":
+        touch(any_layout(tmp_path / "more", layout, "train", "val"), "test/1.png")
+        words = "The folder test is left out: there is no testannot."
+    else:
+        any_layout(tmp_path / "more", layout, "train", "test", "more")
+        words = "is left out: it is in none of train, val and test."
+    found = look(tmp_path / "more")
+    assert {key.split for key in keys(found)} == {"train", "test"} and words in " ".join(found.notes)
+
+
+@pytest.mark.parametrize("layout", ["study", "lyft", "carla", "plain"])
+def test_a_train_folder_alone_is_no_split_and_that_is_said(tmp_path, layout):
+    found = look(any_layout(tmp_path, layout, "train"))
+    assert {key.split for key in keys(found)} == {""}
+    assert "All frames are in a folder for train" in found.notes[-1]
+
+
+def test_towns_in_the_folders_of_a_split_are_its_drives(tmp_path):
+    for layout in ("study", "plain"):
+        homes = [f"{split}/{town}" for split, town in (("train", "bonn"), ("train", "ulm"), ("test", "bern"))]
+        if layout == "study":
+            names = [f"{a}/{kind}/{b}/{i}.png" for home in homes for a, _, b in [home.partition("/")]
+                     for kind in ("images", "labels") for i in range(3)]  # fmt: skip
+            touch(tmp_path / layout, *names)
+        else:
+            any_layout(tmp_path / layout, layout, *homes)
+        found = look(tmp_path / layout)
+        assert {(key.split, key.drive) for key in keys(found)} == {tuple(home.split("/")) for home in homes}
+
+
+def test_what_a_layout_assumes_of_masks_is_said_unless_a_classes_csv_says_it(tmp_path):
+    found = look(study(tmp_path))
+    assert found.assumed and found.notes == [
+        "Without a classes.csv, masks are read as the 13 classes that go with folders of the layout study,"
+        " from Unlabeled (0) to Traffic sign (12). Where they mean something else, add a classes.csv."
+    ]
+    (tmp_path / "classes.csv").write_text(CLASSES)
+    assert not look(tmp_path).assumed and not look(tmp_path).notes
 
 
 # ---- classes.csv ------------------------------------------------------------------------------------
@@ -225,6 +297,15 @@ def test_a_name_and_a_path():
     assert parse("/some:where") == (Path("/some:where"), None)
     assert parse("carla:C:/x") == (Path("C:/x"), "carla")
     assert parse("lift:x") == (Path("lift:x"), None)  # no layout: a path, which will not be there
+
+
+def test_a_tilde_is_the_home_folder_unless_a_folder_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert parse("~/frames") == (tmp_path / "frames", None)
+    assert parse("lyft:~/frames") == (tmp_path / "frames", "lyft")
+    (tmp_path / "~").mkdir()
+    assert parse("~") == (Path("~"), None)
 
 
 def test_a_path_with_a_colon_that_is_there_is_a_path(tmp_path, monkeypatch):

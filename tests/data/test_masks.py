@@ -276,6 +276,12 @@ def test_the_file_for_a_newer_carla_reads_to_the_study_s_thirteen(version, tags,
     assert len(both) >= 10 and all(coding.colours[c] == STREET_CODING.colours[c] for c in both)
 
 
+def test_the_file_for_the_study_s_carla_says_what_the_layouts_assume():
+    coding = read_coding(NEWER.with_name("classes-carla-0.8.csv"))
+    assert coding.classes is STREET and coding.values == STREET_CODING.values
+    assert coding.colours.items() <= STREET_CODING.colours.items()
+
+
 def tagged(version: str) -> dict[int, tuple]:
     """The colour of each tag in the file for a version of CARLA; no two have the same."""
     with NEWER.with_name(f"classes-carla-{version}.csv").open(encoding="utf-8", newline="") as file:
@@ -367,13 +373,6 @@ def test_a_red_mask_that_may_also_be_a_colour_mask(tmp_path, read):
     assert CONTRADICTS in refusal(reading.read_labels, tmp_path / "all.png", coding)
     Image.fromarray(np.uint8([[[255, 0, 0], [1, 0, 0]]])).save(tmp_path / "some.png")
     assert reading.read_labels(tmp_path / "some.png", coding).tolist() == [[IGNORE_INDEX, 1]]
-
-
-def test_transparency_in_a_palette_changes_nothing(tmp_path):
-    picture = Image.frombytes("P", (2, 1), bytes([3, 7]))
-    picture.putpalette([i for i in range(256) for _ in range(3)])
-    picture.save(tmp_path / "p.png", transparency=bytes([0] * 8))
-    assert reading.read_labels(tmp_path / "p.png", STREET_CODING).tolist() == [[3, 7]]
 
 
 def test_camvid_s_own_names_keep_their_colours(read):

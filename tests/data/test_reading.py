@@ -10,6 +10,7 @@ from PIL import Image
 from segnb.data import reading
 from segnb.data.masks import STREET_CODING
 from segnb.data.splits import Pair
+from segnb.data.tools import check
 from segnb.errors import SegnbError
 from segnb.labels import STREET
 from tests.conftest import CHECKOUT
@@ -93,7 +94,7 @@ def test_two_images_of_one_name(data):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_first_pair_is_read_so_that_masks_of_another_kind_are_refused_at_once(data, split):
     label = reading.find(data).pairs[split][0].label
-    Image.open(label).convert("RGB").save(label)
+    Image.open(label).convert("RGB").point(lambda value: value + 99).save(label)
     assert label.name in refusal(reading.find, data)
 
 
@@ -175,6 +176,44 @@ def test_stream_keeps_the_order_and_equals_reading_one_by_one(data, monkeypatch)
         alone = reading.read(pair, 6, STREET_CODING)
         np.testing.assert_array_equal(image, alone[0])
         np.testing.assert_array_equal(labels, alone[1])
+
+
+# Ids that are not the layout's.
+
+
+def street(folder: Path, bottom: tuple[int, ...], top: tuple[int, ...]) -> Path:
+    """Three frames for training and three for testing, with these ids below and above."""
+    for split, first in (("train", 0), ("test", 3)):
+        for i in range(first, first + 3):
+            label = np.resize(np.uint8(top), (20, 16))
+            label[10:] = np.resize(np.uint8(bottom), (10, 16))
+            pair = add_pair(folder / split, f"{i:04d}", 20, 16)
+            save(label, pair.label)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "bottom, top, words",
+    [
+        ((7, 7, 10), (0, 9), ""),  # the study's: road and cars below sky and trees
+        ((3, 3, 4), (0, 1), "put Other and Pedestrian where the street should be"),  # CamVid's
+        ((0, 0, 1), (10, 8), "put Unlabeled and Building where"),  # Cityscapes' for training
+        ((0,), (0, 1), "put Unlabeled where"),  # cracks
+    ],
+)
+def test_ids_that_contradict_the_label_set_of_a_layout_are_refused_by_training_and_check(
+    tmp_path, bottom, top, words
+):
+    data = street(tmp_path / "data", bottom, top)
+    kinds = [one.kind for one in check.look(str(data)).of("error")]
+    if not words:
+        assert reading.find(data).notes[0].startswith("Without a classes.csv") and not kinds
+        return
+    message = refusal(reading.find, data)
+    assert message.startswith(f"{data}: has no classes.csv, and read as") and words in message
+    assert kinds == ["other-ids"]
+    (data / "classes.csv").write_text("id,name\n" + "".join(f"{i},class {i}\n" for i in range(13)))
+    assert reading.find(data).notes == []
 
 
 # What is wrong with a file: see also test_bad_input.

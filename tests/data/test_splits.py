@@ -48,16 +48,16 @@ def refusal(*arguments, **named_arguments) -> str:
 
 @pytest.mark.parametrize("layout, loose", [("lyft", "blocks"), ("carla", "blocks"), ("plain", "names")])
 def test_how_frames_are_split_depends_on_drives_and_layout(layout, loose):
-    assert splits.usual(listing(frames(a=9), layout)) == loose
-    assert splits.usual(listing(frames(a=9, b=9), layout)) == loose
-    assert splits.usual(listing(frames(a=9, b=9, c=9), layout)) == "drives"
+    for drives, way in (("", loose), ("a", "blocks"), ("ab", "blocks"), ("abc", "drives")):
+        found = listing(frames(**{drive: 9 for drive in drives or [""]}), layout)
+        assert splits.usual(found, found.pairs) == way
 
 
 def test_drives_without_pairs_do_not_count():
     found = listing(frames(a=20, b=20, c=20))
     for key in frames(c=20):
         del found.labels[key]
-    assert splits.usual(found) == "blocks"
+    assert splits.usual(found, found.pairs) == "blocks"
     assert sizes(splits.split(found)) == [26, 6, 8]
 
 
@@ -103,7 +103,7 @@ def test_other_seeds_draw_other_drives():
 
 def test_two_drives_are_too_few_to_be_split_whole():
     message = refusal(listing(frames(a=9, b=9)), by="drives")
-    assert message == "data: 18 pairs leave none for the split 'val'; add images, or drives"
+    assert message == "data: 18 pairs leave none for the split 'test'; add images, or drives"
 
 
 # ---- blocks of time ---------------------------------------------------------------------------------
@@ -190,6 +190,76 @@ def test_by_is_about_frames_without_a_split_alone():
     assert splits.split(found, by="names") == splits.split(found) == splits.split(found, by="blocks")
 
 
+# ---- drives on two sides ----------------------------------------------------------------------------
+
+
+def two_sides(found: Listing) -> str:
+    given = {key.split for key in found.images}
+    return " ".join(splits.on_two_sides(splits.split(found), given))
+
+
+def sliced(count: int) -> list[Key]:
+    """Lyft-Udacity as it is downloaded: every drive in every folder."""
+    return [
+        Key("", f"data{'ABCDE'[i % 5]}", f"{drive}{i}")
+        for drive in ("02_00_", "02_01_", *(f"F{n}-" for n in range(1, 11)))
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("layout", ["lyft", "plain", "carla"])
+def test_folders_that_are_slices_of_drives_are_no_drives(layout):
+    found = listing(sliced(20), layout)
+    sides = drives_of(splits.split(found))
+    assert len(set().union(*sides.values())) == sum(map(len, sides.values())) == 12
+    assert two_sides(found) == ""
+
+
+def towns(split: str, *names: str) -> list[Key]:
+    return [Key(split, "", f"{name}_{i:06}_000019") for name in names for i in range(10)]
+
+
+def test_validation_out_of_a_given_train_folder_takes_whole_towns():
+    found = listing(towns("train", "aachen", "bonn", "ulm", "jena") + towns("test", "bern"), "study")
+    sides = drives_of(splits.split(found))
+    assert len(sides["val"]) == 1 and len(sides["train"]) == 3 and sides["test"] == {"bern"}
+    assert two_sides(found) == ""
+
+
+def test_of_few_drives_validation_takes_the_end_of_each():
+    found = listing(towns("train", "aachen", "bonn") + towns("test", "bern"), "study")
+    assert [pair.name[-13:-7] for pair in splits.split(found)["val"]] == ["000008", "000009"] * 2
+    assert "4 in val are frames of a drive that is also trained on (aachen, bonn), because" in two_sides(
+        found
+    )
+
+
+def test_a_drive_much_larger_than_the_share_stays_in_training():
+    counts = {"0001TP_0": 62, "0006R0_f0": 101, "0016E5_0": 204}  # CamVid's
+    keys = [Key("train", "", f"{drive}{i:04}") for drive, count in counts.items() for i in range(count)]
+    for seed in range(6):
+        found = splits.split(listing(keys + towns("test", "bern"), "study"), seed)
+        assert len(found["val"]) in (62, 101)
+
+
+@pytest.mark.parametrize(
+    "keys, layout, told",
+    [
+        (towns("train", "a1", "b2", "c3") + [Key("test", "", f"a1_0000{i}_000020") for i in range(20, 29)],
+         "study",
+         "9 of 9 in test are frames of a drive that is also trained on (a1), as the data's own split"),
+        (frames(a=20, b=20), "carla", "8 of 8 in test are frames of a drive that is also trained on (a, b),"),
+        (frames(**{"": 20}), "lyft", "4 of 4 in test are frames of a drive that is also trained on, because"),
+        ([Key(split, "town1", f"{i}") for split in ("train", "test") for i in range(9)], "carla", ""),
+        (towns("train", "bonn", "ulm", "jena") + towns("test", "bern"), "study", ""),
+        (frames(**{"": 20}), "plain", ""),
+    ],
+)  # fmt: skip
+def test_a_drive_on_two_sides_is_said(keys, layout, told):
+    found = two_sides(listing(keys, layout))
+    assert told in found if told else "in test" not in found
+
+
 # ---- too few ----------------------------------------------------------------------------------------
 
 
@@ -197,8 +267,9 @@ def test_by_is_about_frames_without_a_split_alone():
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_too_few_frames_name_the_folder_and_the_split_that_is_empty(way, count):
     message = refusal(listing(frames(a=count)), by=way)
+    told = "1 pair leaves" if count == 1 else f"{count} pairs leave"
     assert re.fullmatch(
-        rf"data: {count} pairs leave none for the split '(train|val|test)'; add images, or drives", message
+        rf"data: {told} none for the split '(train|val|test)'; add images, or drives", message
     )
 
 
@@ -258,5 +329,5 @@ def test_splits_are_disjoint_complete_and_independent_of_the_order_of_listing(ke
 def test_blocks_of_any_numbers_follow_each_other(numbers, before):
     keys = [Key("", "", f"{before}{number}") for number in numbers]
     parts = splits.split(listing(keys), by="blocks")
-    times = [[int(pair.name.removeprefix(before)) for pair in part] for part in parts.values()]
+    times = [[int(pair.name.removeprefix(f"./{before}")) for pair in part] for part in parts.values()]
     assert max(times[0]) < min(times[1]) and max(times[1]) < min(times[2])

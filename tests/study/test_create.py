@@ -150,9 +150,17 @@ def test_a_weights_file_of_the_user_is_looked_into_and_kept_by_its_whole_path(pr
 
 
 def test_a_warning_that_comes_later_is_not_lost(project, dataset, monkeypatch):
-    assert study_of(dataset, weights="random").warnings == [NO_SCORES]  # of preset smoke
+    assert study_of(dataset, weights="random").settings["warnings"] == []
     monkeypatch.setattr(create, "resolve_weights", lambda *_: Weights("random", warning="no network"))
-    assert study_of(dataset, weights="auto").warnings == [NO_SCORES, "no network"]
+    assert study_of(dataset, weights="auto").settings["warnings"] == ["no network"]
+
+
+def test_a_reader_is_told_what_was_assumed_of_the_data(project, dataset):
+    scores, assumed = study_of(dataset).warnings
+    assert scores == NO_SCORES  # of preset smoke
+    assert assumed.startswith("Without a classes.csv, masks are read as the 13 classes")
+    (dataset / "classes.csv").write_text("id,name\n" + "".join(f"{i},class {i}\n" for i in range(13)))
+    assert study_of(dataset).warnings == [NO_SCORES]
 
 
 def test_segnb_study_prints_the_name_alone(project, dataset, monkeypatch, capsys):
@@ -192,10 +200,10 @@ def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_pat
 def test_the_first_warning_stays_when_the_engine_settles_the_study_again(project, dataset, monkeypatch):
     def resolved(why):
         monkeypatch.setattr(create, "resolve_weights", lambda *_: Weights("random", warning=why))
-        return study_of(dataset).warnings
+        return study_of(dataset).warnings[-1]
 
-    assert resolved("no network") == [NO_SCORES, "no network"]
-    assert resolved("offline") == [NO_SCORES, "no network"]
+    assert resolved("no network") == "no network"
+    assert resolved("offline") == "no network"
     assert study_of(dataset).settings["warnings"] == ["no network"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segnb.data import layouts, reading, splits
+from segnb.data import layouts, pixels, reading, splits
 from segnb.data.layouts import IMAGE_FORMATS, LABEL_FORMATS, Listing
 from segnb.data.masks import Coding
 from segnb.data.splits import Pair
@@ -62,16 +62,17 @@ def soft_share(values: np.ndarray) -> float:
 
 
 def stored(mask: Image.Image) -> list[np.ndarray]:
-    """What may have been interpolated, (H, W) each: ids, those in the red channel, or sums of colours."""
+    """What may have been interpolated, (H, W) each: ids of one channel or of several, or sums of colours."""
     pixels = np.asarray(mask)
     if mask.mode == "P":  # numbers that may be ids, or stand for colours in any order
         palette = np.array(mask.getpalette("RGB") + [0] * 768, np.uint8)[:768].reshape(256, 3)
         return [pixels, _one_channel(palette[pixels])]
-    return [pixels if pixels.ndim == 2 else _one_channel(pixels[..., :3])]
+    return [pixels if pixels.ndim == 2 else _one_channel(pixels[..., : 1 if mask.mode == "LA" else 3])]
 
 
 def _one_channel(colours: np.ndarray) -> np.ndarray:
-    return colours.sum(-1, dtype=np.int16) if colours[..., 1:].any() else colours[..., 0]
+    ids = not colours[..., 1:].any() or (colours == colours[..., :1]).all()
+    return colours[..., 0] if ids else colours.sum(-1, dtype=np.int16)
 
 
 # ---- images ------------------------------------------------------------------------------------
@@ -132,11 +133,13 @@ def nearest(hashes: np.ndarray, contents: np.ndarray, ranks: np.ndarray) -> tupl
 
 @dataclass
 class _Seen:
-    """What is kept of a pair: labels are int64 (256,) pixels by class id; None where a file is unsound."""
+    """What is kept of a pair: ids is its label map, labels int64 (256,) the pixels of each id; None where a
+    file is unsound."""
 
     findings: list[Finding] = field(default_factory=list)
     size: tuple[int, int] | None = None
     labels: np.ndarray | None = None
+    ids: np.ndarray | None = None
     content: bytes = b""
     hash: np.ndarray | None = None
 
@@ -177,7 +180,7 @@ def _see_image(seen: _Seen, image: Image.Image) -> None:
 
 def _see_mask(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> None:
     with seen.noting("wrong-pixels", path):
-        reading.require_channels(path, mask)
+        pixels.require_channels(path, mask)
         share = max(soft_share(values) for values in stored(mask))
         if share > SOFT:  # then nothing else that its ids say is worth a line
             message = (
@@ -187,8 +190,8 @@ def _see_mask(seen: _Seen, path: Path, mask: Image.Image, coding: Coding) -> Non
             seen.findings.append(finding("interpolated", message, path))
             return
         with seen.noting("unknown-ids", path):
-            labels = reading.as_labels(path, mask, coding)
-            seen.labels = np.bincount(labels.ravel(), minlength=256)
+            seen.ids = pixels.to_labels(path, mask, coding)
+            seen.labels = np.bincount(seen.ids.ravel(), minlength=256)
             if not np.delete(seen.labels, IGNORE_INDEX).any():
                 message = f"{path}: every pixel is void; label it, or remove the pair"
                 seen.findings.append(finding("no-labels", message, path))
@@ -208,8 +211,7 @@ def look(data: str) -> Report:
     try:
         pairs = splits.split(listing)
     except SegnbError as error:
-        keys = sorted(listing.images.keys() & listing.labels.keys())
-        pairs = {"all": [splits.pair(listing, key) for key in keys]}
+        pairs = {"all": [splits.pair(listing, key) for key in listing.pairs]}
         found.append(finding("no-split", str(error), listing.path))
     return inspect(listing, pairs, found)
 
@@ -219,7 +221,7 @@ def inspect(listing: Listing, pairs: dict[str, list[Pair]], found: Iterable[Find
     findings = [*found, *(finding(kind, told, *files) for kind, told, files in listing.faults())]
     counts = {split: Counts(len(part)) for split, part in pairs.items()}
     jobs = [(split, pair) for split, part in pairs.items() for pair in part]
-    sums, whole = Sums(), []
+    sums, whole, firsts = Sums(), [], []
     read = reading.several(lambda job: _see(job[1], listing.coding, sums), jobs)
     for (split, pair), seen in zip(jobs, progress(read, "checking", len(jobs), "pair"), strict=True):
         findings += seen.findings
@@ -229,13 +231,18 @@ def inspect(listing: Listing, pairs: dict[str, list[Pair]], found: Iterable[Find
         if seen.labels is not None:
             counts[split].pixels += seen.labels
             counts[split].pictures += seen.labels > 0
+            if pair is pairs[split][0]:  # those by which training judges
+                firsts.append(seen.ids)
+    if listing.assumed and (told := reading.contradiction(listing, firsts)):
+        findings.append(finding("other-ids", told, listing.path))
     findings += [*_repeats(whole, list(pairs)), *_classes(listing, counts), *_sizes(listing, counts)]
     try:
         digest = reading.digest(pairs, sums)  # reads none again that was sound
     except SegnbError:
         digest = None
     order = list(KINDS)
-    return Report(listing, pairs, counts, sorted(findings, key=lambda one: order.index(one.kind)), digest)
+    findings.sort(key=lambda one: order.index(one.kind))
+    return Report(listing, pairs, counts, findings, digest, reading.notes(listing, pairs))
 
 
 def _repeats(whole: list[tuple[str, Path, bytes, np.ndarray]], order: list[str]) -> Iterator[Finding]:

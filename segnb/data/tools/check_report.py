@@ -25,6 +25,7 @@ KINDS = {  # what may be found: how bad it is
     "wrong-pixels": "error",  # an image that is not 8-bit RGB, a mask that has no 8-bit channels
     "size-differs": "error",  # image and mask are not of one size
     "unknown-ids": "error",  # ids or colours that stand for no class, or a palette that contradicts its ids
+    "other-ids": "error",  # ids that are not those of the layout, see `reading.contradiction`
     "interpolated": "error",  # a mask with ids between ids, see `check.soft_share`
     "leaked": "error",  # one picture in two splits
     "nearly-leaked": "warning",  # nearly one picture in two splits, see `check.difference_hash`
@@ -74,6 +75,7 @@ class Report:
 
     pairs: by split; "all" alone where they cannot be split
     digest: as `reading.digest` makes it; None where a file cannot be read
+    notes: what was decided for want of a word from the data, and drives on two sides, a sentence each
     """
 
     listing: Listing
@@ -81,6 +83,7 @@ class Report:
     counts: dict[str, Counts]
     findings: list[Finding]
     digest: str | None
+    notes: list[str] = field(default_factory=list)
 
     def of(self, severity: str) -> list[Finding]:
         return [one for one in self.findings if one.severity == severity]
@@ -99,6 +102,7 @@ class Report:
             "path": str(self.listing.path),
             "layout": self.listing.layout.name,
             "digest": self.digest,
+            "notes": self.notes,
             "classes": classes.as_dict(),
             "splits": {split: _split_dict(counts, classes) for split, counts in self.counts.items()},
             "errors": len(self.of("error")),
@@ -111,7 +115,8 @@ class Report:
 
     def table(self, width: int = 80) -> str:
         """For people, in lines of at most `width` characters, 70 or more, but for longer file names."""
-        lines = [*_head(self), "", *_class_lines(self), "", *_finding_lines(self, max(width, 70))]
+        width = max(width, 70)
+        lines = [*_head(self, width), "", *_class_lines(self), "", *_finding_lines(self, width)]
         return "\n".join(one_line(line).rstrip() for line in lines)
 
 
@@ -148,15 +153,17 @@ def size_list(sizes: Counter) -> str:
     return ", ".join([*told, f"{len(sizes) - 3} more"] if len(sizes) > 3 else told)
 
 
-def _head(report: Report) -> list[str]:
+def _head(report: Report, width: int) -> list[str]:
     classes = report.listing.coding.classes
     void = " and void" if classes.void else ""
     pairs = sum(one.pairs for one in report.counts.values())
     rows = [f"{'split':<8}{'pairs':>8}   sizes of images"]
     for split, one in report.counts.items():
         rows.append(f"{split:<8}{one.pairs:>8}   {size_list(one.sizes)}")
-    told = f"layout {report.listing.layout.name}, {pairs} pairs, {len(classes)} classes{void}"
-    return [str(report.listing.path), told, "", *rows]
+    plural = "s" * (pairs != 1)
+    told = f"layout {report.listing.layout.name}, {pairs} pair{plural}, {len(classes)} classes{void}"
+    notes = [line for note in report.notes for line in _wrapped(f"note: {note}", report, width, "")]
+    return [str(report.listing.path), told, *notes, "", *rows]
 
 
 def _class_lines(report: Report) -> list[str]:
@@ -181,16 +188,29 @@ def _percent(share: float) -> str:
 
 def _finding_lines(report: Report, width: int) -> list[str]:
     lines = []
-    wrap = textwrap.TextWrapper(width, "  ", "    ", break_long_words=False, break_on_hyphens=False)
     for kind, found in groupby(report.findings, key=lambda one: one.kind):
         same = list(found)
         lines.append(f"{KINDS[kind]}: {kind}, {len(same)}")
         for one in same[:SHOWN]:
-            lines += wrap.wrap(one.message.replace(one_line(f"{report.listing.path}/"), ""))
+            lines += _wrapped(one.message, report, width, "  ")
         if len(same) > SHOWN:
             lines.append(f"  … and {len(same) - SHOWN} more; --json lists them all")
     many = Counter(one.severity for one in report.findings)
     totals = " and ".join(
         f"{n} {kind}{'s' * (n != 1)}" for kind in ("error", "warning") for n in [many[kind]]
     )
-    return [*lines, "", totals] if lines else ["nothing is wrong"]
+    if lines:
+        return [*lines, "", totals]
+    return ["nothing is wrong; mind the notes on top" if report.notes else "nothing is wrong"]
+
+
+def _wrapped(text: str, report: Report, width: int, indent: str) -> list[str]:
+    text = one_line(text).replace(one_line(f"{report.listing.path}/"), "")
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

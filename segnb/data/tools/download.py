@@ -60,7 +60,7 @@ SETS = {
         ),
     ),
     "lyft-udacity": PublicSet(
-        what="frames of the CARLA 0.8 simulator, 800×600: five drives of 1,000; thirteen classes",
+        what="frames of the CARLA 0.8 simulator, 800×600: 5,000 of 32 drives; thirteen classes",
         home="https://www.kaggle.com/datasets/kumaresanmanickavelu/lyft-udacity-challenge",
         licence="CC0 1.0, as its uploader declares",
         url=(

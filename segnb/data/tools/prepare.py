@@ -3,8 +3,8 @@
     prepare("lyft:path/to/data", Path("frames256"), size=256)
     fix(check.look("path/to/data"), Path("cleaned"))
 
-The source is never changed. The copy holds {train,val,test}/{images,labels}/NAME.png, a classes.csv where the
-label set is not the study's, and prepared.json, which says what it was made from. Each file is whole or not
+The source is never changed. The copy holds {train,val,test}/{images,labels}/NAME.png, a classes.csv, and
+prepared.json, which says what it was made from. Each file is whole or not
 there, and until all are there `layouts.look` refuses the folder. The same call again goes on from there.
 """
 
@@ -31,7 +31,7 @@ from segnb.data.splits import Pair
 from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
 from segnb.errors import SegnbError
-from segnb.labels import IGNORE_INDEX, STREET, ClassMap
+from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.runtime.pool import progress
 from segnb.storage.files import atomic_path, held, write_json, write_text
 
@@ -80,7 +80,7 @@ def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = No
             _save(pixels, file)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write)
-    return f"{dest}: {_told(pairs)}, {size}×{size} pixels"
+    return f"{dest}: {_told(pairs)}, {size}×{size} pixels{_notes(listing, pairs)}"
 
 
 def fix(report: Report, dest: Path) -> str:
@@ -105,11 +105,17 @@ def fix(report: Report, dest: Path) -> str:
         _save(reading.read_labels(pair.label, listing.coding), labels)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
-    return f"{dest}: {_told(pairs)}; left out: {len(left_out)} ({LEFT_OUT} there says what and why)"
+    left = f"{len(left_out)} ({LEFT_OUT} there says what and why)"
+    return f"{dest}: {_told(pairs)}; left out: {left}{_notes(listing, pairs)}"
 
 
 def _told(pairs: Pairs) -> str:
-    return ", ".join(f"{split} {len(part)}" for split, part in pairs.items()) + " pairs"
+    return "pairs: " + ", ".join(f"{split} {len(part)}" for split, part in pairs.items())
+
+
+def _notes(listing: Listing, pairs: Pairs) -> str:
+    """What a copy keeps of the source's doubts, a line each: its classes.csv and split look certain."""
+    return "".join(f"\nnote: {note}" for note in reading.notes(listing, pairs))
 
 
 def _source(digest: str, told: Coding) -> str:
@@ -245,8 +251,7 @@ def _write_all(
                 pass
             for part in [*dest.glob("*/*/.*"), *dest.glob(".*.*")]:  # what a kill left
                 part.unlink()
-            if listing.coding.classes != STREET:
-                write_classes(dest / masks.FILE, listing.coding.classes)
+            write_classes(dest / masks.FILE, listing.coding.classes)
             if left_out is not None:
                 write_json(dest / LEFT_OUT, {"schema": SCHEMA, "left_out": left_out})
             counts = {split: len(part) for split, part in pairs.items()}
@@ -267,10 +272,16 @@ def _file_names(pairs: Pairs) -> dict[str, list[str]]:
     Sorted they stay in the order of the pairs, on which a training depends; where names alone do not, all
     are numbered.
     """
-    plain = {split: [_safe(pair.name) for pair in part] for split, part in pairs.items()}
+    plain = {split: [_safe(_short(pair.name)) for pair in part] for split, part in pairs.items()}
     if all(part == sorted(part) and len({*map(str.lower, part)}) == len(part) for part in plain.values()):
         return plain
     return {split: [f"{i:06}-{name}" for i, name in enumerate(names)] for split, names in plain.items()}
+
+
+def _short(name: str) -> str:
+    """Without the drive where the file's own name begins with it."""
+    drive, _, file = name.rpartition("/")
+    return file if file.startswith(drive) else name
 
 
 def _safe(name: str) -> str:
