@@ -70,8 +70,8 @@ def speaks_of(names: Sequence[str]) -> str:
 
 def weights_of(names: Sequence[str]) -> np.ndarray:
     """Draw weights of these test images, those of a block alike: (draws, N), see `image_weights`."""
-    blocks = blocks_of(names)
-    return image_weights(int(blocks.max()) + 1, key=key_of(names))[:, blocks]
+    weights = image_weights(count_blocks(names), key=key_of(names))
+    return weights if weights.shape[1] == len(names) else weights[:, blocks_of(names)]
 
 
 def key_of(names: Sequence[str]) -> str:

@@ -103,7 +103,7 @@ def family(rng: np.random.Generator, parts: list[Effect], unit: np.ndarray, null
     """Claims of one to three contrasts, and what is true of each: the word, or "" exactly at the margin.
 
     unit:  (K,) the true standard error of each contrast at three seeds
-    nulls: every claim is at its margin; otherwise a third is, half are true, by 3 to 30 errors, the rest false
+    nulls: every claim is at its margin; otherwise a third is, half are true by 3 to 30 errors, the rest false
     """
     claims, truth = {}, {}
     for i in range(12):
@@ -164,7 +164,7 @@ def check(name: str, seeds: int, studies: int) -> dict[str, np.ndarray]:
     """Hold what the module promises against simulated studies."""
     found = simulate(WORLDS[name], seeds, studies)
     assert found["covered"].min() > LEAST.get(name, 0.93) - chance(0.93, studies)
-    assert 0.93 < found["covered"].mean() < 0.98
+    assert 0.93 < found["covered"].mean() < 0.97 + chance(0.97, 2 * studies)
     assert found["wrong"] < 0.05 and found["at margin"] < 0.05
     assert found["any"] < 0.05 + chance(0.05, studies)
     assert found["power"] > DECIDED[seeds]
