@@ -81,9 +81,7 @@ def _one_round(study: Study, name: str, row: dict) -> None:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             bench.model.eval()(bench.images[:1])
         row["gflops"] = counter.get_total_flops() / 1e9
-        with FlopCounterMode(display=False) as counter:
-            bench.step()
-        row["train_gflops"] = counter.get_total_flops() / 1e9 / len(bench.images)
+        row["train_gflops"] = _step_flops(bench) / 1e9 / len(bench.images)
         row["memory_mib"] = _step_memory(bench) / 2**20
     for timed, work in (("train", bench.step), ("predict", bench.forward)):
         seconds = _seconds(work, study.machine.device)
@@ -104,6 +102,12 @@ def _seconds(work: Callable[[], object], device: str) -> list[float]:
 
     measured()  # first calls set up kernels and optimiser state, and let a GPU raise its clock
     return [measured() for _ in range(REPEATS)]
+
+
+def _step_flops(bench: Bench) -> int:
+    with FlopCounterMode(display=False) as counter:
+        bench.step()
+    return counter.get_total_flops()
 
 
 def _step_memory(bench: Bench) -> int:

@@ -155,16 +155,17 @@ def chance(rate: float, studies: int) -> float:
     return 3.5 * np.sqrt(rate * (1 - rate) / studies)
 
 
-# The contrast of one network that is far unsteadier than all others covers least, at three seeds.
-LEAST = {"one unsteady, seeds only": 0.89, "heavy tails, unequal, seeds only": 0.91}
+# What covers least: the contrast of a network that varies three times as much as those that lend to it.
+LEAST = {3: 0.88, 5: 0.91, 10: 0.93}
 DECIDED = {3: 0.75, 5: 0.88, 10: 0.96}  # of claims 3 to 30 errors from their margin
 
 
 def check(name: str, seeds: int, studies: int) -> dict[str, np.ndarray]:
     """Hold what the module promises against simulated studies."""
     found = simulate(WORLDS[name], seeds, studies)
-    assert found["covered"].min() > LEAST.get(name, 0.93) - chance(0.93, studies)
-    assert 0.93 < found["covered"].mean() < 0.97 + chance(0.97, 2 * studies)
+    least = 0.93 if name.startswith("equal") else LEAST[seeds]
+    assert found["covered"].min() > least - chance(least, studies)
+    assert 0.93 < found["covered"].mean() < 0.98 + chance(0.98, 2 * studies)
     assert found["wrong"] < 0.05 and found["at margin"] < 0.05
     assert found["any"] < 0.05 + chance(0.05, studies)
     assert found["power"] > DECIDED[seeds]
