@@ -14,7 +14,7 @@ from segnb.stats import decisions
 from segnb.stats.bootstrap import speaks_of
 from segnb.stats.decisions import SEEDS, outlook
 from segnb.study.provenance import check
-from segnb.study.study import Run, Study
+from segnb.study.study import Study
 
 
 def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> StudyVerdicts:
@@ -32,6 +32,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     trained_seeds = sorted({run.seed for run in runs})
     verdicts = tuple(_verdict(study, claim, trained_seeds) for claim in claims.values())
     settings = study.settings
+    spoken = speaks_of(runs[0].test()["names"]) if runs else ""
     return StudyVerdicts(
         study=study.name,
         preset=study.preset.name,
@@ -49,17 +50,11 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
             "margin_points": 100 * POINT,
             "margin_share": 100 * SHARE,
             "noticeable_points": 100 * NOTICEABLE,
-            "sentences": [*RULES.values(), *_images(runs)],
+            "sentences": [*RULES.values(), *filter(None, [spoken])],
         },
         decided=_expected(verdicts),
         claims=verdicts,
     )
-
-
-def _images(runs: list[Run]) -> list[str]:
-    """What intervals speak of, where test images are frames of drives."""
-    spoken = speaks_of(runs[0].test()["names"]) if runs else ""
-    return [spoken] if spoken else []
 
 
 def family_of(claim: Claim) -> str:
@@ -72,29 +67,24 @@ def _measured(claim: Claim, effects: Effects) -> Verdict:
     verdict = Verdict(**vars(claim))
     contrasts = []
     for contrast in map(effects.measure, claim.contrasts):
-        p = map(
-            finite, decisions.evidence(*verdict.question([contrast])) if contrast.effect else (None, None)
-        )
-        fields = dict(zip(("p_for", "p_against"), p, strict=True))
-        contrasts.append(replace(contrast, margin=claim.margin, **fields))
+        p = decisions.evidence(*verdict.question([contrast])) if contrast.effect else (None, None)
+        contrasts.append(replace(contrast, margin=claim.margin, p_for=finite(p[0]), p_against=finite(p[1])))
     return replace(verdict, contrasts=tuple(contrasts))
 
 
 def _decided_together(claims: list[Verdict]) -> dict[str, Verdict]:
     """The claims of a family by id, each with its word, and all with intervals of one level."""
-    questions = {claim.id: claim.question(claim.trained) for claim in claims if claim.tested}
-    found = decisions.decide(questions)
-    level = decisions.level_of(np.fmin(one.p_for, one.p_against) for one in found.values())
+    found = decisions.decide({claim.id: claim.question(claim.trained) for claim in claims if claim.tested})
+    level = next((one.level for one in found.values()), 1 - decisions.ALPHA)
     decided = {}
     for claim in claims:
         contrasts = tuple(_with_interval(contrast, claim, level) for contrast in claim.contrasts)
-        claim = replace(claim, contrasts=contrasts)
+        decided[claim.id] = replace(claim, contrasts=contrasts)
         if claim.tested:
-            p = {name: finite(getattr(found[claim.id], name)) for name in ("p_for", "p_against")}
-            tested = [] if claim.missing else claim.tested
-            ahead = outlook(*claim.question(tested), level=level)
-            claim = replace(claim, word=found[claim.id].word, **p, outlook=ahead)
-        decided[claim.id] = claim
+            word, p_for, p_against, _ = found[claim.id]
+            ahead = outlook(*claim.question([] if claim.missing else claim.tested), level=level)
+            fields = {"p_for": finite(p_for), "p_against": finite(p_against), "outlook": ahead}
+            decided[claim.id] = replace(decided[claim.id], word=word, **fields)
     return decided
 
 

@@ -70,7 +70,7 @@ def headline(contrast: MeasuredContrast) -> str:
 
 def can_tell(claim: Verdict) -> str:
     """Print half the width of the widest deciding intervals, such as "±1.7 points"; "–" for none."""
-    told = [f"±{number(one.half_width, one)} {one.short_unit}".strip() for one in claim.widest]
+    told = [f"±{number(one.half_width, one).lstrip('−')} {one.short_unit}".strip() for one in claim.widest]
     return listed(told) or "–"
 
 

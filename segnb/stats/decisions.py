@@ -96,14 +96,12 @@ def decide(claims: dict[str, tuple[str, list[Effect | None], float]]) -> dict[st
     """Decide the claims {name: (kind, effects, margins)} of one family together."""
     found = {name: evidence(*claim) for name, claim in claims.items()}
     level = level_of(np.fmin(*p) for p in found.values())
-    words = {name: word(*p, level) for name, p in found.items()}
-    return {name: Decision(words[name], *p, level) for name, p in found.items()}
-
-
-def word(p_for: float, p_against: float, level: float) -> str:
-    """Return the verdict at a level; what cannot be tested is inconclusive."""
     alpha = 1 - level + 1e-12  # a p that sets the level passes it
-    return "supported" if p_for <= alpha else "refuted" if p_against <= alpha else "inconclusive"
+    decisions = {}
+    for name, (p_for, p_against) in found.items():
+        word = "supported" if p_for <= alpha else "refuted" if p_against <= alpha else "inconclusive"
+        decisions[name] = Decision(word, p_for, p_against, level)
+    return decisions
 
 
 def interval(
