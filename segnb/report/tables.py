@@ -36,7 +36,7 @@ def networks(runs: list[Run]) -> Styler | None:
             "seeds": len(group),
             "epochs": _range(done.epochs),
             "best epoch": _range(done.best_epoch),
-            "minutes": f"{done.seconds.mean() / 60:.1f}",
+            "minutes": f"{done.seconds.median() / 60:.1f}",
         }
     extended = any(VARIANTS[run.variant].extension for run in runs)
     frozen = any(VARIANTS[run.variant].frozen for run in runs)
