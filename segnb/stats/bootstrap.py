@@ -54,7 +54,7 @@ def _in_time(name: str) -> list:
 def speaks_of(names: Sequence[str]) -> str:
     """Say in a sentence what intervals speak of, and of how many blocks; "" where images are independent."""
     drives = {drive_of(name) for name in names}
-    if not any(drives):
+    if not any(drives) or len(names) < 2:
         return ""
     count = len(drives)
     what = "1 drive" if count == 1 else f"{count} drives"
