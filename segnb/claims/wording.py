@@ -47,7 +47,7 @@ def levels(verdicts: StudyVerdicts) -> str:
     """Say in a sentence at which level each family's intervals are."""
     if not verdicts.levels:
         return "Intervals are at 95 %."
-    told = [f"{percent(level)} for {family}" for family, level in verdicts.levels.items()]
+    told = [f"{percent(level)} ({family})" for family, level in verdicts.levels.items()]
     return f"Intervals are at {listed(told)}; of the verdicts given, at most 5 % are wrong on average."
 
 

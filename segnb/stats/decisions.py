@@ -80,7 +80,7 @@ def level_of(p: Iterable[float]) -> float:
     tested = np.sort([one for one in p if not np.isnan(one)])
     steps = np.arange(1, len(tested) + 1) / max(len(tested), 1)
     passed = np.flatnonzero(tested <= ALPHA * steps)
-    return 1 - ALPHA * (steps[passed.max(initial=0)] if len(tested) else 1)
+    return float(1 - ALPHA * (steps[passed.max(initial=0)] if len(tested) else 1))
 
 
 class Decision(NamedTuple):
