@@ -35,7 +35,7 @@ from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.models.build import build
 from segnb.presets import PRESETS, Preset, Recipe
 from segnb.runtime.machine import Machine
-from segnb.stats.bootstrap import image_weights, resample
+from segnb.stats.bootstrap import count_blocks, resample, weights_of
 from segnb.stats.effect import Effect, effect
 from segnb.study.study import Run
 from segnb.training import checkpoint
@@ -263,7 +263,7 @@ def measure(
                 parts[np.searchsorted(tested, test)] = counts(model, chosen(real, test))
             found[arm].append(parts)
 
-    crossed = len(real) <= MANY
+    crossed, names = len(real) <= MANY, [real.names[i] for i in tested]
     confusions = {arm: np.stack(parts) for arm, parts in found.items()}  # (seeds, N, 13, 13)
     for arm in ARMS:
         confusions[arm] = in_common(confusions[arm], data.classes)
@@ -280,25 +280,25 @@ def measure(
         "date": time.strftime("%Y-%m-%d"),
         "results": {
             arm: _told(
-                _effect([one], streets.digest if arm == "streets" else data.digest), class_iou(one.sum(1))
+                _effect([one], streets.names["test"] if arm == "streets" else names), class_iou(one.sum(1))
             )
             for arm, one in confusions.items()
         }
         | {
             "gain": _told(
-                _effect([confusions["tuned"], confusions["scratch"]], data.digest),
+                _effect([confusions["tuned"], confusions["scratch"]], names),
                 class_iou(confusions["tuned"].sum(1)) - class_iou(confusions["scratch"].sum(1)),
             )
         },
     }
 
 
-def _effect(sides: list[np.ndarray], key: str) -> Effect:
+def _effect(sides: list[np.ndarray], names: list[str]) -> Effect:
     """mIoU of one side, or of the first less the second; sides: counts (seeds, N, C, C)."""
-    weights = image_weights(sides[0].shape[1], key=key)
+    weights = weights_of(names)
     values = np.array([mean_iou(side.sum(1)) for side in sides])
     draws = np.array([[resample({"confusion": one}, mean_iou, weights) for one in side] for side in sides])
-    return effect(values, draws, np.array([1.0, -1.0][: len(sides)]), images=sides[0].shape[1])
+    return effect(values, draws, np.array([1.0, -1.0][: len(sides)]), images=count_blocks(names))
 
 
 def _told(effect: Effect, classes: np.ndarray) -> dict:

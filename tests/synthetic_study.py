@@ -308,6 +308,7 @@ def _write_cost(study: Study, variants: list[str]) -> None:
             "parameters": 1_000_000 + 20_000 * gated,
             "trained_parameters": 200_000 if frozen else 1_000_000 + 20_000 * gated,
             "gflops": 5 + 0.1 * gated,
+            "train_gflops": (8 if frozen else 15) + 0.3 * gated,
             "memory_mib": 300 + 200 * (not frozen) + 10 * gated,
             "train_seconds": train,
             "predict_seconds": train / 4,

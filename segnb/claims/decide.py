@@ -11,6 +11,7 @@ from segnb.claims.effects import Effects, MeasuredContrast, finite
 from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import DECIDED, RULES, StudyVerdicts, Verdict
 from segnb.stats import decisions
+from segnb.stats.bootstrap import speaks_of
 from segnb.stats.decisions import SEEDS, outlook
 from segnb.study.provenance import check
 from segnb.study.study import Study
@@ -24,20 +25,14 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     """
     effects = Effects(study, variants, seeds)
     claims = {claim.id: _measured(claim, effects) for claim in LEDGER.values()}
-    for family in {claim.family for claim in claims.values()}:
-        tested = [claim for claim in claims.values() if claim.family == family and claim.tested]
-        questions = {claim.id: claim.question(claim.tested) for claim in tested}
-        for claim, decision in zip(tested, decisions.decide(questions).values(), strict=True):
-            word, *p = decision
-            p = dict(zip(decision._fields[1:], map(finite, p), strict=True))
-            trained = [] if claim.missing else claim.trained
-            ahead = outlook(*claim.question(trained), claims=len(tested))
-            claims[claim.id] = replace(claim, word=word, **p, outlook=ahead)
+    for family in {family_of(claim) for claim in claims.values()}:
+        claims |= _decided_together([claim for claim in claims.values() if family_of(claim) == family])
     runs = study.measured(variants, seeds)
     check(study, runs)
     trained_seeds = sorted({run.seed for run in runs})
     verdicts = tuple(_verdict(study, claim, trained_seeds) for claim in claims.values())
     settings = study.settings
+    spoken = speaks_of(runs[0].test()["names"]) if runs else ""
     return StudyVerdicts(
         study=study.name,
         preset=study.preset.name,
@@ -55,11 +50,16 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
             "margin_points": 100 * POINT,
             "margin_share": 100 * SHARE,
             "noticeable_points": 100 * NOTICEABLE,
-            "sentences": list(RULES.values()),
+            "sentences": [*RULES.values(), *filter(None, [spoken])],
         },
-        decided=_decided(verdicts),
+        decided=_expected(verdicts),
         claims=verdicts,
     )
+
+
+def family_of(claim: Claim) -> str:
+    """Name the claims that are decided together, so that of their verdicts at most a share α is wrong."""
+    return claim.family
 
 
 def _measured(claim: Claim, effects: Effects) -> Verdict:
@@ -68,8 +68,37 @@ def _measured(claim: Claim, effects: Effects) -> Verdict:
     contrasts = []
     for contrast in map(effects.measure, claim.contrasts):
         p = decisions.evidence(*verdict.question([contrast])) if contrast.effect else (None, None)
-        contrasts.append(replace(contrast, margin=claim.margin, p=finite(p[0]), p_reversed=finite(p[1])))
+        contrasts.append(replace(contrast, margin=claim.margin, p_for=finite(p[0]), p_against=finite(p[1])))
     return replace(verdict, contrasts=tuple(contrasts))
+
+
+def _decided_together(claims: list[Verdict]) -> dict[str, Verdict]:
+    """The claims of a family by id, each with its word, and all with intervals of one level."""
+    found = decisions.decide({claim.id: claim.question(claim.trained) for claim in claims if claim.tested})
+    level = next((one.level for one in found.values()), 1 - decisions.ALPHA)
+    decided = {}
+    for claim in claims:
+        contrasts = tuple(_with_interval(contrast, claim, level) for contrast in claim.contrasts)
+        decided[claim.id] = replace(claim, contrasts=contrasts)
+        if claim.tested:
+            word, p_for, p_against, _ = found[claim.id]
+            ahead = outlook(*claim.question([] if claim.missing else claim.tested), level=level)
+            fields = {"p_for": finite(p_for), "p_against": finite(p_against), "outlook": ahead}
+            decided[claim.id] = replace(decided[claim.id], word=word, **fields)
+    return decided
+
+
+def _with_interval(contrast: MeasuredContrast, claim: Verdict, level: float) -> MeasuredContrast:
+    """The contrast with the interval that decides; none where all seeds agree, which cannot be tested."""
+    effect = contrast.effect
+    if effect is None or (effect.seeds > 1 and not effect.testable):
+        return contrast
+    kind, _, (margin,) = claim.question([contrast])
+    ends = decisions.interval(effect, level, kind if contrast.decides else "", margin, len(claim.trained))
+    if contrast.rivals:  # a share
+        ends = np.clip(ends, 0.0, 1.0)
+    low, high = map(finite, ends)
+    return replace(contrast, low=low, high=high, level=level)
 
 
 def _verdict(study: Study, claim: Verdict, seeds: list[int]) -> Verdict:
@@ -77,7 +106,7 @@ def _verdict(study: Study, claim: Verdict, seeds: list[int]) -> Verdict:
     claim = replace(
         claim,
         word=_word(claim),
-        seeds=min((contrast.seeds for contrast in claim.trained), default=0),
+        seeds=min((contrast.seeds for contrast in claim.tested), default=0),
         seeds_needed=claim.outlook.needed,
         power={seeds: finite(chance) for seeds, chance in claim.outlook.power.items()},
     )
@@ -102,20 +131,22 @@ def _word(claim: Verdict) -> str:
 
 
 def _decisive(claim: Verdict) -> MeasuredContrast | None:
-    """The contrast that refutes the claim, or the least certain of those that have to hold."""
+    """The contrast that binds: it refutes the claim, or is the least certain of those that have to hold."""
     if claim.broken:
         return claim.broken[0]
     if not claim.tested:
         return min(claim.counted, key=claim.lead, default=None)
     if claim.one_seed:  # no test: the one least far, in errors, on the claim's side
-        return min(claim.trained, key=lambda contrast: claim.lead(contrast) / (contrast.image_se or np.inf))
-    least, p = (min, "p_reversed") if claim.word == "refuted" else (max, "p")
-    return least(
-        claim.tested, key=lambda contrast: 1 if getattr(contrast, p) is None else getattr(contrast, p)
-    )
+        return min(claim.tested, key=lambda contrast: claim.lead(contrast) / (contrast.image_se or np.inf))
+    least, p = (min, "p_against") if claim.word == "refuted" else (max, "p_for")
+
+    def certain(contrast: MeasuredContrast) -> float:
+        return np.inf if getattr(contrast, p) is None else getattr(contrast, p)
+
+    return least(claim.tested, key=certain)
 
 
-def _decided(verdicts: tuple[Verdict, ...]) -> dict[str, float]:
+def _expected(verdicts: tuple[Verdict, ...]) -> dict[str, float]:
     """How many claims so many seeds are expected to decide; those that need none stay as they are."""
     if not any(claim.power for claim in verdicts):
         return {}

@@ -11,7 +11,7 @@ from segnb.claims.claim import Contrast
 from segnb.claims.metrics import METRICS, ImageCounts, file_of
 from segnb.claims.related_studies import COMPANIONS, Missing, companion
 from segnb.models.registry import VARIANTS, label
-from segnb.stats.bootstrap import image_weights, key_of, resample
+from segnb.stats.bootstrap import count_blocks, resample, weights_of
 from segnb.stats.effect import Effect, effect
 from segnb.study.study import Run, Study
 
@@ -19,6 +19,7 @@ from segnb.study.study import Run, Study
 COSTS = {
     "parameters": ("parameters", None),
     "gflops": ("operations of a prediction", None),
+    "train_gflops": ("operations of a training step", None),
     "memory_mib": ("peak memory of a training step", None),
     "train_seconds": ("seconds an image of training", "train_samples"),
     "predict_seconds": ("seconds an image of prediction", "predict_samples"),
@@ -30,11 +31,13 @@ class MeasuredContrast(Contrast):
     """A contrast with its numbers, as claims.json has them; None is what has no value.
 
     words, unit, scale: what is measured; a printed number is the value times `scale`, in `unit`
-    repeats:    "seeds" or "rounds", of which the effect has the error; "" for a number that is counted
+    repeats:    "seeds", of which the effect has the error; "rounds" of timing; "" for what is counted
     margin:     of the claim, where it is one of equivalence
-    low95 … high90: confidence intervals; those of a share end at 0 and 1
+    low, high:  what decides, see `segnb.stats.decisions.interval`; that of a share ends at 0 and 1
+    level:      of the interval, 0 to 1: that of the claim's family
+    se, dof:    the error on which interval and p rest
     image_se:   the part of `se` that is due to images
-    p, p_reversed: for and against this contrast alone, corrected for nothing
+    p_for, p_against: of this contrast alone
     missing:    why there is no number; "" otherwise
     effect:     what is tested; not written to files
     """
@@ -47,18 +50,27 @@ class MeasuredContrast(Contrast):
     estimate: float | None = None
     seeds: int = 0
     by_seed: tuple[float, ...] = ()
-    low95: float | None = None
-    high95: float | None = None
-    low90: float | None = None
-    high90: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
     se: float | None = None
     dof: float | None = None
     seed_sd: float | None = None
     image_se: float | None = None
-    p: float | None = None
-    p_reversed: float | None = None
+    p_for: float | None = None
+    p_against: float | None = None
     missing: str = ""
     effect: Effect | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the interval's width."""
+        return None if self.low is None else (self.high - self.low) / 2
+
+    @property
+    def short_unit(self) -> str:
+        """The unit without what it is of: "points"."""
+        return self.unit.partition(" of ")[0]
 
 
 def finite(value: float | None) -> float | None:
@@ -71,7 +83,6 @@ class Score(NamedTuple):
 
     value: float
     draws: np.ndarray | None = None
-    cases: int = 0  # see `ImageCounts`
     drawn: bool = True  # False: there are images, and no draws yet
 
 
@@ -123,7 +134,7 @@ class Effects:
         names = self._names(side, seed)
         if len(names) < 2:
             raise Missing("one test image says nothing about others")
-        return image_weights(len(names), key=key_of(names))
+        return weights_of(names)
 
     # ---- scores ----------------------------------------------------------------------------------------
 
@@ -148,7 +159,7 @@ class Effects:
             images = isinstance(counts, ImageCounts)
             if images and drawn:
                 draws = resample(counts.arrays, counts.reduce, self._weights(side, seed))
-            score = Score(counts.value(), draws, counts.cases, drawn) if images else Score(counts)
+            score = Score(counts.value(), draws, drawn) if images else Score(counts)
             if not np.isfinite(score.value) or (draws is not None and not np.isfinite(draws).all()):
                 network = label(_split(side)[1])
                 raise Missing(f"{METRICS[name].words} of {network} has no value on these test images")
@@ -167,19 +178,15 @@ class Effects:
             facts = {"words": metric.words, "unit": metric.unit, "scale": metric.scale, "repeats": "seeds"}
         measured = MeasuredContrast(**vars(contrast), **facts)
         try:
-            computed = (self._cost if contrast.metric in COSTS else self._effect)(contrast)
+            if contrast.metric in COSTS:
+                share, rounds = self._cost(contrast)
+                return replace(measured, estimate=finite(share), by_seed=rounds)
+            computed = self._effect(contrast)
         except Missing as reason:
             return replace(measured, missing=str(reason))
-        if not isinstance(computed, Effect):
-            return replace(measured, estimate=finite(computed))
         numbers = {
             name: finite(getattr(computed, name)) for name in ("estimate", "se", "dof", "seed_sd", "image_se")
         }
-        for level in (95, 90):
-            low, high = computed.interval(level / 100)
-            if contrast.rivals:
-                low, high = max(low, 0.0), min(high, 1.0)
-            numbers |= {f"low{level}": finite(low), f"high{level}": finite(high)}
         by_seed = tuple(computed.by_seed.tolist())
         return replace(measured, **numbers, seeds=computed.seeds, by_seed=by_seed, effect=computed)
 
@@ -194,11 +201,13 @@ class Effects:
         if scores[0][0].draws is not None:
             draws = np.array([[score.draws for score in row] for row in scores])  # (V, S, B)
             draws = np.concatenate([draws, np.zeros((len(lent), *draws.shape[1:]))])
-            images = min(len(self._names(side, seeds[0])) for side, *_ in sides)
+            images = min(count_blocks(self._names(side, seeds[0])) for side, *_ in sides)
         coefficients = np.array([coefficient for _, coefficient, _ in sides] + [0.0] * len(lent))
         estimated = effect(np.array(values + lent), draws, coefficients, images)
-        if cases := scores[0][0].cases:
-            least = share_variance(estimated.estimate, cases)
+        if (
+            contrast.rivals and images
+        ):  # a bootstrap finds nothing in a share of 0 or 1: one image more may differ
+            least = images / (images + 1) ** 3
             estimated = replace(estimated, image_variance=max(estimated.image_variance, least))
         return estimated
 
@@ -221,20 +230,21 @@ class Effects:
                 continue
         return rows
 
-    def _cost(self, contrast: Contrast) -> Effect | float:
-        """(plus - minus) / minus; where it was timed, by round, as a slow minute hits all networks of one."""
+    def _cost(self, contrast: Contrast) -> tuple[float, tuple[float, ...]]:
+        """(plus - minus) / minus, of medians where it was timed; and that of each round of timing."""
         table, (words, samples) = self.study.cost(), COSTS[contrast.metric]
-        column = samples or contrast.metric
-        rows = []
+        costs, rounds = [], []
         for name in (*contrast.plus, *contrast.minus):
             if name not in table.index:
                 raise Missing(f"the cost of {label(name)} has not been measured")
-            cost = table[column].get(name) if column in table else None
-            if cost is None or np.isnan(np.mean(cost)):
-                raise Missing(f"{words} of {label(name)}: not measured in rounds")
-            rows.append(np.median(cost, axis=1) if samples else float(cost))
-        share = rows[0] / rows[1] - 1
-        return effect(share[None], None, np.ones(1)) if samples else share
+            cost = table[contrast.metric].get(name) if contrast.metric in table else None
+            if cost is None or np.isnan(cost):
+                raise Missing(f"{words} of {label(name)}: not measured")
+            costs.append(float(cost))
+            if samples in table and isinstance(table[samples][name], list):  # old versions kept none
+                rounds.append(np.median(table[samples][name], axis=1))
+        by_round = tuple((rounds[0] / rounds[1] - 1).tolist()) if len(rounds) == 2 else ()
+        return costs[0] / costs[1] - 1, by_round
 
     # ---- images ----------------------------------------------------------------------------------------
 
@@ -263,15 +273,6 @@ class Effects:
             return empty
         frame = pd.DataFrame({"name": names[0], "index": range(len(total)), "difference": total})
         return frame.dropna(ignore_index=True)
-
-
-def share_variance(share: float, cases: int) -> float:
-    """Return the variance of a share, with two more cases won and two more lost (Agresti and Coull 1998).
-
-    A bootstrap finds none in a share of 0 or 1, where every case that was seen went the same way.
-    """
-    share = (share * cases + 2) / (cases + 4)
-    return share * (1 - share) / (cases + 4)
 
 
 def _split(side: str) -> tuple[str, str]:

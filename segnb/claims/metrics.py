@@ -34,12 +34,10 @@ class ImageCounts(NamedTuple):
 
     arrays: by name, each (N, ...)
     reduce: takes them by name, each as (..., *rest), and gives (...)
-    cases:  of how many cases, won or lost, the metric is a share; 0 where it is none
     """
 
     arrays: dict[str, np.ndarray]
     reduce: Callable[..., np.ndarray]
-    cases: int = 0
 
     def value(self) -> float:
         return float(self.reduce(**{name: array.sum(0) for name, array in self.arrays.items()}))
@@ -151,7 +149,7 @@ def _best_by_image(run: Run, *rivals: Run) -> ImageCounts:
     scores = np.stack([mean_iou(_confusion(one)) for one in (run, *rivals)])  # (V, N)
     top = scores == scores.max(0)
     best = top[0] / top.sum(0)
-    return ImageCounts({"best": best, "images": np.ones(len(best))}, _ratio("best", "images"), len(best))
+    return ImageCounts({"best": best, "images": np.ones(len(best))}, _ratio("best", "images"))
 
 
 def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
@@ -164,7 +162,7 @@ def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
         return share.sum(-1) / (~np.isnan(iou[..., 0, :])).sum(-1)
 
     confusions = np.stack([_confusion(one) for one in (run, *rivals)], axis=1)  # (N, V, C, C)
-    return ImageCounts({"confusions": confusions}, reduce, confusions.shape[-1])
+    return ImageCounts({"confusions": confusions}, reduce)
 
 
 def _best_by_seed(run: Run, *rivals: Run) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.verdicts import WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import full_name, interval, number, p_words
+from segnb.claims.wording import full_name, interval, levels, number
 from segnb.errors import SegnbError
 from segnb.storage.files import between, markdown_table, read_json, write_text
 from segnb.study.provenance import unlike
@@ -21,10 +21,15 @@ KEYS = {"word": "verdict", "metric": "measure", "contrasts": "parts"}  # in file
 UNWRITTEN = ("effect", "caveat", "outlook")  # fields that no file has
 # What is saved. The rest follows from the ledger, or is of use with the runs only.
 SAVED_CLAIM = (
-    "id family sentence kind margin verdict headline reason p_holm seeds p_against_holm seeds_needed"
+    "id family sentence kind margin verdict headline reason p_for p_against seeds seeds_needed power decisive"
 )
-SAVED_CLAIM += " power decisive"
-SAVED_CONTRAST = "label measure words unit scale decides estimate low95 high95 seeds missing"
+SAVED_CONTRAST = "label measure words unit scale decides estimate low high level se dof seeds missing"
+OLDER = {"low95": "low", "high95": "high"}  # in files of schema 1
+HOLM = (
+    "The verdicts are those of an older version: by Holm's correction, with 95 % intervals that did not"
+    " decide, so that one may exclude what its verdict leaves open. The file does not hold what it would take"
+    " to decide anew."
+)
 
 
 # ---- files -----------------------------------------------------------------------------------------------
@@ -81,6 +86,7 @@ def _made(kind: type, entry: dict):
     keys = {name: KEYS.get(name, name) for name in kind.__dataclass_fields__}
     values = {name: entry[key] for name, key in keys.items() if key in entry}
     if kind is MeasuredContrast:
+        values |= {name: entry[key] for key, name in OLDER.items() if key in entry}
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return kind(**values)
 
@@ -120,12 +126,11 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
         f"From `results/{name}`: study `{verdicts.study}`, preset {verdicts.preset},"
         f" {verdicts.data['origin']} ({counts['train']} training and {counts['test']} test images),"
         f" {seeds} seed{'s' * (seeds != 1)} a network, trunk weights {verdicts.weights}, {verdicts.machine};"
-        f" {verdicts.date}. p is that of the whole claim, after Holm's correction."
+        f" {verdicts.date}. {HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts)}"
     )
     rows = []
     for claim in verdicts.claims:
-        p = "" if claim.p_of_word is None or not claim.headline else f"; {p_words(claim.p_of_word)}"
-        decided_by = f"{claim.headline or claim.reason}{p}".replace("|", r"\|")
+        decided_by = (claim.headline or claim.reason).replace("|", r"\|")
         rows.append([claim.id, claim.sentence, claim.word, decided_by])
     return f"{source}\n\n{markdown_table(['id', 'claim', 'verdict', 'decided by'], rows)}"
 
@@ -144,12 +149,12 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str) -> str:
 
 def listing(verdicts: StudyVerdicts) -> str:
     """Write a line per claim: id, verdict, effect, interval, seeds, seeds needed, sentence."""
-    rows = [("id", "verdict", "effect", "95 % interval", "seeds", "needed", "claim")]
+    rows = [("id", "verdict", "effect", "interval", "seeds", "needed", "claim")]
     for claim in verdicts.claims:
         seeds = str(claim.seeds or "–"), str(claim.seeds_needed or "–")
         rows.append((claim.id, claim.word, *_numbers(claim.decisive_contrast), *seeds, claim.sentence))
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in sorted(WORDS) if verdicts.count(word))
-    return f"{_aligned(rows)}\n\nstudy {verdicts.study}: {counts}"
+    return f"{_aligned(rows)}\n\nstudy {verdicts.study}: {counts}\n{levels(verdicts)}"
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:
@@ -196,6 +201,8 @@ def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:
     lines = [f"A  {_origin(a)}", f"B  {_origin(b)}", "", *_settings(a, b), ""]
     if 1 in (len(a.seeds), len(b.seeds)):
         lines += ["Intervals of one seed are about these very networks on new images.", ""]
+    if {a.schema, b.schema} != {StudyVerdicts.schema}:
+        lines += [HOLM, ""]
     pairs = [(claim, b.by_id.get(claim.id)) for claim in a.claims]
     moved = [(mine, other) for mine, other in pairs if other and mine.word != other.word]
     alone = sorted(a.by_id.keys() ^ b.by_id.keys())

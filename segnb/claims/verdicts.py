@@ -17,16 +17,16 @@ from segnb.stats.effect import Effect
 WORDS = ("supported", "refuted", "inconclusive", "not measured")
 DECIDED = WORDS[:2]
 RULES = {
-    "larger": "A claim that something is larger is supported when the 95 % interval of every deciding part"
-    " lies above its threshold (zero, unless it says otherwise), and refuted when one lies below, corrected"
-    " for the number of parts.",
-    "equal": "A claim that nothing changes is supported when the 90 % interval of every deciding part lies"
-    " within ±margin, and refuted when a 95 % interval, corrected for the number of parts, lies outside."
-    " That no difference was found is not enough: a study that is too small finds none.",
-    "family": "It must also pass Holm's correction over all claims on FCNs, or over all on U-Nets, that were"
-    " tested.",
+    "larger": "A claim that something is larger is supported when the interval of every deciding part lies"
+    " above its threshold (zero, unless it says otherwise), and refuted when that of one lies below.",
+    "equal": "A claim that nothing changes is supported when the interval of every deciding part lies within"
+    " ±margin, and refuted when that of one lies outside. That no difference was found is not enough: a study"
+    " that is too small finds none.",
+    "family": "The level of the intervals is that at which at most 5 % of the verdicts given are wrong on"
+    " average: with R of a family's m tested claims decided, 1 − 0.05 R/m (Benjamini and Yekutieli 2005)."
+    " One part of several refutes only after correction for their number, for which its interval is widened.",
     "counted": "Numbers that are counted (parameters, operations, bytes, published scores) have no error and"
-    " need no p.",
+    " need no interval. Seconds are shown beside them and decide nothing.",
     "one seed": "With one seed a claim about trained networks is inconclusive: an interval is then about"
     " these very networks on new images, which is not the claim.",
 }
@@ -45,8 +45,7 @@ class Verdict(Claim):
     word:       one of `WORDS`
     reason:     a few sentences with the numbers and the rule that gave the word
     headline:   the decisive contrast in words; "" where there is none
-    p, p_against: for and against by the claim's own seeds
-    p_holm, p_against_holm: the same among its family, see `segnb.stats.decisions.Decision`
+    p_for, p_against: see `segnb.stats.decisions.Decision`
     seeds:      the fewest of any contrast; 0 where none was trained
     seeds_needed, power: see `segnb.stats.decisions.Outlook`
     command:    what would measure or decide the claim, or computes it again
@@ -58,10 +57,8 @@ class Verdict(Claim):
     word: str = "not measured"
     reason: str = ""
     headline: str = ""
-    p: float | None = None
-    p_holm: float | None = None
+    p_for: float | None = None
     p_against: float | None = None
-    p_against_holm: float | None = None
     seeds: int = 0
     seeds_needed: int | None = None
     power: dict[str, float] = field(default_factory=dict)
@@ -80,13 +77,23 @@ class Verdict(Claim):
     @property
     def rules(self) -> str:
         """The rules that the verdict goes by."""
-        names = RULES_OF_KIND[self.kind] + ("one seed",) * (self.seeds == 1)
+        names = RULES_OF_KIND[self.kind] if self.trained else ("counted",)
+        names += ("one seed",) * (self.seeds == 1)
         return " ".join(RULES[name] for name in names)
 
     @property
-    def p_of_word(self) -> float | None:
-        """The corrected p of the side on which the verdict lies."""
-        return self.p_against_holm if self.word == "refuted" else self.p_holm
+    def level(self) -> float:
+        """The level of the claim's intervals, 0 to 1."""
+        return next((contrast.level for contrast in self.contrasts if contrast.low is not None), 0.95)
+
+    @property
+    def widest(self) -> list[MeasuredContrast]:
+        """Deciding contrasts of which the interval is the widest, one a unit: what the claim can tell."""
+        widest: dict[str, MeasuredContrast] = {}
+        for contrast in sorted(self.deciding, key=lambda one: one.half_width or 0.0):
+            if contrast.half_width is not None and contrast.seeds > 1:
+                widest[contrast.short_unit] = contrast
+        return list(widest.values())
 
     # ---- what decides ----------------------------------------------------------------------------------
 
@@ -95,19 +102,20 @@ class Verdict(Claim):
         return [contrast for contrast in self.contrasts if contrast.decides]
 
     @property
-    def counted(self) -> list[MeasuredContrast]:
-        """Deciding contrasts that are exact."""
-        return [contrast for contrast in self.deciding if not contrast.missing and not contrast.repeats]
+    def trained(self) -> list[MeasuredContrast]:
+        """Deciding contrasts that have an error of training, also those that were not measured."""
+        return [contrast for contrast in self.deciding if contrast.repeats == "seeds"]
 
     @property
     def tested(self) -> list[MeasuredContrast]:
-        """Deciding contrasts that have an error."""
-        return [contrast for contrast in self.deciding if not contrast.missing and contrast.repeats]
+        """Those of them that were measured."""
+        return [contrast for contrast in self.trained if not contrast.missing]
 
     @property
-    def trained(self) -> list[MeasuredContrast]:
-        """Those whose error is one of training."""
-        return [contrast for contrast in self.tested if contrast.repeats == "seeds"]
+    def counted(self) -> list[MeasuredContrast]:
+        """Deciding contrasts that are exact."""
+        exact = [contrast for contrast in self.deciding if contrast.repeats != "seeds"]
+        return [contrast for contrast in exact if not contrast.missing]
 
     @property
     def missing(self) -> list[str]:
@@ -116,7 +124,7 @@ class Verdict(Claim):
 
     @property
     def one_seed(self) -> bool:
-        return any(contrast.seeds < 2 for contrast in self.trained)
+        return any(contrast.seeds < 2 for contrast in self.tested)
 
     @property
     def broken(self) -> list[MeasuredContrast]:
@@ -144,12 +152,13 @@ class Verdict(Claim):
 class StudyVerdicts:
     """The verdicts on all claims, and what they rest on.
 
+    schema:   1: decided by Holm's correction, with 95 % intervals that did not decide
     data:     name, origin, digest and counts, as in study.json
     settings: of the preset; None in files of older versions
     decided:  how many claims so many seeds are expected to decide; empty where nothing is known of it
     """
 
-    schema: int = 1
+    schema: int = 2
     study: str
     preset: str
     date: str
@@ -164,6 +173,13 @@ class StudyVerdicts:
     rules: dict = field(default_factory=dict)
     decided: dict[str, float] = field(default_factory=dict)
     claims: tuple[Verdict, ...]
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """The level of the intervals of each family that has any."""
+        return {
+            claim.family: claim.level for claim in self.claims if claim.tested and claim.p_for is not None
+        }
 
     @property
     def by_id(self) -> dict[str, Verdict]:

@@ -7,7 +7,7 @@ from segnb.claims.claim import Contrast
 from segnb.claims.effects import COSTS, MeasuredContrast
 from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
-from segnb.claims.verdicts import Verdict
+from segnb.claims.verdicts import StudyVerdicts, Verdict
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.study.study import Study
@@ -31,15 +31,29 @@ def signed(value: float, contrast: MeasuredContrast) -> str:
     return number(value, contrast, sign=bool(contrast.minus))
 
 
-def interval(contrast: MeasuredContrast, level: int = 95) -> str:
+def interval(contrast: MeasuredContrast) -> str:
     """Print an interval, such as "0.4 to 5.8"; "" for what has none."""
-    low, high = getattr(contrast, f"low{level}"), getattr(contrast, f"high{level}")
-    return "" if low is None else f"{number(low, contrast)} to {number(high, contrast)}"
+    if contrast.low is None:
+        return ""
+    return f"{number(contrast.low, contrast)} to {number(contrast.high, contrast)}"
 
 
-def effect(contrast: MeasuredContrast, level: int = 95) -> str:
+def percent(level: float) -> str:
+    """Print the level of an interval, such as "96.8 %"."""
+    return f"{100 * level:.1f}".removesuffix(".0") + " %"
+
+
+def levels(verdicts: StudyVerdicts) -> str:
+    """Say in a sentence at which level each family's intervals are."""
+    if not verdicts.levels:
+        return "Intervals are at 95 %."
+    told = [f"{percent(level)} ({family})" for family, level in verdicts.levels.items()]
+    return f"Intervals are at {listed(told)}; of the verdicts given, at most 5 % are wrong on average."
+
+
+def effect(contrast: MeasuredContrast) -> str:
     """Print estimate, unit and interval, such as "+3.1 points (0.4 to 5.8)"."""
-    between = interval(contrast, level)
+    between = interval(contrast)
     text = f"{signed(contrast.estimate, contrast)} {contrast.unit}".strip()
     return f"{text} ({between})" if between else text
 
@@ -49,19 +63,20 @@ def full_name(contrast: MeasuredContrast) -> str:
     return f"{contrast.label}, {contrast.words}"
 
 
-def headline(contrast: MeasuredContrast, level: int = 95) -> str:
+def headline(contrast: MeasuredContrast) -> str:
     """Put a contrast into words: name, estimate, unit and interval."""
-    return f"{full_name(contrast)}: {effect(contrast, level)}"
+    return f"{full_name(contrast)}: {effect(contrast)}"
 
 
-def p_words(p: float) -> str:
-    """Print a probability in a sentence: "p = 0.012", or "p < 0.001" below that."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def can_tell(claim: Verdict) -> str:
+    """Print half the width of the widest deciding intervals, such as "±1.7 points"; "–" for none."""
+    told = [f"±{number(one.half_width, one).lstrip('−')} {one.short_unit}".strip() for one in claim.widest]
+    return listed(told) or "–"
 
 
 def p_cell(p: float | None) -> str:
     """Print a probability in a cell of a table, or after "p is"."""
-    return "–" if p is None else p_words(p).removeprefix("p ").removeprefix("= ")
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def needed(claim: Verdict) -> str:
@@ -90,53 +105,52 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> s
     if any(contrast.metric.startswith("val:") for contrast in claim.deciding if not contrast.missing):
         epochs = study.recipe("fcn").epochs
         sentences.append(f"Early is after epoch {early_epoch(epochs)} of {epochs}.")
+    if timed := [one for one in claim.contrasts if one.repeats == "rounds" and one.estimate is not None]:
+        sentences.append(
+            f"Beside it, timed on {study.machine.device_name}: {'; '.join(map(headline, timed))}."
+        )
     if claim.word == "supported" and claim.caveat:
         sentences.append(claim.caveat)
     return " ".join(sentences)
 
 
 def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
-    contrasts, goal, found = len(claim.deciding), _goal(claim, decisive), headline(decisive)
+    contrasts, aim, found = len(claim.deciding), goal(claim, decisive), headline(decisive)
     least = f", the least certain of {contrasts} contrasts" if contrasts > 1 else ""
-    if claim.word == "refuted":
-        if claim.broken:
-            return f"{found}: counted, so exact, and not {goal}."
-        of = f" It is one of {contrasts} contrasts that have to hold." if contrasts > 1 else ""
-        return f"{found}, 95 % interval: not {goal} ({_after_holm(claim.p_against_holm)}).{of}"
+    if claim.broken:
+        return f"{found}: counted, so exact, and not {aim}."
     if not claim.tested:
         least = f", the least favourable of {contrasts} contrasts" if contrasts > 1 else ""
-        return f"{found}{least}: counted, so exact, and {goal}."
-    if claim.word == "supported":
-        level, p = 90 if claim.kind == "≈" else 95, _after_holm(claim.p_holm)
-        found = f"{headline(decisive, level)}, {level} % interval"
-        if contrasts > 1:
-            every = "Both" if contrasts == 2 else f"All {contrasts}"
-            return f"{every} contrasts lie {goal}; the least certain is {found} ({p})."
-        return f"{found}: {goal} ({p})."
+        return f"{found}{least}: counted, so exact, and {aim}."
     if claim.one_seed:
-        about = f". {_these(decisive)} on new images: {found}, 95 % interval"
+        about = f". {_these(decisive)} on new images: {found}, {percent(claim.level)} interval"
         about = about if decisive.effect.images else f": {found}"
         return f"One seed{about}{least}. What training anew would change is not known."
-    if claim.p is None:
+    found = f"{found}, {percent(claim.level)} interval" if interval(decisive) else found
+    if claim.word == "refuted":
+        of = f" It is one of {contrasts} contrasts that have to hold." if contrasts > 1 else ""
+        return f"{found}: not {aim}.{of}"
+    if claim.word == "supported" and contrasts > 1:
+        every = "Both" if contrasts == 2 else f"All {contrasts}"
+        return f"{every} contrasts lie {aim}; the least certain is {found}."
+    if claim.word == "supported":
+        return f"{found}: {aim}."
+    if claim.p_for is None:
         return f"{found}{least}: the same in every run, which cannot be tested."
-    only = "if it were the only claim"
-    if claim.p < decisions.ALPHA:
-        doubt = f"{goal} {only} ({p_words(claim.p)}), not among all ({_after_holm(claim.p_holm)})"
-    elif claim.p_against < decisions.ALPHA:
-        against = _after_holm(claim.p_against_holm)
-        doubt = f"not {goal} {only} ({p_words(claim.p_against)}), open among all ({against})"
-    else:
-        doubt = f"it may lie {goal} or not ({_after_holm(claim.p_holm)})"
-    return f"{found}, 95 % interval{least}: {doubt}. {_outlook(claim)}"
+    return f"{found}{least}: it may lie {aim} or not. {_too_wide(claim)}{_outlook(claim)}"
 
 
-def _after_holm(p: float) -> str:
-    return f"{p_words(p)} after Holm's correction"
+def _too_wide(claim: Verdict) -> str:
+    """That a claim of equivalence could not have been supported, whatever the effect."""
+    wide = [one for one in claim.widest if claim.kind == "≈" and one.half_width > claim.margin]
+    if not wide:
+        return ""
+    return f"With these seeds it could not be supported even at an effect of zero ({can_tell(claim)}). "
 
 
-def _goal(claim: Verdict, contrast: MeasuredContrast) -> str:
-    """Where the contrast has to lie."""
-    value, unit = f"{claim.limit(contrast) * contrast.scale:g}", contrast.unit.partition(" of ")[0]
+def goal(claim: Verdict, contrast: MeasuredContrast) -> str:
+    """Say where the contrast has to lie, such as "within ±1 point"."""
+    value, unit = f"{claim.limit(contrast) * contrast.scale:g}", contrast.short_unit
     limit = f"{value} {'point' if (value, unit) == ('1', 'points') else unit}"
     if claim.kind == "≈":
         return f"within ±{limit}"
@@ -144,8 +158,6 @@ def _goal(claim: Verdict, contrast: MeasuredContrast) -> str:
 
 
 def _outlook(claim: Verdict) -> str:
-    if not claim.trained:
-        return "More rounds of timing would decide."
     if claim.seeds_needed is not None:
         return f"About {claim.seeds_needed} seeds would decide if effect and spread stay as they are."
     if not claim.outlook.images_suffice:
@@ -192,7 +204,7 @@ def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
         asked = seeds or range(study.preset.seeds)
         elsewhere = _of_related_studies(study, missing, asked, preset)
         return " && ".join(elsewhere or [command(study, asked, preset=preset)])
-    if claim.word == "not measured" or (claim.word == "inconclusive" and not claim.trained):
+    if claim.word == "not measured":
         return f"segnb cost --study {study.name}"
     count = max(3, len(seeds) + 1) if claim.one_seed else claim.seeds_needed
     if claim.word == "inconclusive" and count and count <= AFFORDABLE:

@@ -27,6 +27,7 @@ def measure(study: Study, variants: list[str]) -> dict[str, dict]:
 
     parameters, trained_parameters: counts
     gflops:          10⁹ floating-point operations of one image forwards; a multiply-add is two
+    train_gflops:    the same of a training step, per image
     train_seconds:   median seconds an image of a training step (forwards, backwards, optimiser)
     predict_seconds: median seconds an image of a forward pass without gradients
     train_samples, predict_samples: what they are the medians of: a list a round, all variants alike
@@ -80,6 +81,7 @@ def _one_round(study: Study, name: str, row: dict) -> None:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             bench.model.eval()(bench.images[:1])
         row["gflops"] = counter.get_total_flops() / 1e9
+        row["train_gflops"] = _step_flops(bench) / 1e9 / len(bench.images)
         row["memory_mib"] = _step_memory(bench) / 2**20
     for timed, work in (("train", bench.step), ("predict", bench.forward)):
         seconds = _seconds(work, study.machine.device)
@@ -100,6 +102,12 @@ def _seconds(work: Callable[[], object], device: str) -> list[float]:
 
     measured()  # first calls set up kernels and optimiser state, and let a GPU raise its clock
     return [measured() for _ in range(REPEATS)]
+
+
+def _step_flops(bench: Bench) -> int:
+    with FlopCounterMode(display=False) as counter:
+        bench.step()
+    return counter.get_total_flops()
 
 
 def _step_memory(bench: Bench) -> int:

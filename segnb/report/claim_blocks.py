@@ -15,7 +15,7 @@ from segnb.claims import wording
 from segnb.claims.decide import decide
 from segnb.claims.saved import from_dict, is_verdicts
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import listed, p_cell
+from segnb.claims.wording import can_tell, listed, p_cell, percent
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import SVG, Picture
 from segnb.report.html import shell
@@ -134,19 +134,22 @@ def seeds_sentence(claim: Verdict) -> str:
         if claim.seeds_needed is None
         else f"{claim.seeds_needed:,} seeds bring it to 80 %"
     )
+    told = (
+        f"{claim.seeds} here, which can tell {can_tell(claim)}." if claim.widest else f"{claim.seeds} here."
+    )
     return (
-        f"{claim.seeds} here. If effect and spread stay as they are, the chance of a decision is with"
+        f"{told} If effect and spread stay as they are, the chance of a decision is with"
         f" {listed(chances)}; {bring}."
     )
 
 
 def p_sentence(claim: Verdict) -> str:
-    """Give the claim's p, raw and corrected; "" where nothing was tested."""
-    if claim.p is None:
+    """Give the claim's p, for and against, and what decides; "" where nothing was tested."""
+    if claim.p_for is None:
         return ""
     return (
-        f"For the whole claim p is {p_cell(claim.p)}, after Holm's correction over all claims on"
-        f" {FAMILIES[claim.family]}s {p_cell(claim.p_holm)}."
+        f"For the whole claim, p for it is {p_cell(claim.p_for)} and p against it {p_cell(claim.p_against)};"
+        f" at most {1 - claim.level:.3f} decides, as the intervals at {percent(claim.level)} do."
     )
 
 
@@ -164,6 +167,7 @@ def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) 
         several=any(claim.seeds > 1 for claim in verdicts.claims),
         saved=[{claim.id: claim.word for claim in study.claims} for study in saved[:COLUMNS]],
         chapters=CHAPTERS,
+        levels=wording.levels(verdicts),
     )
 
 

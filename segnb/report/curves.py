@@ -13,7 +13,7 @@ from segnb.evaluation.scores import scores
 from segnb.metrics import boundaries, objects
 from segnb.metrics.confusion import class_iou, mean_iou, ratio
 from segnb.models.registry import VARIANTS, label
-from segnb.stats.bootstrap import interval, key_of
+from segnb.stats.bootstrap import interval
 from segnb.study.study import Run, Study, by_variant
 
 SIZE_BINS = 6  # as many objects in each
@@ -34,7 +34,7 @@ def with_interval(
     """
     values = [reduce(**{name: one.sum(0) for name, one in arrays.items()}) for arrays in sums]
     names = group[0].test()["names"]
-    low, high = interval(sums, reduce, key_of(names))
+    low, high = interval(sums, reduce, names)
     columns = {"value": np.mean(values, axis=0), "low": low, "high": high}
     frame = pd.DataFrame({name: np.atleast_1d(column) for name, column in columns.items()})
     frame.attrs.update(images=len(names), seeds=len(sums))  # which the caption names

@@ -8,7 +8,7 @@ from pandas.io.formats.style import Styler
 
 from segnb.audit.scores import FAILING, READING_ERROR, by_run, published, published_scores
 from segnb.claims.verdicts import StudyVerdicts
-from segnb.claims.wording import needed, p_cell
+from segnb.claims.wording import can_tell, goal, needed
 from segnb.labels import STREET
 from segnb.models.registry import VARIANTS, label
 from segnb.presets import preset
@@ -36,7 +36,7 @@ def networks(runs: list[Run]) -> Styler | None:
             "seeds": len(group),
             "epochs": _range(done.epochs),
             "best epoch": _range(done.best_epoch),
-            "minutes": f"{done.seconds.mean() / 60:.1f}",
+            "minutes": f"{done.seconds.median() / 60:.1f}",
         }
     extended = any(VARIANTS[run.variant].extension for run in runs)
     frozen = any(VARIANTS[run.variant].frozen for run in runs)
@@ -143,7 +143,8 @@ def open_questions(ledger: StudyVerdicts) -> Styler | None:
         claim.id: {
             "verdict": claim.word,
             "seeds here": f"{claim.seeds}",
-            "p after Holm": p_cell(claim.p_holm),
+            "can tell": can_tell(claim),
+            "has to lie": goal(claim, claim.decisive_contrast),
             "seeds to decide": needed(claim),
         }
         | {f"chance with {n}": f"{100 * chance:.0f} %" for n, chance in claim.power.items()}
@@ -153,8 +154,9 @@ def open_questions(ledger: StudyVerdicts) -> Styler | None:
     return table(
         pd.DataFrame.from_dict(rows, orient="index"),
         "What would change the verdicts: the chance that so many seeds decide a claim, as supported or"
-        " refuted, if effect and spread stay as they are. Seeds to decide: those for a chance of 80 %. Claims"
-        " that no seed can decide, as they rest on counted numbers, are left out.",
+        " refuted, if effect and spread stay as they are. Can tell: half the width of the widest deciding"
+        " interval; where that is more than a margin of equivalence, the claim could not be supported."
+        " Seeds to decide: those for a chance of 80 %. Claims that rest on counted numbers are left out.",
     )
 
 

@@ -20,6 +20,7 @@ from segnb.runtime.processes import end_with_parent
 
 WORTH_IT = 6  # scenes per worker process: it takes as long to start as they to render
 
+
 @contextmanager
 def at_work(
     task: Callable, jobs: list[tuple], title: str, processes: int | None = None, told: bool = True

@@ -1,18 +1,20 @@
-"""From effects to words: tests of a claim by its own seeds, and Holm's correction among its family.
+"""From effects to words: one error per contrast, one level per family, and the interval that decides.
 
-α is 0.05. `>` is tested both ways, so its p is twice the one-sided one, and "supported" means that the 95 %
-interval lies above the margin; nominally this is wrong in 2.5 % of studies of an effect that is exactly the
-margin, which leaves room for what normal theory gets wrong. `≈` is supported by two one-sided tests
-(Schuirmann 1987), a 90 % interval within ±margin, and refuted by a 95 % interval outside. Holm (1979) holds α
-for a whole family of claims, for "supported" and for "refuted" apart.
+`>` is supported where the interval of every contrast lies above its margin, and refuted where that of one
+lies below; `≈` is supported where all lie within ±margin, and refuted where one lies outside. Every p is
+two-sided and comes from the error that the interval has (`segnb.stats.effect`), so the two never disagree.
 
-A claim has two hurdles: alone by its own seeds, among its family with the help of the family's pool of seeds
-(`segnb.stats.effect`). tests/stats/test_simulated_studies.py measures all of this in simulated studies, and
-what other formulations would do.
+α is 0.05. Of the claims of a family that are decided, at most a share α is decided wrongly on average
+(Benjamini and Hochberg 1995). With R of m tested claims decided, all intervals of the family are at the level
+1 - αR/m (false coverage rate, Benjamini and Yekutieli 2005), and so the word can be read off them. One
+contrast of several is enough to refute a claim, so its p against is multiplied by their number (Bonferroni),
+and an interval that lies on the wrong side of the margin is widened accordingly, up to the margin at most.
+
+tests/stats/test_simulated_studies.py measures all of this in simulated studies.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,98 +26,103 @@ ALPHA = 0.05
 
 
 def p_values(kind: str, estimate, se, dof, margin: float = 0.0) -> tuple:
-    """Compute p for and p against one contrast, before any correction; over arrays too.
+    """Compute two-sided p for and against one contrast; over arrays too.
 
     Args:
         kind: ">" (the effect is above the margin) or "≈" (it is within ±margin).
         estimate, se, dof: of the effect; NaN for what cannot be tested.
         margin: in the unit of the metric.
 
-    Returns:
-        For ">", two-sided p of both directions. For "≈", p of two one-sided tests against "the effect is
-        `margin` or more from zero", and two-sided p against "the effect is within ±margin".
-
     Raises:
         ValueError: for another kind.
     """
+    low, high = {">": (margin, np.inf), "≈": (-margin, margin)}.get(kind, (None, None))
+    if low is None:
+        raise ValueError(f"kind {kind!r} is neither > nor ≈")
 
     def below(limit: float):
-        """One-sided p against "the effect is at least the limit"."""
-        return stdtr(dof, (estimate - limit) / se)
+        """Two-sided p against "the effect is at least the limit", for an effect below it."""
+        return 2 * stdtr(dof, (estimate - limit) / se)
 
     def above(limit: float):
-        """One-sided p against "the effect is at most the limit"."""
-        return stdtr(dof, -((estimate - limit) / se))
+        return 2 * stdtr(dof, (limit - estimate) / se)
 
-    if kind == ">":
-        return 2 * above(margin), 2 * below(margin)
-    if kind == "≈":
-        outside = np.minimum(1, 2 * np.minimum(above(margin), below(-margin)))
-        return np.maximum(above(-margin), below(margin)), outside
-    raise ValueError(f"kind {kind!r} is neither > nor ≈")
+    return np.maximum(above(low), below(high)), np.minimum(below(low), above(high))
 
 
 def combine(p: Sequence[tuple]) -> tuple:
     """Combine `p_values` of the contrasts of a claim; over arrays too.
 
-    All contrasts must pass, so the p for is the largest; one that fails is enough, so the p against is the
-    smallest, times the number of contrasts (Bonferroni). Both are NaN where a contrast cannot be tested.
+    All contrasts must pass, so the p for is the largest, and NaN where one cannot be tested. One that fails
+    is enough, so the p against is the smallest, times the number of contrasts (Bonferroni).
     """
     support, against = zip(*p, strict=True)
-    return np.minimum(1, np.max(support, axis=0)), np.minimum(1, len(p) * np.min(against, axis=0))
+    return np.minimum(1, np.max(support, axis=0)), np.minimum(1, len(p) * np.fmin.reduce(against, axis=0))
 
 
-def evidence(kind: str, effects: list[Effect], margin=0.0, pooled: bool = False) -> tuple[float, float]:
+def evidence(kind: str, effects: Sequence[Effect | None], margin=0.0) -> tuple[float, float]:
     """Compute p for and p against a claim.
 
     Args:
         kind: see `p_values`.
-        effects: of the contrasts that all have to hold.
+        effects: of the contrasts that all have to hold; None for one that has not been measured.
         margin: one number, or one per contrast; 2 points for "noticeably above", 0 for "above".
-        pooled: whether the pool helps, as for Holm's correction.
     """
     p = []
     for effect, limit in zip(effects, np.broadcast_to(margin, len(effects)), strict=True):
-        error = effect.error(pooled) if effect.testable else (np.nan, np.nan)
-        p.append(p_values(kind, effect.estimate, *error, limit))
+        known = effect is not None and effect.testable
+        p.append(p_values(kind, *((effect.estimate, *effect.error()) if known else [np.nan] * 3), limit))
     return tuple(map(float, combine(p)))
 
 
-def holm(p: dict[str, float]) -> dict[str, float]:
-    """Correct p for their number (Holm 1979); those that are NaN stay so and do not count."""
-    corrected, worst = dict(p), 0.0
-    tested = sorted((name for name in p if not np.isnan(p[name])), key=p.get)
-    for rank, name in enumerate(tested):
-        worst = max(worst, min(1.0, (len(tested) - rank) * p[name]))
-        corrected[name] = worst
-    return corrected
+def level_of(p: Iterable[float]) -> float:
+    """Return the level of a family's intervals: 1 - αR/m where R of its m tested claims are decided."""
+    tested = np.sort([one for one in p if not np.isnan(one)])
+    steps = np.arange(1, len(tested) + 1) / max(len(tested), 1)
+    passed = np.flatnonzero(tested <= ALPHA * steps)
+    return float(1 - ALPHA * (steps[passed.max(initial=0)] if len(tested) else 1))
 
 
 class Decision(NamedTuple):
-    """The word on a claim among those of its family, and its p, alone and corrected.
-
-    p, p_against:           p for and against by the claim's own seeds, see `evidence`
-    p_holm, p_against_holm: Holm's correction of the p that the pool gives, or the p alone if larger
-    """
+    """The word on a claim of a family, its p for and against, and the level of the family's intervals."""
 
     word: str
-    p: float
+    p_for: float
     p_against: float
-    p_holm: float
-    p_against_holm: float
+    level: float
 
 
-def decide(claims: dict[str, tuple[str, list[Effect], float]]) -> dict[str, Decision]:
+def decide(claims: dict[str, tuple[str, list[Effect | None], float]]) -> dict[str, Decision]:
     """Decide the claims {name: (kind, effects, margins)} of one family together."""
-    alone = {name: evidence(*claim) for name, claim in claims.items()}
-    pooled = {name: evidence(*claim, pooled=True) for name, claim in claims.items()}
-    holms = [holm({name: p[side] for name, p in pooled.items()}) for side in (0, 1)]
+    found = {name: evidence(*claim) for name, claim in claims.items()}
+    level = level_of(np.fmin(*p) for p in found.values())
+    alpha = 1 - level + 1e-12  # a p that sets the level passes it
     decisions = {}
-    for name, p in alone.items():
-        support, against = (float(np.maximum(p[side], holms[side][name])) for side in (0, 1))
-        word = "supported" if support < ALPHA else "refuted" if against < ALPHA else "inconclusive"
-        decisions[name] = Decision(word, *p, support, against)
+    for name, (p_for, p_against) in found.items():
+        word = "supported" if p_for <= alpha else "refuted" if p_against <= alpha else "inconclusive"
+        decisions[name] = Decision(word, p_for, p_against, level)
     return decisions
+
+
+def interval(
+    effect: Effect, level: float, kind: str = "", margin: float = 0.0, contrasts: int = 1
+) -> tuple[float, float]:
+    """Return the interval from which the verdict is read off.
+
+    Args:
+        effect: of one contrast.
+        level: of the family, see `level_of`.
+        kind, margin: of the claim that the contrast decides; "" for one that is only shown.
+        contrasts: how many decide the claim.
+    """
+    low, high = effect.interval(level)
+    wide = effect.interval(1 - (1 - level) / contrasts)
+    if kind == "≈" and low > margin:
+        low = max(wide[0], margin)
+    bottom = -margin if kind == "≈" else margin
+    if kind and high < bottom:
+        high = min(wide[1], bottom)
+    return low, high
 
 
 POWER = 0.8  # a study with this chance of a decision has seeds enough
@@ -124,7 +131,7 @@ MOST_SEEDS = 1000
 STUDIES = 1000  # that are simulated: a power of 0.8 is good to 1.3 points
 
 
-def power(kind: str, effects: list[Effect], margin=0.0, seeds: int = 3, claims: int = 1) -> float:
+def power(kind: str, effects: list[Effect], margin=0.0, seeds: int = 3, level: float = 1 - ALPHA) -> float:
     """Estimate the chance that a study of so many seeds decides a claim, either way, on the same images.
 
     The same arguments give the same number.
@@ -132,32 +139,23 @@ def power(kind: str, effects: list[Effect], margin=0.0, seeds: int = 3, claims: 
     Args:
         kind, effects, margin: see `segnb.stats.decisions.evidence`.
         seeds: of the simulated studies, at least 2.
-        claims: how many the family has; the claim is then held to the first and strictest step of Holm's
-            correction, so that the chance counts on no other claim.
+        level: of the family's intervals.
 
     Returns:
         0 to 1; NaN where a contrast cannot be tested.
     """
     if not all(effect.testable for effect in effects):
         return np.nan
-    alone, among = [], []
-    for stream, (effect, limit) in enumerate(
-        zip(effects, np.broadcast_to(margin, len(effects)), strict=True)
-    ):
-        estimates, own, helped = _studies(effect, seeds, stream)
-        alone.append(p_values(kind, estimates, *own, limit))
-        among.append(p_values(kind, estimates, *helped, limit))
-    sides = zip(combine(alone), combine(among), strict=True)
-    supported, refuted = (np.maximum(own, claims * corrected) < ALPHA for own, corrected in sides)
-    return float((supported | refuted).mean())
+    margins = np.broadcast_to(margin, len(effects))
+    studies = enumerate(zip(effects, margins, strict=True))
+    p = combine(
+        [p_values(kind, *_studies(effect, seeds, stream), limit) for stream, (effect, limit) in studies]
+    )
+    return float((np.minimum(*p) <= 1 - level).mean())
 
 
 def _studies(effect: Effect, seeds: int, stream: int) -> tuple:
-    """Draw what studies of so many seeds would measure.
-
-    Returns:
-        Estimates (STUDIES,), and (SE, dof) of each: by its own seeds, and with the pool's help.
-    """
+    """Draw what studies of so many seeds would measure: estimate, SE and dof of each, (STUDIES,)."""
     lenders = effect.pooled_dof // (effect.seeds - 1)  # degrees of freedom per seed in the pool
     variance, _ = moderated(effect.seed_variance, effect.seeds - 1, effect.pooled_variance, effect.pooled_dof)
     draw = np.random.default_rng(stream)
@@ -170,15 +168,14 @@ def _studies(effect: Effect, seeds: int, stream: int) -> tuple:
     own_dof = seeds - 1
     own = estimated(variance, own_dof)
     rest = estimated(effect.pooled_variance, max((lenders - 1) * own_dof, 1))
-    helped, dof = moderated(own, own_dof, (own + (lenders - 1) * rest) / lenders, lenders * own_dof)
-    errors = (standard_error(own / seeds, own_dof, *image), standard_error(helped / seeds, dof, *image))
-    return effect.estimate + noise, *errors
+    own, dof = moderated(own, own_dof, (own + (lenders - 1) * rest) / lenders, lenders * own_dof)
+    return effect.estimate + noise, *standard_error(own / seeds, dof, *image)
 
 
-def seeds_needed(kind: str, effects: list[Effect], margin=0.0, claims: int = 1) -> int | None:
+def seeds_needed(kind: str, effects: list[Effect], margin=0.0, level: float = 1 - ALPHA) -> int | None:
     """Return the fewest seeds of which `power` is `POWER`; None beyond `MOST_SEEDS`."""
     counts = range(2, MOST_SEEDS + 1)  # more seeds, more power
-    first = bisect_left(counts, True, key=lambda seeds: power(kind, effects, margin, seeds, claims) >= POWER)
+    first = bisect_left(counts, True, key=lambda seeds: power(kind, effects, margin, seeds, level) >= POWER)
     return counts[first] if first < len(counts) else None
 
 
@@ -195,14 +192,14 @@ class Outlook(NamedTuple):
     power: dict[str, float] = {}
 
 
-def outlook(kind: str, effects: list[Effect], margin=0.0, claims: int = 1) -> Outlook:
+def outlook(kind: str, effects: list[Effect], margin=0.0, level: float = 1 - ALPHA) -> Outlook:
     """Tell what more seeds would bring to a claim; see `power`."""
     if not effects or not all(effect.testable for effect in effects):
         return Outlook()
     claim = kind, effects, margin
-    needed = seeds_needed(*claim, claims)
+    needed = seeds_needed(*claim, level)
     return Outlook(
         needed,
-        needed is not None or power(*claim, 10**6, claims) >= POWER,
-        {str(seeds): power(*claim, seeds, claims) for seeds in SEEDS},
+        needed is not None or power(*claim, 10**6, level) >= POWER,
+        {str(seeds): power(*claim, seeds, level) for seeds in SEEDS},
     )

@@ -13,13 +13,10 @@ The degrees of freedom lie between those of the two parts: 1/dof = share of the 
 share of the images / (N - 1). Welch's formula has the squares of the shares, which three seeds estimate
 too badly: its intervals are too narrow.
 
-**Whose seeds.** An interval, and a claim's own test, rest on the seeds of that very contrast and on no
-other network's. A pool of the family's residuals has more degrees of freedom, but is right only if all
-variances are equal and seeds tie no two networks closer than others. Three seeds cannot show that: a test
-that pools unless variances plainly differ lets too much pass, and one strict enough gains nothing. Holm's
-correction (`segnb.stats.decisions`) is another matter, as far out in the tails two degrees of freedom decide
-nothing at all. There the pool helps: it counts as `LENT` more seeds in the variance and in its degrees of
-freedom (Smyth 2004, section 3).
+**Whose seeds.** Three seeds tell a variance badly, and a pool of the family's residuals is right only where
+all variances are equal and seeds tie no two networks closer than others. So the pool counts as `LENT` more
+seeds beside the contrast's own, in the variance and in its degrees of freedom (Smyth 2004, section 3). That
+is the one error of an effect: its interval, its p and the seeds that it takes all rest on it.
 """
 
 from dataclasses import dataclass
@@ -27,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit  # of Student's t; scipy.stats.t takes 40 times as long
 
-LENT = 2  # seeds that the pool is worth; with more, one unsteady network could cost the family its α
+LENT = 2  # seeds that the pool is worth; with more, intervals of one unsteady network cover too little
 
 
 def standard_error(seed_part, seed_dof, image_part, image_dof):
@@ -53,7 +50,7 @@ class Effect:
     pooled_dof:      degrees of freedom of the pool; S - 1 where there is nothing to pool
     image_variance:  of the mean over seeds, from images alone; 0 for a metric that has none. With one seed
                      that over test images, seeds fixed.
-    images:          how many; 0 for a metric that has none
+    images:          how many independent ones (of drives: blocks of frames); 0 for a metric that has none
     """
 
     by_seed: np.ndarray
@@ -88,20 +85,15 @@ class Effect:
         """Whether there are two seeds and anything varies: all the same in three runs is not certainty."""
         return self.seeds > 1 and self.se > 1e-9 * np.abs(self.by_seed).max()
 
-    def error(self, pooled: bool = False) -> tuple[float, float]:
+    def error(self) -> tuple[float, float]:
         """Return the standard error and its degrees of freedom.
 
         With one seed the error is that over test images, seeds fixed; NaN without images too.
-
-        Args:
-            pooled: whether the family's pool helps, as for Holm's correction.
         """
         if self.seeds == 1:
             return (self.image_se, self.image_dof) if self.images else (np.nan, np.nan)
-        variance, seed_dof = self.seed_variance, self.seeds - 1
-        if pooled:
-            variance, seed_dof = moderated(variance, seed_dof, self.pooled_variance, self.pooled_dof)
-        se, dof = standard_error(variance / self.seeds, seed_dof, self.image_variance, self.image_dof)
+        variance, dof = moderated(self.seed_variance, self.seeds - 1, self.pooled_variance, self.pooled_dof)
+        se, dof = standard_error(variance / self.seeds, dof, self.image_variance, self.image_dof)
         return float(se), float(dof)
 
     @property

@@ -199,10 +199,10 @@ def counts_of(right: list[int]) -> np.ndarray:
 
 def test_the_interval_is_that_of_images_and_seeds():
     better, worse = np.stack([counts_of([9, 8, 9])] * 2), np.stack([counts_of([5, 4, 5])] * 2)
-    one = transfer._effect([better, worse], key="x")
+    one = transfer._effect([better, worse], list("xyz"))
     assert one.by_seed == pytest.approx([mean_iou(better[0].sum(0)) - mean_iou(worse[0].sum(0))] * 2)
     assert one.seed_variance == 0 and one.image_variance > 0 and one.images == 3
-    other = transfer._effect([np.stack([counts_of([9, 8, 9]), counts_of([6, 5, 6])]), worse], key="x")
+    other = transfer._effect([np.stack([counts_of([9, 8, 9]), counts_of([6, 5, 6])]), worse], list("xyz"))
     assert other.seed_variance > 0
     narrow, wide = one.interval(), other.interval()
     assert wide[1] - wide[0] > narrow[1] - narrow[0]

@@ -39,4 +39,4 @@ def claims(verdicts) -> dict[str, dict]:
 @pytest.fixture
 def without_outlook(monkeypatch, verdicts):
     """Decide without asking how many seeds would do, which takes half of the time."""
-    monkeypatch.setattr("segnb.claims.decide.outlook", lambda *question, claims: Outlook())
+    monkeypatch.setattr("segnb.claims.decide.outlook", lambda *question, level: Outlook())

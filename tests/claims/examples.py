@@ -20,18 +20,17 @@ def part(label: str = "U-Net − U-Net, no skips", metric: str = "", **changes) 
         "minus": ("UNet_NoSkip_256",),
         "repeats": "seeds",
         "estimate": 0.031,
-        "low95": 0.004,
-        "high95": 0.058,
-        "low90": 0.010,
-        "high90": 0.052,
+        "low": 0.004,
+        "high": 0.058,
+        "level": 0.975,
         "se": 0.01,
         "dof": 8.0,
         "seeds": 3,
         "by_seed": (0.02, 0.03, 0.043),
         "seed_sd": 0.01,
         "image_se": 0.004,
-        "p": 0.012,
-        "p_reversed": 0.99,
+        "p_for": 0.012,
+        "p_against": 0.99,
     }
     return MeasuredContrast(label, metric or "miou", **numbers | changes)
 
@@ -44,8 +43,8 @@ def claim(name: str = "U1", word: str = "supported", **changes) -> Verdict:
         "measured": "Test mIoU with skips minus without.",
         "contrasts": (part(),),
         "reason": "U-Net − U-Net, no skips, mIoU: +3.1 points: above zero.",
-        "p": 0.012,
-        "p_holm": 0.0304,
+        "p_for": 0.012,
+        "p_against": 0.99,
         "seeds": 3,
         "seeds_needed": 4,
         "power": {"3": 0.5, "5": 0.9, "10": 1.0},
@@ -55,7 +54,14 @@ def claim(name: str = "U1", word: str = "supported", **changes) -> Verdict:
     return Verdict(name, word=word, **facts | changes)
 
 
-UNTOLD = {"decisive": None, "contrasts": (), "p": None, "p_holm": None, "power": {}, "seeds": 0}
+UNTOLD = {
+    "decisive": None,
+    "contrasts": (),
+    "p_for": None,
+    "p_against": None,
+    "power": {},
+    "seeds": 0,
+}
 MISSING = part("cars alone − all classes", estimate=None, missing="there is no study of cars")
 CLAIMS = (
     claim("F1", "refuted"),

@@ -77,17 +77,39 @@ def test_known_effects_are_found(claims):
 
 def test_a_part_holds_its_numbers(claims):
     part = claims["F1"]["parts"][0]
-    assert part["low95"] < part["low90"] < part["estimate"] < part["high90"] < part["high95"]
+    assert part["low"] < part["estimate"] < part["high"] and 0.95 <= part["level"] < 1
     assert len(part["by_seed"]) == part["seeds"] == 3 and part["repeats"] == "seeds"
     assert sum(part["by_seed"]) / 3 == pytest.approx(part["estimate"])
-    assert part["p"] < 0.05 < part["p_reversed"]
+    assert part["p_for"] < 0.05 < part["p_against"]
     assert part["missing"] == "" and part["decides"] and part["scale"] == 100
+
+
+def test_every_word_can_be_read_off_its_intervals(verdicts):
+    words = set()
+    for claim in verdicts.claims:
+        if claim.p_for is None or claim.missing:
+            continue
+        bottom = -claim.margin if claim.kind == "≈" else None
+        ends = [
+            (one.low, one.high, one.threshold if bottom is None else bottom, claim.margin or 9)
+            for one in claim.tested
+        ]
+        supported = all(bottom < low and high < top for low, high, bottom, top in ends)
+        refuted = any(high < bottom or low > top for low, high, bottom, top in ends)
+        assert claim.word == ("supported" if supported else "refuted" if refuted else "inconclusive"), (
+            claim.id
+        )
+        words.add(claim.word)
+        assert {one.level for one in claim.tested} == {verdicts.levels[claim.family]}
+        if claim.word != "refuted":  # the part that binds is the one that is named
+            assert claim.decisive_contrast.p_for == max(one.p_for for one in claim.tested)
+    assert words == {"supported", "refuted", "inconclusive"}
 
 
 def test_the_audit_is_that_of_the_published_table(claims):
     assert claims["M1"]["verdict"] == scores.verdict("M1").word == "refuted"
     assert claims["M2"]["verdict"] == scores.verdict("M2").word == "refuted"
-    assert claims["M1"]["p"] is None
+    assert claims["M1"]["p_for"] is None
 
 
 def test_one_seed_decides_nothing_that_was_trained(study):
@@ -98,10 +120,10 @@ def test_one_seed_decides_nothing_that_was_trained(study):
         elif not needs_another_study(name):
             assert claim["verdict"] == "inconclusive", name
             assert claim["reason"].startswith("One seed") and "SEEDS=0,1,2" in claim["command"]
-            assert claim["p"] is None and claim["seeds_needed"] is None and claim["power"] == {}
+            assert claim["p_for"] is None and claim["seeds_needed"] is None and claim["power"] == {}
     assert "These two networks on new images" in claims["U1"]["reason"]
-    assert claims["U1"]["parts"][0]["low95"] < claims["U1"]["parts"][0]["high95"]
-    assert claims["U5"]["parts"][0]["low95"] is None  # neither images nor seeds to vary
+    assert claims["U1"]["parts"][0]["low"] < claims["U1"]["parts"][0]["high"]
+    assert claims["U5"]["parts"][0]["low"] is None  # neither images nor seeds to vary
 
 
 def test_a_reversed_effect_is_refuted(make):
@@ -120,7 +142,7 @@ def test_one_reversed_part_is_enough(make):
 
 def test_no_difference_is_supported_where_seeds_show_it(make):
     claims = make({RESIDUAL: 0.70, UNET: 0.70}, seeds=5)
-    assert claims["U7"]["verdict"] == "supported" and "90 % interval" in claims["U7"]["reason"]
+    assert claims["U7"]["verdict"] == "supported" and "% interval: within ±1 point" in claims["U7"]["reason"]
     assert make({RESIDUAL: 0.80, UNET: 0.70}, seeds=5)["U7"]["verdict"] == "refuted"
 
 

@@ -49,7 +49,8 @@ def test_what_is_kept_is_small_and_says_the_same(verdicts, tmp_path):
 def test_a_listing_has_a_line_a_claim(verdicts):
     lines = saved.listing(verdicts).splitlines()
     assert [line.split()[0] for line in lines[1 : len(LEDGER) + 1]] == list(LEDGER)
-    assert all(f"{verdicts.count(word)} {word}" in lines[-1] for word in WORDS)
+    assert all(f"{verdicts.count(word)} {word}" in lines[-2] for word in WORDS)
+    assert lines[-1].startswith("Intervals are at ") and " % (F)" in lines[-1]
 
 
 def test_differences_tell_verdicts_that_moved(verdicts, one_seed):
@@ -126,3 +127,33 @@ def test_the_readme_shows_the_verdicts_that_are_kept():
     shown = shown_in((CHECKOUT / "README.md").read_text())
     name = re.search(r"From `results/([^`]+)`", shown).group(1)
     assert shown == saved.table(saved.read(CHECKOUT / "results" / name), name)
+
+
+OLD = {
+    "schema": 1,
+    "study": "quick-streets-1",
+    "preset": "quick",
+    "date": "2026-01-01",
+    "machine": "a processor, fp32",
+    "data": {"name": "streets", "origin": "streets", "digest": "0", "counts": {"train": 1, "test": 1}},
+    "seeds": [0, 1, 2],
+    "claims": [
+        {
+            "id": "F9",
+            "verdict": "inconclusive",
+            "headline": "FCN-8s: +11.1 (8.5 to 13.7)",
+            "p_holm": 0.188,
+            "parts": [{"label": "a", "measure": "miou", "estimate": 0.1, "low95": 0.08, "high95": 0.14}],
+        }
+    ],
+}
+
+
+def test_a_file_of_an_older_version_is_read_and_told_apart(verdicts, tmp_path):
+    write_json(tmp_path / "old.json", OLD)
+    old = saved.read(tmp_path / "old.json")
+    part = old.by_id["F9"].contrasts[0]
+    assert (part.low, part.high, part.level) == (0.08, 0.14, 0.95) and old.by_id["F9"].word == "inconclusive"
+    for text in (saved.table(old, "old.json"), saved.differences(old, verdicts)[1]):
+        assert "by Holm's correction, with 95 % intervals that did not decide" in text
+    assert "older version" not in saved.table(verdicts, "new.json")

@@ -6,9 +6,8 @@ from segnb.claims import wording
 from segnb.claims.decide import decide
 from segnb.claims.related_studies import FALSE_COLOURS
 from segnb.models.registry import VARIANTS
-from segnb.stats.decisions import ALPHA
 from segnb.study.study import Study
-from tests.claims.examples import CLAIMS, by_id, part
+from tests.claims.examples import CLAIMS, by_id, claim, part
 from tests.conftest import make_project
 from tests.synthetic_study import make_study
 
@@ -35,7 +34,7 @@ def test_differences_have_a_sign_and_all_numbers_the_digits_of_their_unit(value,
 
 def test_effect_is_estimate_unit_and_interval():
     assert wording.effect(part()) == "+3.1 points of mIoU (0.4 to 5.8)"
-    counted = part(low95=None, high95=None, unit="%", estimate=0.25)
+    counted = part(low=None, high=None, unit="%", estimate=0.25)
     assert wording.effect(counted) == "+25.0 %"
 
 
@@ -46,24 +45,34 @@ def test_seeds_needed_are_told_only_where_seeds_matter():
 def test_the_reason_tells_the_numbers_as_printed(claims):
     claim = claims["U1"]
     part = claim["parts"][claim["decisive"]]
-    low, high = (100 * part[end] for end in ("low95", "high95"))
+    low, high = (100 * part[end] for end in ("low", "high"))
     assert claim["reason"].startswith(
         f"U-Net − U-Net, no skips, mIoU: {100 * part['estimate']:+.1f} points of mIoU"
-        f" ({low:.1f} to {high:.1f}), 95 % interval: above zero"
+        f" ({low:.1f} to {high:.1f}), {wording.percent(part['level'])} interval: above zero"
     )
     assert "after epoch 2 of 10" in claims["F11"]["reason"]
     for name in ("U10", "U14"):
         assert "may lie above zero or not" in claims[name]["reason"]
 
 
-def test_a_claim_that_only_holm_s_correction_leaves_open_says_so(claims):
-    """Then its interval lies on one side, and "may lie above zero or not" would contradict it."""
-    open_claims = [c for c in claims.values() if c["verdict"] == "inconclusive" and c["p"] is not None]
-    assert open_claims
-    for claim in open_claims:
-        alone = min(claim["p"], claim["p_against"]) < ALPHA
-        assert ("if it were the only claim" in claim["reason"]) == alone, claim["id"]
-        assert ("or not (p" in claim["reason"]) == (not alone), claim["id"]
+def test_what_a_claim_can_tell_is_the_widest_deciding_interval_of_each_unit():
+    parts = (
+        part(low=0.0, high=0.02),
+        part(low=-0.01, high=0.03),
+        part(low=-1, high=9, decides=False),
+        part(low=-1.0, high=2.0, unit="px", scale=1),
+    )
+    assert wording.can_tell(claim(contrasts=parts)) == "±2.0 points and ±1.50 px"
+    assert wording.can_tell(claim(contrasts=(part(low=None, high=None),))) == "–"
+
+
+@pytest.mark.parametrize("half_width, told", [(0.017, True), (0.008, False)])
+def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, told):
+    wide = part(estimate=0.009, low=0.009 - half_width, high=0.009 + half_width)
+    one = claim("U9", "inconclusive", kind="≈", margin=0.01, contrasts=(wide,))
+    assert (
+        "could not be supported even at an effect of zero (±1.7 points)" in wording.reason(one, wide, study)
+    ) == told
 
 
 def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something(tmp_path):

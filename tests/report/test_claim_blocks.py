@@ -143,15 +143,18 @@ def test_a_block_is_folded_and_says_why():
     assert told["Verdict"].startswith("✓ Supported. U-Net − U-Net, no skips")
     assert told["Rule"] == f"{RULES['larger']} {RULES['family']}"
     assert told["To compute it again"] == "segnb claims"
-    assert told["Seeds"].startswith("3 here.")
+    assert told["Seeds"].startswith("3 here, which can tell ±2.7 points.")
     assert [cell.get_text() for cell in page.select("tbody tr:last-child > *")] == [
         "mIoU",
         "+3.1",
         "0.4 to 5.8",
         "points of mIoU",
         "0.012",
+        "0.990",
     ]
-    assert "after Holm's correction over all claims on U-Nets 0.030" in page.caption.get_text()
+    assert "97.5 % interval" in page.thead.get_text()
+    caption = page.caption.get_text()
+    assert "p for it is 0.012 and p against it 0.990; at most 0.025 decides" in caption
 
 
 def test_a_block_of_what_is_missing_says_so():

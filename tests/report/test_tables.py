@@ -50,12 +50,13 @@ def test_recipes_stand_beside_the_published_one():
 
 
 def test_what_would_change_the_verdicts_leaves_out_what_seeds_cannot():
-    few = {"seeds": 3, "seeds_needed": 1234, "p_holm": 0.25, "power": {"3": 0.1, "5": 0.5}}
-    never = few | {"p_holm": None, "seeds_needed": None, "power": {"3": 0.0, "5": 0.0}}
+    few = {"seeds": 3, "seeds_needed": 1234, "power": {"3": 0.1, "5": 0.5}}
+    never = few | {"seeds_needed": None, "power": {"3": 0.0, "5": 0.0}}
     counted = claim("M1", power={})
     claims = claim("F1", "inconclusive", **few), counted, claim("F2", "inconclusive", **never)
     frame = tables.open_questions(verdicts(*claims)).data
     assert frame.index.tolist() == ["F1", "F2"]
     assert frame["seeds to decide"].tolist() == ["1,234", "no number"]
+    assert frame["can tell"].tolist() == ["±2.7 points"] * 2 and frame["has to lie"].iloc[0] == "above zero"
     assert frame["chance with 5"].tolist() == ["50 %", "0 %"]
     assert tables.open_questions(verdicts(counted)) is None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segnb.stats.decisions import ALPHA, evidence
+from segnb.stats.decisions import decide
 from segnb.stats.effect import Effect
 
 VALUES = np.array([[0.50, 0.52, 0.54], [0.40, 0.44, 0.42], [0.31, 0.30, 0.29]])
@@ -17,6 +17,4 @@ def made(estimate=0.1, seed_variance=0.01, image_variance=0.0, seeds=3, images=0
 
 def verdict(kind: str, parts: list[Effect], margin=0.0) -> tuple[str, float, float]:
     """What a claim's own data say, were it the only one: the word, p for and p against."""
-    support, against = evidence(kind, parts, margin)
-    word = "supported" if support < ALPHA else "refuted" if against < ALPHA else "inconclusive"
-    return word, support, against
+    return decide({"": (kind, parts, margin)})[""][:3]

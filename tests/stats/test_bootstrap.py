@@ -5,7 +5,18 @@ import pytest
 
 from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.stats import bootstrap
-from segnb.stats.bootstrap import image_interval, image_weights, interval, key_of, resample
+from segnb.stats.bootstrap import (
+    blocks_of,
+    count_blocks,
+    image_interval,
+    image_weights,
+    interval,
+    key_of,
+    resample,
+    speaks_of,
+    weights_of,
+)
+from segnb.stats.effect import effect
 
 NAMES = [f"test {i}" for i in range(12)]
 
@@ -80,7 +91,7 @@ def test_it_narrows_with_images_and_level():
 
     def width(images: int, level: float = 0.95) -> float:
         runs = [{"confusion": of_accuracies(hits[:images])}]
-        return float(np.subtract(*interval(runs, mean_iou, str(images), level)[::-1]))
+        return float(np.subtract(*interval(runs, mean_iou, list(map(str, range(images))), level)[::-1]))
 
     assert 2.5 < width(20) / width(320) < 6.5  # sixteen times the images: about a quarter of the width
     assert width(20, level=0.5) < 0.5 * width(20)
@@ -110,3 +121,48 @@ def test_one_image_has_no_interval(counts):
 
 def test_the_key_is_that_of_the_names():
     assert key_of(["a", "b"]) == key_of(np.array(["a", "b"])) != key_of(["b", "a"])
+
+
+FIVE = [f"drive {i}/{k}" for i in range(5) for k in range(3)]
+
+
+@pytest.mark.parametrize(
+    "names, blocks, told",
+    [
+        (["test 0000", "test 0001"], [0, 1], ""),
+        ([f"a/{i}" for i in (9, 10, 8, 7)], [2, 3, 1, 0], "4 runs of consecutive frames"),
+        (
+            [f"a/{i}" for i in range(10)],
+            [0, 0, 1, 1, 2, 2, 3, 3, 4, 4],
+            "other frames of the same drive, not",
+        ),
+        ([f"{d}/{i}" for d in "ab" for i in range(5)], list(range(10)), "other frames of the same 2 drives"),
+        (FIVE, [i // 3 for i in range(15)], "come from 5 drives: drives are weighted"),
+    ],
+)
+def test_frames_of_a_drive_are_weighted_in_blocks(names, blocks, told):
+    assert list(blocks_of(names)) == blocks and count_blocks(names) == max(blocks) + 1
+    assert told in speaks_of(names) and bool(told) == bool(speaks_of(names))
+    weights = weights_of(names)
+    for block in set(blocks):
+        alike = weights[:, np.flatnonzero(np.array(blocks) == block)]
+        assert (alike == alike[:, :1]).all()
+    assert len(np.unique(weights[0])) == max(blocks) + 1
+
+
+@pytest.mark.parametrize("drive, low, high", [("", 0.3, 0.6), ("drive/", 0.83, 0.97)])
+def test_blocks_cover_where_neighbours_resemble_each_other(drive, low, high):
+    """101 frames of one drive, each 0.9 of the one before: independent, they would cover far too little."""
+    scores = np.random.default_rng(0).normal(size=(500, 101))
+    scores[:, 0] /= np.sqrt(1 - 0.9**2)
+    for i in range(1, 101):
+        scores[:, i] += 0.9 * scores[:, i - 1]
+    names = [f"{drive}{i:04d}" for i in range(101)]
+    weights = weights_of(names)[:400]
+    draws = scores @ weights.T / weights.sum(1)  # (500, 400)
+    found = [
+        effect([[s.mean()]], d[None, None], [1], count_blocks(names))
+        for s, d in zip(scores, draws, strict=True)
+    ]
+    covered = np.mean([ends[0] < 0 < ends[1] for ends in (one.interval() for one in found)])
+    assert low < covered < high

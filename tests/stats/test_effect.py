@@ -30,7 +30,7 @@ def test_what_is_peculiar_to_an_image_and_a_seed_counts_once():
 
 
 def test_effect_is_a_paired_t_test_over_seeds():
-    pair = effect(VALUES, None, [1, -1, 0])
+    pair = effect(VALUES[:2], None, [1, -1])
     paired = stats.ttest_rel(VALUES[0], VALUES[1])
     assert pair.by_seed == pytest.approx([0.10, 0.08, 0.12]) and pair.estimate == pytest.approx(0.10)
     assert (pair.seeds, pair.dof, pair.images, pair.image_se) == (3, 2, 0, 0)
@@ -50,11 +50,11 @@ def test_pool_is_the_residual_of_variant_and_seed():
 
 def test_pool_lends_no_more_than_there_is():
     pair = effect(VALUES, None, [1, -1, 0])  # one more residual a seed: 2 degrees of freedom to lend
-    se, dof = pair.error(pooled=True)
+    se, dof = pair.error()
     assert dof == pytest.approx(4)
     assert se**2 * 3 == pytest.approx((2 * pair.seed_variance + 2 * pair.pooled_variance) / 4)
     large = made(seed_variance=0.01, pooled=0.04, dof=12)
-    se, dof = large.error(pooled=True)
+    se, dof = large.error()
     assert dof == pytest.approx(2 + LENT)
     assert se**2 * 3 == pytest.approx((2 * 0.01 + LENT * 0.04) / (2 + LENT))
 
@@ -65,7 +65,7 @@ def test_pool_lends_no_more_than_there_is():
 def test_nothing_to_pool(values, coefficients):
     one = effect(values, None, coefficients)
     assert one.pooled_variance == one.seed_variance and one.pooled_dof == 2
-    assert one.error(pooled=True) == one.error()
+    assert one.error() == pytest.approx((np.sqrt(one.seed_variance / 3), 2))
 
 
 def test_degrees_of_freedom_lie_between_seeds_and_images():

@@ -4,8 +4,8 @@ To add a claim, add an entry to `FCN_CLAIMS` or `UNET_CLAIMS` and show it in a c
 `chapter.show_claims("U16")`. A claim has contrasts of networks, each in a metric (`segnb.claims.metrics`);
 `segnb.claims.decide` decides it. Sentences are the study's, in our words.
 
-Each entry adds one to the family (F or U) over which Holm's correction is made. The corrected p of the
-family's other claims rise with it, so that one of them that was supported or refuted can become inconclusive.
+Each entry adds one to the family (F or U) whose claims are decided together. The level of the family's
+intervals changes with it, so that another claim can become inconclusive, or be decided.
 """
 
 from segnb.claims.claim import Claim

@@ -10,6 +10,7 @@ from matplotlib.transforms import offset_copy
 from segnb.claims.effects import Effects, MeasuredContrast
 from segnb.claims.verdicts import Verdict
 from segnb.claims.wording import effect, full_name, signed
+from segnb.claims.wording import percent as percent_of
 from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.axes import name_rows, note, wrapped
@@ -114,7 +115,7 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
         for i, frame in by_image.items()
     ]
     return fig.described(
-        f"Paired differences with their 95 % intervals. {'; '.join(told)}."
+        f"Paired differences with their intervals. {'; '.join(told)}."
         + (f" Image by image: {'; '.join(spread)}." if spread else ""),
         _caption([parts[i] for i in drawn], kind, list(map(len, by_image.values())), len(parts) - len(drawn)),
     )
@@ -139,12 +140,11 @@ def _heading(ax, y: float, text: str) -> None:
 
 
 def _estimate(ax, y: float, part: MeasuredContrast) -> None:
-    """A part's dot, its 95 % interval (thin) and 90 % interval (thick), and its seeds beneath."""
+    """A part's dot, its interval, and its seeds beneath."""
     style, scale = _style(part), part.scale
-    for level, thick in ((95, 1.6), (90, 4.5)):
-        low, high = getattr(part, f"low{level}"), getattr(part, f"high{level}")
-        if low is not None:
-            ax.plot([scale * low, scale * high], [y, y], color=style.colour, lw=thick, solid_capstyle="butt")
+    if part.low is not None:
+        ends = [scale * part.low, scale * part.high]
+        ax.plot(ends, [y, y], color=style.colour, lw=3, solid_capstyle="butt")
     edge = {"mew": 1.8} if style.frozen else {"mec": "white", "mew": 1.2}
     ax.plot(scale * part.estimate, y, **style.point, **edge, ms=9, zorder=3)
     above = offset_copy(ax.transData, ax.figure, 0, 8, "points")
@@ -179,14 +179,14 @@ def _margin(ax, y: float, part: MeasuredContrast, kind: str) -> None:
 
 def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_out: int) -> str:
     """images: how many there are of each part whose images are drawn"""
-    bounded = any(part.low95 is not None for part in parts)
+    bounded = [part for part in parts if part.low is not None]
     seeds = max(len(part.by_seed) for part in parts)
     compared = any(part.minus for part in parts)
     told = [f"Right of zero {'the first network of a row has more' if compared else 'is more than none'}"]
     if bounded:
         told.append(
-            "a thick line is the 90 % interval, a thin one the 95 % interval; where that crosses zero, the"
-            " sign of the difference is open"
+            f"a thick line is the {percent_of(bounded[0].level)} interval, off which the verdict is read;"
+            " where it crosses zero, the sign of the difference is open"
         )
     if seeds > 1:
         rounds = all(part.repeats == "rounds" for part in parts if part.by_seed)

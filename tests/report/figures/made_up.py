@@ -144,10 +144,8 @@ def gates(maps: int) -> dict[str, np.ndarray]:
 EXACT = part(
     "Attention U-Net − U-Net",
     unit="% of parameters",
-    low95=None,
-    high95=None,
-    low90=None,
-    high90=None,
+    low=None,
+    high=None,
     by_seed=(),
     repeats="",
     estimate=0.0113,
