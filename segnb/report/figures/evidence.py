@@ -101,7 +101,7 @@ def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
         f"Share of objects found by their size. Smallest: {_numbers(curves, 0)}. Largest:"
         f" {_numbers(curves, -1)}.",
         "An object counts as found when at least half of its pixels get its class. Each point is a sixth of"
-        " all cars, people, poles and signs of the test images, at their median size; dashed lines part them"
+        " all objects of the test images, at their median size; dashed lines part them"
         f" into thirds. {NEW_IMAGES}{sample(curves.values())}",
     )
 
