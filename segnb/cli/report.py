@@ -65,18 +65,22 @@ def report(options: argparse.Namespace) -> int:
     for size in study.sizes():  # before anything is trained, so that a bad file is met first
         for split in study.settings["data"]["counts"]:
             study.split(split, size)
-    status = _run_engine(
-        [
-            *("snakemake", "--nolock"),
-            *("--snakefile", str(root() / "Snakefile"), "--directory", str(root())),
-            *("--profile", str(root() / "profiles" / "local")),
-            *budget.arguments(study.machine.threads),
-            "--config",
-            f"study={study.name}",
-            f"variants={','.join(variants)}",
-            f"seeds={','.join(map(str, seeds))}",
-        ],
-    )
+    engine = [
+        *("snakemake", "--nolock"),
+        *("--snakefile", str(root() / "Snakefile"), "--directory", str(root())),
+        *("--profile", str(root() / "profiles" / "local")),
+        *budget.arguments(study.machine.threads),
+        "--config",
+        f"study={study.name}",
+        f"variants={','.join(variants)}",
+        f"seeds={','.join(map(str, seeds))}",
+    ]
+    known = study.diverged()
+    status = _run_engine(engine)
+    if status and study.diverged() != known:
+        for warning in study.warnings:
+            print(f"  warning: {warning}", flush=True)
+        status = _run_engine(engine)  # which has trained the others, and now leaves those out
     if status:
         raise SegnbError(
             "the report was not finished; the lines above name the step and its log."
