@@ -1,5 +1,8 @@
 """Scores, ranking and sentences, on cases worked out by hand."""
 
+import ast
+import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,12 +11,13 @@ import pytest
 
 from segnb.audit.scores import published_shares
 from segnb.evaluation import scores
-from segnb.labels import LABEL_SETS, STREET
+from segnb.labels import LABEL_SETS, STREET, ClassMap
 from segnb.models.registry import VARIANTS
 from segnb.report import tables, text
 from segnb.storage.files import write_json
 from segnb.study.study import Study, of_family
 from tests.claims.examples import claim, verdicts
+from tests.conftest import CHECKOUT
 from tests.synthetic_study import make_study
 
 
@@ -163,6 +167,34 @@ def test_the_sentence_on_classes_says_what_counts():
     street, camvid = (text.classes_sentence(LABEL_SETS[name]) for name in ("street", "camvid"))
     assert street == "All 13 classes count in every score, also *Unlabeled*, which is mostly sky."
     assert camvid.startswith("All 11 classes count") and camvid.endswith("count in none.")
+    own = ClassMap.of({"Unlabeled": "#000000", "cell": "#ffffff"})  # whose is no sky
+    assert text.classes_sentence(own) == "All 2 classes count in every score."
+
+
+@pytest.mark.parametrize(
+    ("things", "told"), [(("cell", "crack"), "Counted here: cell, crack."), ((), "No class of these data")]
+)
+def test_the_sentence_on_objects_is_about_the_classes_of_the_data(things, told):
+    own = ClassMap(("rest", "cell", "crack"), ("#000000", "#ff0000", "#00ff00"), things=things)
+    assert text.things_sentence(own).startswith(told)
+
+
+def test_no_word_of_ours_takes_the_data_for_streets():
+    """Chapters and captions are about any data; names of classes come from the label set."""
+    words = re.compile(r"\b(cars|people|poles?|signs|roads?|sky)\b", re.IGNORECASE)
+    told = {}
+    for path in (CHECKOUT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        told[path.name] = " ".join(
+            "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
+        )
+    for path in (CHECKOUT / "segnb" / "report" / "figures").glob("*.py"):
+        strings = (
+            node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+        )
+        told[path.name] = " ".join(one for one in strings if isinstance(one, str) and " " in one)
+    found = {name: words.findall(text) for name, text in told.items() if name != "audit.ipynb"}
+    assert {name: hits for name, hits in found.items() if hits} == {}
 
 
 @pytest.mark.parametrize(

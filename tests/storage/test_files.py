@@ -69,7 +69,6 @@ def test_json_has_null_for_what_is_no_number(tmp_path, value, kept):
 
 def test_one_place_writes_json():
     """Others would write NaN, which readers of JSON refuse."""
-    package = Path(files.__file__).parents[1]
     sources = Path(files.__file__).parents[1].rglob("*.py")
     writers = {path.name for path in sources if "json.dump" in path.read_text(encoding="utf-8")}
     assert writers == {"files.py"}

@@ -18,7 +18,7 @@ from segnb.storage.files import to_json
 SHOWN = 3  # findings of one kind in the table; JSON has all
 SCHEMA = 1  # of the JSON; goes up when a key changes its meaning or goes away
 KINDS = {  # what may be found: how bad it is
-    "no-split": "error",  # too few pairs for training, validation and test
+    "no-split": "error",  # too few pairs for training, validation and test, or a split that is all void
     "no-partner": "error",  # an image without labels, or labels without image
     "same-name": "error",  # two files that would be the same frame
     "unreadable": "error",  # empty, cut short, damaged, of another format, or not to be read
