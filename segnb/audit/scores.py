@@ -200,10 +200,8 @@ def inflation(runs: list[Run]) -> str:
     """
     found = _scored(runs)
     if found.empty:
-        none = (
-            "The published way has no score for these predictions: it looks at the bits of class numbers, and"
-        )
-        return f"{none} all of them, true and predicted, are 0." if runs else ""
+        none = "The published way has no score for these predictions: all class numbers in them are 0."
+        return none if runs else ""
     gap = found.as_published - found.miou
     whose = "the one training" if len(found) == 1 else f"the {len(found)} trainings"
     told = f"The published score of {whose} here is {_between(gap)} the dataset mIoU of the same predictions."
