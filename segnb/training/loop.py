@@ -250,8 +250,8 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         ]
         if error := _divergence(row, recipe, optimizer, machine):
             write_tables()
-            on_epoch(rows)
             run.diverge(epoch, error)
+            on_epoch(rows)
             raise SegnbError(error)
         if all(validated.miou > earlier["val_miou"] for earlier in rows[:-1]):
             progress.save_best(epoch, model)
