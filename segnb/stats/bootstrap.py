@@ -153,7 +153,8 @@ def interval(
         (low, high), each in the shape of the metric; NaN for a single image, which says nothing about others.
     """
     if len(names) < 2:
-        nothing = np.full(np.shape(reduce(**{name: array.sum(0) for name, array in runs[0].items()})), np.nan)
+        value = reduce(**{name: array.sum(0) for name, array in runs[0].items()})
+        nothing = np.full(np.shape(value), np.nan)[()]  # of one number a number, as below
         return nothing, nothing
     weights = weights_of(names)
     mean = np.mean([resample(counts, reduce, weights) for counts in runs], axis=0)

@@ -12,8 +12,10 @@ import pytest
 from segnb.audit.scores import published_shares
 from segnb.evaluation import scores
 from segnb.labels import LABEL_SETS, STREET, ClassMap
-from segnb.models.registry import VARIANTS
+from segnb.models.registry import VARIANTS, label
 from segnb.report import tables, text
+from segnb.report.figures.evidence import stride_bounds
+from segnb.report.figures.scores import score_bars
 from segnb.storage.files import write_json
 from segnb.study.study import Study, of_family
 from tests.claims.examples import claim, verdicts
@@ -37,6 +39,17 @@ PERFECT = [[[4, 0], [0, 4]], [[8, 0], [0, 0]]]  # two images, two classes: mIoU 
 # Summed [[9, 3], [1, 3]]: IoU 9/13 and 3/7.
 MIDDLING = [[[5, 1], [1, 1]], [[4, 2], [0, 2]]]
 MIDDLING_MIOU = (9 / 13 + 3 / 7) / 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_network_that_is_never_right_on_one_image_can_be_drawn():
+    """Without an interval, and with a score of zero, which makes no end of an axis."""
+    found = scores.scores(
+        [fake(name, 0, [[[0, 4], [0, 0]]]) for name in ("UNet_Standard_256", "FCN8s_vgg16_freeze")]
+    )
+    assert found["low"].dtype == found["high"].dtype == float and found["miou"].tolist() == [0, 0]
+    assert score_bars(found.rename(index=label)).axes[0].get_xlim() == (0, 1)
+    assert stride_bounds(found.assign(bound=0.0).rename(index=label)).axes[0].get_xlim() == (0, 1)
 
 
 def test_ranking_is_sorted_and_right():
