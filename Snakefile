@@ -24,6 +24,10 @@ study = open_study(str(config["study"]))
 variants = str(config["variants"]).split(",")
 seeds = str(config["seeds"]).split(",")
 folder = f"runs/{study.name}"
+# A training that diverged is left out: it is not tried again, and neither the others nor the report wait for it.
+lost = {(run.variant, str(run.seed)) for run in study.diverged()}
+runs = [f"{folder}/{name}/seed{seed}" for name in variants for seed in seeds if (name, seed) not in lost]
+tests = [f"{run}/test_confusion.npz" for run in runs]
 shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(seeds)}
 # Every step takes the place of the shell that starts it and ends with Snakemake, however that ends.
 segnb = f"exec {shlex.quote(sys.executable)} -m segnb.runtime.processes $PPID segnb.cli"
@@ -103,7 +107,7 @@ rule chapter:
     input:
         notebook="notebooks/{chapter}.ipynb",
         code=EVALUATING + DECIDING + DRAWING,
-        tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
+        tests=tests,
         cost=f"{folder}/cost.json",
         claims=f"{folder}/claims.json",
     output:
@@ -125,7 +129,7 @@ rule chapter:
 rule claims:
     input:
         code=DECIDING,
-        tests=expand(f"{folder}/{{variant}}/seed{{seed}}/test_confusion.npz", variant=variants, seed=seeds),
+        tests=tests,
         cost=f"{folder}/cost.json",
         companions=[
             test

@@ -15,11 +15,14 @@ from segnb.models.registry import FAMILIES
 from segnb.presets import PRESETS
 from segnb.runtime.machine import PRECISIONS
 
+# Times the 1,000,003 of `segnb.training.loop` it still fits into the 63 bits of torch's generators.
+LARGEST_SEED = 9_000_000_000_000
+
 
 class Params(BaseModel):
     """Base of all parameter sets. Strict: an int serves for a float, nothing else is converted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @classmethod
     def check(cls, values: dict[str, Any]) -> Self:
@@ -107,7 +110,7 @@ class RunParams(StudyParams):
     """One training: the parameters of train.ipynb."""
 
     variant: str = Field("UNet_Standard_256", description="a name from segnb.models.registry")
-    seed: int = Field(0, ge=0, description="a whole number from 0")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description=f"a whole number from 0 to {LARGEST_SEED:,}")
     study: str | None = Field(None, description="the study that this run must belong to, or None for any")
 
     def shared(self) -> StudyParams:
@@ -126,7 +129,12 @@ class ReportParams(Params):
 
 
 def parse_seeds(text: str | int) -> list[int]:
-    """'0,2' -> [0, 2]. Raises SegnbError for anything but whole numbers from 0."""
-    if not re.fullmatch(r" *\d+ *(, *\d+ *)*", str(text)):
-        raise SegnbError(f"seeds {text!r}: whole numbers from 0 with commas between are meant, such as 0,1,2")
-    return sorted({int(part) for part in str(text).split(",")})
+    """'0,2' -> [0, 2]. Raises SegnbError for anything but whole numbers from 0 to LARGEST_SEED."""
+    number = r" *\d{1,13} *"  # int() itself refuses thousands of digits
+    seeds = re.fullmatch(f"{number}(,{number})*", str(text)) and {int(part) for part in str(text).split(",")}
+    if not seeds or max(seeds) > LARGEST_SEED:
+        raise SegnbError(
+            f"seeds {text!r}: whole numbers from 0 to {LARGEST_SEED:,} with commas between are meant,"
+            " such as 0,1,2"
+        )
+    return sorted(seeds)

@@ -1,10 +1,11 @@
 """Parameters: unknown and mistyped ones are errors that name the choices."""
 
 import pytest
+import torch
 
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES
-from segnb.params import ReportParams, RunParams, parse_seeds
+from segnb.params import LARGEST_SEED, ReportParams, RunParams, parse_seeds
 from segnb.presets import PRESETS
 from segnb.runtime.machine import PRECISIONS
 
@@ -32,6 +33,8 @@ def test_an_int_serves_for_a_float():
         ({"lerning_rate": 0.1}, "'lerning_rate' is unknown; choose from preset, data, epochs"),
         ({"seed": "0"}, "'seed': input should be a valid integer, got '0'"),
         ({"seed": -1}, "'seed'"),
+        ({"seed": 9_000_000_000_001}, "(a whole number from 0 to 9,000,000,000,000)"),
+        ({"learning_rate": float("inf")}, "'learning_rate': input should be a finite number"),
         ({"epochs": 0}, "'epochs'"),
         ({"epochs": 2.5}, "'epochs'"),
         ({"learning_rate": -1.0}, "'learning_rate'"),
@@ -65,12 +68,19 @@ def test_report_parameters_accept_one_seed_as_papermill_guesses_it():
     assert ReportParams.check({"seeds": 0}).seeds == 0
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("0", [0]), (2, [2]), ("3,1,1", [1, 3])])
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0", [0]), (2, [2]), ("3,1,1", [1, 3]), ("9000000000000", [LARGEST_SEED])]
+)
 def test_seeds(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "0,-1", "0;1"])
+@pytest.mark.parametrize("text", ["", "a", "0,-1", "0;1", "0,9000000000001", "9" * 20, "9" * 5000])
 def test_bad_seeds(text):
-    with pytest.raises(SegnbError, match="whole numbers"):
+    with pytest.raises(SegnbError, match="whole numbers from 0 to 9,000,000,000,000"):
         parse_seeds(text)
+
+
+def test_the_largest_seed_trains():
+    torch.manual_seed(LARGEST_SEED * 1_000_003 + 10_000)  # as the loop does; a larger one overflows
+    assert torch.initial_seed() > 2**62

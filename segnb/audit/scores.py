@@ -128,8 +128,8 @@ def _same_ranking(published: pd.DataFrame) -> Outcome:
 def by_run(runs: list[Run]) -> pd.DataFrame:
     """Both scores of every run, a row a run in the order of `runs`.
 
-    variant, seed; as_published and miou (dataset mIoU) of the same test predictions; failing: list of the
-    names of classes that are in the test images with an IoU below FAILING
+    variant, seed; as_published (NaN where `as_published_score` is) and miou (dataset mIoU) of the same test
+    predictions; failing: list of the names of classes that are in the test images with an IoU below FAILING
     """
     rows = []
     for run in runs:
@@ -149,15 +149,20 @@ def panels(runs: list[Run]) -> dict[str, pd.DataFrame]:
     published = published_scores()
     for column in ("as_published", "miou"):
         published[f"seeds_{column}"] = [[] for _ in published.index]
-    ours = by_run(runs).groupby("variant", sort=False)[["as_published", "miou"]]
+    ours = _scored(runs).groupby("variant", sort=False)[["as_published", "miou"]]
     ours = ours.mean().join(ours.agg(list).add_prefix("seeds_"))
-    both = {"published numbers": published} | ({"trained here": ours} if runs else {})
+    both = {"published numbers": published} | ({"trained here": ours} if len(ours) else {})
     return {title: frame.rename(index=label).rename_axis(None) for title, frame in both.items()}
+
+
+def _scored(runs: list[Run]) -> pd.DataFrame:
+    """`by_run` of those that have both scores."""
+    return by_run(runs).dropna(subset="as_published")
 
 
 def rankings_agree(runs: list[Run]) -> str:
     """How far the two scores rank our own networks alike, in sentences; "" for fewer than two networks."""
-    found = by_run(runs)
+    found = _scored(runs)
     means = found.groupby("variant", sort=False)[["as_published", "miou"]].mean()
     if len(means) < 2:
         return ""
@@ -193,9 +198,10 @@ def inflation(runs: list[Run]) -> str:
     pixel of those classes is put right, and both scores are taken again. A score that hides them hardly
     moves; the line is drawn at half of what mIoU gains. "" without runs.
     """
-    found = by_run(runs)
+    found = _scored(runs)
     if found.empty:
-        return ""
+        none = "The published way has no score for these predictions: all class numbers in them are 0."
+        return none if runs else ""
     gap = found.as_published - found.miou
     whose = "the one training" if len(found) == 1 else f"the {len(found)} trainings"
     told = f"The published score of {whose} here is {_between(gap)} the dataset mIoU of the same predictions."

@@ -116,7 +116,9 @@ class Effects:
             seeds = {seed for name, seed in self.runs(place) if name == variant}
             if not seeds:
                 where = f" on {COMPANIONS[place]}" if place else ""
-                raise Missing(f"{label(variant)} has not been trained and tested{where}")
+                lost = variant in {run.variant for run in self.study.diverged()} and not place
+                told = "diverged in training" if lost else "has not been trained and tested"
+                raise Missing(f"{label(variant)} {told}{where}")
             by_network.append(seeds)
         if not (common := set.intersection(*by_network)):
             raise Missing("its networks have no seed in common")

@@ -187,6 +187,13 @@ def _boundary(reduce: Callable[..., np.ndarray], then: Callable, run: Run) -> Im
 def _objects(binned_by: str, place: int, value: str, run: Run) -> ImageCounts:
     """Recall or IoU of the objects of one bin of size ("area") or of the share in sight ("visible")."""
     table = file_of(run, "objects")
+    if not len(table):
+        things = run.study.classes.things
+        raise Missing(
+            f"no object of {', '.join(things)} is in the test images"
+            if things
+            else "the label set marks no class whose objects can be counted (column thing of classes.csv)"
+        )
     if binned_by == "visible" and not np.isfinite(table[binned_by]).any():
         raise Missing("how much of each object is in sight is not known of these data")
     ends = objects.size_bins(table["area"]) if binned_by == "area" else objects.VISIBLE

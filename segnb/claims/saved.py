@@ -4,7 +4,6 @@
 verdicts a change has moved.
 """
 
-import json
 from dataclasses import is_dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from segnb.claims.effects import MeasuredContrast
 from segnb.claims.verdicts import WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import full_name, interval, levels, number
 from segnb.errors import SegnbError
-from segnb.storage.files import between, markdown_table, read_json, write_text
+from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
 from segnb.study.provenance import unlike
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # between them README.md has the table of one saved study
@@ -94,8 +93,8 @@ def _made(kind: type, entry: dict):
 def write(verdicts: StudyVerdicts, path: Path) -> None:
     """Write `trimmed` verdicts, a line per claim."""
     saved = trimmed(verdicts)
-    claims = ",\n".join(json.dumps(claim, ensure_ascii=False) for claim in saved.pop("claims"))
-    head = json.dumps(saved, indent=1, ensure_ascii=False).removesuffix("\n}")
+    claims = ",\n".join(to_json(claim, ensure_ascii=False) for claim in saved.pop("claims"))
+    head = to_json(saved, indent=1, ensure_ascii=False).removesuffix("\n}")
     write_text(path, f'{head},\n "claims": [\n{claims}\n]}}\n')
 
 

@@ -1,14 +1,13 @@
 """`segnb claims` and `segnb claims diff`."""
 
 import argparse
-import json
 from pathlib import Path
 
 from segnb.claims import saved
 from segnb.claims.decide import decide
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.cli.options import add_command, add_report_options
-from segnb.storage.files import write_json, write_text
+from segnb.storage.files import to_json, write_json, write_text
 from segnb.storage.project import root
 from segnb.study.study import open_study
 
@@ -45,7 +44,7 @@ def claims(options: argparse.Namespace) -> None:
         text = saved.in_readme(readme.read_text(), trimmed, name)
         saved.write(verdicts, root() / "results" / name)
         write_text(readme, text)
-    print(json.dumps(saved.as_dict(verdicts), indent=2) if options.json else saved.listing(verdicts))
+    print(to_json(saved.as_dict(verdicts), indent=2) if options.json else saved.listing(verdicts))
 
 
 def claims_diff(options: argparse.Namespace) -> int:

@@ -28,7 +28,8 @@ def measure(options: argparse.Namespace) -> None:
     """Test one finished run: its scores, boundaries, objects and, where there are any, gates."""
     run = Run(Path(options.run).resolve())
     if not run.done:
-        raise SegnbError(f"{run.path} is not a finished run; train it first ('make report' does)")
+        told = run.diverged["error"] if run.diverged else "train it first ('make report' does)"
+        raise SegnbError(f"{run.path} is not a finished run; {told}")
     with run.step("measure", options.log), claimed_for(run.study.machine):
         evaluate_run(run)
 

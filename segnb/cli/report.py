@@ -60,23 +60,26 @@ def report(options: argparse.Namespace) -> int:
         f"  {study.machine.threads} thread(s) a run, {budget.jobs} run(s) side by side,"
         f" {study.machine.precision}; trunk weights: {study.weights.source}"
     )
-    for warning in study.warnings:
+    told = study.warnings
+    for warning in told:
         print(f"  warning: {warning}")
     for size in study.sizes():  # before anything is trained, so that a bad file is met first
         for split in study.settings["data"]["counts"]:
             study.split(split, size)
-    status = _run_engine(
-        [
-            *("snakemake", "--nolock"),
-            *("--snakefile", str(root() / "Snakefile"), "--directory", str(root())),
-            *("--profile", str(root() / "profiles" / "local")),
-            *budget.arguments(study.machine.threads),
-            "--config",
-            f"study={study.name}",
-            f"variants={','.join(variants)}",
-            f"seeds={','.join(map(str, seeds))}",
-        ],
-    )
+    engine = [
+        *("snakemake", "--nolock"),
+        *("--snakefile", str(root() / "Snakefile"), "--directory", str(root())),
+        *("--profile", str(root() / "profiles" / "local")),
+        *budget.arguments(study.machine.threads),
+        "--config",
+        f"study={study.name}",
+        f"variants={','.join(variants)}",
+        f"seeds={','.join(map(str, seeds))}",
+    ]
+    status = _run_engine(engine)
+    if status and (new := [warning for warning in study.warnings if warning not in told]):  # of what diverged
+        print(*(f"  warning: {warning}" for warning in new), sep="\n", flush=True)
+        status = _run_engine(engine)  # the others have been trained, and it leaves these out now
     if status:
         raise SegnbError(
             "the report was not finished; the lines above name the step and its log."

@@ -14,7 +14,7 @@ def add_commands(commands) -> None:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Say how far the runs of a study are, and what failed; 1 if a run has failed."""
+    """Say how far the runs of a study are, and what failed; 1 if a run has failed or diverged."""
     grid = look(options.name or options.study)
     print(grid.json() if options.json else text(grid))
-    return int(bool(grid.of("failed")))
+    return int(bool(grid.of("failed", "diverged")))

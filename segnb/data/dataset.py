@@ -17,7 +17,7 @@ from tqdm import tqdm
 from segnb.data import layouts, masks, pixels, reading, shifts, streets
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
-from segnb.labels import CAR, STREET, ClassMap
+from segnb.labels import CAR, IGNORE_INDEX, STREET, ClassMap
 from segnb.presets import Preset
 from segnb.storage.checksums import Sums, fingerprint
 from segnb.storage.files import UNREADABLE, atomic_path, made_once, new_array, read_json, write_json
@@ -82,14 +82,21 @@ class Data:
         """One split at `size` pixels a side; made and cached on the first call, which may take minutes.
 
         Processes that want it at the same time wait for the first. Frames go to disk as they come, so that
-        a data set may be larger than memory.
+        a data set may be larger than memory. Raises SegnbError if none of its pixels is labelled.
         """
         folder = self.folder(cache, size)
-        return made_once(
+        split = made_once(
             folder / f".{name}.lock",
             read=lambda: self._read(folder, name, size),
             make=lambda: self._write(cache, folder, name, size),
         )
+        if not any((labels != IGNORE_INDEX).any() for labels in split.labels):  # the first tells, as a rule
+            why = {"train": "learn from", "val": "choose weights by", "test": "score"}[name]
+            raise SegnbError(
+                f"{self.origin}: every pixel of the {name} split is void at {size} pixels a side, so there is"
+                f" nothing to {why}; label some of its {self.counts[name]} masks, or split the data again"
+            )
+        return split
 
     def _read(self, folder: Path, name: str, size: int) -> Split | None:
         """What is cached; None if it is not there whole."""

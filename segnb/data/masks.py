@@ -163,7 +163,11 @@ def _label_set(order: list[str], painted: dict[str, str], rows: list[Row], void:
             usual = known.get(name)
             colours[name] = next(spare) if usual in {None, *taken} else usual
             taken.add(colours[name])
-    marked = {"thin": {*STREET.thin, *CAMVID.thin}, "thing": {*STREET.things, *CAMVID.things}}
+    ours = {"thin": STREET.thin + CAMVID.thin, "thing": STREET.things + CAMVID.things}
+    marked = {
+        column: {name for name in order if name.lower() in map(str.lower, names)}  # `car` is our `Car`
+        for column, names in ours.items()
+    }
     for column in marked:
         if any(getattr(row, column) for row in rows):
             marked[column] = {

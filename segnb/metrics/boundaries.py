@@ -26,6 +26,7 @@ TRIMAP = (0, 1, 2, 3, 5, 8, 13, 21, np.inf)  # px from the nearest true edge: en
 # Crofton's formula with lines in four directions, 45° apart: pixels are so many rows below and columns to the
 # right of each other, and the lines of that direction so far apart.
 LINES = {(0, 1): 1.0, (1, 0): 1.0, (1, 1): 0.5**0.5, (1, -1): 0.5**0.5}
+WORD = 64  # bits of the largest integer, each of which stands for a class
 CHUNK = 8  # images at a time, so that what is worked on stays in the processor's cache
 
 # ---- parts ------------------------------------------------------------------------------------------
@@ -85,9 +86,10 @@ def bands(maps: np.ndarray) -> Iterator[np.ndarray]:
     by 3×3 px, the image's border being a boundary. Each pixel is in the mask of one class, so highest and
     lowest id in the square tell all masks at once.
     """
-    reach, outside = max(DISTANCES), IGNORE_INDEX - 1  # no class has that id
+    reach = max(DISTANCES)
     margin = ((0, 0), (reach, reach), (reach, reach))
-    highest = np.pad(np.where(maps == IGNORE_INDEX, 0, maps), margin, constant_values=outside)
+    # IGNORE_INDEX is the one number that no class has; in `highest` it is free for what lies outside.
+    highest = np.pad(np.where(maps == IGNORE_INDEX, 0, maps), margin, constant_values=IGNORE_INDEX)
     lowest = np.pad(maps, margin, constant_values=IGNORE_INDEX)
     for d in range(1, reach + 1):
         for axis in (1, 2):
@@ -203,21 +205,25 @@ def _edge_sums(
     images: np.ndarray, truth: np.ndarray, guess: np.ndarray, classes: int
 ) -> dict[str, np.ndarray]:
     true_edges, guessed_edges = edges(truth), edges(guess)
-    # A bit a class, so that the surroundings of all classes are looked through at once.
-    bit = np.zeros(IGNORE_INDEX + 1, np.min_scalar_type(2**classes - 1))
-    bit[:classes] = 1 << np.arange(classes, dtype=bit.dtype)
-    true_bits, guessed_bits = bit[truth] * true_edges, bit[guess] * guessed_edges
-    met, meeting = [], []
-    for near_truth, near_guess in zip(spread(true_bits), spread(guessed_bits), strict=True):
-        met.append(count((guessed_bits & near_truth) != 0, guess, classes))
-        meeting.append(count((true_bits & near_guess) != 0, truth, classes))
+    met, meeting = np.zeros((2, len(DISTANCES), len(truth), classes), np.int64)
+    for first in range(0, classes, WORD):
+        # A bit a class, so that the surroundings of as many classes are looked through at once.
+        some = min(WORD, classes - first)
+        bit = np.zeros(IGNORE_INDEX + 1, np.min_scalar_type(2**some - 1))
+        bit[first : first + some] = 1 << np.arange(some, dtype=bit.dtype)
+        true_bits, guessed_bits = bit[truth] * true_edges, bit[guess] * guessed_edges
+        for d, (near_truth, near_guess) in enumerate(
+            zip(spread(true_bits), spread(guessed_bits), strict=True)
+        ):
+            met[d] += count((guessed_bits & near_truth) != 0, guess, classes)
+            meeting[d] += count((true_bits & near_guess) != 0, truth, classes)
 
     distances = np.minimum(to_nearest(guessed_edges), np.hypot(*truth.shape[1:]))
     # A bin's number is how many of the ends between bins lie below.
     bins = np.digitize(to_nearest(true_edges), TRIMAP[1:-1])
     return {
-        "f1_precision_hits": np.stack(met, 1),
-        "f1_recall_hits": np.stack(meeting, 1),
+        "f1_precision_hits": met.swapaxes(0, 1),
+        "f1_recall_hits": meeting.swapaxes(0, 1),
         "f1_predicted": count(guessed_edges, guess, classes)[:, None],
         "f1_truth": count(true_edges, truth, classes)[:, None],
         "edge_distance_sum": (distances * true_edges).sum((1, 2)),

@@ -50,7 +50,9 @@ def components(
     found, iou    whether recalled / pixels ≥ 0.5; recalled / union
     """
     guess = np.where(labels == IGNORE_INDEX, IGNORE_INDEX, predictions)
-    tables = [_components(labels == c, guess == c, visible).assign(**{"class": c}) for c in things]
+    # With no thing there is an empty table, of the background's no objects.
+    parts = [(c, labels == c, guess == c) for c in things] or [(0, *np.zeros((2, *labels.shape), bool))]
+    tables = [_components(truth, found, visible).assign(**{"class": c}) for c, truth, found in parts]
     table = pd.concat(tables, ignore_index=True).sort_values(["image", "class"])
     table = table[table["pixels"] >= smallest]
     table["area"] = table["pixels"] / labels[0].size

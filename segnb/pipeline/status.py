@@ -6,7 +6,6 @@ Nothing is written and torch stays out, so that it can be asked at any time, and
 training, by epochs that were measured; testing comes on top.
 """
 
-import json
 import shlex
 import time
 from collections import defaultdict
@@ -19,7 +18,7 @@ import pandas as pd
 
 from segnb.errors import SegnbError, one_line
 from segnb.models.registry import VARIANTS
-from segnb.storage.files import holder
+from segnb.storage.files import holder, to_json
 from segnb.storage.project import root, runs_folder
 from segnb.study.study import Run, Study, open_study
 
@@ -29,6 +28,7 @@ STATES = {  # of a run: its sign, and in words
     "running": ("▸", "running"),
     "stopped": ("‖", "stopped"),
     "failed": ("✗", "failed"),
+    "diverged": ("↯", "diverged"),
     "waiting": ("·", "waiting"),
 }
 TAIL = 40  # lines of a log
@@ -47,7 +47,7 @@ class RunStatus:
     epoch:  how many epochs are complete, of `epochs`; training may stop earlier if `early`
     doing:  "training" or "testing" while it is running, and what failed ("train", "measure") when it has
     left:   seconds of training that remain; None where no epoch was measured to tell by
-    error:  why it failed, in one line; closer: the command that shows more of it
+    error:  why it failed or how it diverged, in one line; closer: the command that shows more of it
     asked:  whether the last report asked for it
     """
 
@@ -111,7 +111,7 @@ class Grid:
         """Return all of it as JSON."""
         fields = ("study", "counts", "beside", "left", "at_work")
         runs = [asdict(run) for run in self.runs.values()]
-        return json.dumps({name: getattr(self, name) for name in fields} | {"runs": runs}, indent=2)
+        return to_json({name: getattr(self, name) for name in fields} | {"runs": runs}, indent=2)
 
     def by_variant(self) -> dict[str, dict[str, int]]:
         """Return how many runs of each variant are in each of the states that occur."""
@@ -163,6 +163,8 @@ def _folders(study: Study) -> set[tuple[str, int]]:
 def _read(folder: Run, run: RunStatus) -> tuple[RunStatus, list[float], float]:
     """Return the run as its folder shows it, the seconds of its epochs, and when the current one began."""
     failure = _failure(folder)
+    if lost := folder.diverged:
+        return replace(run, state="diverged", epoch=lost["epoch"], error=lost["error"]), [], 0
     if folder.done:
         summary = folder.summary
         run = replace(run, state="trained", epoch=summary["epochs"])
@@ -271,8 +273,10 @@ def advice(grid: Grid) -> str:
 
 
 def progress(run: RunStatus) -> str:
-    """Return how far a running or stopped run is, or why it failed."""
+    """Return how far a running or stopped run is, or why it failed or how it diverged."""
     of = f"of {'at most ' if run.early else ''}{run.epochs}"
+    if run.state == "diverged":
+        return run.error
     if run.state == "failed":
         step = {"train": "training", "measure": "testing"}.get(run.doing, run.doing)
         return f"{step} failed: {run.error}"
@@ -304,7 +308,7 @@ def text(grid: Grid) -> str:
     if grid.runs:
         legend = "  ".join(" ".join(STATES[state]) for state in grid.counts)
         lines += [*grid.table().to_string().split("\n"), legend]
-    for runs in (grid.of("running", "stopped"), grid.of("failed")):
+    for runs in (grid.of("running", "stopped"), grid.of("failed", "diverged")):
         for run in runs[:MOST_LISTED]:
             lines += [
                 f"{run.sign} {run.variant}, seed {run.seed}: {progress(run)}",

@@ -7,7 +7,6 @@ Classes that share a colour cannot be told apart there. In JupyterLab the table 
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from segnb.labels import ClassMap
 from segnb.report.figures.images import evenly, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
 from segnb.report.html import shell
+from segnb.storage.files import to_json
 
 SHOWN = 8  # images; at 13 networks of 224 pixels they take about half a megabyte
 
@@ -66,7 +66,7 @@ def matrix(
             labels=list(kept),
             rows=[_row(names[i], kept, classes) for i in chosen],
             classes=key["classes"],
-            key=json.dumps(key),
+            key=to_json(key),
         )
     )
 

@@ -39,7 +39,8 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
     return export_page(
         chapters,
         out,
-        title="Street-scene segmentation, measured again",
+        # Of a folder's own classes nobody knows whether they are those of a street.
+        title=f"{'S' if study.classes.key == 'own' else 'Street-scene s'}egmentation, measured again",
         subtitle="FCN and U-Net variants of a published study, trained and tested by one command",
         facts=facts(study, runs),
         warnings=study.warnings,

@@ -65,7 +65,7 @@ def scores(found: pd.DataFrame) -> Styler | None:
             "test mIoU": found.miou.map("{:.3f}".format),
             "95 % interval": [_interval(row) for row in found.itertuples()],
             "seeds": found.seeds,
-            "as published": found.as_published.map("{:.3f}".format),
+            "as published": found.as_published.map("{:.3f}".format, na_action="ignore"),
             "identifier": found.index,
         }
     ).rename(index=label)
@@ -167,7 +167,12 @@ def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:
     return table(
         frame,
         "How much of each class there is: its share of all pixels, and the share of images that show it at"
-        " all. The study's data: the published counts over its 2,000 training images.",
+        " all."
+        + (
+            " The study's data: the published counts over its 2,000 training images."
+            if "study's data" in pixels
+            else ""
+        ),
         formats,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from segnb.labels import ClassMap
+from segnb.labels import STREET, ClassMap
 from segnb.models.registry import VARIANTS, label, parse_variants
 from segnb.presets import preset
 from segnb.study.study import Run, Study, by_variant, of_family
@@ -120,7 +120,7 @@ def stride_grid(size: int) -> str:
     if cells >= 7:
         return sentence + "."
     return sentence + (
-        ", where the study's 224 pixels give 7×7: every cell covers a larger part of the street, so the"
+        ", where the study's 224 pixels give 7×7: every cell covers a larger part of the picture, so the"
         " gap between FCN-32s and the finer strides says more about this image size than about the study."
     )
 
@@ -195,11 +195,21 @@ def _trunk(study: Study) -> str:
 def classes_sentence(classes: ClassMap) -> str:
     """How many classes there are and which pixels count."""
     sentence = f"All {len(classes)} classes count in every score"
-    if "Unlabeled" in classes.names:
+    if classes.key == STREET.key:
         sentence += ", also *Unlabeled*, which is mostly sky"
     if classes.void:
         sentence += "; pixels that nobody labelled, grey in the pictures, count in none"
     return sentence + "."
+
+
+def things_sentence(classes: ClassMap) -> str:
+    """Whose objects are counted."""
+    if classes.things:
+        return f"Counted here: {', '.join(classes.things)}."
+    return (
+        "No class of these data is marked as one whose objects can be counted (column `thing` of its"
+        " classes.csv), so none are."
+    )
 
 
 def image_counts(study: Study) -> str:

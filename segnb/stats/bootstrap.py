@@ -17,6 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
+AT_ONCE = 2**24  # numbers (128 MiB) that draws sum up at a time: with 255 classes all of them are a gigabyte
 DRAWS = 2000  # a standard error from them is good to 1.6 %
 DRIVES = 5  # tested on at least so many, intervals speak of other drives
 RUNS = 5  # of 20 frames in the hundred of a drive: longer than neighbours resemble each other
@@ -118,12 +119,18 @@ def resample(
     Raises:
         ValueError: for weights of another number of images.
     """
-    sums = {}
-    for name, array in counts.items():
+    for array in counts.values():
         if len(array) != weights.shape[1]:
             raise ValueError(f"{len(array)} images and weights for {weights.shape[1]}")
-        sums[name] = (weights @ array.reshape(len(array), -1)).reshape(len(weights), *array.shape[1:])
-    return np.asarray(reduce(**sums), float)
+    size = len(weights) * sum(array[0].size for array in counts.values())
+    found = []
+    for part in np.array_split(weights, min(-(-size // AT_ONCE), len(weights))):
+        sums = {
+            name: (part @ array.reshape(len(array), -1)).reshape(len(part), *array.shape[1:])
+            for name, array in counts.items()
+        }
+        found.append(np.asarray(reduce(**sums), float))
+    return np.concatenate(found)
 
 
 def interval(
@@ -146,7 +153,8 @@ def interval(
         (low, high), each in the shape of the metric; NaN for a single image, which says nothing about others.
     """
     if len(names) < 2:
-        nothing = np.full(np.shape(reduce(**{name: array.sum(0) for name, array in runs[0].items()})), np.nan)
+        value = reduce(**{name: array.sum(0) for name, array in runs[0].items()})
+        nothing = np.full(np.shape(value), np.nan)[()]  # of one number a number, as below
         return nothing, nothing
     weights = weights_of(names)
     mean = np.mean([resample(counts, reduce, weights) for counts in runs], axis=0)

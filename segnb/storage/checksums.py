@@ -12,7 +12,7 @@ import pooch
 
 from segnb import __version__
 from segnb.errors import SegnbError
-from segnb.storage.files import write_text
+from segnb.storage.files import to_json, write_text
 
 
 def sha256(path: Path) -> str:
@@ -54,7 +54,7 @@ class Sums:
 
     def keep(self) -> None:
         if self.path is not None and self.new:
-            write_text(self.path, json.dumps(self.known))
+            write_text(self.path, to_json(self.known))
 
 
 def fingerprint(sources: list[str], versions: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import glob
 import json
+import math
 import os
 import platform
 import re
@@ -117,8 +118,29 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, complete or not at all; values that JSON does not know become strings."""
-    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+    """Write a JSON file, complete or not at all, see `to_json`."""
+    write_text(path, to_json(value, indent=2) + "\n")
+
+
+def to_json(value: Any, **layout: Any) -> str:
+    """Write a value as JSON: the only place that does, because `json` alone writes NaN, which JSON has not.
+
+    A number that is not finite becomes null, as `None` does, and what JSON does not know a string.
+
+    Args:
+        value: of dicts, lists, tuples, strings and numbers, also NumPy's
+        layout: options of `json.dumps`, such as indent
+    """
+    return json.dumps(_plain(value), default=str, allow_nan=False, **layout)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> Any:
@@ -180,7 +202,7 @@ def held(path: Path, what: str) -> Iterator[int]:
     with lock:
         try:
             with full_disk_told(path):
-                _side(path).write_text(json.dumps(facts))
+                _side(path).write_text(to_json(facts))
             yield descriptors[0]
         finally:
             with suppress(OSError):

@@ -4,6 +4,7 @@
         params.json  provenance.json  history.csv  gradients.csv  model.safetensors  done.json  train.ipynb
         last.pt  previous.pt  best-<epoch>.safetensors   while it is trained
         failed.json                                      after a step that failed, until it succeeds
+        diverged.json                                    of a training that diverged, which is not tried again
         .lock                                            of the process that works on it
         test_confusion.npz  predicted.npz  predictions.npz  boundary.npz  objects.npz
         gates.npz            of networks with gates
@@ -92,6 +93,17 @@ class RunFolder:
         """Remove what a finished run was to go on from: optimiser state is twice as large as the network."""
         for path in (self.last_path, self.previous_path, *self.best_paths()):
             path.unlink(missing_ok=True)
+
+    def diverge(self, epoch: int, error: str) -> None:
+        """Mark the run as diverged in that epoch; `error` says in one line how, and what to try."""
+        write_json(self.path / "diverged.json", {"epoch": epoch, "error": error, "when": iso_now()})
+        self.tidy()
+
+    @property
+    def diverged(self) -> dict | None:
+        """What `diverge` wrote: epoch, error, when (ISO time). None: as far as it went, the run is sound."""
+        path = self.path / "diverged.json"
+        return read_json(path) if path.exists() else None
 
     # -- who is at work on it, and what went wrong -------------------------------------------------------
     @contextmanager

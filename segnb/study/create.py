@@ -1,7 +1,6 @@
 """Create a study from parameters, once; open the runs that belong to it."""
 
 import hashlib
-import json
 import os
 import platform
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from segnb.models.vgg16 import load_trunk
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
 from segnb.runtime.machine import Machine
-from segnb.storage.files import read_json, write_json
+from segnb.storage.files import read_json, to_json, write_json
 from segnb.storage.project import cache_folder, runs_folder
 from segnb.study.provenance import check, identity, network, provenance, resumed
 from segnb.study.study import Run, Study, open_study
@@ -59,7 +58,7 @@ def create_study(params: StudyParams) -> Study:
         "versions": _versions(),
         "warnings": [weights.warning] if weights.warning else [],
     }
-    digest = hashlib.sha256(json.dumps(identity(settings), sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(to_json(identity(settings), sort_keys=True).encode()).hexdigest()[:8]
     study = Study(runs_folder() / f"{params.preset}-{data.name}-{digest}")
     path = study.path / "study.json"
     if not path.exists():

@@ -37,7 +37,8 @@ def verify(run: Run) -> tuple[dict[str, bool], list[str]]:
             or the repetition fails.
     """
     if not run.done:
-        raise SegnbError(f"{run.path} is not a finished run; train it first ('make report' does)")
+        told = run.diverged["error"] if run.diverged else "train it first ('make report' does)"
+        raise SegnbError(f"{run.path} is not a finished run; {told}")
     check(run.study, [run])
     params = _parameters(run)
     with _project(run) as folder:

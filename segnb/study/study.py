@@ -118,7 +118,11 @@ class Study:
     def warnings(self) -> list[str]:
         """What a reader must know before believing a number; the report repeats each on top."""
         scores = [NO_SCORES] if self.preset.name == "smoke" else []
-        return [*scores, *self.settings["data"].get("notes", []), *self.settings["warnings"]]
+        lost = [
+            f"{run.variant}, seed {run.seed}, is left out of all scores: {run.diverged['error']}."
+            for run in self.diverged()
+        ]
+        return [*scores, *lost, *self.settings["data"].get("notes", []), *self.settings["warnings"]]
 
     def run(self, variant: str, seed: int) -> "Run":
         return Run(self.path / variant / f"seed{seed}")
@@ -142,6 +146,11 @@ class Study:
         wanted = self.seeds() if seeds == "all" else parse_seeds(seeds)
         runs = [self.run(variant, seed) for variant in parse_variants(variants) for seed in wanted]
         return [run for run in runs if run.done]
+
+    def diverged(self) -> list["Run"]:
+        """Runs that were given up, as their losses left the numbers that mean anything."""
+        marks = sorted(self.path.glob("*/seed*/diverged.json"))
+        return [self.run(mark.parents[1].name, int(mark.parent.name[4:])) for mark in marks]
 
     def measured(self, variants: str = "all", seeds: str | int = "all") -> list["Run"]:
         """Those of them that have been tested: what a report can show."""

@@ -19,7 +19,7 @@ from segnb.models.build import build, parameter_groups
 from segnb.models.registry import VARIANTS
 from segnb.presets import Preset, Recipe
 from segnb.runtime.machine import ALLOCATOR, PRECISIONS, Machine, cpu_name, threads_of_one_run, usable_cores
-from segnb.storage.files import locked, read_json, write_json
+from segnb.storage.files import locked, read_json, to_json, write_json
 from segnb.training.loop import train_step
 
 WORTH = 0.8  # fewer digits have to save at least a fifth of the time
@@ -121,7 +121,7 @@ def try_out(machine: Machine, preset: Preset) -> dict:
     In a process of its own, because a half-supported precision may take the process down; then
     {"failed": why}.
     """
-    told = json.dumps({"machine": asdict(machine), "recipes": [asdict(preset.unet), asdict(preset.fcn)]})
+    told = to_json({"machine": asdict(machine), "recipes": [asdict(preset.unet), asdict(preset.fcn)]})
     command = [sys.executable, "-m", "segnb.training.autotune", told]
     try:
         result = subprocess.run(
@@ -161,4 +161,4 @@ def _time_steps(machine: Machine, recipes: list[Recipe]) -> dict:
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
-    print(json.dumps(_time_steps(Machine(**asked["machine"]), [Recipe(**one) for one in asked["recipes"]])))
+    print(to_json(_time_steps(Machine(**asked["machine"]), [Recipe(**one) for one in asked["recipes"]])))

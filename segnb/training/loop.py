@@ -4,6 +4,7 @@
 images, `evaluate` one pass over a split without updates, and `fit` a whole training. None of them draws.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from segnb.data.batches import Split, in_order, shuffled
+from segnb.errors import SegnbError
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import confusion as confusion_by_image
 from segnb.metrics.confusion import mean_iou, most_likely
@@ -24,6 +26,10 @@ from segnb.runtime.machine import Machine
 from segnb.storage.run_folder import RunFolder
 from segnb.training import checkpoint
 from segnb.training.feature_cache import cached
+
+# Nats a pixel, mean over an epoch: beyond them a training has diverged, though its loss is a number. A guess
+# among 255 classes costs 5.5.
+DIVERGED = 1000.0
 
 
 def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -166,10 +172,13 @@ def fit(
         The history, one dict per epoch.
 
     Raises:
-        SegnbError: if another process is training this run, or if what it kept is damaged.
+        SegnbError: if another process is training this run, if what it kept is damaged, or if the training
+            diverges, now or earlier, see `RunFolder.diverged`.
     """
     if not run.done:
         with run.at_work("training"):
+            if run.diverged:
+                raise SegnbError(f"{run.diverged['error']}; to train this run again, delete {run.path}")
             if not run.done:  # while this process waited
                 return _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
     run.tidy()  # in case it was killed right after it had finished
@@ -235,12 +244,17 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
             "train_seconds": train_seconds,
             "seconds": time.perf_counter() - start,
         }
-        if all(validated.miou > earlier["val_miou"] for earlier in rows):
-            progress.save_best(epoch, model)
         rows.append(row)
         gradients += [
             {"epoch": epoch, "layer": layer, "ratio": ratio} for layer, ratio in trained["gradients"].items()
         ]
+        if error := _divergence(row, recipe, optimizer, machine):
+            write_tables()
+            run.diverge(epoch, error)
+            on_epoch(rows)
+            raise SegnbError(error)
+        if all(validated.miou > earlier["val_miou"] for earlier in rows[:-1]):
+            progress.save_best(epoch, model)
         stopper.update(row)
         save()
         on_epoch(rows)
@@ -255,6 +269,21 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
     progress.keep_best()
     run.finish(summary)
     return rows
+
+
+def _divergence(row: dict, recipe: Recipe, optimizer, machine: Machine) -> str:
+    """Say in a line that an epoch's losses are those of a training that diverges; "" if they are not."""
+    if row["train_loss"] <= DIVERGED and math.isfinite(row["val_loss"]):  # NaN is not smaller
+        return ""
+    rates = {"LEARNING_RATE": recipe.learning_rate}
+    if len(optimizer.param_groups) > 1:
+        rates["BACKBONE_LEARNING_RATE"] = recipe.backbone_learning_rate
+    lower = " ".join(f"{name}={rate / 10:g}" for name, rate in rates.items())
+    return (
+        f"the training diverged in epoch {row['epoch']} of {recipe.epochs} (training loss"
+        f" {row['train_loss']:.3g}, validation loss {row['val_loss']:.3g}); try a lower learning rate, such"
+        f" as {lower}" + (", or PRECISION=fp32" if machine.precision != "fp32" else "")
+    )
 
 
 def _from_features(model, train: Split, val: Split, recipe: Recipe, machine: Machine, folder: Path | None):

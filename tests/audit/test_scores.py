@@ -106,6 +106,19 @@ def test_without_runs_nothing_is_said():
     assert scores.inflation([]) == scores.rankings_agree([]) == scores.class_agreement([]) == ""
 
 
+@pytest.mark.parametrize("some", [True, False])
+def test_what_the_published_way_gives_no_score_is_left_out_and_said(monkeypatch, some):
+    nothing, zeros = ("UNet_NoSkip_256", 0, np.nan, 1.0), np.zeros((1, 8, 8), np.uint8)
+    assert np.isnan(as_published_score(zeros, zeros, 2))
+    scored(monkeypatch, [nothing, ("UNet_Standard_256", 0, 0.9, 0.7)] if some else [nothing])
+    runs = ["some"]
+    shown = scores.panels(runs)
+    assert ("trained here" in shown) == some
+    assert all(frame[["as_published", "miou"]].notna().all(axis=None) for frame in shown.values())
+    told = scores.inflation(runs) + scores.rankings_agree(runs)
+    assert ("0.200 above the dataset mIoU" if some else "has no score") in told and "nan" not in told
+
+
 def scored(monkeypatch, rows):
     """The audit of made-up scores: (variant, seed, as_published, miou)."""
     frame = pd.DataFrame(rows, columns=["variant", "seed", "as_published", "miou"])

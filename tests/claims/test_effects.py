@@ -65,6 +65,11 @@ def test_only_common_seeds_count(study, tmp_path):
     )
     one = Effects(copy, seeds="0").measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
     assert one.missing == "U-Net, no skips has not been trained and tested"
+    copy.run(NO_SKIP, 0).diverge(3, "the training diverged in epoch 3 of 10")
+    one = Effects(copy, seeds="0").measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
+    assert one.missing == "U-Net, no skips diverged in training"
+    told = f"{NO_SKIP}, seed 0, is left out of all scores: the training diverged in epoch 3 of 10."
+    assert copy.warnings == [told]
 
 
 def test_a_measure_without_a_value_is_missing(tmp_path):

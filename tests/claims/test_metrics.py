@@ -8,6 +8,8 @@ import pytest
 from segnb.claims.metrics import COMMON, METRICS, ImageCounts, early_epoch
 from segnb.claims.related_studies import Missing
 from segnb.metrics.confusion import class_iou, mean_iou
+from segnb.storage.files import write_json
+from segnb.study.study import Study
 from tests.conftest import make_project
 from tests.synthetic_study import DISTANCES, make_study
 
@@ -26,6 +28,23 @@ def measured(name: str, *runs) -> ImageCounts | float:
 
 def total(run) -> np.ndarray:
     return run.test()["confusion"].sum(0)
+
+
+@pytest.mark.parametrize(
+    ("things", "told"),
+    [([], "marks no class whose objects can be counted"), (["Car", "Pole"], "no object of Car, Pole is in")],
+)
+@pytest.mark.parametrize("name", ["recall:small", "object_iou:large", "recall:in full sight"])
+def test_without_an_object_the_reason_is_said(study, tmp_path, things, told, name):
+    copy = Study(shutil.copytree(study.path, tmp_path / "runs" / study.name))
+    settings = copy.settings
+    settings["data"]["classes"]["things"] = things
+    write_json(copy.path / "study.json", settings)
+    run = copy.run(UNET, 0)
+    table = run.objects()
+    run.write_arrays(run.objects_path, **{column: table[column][:0].to_numpy() for column in table})
+    with pytest.raises(Missing, match=told):
+        measured(name, run)
 
 
 def test_a_share_by_hand():

@@ -9,6 +9,7 @@ import pytest
 from segnb.cli import main, report
 from segnb.pipeline import resources
 from segnb.storage.files import held
+from segnb.study.study import open_study
 
 OPTIONS = ["report", "--preset", "smoke", "--variants", "UNet_NoSkip_256"]
 
@@ -29,6 +30,8 @@ def no_engine(project, monkeypatch):
         (["--data", "nowhere"], "data 'nowhere' is neither"),
         (["--variants", "UNet"], "choose from"),
         (["--seeds", "x"], "whole numbers"),
+        (["--seeds", "12345678901234567890"], "whole numbers from 0 to 9,000,000,000,000"),
+        (["--learning-rate", "inf"], "'learning_rate': input should be a finite number"),
         (["--epochs", "0"], "'epochs'"),
     ],
 )
@@ -45,6 +48,28 @@ def test_a_bad_file_is_one_line_before_anything_is_trained(project, dataset, cap
     err = capsys.readouterr().err
     assert "0002.png" in err and err.count("\n") == 1
     assert not list(project.glob("runs/*/UNet*"))
+
+
+@pytest.mark.parametrize("diverges", [True, False])
+def test_what_diverges_is_told_once_and_left_out_and_what_fails_fails(
+    project, dataset, capsys, monkeypatch, diverges
+):
+    calls = []
+
+    def engine(arguments: list[str]) -> int:
+        calls.append(arguments)
+        if diverges:
+            open_study().run("UNet_NoSkip_256", 0).diverge(1, "the training diverged in epoch 1 of 1")
+        return int(len(calls) == 1)
+
+    monkeypatch.setattr(report, "_run_engine", engine)
+    assert main([*OPTIONS, "--data", str(dataset)]) == int(not diverges)
+    out, err = capsys.readouterr()
+    assert len(calls) == 1 + diverges and len({*map(tuple, calls)}) == 1
+    told = (
+        "warning: UNet_NoSkip_256, seed 0, is left out of all scores: the training diverged in epoch 1 of 1."
+    )
+    assert out.count(told) == int(diverges) and ("was not finished" in err) != diverges
 
 
 def test_two_reports_at_once_in_one_folder_are_refused(project, dataset, capsys):

@@ -10,7 +10,7 @@ import pytest
 from segnb.data import streets
 from segnb.data.dataset import VIEWS, Data, cars_alone, false_colours, open_data
 from segnb.errors import SegnbError
-from segnb.labels import CAR, LABEL_SETS, STREET
+from segnb.labels import CAR, IGNORE_INDEX, LABEL_SETS, STREET
 from segnb.presets import PRESETS
 
 SIZE = 32
@@ -139,6 +139,24 @@ def test_a_cache_that_could_not_be_filled_is_not_there(tmp_path):
     left = [path.name for path in data.folder(tmp_path, SIZE).iterdir()]
     assert left == [".train.lock"]
     assert data.split(tmp_path, "train", SIZE).labels[1].all() and len(calls) == 2
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_without_a_labelled_pixel_is_refused_and_one_pixel_is_enough(tmp_path, split):
+    void = np.full((SIZE, SIZE), IGNORE_INDEX, np.uint8)
+    labelled = void.copy()
+    labelled[-1, -1] = 3
+
+    def data(digest: str, last: np.ndarray) -> Data:
+        def frames(cache, name, size):
+            return ((np.zeros((size, size, 3), np.uint8), labels) for labels in (void, last))
+
+        return Data("made_up", "nowhere", digest, STREET, {split: ["0", "1"]}, frames)
+
+    assert len(data("sound", labelled).split(tmp_path, split, SIZE)) == 2
+    for _ in range(2):  # the second time it is cached
+        with pytest.raises(SegnbError, match=f"^nowhere: every pixel of the {split} split is void at {SIZE}"):
+            data("void", void).split(tmp_path, split, SIZE)
 
 
 def test_processes_that_want_the_same_cache_wait_for_the_first(tmp_path):

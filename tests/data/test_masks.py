@@ -115,6 +115,8 @@ def test_known_names_are_thin_and_things_where_the_columns_say_nothing(read):
         assert classes.thin == ("Pole",) and classes.things == ("Pole", "Car")
     classes = read(text.format(",thin", ",", ",", ",", ",yes")).classes
     assert classes.thin == ("Cable",) and classes.things == ("Pole", "Car")
+    small = read("id,name\n0,road\n1,car\n2,TRAFFIC SIGN\n3,cart\n").classes
+    assert small.thin == ("TRAFFIC SIGN",) and small.things == ("car", "TRAFFIC SIGN")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,21 @@ def reduced(reducer, found: dict):
     return reducer(**total(found, *inspect.signature(reducer).parameters))
 
 
+@pytest.mark.parametrize("ids", [(0, 63, 64, 127, 128), (254, 64, 1, 253, 0)])
+@pytest.mark.parametrize("void", [False, True])
+def test_what_a_class_counts_does_not_depend_on_its_id_nor_on_how_many_classes_there_are(ids, void):
+    images, labels, predictions = scenes(void=void)
+    number = np.full(IGNORE_INDEX + 1, IGNORE_INDEX, np.uint8)
+    number[:CLASSES] = ids
+    few = boundaries.statistics(images, labels, predictions, CLASSES)
+    many = boundaries.statistics(images, number[labels], number[predictions], IGNORE_INDEX)
+    assert few.keys() == many.keys()
+    for name, counts in few.items():
+        of_these = many[name][..., ids] if counts.ndim > 1 else many[name]
+        np.testing.assert_array_equal(of_these, counts, name)
+        assert many[name].sum() == pytest.approx(counts.sum())  # none is of another class
+
+
 # -- boundary IoU --------------------------------------------------------------------------------------
 
 

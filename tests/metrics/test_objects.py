@@ -30,6 +30,18 @@ def test_what_is_too_small_to_be_an_object_is_not_counted():
     assert found["pixels"].tolist() == [objects.SMALLEST]
 
 
+@pytest.mark.parametrize("things", [[], [3]])  # the label set has none, or the images show none
+@pytest.mark.parametrize("visible", [None, np.full((2, 3, 8), 255, np.uint8)])
+def test_without_a_thing_there_is_a_table_without_rows_that_can_be_binned(things, visible):
+    labels = np.repeat(maps("11....22", "11.vv.22", "..1....."), 2, axis=0)
+    found = components(labels, labels, things, visible)
+    assert len(found) == 0
+    like = components(labels, labels, [1, 2], visible)
+    assert found.dtypes.to_dict() == like.dtypes.to_dict()
+    sums = objects.binned(found, found["visible"], objects.VISIBLE, 2)
+    assert {name: array.tolist() for name, array in sums.items()} == dict.fromkeys(sums, [[0.0] * 3] * 2)
+
+
 def test_objects_by_hand():
     labels = maps(
         "11....22",

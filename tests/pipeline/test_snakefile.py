@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from segnb.study.study import Study
 from tests.conftest import CHECKOUT
 from tests.synthetic_study import make_study
 
@@ -42,12 +43,12 @@ def finished(tmp_path_factory) -> Path:
     return project
 
 
-def asked_for(project: Path, touched: str) -> set[str]:
+def asked_for(project: Path, touched: str, seeds: str = "0") -> set[str]:
     """Return the rules whose jobs a report needs after that file of the code was touched."""
     path = project / "segnb" / touched
     assert path.exists()
     (study,) = (project / "runs").iterdir()
-    config = [f"study={study.name}", f"variants={','.join(VARIANTS)}", "seeds=0"]
+    config = [f"study={study.name}", f"variants={','.join(VARIANTS)}", f"seeds={seeds}"]
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--profile", "profiles/local"]
     env = os.environ | {"SEGNB_ROOT": str(project), "PYTHONPATH": str(CHECKOUT)}
     path.touch()
@@ -69,3 +70,10 @@ def asked_for(project: Path, touched: str) -> set[str]:
 )
 def test_a_change_asks_for_what_it_makes_and_all_that_follows(finished, touched, rules):
     assert asked_for(finished, touched) == rules
+
+
+def test_what_diverged_is_not_tried_again_and_nothing_waits_for_it(finished):
+    (study,) = map(Study, (finished / "runs").iterdir())
+    for variant in VARIANTS:
+        study.run(variant, 1).diverge(1, "the training diverged in epoch 1")
+    assert asked_for(finished, "training/loop.py", seeds="0,1") == set()

@@ -62,6 +62,9 @@ def test_each_state_is_told_from_the_files_alone(study):
     study.run(NAMES[0], 0).confusion_path.unlink()
     begin(study.run(NAMES[0], 1), 3)
     fail(study.run(NAMES[1], 1), "train", "no\nmemory")
+    lost = study.run(NAMES[2], 2)
+    fail(begin(lost, 1), "train", "the training diverged in epoch 1")
+    lost.diverge(1, "the training diverged in epoch 1 of 10; try a lower learning rate")
     with begin(study.run(NAMES[2], 1), 4).at_work("training"):
         grid = status.look()
     assert states(grid) == {
@@ -73,9 +76,12 @@ def test_each_state_is_told_from_the_files_alone(study):
         (NAMES[2], 1): "running",
         (NAMES[0], 2): "waiting",
         (NAMES[1], 2): "waiting",
-        (NAMES[2], 2): "waiting",
+        (NAMES[2], 2): "diverged",
     }
-    assert grid.counts == {"done": 2, "trained": 1, "running": 1, "stopped": 1, "failed": 1, "waiting": 3}
+    one_each = dict.fromkeys(("trained", "running", "stopped", "failed", "diverged"), 1)
+    assert grid.counts == {"done": 2} | one_each | {"waiting": 2}
+    assert grid.runs[NAMES[2], 2] not in grid.ahead
+    assert f"seed 2: {lost.diverged['error']}" in status.text(grid)
     assert list(grid.counts) == list(status.STATES)
     assert grid.runs[NAMES[1], 1].error == "no\\nmemory"
     assert (grid.runs[NAMES[2], 1].doing, grid.runs[NAMES[2], 1].epoch) == ("training", 4)

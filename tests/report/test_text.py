@@ -1,5 +1,8 @@
 """Scores, ranking and sentences, on cases worked out by hand."""
 
+import ast
+import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,12 +11,15 @@ import pytest
 
 from segnb.audit.scores import published_shares
 from segnb.evaluation import scores
-from segnb.labels import LABEL_SETS, STREET
-from segnb.models.registry import VARIANTS
+from segnb.labels import LABEL_SETS, STREET, ClassMap
+from segnb.models.registry import VARIANTS, label
 from segnb.report import tables, text
+from segnb.report.figures.evidence import stride_bounds
+from segnb.report.figures.scores import score_bars
 from segnb.storage.files import write_json
 from segnb.study.study import Study, of_family
 from tests.claims.examples import claim, verdicts
+from tests.conftest import CHECKOUT
 from tests.synthetic_study import make_study
 
 
@@ -33,6 +39,17 @@ PERFECT = [[[4, 0], [0, 4]], [[8, 0], [0, 0]]]  # two images, two classes: mIoU 
 # Summed [[9, 3], [1, 3]]: IoU 9/13 and 3/7.
 MIDDLING = [[[5, 1], [1, 1]], [[4, 2], [0, 2]]]
 MIDDLING_MIOU = (9 / 13 + 3 / 7) / 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_network_that_is_never_right_on_one_image_can_be_drawn():
+    """Without an interval, and with a score of zero, which makes no end of an axis."""
+    found = scores.scores(
+        [fake(name, 0, [[[0, 4], [0, 0]]]) for name in ("UNet_Standard_256", "FCN8s_vgg16_freeze")]
+    )
+    assert found["low"].dtype == found["high"].dtype == float and found["miou"].tolist() == [0, 0]
+    assert score_bars(found.rename(index=label)).axes[0].get_xlim() == (0, 1)
+    assert stride_bounds(found.assign(bound=0.0).rename(index=label)).axes[0].get_xlim() == (0, 1)
 
 
 def test_ranking_is_sorted_and_right():
@@ -163,6 +180,34 @@ def test_the_sentence_on_classes_says_what_counts():
     street, camvid = (text.classes_sentence(LABEL_SETS[name]) for name in ("street", "camvid"))
     assert street == "All 13 classes count in every score, also *Unlabeled*, which is mostly sky."
     assert camvid.startswith("All 11 classes count") and camvid.endswith("count in none.")
+    own = ClassMap.of({"Unlabeled": "#000000", "cell": "#ffffff"})  # whose is no sky
+    assert text.classes_sentence(own) == "All 2 classes count in every score."
+
+
+@pytest.mark.parametrize(
+    ("things", "told"), [(("cell", "crack"), "Counted here: cell, crack."), ((), "No class of these data")]
+)
+def test_the_sentence_on_objects_is_about_the_classes_of_the_data(things, told):
+    own = ClassMap(("rest", "cell", "crack"), ("#000000", "#ff0000", "#00ff00"), things=things)
+    assert text.things_sentence(own).startswith(told)
+
+
+def test_no_word_of_ours_takes_the_data_for_streets():
+    """Chapters and captions are about any data; names of classes come from the label set."""
+    words = re.compile(r"\b(cars|people|poles?|signs|roads?|sky)\b", re.IGNORECASE)
+    told = {}
+    for path in (CHECKOUT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        told[path.name] = " ".join(
+            "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
+        )
+    for path in (CHECKOUT / "segnb" / "report" / "figures").glob("*.py"):
+        strings = (
+            node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+        )
+        told[path.name] = " ".join(one for one in strings if isinstance(one, str) and " " in one)
+    found = {name: words.findall(text) for name, text in told.items() if name != "audit.ipynb"}
+    assert {name: hits for name, hits in found.items() if hits} == {}
 
 
 @pytest.mark.parametrize(

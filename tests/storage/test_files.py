@@ -1,11 +1,14 @@
 """Files that are whole or not there, and locks that go with their process."""
 
 import errno
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from filelock import FileLock
 
 from segnb.errors import SegnbError
 from segnb.storage import files
-from segnb.storage.files import atomic, held, holder, new_array, sweep, write_text
+from segnb.storage.files import atomic, held, holder, new_array, read_json, sweep, write_json, write_text
 
 
 def test_a_new_file_and_its_name_are_on_the_disk_before_the_writer_goes_on(tmp_path, monkeypatch):
@@ -50,6 +53,25 @@ def test_another_trouble_than_a_full_disk_is_not_called_one(tmp_path):
     write_text(tmp_path / "a", "")
     with pytest.raises(FileExistsError):
         write_text(tmp_path / "a" / "b", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [(math.nan, None), (-math.inf, None), (np.float32("nan"), None), (None, None), (0.1, 0.1), ("NaN", "NaN")]
+    + [(np.float32(0.5), 0.5), (np.int64(7), 7), (np.bool_(True), True), (date(2026, 1, 2), "2026-01-02")]
+    + [({"a": [1, (math.nan, {"b": math.inf})]}, {"a": [1, [None, {"b": None}]]})],
+)
+def test_json_has_null_for_what_is_no_number(tmp_path, value, kept):
+    write_json(tmp_path / "a.json", {"value": value})
+    assert "NaN" not in (tmp_path / "a.json").read_text().replace('"NaN"', "")
+    assert read_json(tmp_path / "a.json") == {"value": kept}
+
+
+def test_one_place_writes_json():
+    """Others would write NaN, which readers of JSON refuse."""
+    sources = Path(files.__file__).parents[1].rglob("*.py")
+    writers = {path.name for path in sources if "json.dump" in path.read_text(encoding="utf-8")}
+    assert writers == {"files.py"}
 
 
 WRITE = (

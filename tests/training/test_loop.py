@@ -233,6 +233,35 @@ def test_a_finished_run_is_not_trained_again(whole):
     assert len(seen) == 1 and len(seen[0]) == RECIPE.epochs
 
 
+@pytest.mark.parametrize("rate", [1e8, 1e4, math.inf])
+def test_a_training_that_diverges_stops_in_one_line_is_marked_and_not_tried_again(tmp_path, rate):
+    seen = []
+    recipe = replace(RECIPE, learning_rate=rate, schedule="constant")
+    with pytest.raises(SegnbError, match="^the training diverged in epoch 1 of 3 .training loss") as told:
+        trained(tmp_path, seen.append, recipe=recipe)
+    assert f"LEARNING_RATE={rate / 10:g}" in str(told.value)
+    run = Run(tmp_path / "UNet_Standard_256" / "seed0")
+    assert not run.done and run.diverged["epoch"] == 1 and run.diverged["error"] == str(told.value)
+    assert len(run.history()) == len(seen[-1]) == 1  # told like any other epoch
+    kept = {path.name for path in run.path.iterdir()}
+    assert kept - {".lock"} == {"diverged.json", "history.csv", "gradients.csv"}  # no state, no weights
+    with pytest.raises(SegnbError, match="diverged in epoch 1 .*; to train this run again, delete .*seed0"):
+        trained(tmp_path, seen.append, recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "val_loss", "lost"),
+    [(2.5, 2.6, False), (2.5, 50.0, False), (999.0, 3.0, False)]
+    + [(1001.0, 3.0, True), (math.nan, 3.0, True), (2.5, math.nan, True), (2.5, math.inf, True)],
+)
+def test_what_counts_as_diverged(train_loss, val_loss, lost):
+    row = {"epoch": 2, "train_loss": train_loss, "val_loss": val_loss}
+    optimizer = torch.optim.Adam([{"params": [torch.zeros(1)]}, {"params": [torch.ones(1)]}])  # two rates
+    told = loop._divergence(row, RECIPE, optimizer, replace(CPU, precision="bf16"))
+    assert bool(told) == lost
+    assert not lost or told.endswith("LEARNING_RATE=0.0002 BACKBONE_LEARNING_RATE=1e-05, or PRECISION=fp32")
+
+
 def test_the_kept_weights_are_those_of_the_best_epoch(whole):
     run = whole()
     model = build("UNet_Standard_256", 13, 8)

@@ -292,6 +292,10 @@ def _same(names: list[str], files: list[Path]) -> Finding:
 
 
 def _classes(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
+    for split, one in counts.items():
+        if one.pixels[IGNORE_INDEX] and not np.delete(one.pixels, IGNORE_INDEX).any():
+            told = f"{listing.path}: every pixel of {split} is void; label some of it, or split again"
+            yield finding("no-split", told)
     for i, name in enumerate(listing.coding.classes.names):
         empty = [split for split, one in counts.items() if one.pixels.any() and not one.pixels[i]]
         if empty:

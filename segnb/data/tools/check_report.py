@@ -1,6 +1,5 @@
 """What a check of a data folder found: findings, counts, and both as a table for people and as JSON."""
 
-import json
 import textwrap
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -14,11 +13,12 @@ from segnb.data.layouts import Listing
 from segnb.data.splits import Pair
 from segnb.errors import one_line
 from segnb.labels import IGNORE_INDEX, ClassMap
+from segnb.storage.files import to_json
 
 SHOWN = 3  # findings of one kind in the table; JSON has all
 SCHEMA = 1  # of the JSON; goes up when a key changes its meaning or goes away
 KINDS = {  # what may be found: how bad it is
-    "no-split": "error",  # too few pairs for training, validation and test
+    "no-split": "error",  # too few pairs for training, validation and test, or a split that is all void
     "no-partner": "error",  # an image without labels, or labels without image
     "same-name": "error",  # two files that would be the same frame
     "unreadable": "error",  # empty, cut short, damaged, of another format, or not to be read
@@ -111,7 +111,7 @@ class Report:
         }
 
     def json(self) -> str:
-        return json.dumps(self.as_dict(), indent=2)
+        return to_json(self.as_dict(), indent=2)
 
     def table(self, width: int = 80) -> str:
         """For people, in lines of at most `width` characters, 70 or more, but for longer file names."""

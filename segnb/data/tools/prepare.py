@@ -33,7 +33,7 @@ from segnb.data.tools.check_report import SCHEMA, Finding, Report
 from segnb.errors import SegnbError
 from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.runtime.pool import progress
-from segnb.storage.files import atomic_path, held, write_json, write_text
+from segnb.storage.files import atomic_path, held, to_json, write_json, write_text
 
 DONE = "prepared.json"  # takes the place of PREPARING
 LEFT_OUT = "left_out.json"
@@ -246,7 +246,7 @@ def _write_all(
         with held(lock, f"preparing {dest}"):
             if _is_copy(dest, told) and not (dest / PREPARING).exists():
                 return
-            write_text(dest / PREPARING, json.dumps(told))  # until it is gone the folder is no data set
+            write_text(dest / PREPARING, to_json(told))  # until it is gone the folder is no data set
             for _ in progress(reading.several(write_missing, jobs), "preparing", len(jobs), "pair"):
                 pass
             for part in [*dest.glob("*/*/.*"), *dest.glob(".*.*")]:  # what a kill left

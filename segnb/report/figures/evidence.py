@@ -101,7 +101,7 @@ def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
         f"Share of objects found by their size. Smallest: {_numbers(curves, 0)}. Largest:"
         f" {_numbers(curves, -1)}.",
         "An object counts as found when at least half of its pixels get its class. Each point is a sixth of"
-        " all cars, people, poles and signs of the test images, at their median size; dashed lines part them"
+        " all objects of the test images, at their median size; dashed lines part them"
         f" into thirds. {NEW_IMAGES}{sample(curves.values())}",
     )
 
@@ -167,7 +167,7 @@ def stride_bounds(frame: pd.DataFrame) -> Picture:
     texts = [f"{row['miou']:.3f} of {row['bound']:.3f}" for _, row in frame.iterrows()]
     ends = frame[["bound", "miou", "high"]].max(axis=1)  # a network may get beyond the bound
     ax.bar_label(ax.barh(range(len(frame)), ends, fill=False, lw=0), texts, padding=4, fontsize=SMALL)
-    ax.set(xlim=(0, 1.25 * ends.max()), xlabel="test mIoU, 1 is perfect")
+    ax.set(xlim=(0, 1.25 * ends.max() or 1), xlabel="test mIoU, 1 is perfect")
     ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     told = "; ".join(f"{label} {text}" for label, text in zip(frame.index, texts, strict=True))
     return fig.described(

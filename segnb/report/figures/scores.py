@@ -39,7 +39,7 @@ def score_bars(scores: pd.DataFrame) -> Picture:
             ends = np.fmax(ends, scores["high"])
         for y, (end, value) in enumerate(zip(ends, scores[column], strict=True)):
             ax.text(end + 0.02 * ends.max(), y, f"{value:.3f}", va="center", fontsize=SMALL)
-        ax.set_xlim(0, room * ends.max())
+        ax.set_xlim(0, room * ends.max() or 1)
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes[0].set_xlabel("test mIoU, 1 is perfect")
     axes[1].set_xlabel("test loss, nats")

@@ -378,6 +378,11 @@ def test_a_mask_without_a_label(data):
     report = check.look(str(data))
     assert kinds(report) == {"no-labels": 1} and report.sound
     assert report.findings[0].files == (str(labels(data)),)
+    for path in (data / "test" / "labels").iterdir():
+        save(np.full((36, 48), IGNORE_INDEX, np.uint8), path)
+    report = check.look(str(data))
+    (found,) = [one for one in report.findings if one.severity == "error"]
+    assert found.kind == "no-split" and "every pixel of test is void" in found.message
 
 
 def test_images_of_two_sizes(data):
