@@ -60,6 +60,10 @@ DRIVES = {
     "streets-drives": "drives along rendered streets, split by drive",
     "streets-drives-interleaved": "drives along rendered streets, tested between the frames of training",
 }
+BETWEEN = (
+    "Test frames lie between frames of training of the same drive, on purpose: scores do not tell how the"
+    " networks do on other drives."
+)
 RENDERED = (*VIEWS, *DRIVES)  # names of data that are no folder
 
 
@@ -212,6 +216,7 @@ def _drives(preset: Preset, name: str) -> Data:
         classes=STREET,
         names={split: [drives.name(frame) for frame in one] for split, one in frames.items()},
         frames=render,
+        notes=(BETWEEN,) if name != "streets-drives" else (),
     )
 
 

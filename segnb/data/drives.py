@@ -4,8 +4,8 @@
     for image, mask in render(frames["test"], size=128): ...
 
 Frames of one drive show the same street, so a test frame whose neighbours were trained on is hardly new.
-`plan` gives two splits with the same test frames: *interleaved*, in which training frames lie between them, as
-they seem to in the study (`segnb.audit.scores`), and *by drive*, in which they are as many frames of other
+`plan` gives two splits with the same test frames: *interleaved*, in which training frames lie between them,
+as they seem to in the study (`segnb.audit.scores`), and *by drive*, in which they are as many frames of other
 drives. What a network scores more in the first is what the leak is worth.
 
 A street is made of blocks, each built as a scene of `segnb.data.streets` is, from one crossing to the next.
@@ -30,8 +30,8 @@ from segnb.storage.checksums import fingerprint
 
 RATE = 10  # frames a second, as in the Lyft-Udacity set
 TENS = 10  # of frames in a drive, at most: a hundred frames, as most of that set's drives have
-# At this pace the shares of the classes move by 1.1 points from one frame to the next and by 4.9 in ten frames
-# (half the sum over classes, ten drives at 64 px); in the Lyft-Udacity set by 1.0 and 5.0.
+# At this pace the shares of the classes move by 1.1 points from one frame to the next and by 4.9 in ten
+# frames (half the sum over classes, ten drives at 64 px); in the Lyft-Udacity set by 1.0 and 5.0.
 SPEEDS = (1.5, 4.5)  # metres a second
 STREAM = len(streets.SPLITS)  # second word of a drive's seed; a scene has its split's number there
 SIGHT = 160.0  # metres ahead of the camera beyond which cars are left out
@@ -194,7 +194,7 @@ def draw(index: int) -> Drive:
 def build_block(
     rng, look: int, road: Road, lights: bool, near: Soup, lanes: dict[int, Soup], start: float, end: float
 ) -> None:
-    """Build a street up to `end` of its own x and put it on `near`, `start` metres on, its traffic on `lanes`.
+    """Build a street up to `end` of its own x; put it on `near` from `start` on, its traffic on `lanes`.
 
     look: seed of the ground's colours and of the markings, which all blocks share
     """
