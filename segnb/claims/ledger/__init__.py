@@ -60,7 +60,7 @@ AUDIT_CLAIMS = (
     Claim(
         "M4",
         "the split",
-        "Test scores of such a split hold for new drives.",
+        "A split within drives scores as a split by drive does.",
         "Test mIoU on the same frames of rendered drives, trained on frames between them minus trained on as"
         " many frames of other drives, within 1 point; each network decides. What copying masks would score"
         " is shown: for each test frame the mask of the training frame that looks most alike.",
