@@ -147,8 +147,6 @@ def p_sentence(claim: Verdict) -> str:
     """Give the claim's p, for and against, and what decides; "" where nothing was tested."""
     if claim.p_for is None:
         return ""
-    if claim.family == "M":  # one of them is tested
-        return f"For the whole claim p is {p_cell(claim.p)}."
     return (
         f"For the whole claim, p for it is {p_cell(claim.p_for)} and p against it {p_cell(claim.p_against)};"
         f" at most {1 - claim.level:.3f} decides, as the intervals at {percent(claim.level)} do."
