@@ -38,7 +38,7 @@ endif
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings (make report): PRESET=quick  SEEDS=0,1 (segnb report --help has all choices)"
-	@echo "  DATA=streets|streets-false-colours|streets-car|FOLDER|LAYOUT:FOLDER"
+	@echo "  DATA=streets|streets-false-colours|streets-car|streets-drives|streets-drives-interleaved|FOLDER|LAYOUT:FOLDER"
 	@echo "  VARIANTS=all|study|fcn|unet|NAME,NAME  EPOCHS=n  LEARNING_RATE=x  BACKBONE_LEARNING_RATE=x  JOBS=n"
 	@echo "  WEIGHTS=auto|imagenet|imagenet+fc6|hed|random|FILE  PRECISION=auto|fp32|bf16|tf32|fp16  OFFLINE=1 (fetch no weights)"
 

@@ -27,7 +27,7 @@ import torch
 from torchvision.transforms import v2
 
 from segnb.data.batches import Split
-from segnb.data.dataset import Data, open_data
+from segnb.data.dataset import RENDERED, Data, open_data
 from segnb.data.layouts import SPLITS
 from segnb.errors import SegnbError
 from segnb.labels import IGNORE_INDEX, STREET, ClassMap
@@ -232,7 +232,7 @@ def measure(
     machine.apply()
     streets = open_data("streets", settings.data)
     data = open_data(path, settings.data, cache)
-    if data.view is not None:
+    if path in RENDERED:
         raise SegnbError(f"data {path!r} are the rendered streets themselves; name a folder of real frames")
     size = settings.scenes.size
     real = frames(data, cache, size)

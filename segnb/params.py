@@ -81,7 +81,8 @@ class StudyParams(Params):
     preset: str = Field("quick", description=", ".join(PRESETS))
     data: str = Field(
         "streets",
-        description='"streets", "streets-false-colours", "streets-car", or the path of a data set folder,'
+        description='"streets", "streets-false-colours", "streets-car", "streets-drives",'
+        ' "streets-drives-interleaved", or the path of a data set folder,'
         ' which may name its layout: "lyft:PATH"',
     )
     epochs: int | None = Field(None, ge=1, description="a whole number from 1, or None for the preset's")

@@ -1,8 +1,8 @@
-"""The metric audit: claims M1 and M2, and what the study's way of scoring does to our own runs.
+"""The audit: claims M1 to M3, and what the study's way of scoring does to our own runs.
 
 The study's headline score is not the mean of its class IoUs. Here the two are held against each other in
 its published numbers, which decides the claims, and in every run of ours, which shows that it is the
-formula (`as_published_score`) that makes the difference.
+formula (`as_published_score`) that makes the difference. M3 asks which frames the scores are of.
 """
 
 from itertools import permutations
@@ -74,6 +74,25 @@ def published_shares() -> pd.DataFrame:
     return pd.read_csv(Path(__file__).with_name("published_shares.csv"), index_col="class")
 
 
+def lyft_frames() -> pd.DataFrame:
+    """The 5,000 frames of the public set, a row each, sorted by name (the index): drive, number, and split.
+
+    split: "train" or "test" by the rule that fits all 25 frames of the study whose names are known, "" for
+    the others. The rule is inferred: the study gives only the numbers of its frames, 2,000 and 500.
+    """
+    drives = pd.read_csv(Path(__file__).with_name("lyft_drives.csv"), comment="#")
+    rows = [
+        (one.name.format(number), one.drive, number)
+        for one in drives.itertuples(index=False)
+        for number in range(one.first, one.last + 1)
+    ]
+    frames = pd.DataFrame(rows, columns=["name", "drive", "number"]).set_index("name").sort_index()
+    digit = frames.number % 10
+    frames["split"] = np.where(digit <= 3, "train", "")
+    frames.loc[frames.index[digit >= 8][1::2], "split"] = "test"
+    return frames
+
+
 class Outcome(NamedTuple):
     word: str  # supported, refuted, inconclusive or not measured
     reason: str  # half a sentence with the numbers
@@ -84,14 +103,16 @@ def verdict(name: str, published: pd.DataFrame | None = None) -> Outcome:
 
     M1, "the published mIoU is the mean class IoU of the test set", is refuted where a reported score differs
     from the mean of the class IoUs by more than the reading error; M2, "the ranking survives the correction",
-    when a pair swaps by more than that in both scores.
+    when a pair swaps by more than that in both scores; M3, "the test frames are new", where one of them is
+    of a drive that was trained on.
 
     Args:
-        name: M1 or M2.
+        name: M1, M2 or M3.
         published: see `published_scores`, which it is by default.
     """
     scores = published_scores() if published is None else published
-    return {"M1": _mean_of_classes, "M2": _same_ranking}[name](scores)
+    decide = {"M1": _mean_of_classes, "M2": _same_ranking, "M3": lambda _: new_frames(lyft_frames())}
+    return decide[name](scores)
 
 
 def _mean_of_classes(published: pd.DataFrame) -> Outcome:
@@ -120,6 +141,21 @@ def _same_ranking(published: pd.DataFrame) -> Outcome:
         for pair in pairs.itertuples()
     )
     return Outcome("refuted", f"{swapped}, beyond ±{READING_ERROR} in both scores. {tau}")
+
+
+def new_frames(frames: pd.DataFrame) -> Outcome:
+    """Decide M3 from a table such as that of `lyft_frames`."""
+    trained, tested = (frames[frames.split == split] for split in ("train", "test"))
+    known = tested.drive.isin(trained.drive)
+    following = pd.MultiIndex.from_arrays([tested.drive, tested.number + 1])
+    next_trained = following.isin(pd.MultiIndex.from_frame(trained[["drive", "number"]])).sum()
+    shared = tested.drive[known].nunique()
+    return Outcome(
+        "refuted" if known.any() else "supported",
+        f"{shared} of {frames.drive.nunique()} drives are on both sides, and of {len(tested)} test frames"
+        f" {next_trained} have the very next frame of the same drive in training. Which frames the study took"
+        " is inferred, by a rule that fits all 25 whose names are known",
+    )
 
 
 # --- our own runs ---

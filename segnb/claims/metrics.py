@@ -105,6 +105,13 @@ def _miou(run: Run) -> ImageCounts:
     return ImageCounts({"confusion": _confusion(run)}, mean_iou)
 
 
+def _copied(run: Run) -> ImageCounts:
+    """mIoU without a network: each test image has the mask of the training image that looks most alike."""
+    if "copied" not in (found := file_of(run, "test")):
+        raise Missing("what copying masks would score was not measured")
+    return ImageCounts({"confusion": found["copied"]}, mean_iou)
+
+
 def _iou_of(names: tuple[str, ...], run: Run) -> ImageCounts:
     return ImageCounts({"confusion": _confusion(run)}, partial(_mean_of, _ids(run, names)))
 
@@ -268,6 +275,7 @@ def _metrics() -> dict[str, Metric]:
 
     miou = "points of mIoU"
     add("miou", "mIoU", _miou, miou)
+    add("copied", "mIoU", _copied, miou)
     add("miou:thin", "mIoU of the thin classes", _thin, miou)
     add("miou:thin-others", "mIoU of the thin classes beyond that of the others", _thin_over_others, miou)
     add("miou:common", "mIoU of the classes in common", partial(_iou_of, COMMON), miou)

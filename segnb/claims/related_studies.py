@@ -5,10 +5,13 @@ from segnb.study.study import Study
 
 # By what they were trained on: the name of the data, or of the label set.
 FALSE_COLOURS, CARS, PHOTOGRAPHS = "streets-false-colours", "streets-car", "camvid"
+DRIVES, INTERLEAVED = "streets-drives", "streets-drives-interleaved"
 COMPANIONS = {
     FALSE_COLOURS: "the scenes in false colours",
     CARS: "the scenes with cars against the rest",
     PHOTOGRAPHS: "photographs (CamVid)",
+    DRIVES: "rendered drives split by drive",
+    INTERLEAVED: "rendered drives split within drives",
 }
 
 

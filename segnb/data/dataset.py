@@ -1,4 +1,4 @@
-"""Where pictures come from: rendered streets, the same streets seen differently (`VIEWS`), or a folder.
+"""Where pictures come from: rendered streets, seen in one of `VIEWS`, rendered `DRIVES`, or a folder.
 
 Each becomes a uint8 cache on disk, made once for each size and shared by all runs and processes as
 memory-mapped arrays; everything downstream sees `segnb.data.batches.Split`.
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from segnb.data import layouts, masks, pixels, reading, shifts, streets
+from segnb.data import drives, layouts, masks, pixels, reading, shifts, streets
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
 from segnb.labels import CAR, IGNORE_INDEX, STREET, ClassMap
@@ -56,20 +56,29 @@ VIEWS = {
     "streets-false-colours": View("rendered street scenes in false colours", images=false_colours),
     "streets-car": View("rendered street scenes, cars against the rest", CAR, labels=cars_alone),
 }
+DRIVES = {
+    "streets-drives": "drives along rendered streets, split by drive",
+    "streets-drives-interleaved": "drives along rendered streets, tested between the frames of training",
+}
+BETWEEN = (
+    "Test frames lie between frames of training of the same drive, on purpose: scores do not tell how the"
+    " networks do on other drives."
+)
+RENDERED = (*VIEWS, *DRIVES)  # names of data that are no folder
 
 
 @dataclass(frozen=True)
 class Data:
     """A data set before it is read: what it is called, what identifies it, how to make a split."""
 
-    name: str  # a name in `VIEWS`, or the folder's name
+    name: str  # a name in `RENDERED`, or the folder's name
     origin: str  # a sentence for the report
     digest: str  # 16 hex digits over everything that shapes the pixels, but for their size
     classes: ClassMap
     names: dict[str, list[str]] = field(repr=False)  # of the images, by split
     frames: Callable[[Path, str, int], Frames] = field(repr=False)  # of (cache folder, split, size)
     notes: tuple[str, ...] = ()  # what a reader has to know of labels and split, a sentence each
-    view: View | None = None  # how rendered streets are seen; None: not rendered
+    view: View | None = None  # how rendered streets are seen; None: drives, or a folder
 
     @property
     def counts(self) -> dict[str, int]:
@@ -123,7 +132,7 @@ class Data:
     def shifted(self, cache: Path, kind: str, size: int) -> Split | None:
         """Return the first 120 test scenes (or all) under other conditions, see `shifts.shifted`.
 
-        None for a folder. Raises ValueError on an unknown kind.
+        None for drives and folders. Raises ValueError on an unknown kind.
         """
         if self.view is None:
             return None
@@ -134,7 +143,7 @@ class Data:
     def visibility(self, cache: Path, size: int) -> np.ndarray | None:
         """Return how much is in sight of the things of this label set, see `shifts.visibility`.
 
-        uint8 (N, size, size); None for a folder.
+        uint8 (N, size, size); None for drives and folders.
         """
         if self.view is None:
             return None
@@ -152,9 +161,11 @@ def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:
     """
     if data in VIEWS:
         return _streets(preset, data)
+    if data in DRIVES:
+        return _drives(preset, data)
     path, named = layouts.parse(data)
     if not os.path.isdir(path):  # unlike Path.is_dir it bears any name
-        choices = ", ".join(f'"{name}"' for name in VIEWS)
+        choices = ", ".join(f'"{name}"' for name in RENDERED)
         raise SegnbError(f"data {data!r} is neither {choices} nor a folder; name one of them")
     return _folder(path.resolve(), named, cache)
 
@@ -185,6 +196,27 @@ def _streets(preset: Preset, name: str) -> Data:
         names={split: [f"{split} {i:04d}" for i in range(n)] for split, n in counts.items()},
         frames=render if plain else see,
         view=view,
+    )
+
+
+def _drives(preset: Preset, name: str) -> Data:
+    """Open the rendered drives in one of their splits; both have the same test frames, rendered once."""
+    frames = drives.plan(preset.train, preset.val, preset.test, interleaved=name != "streets-drives")
+
+    def render(cache: Path, split: str, size: int) -> Frames:
+        if split == "test" and name != "streets-drives":
+            shared = _drives(preset, "streets-drives").split(cache, split, size)
+            return zip(shared.images, shared.labels, strict=True)
+        return drives.render(frames[split], size, f"drives of {split}")
+
+    return Data(
+        name=name,
+        origin=f"{DRIVES[name]} (segnb.data.drives)",
+        digest=hashlib.sha256(f"{drives.digest()} {frames}".encode()).hexdigest()[:16],
+        classes=STREET,
+        names={split: [drives.name(frame) for frame in one] for split, one in frames.items()},
+        frames=render,
+        notes=(BETWEEN,) if name != "streets-drives" else (),
     )
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import torch
 
-from segnb.data.dataset import Data, open_data
+from segnb.data.dataset import RENDERED, open_data
 from segnb.data.layouts import parse
 from segnb.errors import SegnbError
 from segnb.models.pretrained import Weights, resolve_weights
@@ -38,7 +38,7 @@ def create_study(params: StudyParams) -> Study:
     machine = resolve_machine(runs_folder(), resolved, params.precision or resolved.precision)
     file = str(weights.file) if weights.file else None
     places = {
-        "request": _request(params, data, weights),
+        "request": _request(params, weights),
         "weights": {"source": weights.source, "sha256": weights.sha256, "file": file},
     }
     settings = {
@@ -84,10 +84,10 @@ def _weights(params: StudyParams, resolved: Preset) -> Weights:
     return weights
 
 
-def _request(params: StudyParams, data: Data, weights: Weights) -> dict:
+def _request(params: StudyParams, weights: Weights) -> dict:
     """The parameters as given, with the full paths of a data folder and of a weight file."""
     request = params.model_dump()
-    if data.view is None:  # a folder
+    if params.data not in RENDERED:
         place, named = parse(params.data)
         request["data"] = f"{named}:{place.resolve()}" if named else str(place.resolve())
     if weights.is_users:

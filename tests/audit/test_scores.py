@@ -73,6 +73,17 @@ def test_m2_is_decided_by_the_swaps():
     assert same.word == "supported" and "tau-b is 1.00" in same.reason
 
 
+def test_m3_is_decided_by_drives_on_both_sides():
+    frames = scores.lyft_frames()
+    assert len(frames) == 5000 and frames.split.value_counts()[["train", "test"]].tolist() == [2000, 500]
+    assert frames.loc[["02_00_000", "F1-88", "F1-100"], "split"].tolist() == ["train", "test", "train"]
+    word, reason = scores.verdict("M3")
+    assert word == "refuted" and "inferred" in reason
+    assert "32 of 32 drives are on both sides, and of 500 test frames 468 have the very next" in reason
+    apart = frames[(frames.split == "train") == (frames.drive < "06")]
+    assert scores.new_frames(apart).word == "supported" and "0 of 32" in scores.new_frames(apart).reason
+
+
 def test_every_run_has_both_scores(runs):
     found = scores.by_run(runs)
     assert list(zip(found.variant, found.seed, strict=True)) == [(run.variant, run.seed) for run in runs]

@@ -182,7 +182,7 @@ def test_a_network_starts_where_it_is_told(tmp_path):
 # --- numbers ---
 
 
-@pytest.mark.parametrize("name", ["streets", "streets-car"])
+@pytest.mark.parametrize("name", ["streets", "streets-car", "streets-drives"])
 def test_streets_are_no_real_frames(name, tmp_path):
     with pytest.raises(SegnbError, match=f"'{name}' are the rendered streets"):
         measure(name, Settings(), CPU, tmp_path)

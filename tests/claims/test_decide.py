@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from segnb.audit import scores
@@ -47,6 +48,11 @@ def test_every_claim_is_decided_or_explained(claims):
     assert "DATA=path/to/camvid" in claims["F12"]["command"]
     assert claims["U15"]["command"].startswith(
         "make report PRESET=quick DATA=streets-car SEEDS=0,1,2 VARIANTS="
+    )
+    networks = "FCN8s_vgg16_freeze,FCN8s_vgg16_finetune,UNet_Standard_256"
+    assert claims["M4"]["command"] == " && ".join(
+        f"make report PRESET=quick DATA={data} SEEDS=0,1,2 VARIANTS={networks}"
+        for data in ("streets-drives", "streets-drives-interleaved")
     )
 
 
@@ -109,6 +115,7 @@ def test_every_word_can_be_read_off_its_intervals(verdicts):
 def test_the_audit_is_that_of_the_published_table(claims):
     assert claims["M1"]["verdict"] == scores.verdict("M1").word == "refuted"
     assert claims["M2"]["verdict"] == scores.verdict("M2").word == "refuted"
+    assert claims["M3"]["verdict"] == "refuted" and "of 500 test frames 468 have" in claims["M3"]["reason"]
     assert claims["M1"]["p_for"] is None
 
 
@@ -188,7 +195,7 @@ def test_a_study_without_runs_explains_every_claim(study, tmp_path):
     write_json(empty.path / "study.json", study.settings)
     verdicts = decide(empty)
     for claim in verdicts.claims:
-        assert claim.word == ("refuted" if claim.family == "M" else "not measured")
+        assert claim.word == ("refuted" if claim.kind == "audit" else "not measured")
         assert claim.reason and claim.command
     assert verdicts.decided == {} and verdicts.seeds == []
 
@@ -218,6 +225,28 @@ def test_the_further_the_data_the_more_it_helps(tmp_path):
     claim = by_id(decide(study))["F12"]
     assert claim["verdict"] == "supported" and claim["reason"].endswith("more than their distance.")
     assert "consistent with" in claim["reason"]
+
+
+def test_what_a_split_within_drives_is_worth(tmp_path):
+    """M4 with both of its companions: twelve points of skill are more than one point of mIoU."""
+    folder = make_project(tmp_path / "project")
+    skills = {UNET: 0.6, "FCN8s_vgg16_finetune": 0.6, "FCN8s_vgg16_freeze": 0.5}
+    options = {"variants": list(skills), "images": 8, "seed_sd": 0.001}
+    study = make_study(folder, effects=skills, **options)
+    make_study(folder, effects=skills, data="streets-drives", **options)
+    leaky = {name: skill + 0.12 for name, skill in skills.items()}
+    between = make_study(folder, effects=leaky, data="streets-drives-interleaved", **options)
+    for seed in range(3):  # without a network all is right
+        run = between.run(UNET, seed)
+        found = run.test()
+        copied = found["confusion"].sum(-1)[..., None] * np.eye(13, dtype=np.int64)
+        run.write_arrays(run.confusion_path, **found, copied=copied)
+    claim = by_id(decide(study))["M4"]
+    assert claim["verdict"] == "refuted" and "not within ±1 point" in claim["reason"]
+    *networks, copies, missing = claim["parts"]
+    assert [part["estimate"] > 0.05 for part in networks] == [True] * 3
+    assert copies["estimate"] == 1 and not copies["decides"]
+    assert missing["missing"] == "what copying masks would score was not measured"
 
 
 def test_counted_costs_beyond_the_margin_refute(study, tmp_path):

@@ -10,10 +10,12 @@ from PIL import Image
 
 from segnb.cli.__main__ import main
 from segnb.data import shifts
+from segnb.data.batches import Split
 from segnb.data.dataset import Data
 from segnb.errors import SegnbError
+from segnb.evaluation import evaluate as evaluate_module
 from segnb.evaluation import gates
-from segnb.evaluation.evaluate import measure
+from segnb.evaluation.evaluate import measure, most_alike
 from segnb.labels import IGNORE_INDEX, STREET
 from segnb.metrics import boundaries, objects
 from segnb.metrics import confusion as confusion_module
@@ -59,6 +61,22 @@ def finished(study, variant: str) -> Run:
 
 def contents(run: Run) -> dict[str, dict[str, np.ndarray]]:
     return {path.name: dict(np.load(path)) for path in sorted(run.path.glob("*.npz"))}
+
+
+def test_the_most_alike_training_image_lends_its_labels(study, monkeypatch):
+    """Copied from pictures that were seen, labels are right; and a run of drives keeps what they score."""
+    seen = study.split("train", 64)
+    order = [3, 0, 2]
+    again = Split(seen.images[order] // 2 + 1, seen.labels[order], ["a", "b", "c"])
+    dark = Split(seen.images // 2, seen.labels, seen.names)
+    assert np.array_equal(most_alike(dark, again), seen.labels[order])
+    run = finished(study, PLAIN)
+    measure(run)
+    assert "copied" not in run.test()
+    monkeypatch.setattr(evaluate_module, "DRIVES", [study.settings["data"]["name"]])
+    measure(run)
+    test = run.test()
+    assert np.array_equal(test["copied"].sum((1, 2)), test["confusion"].sum((1, 2)))
 
 
 def test_all_files_tell_one_story(study):

@@ -8,11 +8,30 @@ Each entry adds one to the family (F or U) whose claims are decided together. Th
 intervals changes with it, so that another claim can become inconclusive, or be decided.
 """
 
-from segnb.claims.claim import Claim
+from segnb.claims.claim import POINT, Claim, Contrast, shown
 from segnb.claims.ledger.fcn import FCN_CLAIMS
 from segnb.claims.ledger.unet import UNET_CLAIMS
+from segnb.claims.related_studies import DRIVES, INTERLEAVED
 
-# The audit of the published metric decides these, see `segnb.audit.scores`.
+LEAK = tuple(
+    Contrast(
+        f"{label}, split within drives − by drive", "miou", (f"{INTERLEAVED}:{name}",), (f"{DRIVES}:{name}",)
+    )
+    for label, name in (
+        ("U-Net", "UNet_Standard_256"),
+        ("FCN-8s, fine-tuned", "FCN8s_vgg16_finetune"),
+        ("FCN-8s, frozen", "FCN8s_vgg16_freeze"),
+    )
+)
+COPY = tuple(
+    Contrast(
+        f"copying the mask of the most alike training frame, split {word}", "copied", (f"{place}:{name}",)
+    )
+    for word, place in (("within drives", INTERLEAVED), ("by drive", DRIVES))
+    for name in ("UNet_Standard_256",)  # of its size
+)
+
+# The audit of the study's own numbers decides these, see `segnb.audit.scores`; but for M4.
 AUDIT_CLAIMS = (
     Claim(
         "M1",
@@ -29,6 +48,25 @@ AUDIT_CLAIMS = (
         "Kendall's tau-b between the two published rankings, and each pair that swaps beyond the reading"
         " error in both scores.",
         kind="audit",
+    ),
+    Claim(
+        "M3",
+        "the split",
+        "The study's test frames are new to its networks.",
+        "The drives of the public set's 5,000 frames, split by the rule that fits all 25 frames of the study"
+        " whose names are known: which drives are on both sides. The rule is inferred, not the study's word.",
+        kind="audit",
+    ),
+    Claim(
+        "M4",
+        "the split",
+        "A split within drives scores as a split by drive does.",
+        "Test mIoU on the same frames of rendered drives, trained on frames between them minus trained on as"
+        " many frames of other drives, within 1 point; each network decides. What copying masks would score"
+        " is shown: for each test frame the mask of the training frame that looks most alike.",
+        LEAK + shown(COPY),
+        kind="≈",
+        margin=POINT,
     ),
 )
 
