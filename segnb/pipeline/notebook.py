@@ -52,7 +52,7 @@ START_SECONDS = 120  # until a kernel answers; it imports little, but perhaps fr
 OUTPUT_SECONDS = 60  # until the last output of a cell has come
 GRACE = 3  # seconds for a kernel that is stopped
 FILES = resource.RLIMIT_NOFILE  # the most that may be open at a time, sockets included
-FEWEST = 64  # of them; with 32 no kernel starts
+FEWEST = 128  # of them; 64 are too few for a training
 SOCKET = 100  # bytes of its name, a few below what systems take
 TAIL = 10  # lines of the log that are shown
 # How Python, NumPy and torch, on CPUs and GPUs, say that there is no memory left.
