@@ -10,6 +10,16 @@ from pathlib import Path
 # stand for bytes of a file name that are no UTF-8.
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # general categories of Unicode
 FULL = {errno.ENOSPC, errno.EDQUOT}  # system errors of a full disk
+NO_HANDLES = {errno.EMFILE, errno.ENFILE}  # of a process, or a machine, that has too many files open
+REMEDIES = {  # by system error
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "change who may read and write it, or work in a checkout of your own (SEGNB_ROOT names it)",
+    ),
+    **dict.fromkeys(NO_HANDLES, "allow more open files with 'ulimit -n 1024'"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "check the disk"),
+    errno.ENAMETOOLONG: "use a shorter path",
+}
 
 
 class SegnbError(Exception):
@@ -49,3 +59,11 @@ def full_disk_told(path: Path | None = None) -> Iterator[None]:
             f"{path or error.filename or 'a file'} cannot be written, the disk is full; free some of it and"
             " run the same command again to resume"
         ) from None
+
+
+def refused(error: OSError) -> SegnbError | None:
+    """Say what a user can do about what the system refuses; None if that is not known."""
+    if error.errno not in REMEDIES or not (error.filename or error.errno in NO_HANDLES):
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return SegnbError(f"{where}{error.strerror}; {REMEDIES[error.errno]}")

@@ -3,11 +3,15 @@
 import argparse
 import os
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
+from io import TextIOWrapper
+from typing import TextIO
 
 from segnb import __version__
-from segnb.errors import SegnbError, full_disk_told
+from segnb.errors import SegnbError, full_disk_told, refused
 from segnb.runtime import processes
+from segnb.storage.project import cache_folder
 
 # The module of each command. No other is imported: torch takes seconds, and half of the commands need none.
 COMMANDS = {
@@ -30,20 +34,63 @@ def main(arguments: list[str] | None = None) -> int:
     # Small matrix products, next to other work: threads that wait for each other take many times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported, by a command's module
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser(arguments).parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a sign that the terminal lacks is told by its number
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    with redirect_stdout(_Heard(sys.stdout)), redirect_stderr(_Heard(sys.stderr)):
+        try:
+            return _run(_parser(arguments).parse_args(arguments))
+        finally:
+            sys.stdout.flush()
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     try:
-        with processes.stoppable(), full_disk_told():
+        with (
+            processes.stoppable(),
+            full_disk_told(),
+            processes.environment(processes.homes(cache_folder)),
+        ):
             return options.command(options) or 0
     except SegnbError as error:
-        print(f"segnb: {error}", file=sys.stderr)
-        return options.trouble
+        told = error
+    except OSError as error:
+        told = refused(error)
+        if told is None:
+            raise
     except KeyboardInterrupt as stopped:
         if processes.STEP not in os.environ:  # or the report of which it is a step says so
             print("segnb: stopped; run the same command again to resume", file=sys.stderr)
         return 143 if isinstance(stopped, processes.Terminated) else 130
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    print(f"segnb: {told}", file=sys.stderr)
+    return options.trouble
+
+
+class _Heard:
+    """An output whose reader, such as head, may have seen enough: the command goes on, its code stands."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            return self._unheard(len(text))
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._unheard()
+
+    def _unheard(self, length: int = 0) -> int:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        return length
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:

@@ -41,7 +41,7 @@ def claims(options: argparse.Namespace) -> None:
         name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
         readme = root() / "README.md"
         trimmed = saved.from_dict(saved.trimmed(verdicts))
-        text = saved.in_readme(readme.read_text(), trimmed, name)
+        text = saved.in_readme(readme.read_text(encoding="utf-8"), trimmed, name)
         saved.write(verdicts, root() / "results" / name)
         write_text(readme, text)
     print(to_json(saved.as_dict(verdicts), indent=2) if options.json else saved.listing(verdicts))

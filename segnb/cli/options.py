@@ -14,8 +14,8 @@ def add_command(among, function: Callable, name: str = "", *, trouble: int = 1) 
         name: of the command, if it is not the function's
         trouble: exit code after an error
     """
-    summary = function.__doc__.splitlines()[0]
-    parser = among.add_parser(name or function.__name__, help=summary, description=function.__doc__)
+    told = function.__doc__ or ""  # python -OO leaves none
+    parser = among.add_parser(name or function.__name__, help=told.partition("\n")[0], description=told)
     parser.set_defaults(command=function, trouble=trouble)
     return parser
 

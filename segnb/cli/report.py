@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from segnb.cli.options import add_command, add_report_options, add_study_options
@@ -52,7 +53,6 @@ def report(options: argparse.Namespace) -> int:
     _announce(params, options.offline)
     study = create_study(params)
     seeds = seeds or list(range(study.preset.seeds))
-    study.ask(variants, seeds)
     budget = resources.budget(study, variants, options.jobs)
     os.environ[resources.SHARED] = str(budget.runs_per_gpu)
     print(
@@ -76,7 +76,7 @@ def report(options: argparse.Namespace) -> int:
         f"variants={','.join(variants)}",
         f"seeds={','.join(map(str, seeds))}",
     ]
-    status = _run_engine(engine)
+    status = _run_engine(engine, lambda: study.ask(variants, seeds))
     if status and (new := [warning for warning in study.warnings if warning not in told]):  # of what diverged
         print(*(f"  warning: {warning}" for warning in new), sep="\n", flush=True)
         status = _run_engine(engine)  # the others have been trained, and it leaves these out now
@@ -90,15 +90,17 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_engine(arguments: list[str]) -> int:
+def _run_engine(arguments: list[str], begin: Callable[[], None] = lambda: None) -> int:
     """Exit code of Snakemake, of which only one runs in a project folder at a time, and none without us.
 
     arguments: a module, which is snakemake, and what it is called with
+    begin: is called once nothing is left that refuses the report
 
     Raises SegnbError if a report is being made in this folder already.
     """
     # Snakemake's own lock outlives a kill and would have to be removed by hand; this one does not.
     with held(runs_folder() / ".lock", "making a report") as lock:
+        begin()
         process = subprocess.Popen(
             [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), *arguments],
             # What there was to fetch has been fetched: no run shall wait for a network again.
@@ -151,5 +153,5 @@ def export(options: argparse.Namespace) -> None:
     out = export_study(params, [Path(path) for path in options.chapters], Path(options.out))
     verdicts = open_study(params.study).claims_path
     if verdicts.exists():
-        write_text(out.parent / "claims.json", verdicts.read_text())
+        write_text(out.parent / "claims.json", verdicts.read_text(encoding="utf-8"))
     print(out)

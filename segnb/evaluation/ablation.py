@@ -14,7 +14,7 @@ from segnb.data.batches import normalise
 from segnb.evaluation import evaluate, gates
 from segnb.models.fcn import FCN
 from segnb.models.registry import VARIANTS, UNetConfig
-from segnb.runtime.machine import Machine, usable_cores
+from segnb.runtime.machine import Machine, bits_environment, usable_cores
 from segnb.study.study import Run, Study
 
 FUSED = {4: "score_pool3", 5: "score_pool4"}  # layers of an FCN, by level
@@ -43,8 +43,8 @@ def here(study: Study) -> Machine:
     """
     machine = replace(study.machine, threads=usable_cores())
     if machine.device == "cuda" and not torch.cuda.is_available():
-        return replace(machine, device="cpu", precision="fp32")
-    return machine
+        machine = replace(machine, device="cpu", precision="fp32")
+    return replace(machine, environment=bits_environment(machine.device))
 
 
 @lru_cache(maxsize=16)  # all variants of a seed: half a gigabyte at quick size, four at the study's own

@@ -16,10 +16,13 @@ Papermill executes it. The kernel is this very Python, whichever kernels are ins
 Unix sockets, because kernels that start at the same time can meet at a port. It ends when this process does.
 """
 
+import errno
 import json
 import logging
+import math
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -39,7 +42,7 @@ from nbclient.util import run_sync
 from papermill.exceptions import PapermillExecutionError, strip_color
 
 from segnb import params
-from segnb.errors import SegnbError, one_line
+from segnb.errors import REMEDIES, SegnbError, one_line
 from segnb.runtime.machine import ALLOCATOR
 from segnb.runtime.processes import stop
 from segnb.storage.files import atomic
@@ -48,6 +51,9 @@ CELL, MEMORY, DEATH, START = 3, 4, 5, 7  # exit codes
 START_SECONDS = 120  # until a kernel answers; it imports little, but perhaps from a busy network disk
 OUTPUT_SECONDS = 60  # until the last output of a cell has come
 GRACE = 3  # seconds for a kernel that is stopped
+FILES = resource.RLIMIT_NOFILE  # the most that may be open at a time, sockets included
+FEWEST = 128  # of them; 64 are too few for a training
+SOCKET = 100  # bytes of its name, a few below what systems take
 TAIL = 10  # lines of the log that are shown
 # How Python, NumPy and torch, on CPUs and GPUs, say that there is no memory left.
 NO_MEMORY = re.compile(
@@ -193,7 +199,11 @@ class Kernel(AsyncKernelManager):
 @contextmanager
 def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
     """Start a kernel. At the end it is gone, with everything that it started."""
-    with tempfile.TemporaryDirectory(prefix="segnb-") as sockets:
+    _allow_files()
+    # The system wants names of sockets short, and a batch job's own temporary folder may have a long one.
+    too_long = len(tempfile.gettempdir()) > SOCKET - len("/segnb-12345678/kernel-ipc-5")
+    place = "/tmp" if too_long else None  # noqa: S108 (in a folder of its own, that nobody else can read)
+    with tempfile.TemporaryDirectory(prefix="segnb-", dir=place) as sockets:
         manager = Kernel(transport="ipc", connection_file=f"{sockets}/kernel.json")
         process = None
         try:
@@ -211,6 +221,19 @@ def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
             if process:
                 stop(process, GRACE)
             run_sync(manager.cleanup_resources)()
+
+
+def _allow_files() -> None:
+    """Let this process and its kernel have as many files open as the system lets them. Raises Failure."""
+    most, allowed = (math.inf if n == resource.RLIM_INFINITY else n for n in resource.getrlimit(FILES))
+    if most < (wanted := min(1024, allowed)):
+        resource.setrlimit(FILES, (wanted, resource.getrlimit(FILES)[1]))
+        most = wanted
+    if most < FEWEST:
+        raise Failure(
+            START,
+            f"a kernel needs {FEWEST} open files and more, and {most} are allowed; {REMEDIES[errno.EMFILE]}",
+        )
 
 
 # -- messages --------------------------------------------------------------------------------------------

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import AcquireReturnProxy, Timeout
 
 from segnb.errors import SegnbError
 from segnb.models.registry import VARIANTS
 from segnb.presets import FULL_WIDTH, Recipe
-from segnb.runtime.machine import Machine, usable_cores
+from segnb.runtime.machine import Machine, control_group, usable_cores
 from segnb.runtime.processes import environment
+from segnb.storage.files import locked
 
 if TYPE_CHECKING:
     from segnb.study.study import Study
@@ -53,7 +54,6 @@ START = 15  # minutes before the first step: imports from a shared disk, a froze
 TEST_SECONDS = 2.0  # of `segnb measure` on one test image; less than half a second measured
 RENDER_SECONDS = 4.0  # to render a scene and its test conditions on one slow core; assumed
 LONGEST = 24 * 60  # minutes, as many clusters allow; a training of days goes on in its next try
-LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container (cgroup v2)
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,9 @@ def _capped(minutes: float) -> int:
 
 def available_mib() -> int:
     """MiB that are free now, of a container's limit where there is one."""
-    free = psutil.virtual_memory().available
-
-    if LIMIT.exists() and (told := LIMIT.read_text().strip()).isdigit():
-        free = min(free, int(told))
-    return free // 2**20
+    told = [*control_group("memory", "memory.max"), *control_group("memory", "memory.limit_in_bytes")]
+    limits = [int(limit) for limit in told if limit.isdigit()]  # not "max"
+    return min([psutil.virtual_memory().available, *limits]) // 2**20
 
 
 @dataclass(frozen=True)
@@ -228,7 +226,7 @@ def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnPro
     while True:
         for place, gpu in product(range(places), gpus):
             with suppress(Timeout):
-                return gpu, FileLock(folder / f"{gpu}-{place}.lock").acquire(blocking=False)
+                return gpu, locked(folder / f"{gpu}-{place}.lock", blocking=False)
         if not waiting:
             print("waiting for a GPU: other runs have them all", flush=True)
             waiting = True

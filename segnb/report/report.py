@@ -63,7 +63,8 @@ def facts(study: Study, runs: list[Run]) -> dict[str, str]:
         if runs
         else "none yet",
         "Trunk weights": _described(settled["weights"]["source"]),
-        "Machine": f"{machine.device_name}, {counted(machine.threads, 'thread')} a run, {machine.precision}",
+        "Machine": f"{machine.device_name}, {counted(machine.threads, 'thread')} a run, {machine.precision}"
+        + "".join(f", {name}={value}" for name, value in machine.environment.items()),
         "Trained": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "nothing yet",
         "Study": study.name,
         "Software": f"segnb {__version__}, torch {settled['versions']['torch']}",

@@ -45,7 +45,12 @@ def at_work(
         return
     # Spawned, not forked: a fork of a Jupyter kernel copies its threads' locks in whatever state they are.
     # An executor, not a Pool: when a worker dies (out of memory, no main guard) it raises, a Pool waits.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
+    try:  # its locks need /dev/shm, which a container may not have
+        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
+    except (OSError, NotImplementedError) as error:
+        print(f"{title}: by one process, because there can be no others here ({error})", file=sys.stderr)
+        yield counted(itertools.starmap(task, jobs))
+        return
     try:
         yield counted(pool.map(task, *zip(*jobs, strict=True)))
     except BrokenProcessPool:

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
@@ -69,6 +70,27 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ |= before
+
+
+def homes(cache: Callable[[], Path]) -> dict[str, str]:
+    """Name places for what libraries keep in the user's home folder, where that cannot be written.
+
+    Args:
+        cache: gives the folder that they are to be in
+
+    Returns:
+        Variables of the environment, less those that are set already; {} where there is a home.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    with suppress(OSError):
+        home.mkdir(parents=True, exist_ok=True)
+        if os.access(home, os.W_OK):
+            return {}
+    names = ("MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "TORCH_HOME")
+    places = {name: str(cache() / "home" / name.lower()) for name in names if not os.environ.get(name)}
+    if "TORCH_HOME" in places and (home / "torch").is_dir():  # weights that can be read
+        places["TORCH_HOME"] = str(home / "torch")
+    return places | {"XDG_CACHE_HOME": str(cache() / "home")}
 
 
 def end_with_parent(parent: int | None = None) -> None:

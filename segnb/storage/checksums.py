@@ -33,7 +33,7 @@ class Sums:
         self.known: dict[str, list] = {}
         if path is not None and path.exists():
             with suppress(OSError, ValueError, TypeError):  # nothing that could not be summed up anew
-                self.known = dict(json.loads(path.read_text()))
+                self.known = dict(json.loads(path.read_text(encoding="utf-8")))
 
     def of(self, file: Path) -> str:
         """Hexadecimal SHA-256. Raises SegnbError where the file cannot be read."""
@@ -54,7 +54,8 @@ class Sums:
 
     def keep(self) -> None:
         if self.path is not None and self.new:
-            write_text(self.path, to_json(self.known))
+            with suppress(OSError):  # of a folder that is not ours to write to: they are summed up anew
+                write_text(self.path, to_json(self.known))
 
 
 def fingerprint(sources: list[str], versions: list[str]) -> str:

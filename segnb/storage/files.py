@@ -1,12 +1,14 @@
 """Write files so that they are complete or not there, and read them back."""
 
+import errno
 import glob
 import json
 import math
 import os
 import platform
 import re
-import tempfile
+import secrets
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +17,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-from filelock import AcquireReturnProxy, FileLock, Timeout, lock_descriptor
+from filelock import AcquireReturnProxy, FileLock, SoftFileLease, Timeout, lock_descriptor
 
 from segnb.errors import SegnbError, full_disk_told
 from segnb.storage.project import iso_now
 
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)  # of a damaged .npy or .npz file
+# What file systems say that have no such operation: locks (Lustre and NFS, as some are mounted), fsync of a
+# folder (CIFS, FUSE), bytes that are reserved.
+UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @contextmanager
@@ -46,31 +51,52 @@ def atomic_path(path: Path) -> Iterator[Path]:
     with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent, f"{path.name}.")
-        handle, name = _new_part(path)
+        handle, part = _new_part(path)
         try:
-            yield Path(name)
+            yield part
             os.fsync(handle)  # of the file, whoever wrote it
-            os.fchmod(handle, 0o644)  # mkstemp is private; a shared folder of runs must stay readable
-            os.replace(name, path)
+            os.replace(part, path)
             _sync_names(path.parent)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
         finally:
             os.close(handle)
 
 
-def _new_part(path: Path) -> tuple[int, str]:
+@contextmanager
+def _where_supported(*more: int) -> Iterator[None]:
+    """Go on without what a file system does not have, which says so by UNSUPPORTED or `more` codes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED.union(more):
+            raise
+
+
+def _new_part(path: Path) -> tuple[int, Path]:
     """Create the file next to `path` that is written first, locked as long as its writer lives.
 
     Returns:
-        Its descriptor and its name.
+        Its descriptor and its path.
     """
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        lock_descriptor(handle)
-        if os.fstat(handle).st_nlink:
-            return handle, name
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        # Readable by whom the user's umask lets read, as the file will be: some file systems know no chmod.
+        try:
+            handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except OSError as error:
+            error.filename = str(path)  # which is the name that a user knows
+            raise
+        try:
+            with _where_supported():
+                lock_descriptor(handle)
+            if os.fstat(handle).st_nlink:
+                return handle, part
+        except BaseException:
+            part.unlink(missing_ok=True)
+            os.close(handle)
+            raise
         os.close(handle)  # another process swept it away before it was locked
 
 
@@ -84,18 +110,22 @@ def sweep(folder: Path, stem: str = "") -> None:
     for part in folder.glob(f".{glob.escape(stem)}*"):
         if not re.fullmatch(r"\..+\.[a-z0-9_]{8}", part.name):  # as `_new_part` names them
             continue
-        with suppress(OSError), open(part) as file:
-            if lock_descriptor(file.fileno(), blocking=False):
+        with suppress(OSError), open(part, "r+b") as file:  # NFS locks what is open for writing alone
+            abandoned = time.time() - os.fstat(file.fileno()).st_mtime > DAY  # where there are no locks
+            with _where_supported():
+                abandoned = lock_descriptor(file.fileno(), blocking=False)
+            if abandoned:
                 part.unlink()
 
 
 def _sync_names(folder: Path) -> None:
     """Without it a renamed file may have its old name again after a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with _where_supported(errno.EBADF, errno.EPERM, errno.EACCES):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -106,7 +136,7 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     """
     array = np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):
-        with open(path, "r+b") as file:
+        with open(path, "r+b") as file, _where_supported():
             os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     return array
 
@@ -146,7 +176,7 @@ def _plain(value: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises SegnbError that names a missing or damaged one."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SegnbError(f"{path} is missing; run 'make report' to make it") from None
     except json.JSONDecodeError as error:
@@ -156,13 +186,22 @@ def read_json(path: Path) -> Any:
 T = TypeVar("T")
 PATIENCE = 5  # seconds to wait for a lock: as long as a process whose parent was killed takes to end
 GLANCE = 0.05  # seconds in which another process that only looks at a lock has let go of it again
+LEASE = 30  # seconds for which a sign of life counts, where a file system has no locks
+DAY = 24 * 60 * 60  # seconds; nothing is written for so long
 
 
 def locked(path: Path, **options: Any) -> AcquireReturnProxy:
-    """Let one process at a time into the `with` block; the others wait. options: of filelock."""
+    """Let one process at a time into the `with` block; the others wait. options: of filelock.
+
+    Where the file system has no locks, a file beside `path` that its holder keeps touching stands for one.
+    """
     with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path, **options).acquire()
+        with _where_supported():
+            return FileLock(path, fallback_to_soft=False, **options).acquire()
+        if options.pop("on_acquired", None):  # there is no descriptor; and a holder may have died just now
+            options["timeout"] += LEASE
+        return SoftFileLease(f"{path}.lease", lease_duration=LEASE, **options).acquire()
 
 
 def made_once(lock: Path, read: Callable[[], T | None], make: Callable[[], None]) -> T:
@@ -186,7 +225,8 @@ def held(path: Path, what: str) -> Iterator[int]:
         what: the work in progress, for the message to a second process: "training UNet_Standard_256, seed 0"
 
     Yields:
-        The lock's file descriptor. A child process that inherits it holds the lock as well.
+        The lock's file descriptor. A child process that inherits it holds the lock as well. Where there are
+        no locks it is that of stderr, which every child has.
 
     Raises:
         SegnbError: another process holds the lock; names its pid, host and work.
@@ -203,7 +243,7 @@ def held(path: Path, what: str) -> Iterator[int]:
         try:
             with full_disk_told(path):
                 _side(path).write_text(to_json(facts))
-            yield descriptors[0]
+            yield descriptors[0] if descriptors else 2
         finally:
             with suppress(OSError):
                 _side(path).unlink(missing_ok=True)
@@ -217,12 +257,17 @@ def holder(path: Path) -> dict | None:
     if not _side(path).exists():  # asked first, because a study has thousands of locks that nobody holds
         return None
     try:
-        with FileLock(path, timeout=GLANCE, poll_interval=GLANCE / 5):
+        with locked(path, timeout=GLANCE, poll_interval=GLANCE / 5):
             return None
     except Timeout:
-        with suppress(OSError, ValueError):
-            return dict(json.loads(_side(path).read_text()))
-        return {}
+        pass
+    except OSError:  # another user's folder, or one on a read-only disk: its locks can be seen all the same
+        with suppress(OSError), open(path, "rb") as file:
+            if lock_descriptor(file.fileno(), blocking=False):
+                return None
+    with suppress(OSError, ValueError):
+        return dict(json.loads(_side(path).read_text(encoding="utf-8")))
+    return {}
 
 
 def _side(path: Path) -> Path:

@@ -122,7 +122,8 @@ def _git(checkout: Path, *arguments: str) -> bytes | None:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name
     }
-    command = ["git", "-C", str(checkout), *arguments]
+    # It may belong to another user: whose code runs may also be asked for its commit.
+    command = ["git", "-C", str(checkout), "-c", f"safe.directory={checkout}", *arguments]
     try:
         process = subprocess.run(command, capture_output=True, env=environment)
     except OSError:
@@ -251,7 +252,7 @@ def differs_from_lock(versions: dict[str, str | None], lock: Path = LOCK) -> dic
     """
     if not lock.exists():
         return None
-    locked = locked_versions(lock.read_text())
+    locked = locked_versions(lock.read_text(encoding="utf-8"))
     pairs = {name: [version, locked.get(name)] for name, version in versions.items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

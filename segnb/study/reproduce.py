@@ -126,13 +126,14 @@ def _check_repeatable(run: Run, study: Study) -> None:
         checkout += f", to which {listed(origin['changed_files'], 3)} had been changed"
     packages = " ".join(f"{name}=={version}" for name, version in (then["versions"] or {}).items())
     device = run.study.settings["machine"]["device_name"]
+    variables = "".join(f", {name}={value}" for name, value in run.study.machine.environment.items())
     remedies = {
         "code": checkout,
         "preset": checkout,
         "versions": f"install {packages}",
         "data": "put the data back as they were",
         "weights": "put the weights back as they were",
-        "machine": f"repeat it on {device}, with as many cores for this process",
+        "machine": f"repeat it on {device}, with as many cores for this process{variables}",
     }
     steps = dict.fromkeys(remedies[what] for what in now if unlike({what: now[what]}, then))
     raise SegnbError(

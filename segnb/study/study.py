@@ -73,7 +73,8 @@ class Study:
 
     @property
     def machine(self) -> Machine:
-        return Machine(**{field: self.settings["machine"][field] for field in Machine.__dataclass_fields__})
+        known = self.settings["machine"]  # an old version knew less
+        return Machine(**{field: known[field] for field in Machine.__dataclass_fields__ if field in known})
 
     @property
     def weights(self) -> "Weights":
@@ -177,7 +178,8 @@ def open_study(name: str = "latest") -> Study:
 
     Args:
         name: a folder under runs/, or "latest": the study that `make report` was called for last, or where it
-            never was, the one created last. A training that begins does not change which one that is.
+            never was, the one created last of those that have a run. A training that begins, or a report that
+            is refused, does not change which one that is.
 
     Raises:
         SegnbError: if it does not exist.
@@ -195,10 +197,11 @@ def open_study(name: str = "latest") -> Study:
     return Study(runs_folder() / name)
 
 
-def _last_use(study: Study) -> tuple[float, float]:
-    """When a report asked for it, in seconds (0: never), and when it was created."""
-    grid = study.path / "grid.json"
-    return grid.stat().st_mtime if grid.exists() else 0, (study.path / "study.json").stat().st_mtime
+def _last_use(study: Study) -> tuple[float, bool, float]:
+    """When a report asked for it, in seconds (0: never), whether it has a run, and when it was created."""
+    grid, begun = study.path / "grid.json", any(study.path.glob("*/seed*"))
+    created = (study.path / "study.json").stat().st_mtime
+    return grid.stat().st_mtime if grid.exists() else 0, begun, created
 
 
 @dataclass(frozen=True)

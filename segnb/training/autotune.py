@@ -18,7 +18,15 @@ from segnb.errors import SegnbError
 from segnb.models.build import build, parameter_groups
 from segnb.models.registry import VARIANTS
 from segnb.presets import Preset, Recipe
-from segnb.runtime.machine import ALLOCATOR, PRECISIONS, Machine, cpu_name, threads_of_one_run, usable_cores
+from segnb.runtime.machine import (
+    ALLOCATOR,
+    PRECISIONS,
+    Machine,
+    bits_environment,
+    cpu_name,
+    threads_of_one_run,
+    usable_cores,
+)
 from segnb.storage.files import locked, read_json, to_json, write_json
 from segnb.training.loop import train_step
 
@@ -41,13 +49,18 @@ def resolve_machine(runs: Path, preset: Preset, precision: str = "auto") -> Mach
         choices = ", ".join(("auto", *PRECISIONS[device]))
         raise SegnbError(f"precision={precision!r} does not exist on {device}: choose from {choices}")
     name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
+    environment = bits_environment(device)
     plain = Machine(
-        device, name, threads_of_one_run(usable_cores()), "fp32", channels_last=False, fused=False
+        *(device, name, threads_of_one_run(usable_cores()), "fp32"),
+        channels_last=False,
+        fused=False,
+        environment=environment,
     )
     if precision != "auto":
         return replace(plain, precision=precision, channels_last=True, fused=True)
     sizes = "; ".join(f"{r.size} px, width {r.width}" for r in (preset.fcn, preset.unet))
     key = f"{name}, {usable_cores()} cores, torch {torch.__version__}, {sizes}"  # what a trial depends on
+    key += "".join(f", {name}={value}" for name, value in environment.items())
     path = runs / "machine.json"
     known = read_json(path) if path.exists() else {}
     if key not in known:

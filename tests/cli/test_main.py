@@ -1,5 +1,6 @@
 """The command itself: what it lists, what it imports, and how it ends."""
 
+import argparse
 import errno
 import os
 import subprocess
@@ -8,8 +9,11 @@ import sys
 import pytest
 
 from segnb.cli import COMMANDS, main, status
+from segnb.cli.options import add_command
 from segnb.errors import SegnbError
 from segnb.runtime.processes import STEP, Terminated
+from segnb.storage.files import write_json
+from tests.conftest import CHECKOUT, make_project
 from tests.synthetic_study import make_study
 
 
@@ -79,3 +83,70 @@ def test_a_full_disk_is_one_line_that_names_the_file(ending, capsys):
     assert told.startswith("segnb: runs/x cannot be written, the disk is full") and told.count("\n") == 1
     with pytest.raises(PermissionError):
         ending(PermissionError(13, "no"))
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.EACCES, "SEGNB_ROOT"),
+        (errno.EROFS, "SEGNB_ROOT"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ENAMETOOLONG, "shorter"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(ending, capsys, code, remedy):
+    assert ending(OSError(code, os.strerror(code), "runs/x")) == 1
+    told = capsys.readouterr().err
+    assert (
+        told.startswith(f"segnb: runs/x: {os.strerror(code)}; ") and remedy in told and told.count("\n") == 1
+    )
+
+
+# ---- as a process ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory):
+    """A project folder whose status is more than a pipe holds, and has exit code 1."""
+    folder = make_project(tmp_path_factory.mktemp("odd") / "project")
+    run = make_study(folder, 1, variants=["UNet_NoSkip_256"], images=2).run("UNet_NoSkip_256", 0)
+    write_json(run.path / "failed.json", {"step": "train", "error": "Größe " + 100_000 * "x", "log": None})
+    return folder
+
+
+def status_of(project, *prefix: str, **env: str) -> subprocess.CompletedProcess:
+    command = [*prefix, sys.executable, "-m", "segnb.cli", "status"]
+    env = os.environ | {"SEGNB_ROOT": str(project), "PYTHONPATH": str(CHECKOUT)} | env
+    return subprocess.run(command, env=env, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, rb"\u2717 failed"),
+        ({"PYTHONIOENCODING": "latin-1"}, b"Gr\xf6\xdfe"),
+        (
+            {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""},
+            rb"Gr\xf6\xdfe",
+        ),
+        ({"HOME": "/proc/none", "XDG_CACHE_HOME": ""}, "✗ failed".encode()),
+    ],
+)
+def test_whatever_the_environment_it_says_the_same(failed, env, told):
+    done = status_of(failed, **{"PYTHONIOENCODING": "utf-8"} | env)
+    assert (done.returncode, done.stderr) == (1, b"") and told in done.stdout
+
+
+def test_a_command_without_its_docstring_is_a_command(capsys):
+    """As under python -OO."""
+    parser = argparse.ArgumentParser()
+    add_command(parser.add_subparsers(), lambda options: None, "look")
+    assert parser.parse_args(["look"]).trouble == 1
+
+
+@pytest.mark.parametrize("arguments", ["status", "status --json", "status 2>&1"])
+def test_a_reader_that_has_gone_changes_no_exit_code(failed, arguments):
+    script = f"{sys.executable} -m segnb.cli {arguments} | head -1; echo ${{PIPESTATUS[0]}}"
+    env = os.environ | {"SEGNB_ROOT": str(failed), "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True)
+    assert done.stdout.splitlines()[1:] == ["1"] and done.stderr == ""

@@ -1,5 +1,6 @@
 """`segnb report` before its engine starts: what is wrong is one line, and nothing is begun."""
 
+import contextlib
 import os
 import re
 from types import SimpleNamespace
@@ -8,8 +9,10 @@ import pytest
 
 from segnb.cli import main, report
 from segnb.pipeline import resources
+from segnb.storage import files
 from segnb.storage.files import held
 from segnb.study.study import open_study
+from tests.synthetic_study import make_study
 
 OPTIONS = ["report", "--preset", "smoke", "--variants", "UNet_NoSkip_256"]
 
@@ -20,6 +23,7 @@ def no_engine(project, monkeypatch):
     engine = SimpleNamespace(Popen=lambda *_, **__: pytest.fail("started the engine"))
     monkeypatch.setattr(report, "subprocess", engine)
     monkeypatch.setenv(resources.SHARED, "1")
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
     (project / "runs").mkdir()
 
 
@@ -56,7 +60,7 @@ def test_what_diverges_is_told_once_and_left_out_and_what_fails_fails(
 ):
     calls = []
 
-    def engine(arguments: list[str]) -> int:
+    def engine(arguments: list[str], begin=None) -> int:
         calls.append(arguments)
         if diverges:
             open_study().run("UNet_NoSkip_256", 0).diverge(1, "the training diverged in epoch 1 of 1")
@@ -70,6 +74,20 @@ def test_what_diverges_is_told_once_and_left_out_and_what_fails_fails(
         "warning: UNet_NoSkip_256, seed 0, is left out of all scores: the training diverged in epoch 1 of 1."
     )
     assert out.count(told) == int(diverges) and ("was not finished" in err) != diverges
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("why", ["a bad file", "another report"])
+def test_a_report_that_is_refused_is_not_the_latest(project, dataset, why, asked):
+    before = make_study(project, 1, variants=["UNet_NoSkip_256"], images=2)
+    if asked:
+        before.ask(["UNet_NoSkip_256"], [0])
+    bad = why == "a bad file"
+    if bad:
+        (dataset / "test" / "labels" / "0002.png").write_bytes(b"")
+    with contextlib.nullcontext() if bad else held(project / "runs" / ".lock", "making a report"):
+        assert main([*OPTIONS, "--data", str(dataset)]) == 1
+    assert open_study().name == before.name
 
 
 def test_two_reports_at_once_in_one_folder_are_refused(project, dataset, capsys):

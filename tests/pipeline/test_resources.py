@@ -115,9 +115,17 @@ def test_a_gpu_that_nobody_lists_has_one_run(monkeypatch):
     assert budget(study("quick", CUDA), ["UNet_Standard_256"]).jobs == 1
 
 
-def test_a_container_s_limit_counts_as_memory(monkeypatch, tmp_path):
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(resources, "LIMIT", limit)
-    for told, less in (("max", False), (str(2**30), True)):
-        limit.write_text(told + "\n")
-        assert (resources.available_mib() == 1024) == less
+@pytest.mark.parametrize(
+    ("file", "told", "mib"),
+    [
+        ("memory.max", ["max", str(2**30)], 1024),  # version 2: of this group, of the one around it
+        ("memory.max", ["max"], 5120),
+        ("memory.limit_in_bytes", [str(2**30), "9223372036854771712"], 1024),  # version 1
+        ("memory.limit_in_bytes", ["9223372036854771712"], 5120),
+        ("", [], 5120),
+    ],
+)
+def test_a_container_s_limit_counts_as_memory(monkeypatch, file, told, mib):
+    monkeypatch.setattr(resources.psutil, "virtual_memory", lambda: SimpleNamespace(available=5 * 2**30))
+    monkeypatch.setattr(resources, "control_group", lambda _, name: told if name == file else [])
+    assert resources.available_mib() == mib

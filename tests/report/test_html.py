@@ -224,6 +224,22 @@ def test_printed_text_is_escaped_and_progress_is_left_out(page: BeautifulSoup) -
     assert summaries == ["Printed text, 40 lines", "Messages"]
 
 
+WARNINGS = (  # as libraries print them, with places of the machine
+    "/home/me/.venv/lib/a.py:12: UserWarning: Glyph 27773 missing\n  plt.show()\n",
+    "<frozen abc>:106: RuntimeWarning: size changed\n",
+    "C:\\Users\\me\\a.py:1: FutureWarning: later\n  old()\n",
+    "Matplotlib created a temporary cache directory at /tmp/matplotlib-x, as /root/.config is read-only\n",
+    "WARNING:root:~/.config/x cannot be read\n",
+)
+
+
+@pytest.mark.parametrize("warning", WARNINGS)
+def test_warnings_of_libraries_are_not_published(tmp_path: Path, warning: str) -> None:
+    said = "12 of 20 images/s, see https://example.org/a/b\n"
+    page = report_of(tmp_path, code("draw()", stream(said + warning, "stderr"), stream("runs/x/y\n")))
+    assert [pre.get_text().strip() for pre in page.select("pre.printed")] == [said.strip(), "runs/x/y"]
+
+
 def test_tables_scroll_and_numbers_align(page: BeautifulSoup) -> None:
     for table in page.find_all("table"):
         assert table.parent["class"] == ["table"] and table.parent["tabindex"] == "0"

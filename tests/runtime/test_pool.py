@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 
+from segnb.runtime import pool
 from segnb.runtime.pool import at_work, progress
 from tests.conftest import CHECKOUT
 
@@ -25,6 +26,16 @@ if __name__ == "__main__":
 def test_results_come_in_the_order_of_the_jobs(processes):
     with at_work(pow, [(2, i) for i in range(20)], "powers", processes, told=False) as results:
         assert list(results) == [2**i for i in range(20)]
+
+
+def test_where_there_can_be_no_processes_this_one_does_the_work(monkeypatch, capsys):
+    def no_semaphores(*_):
+        raise FileNotFoundError(2, "No such file or directory")  # of /dev/shm
+
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", no_semaphores)
+    with at_work(pow, [(2, i) for i in range(4)], "powers", 2, told=False) as results:
+        assert list(results) == [1, 2, 4, 8]
+    assert capsys.readouterr().err.startswith("powers: by one process, because there can be no others here")
 
 
 def test_workers_end_with_a_parent_that_was_killed(tmp_path):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -153,3 +154,21 @@ def test_a_signal_that_is_ignored_from_outside_stays_ignored():
             time.sleep(0.1)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("home", ["file", "none"])
+def test_without_a_home_libraries_keep_their_things_in_the_cache(tmp_path, monkeypatch, home):
+    (tmp_path / "file").touch()
+    for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR", "IPYTHONDIR", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MPLCONFIGDIR", "mine")
+    monkeypatch.setenv("HOME", str(tmp_path / "file") if home == "file" else "/proc/none")
+    found = processes.homes(lambda: tmp_path / "cache")
+    assert "MPLCONFIGDIR" not in found
+    assert {Path(found[name]).parts[-2:] for name in ("IPYTHONDIR", "TORCH_HOME")} == {
+        ("home", "ipythondir"),
+        ("home", "torch_home"),
+    }
+    assert found["XDG_CACHE_HOME"] == str(tmp_path / "cache" / "home")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert processes.homes(lambda: pytest.fail("needs no cache")) == {}

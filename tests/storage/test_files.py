@@ -1,12 +1,14 @@
 """Files that are whole or not there, and locks that go with their process."""
 
 import errno
+import fcntl
 import math
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import date
 from pathlib import Path
 
@@ -28,7 +30,7 @@ def test_a_new_file_and_its_name_are_on_the_disk_before_the_writer_goes_on(tmp_p
     assert seen == [(tmp_path / "a.json").stat().st_ino, "renamed", tmp_path.stat().st_ino]
 
 
-@pytest.mark.parametrize("at", ["mkstemp", "write", "fsync", "replace"])
+@pytest.mark.parametrize("at", ["open", "write", "fsync", "replace"])
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch, at):
     path = tmp_path / "history.csv"
     write_text(path, "old")
@@ -36,9 +38,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch, 
     def full(*arguments, **named):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    if at == "mkstemp":
-        monkeypatch.setattr(files.tempfile, "mkstemp", full)
-    elif at != "write":
+    if at != "write":
         monkeypatch.setattr(os, at, full)
     with pytest.raises(SegnbError, match="history.csv cannot be written, the disk is full; free some"):
         with atomic(path) as file:
@@ -72,6 +72,90 @@ def test_one_place_writes_json():
     sources = Path(files.__file__).parents[1].rglob("*.py")
     writers = {path.name for path in sources if "json.dump" in path.read_text(encoding="utf-8")}
     assert writers == {"files.py"}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_who_may_read_a_file_is_the_users_to_say(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a", "")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+# What file systems answer that lack an operation: Lustre, NFS without lockd, CIFS and exFAT, some of FUSE.
+LACKING = {
+    "flock": (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP),
+    "fsync of folders": (errno.EINVAL, errno.EBADF, errno.EACCES),
+    "fchmod": (errno.EPERM, errno.EOPNOTSUPP),
+}
+
+
+def lack(monkeypatch, operation: str, code: int) -> None:
+    """Let every file system be one without this operation."""
+
+    def no(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    fsync = os.fsync
+    if operation == "flock":
+        monkeypatch.setattr(fcntl, "flock", no)
+    elif operation == "fchmod":
+        monkeypatch.setattr(os, "fchmod", no)
+    else:
+        monkeypatch.setattr(
+            os, "fsync", lambda file: no() if os.path.isdir(f"/dev/fd/{file}") else fsync(file)
+        )
+    monkeypatch.setattr(files, "LEASE", 0.6)
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+
+
+@pytest.mark.parametrize(("operation", "code"), [(name, code) for name in LACKING for code in LACKING[name]])
+def test_what_a_file_system_lacks_is_gone_without(tmp_path, monkeypatch, operation, code):
+    lack(monkeypatch, operation, code)
+    write_text(tmp_path / "a.json", "{}")
+    assert names(tmp_path) == ["a.json"]  # nothing is left behind
+    with held(tmp_path / ".lock", "training") as descriptor:
+        os.fstat(descriptor)
+        assert holder(tmp_path / ".lock")["what"] == "training"
+        with pytest.raises(SegnbError, match="is training already"):
+            with held(tmp_path / ".lock", "training"):
+                pass
+    assert holder(tmp_path / ".lock") is None
+    with held(tmp_path / ".lock", "testing"):
+        assert holder(tmp_path / ".lock")["what"] == "testing"
+    assert set(names(tmp_path)) <= {".lock", "a.json"}
+
+
+def test_without_locks_a_part_is_one_of_a_killed_process_after_a_day(tmp_path, monkeypatch):
+    lack(monkeypatch, "flock", errno.ENOSYS)
+    for age in (0, 2):
+        part = tmp_path / f".a.json.1234567{age}"
+        part.touch()
+        os.utime(part, (then := time.time() - age * files.DAY, then))
+    sweep(tmp_path)
+    assert names(tmp_path) == [".a.json.12345670"]
+
+
+def test_another_error_of_a_lock_leaves_no_part(tmp_path, monkeypatch):
+    lack(monkeypatch, "flock", errno.EIO)
+    with pytest.raises(OSError, match="Input/output"):
+        write_text(tmp_path / "a.json", "{}")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_who_works_in_a_folder_that_is_not_ours_can_be_seen(tmp_path, monkeypatch, alive):
+    path = tmp_path / ".lock"
+    (tmp_path / ".lock.json").write_text('{"pid": 1}')
+    with FileLock(path) if alive else open(path, "w"):
+
+        def refuse(path, **options):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        monkeypatch.setattr(files, "locked", refuse)
+        assert holder(path) == ({"pid": 1} if alive else None)
 
 
 WRITE = (

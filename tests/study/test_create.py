@@ -13,9 +13,11 @@ from segnb.models.pretrained import Weights
 from segnb.models.registry import UNetConfig, Variant
 from segnb.models.vgg16 import VGG16
 from segnb.params import RunParams, StudyParams
+from segnb.report.report import facts
 from segnb.storage.files import write_json
 from segnb.study import create
 from segnb.study.create import begin_run, create_study, open_run
+from segnb.study.provenance import identity, provenance, unlike
 from segnb.study.study import NO_SCORES, open_study
 from segnb.training import autotune
 
@@ -187,6 +189,20 @@ def test_a_run_takes_the_settings_of_the_study_that_it_is_asked_for(project, dat
     write_json(study.path / "study.json", written | {"machine": written["machine"] | {"device": "cuda"}})
     with pytest.raises(SegnbError, match=f"study {study.name} trains on cuda, but torch finds only cpu here"):
         open_run(run_params(study))
+
+
+def test_what_changes_bits_in_the_environment_makes_another_study(project, dataset, monkeypatch):
+    plain = study_of(dataset)
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    other = study_of(dataset)
+    assert other.name != plain.name and plain.machine.environment == {}
+    assert other.machine.environment == provenance(other)["machine"]["environment"]
+    assert other.machine.environment == {"ATEN_CPU_CAPABILITY": "default"}
+    differences = unlike(identity(other.settings), identity(plain.settings))
+    assert differences == ["machine environment ATEN_CPU_CAPABILITY: default instead of nothing"]
+    with pytest.raises(SegnbError, match="ATEN_CPU_CAPABILITY is default in the environment"):
+        open_run(run_params(plain)).study.machine.apply()
+    assert facts(other, [])["Machine"].endswith(", ATEN_CPU_CAPABILITY=default")
 
 
 def test_moved_data_is_the_same_study_at_its_new_place(project, dataset, tmp_path):

@@ -1,6 +1,7 @@
 """Where runs come from, what differs between them, and what must not be compared."""
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -82,10 +83,23 @@ def test_another_repository_that_git_is_told_of_is_not_recorded(checkout, tmp_pa
     other = tmp_path / "other"
     git(tmp_path, "clone", "--quiet", str(checkout), str(other))
     git(other, "commit", "--quiet", "--allow-empty", "-m", "second")
-    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    for name in ("GIT_DIR", "GIT_COMMON_DIR"):
+        monkeypatch.setenv(name, str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other / ".git" / "objects"))
     for tree in (other, checkout):
         monkeypatch.setenv("GIT_WORK_TREE", str(tree))
         assert provenance.code_state(checkout) == before
+
+
+def test_a_checkout_of_another_user_is_its_commit_as_well(checkout, monkeypatch):
+    before, run = provenance.code_state(checkout), subprocess.run
+    owned = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}  # git's own, for its tests
+    assert run(["git", "-C", checkout, "status"], env=os.environ | owned, capture_output=True).returncode
+    monkeypatch.setattr(
+        provenance.subprocess, "run", lambda command, env, **how: run(command, env=env | owned, **how)
+    )
+    assert before["commit"] and provenance.code_state(checkout) == before
 
 
 def test_packages_are_all_that_segnb_needs_with_versions():

@@ -8,14 +8,20 @@ are dashed or hollow. No letter is smaller than SMALL.
 import base64
 import gzip
 import io
+import re
+import warnings
 from collections.abc import Callable, Iterable
-from functools import wraps
+from contextlib import suppress
+from functools import lru_cache, wraps
 from typing import NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
 
 from segnb.models.registry import VARIANTS
 
@@ -50,6 +56,24 @@ STYLE = (
 )
 
 
+NO_GLYPH = r"Glyph (\d+) "  # how matplotlib begins to say that a font lacks a letter
+
+
+@lru_cache
+def fonts_with(letters: frozenset[int]) -> tuple[str, ...]:
+    """Return families of installed fonts that have as many of these letters (code points) as can be had."""
+    has: dict[str, frozenset[int]] = {}
+    for font in fontManager.ttflist if letters else ():
+        if "Last Resort" not in font.name:  # which has a box for each letter
+            with suppress(OSError, RuntimeError):  # it has been removed, or is of a kind that cannot be drawn
+                has[font.name] = letters & FT2Font(font.fname).get_charmap().keys()
+    found = []
+    while has and letters & has[best := max(has, key=lambda name: len(letters & has[name]))]:
+        found.append(best)
+        letters -= has.pop(best)
+    return tuple(found)
+
+
 class Picture(Figure):
     """A figure that also says in words what it shows.
 
@@ -67,6 +91,23 @@ class Picture(Figure):
     def described(self, alt: str, caption: str = "") -> "Picture":
         self.alt, self.caption = alt, caption
         return self
+
+    def savefig(self, file: io.BytesIO, **options) -> None:
+        """Save it; letters that its font lacks are taken from other fonts of this machine that have them."""
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            super().savefig(file, **options)
+        lacking = [re.match(NO_GLYPH, str(one.message)) for one in told]
+        for one in (one for one, lacks in zip(told, lacking, strict=True) if not lacks):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        fonts = fonts_with(frozenset(int(lacks[1]) for lacks in lacking if lacks))
+        texts = [text for text in self.findobj(Text) if not {*fonts} <= {*text.get_fontfamily()}]
+        if texts:
+            for text in texts:
+                text.set_fontfamily([*text.get_fontfamily(), *fonts])
+            file.seek(0)
+            file.truncate()
+            self.savefig(file, **options)
 
     def png(self) -> bytes:
         buffer = io.BytesIO()
@@ -115,7 +156,10 @@ def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:
 
     @wraps(draw)
     def drawn(data, *args, **kwargs) -> Picture:
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(STYLE), warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", NO_GLYPH
+            )  # where letters are measured: `Picture.savefig` sees to them
             return draw(data, *args, **kwargs) if len(data) else Picture()
 
     return drawn

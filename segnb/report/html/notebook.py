@@ -32,6 +32,8 @@ FORMS = ("text/html", "text/markdown", "image/png", "text/plain")
 NO_ALT = "No description has been provided for this image"
 
 PROGRESS = re.compile(r"\d+%\|.*|.*\b(it/s|s/it)\b.*|\s*")
+WARNED = re.compile(r".*:\d+: \w*Warning: ")  # as Python tells of one
+PLACE = re.compile(r"(?<![\w./:])(~|[A-Za-z]:)?[/\\][\w.+@ -]+[/\\]\S")  # a path of this machine
 FORBIDDEN = ("script", "link", "iframe", "object", "embed", "base", "form", "meta")
 LOADS = re.compile(r"@import|url\((?!\s*[\"']?\s*(data:|#))", re.IGNORECASE)
 
@@ -91,10 +93,18 @@ class CheckForms(Preprocessor):
         return cell, resources
 
 
-def _without_progress(text: str) -> str:
-    """The lines of stderr that are not a progress bar."""
-    lines = re.split(r"[\r\n]+", text)
-    return "\n".join(line for line in lines if not PROGRESS.fullmatch(line))
+def _messages(text: str) -> str:
+    """The lines of stderr that are for readers: no progress bar, and no warning of a library.
+
+    Such warnings name places of this machine; the step's log has them.
+    """
+    kept, published = [], True
+    for line in re.split(r"[\r\n]+", text):
+        if not line[:1].isspace():  # or it belongs to the one before, as the code of a warning does
+            published = not (WARNED.match(line) or PLACE.search(line))
+        if published and not PROGRESS.fullmatch(line):
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def render(paths: list[Path]) -> BeautifulSoup:
@@ -111,7 +121,7 @@ def render(paths: list[Path]) -> BeautifulSoup:
         preprocessors=[CheckForms, CompactPictures],
         template_name="segnb",
         extra_template_basedirs=[str(FOLDER.parent)],
-        filters={"without_progress": _without_progress, "strip_ansi": "nbconvert.filters.strip_ansi"},
+        filters={"messages": _messages, "strip_ansi": "nbconvert.filters.strip_ansi"},
         embed_images=True,
         exclude_anchor_links=True,
     )

@@ -5,6 +5,7 @@ import importlib
 import itertools
 import json
 import pkgutil
+import warnings
 from types import ModuleType
 
 import numpy as np
@@ -12,6 +13,8 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
@@ -46,6 +49,38 @@ def test_pictures_leave_no_open_figures():
 
     learning_curves({"U-Net": [history()]}).png()
     assert pyplot.get_fignums() == []
+
+
+@style.figure
+def named(names: list[str]) -> style.Picture:
+    fig = style.Picture()
+    fig.subplots().set_xticks(range(len(names)), names)
+    return fig
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["汽车", "सड़क", "도로", "ถนน", "🚗"])
+def test_names_in_any_script_are_drawn_without_a_warning(name):
+    assert named([name, "Car"]).png() and named([name, "Car"]).svg()
+
+
+def test_letters_that_the_font_lacks_come_from_one_that_has_them(monkeypatch):
+    usual, other = (FT2Font(findfont(name)).get_charmap().keys() for name in ("DejaVu Sans", "STIXGeneral"))
+    letter = min(other - usual)  # matplotlib brings both fonts along
+    fonts = style.fonts_with(frozenset([letter]))
+    assert len(fonts) == 1 and letter in FT2Font(findfont(fonts[0])).get_charmap()
+    fig = named([chr(letter)])
+    with_it = fig.png()
+    assert any(fonts[0] in text.get_fontfamily() for text in fig.findobj(Text))
+    monkeypatch.setattr(style, "fonts_with", lambda letters: ())
+    assert named([chr(letter)]).png() != with_it
+
+
+@pytest.mark.filterwarnings("error")
+def test_another_warning_is_still_one(monkeypatch):
+    monkeypatch.setattr(style.Figure, "savefig", lambda *_, **__: warnings.warn("another", stacklevel=1))
+    with pytest.raises(UserWarning, match="another"):
+        named(["a"]).png()
 
 
 def test_bundle_is_a_sharp_png_with_its_description():
