@@ -23,7 +23,7 @@ from segnb.stats.bootstrap import image_interval
 from segnb.study.study import Run, by_variant
 
 READING_ERROR = 0.003  # of the published class IoUs, which are read off bar charts
-LITTLE = 0.1  # a share of the pixels up to which there is little of something (U32)
+LITTLE = 0.1  # a share up to which there is little of something (U32)
 FAILING = 0.1  # a class below this test IoU fails: of the pixels of it or taken for it nine in ten are wrong
 
 
@@ -100,10 +100,10 @@ class Outcome(NamedTuple):
 
 
 def verdict(name: str, published: pd.DataFrame | None = None) -> Outcome:
-    """Decide an audit claim, by its name in the ledger, from the study's own numbers.
+    """Decide an audit claim, M1, M2, M3 or U32, from the study's own numbers.
 
     Args:
-        name: M1 and M2, which are beyond the reading error or not; M3; U32, little being LITTLE or less.
+        name: of the claim.
         published: see `published_scores`, which it is by default.
     """
     scores = published_scores() if published is None else published
@@ -114,9 +114,8 @@ def verdict(name: str, published: pd.DataFrame | None = None) -> Outcome:
 def _background(_: pd.DataFrame) -> Outcome:
     """Decide U32."""
     unlabeled = published_shares().pixel_share["Unlabeled"]
-    told = f"{100 * unlabeled:.1f} % of the pixels of the study's training images are Unlabeled; little is"
-    word = "supported" if unlabeled <= LITTLE else "refuted"
-    return Outcome(word, f"{told} taken to be at most {100 * LITTLE:.0f} %")
+    told = f"{100 * unlabeled:.1f} % of the study's training pixels are Unlabeled; little is {100 * LITTLE:.0f} %"
+    return Outcome("supported" if unlabeled <= LITTLE else "refuted", told)
 
 
 def _mean_of_classes(published: pd.DataFrame) -> Outcome:

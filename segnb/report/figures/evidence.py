@@ -103,8 +103,8 @@ def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
         f"Share of objects found by their size. Smallest: {_numbers(curves, 0)}. Largest:"
         f" {_numbers(curves, -1)}.",
         "Objects of the test images by their size; one counts as found when at least half of its pixels get"
-        " its class. Dashed: where small, medium and large begin, which are the cells of strides 8, 16 and 32:"
-        f" {_ends(curves)}. {NEW_IMAGES}{sample(curves.values())}",
+        " its class. Dashed: where small, medium and large begin, which are the cells of strides 8, 16 and"
+        f" 32: {_ends(curves)}. {NEW_IMAGES}{sample(curves.values())}",
     )
 
 
