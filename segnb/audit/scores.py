@@ -114,7 +114,7 @@ def verdict(name: str, published: pd.DataFrame | None = None) -> Outcome:
 def _background(_: pd.DataFrame) -> Outcome:
     """Decide U32."""
     unlabeled = published_shares().pixel_share["Unlabeled"]
-    told = f"{100 * unlabeled:.1f} % of the study's training pixels are Unlabeled; little is {100 * LITTLE:.0f} %"
+    told = f"{100 * unlabeled:.1f} % of the study's pixels are Unlabeled; little is {100 * LITTLE:.0f} %"
     return Outcome("supported" if unlabeled <= LITTLE else "refuted", told)
 
 
