@@ -16,7 +16,8 @@ import pandas as pd
 from segnb import __version__
 from segnb.data.dataset import open_data
 from segnb.labels import LABEL_SETS, ClassMap
-from segnb.metrics.objects import components
+from segnb.metrics.boundaries import between
+from segnb.metrics.objects import components, specks
 from segnb.models.registry import VARIANTS
 from segnb.presets import PRESETS
 from segnb.storage.files import write_json
@@ -43,6 +44,7 @@ THINGS = ("Pedestrian", "Pole", "Car", "Traffic sign")
 KINDS = ("fog", "night", "noise", "occlusion")
 SHIFT = {"fog": 0.05, "night": 0.10, "noise": 0.08, "occlusion": 0.06}  # skill lost by every U-Net
 NEUTRAL = 0.001  # skill lost by a gate at its image mean, times its level; all of them at once: 5 times
+PARTS = {"pool3": 0.05, "pool4": 0.1, "skips": 0.3, "signal:shuffled": 0.1, "signal:mean": 0.05}  # skill lost
 DISTANCES = np.array([1, 2, 3])
 TRIMAP_EDGES = np.array([0, 1, 2, 4, 8, np.inf])
 
@@ -177,8 +179,20 @@ def _write_run(run: Run, skill, classes: ClassMap, pictures, labels, names, epoc
         predictions=guess[index],
     )
     run.write_arrays(run.path / "predicted.npz", classes=guess)
-    _write_boundary(run, skill, confusion, draw)
+    things = [classes.names.index(name) for name in THINGS if name in classes.names]
+    _write_boundary(
+        run,
+        skill,
+        confusion,
+        draw,
+        **specks(labels, guess, kinds),
+        **between(labels, guess, things),
+    )
     _write_objects(run, labels, guess, classes)
+    parts = [name for name in PARTS if name in _parts(run.variant)]
+    off = [_confusion(labels, _guess(labels, skill - PARTS[name], seed, kinds), kinds) for name in parts]
+    if parts:
+        run.write_arrays(run.ablation_path, names=np.array(parts), confusion=np.stack(off))
     if VARIANTS[run.variant].family == "unet":
         losses = [SHIFT[kind] for kind in KINDS]
         shifted = [_confusion(labels, _guess(labels, skill - lost, seed, kinds), kinds) for lost in losses]
@@ -197,6 +211,15 @@ def _gate(variant: str) -> str:
     return getattr(VARIANTS[variant].config, "gate", "none")
 
 
+def _parts(variant: str) -> tuple[str, ...]:
+    """Of `PARTS` those that a network has."""
+    config = VARIANTS[variant].config
+    if VARIANTS[variant].family == "fcn":
+        return {32: (), 16: ("pool4",), 8: ("pool3", "pool4")}[config.stride]
+    gated = ("signal:shuffled", "signal:mean") if config.gate != "none" else ()
+    return ("skips",) * config.skip + gated
+
+
 def _write_gates(run: Run, skill: float, labels: np.ndarray, kinds: int, index, draw) -> None:
     maps = kinds if _gate(run.variant) == "class" else 1
     neutral = [_guess(labels, skill - NEUTRAL * level, run.seed, kinds) for level in range(1, LEVELS + 2)]
@@ -204,6 +227,7 @@ def _write_gates(run: Run, skill: float, labels: np.ndarray, kinds: int, index, 
         run.path / "gates.npz",
         levels=np.arange(1, LEVELS + 1),
         std=draw.uniform(0.02, 0.05, (len(labels), LEVELS, maps)),
+        passed=draw.uniform(0.3, 0.4, len(labels)),
         neutral_confusion=np.stack([_confusion(labels, guess, kinds) for guess in neutral]),
         index=index,
         **{
@@ -213,7 +237,7 @@ def _write_gates(run: Run, skill: float, labels: np.ndarray, kinds: int, index, 
     )
 
 
-def _write_boundary(run: Run, skill: float, confusion: np.ndarray, draw) -> None:
+def _write_boundary(run: Run, skill: float, confusion: np.ndarray, draw, **sums: np.ndarray) -> None:
     pixels = confusion.sum(2)  # (N, C)
     contour = (4 * np.sqrt(pixels)).round()  # as of one square box
     band = contour[:, None] * DISTANCES[:, None]  # (N, D, C)
@@ -246,6 +270,7 @@ def _write_boundary(run: Run, skill: float, confusion: np.ndarray, draw) -> None
         trimap_hits=(trimap * near).astype(int),
         trimap_truth=trimap,
         trimap_predicted=trimap,
+        **sums,
     )
 
 
@@ -257,6 +282,8 @@ def _write_objects(run: Run, labels, guess, classes: ClassMap) -> None:
         sight = np.random.default_rng(5).integers(1, 256, (len(labels), SIZE // 16, 1)).repeat(16, 1)
         visible = np.broadcast_to(sight, labels.shape).astype(np.uint8)
     table = components(labels, guess, things, visible)
+    if VARIANTS[run.variant].family == "fcn":
+        table["reachable"] = True
     run.write_arrays(run.path / "objects.npz", **{name: table[name].to_numpy() for name in table})
 
 

@@ -23,6 +23,7 @@ from segnb.stats.bootstrap import image_interval
 from segnb.study.study import Run, by_variant
 
 READING_ERROR = 0.003  # of the published class IoUs, which are read off bar charts
+LITTLE = 0.1  # a share up to which there is little of something (U32)
 FAILING = 0.1  # a class below this test IoU fails: of the pixels of it or taken for it nine in ten are wrong
 
 
@@ -99,20 +100,22 @@ class Outcome(NamedTuple):
 
 
 def verdict(name: str, published: pd.DataFrame | None = None) -> Outcome:
-    """Decide an audit claim from the published numbers.
-
-    M1, "the published mIoU is the mean class IoU of the test set", is refuted where a reported score differs
-    from the mean of the class IoUs by more than the reading error; M2, "the ranking survives the correction",
-    when a pair swaps by more than that in both scores; M3, "the test frames are new", where one of them is
-    of a drive that was trained on.
+    """Decide an audit claim, M1, M2, M3 or U32, from the study's own numbers.
 
     Args:
-        name: M1, M2 or M3.
+        name: of the claim.
         published: see `published_scores`, which it is by default.
     """
     scores = published_scores() if published is None else published
-    decide = {"M1": _mean_of_classes, "M2": _same_ranking, "M3": lambda _: new_frames(lyft_frames())}
-    return decide[name](scores)
+    decide = {"M1": _mean_of_classes, "M2": _same_ranking, "U32": _background}
+    return new_frames(lyft_frames()) if name == "M3" else decide[name](scores)
+
+
+def _background(_: pd.DataFrame) -> Outcome:
+    """Decide U32."""
+    unlabeled = published_shares().pixel_share["Unlabeled"]
+    told = f"{100 * unlabeled:.1f} % of the study's pixels are Unlabeled; little is {100 * LITTLE:.0f} %"
+    return Outcome("supported" if unlabeled <= LITTLE else "refuted", told)
 
 
 def _mean_of_classes(published: pd.DataFrame) -> Outcome:

@@ -9,10 +9,10 @@ from segnb.claims import wording
 from segnb.claims.claim import NOTICEABLE, POINT, SHARE, Claim
 from segnb.claims.effects import Effects, MeasuredContrast, finite
 from segnb.claims.ledger import LEDGER
-from segnb.claims.verdicts import DECIDED, RULES, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, RULES, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.stats import decisions
 from segnb.stats.bootstrap import speaks_of
-from segnb.stats.decisions import SEEDS, outlook
+from segnb.stats.decisions import SEEDS, Outlook, outlook
 from segnb.study.provenance import check
 from segnb.study.study import Study
 
@@ -59,7 +59,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
 
 def family_of(claim: Claim) -> str:
     """Name the claims that are decided together, so that of their verdicts at most a share α is wrong."""
-    return claim.family
+    return claim.corrected_with
 
 
 def _measured(claim: Claim, effects: Effects) -> Verdict:
@@ -95,17 +95,20 @@ def _with_interval(contrast: MeasuredContrast, claim: Verdict, level: float) -> 
         return contrast
     kind, _, (margin,) = claim.question([contrast])
     ends = decisions.interval(effect, level, kind if contrast.decides else "", margin, len(claim.trained))
-    if contrast.rivals:  # a share
-        ends = np.clip(ends, 0.0, 1.0)
+    if contrast.rivals or (contrast.unit == "%" and not contrast.minus):  # a share
+        ends = np.clip(ends, *sorted((0.0, 1.0 if contrast.weight > 0 else -1.0)))
     low, high = map(finite, ends)
     return replace(contrast, low=low, high=high, level=level)
 
 
 def _verdict(study: Study, claim: Verdict, seeds: list[int]) -> Verdict:
     """The claim with its word, and all that is said of it."""
+    word = _word(claim)
+    if word == UNMEASURABLE:
+        claim = replace(claim, outlook=Outlook())
     claim = replace(
         claim,
-        word=_word(claim),
+        word=word,
         seeds=min((contrast.seeds for contrast in claim.tested), default=0),
         seeds_needed=claim.outlook.needed,
         power={seeds: finite(chance) for seeds, chance in claim.outlook.power.items()},
@@ -125,8 +128,10 @@ def _word(claim: Verdict) -> str:
         return scores.verdict(claim.id).word
     if claim.broken or (claim.tested and claim.word == "refuted"):
         return "refuted"
-    if claim.missing:
+    if claim.missing or claim.kind == "none":
         return "not measured"
+    if claim.floors and claim.word == "inconclusive":
+        return UNMEASURABLE
     return claim.word if claim.tested else "supported"  # without a test all of it is counted
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from segnb.claims.claim import Contrast
-from segnb.claims.metrics import METRICS, ImageCounts, file_of
+from segnb.claims.by_image import ImageCounts, file_of
+from segnb.claims.claim import FLOOR, Contrast
+from segnb.claims.metrics import METRICS
 from segnb.claims.related_studies import COMPANIONS, Missing, companion
 from segnb.models.registry import VARIANTS, label
 from segnb.stats.bootstrap import count_blocks, resample, weights_of
@@ -30,7 +31,8 @@ COSTS = {
 class MeasuredContrast(Contrast):
     """A contrast with its numbers, as claims.json has them; None is what has no value.
 
-    words, unit, scale: what is measured; a printed number is the value times `scale`, in `unit`
+    words, unit, scale: what is measured; a printed number is the value times `scale`, in `unit`; both are
+                negative where the claim is one of "at most"
     repeats:    "seeds", of which the effect has the error; "rounds" of timing; "" for what is counted
     margin:     of the claim, where it is one of equivalence
     low, high:  what decides, see `segnb.stats.decisions.interval`; that of a share ends at 0 and 1
@@ -39,6 +41,7 @@ class MeasuredContrast(Contrast):
     image_se:   the part of `se` that is due to images
     p_for, p_against: of this contrast alone
     missing:    why there is no number; "" otherwise
+    floor:      why no difference can be told at this size, see `Effects.floor`; "" otherwise
     effect:     what is tested; not written to files
     """
 
@@ -60,6 +63,7 @@ class MeasuredContrast(Contrast):
     p_for: float | None = None
     p_against: float | None = None
     missing: str = ""
+    floor: str = ""
     effect: Effect | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -178,6 +182,9 @@ class Effects:
         else:
             metric = METRICS[contrast.metric]
             facts = {"words": metric.words, "unit": metric.unit, "scale": metric.scale, "repeats": "seeds"}
+            if metric.share and not contrast.minus:  # a level, not points of difference
+                facts["unit"] = "%"
+        facts["scale"] *= -1 if contrast.at_most else 1
         measured = MeasuredContrast(**vars(contrast), **facts)
         try:
             if contrast.metric in COSTS:
@@ -190,7 +197,48 @@ class Effects:
             name: finite(getattr(computed, name)) for name in ("estimate", "se", "dof", "seed_sd", "image_se")
         }
         by_seed = tuple(computed.by_seed.tolist())
-        return replace(measured, **numbers, seeds=computed.seeds, by_seed=by_seed, effect=computed)
+        floor = self.floor(contrast) if contrast.metric in METRICS else ""
+        return replace(
+            measured, **numbers, seeds=computed.seeds, by_seed=by_seed, floor=floor, effect=computed
+        )
+
+    def floor(self, contrast: Contrast) -> str:
+        """Say why a share leaves no room for a difference of two networks; "" where it does.
+
+        Because even the better one, with its 95 % interval over the images, stays below FLOOR, or the worse
+        one above 1 - FLOOR; or because not even perfect scores at their strides get beyond FLOOR.
+        """
+        metric = METRICS[contrast.metric]
+        if not metric.share or not len(contrast.plus) == len(contrast.minus) == 1:
+            return ""
+        levels = []  # (estimate, low, high, network) of both sides
+        for side in (*contrast.plus, *contrast.minus):
+            scores = [self.score(contrast.metric, side, seed) for seed in self.seeds(contrast)]
+            low, high = np.quantile(np.mean([score.draws for score in scores], axis=0), (0.025, 0.975))
+            levels.append((np.mean([score.value for score in scores]), low, high, label(_split(side)[1])))
+        worse, better = sorted(levels)
+        for bound, (value, low, high, network) in (
+            (better[2] < FLOOR, better),
+            (worse[1] > 1 - FLOOR, worse),
+        ):
+            if bound:
+                between = f"{100 * low:.1f} to {100 * high:.1f}"
+                return f"even {network} has a {metric.words} of {100 * value:.1f} % ({between})"
+        return self._ceiling(contrast)
+
+    def _ceiling(self, contrast: Contrast) -> str:
+        """Say that not even perfect scores find objects of a size, where the strides are too large; or ""."""
+        ceiling = contrast.metric.replace("recall:", "ceiling:")
+        try:
+            best = max(
+                self.score(ceiling, side, self.seeds(contrast)[0], drawn=False).value
+                for side in contrast.networks
+                if ceiling in METRICS
+            )
+        except (Missing, ValueError):  # no FCNs, runs of older versions, or another measure
+            return ""
+        told = f"even perfect scores at these strides find {100 * best:.1f} % of such objects"
+        return told if best < FLOOR else ""
 
     def _effect(self, contrast: Contrast) -> Effect:
         seeds, sides = self.seeds(contrast), list(self._sides(contrast))

@@ -6,13 +6,22 @@ one draw of the bootstrap. A metric without images (an epoch count, a ratio of g
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from inspect import signature
+from functools import partial
 from operator import itemgetter
-from typing import NamedTuple
 
 import numpy as np
 
+from segnb.claims import by_image
+from segnb.claims.by_image import (
+    FAR,
+    LEVELS,
+    NEAR,
+    ImageCounts,
+    confusion_of,
+    difference_of,
+    file_of,
+    ratio_of,
+)
 from segnb.claims.claim import ENCODER
 from segnb.claims.related_studies import Missing
 from segnb.labels import CAMVID, STREET
@@ -24,27 +33,9 @@ from segnb.study.study import Run
 EARLY = 0.2  # share of the epochs after which training is still "early" (F11)
 REACHED = 0.9  # of the lower final score of a pair: what counts as converged (U6)
 FIRST_EPOCHS = 3  # whose gradients are compared (U5)
-LEVELS = (1, 2, 3, 4)  # of a U-Net, each with a gate on its skip
+LAST = "up1"  # the block of a U-Net next to its scores
 # Classes that rendered scenes and photographs have in common (F12).
 COMMON = tuple(name for name in STREET.names if name in CAMVID.names)
-
-
-class ImageCounts(NamedTuple):
-    """What a metric is made of: one entry per image, and what makes a value of their sums.
-
-    arrays: by name, each (N, ...)
-    reduce: takes them by name, each as (..., *rest), and gives (...)
-    """
-
-    arrays: dict[str, np.ndarray]
-    reduce: Callable[..., np.ndarray]
-
-    def value(self) -> float:
-        return float(self.reduce(**{name: array.sum(0) for name, array in self.arrays.items()}))
-
-    def by_image(self) -> np.ndarray:
-        """Return the metric of each image by itself: (N,), NaN where it has none."""
-        return np.asarray(self.reduce(**self.arrays), float)
 
 
 @dataclass(frozen=True)
@@ -55,6 +46,7 @@ class Metric:
     unit:   of a printed difference, which is the value times `scale`
     of:     (run, *rivals) -> ImageCounts, or a number where there are no images
     compares: whether `of` takes rivals: the runs of the same seed that the run is compared with
+    share:    whether it is a share of 0 to 1 of which a level by itself says something
     """
 
     words: str
@@ -62,26 +54,7 @@ class Metric:
     scale: float
     of: Callable[..., ImageCounts | float]
     compares: bool = False
-
-
-# ---- files of a run --------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=256)  # of about a megabyte each: every metric of a study asks again
-def _read(run: Run, name: str, changed: int):
-    return getattr(run, name)()
-
-
-def file_of(run: Run, name: str):
-    """What run.<name>() reads. Raises Missing where it was not written, in words that can be published."""
-    path = run.confusion_path if name == "test" else getattr(run, f"{name}_path")
-    if not path.exists():
-        raise Missing(f"{label(run.variant)}, seed {run.seed}, has no {path.name}")
-    return _read(run, name, path.stat().st_mtime_ns)
-
-
-def _confusion(run: Run) -> np.ndarray:
-    return file_of(run, "test")["confusion"]
+    share: bool = False
 
 
 # ---- from confusion matrices -----------------------------------------------------------------------------
@@ -102,7 +75,7 @@ def _ids(run: Run, names: Sequence[str]) -> list[int]:
 
 
 def _miou(run: Run) -> ImageCounts:
-    return ImageCounts({"confusion": _confusion(run)}, mean_iou)
+    return ImageCounts({"confusion": confusion_of(run)}, mean_iou)
 
 
 def _copied(run: Run) -> ImageCounts:
@@ -113,7 +86,7 @@ def _copied(run: Run) -> ImageCounts:
 
 
 def _iou_of(names: tuple[str, ...], run: Run) -> ImageCounts:
-    return ImageCounts({"confusion": _confusion(run)}, partial(_mean_of, _ids(run, names)))
+    return ImageCounts({"confusion": confusion_of(run)}, partial(_mean_of, _ids(run, names)))
 
 
 def _thin(run: Run) -> ImageCounts:
@@ -124,39 +97,29 @@ def _thin_over_others(run: Run) -> ImageCounts:
     thin = _ids(run, run.study.classes.thin)
     others = [i for i in range(len(run.study.classes)) if i not in thin]
     return ImageCounts(
-        {"confusion": _confusion(run)},
+        {"confusion": confusion_of(run)},
         lambda confusion: _mean_of(thin, confusion) - _mean_of(others, confusion),
     )
 
 
 def _shifted(kind: str, run: Run) -> ImageCounts:
     """mIoU under other conditions minus that of the same scenes as they are."""
-    found, confusion = file_of(run, "shifts"), _confusion(run)
+    found, confusion = file_of(run, "shifts"), confusion_of(run)
     kinds = [str(one) for one in found["kinds"]]
     if kind not in kinds:
         raise Missing(f"no scenes with {kind} were tested")
     shifted, clean = np.zeros_like(confusion), np.zeros_like(confusion)
     scenes = found["confusion"].shape[1]  # the first of the test images
     shifted[:scenes], clean[:scenes] = found["confusion"][kinds.index(kind)], confusion[:scenes]
-    return ImageCounts({"shifted": shifted, "clean": clean}, _difference("shifted", "clean"))
-
-
-def _lost_without(level: int, run: Run) -> ImageCounts:
-    """mIoU lost when the gate of a level (0: of all levels at once) is replaced by its image mean."""
-    neutral = file_of(run, "gates")["neutral_confusion"][level - 1]  # that of all levels comes last
-    return ImageCounts({"own": _confusion(run), "neutral": neutral}, _difference("own", "neutral"))
-
-
-def _difference(plus: str, minus: str) -> Callable[..., np.ndarray]:
-    return lambda **sums: mean_iou(sums[plus]) - mean_iou(sums[minus])
+    return ImageCounts({"shifted": shifted, "clean": clean}, difference_of("shifted", "clean"))
 
 
 def _best_by_image(run: Run, *rivals: Run) -> ImageCounts:
     """Share of the images whose mIoU is highest with this run; a tie counts in parts."""
-    scores = np.stack([mean_iou(_confusion(one)) for one in (run, *rivals)])  # (V, N)
+    scores = np.stack([mean_iou(confusion_of(one)) for one in (run, *rivals)])  # (V, N)
     top = scores == scores.max(0)
     best = top[0] / top.sum(0)
-    return ImageCounts({"best": best, "images": np.ones(len(best))}, _ratio("best", "images"))
+    return ImageCounts({"best": best, "images": np.ones(len(best))}, ratio_of("best", "images"))
 
 
 def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
@@ -168,58 +131,12 @@ def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
         share = top[..., 0, :] / np.maximum(top.sum(-2), 1)
         return share.sum(-1) / (~np.isnan(iou[..., 0, :])).sum(-1)
 
-    confusions = np.stack([_confusion(one) for one in (run, *rivals)], axis=1)  # (N, V, C, C)
+    confusions = np.stack([confusion_of(one) for one in (run, *rivals)], axis=1)  # (N, V, C, C)
     return ImageCounts({"confusions": confusions}, reduce)
 
 
 def _best_by_seed(run: Run, *rivals: Run) -> float:
     return float(all(_miou(run).value() > _miou(rival).value() for rival in rivals))
-
-
-def _ratio(above: str, below: str) -> Callable[..., np.ndarray]:
-    return lambda **sums: ratio(sums[above], sums[below])
-
-
-# ---- from boundaries, objects, gates ---------------------------------------------------------------------
-
-
-def _boundary(reduce: Callable[..., np.ndarray], then: Callable, run: Run) -> ImageCounts:
-    """A reducer of `segnb.metrics.boundaries`, whose parameters are named as the sums that it takes."""
-    found = file_of(run, "boundary")
-    return ImageCounts(
-        {name: found[name] for name in signature(reduce).parameters}, lambda **sums: then(reduce(**sums))
-    )
-
-
-def _objects(binned_by: str, place: int, value: str, run: Run) -> ImageCounts:
-    """Recall or IoU of the objects of one bin of size ("area") or of the share in sight ("visible")."""
-    table = file_of(run, "objects")
-    if not len(table):
-        things = run.study.classes.things
-        raise Missing(
-            f"no object of {', '.join(things)} is in the test images"
-            if things
-            else "the label set marks no class whose objects can be counted (column thing of classes.csv)"
-        )
-    if binned_by == "visible" and not np.isfinite(table[binned_by]).any():
-        raise Missing("how much of each object is in sight is not known of these data")
-    ends = objects.size_bins(table["area"]) if binned_by == "area" else objects.VISIBLE
-    sums = objects.binned(table, table[binned_by], ends, len(_confusion(run)))
-    return ImageCounts({name: sums[name][:, place] for name in (value, "count")}, _ratio(value, "count"))
-
-
-def _hidden_over_seen(run: Run) -> ImageCounts:
-    """Recall of objects that are mostly hidden minus that of those in full sight."""
-    hidden, seen = (_objects("visible", place, "found", run).arrays for place in (0, -1))
-    arrays = {f"hidden_{name}": array for name, array in hidden.items()}
-    arrays |= {f"seen_{name}": array for name, array in seen.items()}
-    of_hidden, of_seen = (_ratio(f"{which}_found", f"{which}_count") for which in ("hidden", "seen"))
-    return ImageCounts(arrays, lambda **sums: of_hidden(**sums) - of_seen(**sums))
-
-
-def _gate_variation(level: int, run: Run) -> ImageCounts:
-    std = file_of(run, "gates")["std"][:, level - 1].mean(-1)  # (N,), mean over the maps of a class gate
-    return ImageCounts({"std": std, "images": np.ones(len(std))}, _ratio("std", "images"))
 
 
 # ---- from training: no images ----------------------------------------------------------------------------
@@ -255,6 +172,11 @@ def _epochs_to_converge(run: Run, *rivals: Run) -> float:
     return float(reached + (goal - below) / (above - below))
 
 
+def _gradient_fall(run: Run) -> float:
+    """Decades from the gradients of the last block on the way up to those of the weakest encoder stage."""
+    return _gradient(LAST, run) - min(_gradient(stage, run) for stage in ENCODER)
+
+
 def _gradient(stages: str, run: Run) -> float:
     """Mean log10 of ‖gradient‖/‖weight‖ over some layers of a U-Net, in the first epochs."""
     table = file_of(run, "gradients")
@@ -270,8 +192,10 @@ def _gradient(stages: str, run: Run) -> float:
 def _metrics() -> dict[str, Metric]:
     metrics: dict[str, Metric] = {}
 
-    def add(name: str, words: str, of: Callable, unit="points", scale=100.0, compares=False) -> None:
-        metrics[name] = Metric(words, unit, scale, of, compares)
+    def add(
+        name: str, words: str, of: Callable, unit="points", scale=100.0, compares=False, share=False
+    ) -> None:
+        metrics[name] = Metric(words, unit, scale, of, compares, share)
 
     miou = "points of mIoU"
     add("miou", "mIoU", _miou, miou)
@@ -284,8 +208,8 @@ def _metrics() -> dict[str, Metric]:
     for kind in ("occlusion", "fog", "night", "noise"):
         add(f"shift:{kind}", f"what {kind} does to mIoU", partial(_shifted, kind), miou)
     for level in LEVELS:
-        add(f"lost:{level}", f"mIoU lost without gate {level}", partial(_lost_without, level), miou)
-    add("lost:all", "mIoU lost without any gate", partial(_lost_without, 0), miou)
+        add(f"lost:{level}", f"mIoU lost without gate {level}", partial(by_image.lost_without, level), miou)
+    add("lost:all", "mIoU lost without any gate", partial(by_image.lost_without, 0), miou)
     share = ("%", 100.0, True)
     add("best:images", "share of images in which it is best", _best_by_image, *share)
     add("best:classes", "share of classes in which it is best", _best_by_class, *share)
@@ -295,9 +219,17 @@ def _metrics() -> dict[str, Metric]:
         ("boundary_iou", "boundary IoU", boundaries.boundary_iou),
         ("boundary_f1", "boundary F1", boundaries.boundary_f1),
     ):
-        add(name, f"{words}, mean over 1, 2 and 3 px", partial(_boundary, reduce, lambda at: at.mean(-1)))
+        add(
+            name,
+            f"{words}, mean over 1, 2 and 3 px",
+            partial(by_image.boundary, reduce, lambda at: at.mean(-1)),
+        )
         for place, px in enumerate(boundaries.DISTANCES):
-            add(f"{name}:{px}", f"{words} at {px} px", partial(_boundary, reduce, itemgetter((..., place))))
+            add(
+                f"{name}:{px}",
+                f"{words} at {px} px",
+                partial(by_image.boundary, reduce, itemgetter((..., place))),
+            )
     for name, words, then, unit, scale in (
         ("roughness", "|log| of the contours' length over the true one", _off_one, "%", 100.0),
         ("edge_distance", "distance from true edges to predicted ones", np.asarray, "px", 1.0),
@@ -305,17 +237,61 @@ def _metrics() -> dict[str, Metric]:
         ("softness", "width of the transition across true edges", np.asarray, "px", 1.0),
         ("missing_edges", "share of true edges without a transition", np.asarray, "points", 100.0),
     ):
-        add(name, words, partial(_boundary, getattr(boundaries, name), then), unit, scale)
+        add(name, words, partial(by_image.boundary, getattr(boundaries, name), then), unit, scale)
 
-    for place, size in enumerate(objects.SIZES):
-        add(f"recall:{size}", f"recall of {size} objects", partial(_objects, "area", place, "found"))
-        add(f"object_iou:{size}", f"IoU of {size} objects", partial(_objects, "area", place, "iou"))
+    for place, (size, px) in enumerate(objects.SIDES.items()):
+        words = f"{size} objects ({px} px a side at {objects.CELLS_OF})"
+        for name, told, column, among in (
+            ("recall", "recall of", "found", ""),
+            ("object_iou", "IoU of", "iou", ""),
+            ("found_iou", "IoU of found", "iou", "found"),
+            ("intact", "recall in one piece of", "intact", ""),
+            ("ceiling", "recall by perfect scores of", "reachable", ""),
+        ):
+            of = partial(by_image.of_objects, "area", place, column, among=among)
+            add(f"{name}:{size}", f"{told} {words}", of, share=True)
     for place, sight in enumerate(objects.VISIBILITIES):
-        add(f"recall:{sight}", f"recall of objects {sight}", partial(_objects, "visible", place, "found"))
-    add("recall:hidden-seen", "recall of objects mostly hidden beyond that in full sight", _hidden_over_seen)
+        add(
+            f"recall:{sight}",
+            f"recall of objects {sight}",
+            partial(by_image.of_objects, "visible", place, "found"),
+        )
+    add(
+        "recall:hidden-seen",
+        "recall of objects mostly hidden beyond that in full sight",
+        by_image.hidden_over_seen,
+    )
     for level in LEVELS:
         words = f"standard deviation of gate {level} within an image"
-        add(f"gate_variation:{level}", words, partial(_gate_variation, level), "", 1.0)
+        add(f"gate_variation:{level}", words, partial(by_image.gate_variation, level), "", 1.0)
+
+    near, far = f"the pixels within {NEAR} px of a true edge", f"those beyond {FAR} px"
+    add("near", f"mIoU of {near}", partial(by_image.by_edge, itemgetter((..., 0))), miou)
+    add("far", f"mIoU of {far}", partial(by_image.by_edge, itemgetter((..., 1))), miou)
+    gap = partial(by_image.by_edge, lambda iou: iou[..., 0] - iou[..., 1])
+    add("near-far", f"mIoU of {near} beyond that of {far}", gap, miou)
+    words = "share of the pixels in specks"
+    add("specks", words, partial(by_image.share_of, "boundary", "specks", "pixels"))
+    words = "share of the edges between things that are drawn"
+    add("between", words, partial(by_image.share_of, "boundary", "between_hits", "between_count"), share=True)
+    for name, words in (
+        ("pool3", "the scores of pool3"),
+        ("pool4", "the scores of pool4"),
+        ("skips", "any skip"),
+        ("signal:mean", "the gating signal, but for its mean"),
+        ("signal:shuffled", "its own gating signal"),
+    ):
+        add(f"lost:{name}", f"mIoU lost without {words}", partial(by_image.lost_part, name), miou)
+    words = "share of the skips' energy that gates let through"
+    add("let_through", words, by_image.let_through, share=True)
+    add(
+        "gate_auc",
+        "how well gates tell cars from the rest (AUC)",
+        partial(by_image.of_maps, by_image.auc),
+        "",
+        1.0,
+    )
+    add("gate_spread", "evenness of gates (1 is even)", partial(by_image.of_maps, by_image.evenness), "", 1.0)
 
     add("val:rise", "rise of validation mIoU from early to the end", partial(_score_at, "rise"), miou)
     add("val:early", "validation mIoU early in training", partial(_score_at, "early"), miou)
@@ -323,6 +299,7 @@ def _metrics() -> dict[str, Metric]:
     add("epochs", "epochs to converge", _epochs_to_converge, "epochs", 1.0, True)
     words = "log10 of the gradient-to-weight ratio"
     add("gradient", f"{words} in the encoder", partial(_gradient, "|".join(ENCODER)), "decades", 1.0)
+    add("gradient:fall", "fall of the gradient on the way to the encoder", _gradient_fall, "decades", 1.0)
     for stage in ENCODER:
         add(f"gradient:{stage}", f"{words} in {stage}", partial(_gradient, stage), "decades", 1.0)
     return metrics

@@ -1,7 +1,7 @@
 """The verdict on a claim, and all verdicts of a study: what claims.json holds.
 
-Supported, refuted, inconclusive or not measured; every word is computed, by the rules below and the tests of
-`segnb.stats.decisions`.
+Supported, refuted, inconclusive, not measurable at this size, or not measured; every word is computed, by the
+rules below and the tests of `segnb.stats.decisions`.
 """
 
 from collections.abc import Iterable
@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segnb.claims.claim import Claim
+from segnb.claims.claim import FLOOR, Claim
 from segnb.claims.effects import MeasuredContrast
 from segnb.stats.decisions import Outlook
 from segnb.stats.effect import Effect
 
-WORDS = ("supported", "refuted", "inconclusive", "not measured")
+UNMEASURABLE = "not measurable at this size"
+WORDS = ("supported", "refuted", "inconclusive", UNMEASURABLE, "not measured")
 DECIDED = WORDS[:2]
 RULES = {
     "larger": "A claim that something is larger is supported when the interval of every deciding part lies"
@@ -27,6 +28,10 @@ RULES = {
     " One part of several refutes only after correction for their number, for which its interval is widened.",
     "counted": "Numbers that are counted (parameters, operations, bytes, published scores) have no error and"
     " need no interval. Seconds are shown beside them and decide nothing.",
+    "floor": "What would be inconclusive is not measurable at this size where a share that decides lies below"
+    f" {100 * FLOOR:.0f} % even for the better network, above {100 - 100 * FLOOR:.0f} % even for the worse,"
+    f" or below {100 * FLOOR:.0f} % even for perfect scores at their strides: that leaves no room for a"
+    " difference.",
     "one seed": "With one seed a claim about trained networks is inconclusive: an interval is then about"
     " these very networks on new images, which is not the claim.",
 }
@@ -35,6 +40,7 @@ RULES_OF_KIND = {
     "≈": ("equal", "family"),
     "exact": ("counted",),
     "audit": ("counted",),
+    "none": (),
 }
 
 
@@ -78,7 +84,7 @@ class Verdict(Claim):
     def rules(self) -> str:
         """The rules that the verdict goes by."""
         names = RULES_OF_KIND[self.kind] if self.trained else ("counted",)
-        names += ("one seed",) * (self.seeds == 1)
+        names += ("floor",) * bool(self.floors) + ("one seed",) * (self.seeds == 1)
         return " ".join(RULES[name] for name in names)
 
     @property
@@ -121,6 +127,11 @@ class Verdict(Claim):
     def missing(self) -> list[str]:
         """Why deciding contrasts are missing, each reason once."""
         return list(dict.fromkeys(contrast.missing for contrast in self.deciding if contrast.missing))
+
+    @property
+    def floors(self) -> list[str]:
+        """Why deciding contrasts leave no room for a difference, each reason once."""
+        return list(dict.fromkeys(contrast.floor for contrast in self.deciding if contrast.floor))
 
     @property
     def one_seed(self) -> bool:
@@ -178,7 +189,9 @@ class StudyVerdicts:
     def levels(self) -> dict[str, float]:
         """The level of the intervals of each family that has any."""
         return {
-            claim.family: claim.level for claim in self.claims if claim.tested and claim.p_for is not None
+            claim.corrected_with: claim.level
+            for claim in self.claims
+            if claim.tested and claim.p_for is not None
         }
 
     @property

@@ -7,7 +7,7 @@ from segnb.claims.claim import Contrast
 from segnb.claims.effects import COSTS, MeasuredContrast
 from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
-from segnb.claims.verdicts import StudyVerdicts, Verdict
+from segnb.claims.verdicts import UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.study.study import Study
@@ -33,9 +33,12 @@ def signed(value: float, contrast: MeasuredContrast) -> str:
 
 def interval(contrast: MeasuredContrast) -> str:
     """Print an interval, such as "0.4 to 5.8"; "" for what has none."""
-    if contrast.low is None:
+    low, high = contrast.low, contrast.high
+    if low is None:
         return ""
-    return f"{number(contrast.low, contrast)} to {number(contrast.high, contrast)}"
+    if contrast.at_most:  # the negative of what is printed
+        low, high = high, low
+    return f"{number(low, contrast)} to {number(high, contrast)}"
 
 
 def percent(level: float) -> str:
@@ -99,6 +102,11 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> s
     if claim.kind == "audit":
         text = scores.verdict(claim.id).reason
         return f"{text[0].upper()}{text[1:].rstrip('.')}."
+    if claim.kind == "none":
+        return claim.measured
+    if claim.word == UNMEASURABLE:
+        told = "; ".join(claim.floors)
+        return f"{told[0].upper()}{told[1:]}: there is no room for a difference."
     if claim.word == "not measured":
         return f"Missing: {'; '.join(claim.missing)}."
     sentences = [_verdict(claim, decisive)]
@@ -154,6 +162,8 @@ def goal(claim: Verdict, contrast: MeasuredContrast) -> str:
     limit = f"{value} {'point' if (value, unit) == ('1', 'points') else unit}"
     if claim.kind == "≈":
         return f"within ±{limit}"
+    if contrast.at_most:
+        return f"below {limit}"
     return f"above {limit}" if contrast.threshold else "above zero"
 
 
@@ -195,7 +205,7 @@ def command(
 
 def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
     """Write the command that would measure or decide the claim, or the one that computes it again."""
-    if claim.kind == "audit":
+    if claim.kind in ("audit", "none"):
         return "segnb claims"
     # No score of smoke means anything.
     preset = "quick" if study.preset.name == "smoke" else study.preset.name

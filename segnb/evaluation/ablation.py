@@ -1,21 +1,18 @@
-"""A finished network on one image: as trained, or with skips and gates of some levels switched off."""
+"""Parts of a finished network switched off: skips and gates of some levels, and what gates listen to."""
 
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
-from functools import lru_cache
-from typing import NamedTuple
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segnb.data.batches import normalise
-from segnb.evaluation import evaluate, gates
+from segnb.data.batches import Split
+from segnb.evaluation import gates
 from segnb.models.fcn import FCN
 from segnb.models.registry import VARIANTS, UNetConfig
-from segnb.runtime.machine import Machine, bits_environment, usable_cores
-from segnb.study.study import Run, Study
+from segnb.runtime.machine import Machine
+from segnb.training.loop import evaluate
 
 FUSED = {4: "score_pool3", 5: "score_pool4"}  # layers of an FCN, by level
 
@@ -34,25 +31,6 @@ def skip_levels(variant: str) -> tuple[int, ...]:
 def gate_levels(variant: str) -> tuple[int, ...]:
     """The levels whose skips have gates."""
     return gates.LEVELS if VARIANTS[variant].gate != "none" else ()
-
-
-def here(study: Study) -> Machine:
-    """The settings to look with: the study's on all cores, or the CPU in full precision where its GPU is not.
-
-    Whoever waits is glad of the cores; sums in another order may tip a pixel that two classes share.
-    """
-    machine = replace(study.machine, threads=usable_cores())
-    if machine.device == "cuda" and not torch.cuda.is_available():
-        machine = replace(machine, device="cpu", precision="fp32")
-    return replace(machine, environment=bits_environment(machine.device))
-
-
-@lru_cache(maxsize=16)  # all variants of a seed: half a gigabyte at quick size, four at the study's own
-def network(run: Run) -> nn.Module:
-    """Return the run's network, kept in memory. Raises SegnbError as `evaluate.load` does."""
-    machine = here(run.study)
-    machine.apply()
-    return evaluate.load(run, machine)
 
 
 @contextmanager
@@ -98,40 +76,48 @@ def without(
         yield
 
 
-class Prediction(NamedTuple):
-    """What a network makes of one image.
+@contextmanager
+def signalled(model: nn.Module, size: int, kind: str) -> Iterator[None]:
+    """While it lasts, the signal of every gate is "shuffled", that of another image, or its "mean"."""
 
-    probabilities: float (C, S, S)
-    maps:          {level: float (M, h, w)} of its gates, M one or one per class; empty without gates
+    def other(level: int, signal: Tensor) -> Tensor:
+        if kind == "shuffled":
+            return signal.roll(1, 0)  # of the image before in the batch
+        return gates.image_mean(signal, level, size).to(signal.dtype).expand_as(signal)
+
+    def hook(level: int):
+        # Of `below` and `raised` a gate takes one; both are replaced.
+        return lambda gate, args, kwargs: (
+            (args[0], other(level + 1, args[1])),
+            {name: other(level, signal) for name, signal in kwargs.items()},
+        )
+
+    with ExitStack() as hooks:
+        for level in gates.LEVELS:
+            gate = getattr(model, f"up{level}").gate
+            hooks.callback(gate.register_forward_pre_hook(hook(level), with_kwargs=True).remove)
+        yield
+
+
+def confusions(
+    variant: str, model: nn.Module, split: Split, batch_size: int, machine: Machine
+) -> dict[str, np.ndarray]:
+    """Test a network without each of its parts: names (K,) and confusion int64 (K, N, C, C).
+
+    pool3, pool4:  an FCN's scores of that layer; skips: all skips of a U-Net, see `without`
+    signal:shuffled, signal:mean: the signal of all gates, see `signalled`; shuffled within a batch, so an
+                   image that is alone in the last one keeps its own
     """
-
-    probabilities: Tensor
-    maps: dict[int, np.ndarray]
-
-    @property
-    def classes(self) -> np.ndarray:
-        """uint8 (S, S): the class of highest probability."""
-        return self.probabilities.max(0).indices.byte().numpy()
-
-    @property
-    def confidence(self) -> np.ndarray:
-        """uint8 (S, S): that probability × 255."""
-        return (self.probabilities.amax(0) * 255).round().byte().numpy()
-
-
-def predict(
-    run: Run, image: np.ndarray, skips: Collection[int] = (), gated: Collection[int] = ()
-) -> Prediction:
-    """Predict an image, uint8 (S, S, 3), with skips and gates of some levels switched off, see `without`."""
-    model, machine, size = network(run), here(run.study), len(image)
-    maps: dict[int, np.ndarray] = {}
-
-    def see(level: int, found: Tensor) -> None:
-        maps[level] = gates.on_image(found, level, size)[0].float().cpu().numpy()
-
-    watching = gates.watched(model, see) if gates.has_gates(model) else nullcontext()
-    batch = machine.arrange(normalise(torch.from_numpy(image[None]).to(machine.device)))
-    # Watched last, to see what `without` makes of the maps.
-    with without(model, size, skips, gated), watching, torch.inference_mode(), machine.autocast():
-        logits = model(batch)
-    return Prediction(logits[0].float().softmax(0).cpu(), dict(sorted(maps.items())))
+    size, levels = split.labels.shape[1], skip_levels(variant)
+    fcn = isinstance(model, FCN)
+    parts = {FUSED[k].removeprefix("score_"): without(model, size, (k,)) for k in levels if fcn}
+    if levels and not fcn:
+        parts["skips"] = without(model, size, levels)
+    if gate_levels(variant):
+        kinds = ("shuffled", "mean") if min(batch_size, len(split)) > 1 else ("mean",)
+        parts |= {f"signal:{kind}": signalled(model, size, kind) for kind in kinds}
+    found = []
+    for part in parts.values():
+        with part:
+            found.append(evaluate(model, split, batch_size, machine).confusion.numpy())
+    return {"names": np.array(list(parts)), "confusion": np.stack(found)} if parts else {}

@@ -25,14 +25,23 @@ def has_gates(model: torch.nn.Module) -> bool:
 
 
 @contextmanager
-def watched(model: UNet, see: Callable[[int, Tensor], Tensor | None]) -> Iterator[None]:
+def watched(
+    model: UNet,
+    see: Callable[[int, Tensor], Tensor | None],
+    weigh: Callable[[int, Tensor, Tensor], None] = lambda level, skip, gate: None,
+) -> Iterator[None]:
     """While it lasts, see(level, maps) is called with what each gate returns, (B, M, h, w).
 
-    What `see` returns takes the maps' place, unless it is None.
+    What `see` returns takes the maps' place, unless it is None. Before that weigh(level, skip, gate) gets the
+    skip (B, F, h, w) and what it is multiplied by.
     """
 
     def hook(level: int):
-        return lambda gate, inputs, maps: see(level, maps)
+        def gated(gate, inputs, maps):
+            weigh(level, inputs[0], gate.per_channel(maps))
+            return see(level, maps)
+
+        return gated
 
     handles = [getattr(model, f"up{level}").gate.register_forward_hook(hook(level)) for level in LEVELS]
     try:
@@ -65,6 +74,13 @@ class Openness:
         self.size, self.keep = size, set(keep.tolist())
         self._std: dict[int, list] = {level: [] for level in LEVELS}  # by level, one array (M,) per image
         self._maps: dict[int, list] = {level: [] for level in LEVELS}
+        self._passed: dict[int, list] = {level: [] for level in LEVELS}
+
+    def weigh(self, level: int, skip: Tensor, gate: Tensor) -> None:
+        """The skips of the next images and what they are multiplied by, for `watched`."""
+        skip, gate = (on_image(one, level, self.size).float() for one in (skip, gate))
+        whole, passed = (one.square().sum((1, 2, 3)) for one in (skip, skip * gate))
+        self._passed[level].append((passed / whole.clamp(min=1e-12)).double().cpu().numpy())
 
     def see(self, level: int, maps: Tensor) -> None:
         """The maps of the next images, for `watched`."""
@@ -77,11 +93,15 @@ class Openness:
         """With L levels and M maps per level (one, or one per class):
 
         levels          (L,)
+        passed          float64 (N,), share of the skips' energy (sum of squares) that gates let through, mean
+                        over levels
         std             float32 (N, L, M), within the image
         maps1 … maps4   float16 (K, M, h, w), of the images to keep
         """
         maps = {f"maps{level}": np.stack(kept) for level, kept in self._maps.items()}
-        return {"levels": np.array(LEVELS), "std": np.stack([*self._std.values()], 1)} | maps
+        passed = np.mean([np.concatenate(shares) for shares in self._passed.values()], axis=0)
+        std = np.stack([*self._std.values()], 1)
+        return {"levels": np.array(LEVELS), "std": std, "passed": passed} | maps
 
 
 def neutral_confusion(model: UNet, split: Split, batch_size: int, machine: Machine) -> np.ndarray:

@@ -92,7 +92,7 @@ class Scene:
     def probabilities(self, run: Run) -> Tensor:
         """Return what a run's network gives each class, float (C, S, S), computed once per picture."""
         if run not in self.known:
-            self.known[run] = ablation.predict(run, self.images[run.recipe.size]).probabilities
+            self.known[run] = evaluate.predict(run, self.images[run.recipe.size]).probabilities
         return self.known[run]
 
     def at(self, run: Run, x: float, y: float) -> np.ndarray:
@@ -274,8 +274,8 @@ def taken_apart(album: Album, scene: Scene, run: Run) -> Picture:
     """One network on one test image as trained and with all skips off, and its gates' maps."""
     size, classes = run.recipe.size, album.classes
     image, truth = scene.images[size], scene.labels[size]
-    whole = ablation.predict(run, image)
-    flat = ablation.predict(run, image, skips=ablation.skip_levels(run.variant))
+    whole = evaluate.predict(run, image)
+    flat = evaluate.predict(run, image, skips=ablation.skip_levels(run.variant))
     changed = whole.classes != flat.classes
     shares = [percent(wrong_share(truth, one.classes)) for one in (whole, flat)]
     panels = [

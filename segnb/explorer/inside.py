@@ -3,7 +3,7 @@
 import ipywidgets as widgets
 import traitlets as t
 
-from segnb.evaluation import ablation, gates
+from segnb.evaluation import ablation, evaluate, gates
 from segnb.evaluation.scores import image_miou
 from segnb.explorer import album, board
 from segnb.models.registry import VARIANTS
@@ -91,11 +91,11 @@ class Inside:
         size, skips, gated = run.recipe.size, self.off("skip"), self.off("gate")
         with self.board.at_work():
             self.board.busy = f"asking {album.named(run)} …"
-            whole = now = ablation.predict(run, scene.images[size])
+            whole = now = evaluate.predict(run, scene.images[size])
             panels = [self.panel("As trained", whole)]
             said = "Nothing is switched off."
             if skips or gated:
-                now = ablation.predict(run, scene.images[size], skips, gated)
+                now = evaluate.predict(run, scene.images[size], skips, gated)
                 changed = now.classes != whole.classes
                 share = percent(changed.mean())
                 panels += [
@@ -112,7 +112,7 @@ class Inside:
             self.board.said = said
             self.board.show({size: scene.images[size]}, labels, panels)
 
-    def maps(self, prediction: ablation.Prediction, size: int) -> list[dict]:
+    def maps(self, prediction: evaluate.Prediction, size: int) -> list[dict]:
         """The gates' maps, of the chosen class where each has its own."""
         panels = []
         for level, maps in prediction.maps.items():
@@ -123,10 +123,10 @@ class Inside:
             panels.append(board.map_panel(title, one, size, 2 ** (level - 1), note))
         return panels
 
-    def panel(self, title: str, prediction: ablation.Prediction) -> dict:
+    def panel(self, title: str, prediction: evaluate.Prediction) -> dict:
         return board.network_panel(title, prediction.classes, prediction.confidence, self.scores(prediction))
 
-    def scores(self, prediction: ablation.Prediction) -> str:
+    def scores(self, prediction: evaluate.Prediction) -> str:
         """Of the picture alone; "" without ground truth."""
         truth = self.state.scene.labels.get(len(prediction.classes))
         if truth is None:

@@ -14,7 +14,7 @@ import traitlets as t
 from IPython.display import display
 
 from segnb.errors import SegnbError
-from segnb.evaluation import ablation
+from segnb.evaluation import ablation, evaluate
 from segnb.explorer import album, board
 from segnb.explorer.album import Album, Scene
 from segnb.explorer.inside import Inside
@@ -194,7 +194,7 @@ class Networks:
 
     def panel(self, title: str, run: Run) -> dict:
         scene = self.state.scene
-        known = ablation.Prediction(scene.known[run], {}) if run in scene.known else None
+        known = evaluate.Prediction(scene.known[run], {}) if run in scene.known else None
         sure = known.confidence if known else None
         if scene.number is None:
             return board.network_panel(title, known.classes, sure)

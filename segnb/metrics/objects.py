@@ -14,10 +14,16 @@ from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import ratio
 
 FOUND = 0.5  # the share of an object that has to be recalled
-# Pixels below which a component is no object but what is left of one between leaves or railings. Counted in,
-# a third of all objects had three pixels or fewer, and "small" meant invisible.
+# Pixels below which a component is no object but what is left of one between leaves or railings.
 SMALLEST = 4
-SIZES = ("small", "medium", "large")  # the bins of `size_bins`
+# Sizes follow the cells of the strides, 8, 16 and 32 px, not what sizes there are: an object within one cell
+# of a network's finest scores is what its stride can hardly tell. (A third of all objects has 4 to 11 px, of
+# which even perfect scores at stride 8 find 1 %.) All are px a side, of an image of CELLS_OF px a side.
+CELLS, CELLS_OF = (8, 16, 32), 224
+SIZES = ("tiny", "small", "medium", "large")
+SIDES = dict(zip(SIZES, ("below 8", "8–16", "16–32", "32 or more"), strict=True))  # in words
+# Ends of the bins, as shares of the image: just below, as an object of 8 × 8 px is small.
+AREAS = tuple(float(np.nextafter(side**2 / CELLS_OF**2, 0)) for side in CELLS)
 VISIBILITIES = ("mostly hidden", "partly hidden", "in full sight")
 VISIBLE = (0.5, 0.95)  # ends of the bins of that name: the share of an object that is in sight
 
@@ -48,6 +54,7 @@ def components(
     recalled      its pixels that are predicted as its class
     union         pixels of it and of all predicted components of its class that overlap it
     found, iou    whether recalled / pixels ≥ 0.5; recalled / union
+    intact        whether it is found in one piece: by one predicted component, which overlaps no other object
     """
     guess = np.where(labels == IGNORE_INDEX, IGNORE_INDEX, predictions)
     # With no thing there is an empty table, of the background's no objects.
@@ -58,7 +65,8 @@ def components(
     table["area"] = table["pixels"] / labels[0].size
     table["found"] = table["recalled"] >= FOUND * table["pixels"]
     table["iou"] = table["recalled"] / table["union"]
-    order = ["image", "class", "pixels", "area", "visible", "recalled", "union", "found", "iou"]
+    table["intact"] = table["found"] & table["whole"]
+    order = ["image", "class", "pixels", "area", "visible", "recalled", "union", "found", "iou", "intact"]
     return table[order].reset_index(drop=True)
 
 
@@ -76,8 +84,11 @@ def _components(truth: np.ndarray, guess: np.ndarray, visible: np.ndarray | None
     image[of] = at // truth[0].size
     # Each pair of an object and a predicted component that overlap, once.
     pairs = np.unique(of[also > 0] * (guess_count + 1) + also[also > 0])
-    predicted = np.bincount(guesses.ravel(), minlength=guess_count + 1)[pairs % (guess_count + 1)]
-    touched = np.bincount(pairs // (guess_count + 1), predicted, minlength=count).astype(np.int64)
+    one, other = np.divmod(pairs, guess_count + 1)
+    predicted = np.bincount(guesses.ravel(), minlength=guess_count + 1)[other]
+    touched = np.bincount(one, predicted, minlength=count).astype(np.int64)
+    shared = np.bincount(other, minlength=guess_count + 1)[other] > 1  # with another object
+    merged = np.bincount(one, shared, minlength=count) > 0
 
     share = np.full(count, np.nan)
     if visible is not None:
@@ -91,28 +102,44 @@ def _components(truth: np.ndarray, guess: np.ndarray, visible: np.ndarray | None
             "visible": share,
             "recalled": recalled,
             "union": pixels + touched - recalled,
+            "whole": (np.bincount(one, minlength=count) == 1) & ~merged,
         }
     )
 
 
-def size_bins(area: np.ndarray) -> tuple[float, float]:
-    """Upper ends of small and of medium: the areas below which a third, and two thirds, of all objects lie.
+def specks(labels: np.ndarray, predictions: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+    """Pixels of each image in specks, and all that are labelled: int64 (N,) specks and pixels.
 
-    area: of the objects of a whole test split, whatever their class. It is a matter of the ground truth
-    alone, so all runs that were tested at one size have the same ends, and nothing needs to be kept.
+    A speck is a connected component of a prediction without a single right pixel. Where the labels are
+    IGNORE_INDEX, the prediction is ignored. labels, predictions: uint8 (N, S, S)
     """
-    lower, upper = np.quantile(area, (1 / 3, 2 / 3)) if len(area) else (np.nan, np.nan)
-    return float(lower), float(upper)
+    labelled = labels != IGNORE_INDEX
+    found = np.zeros(len(labels), np.int64)
+    for c in range(classes):
+        parts, count = ndimage.label((predictions == c) & labelled, WITHIN_IMAGE)
+        right = np.bincount(parts[labels == c], minlength=count + 1) > 0
+        right[0] = True  # what is of no part
+        found += (~right[parts]).sum((1, 2))
+    return {"specks": found, "pixels": labelled.sum((1, 2))}
+
+
+def pixel_ends(size: int) -> list[int]:
+    """Return the fewest pixels of a small, a medium and a large object in an image of `size` px a side."""
+    return [int(np.ceil(side**2 * size**2 / CELLS_OF**2)) for side in CELLS]
 
 
 def binned(
-    table: pd.DataFrame, values: np.ndarray, ends: tuple[float, ...], images: int
+    table: pd.DataFrame,
+    values: np.ndarray,
+    ends: tuple[float, ...],
+    images: int,
+    columns: tuple[str, ...] = ("found", "iou"),
 ) -> dict[str, np.ndarray]:
-    """Sums by image and bin, each float64 (images, len(ends) + 1): found (how many), iou and count.
+    """Sums of columns by image and bin, each float64 (images, len(ends) + 1), and count.
 
-    table:  rows of `components`, all or some
-    values: what they are binned by, (rows,); a row whose value is NaN is left out
-    ends:   upper ends, inclusive, of all bins but the last; () for one bin that holds all
+    table:   rows of `components`, all or some
+    values:  what they are binned by, (rows,); a row whose value is NaN is left out
+    ends:    upper ends, inclusive, of all bins but the last; () for one bin that holds all
     """
     values = np.asarray(values, float)
     known = ~np.isnan(values)
@@ -124,4 +151,4 @@ def binned(
         return total.reshape(images, len(ends) + 1)
 
     ones = np.ones(len(table))
-    return {"found": summed(table["found"]), "iou": summed(table["iou"]), "count": summed(ones)}
+    return {name: summed(table[name]) for name in columns} | {"count": summed(ones)}

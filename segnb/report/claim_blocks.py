@@ -6,26 +6,32 @@ that they open without a script, by keyboard too. `segnb.report.html` gives them
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from IPython.display import HTML
 from markupsafe import Markup
 
 from segnb.claims import wording
+from segnb.claims.claim import LIMITS
 from segnb.claims.decide import decide
+from segnb.claims.ledger import SENTENCES, STUDY
 from segnb.claims.saved import from_dict, is_verdicts
-from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import can_tell, listed, p_cell, percent
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import SVG, Picture
 from segnb.report.html import shell
-from segnb.storage.files import read_json
+from segnb.storage.files import markdown_table, read_json
 from segnb.storage.project import root
 from segnb.study.study import Study
 
-SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not measured": "–"}
-COLOURS = {"supported": "good", "refuted": "bad", "inconclusive": "", "not measured": "quiet"}  # of the page
-FAMILIES = {"F": "FCN", "U": "U-Net", "M": "The published scores"}
+SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
+# Of the page.
+COLOURS = dict.fromkeys(WORDS, "quiet") | {"supported": "good", "refuted": "bad", "inconclusive": ""}
+FAMILIES = {"F": "FCN", "U": "U-Net", "M": "The study's scores"}
 # Where else the report shows what a claim is about, next to the section it stands in: heading -> claims.
 SEE_ALSO = {
     "fcn.ipynb#What-a-stride-allows": ("F1", "F13", "F14"),
@@ -54,10 +60,22 @@ def verdicts_of(study: Study, variants: str = "all", seeds: str | int = "all") -
 
 
 def counts(verdicts: StudyVerdicts) -> str:
-    """Say in one sentence how many claims have which verdict."""
-    numbers = [verdicts.count(word) for word in WORDS]
-    words = [f"{n} {'is' if n == 1 else 'are'} {word}" for n, word in zip(numbers, WORDS, strict=True)]
-    return f"Of {len(verdicts.claims)} claims, {listed(words)}."
+    """Say how many claims of the study have which verdict, and how many questions of ours."""
+    groups = {"claims of the study": [], "further questions of ours": []}
+    for claim in verdicts.claims:
+        groups["further questions of ours" if claim.origin == "ours" else "claims of the study"].append(claim)
+    sentences = []
+    for name, claims in groups.items():
+        numbers = {word: sum(claim.word == word for claim in claims) for word in WORDS}
+        words = [f"{n} {'is' if n == 1 else 'are'} {word}" for word, n in numbers.items() if n]
+        if words:
+            sentences.append(f"Of {len(claims)} {name}, {listed(words)}.")
+    return " ".join(sentences)
+
+
+def citation() -> str:
+    """Name the study that is tested and its code, in Markdown."""
+    return f"“{STUDY['title']}”, {STUDY['about']} ([code]({STUDY['code']}))"
 
 
 def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
@@ -195,6 +213,20 @@ def block(
         pictures=[_embedded(picture) for picture in pictures if picture.axes],
         notes=notes,
     )
+
+
+def sentences(verdicts: StudyVerdicts) -> HTML:
+    """Show the study's text in its own order, a row per sentence, with the verdicts on it."""
+    latex = partial(re.sub, r"\$(\d+)\\times\$", r"\1×")  # the study's own
+    shown = [replace(sentence, text=latex(sentence.text)) for sentence in SENTENCES]
+    places = [(place, list(group)) for place, group in groupby(shown, lambda sentence: sentence.place)]
+    return _html("sentences.html.j2", places=places, verdicts=verdicts, chapters=CHAPTERS)
+
+
+def limits() -> str:
+    """Tabulate what the study's absolute words are taken to mean, and why, in Markdown."""
+    rows = [[f"“{word}”", limit.claim, limit.why] for word, limit in LIMITS.items()]
+    return markdown_table(["The study's word", "True where", "Why"], rows)
 
 
 def rules(verdicts: StudyVerdicts) -> HTML:

@@ -16,7 +16,8 @@ from segnb.models.registry import VARIANTS, label
 from segnb.stats.bootstrap import interval
 from segnb.study.study import Run, Study, by_variant
 
-SIZE_BINS = 6  # as many objects in each
+# Ends of the bins by area that `size_curves` draws: those of small, medium and large, and one within each.
+SIZE_BINS = tuple(end * times for end in objects.AREAS for times in (1, 2))
 
 
 def with_interval(
@@ -76,19 +77,18 @@ def _bins_in_words(edges: np.ndarray) -> list[str]:
 def size_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
     """Recall of objects by size, {label: area, value, low, high}.
 
-    area: share of the image, 0 to 1, the median of the bin's objects. Networks that were tested at one size
-    have the same bins. `attrs["thirds"]` of a curve: the two areas that part its objects into thirds.
+    area: px, the median of the bin's objects; bins without any are left out. Networks that were tested at one
+    size have the same bins. `attrs` of a curve: "ends", see `objects.pixel_ends`, and "size" of the images.
     """
     curves = {}
     for network, group, tables in _groups(runs, "objects"):
-        area = tables[0]["area"]
-        if not len(area):
+        if not len(area := tables[0]["area"]):
             continue
-        ends = np.unique(np.quantile(area, np.arange(1, SIZE_BINS) / SIZE_BINS))
-        middle = area.groupby(np.digitize(area, ends, right=True)).median()
-        curve = _recall_by(group, tables, "area", tuple(ends))
-        curves[network] = curve.loc[middle.index].assign(area=middle)
-        curves[network].attrs["thirds"] = objects.size_bins(area)
+        size = group[0].recipe.size
+        middle = area.groupby(np.digitize(area, SIZE_BINS, right=True)).median()
+        curve = _recall_by(group, tables, "area", SIZE_BINS)
+        curves[network] = curve.loc[middle.index].assign(area=middle * size**2)
+        curves[network].attrs |= {"ends": objects.pixel_ends(size), "size": size}
     return curves
 
 

@@ -41,7 +41,7 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
         out,
         # Of a folder's own classes nobody knows whether they are those of a street.
         title=f"{'S' if study.classes.key == 'own' else 'Street-scene s'}egmentation, measured again",
-        subtitle="FCN and U-Net variants of a published study, trained and tested by one command",
+        subtitle="The FCN and U-Net variants of a student's course report, trained and tested by one command",
         facts=facts(study, runs),
         warnings=study.warnings,
         pages=links,

@@ -8,6 +8,7 @@
         .lock                                            of the process that works on it
         test_confusion.npz  predicted.npz  predictions.npz  boundary.npz  objects.npz
         gates.npz            of networks with gates
+        ablation.npz         of networks with skips, gates or fused scores
         shift_confusion.npz  of U-Nets on rendered scenes
 
 A run is finished once `done.json` exists, which training writes last, and evaluated once
@@ -56,6 +57,7 @@ class RunFolder:
     boundary_path = _file("boundary.npz")
     objects_path = _file("objects.npz")
     gates_path = _file("gates.npz")
+    ablation_path = _file("ablation.npz")
     shifts_path = _file("shift_confusion.npz")
 
     @property
@@ -221,6 +223,10 @@ class RunFolder:
         """What `segnb.evaluation.gates.Openness` gives, index (K,) of the images whose maps are kept, and
         neutral_confusion int64 (L + 1, N, C, C), see `segnb.evaluation.gates.neutral_confusion`."""
         return self._arrays(self.gates_path)
+
+    def ablation(self) -> dict[str, np.ndarray]:
+        """names (K,) of parts and confusion int64 (K, N, C, C) without each, see `ablation.confusions`."""
+        return self._arrays(self.ablation_path)
 
     def shifts(self) -> dict[str, np.ndarray]:
         """kinds (K,) and confusion int64 (K, N', C, C) of the first N' test scenes under each of them."""

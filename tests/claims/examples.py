@@ -67,8 +67,8 @@ CLAIMS = (
     claim("F1", "refuted"),
     claim("F12", "not measured", **UNTOLD | {"contrasts": (MISSING,)}),
     claim("U1"),
-    claim("U7", "inconclusive", kind="≈", margin=0.01, seeds_needed=None),
-    claim("M1", "refuted", kind="audit", **UNTOLD),
+    claim("U7", "inconclusive", kind="≈", margin=0.01, seeds_needed=None, origin="ours"),
+    claim("M1", "refuted", kind="audit", origin="ours", **UNTOLD),
 )
 
 

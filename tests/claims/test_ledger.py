@@ -5,9 +5,9 @@ import re
 import nbformat
 import pytest
 
-from segnb.claims.claim import NOTICEABLE, Claim, Contrast
+from segnb.claims.claim import LIMITS, NOTICEABLE, Claim, Contrast
 from segnb.claims.effects import COSTS
-from segnb.claims.ledger import LEDGER
+from segnb.claims.ledger import LEDGER, SENTENCES
 from segnb.claims.metrics import METRICS
 from segnb.models.registry import VARIANTS
 from segnb.report.claim_blocks import CHAPTERS
@@ -25,10 +25,38 @@ def test_claims_of_a_family_are_numbered_and_whole():
     assert len({claim.sentence for claim in LEDGER.values()}) == len(LEDGER)
     for claim in LEDGER.values():
         assert claim.sentence.endswith(".") and claim.measured.endswith(".") and claim.section
-        assert (claim.kind == "audit") == (not claim.contrasts)
-        assert claim.kind != "audit" or claim.family == "M"
+        assert (claim.kind in ("audit", "none")) == (not claim.contrasts)
         assert (claim.kind == "≈") == (claim.margin is not None)
-        assert claim.kind in (">", "≈", "exact", "audit")
+        assert claim.kind in (">", "≈", "exact", "audit", "none")
+
+
+def test_every_claim_quotes_the_study_or_is_ours():
+    assert {one for sentence in SENTENCES for one in sentence.claims} <= set(LEDGER)
+    assert all(bool(sentence.claims) != bool(sentence.note) for sentence in SENTENCES)
+    for claim in LEDGER.values():
+        assert claim.origin in ("stated", "implied", "ours")
+        assert bool(claim.quote) == bool(claim.place) == (claim.origin != "ours"), claim.id
+    ours = {name for name, claim in LEDGER.items() if claim.origin == "ours"}
+    assert ours == {"U7", "U12", "M1", "M2", "M3", "M4"}
+    alone = {claim.corrected_with for name, claim in LEDGER.items() if name in ours}
+    assert not alone & {claim.corrected_with for name, claim in LEDGER.items() if name not in ours}
+
+
+def plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_quotes_are_the_study_s_own_words_in_its_order():
+    file = CHECKOUT.parent / "shared" / "reference" / "seed.txt"
+    if not file.exists():
+        pytest.skip(f"the study's own text is not part of the project: {file} is not here")
+    text, before = plain(file.read_text(encoding="utf-8")), 0
+    for sentence in SENTENCES:
+        before = text.index(plain(sentence.text), before) + len(plain(sentence.text))
+    for claim in LEDGER.values():
+        assert all(piece in text for one in claim.quote.split(" … ") for piece in [plain(one)]), claim.id
+    last = text[before:]
+    assert not last.strip(), "the study goes on behind the last sentence"
 
 
 def test_each_claim_is_shown_once_in_the_chapter_of_its_family():
@@ -74,10 +102,7 @@ def test_what_claims_md_asks_of_some_claims():
     distances = {f"{name}:{px}" for name in ("boundary_iou", "boundary_f1") for px in (1, 2, 3)}
     assert {part.metric for part in deciding("F3")} == distances
     assert [part.threshold for part in deciding("F9")] == [NOTICEABLE] * 3 == [0.02] * 3
-    assert [part.metric for part in deciding("F14")][::2] == [
-        *("recall:large", "iou:Road", "iou:Building", "iou:Car")
-    ]
-    assert LEDGER["F14"].margin == 0.01 and LEDGER["U8"].margin == 0.10
+    assert LEDGER["U8"].margin == 0.10
     assert {part.metric for part in deciding("U8")} == {"parameters", "gflops", "memory_mib"}
     assert {part.metric for part in deciding("F7")} == {"train_gflops"}
     assert {part.metric for part in deciding("F13")} == {"best:images"}  # classes are no sample
@@ -89,3 +114,31 @@ def test_what_claims_md_asks_of_some_claims():
     worse = {part.metric: part.plus for part in (*deciding("U2"), *deciding("U4"), *deciding("U6"))}
     assert worse["softness"] == worse["edge_distance"] == worse["epochs"] == (NO_SKIP,)
     assert worse["boundary_f1"] == worse["edge_agreement"] == (UNET,)
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "limit"),
+    [
+        ("F2", "recall:small", -0.1),
+        ("U3", "recall:small", -0.5),
+        ("F14", "recall:large", 0.5),
+        ("F15", "recall:small", -0.5),
+        ("F21", "softness", 4),
+        ("F22", "softness", -2),
+        ("F25", "miou", -0.1),
+    ],
+)
+def test_absolute_words_are_limits_on_a_level_and_comparisons_do_not_decide(name, metric, limit):
+    """As comparisons, F2 was open though FCN-32s misses 98.8 %, and F14 refuted by a better network."""
+    for part in deciding(name):
+        assert (part.metric, part.threshold, part.at_most) == (metric, limit, limit < 0)
+        assert bool(part.minus) == (name == "F25")
+    beside = [part for part in LEDGER[name].contrasts if not part.decides]
+    assert beside and all(part.minus for part in beside)
+
+
+def test_every_limit_has_its_reason_and_is_used():
+    used = {(part.metric, abs(part.threshold)) for one in LEDGER.values() for part in one.contrasts}
+    for limit in LIMITS.values():
+        assert limit.claim and limit.why.endswith(".")
+        assert limit.value in {value for _, value in used} or limit is LIMITS["little"]

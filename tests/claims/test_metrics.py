@@ -5,7 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from segnb.claims.metrics import COMMON, METRICS, ImageCounts, early_epoch
+from segnb.claims import by_image
+from segnb.claims.by_image import ImageCounts
+from segnb.claims.metrics import COMMON, METRICS, early_epoch
 from segnb.claims.related_studies import Missing
 from segnb.metrics.confusion import class_iou, mean_iou
 from segnb.storage.files import write_json
@@ -91,8 +93,8 @@ def test_boundaries_by_distance(study):
 def test_objects_by_size_and_sight(study):
     run = study.run(UNET, 0)
     table = run.objects()
-    lower, upper = np.quantile(table["area"], (1 / 3, 2 / 3))
-    small, large = table[table["area"] <= lower], table[table["area"] > upper]
+    px = table["area"] * 224**2
+    small, large = table[(px >= 64) & (px < 256)], table[px >= 1024]
     assert measured("recall:small", run).value() == (small["recalled"] >= small["pixels"] / 2).mean()
     ratio = large["recalled"] / large["union"]
     assert measured("object_iou:large", run).value() == pytest.approx(ratio.mean())
@@ -113,6 +115,53 @@ def test_gates(study):
     assert measured("gate_variation:2", run).value() == pytest.approx(run.gates()["std"][:, 1].mean())
     with pytest.raises(Missing, match="U-Net, seed 0, has no gates.npz"):
         measured("lost:1", study.run(UNET, 0))
+
+
+def test_parts_switched_off(study):
+    run = study.run(GATED, 0)
+    found = run.ablation()
+    for name, without in zip(found["names"], found["confusion"], strict=True):
+        lost = mean_iou(total(run)) - mean_iou(without.sum(0))
+        assert measured(f"lost:{name}", run).value() == pytest.approx(lost) and lost > 0
+    with pytest.raises(Missing, match="U-Net has no signal:mean"):
+        measured("lost:signal:mean", study.run(UNET, 0))
+
+
+def test_near_and_far_from_edges(study):
+    run = study.run(UNET, 0)
+    assert measured("near-far", run).value() == pytest.approx(
+        measured("near", run).value() - measured("far", run).value()
+    )
+    found = run.boundary()  # bins 0–1 and 1–2 px are near, 8+ is far
+    hits, truth, guess = (
+        found[f"trimap_{name}"].sum(0)[:2].sum(0) for name in ("hits", "truth", "predicted")
+    )
+    assert measured("near", run).value() == pytest.approx(np.mean((hits / (truth + guess - hits))[truth > 0]))
+
+
+def test_maps_of_gates():
+    gate, where = np.array([[0.9, 0.8], [0.2, 0.1]]), np.array([[True, False], [True, False]])
+    assert by_image.auc(gate, where) == 3 / 4  # of the pairs of one inside and one outside
+    assert np.isnan(by_image.auc(gate, np.zeros((2, 2), bool)))
+    assert by_image.evenness(np.full((4, 4), 0.3), where) == pytest.approx(1)
+    assert by_image.evenness(np.array([[1.0, 0, 0, 0]]), where) == 0
+
+
+def test_found_objects_alone_have_an_iou(study):
+    run = study.run(UNET, 0)
+    table = run.objects()
+    px = table["area"] * 224**2
+    found = table[(px >= 64) & (px < 256) & table["found"]]
+    assert measured("found_iou:small", run).value() == pytest.approx(found["iou"].mean())
+
+
+def test_what_older_versions_did_not_measure_is_told(study, tmp_path):
+    old = type(study.run(UNET, 0))(tmp_path / UNET / "seed0")
+    shutil.copytree(study.run(UNET, 0).path, old.path)
+    sums = {name: array for name, array in old.boundary().items() if name != "specks"}
+    old.write_arrays(old.boundary_path, **sums)
+    with pytest.raises(Missing, match="was tested before segnb measured 'specks'"):
+        measured("specks", old)
 
 
 def test_shifts_pair_with_the_first_images(study, tmp_path):
@@ -142,7 +191,7 @@ class Fixed:
 
 @pytest.fixture
 def by_hand(monkeypatch):
-    monkeypatch.setattr("segnb.claims.metrics._confusion", lambda run: run.confusion)
+    monkeypatch.setattr("segnb.claims.metrics.confusion_of", lambda run: run.confusion)
     monkeypatch.setattr("segnb.claims.metrics._curve", lambda run: np.array(run.curve, float))
 
 

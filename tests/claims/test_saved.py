@@ -88,7 +88,7 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     assert readme.startswith(
         "Before\n<!-- claims -->\nFrom `results/quick-streets.json`: study `quick-streets-"
     )
-    assert readme.endswith("<!-- /claims -->\nAfter\n") and "old" not in readme
+    assert readme.endswith("<!-- /claims -->\nAfter\n") and "\nold\n" not in readme
     assert shown_in(readme) == saved.table(saved.from_dict(kept), "quick-streets.json")
     assert all(readme.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
 

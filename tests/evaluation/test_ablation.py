@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from segnb.evaluation import ablation, gates
+from segnb.data.batches import Split
+from segnb.evaluation import ablation, evaluate, gates
 from segnb.models.build import build
+from segnb.models.registry import UNetConfig
+from segnb.models.unet import UNet
 from segnb.runtime.machine import Machine
+from segnb.training import loop
 
 PLAIN, GATED = "UNet_Standard_256", "AttentionUNet_256"
 SIZE, WIDTH = 64, 4
@@ -33,7 +37,7 @@ def blocks_see(model, images) -> dict[int, torch.Tensor]:
 def test_a_study_from_a_gpu_is_explored_on_the_cpu(monkeypatch):
     there = Machine("cuda", "a GPU", 1, "fp16")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    here = ablation.here(SimpleNamespace(machine=there))
+    here = evaluate.here(SimpleNamespace(machine=there))
     assert (here.device, here.precision) == ("cpu", "fp32")
 
 
@@ -56,13 +60,13 @@ def test_a_gate_that_is_off_is_its_mean_and_the_others_work(monkeypatch):
     run = SimpleNamespace(study=SimpleNamespace(machine=Machine("cpu", "any", 1, "fp32")))
     torch.manual_seed(0)
     model = build(GATED, 13, WIDTH).eval()
-    monkeypatch.setattr(ablation, "network", lambda run: model)
-    monkeypatch.setattr(ablation, "usable_cores", lambda: 1)  # as in all tests, which share a process
+    monkeypatch.setattr(evaluate, "network", lambda run: model)
+    monkeypatch.setattr(evaluate, "usable_cores", lambda: 1)  # as in all tests, which share a process
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-    whole, off = ablation.predict(run, image), ablation.predict(run, image, gated=(4,))
+    whole, off = evaluate.predict(run, image), evaluate.predict(run, image, gated=(4,))
     assert off.maps[4] == pytest.approx(whole.maps[4].mean(), abs=1e-6)
     assert np.ptp(off.maps[3]) > 0 and whole.maps[1].shape == (1, SIZE, SIZE)
-    again = ablation.predict(run, image)
+    again = evaluate.predict(run, image)
     assert torch.equal(again.probabilities, whole.probabilities)
     assert not torch.equal(off.probabilities, whole.probabilities)
     assert whole.probabilities.sum(0) == pytest.approx(1, abs=1e-5)
@@ -86,3 +90,70 @@ def test_of_an_fcn_the_fused_scores_are_switched_off():
     handle.remove()
     lost = scores[0] - scores[1]  # what varies of pool4's score
     assert lost.abs().max() > 0 and lost.mean((2, 3)) == pytest.approx(0, abs=1e-3 * float(lost.abs().max()))
+
+
+@pytest.fixture
+def split() -> Split:
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
+    return Split(images, draw.integers(0, 3, (4, SIZE, SIZE), dtype=np.uint8), list("abcd"))
+
+
+@pytest.mark.parametrize("gate", ["additive", "strided"])
+@pytest.mark.parametrize("kind", ["mean", "shuffled"])
+def test_gates_get_another_signal_and_their_own_skip(gate, kind):
+    size = 20  # padded to 32
+    torch.manual_seed(0)
+    model = UNet(UNetConfig(gate=gate, classes=3, width=WIDTH)).eval()
+    images, heard, told = torch.randn(3, 3, size, size), [], []
+
+    def listen(to):
+        module = model.up2.gate.from_signal
+        return module.register_forward_pre_hook(lambda layer, inputs: to.append(inputs[0].clone()))
+
+    with torch.inference_mode():
+        handle = listen(heard)
+        model(images)
+        handle.remove()
+        with ablation.signalled(model, size, kind):
+            handle = listen(told)
+            model(images)
+            handle.remove()
+        after = model(images)
+    (own,), (other,) = heard, told
+    if kind == "mean":  # of the image, without the padding; levels below have changed what the signal is
+        assert (other == other[..., :1, :1]).all() and not (own == own[..., :1, :1]).all()
+    else:
+        assert other.shape == own.shape and not torch.equal(other, own)
+    assert torch.equal(after, model(images))  # the hooks are gone
+
+
+@pytest.mark.parametrize(
+    ("variant", "parts"),
+    [
+        ("FCN32s_vgg16_freeze", []),
+        ("FCN8s_vgg16_freeze", ["pool3", "pool4"]),
+        ("UNet_NoSkip_256", []),
+        (PLAIN, ["skips"]),
+        (GATED, ["skips", "signal:shuffled", "signal:mean"]),
+    ],
+)
+def test_a_network_is_tested_without_each_of_its_parts(variant, parts, split):
+    torch.manual_seed(0)
+    model = build(variant, 3, 1 if variant.startswith("FCN") else WIDTH).eval()
+    for layer in ("score_pool3", "score_pool4"):
+        if hasattr(model, layer):  # it starts at zero
+            torch.nn.init.normal_(getattr(model, layer).weight)
+    if variant.startswith("UNet") or variant == GATED:  # or one class would be the likeliest everywhere
+        with torch.no_grad():
+            model.score.bias -= model(torch.randn(2, 3, SIZE, SIZE)).mean((0, 2, 3))
+    for level in ablation.gate_levels(variant):  # as flat as a gate begins, no signal would matter
+        gate = getattr(model, f"up{level}").gate
+        gate.from_signal.weight.data.mul_(20)
+        gate.psi.weight.data.mul_(20)
+    cpu = Machine("cpu", "any", 1, "fp32")
+    found = ablation.confusions(variant, model, split, 2, cpu)
+    assert list(found.get("names", [])) == parts
+    whole = loop.evaluate(model, split, 2, cpu).confusion.numpy()
+    for confusion in found.get("confusion", []):
+        assert confusion.sum() == whole.sum() and (confusion != whole).any()

@@ -13,13 +13,14 @@ from segnb.data import shifts
 from segnb.data.batches import Split
 from segnb.data.dataset import Data
 from segnb.errors import SegnbError
+from segnb.evaluation import ablation, gates
 from segnb.evaluation import evaluate as evaluate_module
-from segnb.evaluation import gates
 from segnb.evaluation.evaluate import measure, most_alike
 from segnb.labels import IGNORE_INDEX, STREET
 from segnb.metrics import boundaries, objects
 from segnb.metrics import confusion as confusion_module
 from segnb.models.build import build
+from segnb.models.registry import VARIANTS
 from segnb.params import RunParams
 from segnb.study.create import create_study
 from segnb.study.study import Run
@@ -90,9 +91,12 @@ def test_all_files_tell_one_story(study):
     shown = run.predictions()
     np.testing.assert_array_equal(predicted[shown["index"]], shown["predictions"])
 
-    kept, names = run.boundary(), ("iou_hits", "f1_truth", "length_predicted", "trimap_truth", "edge_count")
+    names = ("specks", "iou_hits", "f1_truth", "length_predicted", "trimap_truth", "edge_count")
+    kept = run.boundary()
     assert kept["distances"].tolist() == [1, 2, 3] and kept["trimap_edges"][-1] == np.inf
     found = boundaries.statistics(study.split("test", 64).images, labels, predicted, 13)
+    found |= boundaries.between(labels, predicted, [STREET.id(name) for name in STREET.things])
+    found |= objects.specks(labels, predicted, 13)
     assert found.keys() | {"softness_sum", "softness_count", "softness_edges"} == kept.keys() - {
         "distances",
         "trimap_edges",
@@ -108,7 +112,7 @@ def test_all_files_tell_one_story(study):
     assert len(table) == 6 and set(table["class"]) == {STREET.id("Car")}
     assert table["pixels"].sum() == (labels == STREET.id("Car")).sum()
     assert table["visible"].isna().all()
-    sums = objects.binned(table, table["area"], objects.size_bins(table["area"]), len(labels))
+    sums = objects.binned(table, table["area"], objects.AREAS, len(labels))
     assert sums["count"].sum() == 6
     # No gates, and nobody rendered these scenes.
     assert not run.gates_path.exists() and not run.shifts_path.exists()
@@ -142,6 +146,11 @@ def test_an_fcn_has_no_gates_and_is_not_tested_under_other_conditions(study, ren
     assert run.boundary()["iou_hits"].shape == (3, 3, 13)
     np.testing.assert_allclose(run.objects()["visible"], [102 / 255] * 6)
     assert not run.gates_path.exists() and not run.shifts_path.exists()
+    perfect = boundaries.at_stride(study.split("test", 64).labels, VARIANTS[FCN].config.stride, 13)
+    found = objects.components(study.split("test", 64).labels, perfect, [STREET.id("Car")])
+    assert run.objects()["reachable"].tolist() == found["found"].tolist()
+    parts = [ablation.FUSED[level].removeprefix("score_") for level in ablation.skip_levels(FCN)]
+    assert run.ablation()["names"].tolist() == parts if parts else not run.ablation_path.exists()
 
 
 def test_measuring_again_writes_the_same_numbers(study, rendered):
@@ -150,7 +159,7 @@ def test_measuring_again_writes_the_same_numbers(study, rendered):
     first = contents(run)
     assert main(["measure", str(run.path)]) == 0
     second = contents(run)
-    assert first.keys() == second.keys() and len(first) == 7
+    assert first.keys() == second.keys() and len(first) == 8
     for name, arrays in first.items():
         for key, values in arrays.items():
             np.testing.assert_array_equal(values, second[name][key], err_msg=f"{name}: {key}")

@@ -51,7 +51,7 @@ def split(count: int = 3, size: int = SIZE) -> Split:
 
 def watched(model: UNet, data: Split, batch_size: int = 2) -> dict:
     openness = gates.Openness(data.labels.shape[1], np.array([0, 2]))
-    with gates.watched(model, openness.see):
+    with gates.watched(model, openness.see, openness.weigh):
         evaluate(model, data, batch_size, CPU)
     return openness.statistics()
 
@@ -71,6 +71,17 @@ def test_openness_is_that_of_the_maps_which_the_network_returns(gate):
     for i, one in enumerate(maps):
         np.testing.assert_allclose(found["std"][:, i], one.std((2, 3)), rtol=1e-3)
         np.testing.assert_allclose(found[f"maps{i + 1}"], one[[0, 2]], rtol=1e-3)
+    assert found["passed"].shape == (3,) and (found["passed"] > 0).all() and (found["passed"] < 1).all()
+
+
+def test_a_gate_of_one_value_lets_its_square_through():
+    model, data = network("additive"), split()
+    for level in gates.LEVELS:  # psi sees nothing, so each map is sigmoid of the bias
+        gate = getattr(model, f"up{level}").gate
+        gate.psi.weight.data.zero_()
+        gate.psi.bias.data.fill_(-float(level))
+    squares = np.mean([(1 / (1 + np.exp(level))) ** 2 for level in gates.LEVELS])
+    assert watched(model, data)["passed"] == pytest.approx(squares, rel=1e-5)
 
 
 def test_a_gate_that_only_scales_loses_nothing_without_its_map():
@@ -167,7 +178,7 @@ def test_half_precision_goes_through():
     for gate in ("additive", "strided", "class"):
         model, data = network(gate), split(2, 32)
         openness = gates.Openness(32, np.array([0]))
-        with gates.watched(model, openness.see):
+        with gates.watched(model, openness.see, openness.weigh):
             evaluate(model, data, 2, half)
         found = openness.statistics()
         means = [found[f"maps{level}"].astype(float).mean() for level in gates.LEVELS]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segnb.evaluation import ablation
+from segnb.evaluation import evaluate
 from segnb.explorer import board, widget
 from segnb.explorer.album import Album
 from segnb.explorer.inside import Inside
@@ -48,7 +48,7 @@ def study(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     """As in all tests, which share a process."""
-    monkeypatch.setattr(ablation, "usable_cores", lambda: 1)
+    monkeypatch.setattr(evaluate, "usable_cores", lambda: 1)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from segnb.evaluation import ablation, gates
+from segnb.evaluation import evaluate, gates
 from segnb.evaluation.scores import image_miou
 from segnb.explorer.album import named
 from segnb.explorer.inside import part
@@ -44,7 +44,7 @@ def test_the_maps_are_those_of_the_gates_of_the_chosen_class(inside, state):
     inside.run.value = next(run for run in state.runs if run.variant == CLASSY)
     assert inside.kind.layout.display is None
     inside.kind.value = STREET.id("Car")
-    found = ablation.predict(inside.run.value, state.scene.images[SIZE]).maps
+    found = evaluate.predict(inside.run.value, state.scene.images[SIZE]).maps
     for level, panel in zip(gates.LEVELS, inside.board.panels[1:], strict=True):
         assert panel["title"] == f"Gate {level}, Car" and panel["cell"] == 2 ** (level - 1)
         values = (found[level][STREET.id("Car")] * 255).round().astype(np.uint8)

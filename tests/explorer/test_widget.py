@@ -6,7 +6,7 @@ import re
 import pytest
 
 from segnb.errors import SegnbError
-from segnb.evaluation import ablation
+from segnb.evaluation import evaluate
 from segnb.explorer import board, widget
 from segnb.labels import STREET
 
@@ -57,8 +57,8 @@ def test_a_click_asks_every_network_about_that_pixel(networks, state):
 def test_every_network_is_asked_once_about_a_picture(networks, state, monkeypatch):
     """What a click costs is the first one's; views of what is there cost nothing."""
     asked = []
-    predict = ablation.predict
-    monkeypatch.setattr(ablation, "predict", lambda run, image: (asked.append(run), predict(run, image))[1])
+    predict = evaluate.predict
+    monkeypatch.setattr(evaluate, "predict", lambda run, image: (asked.append(run), predict(run, image))[1])
     networks.board.point = [0.2, 0.2]
     assert asked == list(networks.runs.values())
     networks.board.point = [0.7, 0.3]
@@ -139,7 +139,7 @@ def test_a_damaged_network_is_a_sentence_on_the_board(networks, state, monkeypat
     def damaged(run):
         raise SegnbError("model.safetensors is damaged")
 
-    monkeypatch.setattr(ablation, "network", damaged)
+    monkeypatch.setattr(evaluate, "network", damaged)
     networks.board.point = [0.5, 0.5]
     assert networks.board.said == "model.safetensors is damaged" and networks.board.busy == ""
     monkeypatch.setattr(widget, "display", lambda box: None)

@@ -361,3 +361,21 @@ def test_the_shares_of_cells_leave_more_than_their_most_frequent_class():
     raised = torch.from_numpy(frequent.repeat(8, 1).repeat(8, 2))
     plain = confusion(torch.from_numpy(labels), raised, CLASSES).sum(0).numpy()
     assert mean_iou(boundaries.stride_bound(labels, 8, CLASSES).sum(0)) > mean_iou(plain)
+
+
+def test_edges_between_things_are_those_of_two_things():
+    labels = np.zeros((1, 4, 8), np.uint8)
+    labels[0, :2, :4], labels[0, :2, 4:], labels[0, 3, :2] = 1, 2, 1  # side by side, and one on the road
+    nothing, right = np.zeros_like(labels), labels
+    assert boundaries.between(labels, right, [1, 2])["between_count"].tolist() == [4]
+    assert boundaries.between(labels, right, [1, 2])["between_hits"].tolist() == [4]
+    assert boundaries.between(labels, nothing, [1, 2])["between_hits"].tolist() == [0]
+    assert boundaries.between(labels, right, [1])["between_count"].tolist() == [0]
+
+
+def test_what_perfect_scores_at_a_stride_are():
+    labels = np.zeros((1, 32, 32), np.uint8)
+    labels[0, :, 16:] = 1
+    np.testing.assert_array_equal(boundaries.at_stride(labels, 8, 3), labels)
+    labels[0, 3, 3] = 2
+    assert (boundaries.at_stride(labels, 8, 3) != labels).sum() == 1

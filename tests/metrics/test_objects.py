@@ -133,19 +133,20 @@ def test_visible_is_the_mean_over_what_is_known():
 
 def test_a_class_without_any_object_has_no_row():
     found = components(maps("...."), maps("1111"), [1, 2])
-    assert len(found) == 0 and objects.size_bins(found["area"]) == pytest.approx(
-        (np.nan, np.nan), nan_ok=True
-    )
+    assert len(found) == 0
     assert objects.binned(found, found["area"], (0.1, 0.2), 3)["count"].tolist() == [[0] * 3] * 3
 
 
-def test_size_bins_hold_a_third_each():
-    area = np.random.default_rng(0).permutation(np.arange(1, 301)) / 1000
-    lower, upper = objects.size_bins(area)
-    sums = objects.binned(
-        table_of(*({"image": 0, "found": True, "iou": 1.0} for _ in area)), area, (lower, upper), 1
-    )
-    assert sums["count"].tolist() == [[100, 100, 100]] and len(objects.SIZES) == 3
+@pytest.mark.parametrize(
+    ("size", "ends"), [(224, [64, 256, 1024]), (128, [21, 84, 335]), (512, [335, 1338, 5350])]
+)
+def test_sizes_are_cells_of_the_strides(size, ends):
+    assert objects.pixel_ends(size) == ends
+    pixels = np.array([1, *(px + step for px in ends for step in (-1, 0))])
+    bins = np.digitize(pixels / size**2, objects.AREAS, right=True)
+    assert [objects.SIZES[i] for i in bins] == [
+        *("tiny", "tiny", "small", "small", "medium", "medium", "large")
+    ]
 
 
 def test_sums_by_image_and_bin_by_hand():
@@ -170,3 +171,19 @@ def test_every_label_set_says_what_its_things_are(name):
     classes = LABEL_SETS[name]
     assert classes.things and set(classes.things) <= set(classes.names)
     assert not {"Road", "Sky", "Building", "Vegetation"} & set(classes.things)
+
+
+def test_an_object_is_intact_in_one_piece_that_is_no_other_s():
+    labels = maps("1111.", ".....", "11.11", ".....", "1111.")
+    predictions = maps("11.11", ".....", "11111", ".....", "1111.")
+    found = components(labels, predictions, [1])
+    assert found["found"].all()  # split in two, merged with a neighbour (both of them), whole
+    assert found["intact"].tolist() == [False, False, False, True]
+
+
+def test_specks_are_parts_without_a_right_pixel():
+    labels = maps("111..", "111..", "....v")
+    predictions = maps("11.22", "1.1..", "..2.2")
+    found = objects.specks(labels, predictions, 3)  # 2, 2 and 2: the last one nobody labelled
+    assert found["specks"].tolist() == [3] and found["pixels"].tolist() == [14]
+    assert objects.specks(labels, labels, 3)["specks"].tolist() == [0]

@@ -1,6 +1,7 @@
 """claims.json in print: sentences, numbers, the table of verdicts and the blocks, in the page too."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -9,7 +10,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from segnb.claims import saved
-from segnb.claims.ledger import LEDGER
+from segnb.claims.ledger import LEDGER, SENTENCES
 from segnb.claims.verdicts import RULES, RULES_OF_KIND
 from segnb.report import claim_blocks
 from segnb.report.figures.claims import differences, grouped
@@ -30,7 +31,10 @@ def parsed(html) -> BeautifulSoup:
 
 def test_counts_add_up():
     told = claim_blocks.counts(verdicts())
-    assert told == "Of 5 claims, 1 is supported, 2 are refuted, 1 is inconclusive and 1 is not measured."
+    assert told == (
+        "Of 3 claims of the study, 1 is supported, 1 is refuted and 1 is not measured."
+        " Of 2 further questions of ours, 1 is refuted and 1 is inconclusive."
+    )
 
 
 def test_power_tells_each_number_of_seeds():
@@ -124,8 +128,30 @@ def test_the_table_has_a_row_a_claim_with_sign_and_word():
         "✗ refuted",
     ]
     assert cells[1][2:] == ["–", "–", "–", "– not measured"]
-    assert [row.get_text() for row in page.select("tr.group")] == ["FCN", "U-Net", "The published scores"]
+    assert [row.get_text() for row in page.select("tr.group")] == ["FCN", "U-Net", "The study's scores"]
     assert "very networks" not in page.caption.get_text()
+
+
+def test_a_block_quotes_the_study_or_says_that_the_question_is_ours():
+    said = claim("U1", quote="Skips are key.", place="Q2, Bottom Line")
+    for origin, told in {
+        "stated": "The study says “Skips are key.” (Q2, Bottom Line)",
+        "implied": "The study implies “Skips are key.” (Q2, Bottom Line)",
+        "ours": "Our question Skip connections raise quality. The study does not say so; the question is"
+        " ours.",
+    }.items():
+        page = parsed(claim_blocks.block(replace(said, origin=origin)))
+        assert " ".join(page.dl.div.get_text(" ").split()) == told
+
+
+def test_the_study_is_gone_through_in_its_own_order():
+    page = parsed(claim_blocks.sentences(verdicts()))
+    rows = [row for row in page.select("tbody tr") if row.td]
+    assert len(rows) == len(SENTENCES) and "2×, combines" in page.get_text()
+    told = [" ".join(row.get_text(" ").split()) for row in rows]
+    best = next(one for one in told if "steadily improve" in one)
+    assert "✗ refuted F1 Skip connections" in best  # the made-up claims have one sentence
+    assert all(said.note in one for one, said in zip(told, SENTENCES, strict=True))
 
 
 def test_with_one_seed_the_table_says_what_its_intervals_are():

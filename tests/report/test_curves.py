@@ -6,7 +6,7 @@ import pytest
 from segnb.claims.effects import Effects
 from segnb.evaluation.scores import scores
 from segnb.labels import STREET
-from segnb.metrics import boundaries, confusion
+from segnb.metrics import boundaries, confusion, objects
 from segnb.report import curves
 from segnb.report.figures.claims import chosen, pictures
 from segnb.report.figures.evidence import convergence, sizes, stride_bounds, trimap
@@ -82,12 +82,12 @@ def test_curves_by_distance(runs):
 def test_curves_by_size(runs):
     found = curves.size_curves(runs)
     curve = found["U-Net"]
-    thirds = curve.attrs["thirds"]
+    size = runs[0].recipe.size
+    assert curve.attrs["size"] == size and curve.attrs["ends"] == objects.pixel_ends(size)
     tables = [run.objects() for run in seeds(runs, "UNet_Standard_256")]
     area = tables[0]["area"]
-    assert (area <= thirds[0]).mean() == pytest.approx(1 / 3, abs=0.05)
-    assert curve["area"].is_monotonic_increasing and len(curve) <= curves.SIZE_BINS
-    smallest = area <= np.quantile(area, 1 / curves.SIZE_BINS)
+    assert curve["area"].is_monotonic_increasing and len(curve) <= len(curves.SIZE_BINS) + 1
+    smallest = area < curves.SIZE_BINS[np.digitize(area.min(), curves.SIZE_BINS)]
     plain = np.mean([table["found"][smallest].mean() for table in tables])
     assert curve["value"].iloc[0] == pytest.approx(plain)
     assert sizes(found).axes

@@ -1,15 +1,9 @@
-"""The claims on U-Nets: skips, residual blocks and attention gates."""
+"""The claims on U-Nets: skips and residual blocks."""
 
-from segnb.claims.claim import BOUNDARY, ENCODER, F1_PIXELS, PIXELS, POINT, SHARE, Claim, Contrast, shown
-from segnb.claims.related_studies import CARS
+from segnb.claims.claim import BOUNDARY, ENCODER, PIXELS, POINT, Claim, Contrast, level, shown
 from segnb.models.registry import VARIANTS
 
 UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
-GATED, GATED_RESIDUAL = "AttentionUNet_256", "AttentionResidualUNet_256"
-STRIDED, CLASS_GATED = "AttentionResidualUNet_StridedGate_256", "ClassAttentionResidualUNet_256"
-GATE_PAIRS = ((GATED, UNET), (GATED_RESIDUAL, RESIDUAL))
-HIDDEN = ("recall:mostly hidden", "recall:in full sight")
-THIN_OR_CARS = ("Pedestrian", "Pole", "Traffic sign", "Fence", "Car")
 
 
 def pair(plus: str, minus: str, *names: str) -> tuple[Contrast, ...]:
@@ -18,40 +12,19 @@ def pair(plus: str, minus: str, *names: str) -> tuple[Contrast, ...]:
     return tuple(Contrast(label, name, (plus,), (minus,)) for name in names)
 
 
-def gates(*names: str) -> tuple[Contrast, ...]:
-    """Contrast networks with gates and without, in both pairs."""
+def levels(word: str, metric: str, *networks: str, of: str = "") -> tuple[Contrast, ...]:
+    """Hold networks, each by itself, against what an absolute word means."""
+    return tuple(level(word, VARIANTS[name].label, metric, of + name) for name in networks)
+
+
+def lost(metric: str, *networks: str) -> tuple[Contrast, ...]:
+    """Take what networks lose without a part of theirs, beyond a point."""
     return tuple(
-        contrast for name in names for plus, minus in GATE_PAIRS for contrast in pair(plus, minus, name)
+        Contrast(VARIANTS[name].label, f"lost:{metric}", (name,), threshold=POINT) for name in networks
     )
 
 
-def each_gate(*networks: str, metric: str, levels: tuple) -> tuple[Contrast, ...]:
-    """Take a metric of each gate of some networks, or of all gates at once."""
-    return tuple(
-        Contrast(
-            f"{VARIANTS[name].label}, " + ("all gates at once" if level == "all" else f"gate {level}"),
-            f"{metric}:{level}",
-            (name,),
-        )
-        for name in networks
-        for level in levels
-    )
-
-
-def focus(metric: str) -> tuple[Contrast, ...]:
-    """Contrast the gain from gates on cars against the rest with the gain on all classes."""
-    return tuple(
-        Contrast(
-            f"gain from gates, cars alone − all classes: {VARIANTS[gated].label}",
-            metric,
-            (f"{CARS}:{gated}", plain),
-            (f"{CARS}:{plain}", gated),
-        )
-        for gated, plain in GATE_PAIRS
-    )
-
-
-UNET_CLAIMS = (
+SKIP_CLAIMS = (
     Claim(
         "U1",
         "U-Net: skips",
@@ -73,9 +46,10 @@ UNET_CLAIMS = (
     Claim(
         "U3",
         "U-Net: skips",
-        "Without skips small objects are missed.",
-        "Recall of small objects, with skips minus without.",
-        pair(UNET, NO_SKIP, "recall:small") + shown(pair(UNET, NO_SKIP, "recall:medium", "recall:large")),
+        "Without skips small objects are often missed.",
+        "Recall of small objects without skips, at most half. The gain with skips, by size, is shown.",
+        levels("often misses", "recall:small", NO_SKIP)
+        + shown(pair(UNET, NO_SKIP, "recall:small", "recall:medium", "recall:large")),
     ),
     Claim(
         "U4",
@@ -112,82 +86,78 @@ UNET_CLAIMS = (
         pair(RESIDUAL, UNET, "miou"),
         kind="≈",
         margin=POINT,
+        origin="ours",
     ),
     Claim(
-        "U8",
-        "U-Net: attention gates",
-        "Attention gates cost little.",
-        "Share that gates add, in both pairs, to parameters, operations and bytes, which are counted; each"
-        " within 10 %; all decide. Median seconds an image of training and of prediction are shown.",
-        gates("parameters", "gflops", "memory_mib") + shown(gates("train_seconds", "predict_seconds")),
-        kind="≈",
-        margin=SHARE,
+        "U16",
+        "U-Net: skips",
+        "The U-Net captures and segments small objects more accurately than the one without skips.",
+        "Recall and IoU of small objects, with skips minus without; both decide.",
+        pair(UNET, NO_SKIP, "recall:small", "object_iou:small"),
     ),
     Claim(
-        "U9",
-        "U-Net: attention gates",
-        "Attention gates bring no significant improvement here.",
-        "Test mIoU with gates minus without, within 1 point; both pairs decide.",
-        gates("miou"),
-        kind="≈",
-        margin=POINT,
+        "U17",
+        "U-Net: skips",
+        "Without skips small objects are localised poorly.",
+        "Mean IoU of the small objects that the U-Net without skips finds, at most one half. The difference"
+        " to the U-Net is shown.",
+        levels("localises poorly", "found_iou:small", NO_SKIP)
+        + shown(pair(UNET, NO_SKIP, "found_iou:small")),
     ),
     Claim(
-        "U10",
-        "U-Net: attention gates",
-        "Attention gates sharpen boundaries.",
-        "Boundary F1 (mean over 1, 2 and 3 px) with gates minus without; both pairs decide. F1 at each"
-        " distance is shown.",
-        gates("boundary_f1") + shown(gates(*F1_PIXELS)),
+        "U18",
+        "U-Net: skips",
+        "With skips the structure of objects is kept better.",
+        "Share of medium and large objects that are found in one piece and apart from their neighbours: one"
+        " predicted part lies on the object, and on no other. With skips minus without; both sizes decide.",
+        pair(UNET, NO_SKIP, "intact:medium", "intact:large"),
     ),
     Claim(
-        "U11",
-        "U-Net: attention gates",
-        "With dense labels there is nothing to ignore, so gates stay open.",
-        "Test mIoU lost when a gate is replaced by its mean over the image, each gate alone and all at once,"
-        " within 1 point; all decide, in both gated networks. The standard deviation of a gate's values"
-        " within an image is shown; how open a gate is says nothing, as later weights can undo its scale.",
-        each_gate(GATED_RESIDUAL, GATED, metric="lost", levels=(1, 2, 3, 4, "all"))
-        + shown(each_gate(GATED_RESIDUAL, GATED, metric="gate_variation", levels=(1, 2, 3, 4))),
-        kind="≈",
-        margin=POINT,
+        "U19",
+        "U-Net: skips",
+        "With skips different objects are separated more clearly.",
+        "Share of the true edges between things of two classes that have a predicted edge within 1 px, with"
+        " skips minus without.",
+        pair(UNET, NO_SKIP, "between"),
     ),
     Claim(
-        "U12",
-        "U-Net: attention gates",
-        "Where the gating signal is taken does not matter.",
-        "Test mIoU, signal before the up-convolution (strided gate) minus after it, within 1 point.",
-        pair(STRIDED, GATED_RESIDUAL, "miou"),
-        kind="≈",
-        margin=POINT,
+        "U20",
+        "U-Net: skips",
+        "Skips bring lost detail back.",
+        "Test mIoU that the U-Net loses when every skip is replaced by its mean over the image, more than 1"
+        " point.",
+        lost("skips", UNET) + shown(lost("skips", RESIDUAL)),
     ),
     Claim(
-        "U13",
-        "U-Net: attention gates",
-        "One gate per class would help, most for small, overlapping or occluded classes.",
-        "One gate a class minus one gate: test mIoU (it helps), its gain in the thin classes beyond that in"
-        " the others, and its gain in recall of objects less than half in sight beyond that of objects in"
-        " full sight (most for those); all three decide. The gains themselves are shown.",
-        pair(CLASS_GATED, GATED_RESIDUAL, "miou", "miou:thin-others", "recall:hidden-seen")
-        + shown(
-            pair(CLASS_GATED, GATED_RESIDUAL, "miou:thin", *HIDDEN, "recall:small"),
-            pair(CLASS_GATED, GATED_RESIDUAL, *(f"iou:{name}" for name in THIN_OR_CARS)),
-        ),
+        "U21",
+        "U-Net: skips",
+        "Vanishing gradients are no huge concern in a U-Net of four levels.",
+        "How far the gradient-to-weight ratio falls, in decades, from the last block on the way up to the"
+        " weakest stage of the encoder, without skips; at most 2. Only seeds are repeated.",
+        levels("no vanishing", "gradient:fall", NO_SKIP)
+        + shown(levels("no vanishing", "gradient:fall", UNET)),
     ),
     Claim(
-        "U14",
-        "U-Net: attention gates",
-        "Attention gates generalise better under clutter.",
-        "Test mIoU with gates minus without on cluttered and occluded scenes, minus the same on clean ones;"
-        " both pairs decide. Fog, night and noise are shown.",
-        gates("shift:occlusion") + shown(gates("shift:fog", "shift:night", "shift:noise")),
+        "U22",
+        "U-Net: skips",
+        "Thin objects disappear without skips.",
+        "Test mIoU of the thin classes, with skips minus without.",
+        pair(UNET, NO_SKIP, "miou:thin"),
     ),
     Claim(
-        "U15",
-        "U-Net: attention gates",
-        "With many classes attention is spread thin; for one class it can focus.",
-        "Gain in test mIoU from gates where cars are told from the rest, minus the gain on all classes of"
-        " the same scenes; both pairs decide. The same for the IoU of Car is shown.",
-        focus("miou") + shown(focus("iou:Car")),
+        "U23",
+        "U-Net: skips",
+        "With skips results are more coherent.",
+        "Share of the pixels in specks, which are connected parts of a prediction without a single right"
+        " pixel, without skips minus with.",
+        pair(NO_SKIP, UNET, "specks"),
+    ),
+    Claim(
+        "U24",
+        "U-Net: skips",
+        "Without skips segmentations are blurry.",
+        "Width of the soft-max transition across true edges without skips, at least 4 px. The difference to"
+        " the U-Net is shown.",
+        levels("blurry", "softness", NO_SKIP) + shown(pair(NO_SKIP, UNET, "softness")),
     ),
 )

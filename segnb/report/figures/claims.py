@@ -1,6 +1,7 @@
 """The two figures of a claim: paired differences of its parts, and the images that a rule picks from them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -96,7 +97,8 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
             _heading(line[0], y, head)
         y, names = zip(*places.values(), strict=True)
         name_rows(line[0], [wrapped(name, 26) for name in names], y)
-        line[0].set_xlabel(f"difference, {unit}" if unit else "difference")
+        compared = any(parts[i].minus for i in places)
+        line[0].set_xlabel(", ".join(filter(None, ("difference" if compared else "", unit))))
         full = bool(by_image) and any(i in by_image for i in places)
         if full:
             line[1].set_xlabel("of single images")
@@ -110,9 +112,10 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
             ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     told = [f"{full_name(parts[i])}: {effect(parts[i])}" for i in drawn]
     spread = [
-        f"{full_name(parts[i])} is above zero in {percent((frame.difference > 0).mean(), 0)} of"
-        f" {len(frame)} images"
+        f"{full_name(parts[i])} is above zero in"
+        f" {percent((parts[i].scale * frame.difference > 0).mean(), 0)} of {len(frame)} images"
         for i, frame in by_image.items()
+        if parts[i].minus
     ]
     return fig.described(
         f"Paired differences with their intervals. {'; '.join(told)}."
@@ -163,6 +166,8 @@ def _spread(ax, y: float, part: MeasuredContrast, frame: pd.DataFrame) -> None:
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     ax.plot([low, high], [y, y], color=INK, lw=2.4, solid_capstyle="butt")
     ax.plot(median, y, "|", color=INK, ms=13, mew=2.4)
+    if not part.minus:  # a level is above zero everywhere
+        return
     share = f"{percent((values > 0).mean(), 0)} above 0"
     note(ax, 0.99, y - 0.3, share, transform=ax.get_yaxis_transform(), ha="right", va="center")
 
@@ -193,8 +198,10 @@ def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_o
         told.append(f"small rings are the {seeds} single {'rounds of timing' if rounds else 'seeds'}")
     if kind == "≈":
         told.append("within the grey band two networks count as equal")
+    if compared and not all(part.minus for part in parts):
+        told.append("a row of one network shows its level")
     if any(part.threshold for part in parts):
-        told.append("the dashed line is what the difference has to exceed")
+        told.append("the dashed line is the limit that the claim goes by")
     if images:
         many = f"{min(images)}" if len({*images}) == 1 else f"{min(images)} to {max(images)}"
         told.append(f"to the right each dot is one of {many} test images, the bar the middle half of them")
@@ -275,12 +282,16 @@ def pictures(claim: Verdict, effects: Effects) -> tuple[list[Picture], list[str]
     if place is None:
         return drawn, []
     part, seed = parts[place], effects.seeds(parts[place])[0]
+    frame = by_image[place]
+    if part.at_most:  # from here on as it is printed
+        part = replace(part, weight=-part.weight, scale=-part.scale)
+        frame = frame.assign(difference=-frame.difference)
     runs = [effects.runs()[name, seed] for name in (*part.plus, *part.minus)]
     if not all(run.predicted_path.exists() for run in runs):
         return drawn, ["Images are left out, because not every run kept its predictions of all test images."]
     split = effects.study.split("test", runs[0].recipe.size)
     guesses = {label(run.variant): run.predicted() for run in runs}
-    rows = chosen(by_image[place])
+    rows = chosen(frame)
     drawn.append(examples(rows, part, split.images, split.labels, guesses, effects.study.classes, seed))
     return drawn, []
 

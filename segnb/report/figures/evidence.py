@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.labels import ClassMap
+from segnb.metrics.objects import SIZES
 from segnb.report.figures.axes import (
     grid,
     legend_of_networks,
@@ -46,7 +47,7 @@ def _by_family(
         curves: see `network_points`; of one family all over the same rows
         measured: label of the y axes
         x_label: of the lowest x axis
-        x: column of the x positions, shares on a logarithmic scale; None for the rows' own order
+        x: column of the x positions, on a logarithmic scale; None for the rows' own order
     """
     families: dict[str, dict[str, pd.DataFrame]] = {}
     for label, curve in curves.items():
@@ -63,12 +64,13 @@ def _by_family(
             room = 0.05 * (high - low) or 0.05
             ax.set_ylim(low - room, high + room)
         if x:
-            plain_log(ax, "x", 100)
-            _name_thirds(ax, first.attrs["thirds"])
+            plain_log(ax, "x")
+            _name_sizes(ax, first.attrs["ends"])
         else:
             ax.set_xticks(range(len(first)), first.index)
         name_ends(ax, ends, TALL - 0.8)
-        ax.set(title=TITLES.get(family, family), ylabel=measured)
+        images = f", images of {first.attrs['size']} px a side" if x else ""
+        ax.set(title=TITLES.get(family, family) + images, ylabel=measured)
     axes[-1].set_xlabel(x_label)
     return fig
 
@@ -95,25 +97,33 @@ def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
 def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
     """Recall of objects by size, a line a network; `segnb.report.curves.size_curves`."""
     fig = _by_family(
-        curves, "objects found, share of 1", "size of the object, % of the image (log scale)", "area"
+        curves, "objects found, share of 1", "size of the object, px of area (log scale)", "area"
     )
     return fig.described(
         f"Share of objects found by their size. Smallest: {_numbers(curves, 0)}. Largest:"
         f" {_numbers(curves, -1)}.",
-        "An object counts as found when at least half of its pixels get its class. Each point is a sixth of"
-        " all objects of the test images, at their median size; dashed lines part them"
-        f" into thirds. {NEW_IMAGES}{sample(curves.values())}",
+        "Objects of the test images by their size; one counts as found when at least half of its pixels get"
+        " its class. Dashed: where small, medium and large begin, which are the cells of strides 8, 16 and"
+        f" 32: {_ends(curves)}. {NEW_IMAGES}{sample(curves.values())}",
     )
 
 
-def _name_thirds(ax, thirds: tuple[float, float]) -> None:
-    """Dashed lines between small, medium and large, and these words where there is room for them."""
+def _ends(curves: dict[str, pd.DataFrame]) -> str:
+    """Say from how many pixels on an object is small, medium and large."""
+    ends = {curve.attrs["size"]: curve.attrs["ends"] for curve in curves.values()}
+    return "; ".join(
+        f"{', '.join(map('{:,}'.format, px))} px in images of {size} px" for size, px in ends.items()
+    )
+
+
+def _name_sizes(ax, ends: list[int]) -> None:
+    """Dashed lines where small, medium and large begin, and these words where there is room for them."""
     left, right = ax.get_xlim()
-    edges = np.clip([left, *thirds, right], left, right)
-    for edge in thirds:
+    edges = np.clip([left, *ends, right], left, right)
+    for edge in ends:
         ax.axvline(edge, color=QUIET, lw=1, ls=(0, (3, 3)), zorder=0)
     ax.set_xlim(left, right)
-    for low, high, word in zip(edges[:-1], edges[1:], ("small", "medium", "large"), strict=True):
+    for low, high, word in zip(edges[:-1], edges[1:], SIZES, strict=True):
         if np.log(high / low) > 0.13 * np.log(right / left):
             how = {"transform": ax.get_xaxis_transform(), "ha": "center", "va": "top", "color": QUIET}
             note(ax, np.sqrt(low * high), 0.99, word, **how)

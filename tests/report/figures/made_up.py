@@ -127,10 +127,10 @@ def curves(names: list[str], index, **columns) -> dict[str, pd.DataFrame]:
     return {name: curve(index, 0.3 + 0.013 * k).assign(**columns) for k, name in enumerate(names)}
 
 
-def by_size(thirds: tuple[float, float]) -> dict[str, pd.DataFrame]:
-    found = curves(MANY, range(6), area=AREA)
+def by_size(ends: list[int], area: list[float] | None = None) -> dict[str, pd.DataFrame]:
+    found = curves(MANY, range(6), area=area or AREA)
     for frame in found.values():
-        frame.attrs["thirds"] = thirds
+        frame.attrs |= {"ends": ends, "size": 224}
     return found
 
 
@@ -160,7 +160,7 @@ THREE = pd.DataFrame(
 )
 GUESSES = {"U-Net": all_labels, "Attention residual U-Net, strided gate": np.roll(all_labels, 1, 1)}
 BINS = ["0–1", "1–2", "2–3", "3–5", "5–8", "8–13", "13–21", "21+"]
-AREA = [0.0004, 0.0009, 0.002, 0.005, 0.012, 0.06]
+AREA = [20, 45, 100, 250, 600, 3000]
 KINDS = ["clean", "fog", "night", "noise", "occlusion"]
 
 

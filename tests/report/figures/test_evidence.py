@@ -18,8 +18,8 @@ from tests.report.figures.made_up import BINS, LONG, MANY, UNET, by_size, curve,
 FIGURES = {
     "trimap": lambda: trimap(curves(MANY, BINS)),
     "trimap of one": lambda: trimap(curves(["U-Net"], BINS)),
-    "sizes": lambda: sizes(by_size((0.001, 0.01))),
-    "sizes without room": lambda: sizes(by_size((0.00041, 0.2))),
+    "sizes": lambda: sizes(by_size([64, 256, 1024])),
+    "sizes without room": lambda: sizes(by_size([21, 22, 9000])),
     "sight": lambda: sight(curves(UNET, ["mostly hidden", "partly hidden", "in full sight"])),
     "gains": lambda: gain_by_class(
         curve(STREET.names, -0.2, 0.03), "Class attention residual U-Net", "Attention residual U-Net", STREET
@@ -48,12 +48,7 @@ FIGURES = {
     ),
     "gradients of one": lambda: gradients(curves(["U-Net"], ["down1", "down2"])),
     "gradients of a narrow range": lambda: gradients({"U-Net": curve(["down1", "down2"], 0.0021, 0.005)}),
-    "sizes of a narrow range": lambda: sizes(
-        {
-            label: curve.assign(area=np.linspace(0.003, 0.006, 6))
-            for label, curve in by_size((0.004, 0.005)).items()
-        }
-    ),
+    "sizes of a narrow range": lambda: sizes(by_size([200, 250, 1024], [*np.linspace(150, 300, 6)])),
     "convergence of two seeds": lambda: convergence(
         {"U-Net": histories(2), "U-Net, no skips": histories(2, 0.3)}, 0.9
     ),
@@ -67,7 +62,13 @@ def test_convergence_marks_the_first_epoch_at_the_goal():
 
 
 def test_words_of_sizes_stand_only_where_there_is_room():
-    words = {"small", "medium", "large"}
+    words = {"tiny", "small", "medium", "large"}
     for name, told in (("sizes", words), ("sizes without room", {"medium"})):
         for ax in FIGURES[name]().axes:
             assert {text.get_text() for text in ax.texts} & words == told
+
+
+def test_sizes_are_told_in_pixels():
+    fig = FIGURES["sizes"]()
+    assert "strides 8, 16 and 32: 64, 256, 1,024 px in images of 224 px" in fig.caption
+    assert "px of area" in fig.axes[-1].get_xlabel() and "224 px" in fig.axes[0].get_title("left")

@@ -57,7 +57,7 @@ for (const [table, name] of tables) {
 // --- sorting: up, down, as it was; groups stay together and a mean stays below what it is the mean of ---
 
 const NUMBER = /^[<>≤≥≈~×+±[(\s]*([−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?![\d.:-])(?=$|[\s%×(±,;–…\]]|[a-zA-Zµ]{1,3}\b)/;
-const MISSING = /^(|[–—-]|nan|n\/a|none|no number|no value|not (measured|kept)\b.*)$/i;
+const MISSING = /^(|[–—-]|nan|n\/a|none|no number|no value|not (measured|measurable|kept)\b.*)$/i;
 const order = new Intl.Collator("en", { numeric: true });
 
 const amount = (text) => {
@@ -129,7 +129,7 @@ for (const table of tables.keys()) if (!table.closest(".matrix")) sortable(table
 for (const table of document.querySelectorAll("table.verdicts")) {
   const rows = bodyRows(table).filter((row) => row.querySelector("td.verdict"));
   const verdict = (row) => words(row.querySelector("td.verdict")).replace(/^[^a-z]+/, "");  // without its sign
-  const buttons = ["all", "supported", "refuted", "inconclusive", "not measured"].map((word) => {
+  const buttons = ["all", "supported", "refuted", "inconclusive", "not measurable at this size", "not measured"].map((word) => {
     const count = word === "all" ? rows.length : rows.filter((row) => verdict(row) === word).length;
     const button = press(`${word} (${count})`, "", () => {
       for (const other of buttons) other.setAttribute("aria-pressed", other === button);
