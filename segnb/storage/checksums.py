@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pooch
@@ -60,17 +61,23 @@ class Sums:
 
 def fingerprint(sources: list[str], versions: list[str]) -> str:
     """16 hex digits of SHA-256 over Python sources, less comments and docstrings, and over `versions`."""
-    documented = ast.Module | ast.FunctionDef | ast.ClassDef
     digest = hashlib.sha256()
     for source in sources:
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, documented) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        digest.update(ast.unparse(tree).encode() + b"\0")
+        digest.update(_uncommented(source).encode() + b"\0")
     for version in versions:
         digest.update(version.encode() + b"\0")
     return digest.hexdigest()[:16]
+
+
+@cache
+def _uncommented(source: str) -> str:
+    """Return Python source without comments and docstrings."""
+    documented = ast.Module | ast.FunctionDef | ast.ClassDef
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
 
 
 TIMEOUT = 15  # seconds of silence, not of downloading, after which the network counts as absent

@@ -140,6 +140,9 @@ class Picture(Figure):
         told = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
         data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
         if drawing and self.scales:
+            self.set_layout_engine(
+                "none"
+            )  # for the PNG it has been laid out, which takes longer than drawing
             data[SVG] = base64.b64encode(gzip.compress(self.svg(), mtime=0)).decode()
         return data, {"image/png": told}
 
