@@ -30,6 +30,7 @@ from segnb.training.feature_cache import cached
 # Nats a pixel, mean over an epoch: beyond them a training has diverged, though its loss is a number. A guess
 # among 255 classes costs 5.5.
 DIVERGED = 1000.0
+HIGHEST = 0.01  # learning rate that is proposed where one was too high: with Adam more hardly ever trains
 
 
 def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -278,7 +279,7 @@ def _divergence(row: dict, recipe: Recipe, optimizer, machine: Machine) -> str:
     rates = {"LEARNING_RATE": recipe.learning_rate}
     if len(optimizer.param_groups) > 1:
         rates["BACKBONE_LEARNING_RATE"] = recipe.backbone_learning_rate
-    lower = " ".join(f"{name}={rate / 10:g}" for name, rate in rates.items())
+    lower = " ".join(f"{name}={min(rate / 10, HIGHEST):g}" for name, rate in rates.items())
     return (
         f"the training diverged in epoch {row['epoch']} of {recipe.epochs} (training loss"
         f" {row['train_loss']:.3g}, validation loss {row['val_loss']:.3g}); try a lower learning rate, such"
