@@ -92,6 +92,8 @@ def test_a_full_disk_is_one_line_that_names_the_file(ending, capsys):
         (errno.EROFS, "SEGNB_ROOT"),
         (errno.EMFILE, "ulimit -n"),
         (errno.ENAMETOOLONG, "shorter"),
+        (errno.EFBIG, "ulimit -f"),
+        *[(code, "another place") for code in (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)],
     ],
 )
 def test_what_the_system_refuses_is_one_line(ending, capsys, code, remedy):

@@ -198,17 +198,26 @@ class CompactPictures(Preprocessor):
 
     def preprocess_cell(self, cell, resources, index):
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "image/png" in data:
-                png = base64.b64decode(data["image/png"])
-                with Image.open(io.BytesIO(png)) as picture:
-                    width, height = picture.size
-                size = {"width": width, "height": height}
-                output.metadata["image/png"] = size | output.metadata.get("image/png", {})
-                data["image/png"] = base64.b64encode(compact(png)).decode()
-            if "text/html" in data:
-                data["text/html"] = EMBEDDED.sub(_compact_source, data["text/html"])
+            try:
+                self._shrink(output)
+            except (OSError, ValueError, SyntaxError):  # of Pillow and of base64
+                place = cell.metadata.place
+                raise SegnbError(
+                    f"{place} holds a picture that cannot be decoded; execute the notebook again"
+                ) from None
         return cell, resources
+
+    def _shrink(self, output: NotebookNode) -> None:
+        data = output.get("data", {})
+        if "image/png" in data:
+            png = base64.b64decode(data["image/png"])
+            with Image.open(io.BytesIO(png)) as picture:
+                width, height = picture.size
+            size = {"width": width, "height": height}
+            output.metadata["image/png"] = size | output.metadata.get("image/png", {})
+            data["image/png"] = base64.b64encode(compact(png)).decode()
+        if "text/html" in data:
+            data["text/html"] = EMBEDDED.sub(_compact_source, data["text/html"])
 
 
 def _compact_source(source: re.Match) -> str:
