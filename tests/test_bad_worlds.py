@@ -21,6 +21,7 @@ from tests.bad_worlds import NAMES, STUDY, World, live
 from tests.synthetic_study import make_study
 
 SOME, ALL = 30, 500
+PLACE = r"[/'=]|ulimit|YAML|^segnb: (data|variants|seeds|jobs)\b"  # what a path or a parameter is told by
 PATIENCE = 120  # seconds on a busy machine
 
 
@@ -81,11 +82,14 @@ def judge(world: World, code: int | None, out: str, err: str) -> None:
         assert code in (1, notebook.CELL, notebook.START), code
         assert err.startswith("segnb: ") and err.endswith("\n") and err.count("\n") == 1
         assert err[:-1].isprintable() and len(err) < 2000
-        assert re.search("[/'=]|ulimit|YAML|^segnb: (data|variants|seeds|jobs)\\b", err), "names no place"
         if world.refused is not None:
             assert world.tells(err, world.refused) or world.fragile
         else:
             assert world.fragile or any(world.tells(err, name) for name in needed), "refuses what is sound"
+        assert needed or re.search(PLACE, err), "names no place"
+    if command == "export" and code == 0:
+        page = (world.folder / "out" / "index.html").read_text(encoding="utf-8")
+        assert str(world.folder) not in page and "/home/me" not in page
     assert parts(world.folder) == []
 
 

@@ -9,6 +9,7 @@ What a notebook can say about its cells:
 import base64
 import io
 import re
+import warnings
 from pathlib import Path
 
 import nbformat
@@ -126,7 +127,9 @@ def render(paths: list[Path]) -> BeautifulSoup:
         exclude_anchor_links=True,
     )
     folder = str(paths[0].resolve().parent)
-    html, _ = exporter.from_notebook_node(_merged(paths), {"metadata": {"path": folder}})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Your element with mimetype")  # of widgets alone; see FORMS
+        html, _ = exporter.from_notebook_node(_merged(paths), {"metadata": {"path": folder}})
     soup = BeautifulSoup(html, "html.parser")
     # What counts is what a browser gets, so it is this that is checked, not what it was made from.
     for tag in soup.find_all(True):
