@@ -559,7 +559,7 @@ def make_world(seed: int, base: Path) -> World:
     make_project(world.project)
     draw.choice(MAKERS)(world, draw)
     bare = world.arguments[0] not in ("report", "run") and "\0" not in "".join(world.arguments)
-    world.process = seed % 25 == 24 and bare
+    world.process = seed % 40 == 39 and bare
     for _ in range(draw.choice([0, 1, 1, 2])):
         world.oddities.append("=".join(draw.choice(VARIABLES)))
     if draw.random() < 0.5:
