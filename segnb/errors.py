@@ -19,6 +19,11 @@ REMEDIES = {  # by system error
     **dict.fromkeys(NO_HANDLES, "allow more open files with 'ulimit -n 1024'"),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "check the disk"),
     errno.ENAMETOOLONG: "use a shorter path",
+    errno.EFBIG: "allow larger files with 'ulimit -f unlimited'",
+    **dict.fromkeys(
+        (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
+        "mend it, or name another place",
+    ),
 }
 
 
@@ -54,6 +59,7 @@ def full_disk_told(path: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno not in FULL:
+            error.filename = error.filename or path and str(path)  # a file that is open has no name for it
             raise
         raise SegnbError(
             f"{path or error.filename or 'a file'} cannot be written, the disk is full; free some of it and"

@@ -135,7 +135,7 @@ def parse_seeds(text: str | int) -> list[int]:
     seeds = re.fullmatch(f"{number}(,{number})*", str(text)) and {int(part) for part in str(text).split(",")}
     if not seeds or max(seeds) > LARGEST_SEED:
         raise SegnbError(
-            f"seeds {text!r}: whole numbers from 0 to {LARGEST_SEED:,} with commas between are meant,"
-            " such as 0,1,2"
+            f"seeds {str(text)[:80]!r}: whole numbers from 0 to {LARGEST_SEED:,} with commas between are"
+            " meant, such as 0,1,2"
         )
     return sorted(seeds)

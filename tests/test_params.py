@@ -77,8 +77,9 @@ def test_seeds(text, seeds):
 
 @pytest.mark.parametrize("text", ["", "a", "0,-1", "0;1", "0,9000000000001", "9" * 20, "9" * 5000])
 def test_bad_seeds(text):
-    with pytest.raises(SegnbError, match="whole numbers from 0 to 9,000,000,000,000"):
+    with pytest.raises(SegnbError, match="whole numbers from 0 to 9,000,000,000,000") as refused:
         parse_seeds(text)
+    assert len(str(refused.value)) < 200
 
 
 def test_the_largest_seed_trains():

@@ -34,6 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     # Small matrix products, next to other work: threads that wait for each other take many times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported, by a command's module
     arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # the folder has been removed, and libraries do not load without one
+        os.chdir(os.sep)
     for stream in (sys.stdout, sys.stderr):  # a sign that the terminal lacks is told by its number
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

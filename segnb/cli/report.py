@@ -47,6 +47,8 @@ def report(options: argparse.Namespace) -> int:
     """Settle the study, let Snakemake do what is missing, and say where the report is."""
     variants = parse_variants(options.variants)
     seeds = parse_seeds(options.seeds) if options.seeds else None
+    if options.jobs is not None and options.jobs < 1:
+        raise SegnbError(f"jobs {options.jobs}: a whole number from 1 is meant, or none for as many as fit")
     params = StudyParams.from_attributes(options)
     if options.offline:
         os.environ["SEGNB_OFFLINE"] = "1"

@@ -22,8 +22,8 @@ def list_folder(folder: Path, wanted: Callable[[os.DirEntry], bool] = bool) -> l
             return sorted(folder / e.name for e in entries if not e.name.startswith(".") and wanted(e))
     except PermissionError:
         raise SegnbError(f"{folder}: no permission to list it; allow it with chmod u+rx") from None
-    except OSError as error:
-        raise Unlistable(f"{folder}: cannot be listed ({error.strerror})") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        raise Unlistable(f"{folder}: cannot be listed ({getattr(error, 'strerror', error)})") from None
 
 
 def files_of(folder: Path, formats: dict) -> list[Path]:

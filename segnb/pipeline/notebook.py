@@ -89,6 +89,8 @@ def run(notebook: Path, out: Path, parameters: dict, log: Path | None = None) ->
         SegnbError: the notebook or a parameter is wrong, and nothing was started; or `out` cannot be written.
     """
     check(notebook, parameters)
+    if out.is_dir():  # said before hours of training
+        raise SegnbError(f"{out}: is a folder; name the file that the executed notebook is to be")
     part = out.with_name(f".{out.name}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import numpy as np
 from filelock import AcquireReturnProxy, FileLock, SoftFileLease, Timeout, lock_descriptor
@@ -173,14 +173,40 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises SegnbError that names a missing or damaged one."""
+class Kept(dict):
+    """An object of a JSON file. A key that it has not is not forgotten in code: the file is damaged."""
+
+    path: Path | None = None
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise _damaged(self.path, f"it has no {key!r}")
+
+
+def _damaged(path: Path | None, why: object) -> SegnbError:
+    return SegnbError(f"{path} is damaged ({why}); delete it and run 'make report' again")
+
+
+def read_json(path: Path) -> Kept:
+    """Read a JSON file that holds an object, as all of ours do.
+
+    Raises:
+        SegnbError: the file is missing or damaged; later also where a key is asked for that it has not.
+    """
+
+    def keep(entries: dict) -> Kept:
+        kept = Kept(entries)
+        kept.path = path
+        return kept
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"), object_hook=keep)
     except FileNotFoundError:
         raise SegnbError(f"{path} is missing; run 'make report' to make it") from None
-    except json.JSONDecodeError as error:
-        raise SegnbError(f"{path} is damaged ({error}); delete it and run 'make report' again") from None
+    except (ValueError, RecursionError, IsADirectoryError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(kept, Kept):
+        raise _damaged(path, "it holds no object")
+    return kept
 
 
 T = TypeVar("T")

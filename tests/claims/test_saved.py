@@ -102,7 +102,7 @@ def test_the_command_compares(at_home, verdicts, one_seed, tmp_path, capsys):
     assert "supported -> inconclusive" in capsys.readouterr().out
     assert main(["claims", "diff", a, "no-such-study"]) == 2
     assert "'no-such-study' is not in runs/" in capsys.readouterr().err
-    write_json(tmp_path / "other.json", [1])
+    write_json(tmp_path / "other.json", {"a": [1]})
     assert main(["claims", "diff", a, str(tmp_path / "other.json")]) == 2
     assert "holds no verdicts" in capsys.readouterr().err
 

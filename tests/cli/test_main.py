@@ -92,6 +92,8 @@ def test_a_full_disk_is_one_line_that_names_the_file(ending, capsys):
         (errno.EROFS, "SEGNB_ROOT"),
         (errno.EMFILE, "ulimit -n"),
         (errno.ENAMETOOLONG, "shorter"),
+        (errno.EFBIG, "ulimit -f"),
+        *[(code, "another place") for code in (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)],
     ],
 )
 def test_what_the_system_refuses_is_one_line(ending, capsys, code, remedy):
@@ -135,6 +137,21 @@ def status_of(project, *prefix: str, **env: str) -> subprocess.CompletedProcess:
 def test_whatever_the_environment_it_says_the_same(failed, env, told):
     done = status_of(failed, **{"PYTHONIOENCODING": "utf-8"} | env)
     assert (done.returncode, done.stderr) == (1, b"") and told in done.stdout
+
+
+def test_a_working_directory_that_is_gone(failed, tmp_path):
+    """MKL, which comes with torch, does not load there."""
+    script = f"rmdir {tmp_path}; {sys.executable} -m segnb.cli data check /none"
+    env = os.environ | {"SEGNB_ROOT": str(failed), "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(["bash", "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("segnb: /none: cannot be listed") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("jobs", ["0", "-5"])
+def test_fewer_than_one_run_at_a_time_are_refused(jobs, project, capsys):
+    assert main(["report", "--jobs", jobs]) == 1
+    assert capsys.readouterr().err.startswith(f"segnb: jobs {jobs}: a whole number from 1 is meant")
 
 
 def test_a_command_without_its_docstring_is_a_command(capsys):

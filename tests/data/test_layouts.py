@@ -559,6 +559,7 @@ def test_a_missing_folder_and_a_file_and_a_circle(tmp_path):
     refuses(tmp_path / "x", f"{tmp_path}/x: cannot be listed (No such file or directory)")
     touch(tmp_path, "x.zip")
     refuses(tmp_path / "x.zip", f"{tmp_path}/x.zip: cannot be listed (Not a directory)")
+    assert refusal(look, Path("a\0b")).startswith(r"a\x00b: cannot be listed (embedded null byte); point to")
     (tmp_path / "loop").symlink_to("loop")
     assert refusal(look, tmp_path / "loop").startswith(f"{tmp_path}/loop: cannot be listed (Too many levels")
 

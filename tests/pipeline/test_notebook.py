@@ -260,6 +260,13 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
         )
 
 
+def test_a_folder_in_place_of_the_output_is_told_before_anything_is_executed(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(SegnbError, match="out: is a folder; name the file"):
+        notebook.run(make_notebook(tmp_path / "in.ipynb", "1"), tmp_path / "out", {}, tmp_path / "log")
+    assert not (tmp_path / "log").exists()
+
+
 # -- what is stopped ---------------------------------------------------------------------------------------
 
 

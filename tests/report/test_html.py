@@ -312,6 +312,10 @@ def test_one_notebook_as_a_page_links_back(chapters: list[Path], tmp_path: Path)
         (html("<style>a {background: url(https://example.org/x)}</style>"), "has a style"),
         (html('<p style="background: url(//example.org/x)">a</p>'), "has a style"),
         (display({"image/svg+xml": "<svg/>"}), ".* show it as PNG"),
+        *[
+            (display({"image/png": data}), "holds a picture that cannot be decoded")
+            for data in ("", "A", "AAAA")
+        ],
         (
             new_output("error", ename="ValueError", evalue="no\nway", traceback=[]),
             "ended in ValueError: no; ",

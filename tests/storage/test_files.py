@@ -49,10 +49,12 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch, 
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["history.csv"]
 
 
-def test_another_trouble_than_a_full_disk_is_not_called_one(tmp_path):
+def test_another_trouble_than_a_full_disk_is_not_called_one_and_names_the_file(tmp_path):
     write_text(tmp_path / "a", "")
     with pytest.raises(FileExistsError):
         write_text(tmp_path / "a" / "b", "")
+    with pytest.raises(OSError, match="too large: '.*/c'"), atomic(tmp_path / "c"):
+        raise OSError(errno.EFBIG, "too large")  # as of an open file, which the system gives no name
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,27 @@ def test_json_has_null_for_what_is_no_number(tmp_path, value, kept):
     write_json(tmp_path / "a.json", {"value": value})
     assert "NaN" not in (tmp_path / "a.json").read_text().replace('"NaN"', "")
     assert read_json(tmp_path / "a.json") == {"value": kept}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"null", b"[]", b"3", b"\xff\xfe", bytes(9), b"[" * 100_000, b'{"epochs": ', None],
+    ids=lambda content: repr(content)[:12],
+)
+def test_a_json_file_without_an_object_is_damaged(tmp_path, content):
+    path = tmp_path / "done.json"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(SegnbError, match=r"done.json is damaged \(.*\); delete it and run 'make report'"):
+        read_json(path)
+
+
+def test_so_is_one_that_lacks_what_is_asked_for(tmp_path):
+    write_json(tmp_path / "a.json", {"data": {"name": 1}})
+    kept = read_json(tmp_path / "a.json")
+    assert kept["data"]["name"] == 1 and kept.get("x") is None and "x" not in kept
+    for entries, key in ((kept, "x"), (kept["data"], "counts")):
+        with pytest.raises(SegnbError, match=f"a.json is damaged .it has no '{key}'.; delete it"):
+            entries[key]
 
 
 def test_one_place_writes_json():

@@ -9,6 +9,7 @@ What a notebook can say about its cells:
 import base64
 import io
 import re
+import warnings
 from pathlib import Path
 
 import nbformat
@@ -126,7 +127,9 @@ def render(paths: list[Path]) -> BeautifulSoup:
         exclude_anchor_links=True,
     )
     folder = str(paths[0].resolve().parent)
-    html, _ = exporter.from_notebook_node(_merged(paths), {"metadata": {"path": folder}})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Your element with mimetype")  # of widgets alone; see FORMS
+        html, _ = exporter.from_notebook_node(_merged(paths), {"metadata": {"path": folder}})
     soup = BeautifulSoup(html, "html.parser")
     # What counts is what a browser gets, so it is this that is checked, not what it was made from.
     for tag in soup.find_all(True):
@@ -198,17 +201,26 @@ class CompactPictures(Preprocessor):
 
     def preprocess_cell(self, cell, resources, index):
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "image/png" in data:
-                png = base64.b64decode(data["image/png"])
-                with Image.open(io.BytesIO(png)) as picture:
-                    width, height = picture.size
-                size = {"width": width, "height": height}
-                output.metadata["image/png"] = size | output.metadata.get("image/png", {})
-                data["image/png"] = base64.b64encode(compact(png)).decode()
-            if "text/html" in data:
-                data["text/html"] = EMBEDDED.sub(_compact_source, data["text/html"])
+            try:
+                self._shrink(output)
+            except (OSError, ValueError, SyntaxError):  # of Pillow and of base64
+                place = cell.metadata.place
+                raise SegnbError(
+                    f"{place} holds a picture that cannot be decoded; execute the notebook again"
+                ) from None
         return cell, resources
+
+    def _shrink(self, output: NotebookNode) -> None:
+        data = output.get("data", {})
+        if "image/png" in data:
+            png = base64.b64decode(data["image/png"])
+            with Image.open(io.BytesIO(png)) as picture:
+                width, height = picture.size
+            size = {"width": width, "height": height}
+            output.metadata["image/png"] = size | output.metadata.get("image/png", {})
+            data["image/png"] = base64.b64encode(compact(png)).decode()
+        if "text/html" in data:
+            data["text/html"] = EMBEDDED.sub(_compact_source, data["text/html"])
 
 
 def _compact_source(source: re.Match) -> str:
