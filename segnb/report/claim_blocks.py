@@ -100,7 +100,8 @@ def saved_studies(folder: Path | None = None) -> list[StudyVerdicts]:
     Args:
         folder: where they are, the project's results/ by default; files of another kind are passed over.
     """
-    entries = [read_json(path) for path in sorted((folder or root() / "results").glob("*.json"))]
+    files = sorted((folder or root() / "results").glob("*.json"))
+    entries = [read_json(file) for file in files if file.read_bytes().lstrip().startswith(b"{")]
     studies = [from_dict(entry) for entry in entries if is_verdicts(entry)]
     return sorted(
         (study for study in studies if len(study.seeds) > 1), key=lambda study: -study.count(*DECIDED)
