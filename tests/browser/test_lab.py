@@ -192,7 +192,9 @@ class Part:
         return set(self.area.evaluate(CONTROLS)) - self.used
 
 
-@pytest.mark.xfail(reason="open since 2026-11-26: after the other list of networks, no change is seen in time")
+@pytest.mark.xfail(
+    reason="open since 2026-11-26: after the other list of networks, no change is seen in time"
+)
 def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab, tmp_path):
     own = tmp_path / "own.png"
     Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 50).convert("RGB").save(own)
