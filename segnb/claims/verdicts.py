@@ -27,7 +27,7 @@ RULES = {
     " average: with R of a family's m tested claims decided, 1 − 0.05 R/m (Benjamini and Yekutieli 2005)."
     " One part of several refutes only after correction for their number, for which its interval is widened.",
     "counted": "Numbers that are counted (parameters, operations, bytes, published scores) have no error and"
-    " need no interval. Seconds are shown beside them and decide nothing.",
+    " need no interval. Seconds are shown next to them and decide nothing.",
     "floor": "What would be inconclusive is not measurable at this size where a share that decides lies below"
     f" {100 * FLOOR:.0f} % even for the better network, above {100 - 100 * FLOOR:.0f} % even for the worse,"
     f" or below {100 * FLOOR:.0f} % even for perfect scores at their strides: that leaves no room for a"

@@ -55,7 +55,7 @@ class Sums:
 
     def keep(self) -> None:
         if self.path is not None and self.new:
-            with suppress(OSError):  # of a folder that is not ours to write to: they are summed up anew
+            with suppress(OSError):  # of a folder that is not ours to write to: they are summed up again
                 write_text(self.path, to_json(self.known))
 
 

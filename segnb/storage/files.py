@@ -219,7 +219,7 @@ DAY = 24 * 60 * 60  # seconds; nothing is written for so long
 def locked(path: Path, **options: Any) -> AcquireReturnProxy:
     """Let one process at a time into the `with` block; the others wait. options: of filelock.
 
-    Where the file system has no locks, a file beside `path` that its holder keeps touching stands for one.
+    Where the file system has no locks, a file next to `path` that its holder keeps touching stands for one.
     """
     with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)

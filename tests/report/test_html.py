@@ -228,7 +228,7 @@ WARNINGS = (  # as libraries print them, with places of the machine
     "/home/me/.venv/lib/a.py:12: UserWarning: Glyph 27773 missing\n  plt.show()\n",
     "<frozen abc>:106: RuntimeWarning: size changed\n",
     "C:\\Users\\me\\a.py:1: FutureWarning: later\n  old()\n",
-    "Matplotlib created a temporary cache directory at /tmp/matplotlib-x, as /root/.config is read-only\n",
+    "Matplotlib created a temporary cache directory at /tmp/matplotlib-x, as /home/me/.config is read-only\n",
     "WARNING:root:~/.config/x cannot be read\n",
 )
 

@@ -139,7 +139,7 @@ FCN_CLAIMS = (
         "FCN: frozen or fine-tuned",
         "Freezing the trunk makes training faster.",
         "Operations of a training step, which are counted: what fine-tuning adds, as a share of the frozen"
-        " step's; every stride decides. The median seconds an image of a step, same loop, nothing cached,"
+        " step's; every stride decides. The median seconds per image of a step, same loop, nothing cached,"
         " are shown.",
         tuning("train_gflops") + shown(tuning("train_seconds")),
         kind="exact",

@@ -51,7 +51,7 @@ GATE_CLAIMS = (
         "U-Net: attention gates",
         "Attention gates cost little.",
         "Share that gates add, in both pairs, to parameters, operations and bytes, which are counted; each"
-        " within 10 %; all decide. Median seconds an image of training and of prediction are shown.",
+        " within 10 %; all decide. Median seconds per image of training and of prediction are shown.",
         gates("parameters", "gflops", "memory_mib") + shown(gates("train_seconds", "predict_seconds")),
         kind="≈",
         margin=SHARE,
