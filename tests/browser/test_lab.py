@@ -192,9 +192,6 @@ class Part:
         return set(self.area.evaluate(CONTROLS)) - self.used
 
 
-@pytest.mark.xfail(
-    reason="open since 2026-11-26: after the other list of networks, no change is seen in time"
-)
 def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab, tmp_path):
     own = tmp_path / "own.png"
     Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 50).convert("RGB").save(own)
@@ -226,8 +223,9 @@ def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab,
         networks.find("Find images", "worst first")
         networks.find("Worst for", 1)
         networks.find("Find images", "most different first")
-        networks.find("Between", VARIANTS["UNet_Standard_256"].label)
-        networks.find("and", VARIANTS["FCN8s_vgg16_finetune"].label)
+        # Networks of preset smoke may all differ in every pixel; from itself, the last one differs in none.
+        networks.find("Between", VARIANTS[REPORTED[-1]].label)
+        networks.find("and", VARIANTS["UNet_Standard_256"].label)
         networks.find("Find images", "with a class")
         networks.find("Class", "Road")
         chooser = networks.area.locator("input[type=file]")
