@@ -1,7 +1,7 @@
 """Find words that have to be read twice, in all that a reader sees: `python -m tests.prose [PATH …]`.
 
-Reads README, docs, notebooks, templates, and the strings, docstrings and comments of segnb. `docs/style.md` has
-the rules; this is the part of them that a pattern can check. `make lint` runs it.
+Reads README, docs, notebooks, templates, and the strings, docstrings and comments of segnb. `docs/style.md`
+has the rules; this is the part of them that a pattern can check. `make lint` runs it.
 """
 
 import io
@@ -30,9 +30,10 @@ LEFT_OUT = ("docs/style.md", "segnb/claims/ledger/study.toml")
 
 _COUNTED = (
     "seconds?|minutes?|hours?|milliseconds?|ms|s|bytes|MiB|GiB|pixels?|px|images?|seeds?|epochs?|threads?|masks?|runs?"
-    "|rows?|lines?|networks?|steps?|cores?|objects?|scenes?|batches|points?|gates?|files?|frames?|classes|processes"
+    "|rows?|lines?|networks?|steps?|cores?|objects?|scenes?|batches|points?|gates?|files?|frames?|classes"
 )
-_UNIT = "seed|network|image|class|run|epoch|step|batch|pixel|side|row|column|study|drive|claim|level|core|thread|GPU"
+_UNIT = "seed|network|image|class|run|epoch|step|batch|pixel|side|row|column|study|drive|claim|level|core|GPU"
+_US = "behavior|color(?!map|bar|s?=)|gray|center|optimizer|normalize|initialize|recognize|summarize"
 # Pattern: the word to use instead. A word in `backticks` is a name and is not looked at.
 PATTERNS = {
     rf"\b({_COUNTED}) an? ({_UNIT})\b(?! (of|that|from|with|in)\b)": "per",
@@ -44,7 +45,7 @@ PATTERNS = {
     r"\bgo(es)? on (behind|from|where)\b": "resume",
     r"\bheld against\b": "compared with",
     r"\bcomes? out otherwise\b": "differ",
-    r"\b(what|whatever) (there is|there are|it holds|they hold|is shown|it shows|is over|is left)\b": "a noun",
+    r"\bwhat(ever)? (there is|there are|it holds|they hold|is shown|it shows|is over|is left)\b": "a noun",
     r"\bwhose turn\b|\bin turns\b": "in alternation",
     r"\bthese very\b": "the",
     r"\b(is|are) none\b": "a full predicate",
@@ -56,7 +57,7 @@ PATTERNS = {
     r"\bdataset mIoU\b|\bclass means?\b": "mIoU",
     r"\bpublished study\b": "the study",
     r"\blearnt\b": "learned",
-    r"\b(behavior|color(?!map|bar|s?=)|gray|center|optimizer|normalize|initialize|recognize|summarize)(s|d|ed|r)?\b": "UK",
+    rf"\b({_US})(s|d|ed|r)?\b": "UK spelling",
     r"\d %": "95% without a space",
     r"\bwhosoever\b|\bwhoever\b": "a noun",
     r"\bthose that\b": "a noun",

@@ -140,16 +140,16 @@ class Data:
         images, labels = shifts.shifted(count, cache, kind, size)
         return Split(self.view.images(images), self.view.labels(labels), self.names["test"][:count])
 
-    def visibility(self, cache: Path, size: int) -> np.ndarray | None:
-        """Return how much is in sight of the things of this label set, see `shifts.visibility`.
+    def visibility(self, cache: Path, size: int) -> tuple[np.ndarray, np.ndarray] | tuple[()]:
+        """Return how much of each thing of this label set is in sight, and its number: `shifts.visibility`.
 
-        uint8 (N, size, size); None for drives and folders.
+        uint8 and uint16 (N, size, size); nothing for drives and folders.
         """
         if self.view is None:
-            return None
-        visible, labels = shifts.visibility(self.counts["test"], cache, size)
-        things = [self.classes.id(name) for name in self.classes.things]
-        return np.where(np.isin(self.view.labels(labels), things), visible, 0)
+            return ()
+        visible, numbers, labels = shifts.visibility(self.counts["test"], cache, size)
+        things = np.isin(self.view.labels(labels), [self.classes.id(name) for name in self.classes.things])
+        return np.where(things, visible, 0), np.where(things, numbers, 0)
 
 
 def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:

@@ -88,10 +88,11 @@ def _measure(run: Run) -> None:
         **boundaries.between(split.labels, predictions, things),
         **objects.specks(split.labels, predictions, len(classes)),
     )
-    table = objects.components(split.labels, predictions, things, study.visibility(recipe.size))
+    sight = study.visibility(recipe.size)
+    table = objects.components(split.labels, predictions, things, *sight)
     if family == "fcn":
         perfect = boundaries.at_stride(split.labels, VARIANTS[run.variant].config.stride, len(classes))
-        table["reachable"] = objects.components(split.labels, perfect, things)["found"]
+        table["reachable"] = objects.components(split.labels, perfect, things, *sight)["found"]
     run.write_arrays(run.objects_path, **{name: table[name].to_numpy() for name in table})
     if openness:
         without = gates.neutral_confusion(model, split, recipe.batch_size, machine)

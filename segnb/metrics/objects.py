@@ -1,14 +1,15 @@
 """Objects: which of those in the ground truth a prediction finds, by how large and how visible they are.
 
 An object is a connected component of a thing class (`ClassMap.things`) in the labels, neighbours at corners
-included: two cars that touch in the picture are one. It is found when at least half of its pixels are
-predicted as its class. Each is a row of a table (`components`), of which `binned` makes sums by image, so
-that a bootstrap can weigh the images before `confusion.ratio` makes a score of the total.
+included: two cars that touch in the picture are one. Components that show pieces of the same thing, such as a
+car behind a pole, are one object where the renderer says so. An object is found when at least half of its
+pixels are predicted as its class. Each is a row of a table (`components`), of which `binned` makes sums per
+image, so that a bootstrap can weigh the images before `confusion.ratio` makes a score of the total.
 """
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import ratio
@@ -37,6 +38,7 @@ def components(
     predictions: np.ndarray,
     things: list[int],
     visible: np.ndarray | None = None,
+    numbers: np.ndarray | None = None,
     smallest: int = SMALLEST,
 ) -> pd.DataFrame:
     """A row an object of the ground truth, by image and class.
@@ -46,6 +48,8 @@ def components(
     smallest:            pixels that an object has at least
     visible:             uint8 (N, S, S), 255 × the share of the object that is in sight, at its pixels; 0
                          where there is none. None where nobody knows
+    numbers:             uint16 (N, S, S), which thing of the image a pixel shows, 0 for none: components that
+                         share a number are one object. None where nobody knows
 
     image, class  index and id
     pixels, area  how large it is, in px and as a share of the image, 0 to 1
@@ -54,12 +58,13 @@ def components(
     recalled      its pixels that are predicted as its class
     union         pixels of it and of all predicted components of its class that overlap it
     found, iou    whether recalled / pixels ≥ 0.5; recalled / union
-    intact        whether it is found in one piece: by one predicted component, which overlaps no other object
+    intact        whether it is found, by no more predicted components than it has pieces, none of which
+                  overlaps another object
     """
     guess = np.where(labels == IGNORE_INDEX, IGNORE_INDEX, predictions)
     # With no thing there is an empty table, of the background's no objects.
     parts = [(c, labels == c, guess == c) for c in things] or [(0, *np.zeros((2, *labels.shape), bool))]
-    tables = [_components(truth, found, visible).assign(**{"class": c}) for c, truth, found in parts]
+    tables = [_components(truth, found, visible, numbers).assign(**{"class": c}) for c, truth, found in parts]
     table = pd.concat(tables, ignore_index=True).sort_values(["image", "class"])
     table = table[table["pixels"] >= smallest]
     table["area"] = table["pixels"] / labels[0].size
@@ -70,9 +75,26 @@ def components(
     return table[order].reset_index(drop=True)
 
 
-def _components(truth: np.ndarray, guess: np.ndarray, visible: np.ndarray | None) -> pd.DataFrame:
+def _joined(pieces: np.ndarray, count: int, numbers: np.ndarray) -> np.ndarray:
+    """Return the object, from 0, of each of `count` pieces: those that share a number in an image are one."""
+    at = np.flatnonzero((pieces > 0) & (numbers > 0))
+    thing = at // pieces[0].size * (1 << 16) + numbers.ravel()[at]
+    _, thing = np.unique(thing, return_inverse=True)
+    links = sparse.coo_array(
+        (np.ones(len(at)), (pieces.ravel()[at] - 1, count + thing)), (count + len(at), count + len(at))
+    )
+    _, group = sparse.csgraph.connected_components(links, directed=False)
+    return np.unique(group[:count], return_inverse=True)[1]
+
+
+def _components(
+    truth: np.ndarray, guess: np.ndarray, visible: np.ndarray | None, numbers: np.ndarray | None
+) -> pd.DataFrame:
     """The objects of one class: truth, guess bool (N, S, S)."""
-    objects, count = ndimage.label(truth, WITHIN_IMAGE)
+    objects, pieces = ndimage.label(truth, WITHIN_IMAGE)
+    joined = np.arange(pieces) if numbers is None else _joined(objects, pieces, numbers)
+    count = joined.max(initial=-1) + 1
+    objects = np.concatenate([[0], joined + 1])[objects]
     guesses, guess_count = ndimage.label(guess, WITHIN_IMAGE)
     at = np.flatnonzero(objects)  # their pixels
     of = objects.ravel()[at] - 1  # whose they are
@@ -102,7 +124,7 @@ def _components(truth: np.ndarray, guess: np.ndarray, visible: np.ndarray | None
             "visible": share,
             "recalled": recalled,
             "union": pixels + touched - recalled,
-            "whole": (np.bincount(one, minlength=count) == 1) & ~merged,
+            "whole": (np.bincount(one, minlength=count) <= np.bincount(joined, minlength=count)) & ~merged,
         }
     )
 

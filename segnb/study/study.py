@@ -103,7 +103,7 @@ class Study:
         """Images and labels of "train", "val" or "test" at `size` pixels a side."""
         return self.data.split(cache_folder(), name, size)
 
-    def visibility(self, size: int) -> np.ndarray | None:
+    def visibility(self, size: int) -> tuple[np.ndarray, np.ndarray] | tuple[()]:
         """See `segnb.data.dataset.Data.visibility`."""
         return self.data.visibility(cache_folder(), size)
 

@@ -149,7 +149,7 @@ def test_drives_are_data_whose_test_frames_are_rendered_once(tmp_path, monkeypat
     assert "between frames of training" in between.notes[0] and not apart.notes
     assert apart.digest != between.digest and apart.classes is between.classes is STREET
     for data in (apart, between):
-        assert data.shifted(tmp_path, "fog", SIZE) is None and data.visibility(tmp_path, SIZE) is None
+        assert data.shifted(tmp_path, "fog", SIZE) is None and data.visibility(tmp_path, SIZE) == ()
 
 
 def test_other_counts_are_other_data():

@@ -1,5 +1,6 @@
 """Shifted scenes: what they change and what they leave; and how much of a thing is in sight."""
 
+import itertools
 import subprocess
 import sys
 from dataclasses import replace
@@ -33,6 +34,12 @@ def board(x, y0, y1, label, material=materials.PLAIN) -> shapes.Soup:
 
 
 def look(*things: shapes.Soup, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """How much is in sight, and labels, as below."""
+    visible, _, labels = numbered(*things, size=size)
+    return visible, labels
+
+
+def numbered(*things: shapes.Soup, size: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`in_sight` of things on no street: camera at the origin, looking along x, 90 degrees wide."""
     soup = shapes.Soup()
     soup.add(shapes.sheet((0, -200, -50), (400, 0, 0), (0, 400, 0)), ROAD, (0.1, 0.1, 0.1))
@@ -62,6 +69,19 @@ def test_a_thing_hides_another_of_its_class():
     behind, before = np.unique(visible[labels == CAR])
     assert before == 255
     assert abs(int(behind) - 64) <= 3
+
+
+def test_pieces_of_a_thing_have_its_number_and_another_thing_has_another():
+    visible, numbers, labels = numbered(
+        board(8, -4, 4, CAR), board(6, -0.5, 0.5, WALL), board(4, -1.7, -1, CAR)
+    )
+    cars = np.where(labels == CAR, numbers, 0)
+    across = [int(number) for number, _ in itertools.groupby(cars[32]) if number]
+    assert (
+        len(across) == 4 and len(set(across)) == 2
+    )  # the far car in three pieces, the near one in front of it
+    assert sorted(map(across.count, set(across))) == [1, 3]
+    assert not numbers[labels != CAR].any() and numbers.dtype == np.uint16
 
 
 def test_the_far_side_of_a_thing_hides_nothing():
@@ -115,7 +135,7 @@ def test_a_fence_hides_what_its_wires_cover():
 def test_the_share_is_that_of_each_thing_rendered_alone():
     """Against the plain way: one scene for each thing, all rays."""
     scene = streets.draw("test", 3)[0].scene()
-    visible, labels = in_sight(scene, SIZE)
+    visible, _, labels = in_sight(scene, SIZE)
     rays = tracing.camera_rays(scene.camera, SIZE)
     hit = tracing.Tracer(scene).cast(*rays)[0]
     things = np.isin(scene.labels, [CAR, PERSON, POLE, SIGN])
@@ -239,7 +259,7 @@ def test_clutter_hides_more_and_changes_the_truth_only_where_it_stands():
         new_share.append(new.mean())
         # The things of the clean scene: how much of each is in sight, before and after.
         for found, scene in ((before, scenes[0]), (after, scenes[1])):
-            visible, _ = in_sight(scene, SIZE)
+            visible, *_ = in_sight(scene, SIZE)
             found.append(visible[visible > 0].astype(float).mean())
     assert max(new_share) < 0.6
     assert np.mean(new_share) > 0.08
@@ -300,17 +320,17 @@ def test_no_more_scenes_than_it_takes(few, tmp_path, monkeypatch):
 def test_visibility_is_that_of_the_test_split_and_of_its_things(few, tmp_path):
     plain, car = (open_data(name, few[0]) for name in ("streets", "streets-car"))
     labels = plain.split(tmp_path, "test", 32).labels
-    visible = plain.visibility(tmp_path, 32)
-    assert visible.dtype == np.uint8
-    assert np.array_equal(visible > 0, np.isin(labels, [CAR, PERSON, POLE, SIGN]))
-    cars = car.visibility(tmp_path, 32)
-    assert np.array_equal(cars, np.where(labels == CAR, visible, 0))
+    visible, numbers = plain.visibility(tmp_path, 32)
+    assert (visible.dtype, numbers.dtype) == (np.uint8, np.uint16)
+    for array, cars in zip((visible, numbers), car.visibility(tmp_path, 32), strict=True):
+        assert np.array_equal(array > 0, np.isin(labels, [CAR, PERSON, POLE, SIGN]))
+        assert np.array_equal(cars, np.where(labels == CAR, array, 0))
 
 
 def test_a_folder_has_no_streets_to_draw_again(dataset, few, tmp_path):
     data = open_data(str(dataset), few[0])
     assert data.shifted(tmp_path, "fog", 32) is None
-    assert data.visibility(tmp_path, 32) is None
+    assert data.visibility(tmp_path, 32) == ()
 
 
 def test_an_unknown_kind_lists_the_choices(few, tmp_path):

@@ -44,11 +44,12 @@ def study(project, dataset):
 def rendered(monkeypatch):
     """As if its scenes were rendered: no condition changes them, and two fifths of each car are in sight."""
     monkeypatch.setattr(Data, "shifted", lambda data, cache, kind, size: data.split(cache, "test", size))
-    monkeypatch.setattr(
-        Data,
-        "visibility",
-        lambda data, cache, size: np.where(data.split(cache, "test", size).labels == 10, 102, 0).astype("u1"),
-    )
+
+    def visibility(data, cache, size):
+        cars = data.split(cache, "test", size).labels == STREET.id("Car")
+        return np.where(cars, 102, 0).astype("u1"), np.zeros(cars.shape, "u2")
+
+    monkeypatch.setattr(Data, "visibility", visibility)
 
 
 def finished(study, variant: str) -> Run:

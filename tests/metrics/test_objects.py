@@ -87,6 +87,27 @@ def test_two_predicted_components_in_one_object_are_both_in_its_union():
     assert found.loc[0, ["recalled", "union"]].tolist() == [2, 5]
 
 
+def test_components_that_share_a_number_are_one_object():
+    labels = np.concatenate([maps("11.11.1"), maps("11.11.1")])
+    numbers = np.zeros(labels.shape, np.uint16)
+    numbers[0] = [[7, 7, 0, 7, 9, 0, 9]]  # a thing in two pieces, of which one touches a piece of another
+    numbers[1] = [[3, 3, 0, 4, 4, 0, 0]]  # no number is shared, and the last pixel has none
+    found = components(labels, labels, [1], None, numbers)
+    assert found[["image", "pixels"]].values.tolist() == [[0, 5], [1, 2], [1, 2], [1, 1]]
+    assert found["intact"].all()  # in as many pieces as it has
+    apart = components(labels[1:], labels[1:], [1])
+    assert (
+        found.iloc[1:].fillna(0).drop(columns="image").values.tolist()
+        == apart.fillna(0).drop(columns="image").values.tolist()
+    )
+
+
+def test_an_object_in_two_pieces_is_not_intact_in_three():
+    labels, numbers = maps("1111.11"), np.full((1, 1, 7), 5, np.uint16)
+    assert not components(labels, maps("11.1.11"), [1], None, numbers)["intact"].any()
+    assert components(labels, maps("1111111"), [1], None, numbers)["intact"].all()  # across what hides it
+
+
 def test_void_is_neither_object_nor_prediction():
     labels, predictions = maps("v11.", "vv.."), maps("1111", "11..")
     found = components(labels, predictions, [1])

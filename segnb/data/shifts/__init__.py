@@ -1,7 +1,7 @@
 """The test streets under other conditions, and how much of each thing on them is in sight.
 
     images, labels = shifted(120, cache, "fog", size=128)
-    visible, labels = visibility(120, cache, size=128)
+    visible, numbers, labels = visibility(120, cache, size=128)
 
 The street of each test scene is drawn again and then seen in dense fog, by night, by a noisy sensor, or
 with more things on it that stand in the way. Fog, night and noise leave the ground truth as it is; what
@@ -26,7 +26,7 @@ from segnb.storage.files import UNREADABLE, atomic, made_once
 KINDS = ("fog", "night", "noise", "occlusion")
 MOST = 120  # scenes of a kind; more would cost every run of a study more time in testing than they tell
 
-Arrays = tuple[np.ndarray, np.ndarray]
+Arrays = tuple[np.ndarray, ...]
 
 
 def shifted(count: int, cache: Path, kind: str, size: int) -> Arrays:
@@ -52,12 +52,13 @@ def shifted(count: int, cache: Path, kind: str, size: int) -> Arrays:
 
 
 def visibility(count: int, cache: Path, size: int) -> Arrays:
-    """Return how much of the thing that a pixel shows is in sight, and the labels, uint8 (count, size, size).
+    """Return how much of the thing at a pixel is in sight, which thing it is, and the labels.
 
-    For each pixel of a thing in the clean test split: the share of the object's silhouette that nothing
-    hides, times 255, at least 1; 0 at all other pixels. Of a sign on its post, plate and post count
-    apart, as they do in the labels. Only what lies within the picture counts: a car that is cut off by its
-    edge and otherwise free has 255. Rendered on the first call and kept in `cache`.
+    uint8, uint16 and uint8 (count, size, size). For each pixel of a thing in the clean test split: the share
+    of the object's silhouette that nothing hides, times 255, at least 1, and its number in the scene; 0 at
+    all other pixels. Of a sign on its post, plate and post count apart, as they do in the labels. Only what
+    lies within the picture counts: a car that its edge cuts off has 255 if nothing else hides it. Rendered on
+    the first call and kept in `cache`.
     """
     jobs = [(index, size) for index in range(count)]
     path = _folder(cache, size) / f"visibility-{count}.npz"
@@ -69,12 +70,12 @@ def _folder(cache: Path, size: int) -> Path:
 
 
 def _made_once(path: Path, title: str, task: Callable, jobs: list[tuple]) -> Arrays:
-    """Return the two arrays that `task` gives for all jobs, stacked; rendered on the first call."""
+    """Return the arrays that `task` gives for all jobs, stacked; rendered on the first call."""
 
     def read() -> Arrays | None:
         try:
             with np.load(path) as arrays:
-                return arrays["arr_0"], arrays["arr_1"]
+                return tuple(arrays[name] for name in arrays.files)
         except UNREADABLE:
             return None
 
@@ -109,5 +110,5 @@ def render_shifted(kind: str, index: int, size: int) -> Arrays:
 
 
 def render_visibility(index: int, size: int) -> Arrays:
-    """Render what is in sight in test scene `index`, and its labels; both uint8 (size, size)."""
+    """Render what is in sight in test scene `index`, see `in_sight`; each (size, size)."""
     return in_sight(streets.draw("test", index)[0].scene(), size)

@@ -222,11 +222,11 @@ def overlaps(place: np.ndarray, taken: np.ndarray) -> bool:
 THINGS = tuple(STREET.id(name) for name in STREET.things)
 
 
-def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each pixel of a thing the share of it that is in sight × 255, at least 1; and the labels.
+def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, per pixel, the visible share of its thing × 255, at least 1; its number; and the label.
 
-    Both uint8 (size, size). The share is counted in rays: those that end on the object, of those that
-    would if it were alone on the street. First hits only, so its far side counts for nothing.
+    uint8, uint16 and uint8 (size, size). The share is counted in rays: those that end on the object, of those
+    that would if it were alone on the street. First hits only, so its far side counts for nothing.
     """
     origins, directions = camera_rays(scene.camera, size)
     triangle, distance, _, _ = Tracer(scene).cast(origins, directions)
@@ -248,8 +248,10 @@ def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray]:
     score = np.where(mine, votes + 1 / (2 + np.minimum(distance.reshape(-1, 4), 1e6)), -1)
     chosen = np.take_along_axis(candidates, score.argmax(1)[:, None], 1)[:, 0]
     visible = np.clip(np.round(255 * share[chosen, mask]), 1, 255).astype(np.uint8)
-    visible[~np.isin(mask, THINGS)] = 0
-    return visible.reshape(size, size), mask.reshape(size, size)
+    other = ~np.isin(mask, THINGS)
+    visible[other] = 0
+    numbers = np.where(other, 0, chosen).astype(np.uint16)
+    return tuple(array.reshape(size, size) for array in (visible, numbers, mask))
 
 
 def silhouettes(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
