@@ -6,7 +6,7 @@ import torch
 
 from segnb.metrics import confusion
 from segnb.stats.bootstrap import image_interval
-from segnb.study.study import Run, by_variant
+from segnb.study.study import Run, by_variant, of_family
 
 COLUMNS = ["miou", "seeds", "low", "high", "as_published", "loss", "seeds_miou", "seeds_loss"]
 
@@ -49,6 +49,29 @@ def scores(runs: list[Run]) -> pd.DataFrame:
 def ranking(runs: list[Run]) -> pd.DataFrame:
     """The numeric columns of `scores`, the highest mIoU first."""
     return scores(runs)[COLUMNS[:5]].sort_values("miou", ascending=False, kind="stable")
+
+
+def spreads(runs: list[Run]) -> pd.DataFrame:
+    """Compare how far mIoU spreads between networks with how far it spreads between seeds, per family.
+
+    A benchmark tells networks apart if the ratio is well above 1 (Isensee et al. 2024, nnU-Net Revisited).
+
+    Returns:
+        A row per family that has two networks with two seeds: the standard deviations `networks`, of
+        the means over seeds, and `seeds`, pooled over networks; and their `ratio`.
+    """
+    rows = {}
+    for name in ("fcn", "unet"):
+        seeds = [np.array(mious) for mious in scores(of_family(runs, name)).seeds_miou if len(mious) > 1]
+        if len(seeds) > 1:
+            networks = np.std([mious.mean() for mious in seeds], ddof=1)
+            pooled = np.sqrt(sum(((m - m.mean()) ** 2).sum() for m in seeds) / sum(len(m) - 1 for m in seeds))
+            rows[name] = {
+                "networks": networks,
+                "seeds": pooled,
+                "ratio": float(confusion.ratio(networks, pooled)),
+            }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["networks", "seeds", "ratio"])
 
 
 def class_ious(runs: list[Run]) -> pd.DataFrame:

@@ -113,6 +113,16 @@ def seeds_caveat(scores: pd.DataFrame) -> str:
     )
 
 
+def spread_sentence(spreads: pd.DataFrame) -> str:
+    """One sentence per family on `segnb.evaluation.scores.spreads`; "" with one seed."""
+    return " ".join(
+        f"Among the {'FCNs' if name == 'fcn' else 'U-Nets'}, the standard deviation of mIoU is"
+        f" {100 * row.networks:.1f} points between networks and {100 * row.seeds:.1f} points between seeds of"
+        f" one network: a ratio of {row.ratio:.1f}."
+        for name, row in spreads.iterrows()
+    )
+
+
 def stride_grid(size: int) -> str:
     """One sentence on what a stride of 32 leaves of an image of `size` pixels a side."""
     cells = size // 32

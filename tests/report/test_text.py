@@ -74,6 +74,25 @@ def test_nothing_to_rank():
     assert tables.class_ious(scores.class_ious([])) is None
 
 
+def test_spread_between_networks_is_compared_with_that_between_seeds():
+    fcns = ("FCN32s_vgg16_freeze", "FCN8s_vgg16_freeze")
+    runs = [
+        fake(fcns[0], 0, PERFECT),
+        fake(fcns[0], 1, MIDDLING),
+        fake(fcns[1], 0, MIDDLING),
+        fake(fcns[1], 1, MIDDLING),
+    ]
+    table = scores.spreads(
+        [*runs, fake("UNet_Standard_256", 0, PERFECT)]
+    )  # of which there is one, with one seed
+    low, high = (9 / 13 + 3 / 7) / 2, 1.0
+    networks, seeds = (high - low) / 2 / 2**0.5, ((high - low) ** 2 / 2 / 2) ** 0.5
+    assert table.index.tolist() == ["fcn"]
+    assert table.loc["fcn"].tolist() == pytest.approx([networks, seeds, networks / seeds])
+    assert text.spread_sentence(table).endswith(f"a ratio of {networks / seeds:.1f}.")
+    assert text.spread_sentence(scores.spreads(runs[:1])) == ""
+
+
 def test_class_ious_average_to_the_miou_of_the_ranking():
     draw = np.random.default_rng(1)
     confusions = draw.integers(0, 100, (2, 5, 13, 13))
