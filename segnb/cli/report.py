@@ -18,12 +18,15 @@ from segnb.params import ReportParams, StudyParams, parse_seeds
 from segnb.pipeline import resources
 from segnb.presets import preset
 from segnb.report.report import export_study
-from segnb.runtime import processes
+from segnb.runtime import processes, warm
 from segnb.storage.files import held, write_text
 from segnb.storage.project import root, runs_folder
 from segnb.study.create import create_study
 from segnb.study.study import Study, open_study
 
+# What the steps of a report and the kernels of its notebooks load, besides segnb's rooms.
+LOADED = ("torchmetrics", "ipykernel.kernelapp", "matplotlib_inline.backend_inline")
+ROOMS = ("cli", "claims", "evaluation", "models", "report", "training")
 GRACE = 8  # seconds for Snakemake and its jobs when they are stopped; others kill after ten
 
 
@@ -78,10 +81,12 @@ def report(options: argparse.Namespace) -> int:
         f"variants={','.join(variants)}",
         f"seeds={','.join(map(str, seeds))}",
     ]
-    status = _run_engine(engine, lambda: study.ask(variants, seeds))
-    if status and (new := [warning for warning in study.warnings if warning not in told]):  # of what diverged
-        print(*(f"  warning: {warning}" for warning in new), sep="\n", flush=True)
-        status = _run_engine(engine)  # the others have been trained, and it leaves these out now
+    with warm.started([*LOADED, *_modules()]):
+        status = _run_engine(engine, lambda: study.ask(variants, seeds))
+        new = [warning for warning in study.warnings if warning not in told] if status else []
+        if new:  # of what diverged
+            print(*(f"  warning: {warning}" for warning in new), sep="\n", flush=True)
+            status = _run_engine(engine)  # the others have been trained, and it leaves these out now
     if status:
         raise SegnbError(
             "the report was not finished; the lines above name the step and its log."
@@ -90,6 +95,13 @@ def report(options: argparse.Namespace) -> int:
     _print_ranking(study, variants, seeds)
     print(f"\nreport: {root() / 'report' / 'index.html'}")
     return 0
+
+
+def _modules() -> list[str]:
+    """Names of the modules of segnb that steps load."""
+    package = Path(__file__).parents[1]
+    files = [file for room in ROOMS for file in sorted((package / room).rglob("[!_]*.py"))]
+    return [".".join(file.relative_to(package.parent).with_suffix("").parts) for file in files]
 
 
 def _run_engine(arguments: list[str], begin: Callable[[], None] = lambda: None) -> int:

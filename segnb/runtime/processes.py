@@ -6,9 +6,12 @@ is `python -m MODULE ARGUMENT ...` that ends with the process PID, which must be
 steps that it starts, and kernels run in this way.
 """
 
+import json
 import os
+import resource
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +22,8 @@ from pathlib import Path
 
 import psutil
 
-STEP = "SEGNB_STEP"  # is set in the environment of the steps of a report
+STEP = "SEGNB_STEP"  # is set in the environment of the steps of a report; which one, if it was forked
+WARM = "SEGNB_WARM"  # the address of `segnb.runtime.warm`, for the steps of a report
 EVERY = 0.5  # seconds between two looks at who the parent is
 
 
@@ -104,7 +108,7 @@ def end_with_parent(parent: int | None = None) -> None:
     def watch() -> None:
         while os.getppid() == parent:  # not a look for pid 1: who adopts orphans differs
             time.sleep(EVERY)
-        _kill_below(os.getpid())
+        kill_below(os.getpid())
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="end_with_parent", daemon=True).start()
@@ -127,7 +131,7 @@ def stop(process: subprocess.Popen, grace: float) -> int:
     until = time.monotonic() + grace
     while any(map(_runs, tree)) and time.monotonic() < until:
         time.sleep(0.05)
-    _kill_below(process.pid, tree)
+    kill_below(process.pid, tree)
     process.kill()
     return process.wait()
 
@@ -140,7 +144,7 @@ def _tree(pid: int) -> list[psutil.Process]:
     return []
 
 
-def _kill_below(pid: int, tree: Iterable[psutil.Process] = ()) -> None:
+def kill_below(pid: int, tree: Iterable[psutil.Process] = ()) -> None:
     """SIGKILL to `tree` and to all below a process, and to its group if it leads one."""
     for each in [*tree, *_tree(pid)]:
         if each.pid != pid:
@@ -158,7 +162,64 @@ def _runs(process: psutil.Process) -> bool:
     return False
 
 
+def received(sender: socket.socket, size: int) -> bytes:
+    """Return the next `size` bytes. Raises EOFError if the other side is gone before."""
+    data = b""
+    while len(data) < size:
+        if not (more := sender.recv(size - len(data))):
+            raise EOFError
+        data += more
+    return data
+
+
+def run_forked(arguments: list[str]) -> int | None:
+    """Let `segnb.runtime.warm` fork a child that runs `MODULE ARGUMENT ...`, and pass signals on to it.
+
+    Returns:
+        The child's exit code; None if there is no such process. Ends by the signal that ended the child.
+    """
+    warm = socket.socket(socket.AF_UNIX)
+    try:
+        warm.connect(os.environ[WARM])
+    except (KeyError, OSError):
+        return None
+    umask = os.umask(0)
+    os.umask(umask)
+    request = {
+        "arguments": arguments,
+        "folder": os.getcwd(),
+        "umask": umask,
+        "files": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "environment": dict(os.environ),
+    }
+    data = json.dumps(request).encode()
+    try:
+        socket.send_fds(warm, [len(data).to_bytes(8)], [0, 1, 2])
+        warm.sendall(data)
+        child = int.from_bytes(received(warm, 8))
+
+        def pass_on(number: int, frame) -> None:
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, pass_on)
+        code = os.waitstatus_to_exitcode(int.from_bytes(received(warm, 8)))
+    except KeyboardInterrupt:  # before there was a child
+        return 130
+    except (EOFError, OSError):  # the process that forks was killed, and with it the child
+        code = -signal.SIGKILL
+    if code < 0:
+        with suppress(OSError):  # SIGKILL has no handler
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
 if __name__ == "__main__":
     end_with_parent(int(sys.argv[1]))
     del sys.argv[:2]  # MODULE stands for the program's name, until runpy puts its path there
+    if (code := run_forked(sys.argv)) is not None:
+        sys.exit(code)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

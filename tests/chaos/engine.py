@@ -10,23 +10,24 @@ from pathlib import Path
 
 import psutil
 
+from segnb.runtime.processes import STEP
 from tests.chaos import compare
 from tests.conftest import CHECKOUT
 
 VARIANT = "UNet_NoSkip_256"
 PATIENCE = 600  # seconds for a whole report, on a machine that is busy
-# Who can be killed, by the command line; a kernel by that of its parent.
+# Who can be killed, by the command line; a kernel also by the step that it belongs to.
 WHO = {
     "report": r"segnb\.cli report",
     "snakemake": r"segnb\.runtime\.processes \d+ snakemake",
     "arrays": r"segnb\.cli arrays",
     "run": r"segnb\.cli run notebooks/train",
-    "kernel": r"segnb\.cli run notebooks/train",
+    "kernel": r"ipykernel_launcher .* of segnb\.cli run notebooks/train",
     "measure": r"segnb\.cli measure",
     "cost": r"segnb\.cli cost",
     "claims": r"segnb\.cli claims",
     "chapter": r"segnb\.cli run notebooks/(?!train)",
-    "chapter's kernel": r"segnb\.cli run notebooks/(?!train)",
+    "chapter's kernel": r"ipykernel_launcher .* of segnb\.cli run notebooks/(?!train)",
     "export": r"segnb\.cli export",
 }
 MEASURED = re.compile(r"cost\.json|.*\.(ipynb|html|log)")  # what holds times, or drawings of them
@@ -66,10 +67,7 @@ class Report:
     def find(self, who: str) -> psutil.Process | None:
         """A process of that kind, once there is one; None if the report ended without."""
         while self.process.poll() is None:
-            found = [one for one in at_work(self.project) if re.search(WHO[who], command(one))]
-            if "kernel" in who:
-                found = [child for one in found for child in kernels(one)]
-            if found:
+            if found := [one for one in at_work(self.project) if re.search(WHO[who], command(one))]:
                 return found[0]
             time.sleep(0.02)
         return None
@@ -97,16 +95,10 @@ def at_work(project: Path) -> list[psutil.Process]:
 
 def command(process: psutil.Process) -> str:
     try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
+        words = process.cmdline()
+        return " ".join([*words, *(["of", process.environ()[STEP]] if "ipykernel_launcher" in words else [])])
+    except (psutil.Error, KeyError):
         return ""
-
-
-def kernels(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return [child for child in process.children() if "ipykernel_launcher" in command(child)]
-    except psutil.Error:
-        return []
 
 
 def left(project: Path, seconds: float) -> list[str]:

@@ -1,0 +1,150 @@
+"""A process that has torch and the rest loaded, and forks the steps of a report.
+
+    with started(["torch", "segnb.cli.evaluate"]):
+        ...  # every `python -m segnb.runtime.processes PID MODULE …` below starts in milliseconds
+
+Loading takes each step some five seconds of a core, which is more than a step of a small study computes. So
+the first step that asks makes this process load the modules; it then forks a child per step. The child gets
+the step's arguments, folder, environment and outputs, and ends with it, however that ends. The step itself
+stays as a process that passes signals on and leaves with the child's exit code
+(`segnb.runtime.processes.run_forked`). If this process is not there, steps load the modules themselves.
+"""
+
+import atexit
+import gc
+import json
+import os
+import resource
+import runpy
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import NoReturn
+
+from segnb.runtime.processes import EVERY, STEP, WARM, environment, kill_below, received, stop
+
+WAITING = 128  # steps that may ask at the same time
+
+
+@contextmanager
+def started(modules: Sequence[str]) -> Iterator[None]:
+    """Fork the steps that are started in this block from one process; on Linux only.
+
+    Args:
+        modules: what the process loads when the first step asks
+    """
+    if not hasattr(os, "pidfd_open"):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="segnb-") as folder, socket.socket(socket.AF_UNIX) as requests:
+        requests.bind(address := f"{folder}/warm")
+        requests.listen(WAITING)
+        number = requests.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "segnb.runtime.warm", str(os.getpid()), str(number), *modules],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[number],
+            start_new_session=True,  # out of reach of Ctrl-C; it ends with us
+        )
+        try:
+            with environment({WARM: address}):
+                yield
+        finally:
+            stop(process, 0)
+
+
+def serve(parent: int, requests: socket.socket, modules: Sequence[str]) -> list[str] | None:
+    """Fork a child per request until the parent ends. Returns the arguments in a child, None at the end."""
+    events = selectors.DefaultSelector()
+    events.register(requests, selectors.EVENT_READ)
+    steps: dict[int, tuple[int, socket.socket]] = {}  # by the child's pidfd
+    while os.getppid() == parent:
+        for key, _ in events.select(EVERY):
+            if key.fileobj is not requests:  # a child has ended
+                child, step = steps.pop(key.fd)
+                events.unregister(key.fd)
+                os.close(key.fd)
+                with suppress(OSError), step:
+                    step.sendall(os.waitpid(child, 0)[1].to_bytes(8))
+                continue
+            for module in modules:  # the first time; loaded modules cost nothing
+                import_module(module)
+            gc.freeze()  # so that a child's collector does not copy what all share
+            step, _ = requests.accept()
+            with suppress(OSError, ValueError):
+                size, outputs, *_ = socket.recv_fds(step, 8, 3)
+                request = json.loads(received(step, int.from_bytes(size)))
+                if child := os.fork():
+                    steps[handle := os.pidfd_open(child)] = child, step
+                    events.register(handle, selectors.EVENT_READ)
+                    for output in outputs:
+                        os.close(output)
+                    step.sendall(child.to_bytes(8))
+                    continue
+                events.close()
+                for handle, (_, other) in steps.items():
+                    os.close(handle)
+                    other.close()
+                requests.close()
+                return _become(step, outputs, request)
+            step.close()
+    return None
+
+
+def _become(step: socket.socket, outputs: list[int], request: dict) -> list[str]:
+    """Take over a step's folder, environment and outputs, and end when it does. Returns its arguments."""
+    for place, output in enumerate(outputs):
+        os.dup2(output, place)
+        os.close(output)
+    # Python chose how to write to the outputs by what they were when this process started.
+    sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)
+    sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    os.chdir(request["folder"])
+    os.umask(request["umask"])
+    resource.setrlimit(resource.RLIMIT_NOFILE, tuple(request["files"]))
+    os.environ.clear()
+    os.environ.update(request["environment"] | {STEP: " ".join(request["arguments"])})
+
+    def watch() -> None:
+        step.recv(1)  # nothing is ever sent: it returns when the step is gone
+        kill_below(os.getpid())
+        os.kill(os.getpid(), 9)
+
+    threading.Thread(target=watch, name="end_with_step", daemon=True).start()
+    return request["arguments"]
+
+
+def _leave(code: object) -> NoReturn:
+    """Leave as `sys.exit(code)` does, but do not take apart all that was loaded, which takes a second."""
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # waits for threads, as Python does
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(int(code or 0))
+
+
+if __name__ == "__main__":
+    arguments = serve(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), sys.argv[3:])
+    if arguments is None:
+        kill_below(os.getpid())
+        sys.exit()
+    sys.argv[:] = arguments
+    code: object = 0
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    except SystemExit as leaving:
+        code = leaving.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    _leave(code)
