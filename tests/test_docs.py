@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from segnb.cli import COMMANDS, _parser
+from segnb.models.registry import VARIANTS
 from segnb.params import StudyParams, assigned
 from segnb.presets import PRESETS
 
@@ -118,8 +119,9 @@ def test_files_that_are_named_exist(page):
             assert (CHECKOUT / path).exists() or (CHECKOUT / "segnb" / path).exists(), path
 
 
-def test_every_setting_is_explained():
+def test_every_network_and_setting_is_explained():
     usage = (CHECKOUT / "docs" / "usage.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in usage for name in VARIANTS)
     for name in (*StudyParams.model_fields, "variants", "seeds", "jobs", "offline"):
         assert f"\n| `{name.upper()}` |" in usage
 
