@@ -134,6 +134,12 @@ def test_presets_have_the_sizes_that_are_printed(page):
         assert re.search(row, text), preset.name
 
 
+@each_page
+def test_versions_are_those_that_are_pinned(page):
+    pins = set(re.findall(r"[\w-]+==[\w.]+", (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")))
+    assert {*re.findall(r"[\w-]+==[\d][\w.]+", page.read_text(encoding="utf-8"))} <= pins
+
+
 def test_generated_parts_have_their_marks():
     for page, name in (("README.md", "findings"), ("docs/claims.md", "claims")):
         text = (CHECKOUT / page).read_text(encoding="utf-8")
