@@ -74,12 +74,6 @@ def test_every_parameter_is_explained_where_it_is_set(path):
         assert re.fullmatch(r"\w+ = .+?  # \S.{8,}", line), line
 
 
-def test_every_make_target_in_the_readme_exists():
-    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.M))
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (CHECKOUT / "README.md").read_text(), re.M))
-    assert named and named <= targets
-
-
 def test_every_setting_of_a_study_can_be_given_to_make():
     given = {name: f"some-{name}" for name in StudyParams.model_fields}
     command = ["make", "-n", "report", *(f"{name.upper()}={value}" for name, value in given.items())]
