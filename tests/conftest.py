@@ -85,6 +85,27 @@ def segnb(project: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.fixture(scope="module")
+def warm_kernels():
+    """Notebooks of a module's tests (`execute`) start from one process that has loaded what they need."""
+    from segnb.cli import report
+    from segnb.runtime import warm
+
+    with warm.started(report.LOADED + report.modules()):
+        yield
+
+
+def execute(notebook: Path, out: Path, project: Path) -> subprocess.CompletedProcess:
+    """Run a notebook with its own parameters, as a step of a report does."""
+    return subprocess.run(
+        [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), "segnb.cli", "run"]
+        + [str(notebook), str(out), "-y", "{}"],
+        env=os.environ | {"SEGNB_ROOT": str(project)},
+        capture_output=True,
+        text=True,
+    )
+
+
 def make_reported(folder: Path) -> Path:
     """A project folder in which `make report` has been run on preset smoke for `REPORTED`.
 

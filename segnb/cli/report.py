@@ -25,7 +25,7 @@ from segnb.study.create import create_study
 from segnb.study.study import Study, open_study
 
 # What the steps of a report and the kernels of its notebooks load, besides segnb's rooms.
-LOADED = ("torchmetrics", "ipykernel.kernelapp", "matplotlib_inline.backend_inline")
+LOADED = ["torchmetrics", "ipykernel.kernelapp", "matplotlib_inline.backend_inline"]
 ROOMS = ("cli", "claims", "evaluation", "models", "report", "training")
 GRACE = 8  # seconds for Snakemake and its jobs when they are stopped; others kill after ten
 
@@ -81,7 +81,7 @@ def report(options: argparse.Namespace) -> int:
         f"variants={','.join(variants)}",
         f"seeds={','.join(map(str, seeds))}",
     ]
-    with warm.started([*LOADED, *_modules()]):
+    with warm.started(LOADED + modules()):
         status = _run_engine(engine, lambda: study.ask(variants, seeds))
         new = [warning for warning in study.warnings if warning not in told] if status else []
         if new:  # of what diverged
@@ -97,8 +97,8 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _modules() -> list[str]:
-    """Names of the modules of segnb that steps load."""
+def modules() -> list[str]:
+    """Return the names of the modules of segnb that steps load."""
     package = Path(__file__).parents[1]
     files = [file for room in ROOMS for file in sorted((package / room).rglob("[!_]*.py"))]
     return [".".join(file.relative_to(package.parent).with_suffix("").parts) for file in files]

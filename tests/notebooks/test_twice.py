@@ -4,19 +4,18 @@ On a synthetic study, but for the explorer, which needs networks (tests/notebook
 """
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from segnb.study.study import Study
-from tests.conftest import CHECKOUT, make_project
+from tests.conftest import CHECKOUT, execute, make_project
 from tests.notebooks.test_parameters import CHAPTERS
 from tests.synthetic_study import make_study
 
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 VARIANTS = ["FCN32s_vgg16_freeze", "FCN8s_vgg16_finetune", "UNet_Standard_256", "AttentionUNet_256"]
 
 
@@ -43,12 +42,7 @@ def run_twice(name: str, project: Path, folder: Path) -> subprocess.CompletedPro
         cell.metadata.pop("tags", None)
     twice = folder / f"{name}.ipynb"
     nbformat.write(notebook, twice)
-    return subprocess.run(
-        [sys.executable, "-m", "papermill", str(twice), str(folder / "out.ipynb"), "--no-progress-bar"],
-        env=os.environ | {"SEGNB_ROOT": str(project)},
-        capture_output=True,
-        text=True,
-    )
+    return execute(twice, folder / "out.ipynb", project)
 
 
 @pytest.mark.parametrize("name", [*CHAPTERS, "status"])
