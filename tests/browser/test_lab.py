@@ -95,7 +95,7 @@ def test_a_training_shows_itself_and_goes_on_where_it_was_stopped(notebook, lab)
         training.get_by_text(re.compile(rf"epoch {EPOCHS}/{EPOCHS} ")).wait_for()
         summary = cell(page, "run.summary")
         summary.locator("img").wait_for()
-        summary.get_by_text("val_miou").wait_for()
+        summary.locator("th", has_text="best validation mIoU").wait_for()
         assert page.locator(".jp-OutputArea-output", has_text="Traceback").count() == 0
     *before, _ = stopped.splitlines()  # the last epoch may have been stopped before its state was kept
     whole = history.read_text().splitlines()
