@@ -1,4 +1,4 @@
-"""The audit of the published metric: verdicts, and both scores of our own runs."""
+"""The audit of the study's metric: verdicts, and both scores of our own runs."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def test_kendall_without_a_ranking():
 
 
 def test_published_numbers_swap_two_pairs():
-    """The two that CLAIMS M2 names."""
+    """These two are the reason of M2."""
     pairs = scores.swaps(scores.published_scores())
     assert set(zip(pairs.above, pairs.below, strict=True)) == {
         ("FCN8s_vgg16_freeze", "FCN32s_vgg16_finetune"),
@@ -79,7 +79,10 @@ def test_m3_is_decided_by_drives_on_both_sides():
     assert frames.loc[["02_00_000", "F1-88", "F1-100"], "split"].tolist() == ["train", "test", "train"]
     word, reason = scores.verdict("M3")
     assert word == "refuted" and "inferred" in reason
-    assert "32 of 32 drives are on both sides, and of 500 test frames 468 have the very next" in reason
+    assert (
+        "32 of 32 drives have both training and test frames, and for 468 of 500 test frames the next"
+        in reason
+    )
     apart = frames[(frames.split == "train") == (frames.drive < "06")]
     assert scores.new_frames(apart).word == "supported" and "0 of 32" in scores.new_frames(apart).reason
 
@@ -109,7 +112,7 @@ def test_panels_hold_means_and_runs(runs):
     for column in ("as_published", "miou"):
         assert all(len(values) == 2 for values in ours[f"seeds_{column}"])
         assert ours[column].tolist() == pytest.approx([np.mean(one) for one in ours[f"seeds_{column}"]])
-    assert list(scores.panels([])) == ["published numbers"]
+    assert list(scores.panels([])) == ["reported by the study"]
 
 
 def test_without_runs_nothing_is_said():
@@ -127,11 +130,11 @@ def test_what_the_published_way_gives_no_score_is_left_out_and_said(monkeypatch,
     assert ("trained here" in shown) == some
     assert all(frame[["as_published", "miou"]].notna().all(axis=None) for frame in shown.values())
     told = scores.inflation(runs) + scores.rankings_agree(runs)
-    assert ("0.200 above the dataset mIoU" if some else "has no score") in told and "nan" not in told
+    assert ("0.200 above the mIoU" if some else "has no score") in told and "nan" not in told
 
 
 def scored(monkeypatch, rows):
-    """The audit of made-up scores: (variant, seed, as_published, miou)."""
+    """Let the audit see made-up scores: (variant, seed, as_published, miou)."""
     frame = pd.DataFrame(rows, columns=["variant", "seed", "as_published", "miou"])
     monkeypatch.setattr(scores, "by_run", lambda runs: frame.assign(failing=[[] for _ in rows]))
 
@@ -141,13 +144,15 @@ def test_agreement_of_the_rankings_is_told_by_seed(monkeypatch):
     first = [(a, 0, 0.9, 0.7), (b, 0, 0.8, 0.5), (c, 0, 0.7, 0.3)]
     scored(monkeypatch, first)
     told = scores.rankings_agree([])
-    assert "3 networks" in told and "is 1.00. No pair swaps" in told and "inconclusive" in told
+    assert "3 networks" in told and "is 1.00. No pair changes places" in told and "inconclusive" in told
     # In the second seed a and b swap by so much that their means do.
     scored(monkeypatch, [*first, (a, 1, 0.9, 0.2), (b, 1, 0.8, 0.6), (c, 1, 0.7, 0.1)])
     told = scores.rankings_agree([])
-    assert "is 0.33 in the means over seeds and 1.00, 0.33 seed by seed" in told
-    assert "Of 3 pairs 1 swaps" in told and "inconclusive" not in told
-    assert "U-Net is above Residual U-Net as published and below it by mIoU (so in 1 of 2 seeds)" in told
+    assert "is 0.33 in the means over seeds and 1.00, 0.33 in the single seeds" in told
+    assert "1 of 3 pairs changes places" in told and "inconclusive" not in told
+    assert (
+        "U-Net is above Residual U-Net by the study's metric and below it by mIoU (in 1 of 2 seeds)" in told
+    )
     scored(monkeypatch, first[:1])
     assert scores.rankings_agree([]) == ""
 
@@ -165,11 +170,11 @@ def test_agreement_of_the_rankings_is_told_by_seed(monkeypatch):
 def test_inflation_is_told_in_words(monkeypatch, gaps, told):
     scored(monkeypatch, [("UNet_Standard_256", k, 0.5 + gap, 0.5) for k, gap in enumerate(gaps)])
     sentence = scores.inflation([])
-    assert f"is {told} the dataset mIoU" in sentence and "none to hide" in sentence
+    assert f"is {told} the mIoU" in sentence and "hides no failing class" in sentence
 
 
 def test_inflation_tries_out_what_failing_classes_cost(runs):
-    """Worked out anew: three classes of thirteen, one of them found, and 1/13 each of mIoU."""
+    """Computed again by hand: three of thirteen classes, each worth 1/13 of mIoU."""
     told = scores.inflation(runs)
     assert "U-Net, no skips, seed" in told and "3 of its classes" in told and "on the 6 test images" in told
     (seed,) = [seed for seed in (0, 1) if f"no skips, seed {seed}" in told]
@@ -187,7 +192,7 @@ def test_inflation_tries_out_what_failing_classes_cost(runs):
     gain = ious[1] - ious[0]
     published = [as_published_score(labels, guess) for guess in (before, after)]
     assert gain > 3 / 13
-    assert f"rise by {gain:.3f} and the published score by {published[1] - published[0]:.3f}" in told
+    assert f"rise by {gain:.3f} and the study's metric by {published[1] - published[0]:.3f}" in told
     assert "hides failing classes" in told
 
 
@@ -196,8 +201,8 @@ def test_a_score_that_sees_failing_classes_does_not_hide_them():
     labels = np.tile([0, 1, 1, 1], (2, 4, 1))
     run = made_run(NAMES[0], 0, labels, np.zeros_like(labels), TWO)
     told = scores.inflation([run])
-    assert "1 of its classes have an IoU below 0.1 (Car)" in told
-    assert "the published score by 1.000" in told and "does not hide" in told
+    assert "1 of its classes has an IoU below 0.1 (Car)" in told
+    assert "the study's metric by 1.000" in told and "does not hide" in told
 
 
 def test_void_pixels_count_in_neither_score():
@@ -227,9 +232,9 @@ def test_other_label_sets_are_explained():
     other = [made_run(NAMES[0], 0, labels, labels, CAMVID)]
     assert scores.class_comparison(other) == {}
     told = scores.class_agreement(other)
-    assert "11 others" in told and "Bicyclist" in told and "13 classes" in told
-    extension = [made_run("AttentionUNet_256", 0, *street())]
-    assert "none of the networks" in scores.class_agreement(extension)
+    assert "11 other classes" in told and "Bicyclist" in told and "13 classes" in told
+    additional = [made_run("AttentionUNet_256", 0, *street())]
+    assert "none of the networks" in scores.class_agreement(additional)
 
 
 def test_agreement_of_the_classes_follows_the_numbers():
@@ -239,9 +244,11 @@ def test_agreement_of_the_classes_follows_the_numbers():
     told = scores.class_agreement([run])
     frame = scores.class_comparison([run])["U-Net, no skips"].drop("Pedestrian")
     tau = scores.kendall_tau_b(frame.published, frame.measured)
-    assert f"is {tau:.2f} (1 is the same order)" in told and "Pedestrian" not in told
+    assert f"is {tau:.2f} (1 means the same order of classes)" in told and "Pedestrian" not in told
     first = (frame.measured - frame.published).abs().idxmax()
-    assert f"apart: {first} ({frame.measured[first]:.2f} here, {frame.published[first]:.2f} pub" in told
+    assert (
+        f"most: {first} ({frame.measured[first]:.2f} here, {frame.published[first]:.2f} in the study)" in told
+    )
 
 
 def cells(styler) -> dict[str, list[str]]:
