@@ -1,4 +1,4 @@
-"""make transfer: classes that both have, who is tested on what, and a table that is what was measured."""
+"""make transfer: common classes, training and test frames, and a table of the results."""
 
 import json
 from collections.abc import Callable
@@ -189,7 +189,7 @@ def test_streets_are_no_real_frames(name, tmp_path):
 
 
 def counts_of(right: list[int]) -> np.ndarray:
-    """One image each, 10 pixels of Road and 10 of Car, so many of either right and the rest swapped."""
+    """One image per number: 10 pixels of Road and 10 of Car, that many of each right and the rest swapped."""
     road, car = STREET.id("Road"), STREET.id("Car")
     counts = np.zeros((len(right), 13, 13), np.int64)
     for one, hits in zip(counts, right, strict=True):
@@ -235,12 +235,12 @@ def found():
 
 def test_the_table_says_what_is_reached_and_what_is_missed(found):
     sentence, _, head, _, *rows = tables.transfer(found).splitlines()
-    assert "1500 scenes; 4 folds, tested on 30 frames, 3 seeds" in sentence
+    assert "1,500 scenes; 4 folds, tested on 30 frames, 3 seeds" in sentence
     assert head.split(" | ")[1:3] == ["scenes alone", "22 or 23 frames alone"]
     assert rows == [
         "| **mIoU** | 0.300 (0.250 to 0.350) | 0.250 (0.200 to 0.300) | 0.300 (0.250 to 0.350)"
         " | +5.0 (−1.0 to 11.0) |",
-        "| by seed | 0.300 0.300 | 0.240 0.260 | 0.280 0.320 | +4.0 +6.0 |",
+        "| per seed | 0.300 0.300 | 0.240 0.260 | 0.280 0.320 | +4.0 +6.0 |",
         "| aim | ≥ 0.30 (missed) |  |  | ≥ 5 (reached) |",
         "| Road | 0.600 | 0.500 | 0.400 | −10.0 |",
     ]
