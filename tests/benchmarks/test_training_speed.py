@@ -34,26 +34,26 @@ def test_a_step_s_operations_are_three_forwards():
 
 def test_steps_are_compared_with_smp():
     pytest.importorskip("segmentation_models_pytorch", reason="pip install -e '.[bench]' brings it")
-    found = steps(TINY, CPU)
-    assert set(found) == {"plain", "segnb", "smp", "wide"}
-    assert found["plain"]["gflops"] == found["segnb"]["gflops"] != found["smp"]["gflops"]
-    assert all(side["ms_an_image"] > 0 for side in found.values())
+    results = steps(TINY, CPU)
+    assert set(results) == {"plain", "segnb", "smp", "wide"}
+    assert results["plain"]["gflops"] == results["segnb"]["gflops"] != results["smp"]["gflops"]
+    assert all(side["ms_an_image"] > 0 for side in results.values())
 
 
 def test_a_frozen_epoch_is_timed_with_and_without_kept_features():
-    found = frozen_epoch(TINY, CPU, images=8)
-    assert set(found) == {"with", "without", "making"} and all(value > 0 for value in found.values())
+    results = frozen_epoch(TINY, CPU, images=8)
+    assert set(results) == {"with", "without", "making"} and all(value > 0 for value in results.values())
 
 
 def test_a_whole_training_its_epochs_and_its_bare_steps_are_timed():
-    found = whole_training(TINY, CPU, epochs=2)
-    assert set(found) == {"training", "its_steps", "train_epochs", "train_steps"}
-    assert all(value > 0 for value in found.values())
+    results = whole_training(TINY, CPU, epochs=2)
+    assert set(results) == {"training", "its_steps", "train_epochs", "train_steps"}
+    assert all(value > 0 for value in results.values())
 
 
 def test_reading_is_timed_from_the_cache_and_from_files():
-    found = training_speed.reading(TINY, CPU, images=16)
-    assert set(found) == {"epoch", "input", "making"} and all(value > 0 for value in found.values())
+    results = training_speed.reading(TINY, CPU, images=16)
+    assert set(results) == {"epoch", "input", "making"} and all(value > 0 for value in results.values())
 
 
 def test_memory_is_that_of_a_process_of_its_own():
@@ -75,7 +75,7 @@ def test_the_plain_side_makes_no_choice():
 
 
 @pytest.fixture
-def found():
+def results():
     return {
         "preset": "quick",
         "machine": asdict(CPU),
@@ -97,8 +97,8 @@ def found():
     }
 
 
-def test_the_table_says_what_is_reached_and_what_is_missed(found):
-    rows = {line.split("|")[1].strip(): line for line in speed(found).splitlines() if line.startswith("| ")}
+def test_the_table_says_what_is_reached_and_what_is_missed(results):
+    rows = {line.split("|")[1].strip(): line for line in speed(results).splitlines() if line.startswith("| ")}
     assert "| 1.50 | ≥ 2 (missed) |" in rows["U-Net step: plain fp32 loop / segnb"]
     rate = "operations per second: U-Net of {} / smp.Unet(vgg16), same loop"
     assert "150 / 300 GFLOP/s (20.0 and 40.0 ms per image)" in rows[rate.format("the preset's width")]
