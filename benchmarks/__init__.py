@@ -1,1 +1,1 @@
-"""Measurements next to the study, not shipped: how fast training is, and what rendered streets teach."""
+"""Benchmarks, not installed with segnb: training speed, and transfer from rendered to real frames."""

@@ -1,4 +1,4 @@
-"""Measure something beside the study, and write results/*.json and the tables of docs/ that show it."""
+"""Run a benchmark, and write results/*.json and its table in docs/."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one benchmark.
 
     Returns:
-        Exit code: 0; 1 after one line on stderr, which says what is wrong and what to do; 130 if stopped.
+        Exit code: 0, 1 after an error (one line on stderr), or 130 if interrupted.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -27,22 +27,22 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("benchmarks: stopped", file=sys.stderr)
+        print("benchmarks: interrupted", file=sys.stderr)
         return 130
     return 0
 
 
 def speed(options: argparse.Namespace) -> None:
-    """Measure training next to plain alternatives, for results/bench.json and docs/performance.md."""
+    """Compare training speed with plain alternatives; write results/bench.json and docs/performance.md."""
     measured = training_speed.measure(preset(options.preset), runs_folder())
     write_json(root() / "results" / "bench.json", measured)
     _into_page("performance.md", tables.SPEED_MARKS, tables.speed(measured))
 
 
 def transfer(options: argparse.Namespace) -> None:
-    """Measure what rendered streets teach a U-Net about real frames, for results/ and docs/transfer.md."""
+    """Measure how rendered scenes help a U-Net on real frames; write results/ and docs/transfer.md."""
     settings = real_frames.Settings()
-    machine = resolve_machine(runs_folder(), preset(settings.data.name))  # whose trial a report has made
+    machine = resolve_machine(runs_folder(), preset(settings.data.name))  # tried out by an earlier report
     measured = real_frames.measure(options.path, settings, machine, cache_folder())
     results = root() / "results"
     write_json(results / f"transfer-{measured['data']['name']}.json", measured)
@@ -51,7 +51,7 @@ def transfer(options: argparse.Namespace) -> None:
 
 
 def _into_page(name: str, marks: tuple[str, str], text: str) -> None:
-    """Print generated text, and put it between its marks in a page of docs/."""
+    """Print generated text and put it between its marks in a page of docs/."""
     path = root() / "docs" / name
     write_text(path, between(path.read_text(), marks, text, f"docs/{name}"))
     print(text)
@@ -64,14 +64,16 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
         command.set_defaults(command=function)
         if function is speed:
-            command.add_argument("--preset", default="quick", help=f"{', '.join(PRESETS)} (default: quick)")
+            command.add_argument(
+                "--preset", default="quick", help=f"preset: {', '.join(PRESETS)} (default: quick)"
+            )
         else:
-            command.add_argument("path", help="a folder of real frames, as PATH or as lyft:PATH")
+            command.add_argument("path", help="folder of real frames, such as PATH or lyft:PATH")
     return parser
 
 
 if __name__ == "__main__":
-    if not ALLOCATOR.items() <= os.environ.items():  # a process has to find these when it starts
+    if not ALLOCATOR.items() <= os.environ.items():  # they only work if set before the process starts
         command = [sys.executable, "-m", "benchmarks", *sys.argv[1:]]
-        os.execve(sys.executable, command, os.environ | ALLOCATOR)  # noqa: S606 - the same command again
+        os.execve(sys.executable, command, os.environ | ALLOCATOR)  # noqa: S606 - restarts itself
     sys.exit(main())

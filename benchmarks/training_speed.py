@@ -1,8 +1,8 @@
-"""`make bench`: how fast training is, beside plain alternatives, measured side by side in one run.
+"""The speed of training compared with plain alternatives (`make bench`).
 
-Everything is timed in turns, so that a slow minute of the machine hits all sides alike, and reported as a
-ratio of medians. What is compared runs the recipe of a preset, on random bytes: what pictures show does not
-change what a step costs.
+The alternatives are timed in alternation, so that a slow minute of the machine affects all of them, and the
+results are ratios of medians. All of them run the recipe of a preset on random bytes, because the contents of
+images do not change the cost of a step.
 """
 
 import json
@@ -40,23 +40,25 @@ from segnb.training.loop import criterion, fit, train_one_epoch, train_step
 
 UNET, FROZEN, TUNED = "UNet_Standard_256", "FCN8s_vgg16_freeze", "FCN8s_vgg16_finetune"
 SMP = "smp.Unet(vgg16)"
-ROUNDS = 5  # turns of everything that is compared
+ROUNDS = 5  # calls of each alternative that count
 CLASSES = 13
 
 
 def network(name: str, recipe: Recipe) -> torch.nn.Module:
+    """Build a network of the registry, or `SMP`."""
     if name in VARIANTS:
         return build(name, CLASSES, recipe.width)
     try:
         import segmentation_models_pytorch as smp
     except ImportError:
         raise SegnbError(
-            "segmentation_models_pytorch is missing; install it with pip install -e '.[bench]'"
+            "segmentation_models_pytorch is missing. Install it with: pip install -e '.[bench]'"
         ) from None
     return smp.Unet("vgg16", encoder_weights=None, classes=CLASSES)
 
 
 def random_split(count: int, size: int, seed: int = 0) -> Split:
+    """Make images of `size` px per side with random pixels and labels."""
     draw = np.random.default_rng(seed)
     images = draw.integers(0, 256, (count, size, size, 3), np.uint8)
     labels = draw.integers(0, CLASSES, (count, size, size), np.uint8)
@@ -64,7 +66,7 @@ def random_split(count: int, size: int, seed: int = 0) -> Split:
 
 
 class Bench:
-    """A network with its optimiser, ready for steps and epochs under a machine's settings."""
+    """A network with its optimiser, ready for steps and epochs with the settings of a machine."""
 
     def __init__(self, name: str, recipe: Recipe, machine: Machine):
         machine.apply()
@@ -80,13 +82,13 @@ class Bench:
         self.images, self.labels = next(in_order(one_batch, recipe.batch_size, machine))
 
     def gflops(self) -> float:
-        """10⁹ operations of a training step, an image; backwards costs twice as much as forwards."""
+        """Return 10⁹ operations of a training step per image; backward counts as twice forward."""
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             self.model(self.images[:1])
         return 3 * counter.get_total_flops() / 1e9
 
     def step(self) -> float:
-        """Seconds of one training step."""
+        """Return the seconds of one training step."""
         self.machine.apply()
         start = time.perf_counter()
         args = (self.model, self.images, self.labels, self.optimizer, self.scaler, self.machine)
@@ -95,7 +97,7 @@ class Bench:
 
     @torch.no_grad()
     def forward(self) -> float:
-        """Seconds of one batch of an evaluation, without the counting."""
+        """Return the seconds of one batch in evaluation, without the confusion matrix."""
         self.model.eval()
         start = time.perf_counter()
         with self.machine.autocast():
@@ -104,7 +106,7 @@ class Bench:
         return time.perf_counter() - start
 
     def epoch(self, split, model=None) -> float:
-        """Seconds of one training epoch."""
+        """Return the seconds of one training epoch."""
         self.machine.apply()
         start = time.perf_counter()
         batches = shuffled(split, self.recipe.batch_size, self.machine, 0, 1, self.recipe.mirror)
@@ -114,25 +116,25 @@ class Bench:
         return time.perf_counter() - start
 
 
-def in_turns(work: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Median seconds of each, called in turns; the first turn warms up and does not count."""
+def alternately(work: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Call all in alternation and return the median seconds of each; the first round is a warm-up."""
     seconds = {name: [] for name in work}
-    for turn in range(rounds + 1):
+    for number in range(rounds + 1):
         for name, call in work.items():
-            found = call()
-            if turn:
-                seconds[name].append(found)
+            duration = call()
+            if number:
+                seconds[name].append(duration)
     return {name: median(values) for name, values in seconds.items()}
 
 
-# ---- the six measurements ---------------------------------------------------------------------------
+# ---- the benchmarks -----------------------------------------------------------------------------------
 
 
 def steps(preset: Preset, machine: Machine) -> dict[str, dict]:
-    """(a) A U-Net step as settled, in a plain loop, and smp's U-Net under the settled loop.
+    """Time a U-Net step in segnb's loop and in a plain loop, and a step of smp's U-Net in segnb's loop.
 
-    smp's has the channels of VGG16, and few channels keep a processor less busy: hence ours at full width
-    too.
+    smp's U-Net has the channels of VGG16, and a processor is more efficient with many channels. So ours is
+    timed at full width too.
     """
     sides = {
         "plain": Bench(UNET, preset.unet, plain(machine)),
@@ -140,7 +142,7 @@ def steps(preset: Preset, machine: Machine) -> dict[str, dict]:
         "smp": Bench(SMP, preset.unet, machine),
         "wide": Bench(UNET, replace(preset.unet, width=FULL_WIDTH), machine),
     }
-    seconds = in_turns({name: side.step for name, side in sides.items()})
+    seconds = alternately({name: side.step for name, side in sides.items()})
     return {
         name: {"ms_an_image": 1e3 * seconds[name] / side.recipe.batch_size, "gflops": side.gflops()}
         for name, side in sides.items()
@@ -148,28 +150,28 @@ def steps(preset: Preset, machine: Machine) -> dict[str, dict]:
 
 
 def frozen_epoch(preset: Preset, machine: Machine, images: int = 64) -> dict[str, float]:
-    """(b) Seconds an image of a frozen FCN-8s's epoch with and without kept features, and of making them."""
+    """Time an epoch of a frozen FCN-8s with and without cached features, in seconds per image."""
     side, split = Bench(FROZEN, preset.fcn, machine), random_split(images, preset.fcn.size)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        kept = feature_cache.cached(
+        features = feature_cache.cached(
             side.model, split, preset.fcn.mirror, Path(folder), machine, preset.fcn.batch_size
         )
-        made = time.perf_counter() - start
-        head = FromFeatures(side.model, kept.size)
-        work = {"without": lambda: side.epoch(split), "with": lambda: side.epoch(kept, head)}
-        seconds = in_turns(work, rounds=3)
-    return {name: value / images for name, value in seconds.items()} | {"making": made / images}
+        making = time.perf_counter() - start
+        head = FromFeatures(side.model, features.size)
+        work = {"without": lambda: side.epoch(split), "with": lambda: side.epoch(features, head)}
+        seconds = alternately(work, rounds=3)
+    return {name: value / images for name, value in seconds.items()} | {"making": making / images}
 
 
 def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[str, float]:
-    """(c) A training of the preset's size but for its epochs: all of it, its epochs, and its bare steps."""
+    """Time a training of the preset's size with few epochs: as a whole, its epochs, and its steps alone."""
     recipe = replace(preset.unet, epochs=epochs, patience=None)
     side = Bench(UNET, recipe, machine)
     train, val = random_split(preset.train, recipe.size), random_split(preset.val, recipe.size, seed=1)
     bare: dict[str, list[float]] = {"step": [], "forward": []}
 
-    def few_steps() -> None:  # between epochs, so that they share the machine's slow minutes
+    def few_steps() -> None:  # between epochs, so that a slow minute of the machine affects both
         bare["step"] += [side.step() for _ in range(6)][1:]
         bare["forward"] += [side.forward() for _ in range(6)][1:]
 
@@ -189,26 +191,30 @@ def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[st
         start = time.perf_counter()
         fit(network(UNET, recipe), train, val, recipe, 0, run, machine, between)
         whole = time.perf_counter() - start - spent
-    # A batch is not always full, so images are counted rather than steps.
-    an_image = {name: median(values) / recipe.batch_size for name, values in bare.items()}
-    training = epochs * len(train) * an_image["step"]
+    # The last batch may be smaller, so the steps are scaled by images.
+    per_image = {name: median(values) / recipe.batch_size for name, values in bare.items()}
+    training = epochs * len(train) * per_image["step"]
     return {
         "training": whole,
-        "its_steps": training + epochs * len(val) * an_image["forward"],
+        "its_steps": training + epochs * len(val) * per_image["forward"],
         "train_epochs": sum(row["train_seconds"] for row in rows),
         "train_steps": training,
     }
 
 
 def reading(preset: Preset, machine: Machine, images: int = 64) -> dict[str, float]:
-    """(d) Seconds an image: of a U-Net epoch from the cache on disk, of its input alone, and of reading it
-    from PNG files of 800×600 pixels, as Lyft-Udacity's are, into that cache."""
+    """Time reading, in seconds per image.
+
+    Returns:
+        epoch: a U-Net epoch from the cache on disk; input: its reading alone; making: filling the cache from
+        PNG files of 800×600 pixels, the size of Lyft-Udacity frames.
+    """
     side, size = Bench(UNET, preset.unet, machine), preset.unet.size
     pairs, draw = [], np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         for i in range(8):
             files = [Path(folder) / f"{i}_{kind}.png" for kind in ("image", "mask")]
-            # Blocks of colour with noise: compressed about as far as a rendered frame.
+            # Blocks of colour with noise, which PNG compresses about as well as a rendered frame.
             blocks = draw.integers(0, 256, (15, 20, 3)).repeat(40, 0).repeat(40, 1)
             noisy = (blocks + draw.integers(-4, 5, blocks.shape)).clip(0, 255).astype(np.uint8)
             for file, pixels in zip(files, (noisy, noisy[..., 0] % CLASSES), strict=True):
@@ -219,7 +225,7 @@ def reading(preset: Preset, machine: Machine, images: int = 64) -> dict[str, flo
         data = Data("bench", "", "0", STREET, names, lambda *_: frames)
         start = time.perf_counter()
         split = data.split(Path(folder), "train", size)
-        made = time.perf_counter() - start
+        making = time.perf_counter() - start
 
         def read_alone() -> float:
             start = time.perf_counter()
@@ -228,12 +234,12 @@ def reading(preset: Preset, machine: Machine, images: int = 64) -> dict[str, flo
                 pass
             return time.perf_counter() - start
 
-        seconds = in_turns({"epoch": lambda: side.epoch(split), "input": read_alone}, rounds=3)
-    return {name: value / len(split) for name, value in seconds.items()} | {"making": made / len(split)}
+        seconds = alternately({"epoch": lambda: side.epoch(split), "input": read_alone}, rounds=3)
+    return {name: value / len(split) for name, value in seconds.items()} | {"making": making / len(split)}
 
 
 def memory(preset: Preset, machine: Machine) -> dict[str, int]:
-    """(e) Bytes at the peak of a few training steps, each in a process of its own, imports not counted."""
+    """Return the peak memory of a few training steps in bytes, each in its own process, without imports."""
     cases = {
         "U-Net, plain loop": (UNET, plain(machine)),
         "U-Net, segnb": (UNET, machine),
@@ -242,36 +248,36 @@ def memory(preset: Preset, machine: Machine) -> dict[str, int]:
         "FCN-8s frozen, kept features": (f"{FROZEN}+features", machine),
         "FCN-8s fine-tuned": (TUNED, machine),
     }
-    found = {}
+    peaks = {}
     for name, (what, settings) in cases.items():
         recipe = preset.fcn if what.startswith("FCN") else preset.unet
-        told = json.dumps(asdict(recipe)), json.dumps(asdict(settings))
-        found[name] = int(_answer(_start("memory", what, *told)))
-    return found
+        arguments = json.dumps(asdict(recipe)), json.dumps(asdict(settings))
+        peaks[name] = int(_answer(_start("memory", what, *arguments)))
+    return peaks
 
 
 def growth(preset: Preset, machine: Machine, images: int = 64) -> dict[str, dict[str, float]]:
-    """(f) Seconds of a U-Net epoch over 1, 2 and 4 times `images`, alone and with another one beside it."""
-    found: dict[str, dict[str, float]] = {}
-    told = json.dumps(asdict(preset.unet)), json.dumps(asdict(machine))
+    """Time a U-Net epoch over 1, 2 and 4 times `images`, alone and next to a second process, in seconds."""
+    seconds: dict[str, dict[str, float]] = {}
+    arguments = json.dumps(asdict(preset.unet)), json.dumps(asdict(machine))
     for jobs in (1, 2):
-        processes = [_start("growth", str(images), *told) for _ in range(jobs)]
+        processes = [_start("growth", str(images), *arguments) for _ in range(jobs)]
         answers = [json.loads(_answer(process)) for process in processes]
-        found[f"{jobs}"] = {times: max(answer[times] for answer in answers) for times in answers[0]}
-    return found
+        seconds[f"{jobs}"] = {times: max(answer[times] for answer in answers) for times in answers[0]}
+    return seconds
 
 
 def plain(machine: Machine) -> Machine:
-    """What a loop without any choice does: fp32, NCHW, eager, the optimiser's default."""
+    """Return the settings of a plain loop: fp32, NCHW, eager, the default optimiser."""
     return replace(machine, precision="fp32", channels_last=False, fused=False, compile=False)
 
 
-# ---- processes of their own -------------------------------------------------------------------------
+# ---- separate processes ------------------------------------------------------------------------------
 
 
 def _start(*arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "benchmarks.training_speed", *arguments]
-    checkout = Path(__file__).parents[1]  # where `benchmarks` is found
+    checkout = Path(__file__).parents[1]  # from where `benchmarks` can be imported
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=checkout, stdout=pipe, stderr=pipe, text=True)
 
@@ -279,7 +285,7 @@ def _start(*arguments: str) -> subprocess.Popen:
 def _answer(process: subprocess.Popen) -> str:
     out, err = process.communicate()
     if process.returncode:
-        raise SegnbError(f"a measurement failed: {(err.strip().splitlines() or ['no message'])[-1]}")
+        raise SegnbError(f"a benchmark process failed: {(err.strip().splitlines() or ['no message'])[-1]}")
     return out.splitlines()[-1]
 
 
@@ -293,17 +299,15 @@ def _memory_of(what: str, recipe: Recipe, machine: Machine) -> int:
             taps = side.model.features(side.images)
         side.images = type(taps)(*(tap.float() for tap in taps))
         side.model = FromFeatures(side.model, side.labels.shape[1:])
-        if machine.device == "cpu":  # the trunk's own pass is over when training begins
-            Path("/proc/self/clear_refs").write_text(
-                "5"
-            )  # VmHWM begins again at what is resident now (Linux)
+        if machine.device == "cpu":  # a training starts after the features are computed
+            Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the current size (Linux)
     for _ in range(3):
         side.step()
     return _peak() - before if machine.device == "cpu" else torch.cuda.max_memory_allocated()
 
 
 def _peak() -> int:
-    """Bytes of the largest resident size so far."""
+    """Return the largest resident size so far, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -315,15 +319,15 @@ def _growth_of(images: int, recipe: Recipe, machine: Machine) -> dict[str, float
     side = Bench(UNET, recipe, machine)
     splits = {f"{times}": random_split(times * images, recipe.size) for times in (1, 2, 4)}
     side.epoch(splits["1"])
-    return in_turns(
+    return alternately(
         {times: lambda split=split: side.epoch(split) for times, split in splits.items()}, rounds=3
     )
 
 
 def measure(preset: Preset, runs: Path) -> dict:
-    """Every measurement on this machine, with what it was measured on."""
+    """Run all benchmarks of training speed and describe the machine."""
     machine = resolve_machine(runs, preset)
-    found: dict = {
+    results: dict = {
         "preset": preset.name,
         "machine": asdict(machine),
         "cores": usable_cores(),
@@ -341,8 +345,8 @@ def measure(preset: Preset, runs: Path) -> dict:
     }
     for name, part in parts.items():
         print(f"measuring {name.replace('_', ' ')} …", flush=True)
-        found[name] = part()
-    return found
+        results[name] = part()
+    return results
 
 
 if __name__ == "__main__":

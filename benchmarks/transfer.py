@@ -1,17 +1,17 @@
-"""`make transfer`: what a U-Net that only ever saw rendered streets makes of real frames, and what such a
-start is worth where there are few of them.
+"""Transfer from rendered streets to real frames (`make transfer`).
 
-Three ways to learn, scored on the same frames, with the same seeds:
+How well does a U-Net trained on rendered streets work on real frames, and how much does it help as a start
+if there are few of them? Three ways of training are compared on the same frames, with the same seeds:
 
-    scenes   rendered streets and nothing else
-    scratch  few real frames, from random weights
-    tuned    the same few frames, starting from the network of "scenes"
+    scenes   on rendered streets alone
+    scratch  on few real frames, from random weights
+    tuned    on the same few frames, from the network of "scenes"
 
-Up to `MANY` frames are cross-validated, all of them; of larger sets a few training frames are drawn and the
-test split is tested on. Every seed has its own network of scenes, first weights, order and frames to learn
-from. Intervals are those of `segnb.stats.effect`: other seeds and other test images. Of what other *training*
-frames would do they hold only what the seeds' folds and draws show, and in cross-validation those overlap;
-so with a handful of frames they are too narrow rather than too wide.
+Up to `MANY` frames are all tested by cross-validation. In larger sets, a few training frames are drawn and
+the test split is tested. Each seed has its own network of scenes, initial weights, order and training frames.
+The intervals (`segnb.stats.effect`) cover other seeds and other test images. They cover other *training*
+frames only as far as the folds and draws of the seeds do. The training frames of folds overlap, so with a
+handful of frames the intervals are too narrow rather than too wide.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ from segnb.training.fingerprint import code_digest
 from segnb.training.loop import evaluate, fit
 
 UNET = "UNet_Standard_256"
-MANY = 100  # frames; a test split of so many that come from few drives says little, so all take their turn
+MANY = 100  # frames; up to here a test split of few drives says little, so every frame is tested
 ARMS = {"scenes": "scenes alone", "scratch": "few frames alone", "tuned": "scenes, then few frames"}
 
 _QUICK = PRESETS["quick"].unet
@@ -51,34 +51,30 @@ _QUICK = PRESETS["quick"].unet
 
 @dataclass(frozen=True)
 class Settings:
-    """What is trained, and how; chosen on CamVid's training frames, which nothing here is tested on."""
+    """Data and recipes, chosen on the training frames of CamVid, which nothing is tested on."""
 
-    # mIoU on those 367, one seed: 240 scenes in 20 epochs 0.249, 1500 in 4 epochs 0.266, varied as below
-    # 0.280 (and with details cut out as well 0.235), 1500 varied in 6 epochs 0.283.
     data: Preset = replace(PRESETS["quick"], train=1500)
     scenes: Recipe = replace(_QUICK, epochs=6)
-    # 22 of them learnt from, 115 others tested on, one draw and seed: from scratch 40 epochs 0.349, 80 epochs
-    # 0.395 (a rate of 1e-3 0.405, varied frames 0.359), 160 epochs 0.437; from scenes 40 epochs 0.449 (1e-3
-    # 0.425), 80 epochs 0.468 (160, tried after the tested frames had been seen and so not taken, 0.479).
-    # Both end with the weights of the last epoch, as there are no frames left to choose the best by.
+    # Both keep the weights of the last epoch, because no frames are left to choose the best epoch by.
     scratch: Recipe = replace(_QUICK, epochs=160)
     tuned: Recipe = replace(_QUICK, epochs=80)
     seeds: int = 3
-    folds: int = 4  # of 30 frames, 22 or 23 are learnt from
+    folds: int = 4  # 22 or 23 of 30 frames are for training
     few: int = 22
 
 
-# ---- classes that both have -------------------------------------------------------------------------
+# ---- common classes ----------------------------------------------------------------------------------
 
 
 def to_street(classes: ClassMap) -> np.ndarray:
-    """Ids of a label set to those of STREET, by name: uint8 (256,), a look-up table.
+    """Return a look-up table (256,), uint8, from the ids of a label set to those of STREET, by name.
 
-    Sky is STREET's Unlabeled, which is mostly that. A class that STREET does not have (CamVid's Bicyclist)
-    becomes IGNORE_INDEX: no scene shows it, so it would add the same zero to every network of scenes, and to
-    call it Pedestrian or Other would put our guess in the place of the labels.
+    Sky becomes Unlabeled, which is mostly sky in STREET. A class that STREET lacks (CamVid's Bicyclist)
+    becomes IGNORE_INDEX. No scene shows it, so it would add the same zero to every network of scenes, and
+    calling it Pedestrian or Other would replace the labels by a guess of ours.
 
-    Raises SegnbError where fewer than two classes are common.
+    Raises:
+        SegnbError: Fewer than two classes are common.
     """
     table = np.full(256, IGNORE_INDEX, np.uint8)
     for i, name in enumerate(classes.names):
@@ -87,16 +83,16 @@ def to_street(classes: ClassMap) -> np.ndarray:
             table[i] = STREET.id(name)
     if (table != IGNORE_INDEX).sum() < 2:
         raise SegnbError(
-            f"classes {', '.join(classes.names)}: fewer than two are among those of the streets; name them in"
-            f" classes.csv as there: {', '.join(STREET.names)}"
+            f"classes {', '.join(classes.names)}: fewer than two are among those of the rendered streets. Use"
+            f" these names in classes.csv: {', '.join(STREET.names)}"
         )
     return table
 
 
 def in_common(confusion: np.ndarray, classes: ClassMap) -> np.ndarray:
-    """Counts (..., 13, 13) in which a Roadline counts as Road where `classes` have no Roadline.
+    """Return counts (..., 13, 13) in which a predicted Roadline is Road if `classes` have no Roadline.
 
-    CamVid's Road includes what is painted on it, so that to see the paint is no mistake there.
+    CamVid's Road includes its markings, so predicting a marking is not an error there.
     """
     if "Roadline" in classes.names:
         return confusion
@@ -111,7 +107,7 @@ def in_common(confusion: np.ndarray, classes: ClassMap) -> np.ndarray:
 
 
 def frames(data: Data, cache: Path, size: int) -> Split:
-    """All frames of a data set, train, val and test in turn, labelled in classes of STREET."""
+    """Return all frames of a data set, first train, then val, then test, with classes of STREET."""
     parts = [data.split(cache, name, size) for name in SPLITS]
     return Split(
         np.concatenate([part.images for part in parts]),
@@ -121,15 +117,23 @@ def frames(data: Data, cache: Path, size: int) -> Split:
 
 
 def chosen(split: Split, indices: np.ndarray) -> Split:
+    """Return some images of a split."""
     return Split(split.images[indices], split.labels[indices], [split.names[i] for i in indices])
 
 
 def rounds(
     names: list[str], learning: int, settings: Settings, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Which frames are learnt from and which tested on, as indices; names and seed alone decide.
+    """Choose frames for training and testing, by their names and the seed alone.
 
-    names: of all frames; learning: how many of them, at the front, may be learnt from in a large set
+    Args:
+        names: names of all frames.
+        learning: how many of them, from the first, may be training frames if there are more than `MANY`.
+        settings: number of folds and of training frames.
+        seed: seed of the choice.
+
+    Returns:
+        Indices (training, test) of each round.
     """
     hashes = [hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in names]
     order = np.array(sorted(range(len(names)), key=hashes.__getitem__))
@@ -139,7 +143,7 @@ def rounds(
     return [(np.sort(order[order < learning][: settings.few]), np.arange(learning, len(names)))]
 
 
-# Exposure, contrast, colour and focus are the camera's and the weather's, of which scenes know but few.
+# Exposure, contrast, colour and focus depend on camera and weather, and rendered scenes vary them little.
 VARIATIONS = v2.Compose(
     [
         v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.5, hue=0.1),
@@ -150,18 +154,18 @@ VARIATIONS = v2.Compose(
 
 @dataclass(frozen=True)
 class Varied(Split):
-    """Scenes as other cameras might have taken them: whoever learns from its batches sees none twice.
+    """Scenes as other cameras might show them, varied again in each batch.
 
-    What is drawn depends on torch's seed.
+    The variations depend on torch's seed.
     """
 
     def batch(
         self, chosen: np.ndarray, flips: np.ndarray, machine: Machine
     ) -> tuple[torch.Tensor, torch.Tensor]:
         pictures = torch.tensor(self.images[chosen]).permute(0, 3, 1, 2)
-        images = np.stack([VARIATIONS(one).permute(1, 2, 0).numpy() for one in pictures])
-        seen = Split(images, self.labels[chosen], [self.names[i] for i in chosen])
-        return seen.batch(np.arange(len(seen)), flips[chosen], machine)
+        images = np.stack([VARIATIONS(picture).permute(1, 2, 0).numpy() for picture in pictures])
+        varied = Split(images, self.labels[chosen], [self.names[i] for i in chosen])
+        return varied.batch(np.arange(len(varied)), flips[chosen], machine)
 
 
 # ---- training and scores ----------------------------------------------------------------------------
@@ -177,14 +181,17 @@ def trained(
     begin: Callable[[torch.nn.Module], None] | None = None,
     last: bool = False,
 ) -> tuple[Path, torch.nn.Module]:
-    """Train a U-Net for the classes of STREET, unless `folder` has it already.
+    """Train a U-Net for the classes of STREET, unless `folder` contains it.
 
     Args:
-        seed: of weights, order and variations
-        splits: for training and for validation
-        what: identifies the splits and what `begin` does, ready for JSON
-        begin: changes the weights that the seed has drawn, before training
-        last: use the weights of the last epoch instead of those of the best
+        seed: seed of weights, order and variations.
+        splits: training and validation.
+        recipe: size, width, epochs and so on.
+        machine: device and settings.
+        folder: where finished networks are.
+        what: description of the splits and of `begin`, ready for JSON, which identifies the network.
+        begin: function that changes the initial weights before training.
+        last: whether to use the weights of the last epoch instead of the best.
 
     Returns:
         The file of its weights, and the network with these weights on the machine's device.
@@ -198,7 +205,7 @@ def trained(
     path = run.path / "last.safetensors" if last else run.model_path
 
     def keep_last(history: list[dict]) -> None:
-        if last and not run.done:  # `fit` reports a finished run too, and leaves `model` as it was drawn
+        if last and not run.done:  # `fit` calls it for a finished run too, without loading its weights
             checkpoint.save_model(path, model)
 
     fit(model, *splits, recipe, seed, run, machine, keep_last)
@@ -222,18 +229,27 @@ def measure(
     cache: Path,
     say: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> dict:
-    """Everything on one data set: what `table` shows, ready for JSON.
+    """Compare the three ways of training on one data set.
 
-    path: a folder of real frames, as for `open_data`. Networks are kept in `cache`/transfer, so that what was
-    stopped goes on, and so that other frames find the networks of scenes.
+    Args:
+        path: folder of real frames, as for `open_data`.
+        settings: data and recipes.
+        machine: device and settings of the machine.
+        cache: folder whose subfolder transfer stores the networks, so that an interrupted benchmark resumes
+            and other frames reuse the networks of scenes.
+        say: function that prints a line of progress.
 
-    Raises SegnbError as `open_data` and `to_street` do, and for the rendered streets themselves.
+    Returns:
+        The values for `benchmarks.tables.transfer`, ready for JSON.
+
+    Raises:
+        SegnbError: See `open_data` and `to_street`; or `path` names the rendered streets.
     """
     machine.apply()
     streets = open_data("streets", settings.data)
     data = open_data(path, settings.data, cache)
     if path in RENDERED:
-        raise SegnbError(f"data {path!r} are the rendered streets themselves; name a folder of real frames")
+        raise SegnbError(f"data {path!r} are the rendered streets (expected a folder of real frames)")
     size = settings.scenes.size
     real = frames(data, cache, size)
     learning = len(real) - data.counts["test"]
@@ -241,30 +257,30 @@ def measure(
     def counts(network: torch.nn.Module, split: Split) -> np.ndarray:
         return evaluate(network, split, settings.scenes.batch_size, machine).confusion.numpy()
 
-    found: dict[str, list[np.ndarray]] = {arm: [] for arm in ("streets", *ARMS)}
+    counted: dict[str, list[np.ndarray]] = {arm: [] for arm in ("streets", *ARMS)}
     for seed in range(settings.seeds):
         turns = rounds(real.names, learning, settings, seed)
         tested = np.sort(np.concatenate([test for _, test in turns]))
-        say(f"seed {seed}: {ARMS['scenes']}, {streets.counts['train']} of them …")
+        say(f"seed {seed}: {ARMS['scenes']}, {streets.counts['train']:,} scenes …")
         start, model = taught_by_scenes(streets, settings.scenes, seed, machine, cache)
-        found["streets"].append(counts(model, streets.split(cache, "test", size)))
-        found["scenes"].append(counts(model, chosen(real, tested)))
+        counted["streets"].append(counts(model, streets.split(cache, "test", size)))
+        counted["scenes"].append(counts(model, chosen(real, tested)))
         for arm, recipe in (("scratch", settings.scratch), ("tuned", settings.tuned)):
-            parts = np.zeros_like(found["scenes"][-1])
+            parts = np.zeros_like(counted["scenes"][-1])
             for turn, (few, test) in enumerate(turns):
-                say(f"seed {seed}: {ARMS[arm]}, {len(few)} frames, {turn + 1} of {len(turns)} …")
-                # `fit` needs a validation split. No frame can be spared, so it is one of those that are
-                # learnt from; the weights of the last epoch do not depend on it.
+                say(f"seed {seed}: {ARMS[arm]}, {len(few)} frames, round {turn + 1} of {len(turns)} …")
+                # `fit` needs a validation split. No frame can be spared, so it is a training frame; the
+                # weights of the last epoch do not depend on it.
                 splits = chosen(real, few), chosen(real, few[:1])
                 what = [data.digest, few.tolist(), start.parents[2].name if arm == "tuned" else None]
                 begin = partial(checkpoint.load_model, start) if arm == "tuned" else None
                 folder = cache / "transfer"
                 _, model = trained(seed, splits, recipe, machine, folder, what, begin, last=True)
                 parts[np.searchsorted(tested, test)] = counts(model, chosen(real, test))
-            found[arm].append(parts)
+            counted[arm].append(parts)
 
     crossed, names = len(real) <= MANY, [real.names[i] for i in tested]
-    confusions = {arm: np.stack(parts) for arm, parts in found.items()}  # (seeds, N, 13, 13)
+    confusions = {arm: np.stack(parts) for arm, parts in counted.items()}  # (seeds, N, 13, 13)
     for arm in ARMS:
         confusions[arm] = in_common(confusions[arm], data.classes)
     return {
@@ -279,13 +295,13 @@ def measure(
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
         "results": {
-            arm: _told(
+            arm: _entry(
                 _effect([one], streets.names["test"] if arm == "streets" else names), class_iou(one.sum(1))
             )
             for arm, one in confusions.items()
         }
         | {
-            "gain": _told(
+            "gain": _entry(
                 _effect([confusions["tuned"], confusions["scratch"]], names),
                 class_iou(confusions["tuned"].sum(1)) - class_iou(confusions["scratch"].sum(1)),
             )
@@ -294,15 +310,15 @@ def measure(
 
 
 def _effect(sides: list[np.ndarray], names: list[str]) -> Effect:
-    """mIoU of one side, or of the first less the second; sides: counts (seeds, N, C, C)."""
+    """Return the mIoU of one side, or of the first minus the second; sides: counts (seeds, N, C, C)."""
     weights = weights_of(names)
     values = np.array([mean_iou(side.sum(1)) for side in sides])
     draws = np.array([[resample({"confusion": one}, mean_iou, weights) for one in side] for side in sides])
     return effect(values, draws, np.array([1.0, -1.0][: len(sides)]), images=count_blocks(names))
 
 
-def _told(effect: Effect, classes: np.ndarray) -> dict:
-    """classes: (seeds, 13), NaN where the frames do not show one."""
+def _entry(effect: Effect, classes: np.ndarray) -> dict:
+    """Return an effect and the IoUs (seeds, 13), NaN for a class that no frame shows, ready for JSON."""
     return {
         "miou": effect.estimate,
         "interval": effect.interval(),

@@ -1,4 +1,4 @@
-"""How the published way of scoring counts, on sixteen pixels that can be checked by hand."""
+"""The study's metric on sixteen pixels that can be checked by hand."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,7 @@ from segnb.labels import STREET
 from segnb.metrics import confusion
 from segnb.metrics.published_score import as_published_score
 
-# Two rows of pixels from left to right, a strip of sky and houses above a street.
+# Two rows of pixels from left to right: sky, trees and houses above a street.
 TRUTH = (
     ("Unlabeled", "Unlabeled", "Vegetation", "Vegetation", "Traffic sign", "Pole", "Building", "Building"),
     ("Road", "Road", "Roadline", "Road", "Pedestrian", "Road", "Car", "Car"),
@@ -24,20 +24,25 @@ GUESS = (
 
 @dataclass(frozen=True)
 class Example:
-    """Two rows of pixels, scored in both ways by the functions that score the runs.
+    """Rows of pixels, scored by the functions that score the runs.
 
-    truth, guess: uint8 (2, W), ids of STREET
+    Attributes:
+        truth: ground truth (rows, W), uint8 ids of STREET.
+        guess: prediction, of the same shape.
     """
 
     truth: np.ndarray
     guess: np.ndarray
 
-    def __len__(self) -> int:  # of which there is a figure
+    def __len__(self) -> int:  # `figure` draws nothing for an empty argument
         return self.truth.size
 
     @cached_property
     def pixels(self) -> pd.DataFrame:
-        """A row a pixel, from the upper left: row, truth, guess (ids), both_bits (AND), any_bits (OR)."""
+        """Table with one line per pixel, from the upper left.
+
+        Columns: row, truth and guess (ids), both_bits (their AND), any_bits (their OR).
+        """
         columns = {"truth": self.truth, "guess": self.guess}
         columns |= {"both_bits": self.truth & self.guess, "any_bits": self.truth | self.guess}
         row = np.repeat(np.arange(len(self.truth)), self.truth.shape[1])
@@ -45,17 +50,18 @@ class Example:
 
     @cached_property
     def sums(self) -> pd.DataFrame:
-        """A row a row of pixels: both_bits and any_bits summed, and their ratio."""
+        """Sums of both_bits and any_bits per row of pixels, and their ratio."""
         sums = self.pixels.groupby("row")[["both_bits", "any_bits"]].sum()
         return sums.assign(ratio=sums.both_bits / sums.any_bits)
 
     @cached_property
     def as_published(self) -> float:
+        """Score by the study's metric."""
         return as_published_score(self.truth[None], self.guess[None], len(STREET))
 
     @cached_property
     def confusion(self) -> np.ndarray:
-        """Counts (C, C) of the pixels, truth by row."""
+        """Counts of the pixels (C, C), with one row per class of the ground truth."""
         maps = (torch.from_numpy(ids[None]) for ids in (self.truth, self.guess))
         return confusion.confusion(*maps, len(STREET)).numpy().sum(0)
 
@@ -69,31 +75,32 @@ class Example:
 
     @property
     def ious(self) -> pd.Series:
-        """IoU by name of the classes in the truth."""
+        """IoU by name, of the classes in the ground truth."""
         return pd.Series(confusion.class_iou(self.confusion), STREET.names).dropna()
 
 
 def bits(number: int) -> str:
-    """An id as the published way sees it: 6 -> "0110"."""
+    """Return an id in binary: 6 -> "0110"."""
     return f"{number:04b}"
 
 
 def worked_example() -> Example:
-    """A street of two rows: what is common is right, and four classes of one pixel each are missed."""
+    """Return two rows of pixels: common classes are right, and four classes of one pixel each are missed."""
     maps = ([[STREET.id(name) for name in row] for row in rows] for rows in (TRUTH, GUESS))
     return Example(*(np.array(ids, np.uint8) for ids in maps))
 
 
 def sentence(example: Example) -> str:
-    """What the pixels show, in sentences."""
+    """Say how both scores come about."""
     pixels, missed = example.pixels, example.ious[example.ious == 0]
     wrong = pixels[pixels.truth != pixels.guess]
-    mild = wrong.loc[(wrong.both_bits / wrong.any_bits).idxmax()]
-    truth, guess = (f"{STREET.names[one]} ({one} = {bits(one)})" for one in (mild.truth, mild.guess))
+    mildest = wrong.loc[(wrong.both_bits / wrong.any_bits).idxmax()]
+    truth, guess = (f"{STREET.names[i]} ({i} = {bits(i)})" for i in (mildest.truth, mildest.guess))
     return (
-        f"{np.trace(example.confusion)} of {len(pixels)} pixels are right ({100 * example.accuracy:.0f} %),"
-        f" and {len(missed)} of {len(example.ious)} classes are never found ({', '.join(missed.index)}): the"
-        f" mean class IoU is {example.miou:.3f}. The published way gives {example.as_published:.3f}. In it"
-        f" {truth} taken for {guess} is {mild.both_bits}/{mild.any_bits} right, because the numbers share"
-        " those bits, and a row is judged as a whole, so that what is right in it covers for what is missed."
+        f"{np.trace(example.confusion)} of {len(pixels)} pixels are right ({100 * example.accuracy:.0f}%),"
+        f" and {len(missed)} of {len(example.ious)} classes are never found ({', '.join(missed.index)})."
+        f" The mean class IoU is {example.miou:.3f}, but the study's metric gives"
+        f" {example.as_published:.3f}. It counts {truth} taken for {guess} as"
+        f" {mildest.both_bits}/{mildest.any_bits} right, because the numbers share these bits. It also scores"
+        " each row as a whole, so that many right pixels outweigh the missed classes."
     )

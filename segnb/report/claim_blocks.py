@@ -34,12 +34,12 @@ COLOURS = dict.fromkeys(WORDS, "quiet") | {"supported": "good", "refuted": "bad"
 FAMILIES = {"F": "FCN", "U": "U-Net", "M": "The study's scores"}
 # Where else the report shows what a claim is about, next to the section it stands in: heading -> claims.
 SEE_ALSO = {
-    "fcn.ipynb#What-a-stride-allows": ("F1", "F13", "F14"),
-    "fcn.ipynb#Pixels-near-an-edge": ("F6", "F15"),
-    "fcn.ipynb#Class-by-class": ("F14",),
-    "unet.ipynb#Pixels-near-an-edge": ("U4", "U10"),
-    "unet.ipynb#Objects-by-size": ("U13",),
-    "audit.ipynb#Scores-as-published-and-as-defined": ("M1",),
+    "fcn.ipynb#Upper-bound-of-each-stride": ("F1", "F13", "F14"),
+    "fcn.ipynb#IoU-near-edges": ("F6", "F15"),
+    "fcn.ipynb#IoU-per-class": ("F14",),
+    "unet.ipynb#IoU-near-edges": ("U4", "U10"),
+    "unet.ipynb#Recall-by-object-size": ("U13",),
+    "audit.ipynb#Reported-score-and-mIoU": ("M1",),
     "audit.ipynb#Rankings": ("M2",),
 }
 CHAPTERS = {"F": "fcn.ipynb", "U": "unet.ipynb", "M": "audit.ipynb"}  # in which a family's claims stand

@@ -31,5 +31,5 @@ def test_published_scores_exceed_the_class_means_by_more_than_reading_errors():
 
 def test_published_table_is_the_reference():
     if not REFERENCE.is_file():
-        pytest.skip("no ../shared/reference beside the repository")
+        pytest.skip("no ../shared/reference next to the repository")
     pd.testing.assert_frame_equal(scores.published(), pd.read_csv(REFERENCE, index_col="variant"))

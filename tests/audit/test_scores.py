@@ -1,4 +1,4 @@
-"""The audit of the published metric: verdicts, and both scores of our own runs."""
+"""The audit of the study's metric: verdicts, and both scores of our own runs."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def test_kendall_without_a_ranking():
 
 
 def test_published_numbers_swap_two_pairs():
-    """The two that CLAIMS M2 names."""
+    """These two are the reason of M2."""
     pairs = scores.swaps(scores.published_scores())
     assert set(zip(pairs.above, pairs.below, strict=True)) == {
         ("FCN8s_vgg16_freeze", "FCN32s_vgg16_finetune"),
@@ -79,19 +79,22 @@ def test_m3_is_decided_by_drives_on_both_sides():
     assert frames.loc[["02_00_000", "F1-88", "F1-100"], "split"].tolist() == ["train", "test", "train"]
     word, reason = scores.verdict("M3")
     assert word == "refuted" and "inferred" in reason
-    assert "32 of 32 drives are on both sides, and of 500 test frames 468 have the very next" in reason
+    assert (
+        "32 of 32 drives have both training and test frames, and for 468 of 500 test frames the next"
+        in reason
+    )
     apart = frames[(frames.split == "train") == (frames.drive < "06")]
     assert scores.new_frames(apart).word == "supported" and "0 of 32" in scores.new_frames(apart).reason
 
 
 def test_every_run_has_both_scores(runs):
-    found = scores.by_run(runs)
-    assert list(zip(found.variant, found.seed, strict=True)) == [(run.variant, run.seed) for run in runs]
-    for row, run in zip(found.itertuples(), runs, strict=True):
+    table = scores.by_run(runs)
+    assert list(zip(table.variant, table.seed, strict=True)) == [(run.variant, run.seed) for run in runs]
+    for row, run in zip(table.itertuples(), runs, strict=True):
         test = run.test()
         assert row.miou == pytest.approx(confusion.mean_iou(test["confusion"].sum(0)))
         assert row.as_published == test["as_published"]
-    failing = dict(zip(zip(found.variant, found.seed, strict=True), found.failing, strict=True))
+    failing = dict(zip(zip(table.variant, table.seed, strict=True), table.failing, strict=True))
     assert sorted(failing.pop(("UNet_NoSkip_256", 1))) == sorted(MISSED)
     assert failing["UNet_Standard_256", 0] == []
 
@@ -109,7 +112,7 @@ def test_panels_hold_means_and_runs(runs):
     for column in ("as_published", "miou"):
         assert all(len(values) == 2 for values in ours[f"seeds_{column}"])
         assert ours[column].tolist() == pytest.approx([np.mean(one) for one in ours[f"seeds_{column}"]])
-    assert list(scores.panels([])) == ["published numbers"]
+    assert list(scores.panels([])) == ["reported by the study"]
 
 
 def test_without_runs_nothing_is_said():
@@ -126,12 +129,12 @@ def test_what_the_published_way_gives_no_score_is_left_out_and_said(monkeypatch,
     shown = scores.panels(runs)
     assert ("trained here" in shown) == some
     assert all(frame[["as_published", "miou"]].notna().all(axis=None) for frame in shown.values())
-    told = scores.inflation(runs) + scores.rankings_agree(runs)
-    assert ("0.200 above the dataset mIoU" if some else "has no score") in told and "nan" not in told
+    text = scores.inflation(runs) + scores.rankings_agree(runs)
+    assert ("0.200 above the mIoU" if some else "has no score") in text and "nan" not in text
 
 
 def scored(monkeypatch, rows):
-    """The audit of made-up scores: (variant, seed, as_published, miou)."""
+    """Let the audit see made-up scores: (variant, seed, as_published, miou)."""
     frame = pd.DataFrame(rows, columns=["variant", "seed", "as_published", "miou"])
     monkeypatch.setattr(scores, "by_run", lambda runs: frame.assign(failing=[[] for _ in rows]))
 
@@ -140,20 +143,22 @@ def test_agreement_of_the_rankings_is_told_by_seed(monkeypatch):
     a, b, c = "UNet_Standard_256", "ResidualUNet_256", "UNet_NoSkip_256"
     first = [(a, 0, 0.9, 0.7), (b, 0, 0.8, 0.5), (c, 0, 0.7, 0.3)]
     scored(monkeypatch, first)
-    told = scores.rankings_agree([])
-    assert "3 networks" in told and "is 1.00. No pair swaps" in told and "inconclusive" in told
+    text = scores.rankings_agree([])
+    assert "3 networks" in text and "is 1.00. No pair changes places" in text and "inconclusive" in text
     # In the second seed a and b swap by so much that their means do.
     scored(monkeypatch, [*first, (a, 1, 0.9, 0.2), (b, 1, 0.8, 0.6), (c, 1, 0.7, 0.1)])
-    told = scores.rankings_agree([])
-    assert "is 0.33 in the means over seeds and 1.00, 0.33 seed by seed" in told
-    assert "Of 3 pairs 1 swaps" in told and "inconclusive" not in told
-    assert "U-Net is above Residual U-Net as published and below it by mIoU (so in 1 of 2 seeds)" in told
+    text = scores.rankings_agree([])
+    assert "is 0.33 in the means over seeds and 1.00, 0.33 in the single seeds" in text
+    assert "1 of 3 pairs changes places" in text and "inconclusive" not in text
+    assert (
+        "U-Net is above Residual U-Net by the study's metric and below it by mIoU (in 1 of 2 seeds)" in text
+    )
     scored(monkeypatch, first[:1])
     assert scores.rankings_agree([]) == ""
 
 
 @pytest.mark.parametrize(
-    ("gaps", "told"),
+    ("gaps", "words"),
     [
         ([0.1, 0.25], "0.100 to 0.250 above"),
         ([0.1], "0.100 above"),
@@ -162,17 +167,17 @@ def test_agreement_of_the_rankings_is_told_by_seed(monkeypatch):
         ([-0.0001, 0.2], "0.000 to 0.200 above"),
     ],
 )
-def test_inflation_is_told_in_words(monkeypatch, gaps, told):
+def test_inflation_is_told_in_words(monkeypatch, gaps, words):
     scored(monkeypatch, [("UNet_Standard_256", k, 0.5 + gap, 0.5) for k, gap in enumerate(gaps)])
     sentence = scores.inflation([])
-    assert f"is {told} the dataset mIoU" in sentence and "none to hide" in sentence
+    assert f"is {words} the mIoU" in sentence and "hides no failing class" in sentence
 
 
 def test_inflation_tries_out_what_failing_classes_cost(runs):
-    """Worked out anew: three classes of thirteen, one of them found, and 1/13 each of mIoU."""
-    told = scores.inflation(runs)
-    assert "U-Net, no skips, seed" in told and "3 of its classes" in told and "on the 6 test images" in told
-    (seed,) = [seed for seed in (0, 1) if f"no skips, seed {seed}" in told]
+    """Computed again by hand: three of thirteen classes, each worth 1/13 of mIoU."""
+    text = scores.inflation(runs)
+    assert "U-Net, no skips, seed" in text and "3 of its classes" in text and "on the 6 test images" in text
+    (seed,) = [seed for seed in (0, 1) if f"no skips, seed {seed}" in text]
     kept = next(run for run in runs if (run.variant, run.seed) == ("UNet_NoSkip_256", seed)).predictions()
     labels, before = kept["labels"], kept["predictions"]
     after = before.copy()
@@ -187,28 +192,28 @@ def test_inflation_tries_out_what_failing_classes_cost(runs):
     gain = ious[1] - ious[0]
     published = [as_published_score(labels, guess) for guess in (before, after)]
     assert gain > 3 / 13
-    assert f"rise by {gain:.3f} and the published score by {published[1] - published[0]:.3f}" in told
-    assert "hides failing classes" in told
+    assert f"rise by {gain:.3f} and the study's metric by {published[1] - published[0]:.3f}" in text
+    assert "hides failing classes" in text
 
 
 def test_a_score_that_sees_failing_classes_does_not_hide_them():
     """All cars and half of the rest are missed: with two ids, a row is wrong as often as its pixels are."""
     labels = np.tile([0, 1, 1, 1], (2, 4, 1))
     run = made_run(NAMES[0], 0, labels, np.zeros_like(labels), TWO)
-    told = scores.inflation([run])
-    assert "1 of its classes have an IoU below 0.1 (Car)" in told
-    assert "the published score by 1.000" in told and "does not hide" in told
+    text = scores.inflation([run])
+    assert "1 of its classes has an IoU below 0.1 (Car)" in text
+    assert "the study's metric by 1.000" in text and "does not hide" in text
 
 
 def test_void_pixels_count_in_neither_score():
     labels, predictions = street(missed=MISSED)
     void = labels.copy()
     void[:, ::2] = IGNORE_INDEX
-    (told, cut) = (
+    (text, cut) = (
         scores.inflation([made_run(NAMES[0], 0, *maps)])
         for maps in ((void, predictions), (labels[:, 1::2], predictions[:, 1::2]))
     )
-    assert told == cut
+    assert text == cut
 
 
 def test_class_ious_stand_beside_the_published_ones(runs):
@@ -226,22 +231,24 @@ def test_other_label_sets_are_explained():
     labels = np.random.default_rng(0).integers(0, 11, (2, 8, 8))
     other = [made_run(NAMES[0], 0, labels, labels, CAMVID)]
     assert scores.class_comparison(other) == {}
-    told = scores.class_agreement(other)
-    assert "11 others" in told and "Bicyclist" in told and "13 classes" in told
-    extension = [made_run("AttentionUNet_256", 0, *street())]
-    assert "none of the networks" in scores.class_agreement(extension)
+    text = scores.class_agreement(other)
+    assert "11 other classes" in text and "Bicyclist" in text and "13 classes" in text
+    additional = [made_run("AttentionUNet_256", 0, *street())]
+    assert "none of the networks" in scores.class_agreement(additional)
 
 
 def test_agreement_of_the_classes_follows_the_numbers():
     labels, predictions = street()
     labels[labels == 4], predictions[predictions == 4] = 7, 7  # no pedestrians anywhere
     run = made_run("UNet_NoSkip_256", 0, labels, predictions)
-    told = scores.class_agreement([run])
+    text = scores.class_agreement([run])
     frame = scores.class_comparison([run])["U-Net, no skips"].drop("Pedestrian")
     tau = scores.kendall_tau_b(frame.published, frame.measured)
-    assert f"is {tau:.2f} (1 is the same order)" in told and "Pedestrian" not in told
+    assert f"is {tau:.2f} (1 means the same order of classes)" in text and "Pedestrian" not in text
     first = (frame.measured - frame.published).abs().idxmax()
-    assert f"apart: {first} ({frame.measured[first]:.2f} here, {frame.published[first]:.2f} pub" in told
+    assert (
+        f"most: {first} ({frame.measured[first]:.2f} here, {frame.published[first]:.2f} in the study)" in text
+    )
 
 
 def cells(styler) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""make bench: what is measured is what is said, and the page shows the last measurement."""
+"""make bench: each benchmark measures something, and the page shows the last results."""
 
 import json
 from dataclasses import asdict, replace
@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import training_speed
 from benchmarks.tables import SPEED_MARKS, speed
-from benchmarks.training_speed import SMP, UNET, frozen_epoch, in_turns, plain, steps, whole_training
+from benchmarks.training_speed import SMP, UNET, alternately, frozen_epoch, plain, steps, whole_training
 from segnb.presets import PRESETS
 from segnb.runtime.machine import Machine
 from segnb.storage.files import read_json
@@ -20,13 +20,13 @@ TINY = PRESETS["smoke"]
 def test_turns_are_taken_and_the_first_does_not_count():
     order, answers = [], {"a": iter([9.0, 1.0, 3.0, 2.0]), "b": iter([9.0, 5.0, 5.0, 7.0])}
     work = {name: lambda name=name: order.append(name) or next(answers[name]) for name in answers}
-    assert in_turns(work, rounds=3) == {"a": 2.0, "b": 5.0}
+    assert alternately(work, rounds=3) == {"a": 2.0, "b": 5.0}
     assert order == ["a", "b"] * 4
 
 
 def test_a_step_s_operations_are_three_forwards():
     side = training_speed.Bench(UNET, TINY.unet, CPU)
-    # The last layer alone: 13 classes from 8 channels at 64×64 pixels, two operations a multiply-add.
+    # The last layer alone: 13 classes from 8 channels at 64×64 pixels, two operations per multiply-add.
     assert side.gflops() > 3 * 2 * 13 * 8 * 64**2 / 1e9
     doubled = training_speed.Bench(UNET, replace(TINY.unet, size=128), CPU)
     assert doubled.gflops() == pytest.approx(4 * side.gflops(), rel=1e-6)
@@ -34,32 +34,32 @@ def test_a_step_s_operations_are_three_forwards():
 
 def test_steps_are_compared_with_smp():
     pytest.importorskip("segmentation_models_pytorch", reason="pip install -e '.[bench]' brings it")
-    found = steps(TINY, CPU)
-    assert set(found) == {"plain", "segnb", "smp", "wide"}
-    assert found["plain"]["gflops"] == found["segnb"]["gflops"] != found["smp"]["gflops"]
-    assert all(side["ms_an_image"] > 0 for side in found.values())
+    results = steps(TINY, CPU)
+    assert set(results) == {"plain", "segnb", "smp", "wide"}
+    assert results["plain"]["gflops"] == results["segnb"]["gflops"] != results["smp"]["gflops"]
+    assert all(side["ms_an_image"] > 0 for side in results.values())
 
 
 def test_a_frozen_epoch_is_timed_with_and_without_kept_features():
-    found = frozen_epoch(TINY, CPU, images=8)
-    assert set(found) == {"with", "without", "making"} and all(value > 0 for value in found.values())
+    results = frozen_epoch(TINY, CPU, images=8)
+    assert set(results) == {"with", "without", "making"} and all(value > 0 for value in results.values())
 
 
 def test_a_whole_training_its_epochs_and_its_bare_steps_are_timed():
-    found = whole_training(TINY, CPU, epochs=2)
-    assert set(found) == {"training", "its_steps", "train_epochs", "train_steps"}
-    assert all(value > 0 for value in found.values())
+    results = whole_training(TINY, CPU, epochs=2)
+    assert set(results) == {"training", "its_steps", "train_epochs", "train_steps"}
+    assert all(value > 0 for value in results.values())
 
 
 def test_reading_is_timed_from_the_cache_and_from_files():
-    found = training_speed.reading(TINY, CPU, images=16)
-    assert set(found) == {"epoch", "input", "making"} and all(value > 0 for value in found.values())
+    results = training_speed.reading(TINY, CPU, images=16)
+    assert set(results) == {"epoch", "input", "making"} and all(value > 0 for value in results.values())
 
 
 def test_memory_is_that_of_a_process_of_its_own():
-    told = json.dumps(asdict(TINY.unet)), json.dumps(asdict(CPU))
-    larger = json.dumps(asdict(replace(TINY.unet, size=128))), told[1]
-    processes = [training_speed._start("memory", UNET, *recipe) for recipe in (told, larger)]
+    recipe = json.dumps(asdict(TINY.unet)), json.dumps(asdict(CPU))
+    larger = json.dumps(asdict(replace(TINY.unet, size=128))), recipe[1]
+    processes = [training_speed._start("memory", UNET, *arguments) for arguments in (recipe, larger)]
     small, large = (int(training_speed._answer(process)) for process in processes)
     assert 2**20 < small < large
 
@@ -75,7 +75,7 @@ def test_the_plain_side_makes_no_choice():
 
 
 @pytest.fixture
-def found():
+def results():
     return {
         "preset": "quick",
         "machine": asdict(CPU),
@@ -97,19 +97,19 @@ def found():
     }
 
 
-def test_the_table_says_what_is_reached_and_what_is_missed(found):
-    rows = {line.split("|")[1].strip(): line for line in speed(found).splitlines() if line.startswith("| ")}
+def test_the_table_says_what_is_reached_and_what_is_missed(results):
+    rows = {line.split("|")[1].strip(): line for line in speed(results).splitlines() if line.startswith("| ")}
     assert "| 1.50 | ≥ 2 (missed) |" in rows["U-Net step: plain fp32 loop / segnb"]
-    rate = "operations a second: U-Net of {} / smp.Unet(vgg16), same loop"
-    assert "150 / 300 GFLOP/s (20.0 and 40.0 ms" in rows[rate.format("the preset's width")]
+    rate = "operations per second: U-Net of {} / smp.Unet(vgg16), same loop"
+    assert "150 / 300 GFLOP/s (20.0 and 40.0 ms per image)" in rows[rate.format("the preset's width")]
     assert "480 / 300 GFLOP/s" in rows[rate.format("width 64")]
-    assert "| 10.00 | ≥ 10 (reached) |" in rows["frozen FCN-8s epoch, fp32: without / with kept features"]
-    assert "| 1.04 | ≤ 1.05 (reached) |" in rows["whole U-Net training / its bare steps"]
-    assert "(missed)" in rows["its training epochs / forward, backward and optimiser"]
+    assert "| 10.00 | ≥ 10 (reached) |" in rows["frozen FCN-8s epoch, fp32: without / with cached features"]
+    assert "| 1.04 | ≤ 1.05 (reached) |" in rows["whole U-Net training / its steps alone"]
+    assert "(missed)" in rows["its training epochs / forward, backward and optimiser steps alone"]
     assert "| 2.00 |" in rows[f"peak memory of training: {SMP} / U-Net, plain loop"]
     assert "(reached)" in rows["U-Net epoch over 2× / 1× the images"]
     assert "(missed)" in rows["U-Net epoch over 4× / 1× the images"]
-    assert "| 1.20 |" in rows["the same (4×): two jobs at once / one"]
+    assert "| 1.20 |" in rows["U-Net epoch over 4× the images: two in parallel / one"]
 
 
 def test_the_page_shows_the_last_measurement():

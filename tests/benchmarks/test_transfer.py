@@ -1,4 +1,4 @@
-"""make transfer: classes that both have, who is tested on what, and a table that is what was measured."""
+"""make transfer: common classes, training and test frames, and a table of the results."""
 
 import json
 from collections.abc import Callable
@@ -126,16 +126,16 @@ def done(tmp_path_factory) -> tuple[dict, Callable[[], dict]]:
     )
 
     def again() -> dict:
-        found = measure(str(data), settings, CPU, folder / "cache", lambda line: None)
-        return json.loads(json.dumps(found))
+        measured = measure(str(data), settings, CPU, folder / "cache", lambda line: None)
+        return json.loads(json.dumps(measured))
 
     return again(), again
 
 
 def test_a_tiny_measurement_from_scenes_to_table(done):
-    found, _ = done
-    assert found["tested_on"] == 13 and found["learnt_from"] == [6, 7]
-    results = found["results"]
+    measured, _ = done
+    assert measured["tested_on"] == 13 and measured["learnt_from"] == [6, 7]
+    results = measured["results"]
     assert set(results) == {"streets", "scenes", "scratch", "tuned", "gain"}
     for arm in ("scenes", "scratch", "tuned"):
         one = results[arm]
@@ -145,7 +145,7 @@ def test_a_tiny_measurement_from_scenes_to_table(done):
         assert one["interval"][0] <= one["miou"] <= one["interval"][1]
     gain = np.subtract(results["tuned"]["by_seed"], results["scratch"]["by_seed"])
     assert results["gain"]["by_seed"] == pytest.approx(gain.tolist())
-    assert tables.transfer(found).count("\n| Road |") == 1
+    assert tables.transfer(measured).count("\n| Road |") == 1
 
 
 def test_what_was_trained_is_found_again(done, monkeypatch):
@@ -153,8 +153,8 @@ def test_what_was_trained_is_found_again(done, monkeypatch):
         raise AssertionError("trained again")
 
     monkeypatch.setattr("segnb.training.loop.train_one_epoch", fail)
-    found, again = done
-    assert again()["results"] == found["results"]
+    measured, again = done
+    assert again()["results"] == measured["results"]
 
 
 def test_a_network_starts_where_it_is_told(tmp_path):
@@ -189,7 +189,7 @@ def test_streets_are_no_real_frames(name, tmp_path):
 
 
 def counts_of(right: list[int]) -> np.ndarray:
-    """One image each, 10 pixels of Road and 10 of Car, so many of either right and the rest swapped."""
+    """One image per number: 10 pixels of Road and 10 of Car, that many of each right and the rest swapped."""
     road, car = STREET.id("Road"), STREET.id("Car")
     counts = np.zeros((len(right), 13, 13), np.int64)
     for one, hits in zip(counts, right, strict=True):
@@ -209,7 +209,7 @@ def test_the_interval_is_that_of_images_and_seeds():
 
 
 @pytest.fixture
-def found():
+def measured():
     def one(miou: float, low: float, high: float, by_seed: list[float], road: float) -> dict:
         return {"miou": miou, "interval": [low, high], "by_seed": by_seed, "classes": {"Road": road}}
 
@@ -233,14 +233,14 @@ def found():
     }
 
 
-def test_the_table_says_what_is_reached_and_what_is_missed(found):
-    sentence, _, head, _, *rows = tables.transfer(found).splitlines()
-    assert "1500 scenes; 4 folds, tested on 30 frames, 3 seeds" in sentence
+def test_the_table_says_what_is_reached_and_what_is_missed(measured):
+    sentence, _, head, _, *rows = tables.transfer(measured).splitlines()
+    assert "1,500 scenes; 4 folds, tested on 30 frames, 3 seeds" in sentence
     assert head.split(" | ")[1:3] == ["scenes alone", "22 or 23 frames alone"]
     assert rows == [
         "| **mIoU** | 0.300 (0.250 to 0.350) | 0.250 (0.200 to 0.300) | 0.300 (0.250 to 0.350)"
         " | +5.0 (−1.0 to 11.0) |",
-        "| by seed | 0.300 0.300 | 0.240 0.260 | 0.280 0.320 | +4.0 +6.0 |",
+        "| per seed | 0.300 0.300 | 0.240 0.260 | 0.280 0.320 | +4.0 +6.0 |",
         "| aim | ≥ 0.30 (missed) |  |  | ≥ 5 (reached) |",
         "| Road | 0.600 | 0.500 | 0.400 | −10.0 |",
     ]

@@ -1,4 +1,4 @@
-"""A browser that reaches nothing but what a test names, and that remembers what went wrong."""
+"""A browser that can reach only the addresses of a test, and that records errors."""
 
 import json
 import os
@@ -23,16 +23,16 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chro
 
 
 class Visit(NamedTuple):
-    """An open page, and what went wrong on it so far."""
+    """An open page with its errors and requests so far."""
 
     page: "playwright.sync_api.Page"  # noqa: F821  (not there where these tests are skipped)
     trouble: list[str]  # errors on the console and in scripts
-    requests: list[str]  # addresses that it asked for and was refused
+    requests: list[str]  # refused addresses
 
 
 @pytest.fixture(scope="package")
 def browser():
-    """Chromium without a window. Its loop runs while it does: no test outside this folder may meet it."""
+    """Headless Chromium. Its event loop keeps running, so no test outside this folder may use it."""
     driver = pytest.importorskip("playwright.sync_api", reason=INSTALL)
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
@@ -45,10 +45,10 @@ def browser():
 
 @pytest.fixture(scope="package")
 def visit(browser) -> Callable[..., Iterator[Visit]]:
-    """Opens an address in a browser of its own: `with visit(address) as (page, trouble, requests)`.
+    """Open an address in a new browser context: `with visit(address) as (page, trouble, requests)`.
 
-    near: what else may be asked for begins like this, such as a server on this machine
-    wide, high: of the screen, in CSS pixels
+    Its arguments: `near`, the beginning of further addresses that may be loaded, such as a local server;
+    `wide` and `high`, the size of the screen in CSS pixels; `dark`, the colour scheme.
     """
 
     @contextmanager
@@ -58,7 +58,7 @@ def visit(browser) -> Callable[..., Iterator[Visit]]:
         context = browser.new_context(
             viewport={"width": wide, "height": high},
             color_scheme="dark" if dark else "light",
-            reduced_motion="reduce",  # a picture is taken of what is there, not of what moves
+            reduced_motion="reduce",  # no animation in screenshots
         )
         try:
             page = context.new_page()
@@ -86,12 +86,12 @@ def visit(browser) -> Callable[..., Iterator[Visit]]:
 
 @pytest.fixture(scope="package")
 def report(reported) -> Path:
-    """The report of `reported`, before any test has changed it."""
+    """The report of `reported`, as no test has changed it."""
     return reported.parent / "report" / "index.html"
 
 
 class Lab(NamedTuple):
-    """JupyterLab at work in a project folder."""
+    """A running JupyterLab in a project folder."""
 
     address: str  # of its server, on this machine
     token: str
@@ -99,26 +99,26 @@ class Lab(NamedTuple):
     study: str  # of the report
 
     def at(self, notebook: str) -> str:
-        """Where that notebook is shown, without the tabs of an earlier visit."""
+        """Return the address of a notebook, without the tabs of an earlier visit."""
         return f"{self.address}lab/tree/{notebook}.ipynb?reset&token={self.token}"
 
 
 @pytest.fixture(scope="package")
 def lab(browser, reported, tmp_path_factory) -> Iterator[Lab]:
-    """JupyterLab as `make lab` starts it, in a copy of `reported` and with nobody's settings.
+    """Start JupyterLab as `make lab` does, in a copy of `reported`, with default settings.
 
-    It and its kernels end with these tests, however they end.
+    The server and its kernels end with these tests, even if a test fails.
     """
     folder = tmp_path_factory.mktemp("lab")
     project = make_project(folder / "project")
-    (project / "notebooks").unlink()  # a link to ours, and JupyterLab saves what it has run
+    (project / "notebooks").unlink()  # a link to the checkout, and JupyterLab saves notebooks
     shutil.copytree(CHECKOUT / "notebooks", project / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    for made in ("runs", "cache"):  # whose files are replaced, never written into
+    for made in ("runs", "cache"):  # hard links are safe: files there are replaced, never modified
         shutil.copytree(reported / made, project / made, copy_function=os.link)
     homes = {name: str(folder / name) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
     write_json(
         folder / "JUPYTER_CONFIG_DIR" / "labconfig" / "page_config.json",
-        {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}},  # asks for the news
+        {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}},  # would request news
     )
     token, log = secrets.token_hex(), folder / "log"
     with open(log, "w") as printed:

@@ -1,4 +1,4 @@
-"""The notebooks in JupyterLab, as a student has them: run, watched, stopped and run again."""
+"""The notebooks in JupyterLab: run, watched, interrupted and run again."""
 
 import re
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from tests.conftest import REPORTED
 Axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=INSTALL).Axe
 expect = pytest.importorskip("playwright.sync_api", reason=INSTALL).expect
 
-PATIENCE = 60_000  # milliseconds, on a machine that is busy; alone a cell takes seconds
-EPOCHS = 20  # seconds of training: enough to stop it in the middle
+PATIENCE = 60_000  # milliseconds; a cell takes seconds unless the machine is busy
+EPOCHS = 20  # take seconds: long enough to interrupt the training
 
-# Keeps every picture that an element shows from now on.
+# Collect every image that an element shows from now on.
 WATCH = """
 (shown) => {
   window.pictures = new Set();
@@ -28,7 +28,7 @@ WATCH = """
 
 @pytest.fixture
 def notebook(visit, lab):
-    """Opens a notebook in JupyterLab, ready to run."""
+    """Open a notebook in JupyterLab, ready to run."""
 
     @contextmanager
     def opened(name: str):
@@ -44,26 +44,26 @@ def notebook(visit, lab):
 
 
 def choose(page, menu: str, item: str) -> None:
-    """An item of JupyterLab's menu bar."""
+    """Choose an item of JupyterLab's menu bar."""
     page.locator(".lm-MenuBar-item", has_text=re.compile(f"^{menu}$")).click()
     page.locator(".lm-Menu-item", has=page.get_by_text(item, exact=True)).click()
 
 
 def idle(page) -> None:
-    """Wait until the kernel has nothing to do, and no cell waits for it."""
+    """Wait until the kernel is idle and no cell waits for it."""
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     expect(page.locator(".jp-InputPrompt", has_text="[*]")).to_have_count(0, timeout=PATIENCE)
 
 
 def write(page, cell, source: str) -> None:
-    """Put other source into a cell, as pasting it does."""
+    """Replace the source of a cell, as pasting does."""
     cell.locator(".cm-content").click()
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.insert_text(source)
 
 
 def cell(page, source: str):
-    """The code cell with that in its source."""
+    """Return the code cell whose source contains a text."""
     editor = page.locator(".jp-InputArea-editor", has_text=source)
     return page.locator(".jp-CodeCell", has=editor)
 
@@ -79,7 +79,7 @@ def test_a_training_shows_itself_and_goes_on_where_it_was_stopped(notebook, lab)
         training.evaluate(WATCH)
 
         training.get_by_text(re.compile(rf"epoch +3/{EPOCHS} ")).wait_for()
-        page.wait_for_function("window.pictures.size >= 3")  # the live curves, with each epoch anew
+        page.wait_for_function("window.pictures.size >= 3")  # the live curves, redrawn after each epoch
         choose(page, "Kernel", "Interrupt Kernel")
         training.get_by_text("KeyboardInterrupt").first.wait_for()
         idle(page)
@@ -95,9 +95,9 @@ def test_a_training_shows_itself_and_goes_on_where_it_was_stopped(notebook, lab)
         training.get_by_text(re.compile(rf"epoch {EPOCHS}/{EPOCHS} ")).wait_for()
         summary = cell(page, "run.summary")
         summary.locator("img").wait_for()
-        summary.get_by_text("val_miou").wait_for()
+        summary.locator("th", has_text="best validation mIoU").wait_for()
         assert page.locator(".jp-OutputArea-output", has_text="Traceback").count() == 0
-    *before, _ = stopped.splitlines()  # the last epoch may have been stopped before its state was kept
+    *before, _ = stopped.splitlines()  # training may have stopped before the checkpoint of the last epoch
     whole = history.read_text().splitlines()
     assert whole[: len(before)] == before and len(whole) - 1 == EPOCHS
     assert (history.parent / "done.json").exists()
@@ -105,7 +105,7 @@ def test_a_training_shows_itself_and_goes_on_where_it_was_stopped(notebook, lab)
 
 # --- the explorer ---
 
-# The pictures of one part of the explorer that are to be seen, and their sizes.
+# The visible images of one part of the explorer, and their sizes.
 PICTURES = """
 (part) => [...part.querySelectorAll('canvas')].filter((canvas) => canvas.checkVisibility()).map((canvas) => {
   const box = canvas.getBoundingClientRect();
@@ -114,7 +114,7 @@ PICTURES = """
 """
 WORDS = "(part) => part.innerText"
 
-# Names of all controls that are to be seen; thumbnails are many of a kind.
+# Names of all visible controls, without the thumbnails.
 CONTROLS = """
 (part) => [...part.querySelectorAll('select, input, button:not(.segnb-thumbs *)')]
   .filter((control) => control.checkVisibility())
@@ -123,7 +123,7 @@ CONTROLS = """
 
 
 class Part:
-    """One part of the explorer, and which of its controls were used."""
+    """One part of the explorer, and the controls used so far."""
 
     def __init__(self, page, source: str):
         self.page, self.area = page, cell(page, source).locator(".jp-OutputArea")
@@ -131,7 +131,7 @@ class Part:
         self.used: set[str] = set()
 
     def changes(self, name: str, act, seen: str = PICTURES) -> None:
-        """Something is done, with a control of that name, and something else is to be seen."""
+        """Use a control and check that the part looks different afterwards."""
         before = self.area.evaluate(seen)
         act()
         self.page.wait_for_function(
@@ -143,7 +143,7 @@ class Part:
         self.used.add(name)
 
     def settle(self) -> None:
-        """Wait until what was asked for is there."""
+        """Wait until the part stops changing."""
         idle(self.page)
         before = None
         while before != (now := self.area.evaluate(PICTURES) + self.area.inner_text()):
@@ -151,18 +151,18 @@ class Part:
             self.page.wait_for_timeout(100)
 
     def choose(self, name: str, *options: str | int, seen: str = PICTURES) -> None:
-        """In a list, one option after the other, by name or position."""
+        """Choose options of a list one after the other, by name or position."""
         chooser = self.area.get_by_label(name, exact=True)
         for option in options:
             how = {"index": option} if isinstance(option, int) else {"label": option}
             self.changes(name, lambda how=how: chooser.select_option(**how), seen)
 
     def find(self, name: str, option: str | int) -> None:
-        """In a list that sorts the images: they may come in the same order, with other numbers."""
+        """Choose an option that sorts the images; their order may stay the same, but not their numbers."""
         self.choose(name, option, seen=WORDS)
 
     def choose_another(self, name: str) -> None:
-        """In a list, the option behind the one that is chosen."""
+        """Choose the next option of a list."""
         chosen, count = self.area.get_by_label(name, exact=True).evaluate(
             "(s) => [s.selectedIndex, s.length]"
         )
@@ -180,7 +180,7 @@ class Part:
             self.changes(name, lambda key=key: slider.press(key))
 
     def look(self) -> None:
-        """What the browser does alone, and the crosshair."""
+        """Use the controls that need no kernel, and the crosshair."""
         self.choose("Show", "errors", "confidence", "prediction")
         self.choose("Only class", "Road", "all classes")
         self.slide("Overlay", "Home", "End")
@@ -196,10 +196,12 @@ def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab,
     own = tmp_path / "own.png"
     Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 50).convert("RGB").save(own)
     with notebook("explore") as page:
-        write(page, cell(page, "# Parameters"), f'# Parameters\nstudy = "{lab.study}"')  # others may be later
+        write(
+            page, cell(page, "# Parameters"), f'# Parameters\nstudy = "{lab.study}"'
+        )  # a test before this one may have made a later study
         choose(page, "Run", "Run All Cells")
         networks = Part(page, "explorer.networks()")
-        if "Seed" in networks.unused():  # a test before this one has trained another
+        if "Seed" in networks.unused():  # a test before this one has trained another seed
             networks.choose("Seed", 1, 0)
         networks.choose_another("Image")
         networks.press("Next image")
@@ -244,7 +246,7 @@ def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab,
         inside.choose("Gate of class", "Road")
         inside.press("All skips off")
         inside.press("All on")
-        for name in sorted(inside.unused()):  # before and after stand side by side while something is off
+        for name in sorted(inside.unused()):  # before and after are next to each other while a part is off
             inside.tick(name)
             inside.tick(name)
         assert inside.unused() == set() and len(inside.used) > 8

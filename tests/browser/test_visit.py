@@ -1,4 +1,4 @@
-"""The browser of these tests notices what they say is not there."""
+"""The browser of these tests reports requests, errors and barriers."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""`segnb report` and its engine on data of one's own, and when it fails or is stopped.
+"""`segnb report` and its engine on a user's data, after a failure and after an interruption.
 
-Apart from test_report.py so that another process of `make test` can run these.
+These tests are not in test_report.py so that another process of `make test` can run them.
 """
 
 import fcntl
@@ -21,12 +21,12 @@ from tests.chaos.engine import VARIANT, Report, left
 from tests.conftest import CHECKOUT, make_dataset, make_project, segnb
 from tests.processes import PATIENCE, gone, until
 
-OWN = "UNet_NoSkip_256"  # the network that is trained on data of one's own
+OWN = "UNet_NoSkip_256"  # the network that is trained on the user's data
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory) -> tuple[Path, list[str]]:
-    """A project with a network trained and tested on a folder with classes of its own, and its options."""
+    """Make a project with a network trained and tested on a folder with its own classes; with its options."""
     top = tmp_path_factory.mktemp("own")
     project, made, data = make_project(top / "project"), make_dataset(top / "made"), top / "my <u> frames"
     data.mkdir()
@@ -95,8 +95,10 @@ def test_a_report_that_ends_while_a_kernel_trains_leaves_nobody_and_says_so_once
 
 @pytest.fixture
 def engine(tmp_path):
-    """A report at work on an engine that stands in for Snakemake: the report, the pids of the engine and of a
-    job, and the lock that report and engine hold."""
+    """Start a report with a fake engine instead of Snakemake.
+
+    Yields the report, the pids of the engine and of a job, and the lock that report and engine hold.
+    """
     folder = make_project(tmp_path / "project")
     (folder / "runs").mkdir()
     (tmp_path / "engine.py").write_text(
@@ -123,7 +125,7 @@ def engine(tmp_path):
 
 def test_an_engine_ends_with_its_report_and_keeps_others_out_until_then(engine):
     report, own, job, lock = engine
-    os.kill(own, signal.SIGSTOP)  # so that it does not see at once that it is alone
+    os.kill(own, signal.SIGSTOP)  # so that it notices the end of the report only later
     report.kill()
     report.wait()
     with pytest.raises(BlockingIOError):

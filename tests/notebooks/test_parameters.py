@@ -1,4 +1,4 @@
-"""Notebooks by papermill in a project without any run: what they say of parameters and of missing runs."""
+"""Notebooks run by papermill in a project without runs: messages on parameters and missing runs."""
 
 import os
 import subprocess
@@ -50,5 +50,5 @@ def test_an_unknown_variant_lists_the_choices(empty):
 def test_without_any_run_a_notebook_says_what_to_do(empty, notebook):
     out = empty / "out.ipynb"
     done = execute(CHECKOUT / "notebooks" / f"{notebook}.ipynb", out, empty)
-    told = done.stderr + (out.read_text() if out.exists() else "")
-    assert "make report" in told
+    output = done.stderr + (out.read_text() if out.exists() else "")
+    assert "make report" in output

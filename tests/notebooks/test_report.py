@@ -1,4 +1,4 @@
-"""The whole engine on the smoke preset: every notebook by papermill, and the report that comes out."""
+"""The whole engine on the smoke preset: every notebook run by papermill, and the finished report."""
 
 import os
 import re
@@ -71,7 +71,7 @@ def test_frozen_trunks_of_one_seed_are_computed_once(project, study):
 
 def test_nothing_half_finished_is_left(study):
     assert not list(study.path.rglob("last.pt"))
-    assert {path.name for path in study.path.rglob(".*") if path.is_file()} == {".lock"}  # one a run
+    assert {path.name for path in study.path.rglob(".*") if path.is_file()} == {".lock"}  # one per run
 
 
 def test_the_report_loads_nothing_from_outside(page):
@@ -149,7 +149,7 @@ def test_a_second_call_trains_nothing_and_a_second_seed_only_itself(project, stu
     page = BeautifulSoup((project / "report" / "index.html").read_text(), "html5lib")
     assert page.find("a", href="training/ResidualUNet_256-seed1.html")
     assert not page.find("a", href="training/UNet_Standard_256-seed0.html")
-    assert list(study.cost().index) == list(REPORTED)  # those of the others are not forgotten
+    assert list(study.cost().index) == list(REPORTED)  # costs of the other networks stay
 
 
 def test_explore_runs_from_another_folder_and_keeps_a_picture(project, tmp_path):

@@ -1,6 +1,6 @@
-"""Every cell of a notebook can be run twice in one kernel, as a reader does who runs all cells again.
+"""Every cell of a notebook can be run twice in one kernel, as by a reader who runs all cells again.
 
-On a synthetic study, but for the explorer, which needs networks (tests/notebooks/test_report.py).
+The notebooks show a synthetic study; the explorer needs real networks (tests/notebooks/test_report.py).
 """
 
 import json
@@ -28,7 +28,7 @@ def study(tmp_path_factory) -> Study:
 
 
 def run_twice(name: str, project: Path, folder: Path) -> subprocess.CompletedProcess:
-    """Run a notebook with all of its cells doubled; a training is a smoke run of a seed of its own."""
+    """Run a notebook with all cells twice; a training is a smoke run with another seed."""
     notebook = nbformat.read(CHECKOUT / "notebooks" / f"{name}.ipynb", 4)
     once = "\n".join(cell.source for cell in notebook.cells)
     assert name != "train" or ('preset = "quick"' in once and "seed = 0" in once)

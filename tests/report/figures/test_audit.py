@@ -101,7 +101,7 @@ def test_two_scores_show_every_run():
 def test_charts_of_the_published_numbers_alone():
     published = scores.panels([])
     assert "FCN-8s fine-tuned 0.891 and 0.682" in two_scores(published).alt
-    assert "published numbers 2." in slopes(published).alt
+    assert "reported by the study 2." in slopes(published).alt
 
 
 def test_class_dots_put_what_the_study_finds_on_top():
