@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 POINT = 0.01  # margin of equivalence: one point of mIoU, recall or IoU
-SHARE = 0.10  # margin of equivalence of memory, parameters and operations
+SHARE = 0.10  # margin of equivalence of costs: a tenth
 NOTICEABLE = 0.02  # a noticeable gain: two points of mIoU
 FLOOR = 0.10  # if both shares are below FLOOR or above 1 - FLOOR, there is no room for a difference
 
@@ -77,7 +77,7 @@ LIMITS = {
         0.10,
         True,
         "at most a tenth of the pixels",
-        "The share of a floor: the classes have the other nine tenths.",
+        "The same share as for a floor: nine tenths remain.",
     ),
 }
 

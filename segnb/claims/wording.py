@@ -28,7 +28,8 @@ def number(value: float, contrast: MeasuredContrast, sign: bool = False) -> str:
 
 def signed(value: float, contrast: MeasuredContrast) -> str:
     """Format a value of a comparison; a difference of networks has a sign."""
-    return number(value, contrast, sign=bool(contrast.minus))
+    # A comparison from results/ has no networks, but the label of a difference has a minus.
+    return number(value, contrast, sign=bool(contrast.minus) or " − " in contrast.label)
 
 
 def with_unit(text: str, unit: str) -> str:
@@ -167,8 +168,8 @@ def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
         needs = f" The claim needs all {contrasts} comparisons to hold." if several else ""
         return f"{result}. The interval lies {goal(claim, decisive, missed=True)}.{needs}"
     if claim.word == "supported":
-        every = "The interval lies" if not several else f"All {contrasts} intervals lie"
-        return f"{least} {every.replace('All 2', 'Both')} {aim}."
+        every = {1: "The interval lies", 2: "Both intervals lie"}
+        return f"{least} {every.get(contrasts, f'All {contrasts} intervals lie')} {aim}."
     if claim.p_for is None:
         return f"{least} It is the same in every run, so it cannot be tested."
     return f"{least} It is unclear whether the value lies {aim}. {_too_wide(claim)}{_outlook(claim)}"
