@@ -246,7 +246,7 @@ def _metrics() -> dict[str, Metric]:
         add(name, words, partial(by_image.boundary, getattr(boundaries, name), then), unit, scale)
 
     for place, (size, px) in enumerate(objects.SIDES.items()):
-        words = f"{size} objects ({px} px per side at {objects.CELLS_OF})"
+        words = f"{size} objects ({px} px per side at {objects.CELLS_OF}×{objects.CELLS_OF})"
         for name, start, column, among in (
             ("recall", "recall of", "found", ""),
             ("object_iou", "IoU of", "iou", ""),

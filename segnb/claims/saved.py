@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.verdicts import WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import full_name, interval, levels, signed, with_unit
+from segnb.claims.wording import full_name, headline, interval, levels, signed, with_unit
 from segnb.errors import SegnbError
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
 from segnb.study.provenance import unlike
@@ -138,8 +138,9 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
     """Return the verdicts as a Markdown table, below a paragraph that describes the study."""
     rows = []
     for claim in verdicts.claims:
-        evidence = (claim.headline or claim.reason).replace("|", r"\|")
-        rows.append([claim.id, claim.sentence, claim.word, evidence])
+        decisive = claim.decisive_contrast  # formatted again, because older files have another style
+        evidence = headline(decisive) if decisive else claim.reason
+        rows.append([claim.id, claim.sentence, claim.word, evidence.replace("|", r"\|")])
     rule = HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts)
     return (
         f"{source(verdicts, name)} {rule}\n\n{markdown_table(['id', 'claim', 'verdict', 'evidence'], rows)}"

@@ -159,17 +159,21 @@ def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
     if not claim.tested:
         least = f"The least favourable of {contrasts} comparisons is " if several else ""
         return f"{least}{result}. This number is counted, so exact, and is {aim}."
+    if claim.one_seed and decisive.effect.images:
+        result = f"{result.removesuffix(')')}, test images only)"
     least = f"The least certain of {contrasts} comparisons is {result}." if several else f"{result}."
+    every = "both" if contrasts == 2 else f"all {contrasts}"
     if claim.one_seed:
-        covers = "The interval covers the choice of test images but not the variation between runs."
-        unknown = covers if decisive.effect.images else "The variation between runs is unknown."
-        return f"One seed cannot decide this claim. {least} {unknown}"
+        return f"One seed cannot decide this claim. {least}"
     if claim.word == "refuted":
-        needs = f" The claim needs all {contrasts} comparisons to hold." if several else ""
+        needs = f" The claim needs {every} comparisons to hold." if several else ""
         return f"{result}. The interval lies {goal(claim, decisive, missed=True)}.{needs}"
     if claim.word == "supported":
-        every = {1: "The interval lies", 2: "Both intervals lie"}
-        return f"{least} {every.get(contrasts, f'All {contrasts} intervals lie')} {aim}."
+        return (
+            f"{every.capitalize()} intervals lie {aim}. {least}"
+            if several
+            else f"{least} The interval lies {aim}."
+        )
     if claim.p_for is None:
         return f"{least} It is the same in every run, so it cannot be tested."
     return f"{least} It is unclear whether the value lies {aim}. {_too_wide(claim)}{_outlook(claim)}"

@@ -64,7 +64,7 @@ def test_only_common_seeds_count(study, tmp_path):
         mean_iou(total(copy.run(UNET, 1))) - mean_iou(total(copy.run(NO_SKIP, 1)))
     )
     one = Effects(copy, seeds="0").measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
-    assert one.missing == "U-Net, no skips has not been trained and tested"
+    assert one.missing == "U-Net, no skips has not been trained and evaluated"
     copy.run(NO_SKIP, 0).diverge(3, "the training diverged in epoch 3 of 10")
     one = Effects(copy, seeds="0").measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
     assert one.missing == "U-Net, no skips diverged in training"

@@ -78,7 +78,7 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
     try:
         write_json(cars.path / "study.json", fewer)
         told = Effects(study).measure(FOCUS).missing
-        assert "trained on 8 images and these scenes on 240" in told
+        assert "has 8 training images and this study has 240" in told
         for key, value in (
             ("preset", {}),
             ("code", "other"),
@@ -86,7 +86,10 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
             ("weights", {"source": "random"}),
         ):
             write_json(cars.path / "study.json", settled | {key: value})
-            assert "no study of the scenes with cars" in Effects(study).measure(FOCUS).missing
+            assert (
+                "no study of the scenes with two classes, cars and the rest"
+                in Effects(study).measure(FOCUS).missing
+            )
     finally:
         write_json(cars.path / "study.json", settled)
-    assert "only a study of the rendered streets" in Effects(cars).measure(FOCUS).missing
+    assert "only studies of the rendered streets" in Effects(cars).measure(FOCUS).missing

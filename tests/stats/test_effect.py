@@ -83,8 +83,8 @@ def test_one_seed_without_images_has_no_interval():
 @pytest.mark.parametrize(
     "values, draws, coefficients, images, message",
     [
-        (VALUES[0], None, [1], 0, "must be"),
-        (VALUES, None, [1, -1], 0, "must be"),
+        (VALUES[0], None, [1], 0, "expected"),
+        (VALUES, None, [1, -1], 0, "expected"),
         (VALUES, np.zeros((3, 2, 9)), [1, -1, 0], 9, "draws"),
         (VALUES, np.zeros((3, 3, 9)), [1, -1, 0], 0, "draws"),
         (VALUES * np.nan, None, [1, -1, 0], 0, "not finite"),

@@ -1,12 +1,12 @@
 """The ledger: each claim of the study as data.
 
-To add a claim, add an entry to `FCN_CLAIMS`, `SKIP_CLAIMS` or `GATE_CLAIMS`, name it in `study.toml` at the
-sentence that it tests, and show it in a cell of that notebook: `chapter.show_claims("U34")`. A claim has
-contrasts of networks, each in a metric (`segnb.claims.metrics`); `segnb.claims.decide` decides it. Its
-`sentence` is a short form; the study's own words are in `study.toml`, in the study's order.
+To add a claim, add an entry to `FCN_CLAIMS`, `SKIP_CLAIMS` or `GATE_CLAIMS`, list it in `study.toml` at the
+sentence that it tests, and show it in a cell of that notebook: `chapter.show_claims("U34")`. A claim consists
+of comparisons of networks, each on a metric (`segnb.claims.metrics`); `segnb.claims.decide` decides it. Its
+`sentence` is a short form; `study.toml` contains the study's own words in their order.
 
-Each entry adds one to the claims that are decided together (`Claim.corrected_with`). The level of their
-intervals changes with it, so that another claim can become inconclusive, or be decided.
+A new claim joins the claims that are decided together (`Claim.corrected_with`) and changes the level of their
+intervals. Other claims can become inconclusive or decided because of it.
 """
 
 import tomllib
@@ -22,9 +22,9 @@ from segnb.claims.related_studies import DRIVES, INTERLEAVED
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the study, word for word, where it stands, and the ids of the claims that test it.
+    """A sentence of the study, word for word, with its place and the ids of the claims that test it.
 
-    note: why no claim does
+    note: the reason if no claim tests it
     """
 
     place: str
@@ -34,15 +34,15 @@ class Sentence:
 
 
 _FILE = tomllib.loads(Path(__file__).with_name("study.toml").read_text(encoding="utf-8"))
-STUDY = {key: _FILE[key] for key in ("title", "about", "code")}  # what is tested, for citations
+STUDY = {key: _FILE[key] for key in ("title", "about", "code")}  # the tested study, for citations
 SENTENCES = tuple(Sentence(**entry) for entry in _FILE["sentences"])
 
 
 def quoted(claim: Claim) -> Claim:
-    """Give a claim the study's words and their place."""
-    own = [sentence for sentence in SENTENCES if claim.id in sentence.claims]
-    places = list(dict.fromkeys(sentence.place for sentence in own))
-    texts = (" ".join(one.text for one in own if one.place == place) for place in places)
+    """Return a claim with the study's words and their place."""
+    sources = [sentence for sentence in SENTENCES if claim.id in sentence.claims]
+    places = list(dict.fromkeys(sentence.place for sentence in sources))
+    texts = (" ".join(sentence.text for sentence in sources if sentence.place == place) for place in places)
     return replace(claim, quote=" … ".join(texts), place="; ".join(places))
 
 
@@ -57,14 +57,12 @@ LEAK = tuple(
     )
 )
 COPY = tuple(
-    Contrast(
-        f"copying the mask of the most alike training frame, split {word}", "copied", (f"{place}:{name}",)
-    )
+    Contrast(f"mask of the most similar training frame, split {word}", "copied", (f"{place}:{name}",))
     for word, place in (("within drives", INTERLEAVED), ("by drive", DRIVES))
-    for name in ("UNet_Standard_256",)  # of its size
+    for name in ("UNet_Standard_256",)  # at the image size of a U-Net
 )
 
-# The audit of the study's own numbers decides these, see `segnb.audit.scores`; but for M4.
+# `segnb.audit.scores` decides these from the study's own numbers, except M4.
 AUDIT_CLAIMS = (
     Claim(
         "M1",
