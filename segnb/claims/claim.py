@@ -125,7 +125,7 @@ class Claim:
     kind:     ">", every deciding comparison lies above its threshold; "≈", each lies within ±margin;
               "exact", like ">" for counted numbers; "audit", decided from the study's own tables;
               "none", not measured here
-    measured: the metrics and the comparisons that decide; for kind "none", the reason why there are none
+    measured: the metrics and the comparisons that decide; for kind "none", the reason why nothing is measured
     caveat:   a sentence that follows the verdict "supported"
     origin:   "stated" by the study, "implied" by a statement, or "ours": a question that it does not ask
     quote, place: the study's own words, with " … " between places, and their places in the study; from
@@ -171,6 +171,6 @@ def level(word: str, label: str, metric: str, *plus: str, minus: tuple[str, ...]
     return Contrast(label, metric, plus, minus, weight=sign, threshold=sign * limit.value)
 
 
-def shown(*groups: tuple[Contrast, ...]) -> tuple[Contrast, ...]:
-    """Return the comparisons marked as shown only, not deciding."""
+def secondary(*groups: tuple[Contrast, ...]) -> tuple[Contrast, ...]:
+    """Return the comparisons marked as secondary: shown, but not deciding."""
     return tuple(replace(contrast, decides=False) for group in groups for contrast in group)

@@ -223,7 +223,7 @@ class Effects:
         ):
             if bound:
                 ends = f"{100 * low:.1f} to {100 * high:.1f}"
-                return f"even {network} has a {metric.words} of {100 * value:.1f}% (95% CI {ends})"
+                return f"{metric.words} is {100 * value:.1f}% (95% CI {ends}) even for {network}"
         return self._ceiling(contrast)
 
     def _ceiling(self, contrast: Contrast) -> str:

@@ -43,7 +43,7 @@ def companion(study: Study, place: str) -> Study:
     """Return the newest related study with evaluated runs.
 
     Raises:
-        Missing: if there is none, if the study does not use the rendered streets, or if the numbers of
+        Missing: if no related study exists, if the study does not use the rendered streets, or if the numbers of
             training images, and so of steps, differ.
     """
     if study.settings["data"]["name"] != "streets":

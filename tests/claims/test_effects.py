@@ -1,4 +1,4 @@
-"""From contrasts to effects: by another route, and where something is gone."""
+"""From comparisons to effects: computed in another way, and with missing parts."""
 
 import shutil
 from dataclasses import replace
@@ -111,7 +111,9 @@ def test_a_share_of_one_is_no_certainty(study):
     part = Contrast("", "best:images", ("FCN8s_vgg16_finetune",), rivals=("FCN32s_vgg16_finetune",))
     found = Effects(study).measure(part)
     assert found.estimate == 1.0 and found.effect.seed_sd == 0
-    assert found.effect.image_se == pytest.approx(np.sqrt(12 / 13 * 1 / 13 / 13))  # as if one more had lost
+    assert found.effect.image_se == pytest.approx(
+        np.sqrt(12 / 13 * 1 / 13 / 13)
+    )  # as if one more image had been lost
     assert found.effect.testable
 
 

@@ -1,4 +1,4 @@
-"""The metrics of runs: by hand, by another route, and where a file is gone."""
+"""The metrics of runs: computed by hand, in another way, and without a file."""
 
 import shutil
 
@@ -144,7 +144,7 @@ def test_near_and_far_from_edges(study):
 
 def test_maps_of_gates():
     gate, where = np.array([[0.9, 0.8], [0.2, 0.1]]), np.array([[True, False], [True, False]])
-    assert by_image.auc(gate, where) == 3 / 4  # of the pairs of one inside and one outside
+    assert by_image.auc(gate, where) == 3 / 4  # of the pairs of a pixel inside and a pixel outside
     assert np.isnan(by_image.auc(gate, np.zeros((2, 2), bool)))
     assert by_image.evenness(np.full((4, 4), 0.3), where) == pytest.approx(1)
     assert by_image.evenness(np.array([[1.0, 0, 0, 0]]), where) == 0
@@ -186,7 +186,7 @@ def test_shifts_pair_with_the_first_images(study, tmp_path):
 
 
 class Fixed:
-    """A run of which only these are looked at."""
+    """A run with a confusion matrix and a curve only."""
 
     def __init__(self, confusion=None, curve=()):
         self.confusion, self.curve = confusion, curve
@@ -199,7 +199,7 @@ def by_hand(monkeypatch):
 
 
 def two_classes(*hits: tuple[int, int]) -> Fixed:
-    """Two images a call, ten pixels of each of two classes, so many of them right."""
+    """Images with ten pixels of each of two classes, and the number of correct pixels of each."""
     return Fixed(np.array([[[a, 10 - a], [10 - b, b]] for a, b in hits]))
 
 

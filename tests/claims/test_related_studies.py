@@ -30,7 +30,7 @@ def total(run) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """A study, and its companion of cars against the rest, where gates are worth ten points of skill."""
+    """A study, and a related study with cars and the rest, in which gates add ten points of skill."""
     folder = make_project(tmp_path_factory.mktemp("companions") / "project")
     few = {"seeds": 2, "images": 8, "variants": [UNET, "AttentionUNet_256"]}
     study = make_study(folder, **few)

@@ -19,12 +19,12 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 
 @pytest.fixture(scope="module")
 def one_seed(study, verdicts, few_draws):
-    """The verdicts of the study's first seed alone."""
+    """The verdicts of the study's first seed."""
     return decide(study, seeds="0")
 
 
 def test_it_is_json_without_a_path_of_this_machine(verdicts, study):
-    text = json.dumps(saved.as_dict(verdicts), allow_nan=False)  # NaN is no JSON
+    text = json.dumps(saved.as_dict(verdicts), allow_nan=False)  # NaN is not JSON
     assert str(study.path) not in text and "/tmp" not in text and "/home" not in text
     assert verdicts.seeds == [0, 1, 2] and verdicts.data["counts"]["test"] == 16
     assert verdicts.decided.keys() == {"3", "5", "10"}
@@ -43,7 +43,7 @@ def test_what_is_kept_is_small_and_says_the_same(verdicts, tmp_path):
         assert (contrast is None) == (same is None)
         assert contrast is None or (contrast.label, contrast.metric) == (same.label, same.metric)
     lines = (tmp_path / "kept.json").read_text().splitlines()
-    assert sum(line.startswith('{"id": ') for line in lines) == len(LEDGER)  # a line a claim
+    assert sum(line.startswith('{"id": ') for line in lines) == len(LEDGER)  # one line per claim
 
 
 def test_a_listing_has_a_line_a_claim(verdicts):
@@ -64,13 +64,13 @@ def test_differences_tell_verdicts_that_moved(verdicts, one_seed):
 
 
 def shown_in(page: str, marks: tuple[str, str] = saved.MARKS) -> str:
-    """The text of a page between two marks."""
+    """Return the text of a page between two marks."""
     return page.partition(marks[0])[2].partition(marks[1])[0].strip()
 
 
 @pytest.fixture
 def at_home(study, verdicts, monkeypatch):
-    """The study's project folder as the one that the command line works in, and verdicts that are there."""
+    """The study's project folder as the root of the command line, with verdicts already computed."""
     monkeypatch.setattr("segnb.cli.claims.decide", lambda asked, variants, seeds: verdicts)
     folder = study.path.parents[1]
     monkeypatch.setenv("SEGNB_ROOT", str(folder))

@@ -1,4 +1,4 @@
-"""Numbers, reasons and commands in words."""
+"""Numbers, reasons and commands as text."""
 
 import pytest
 
@@ -94,7 +94,7 @@ def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something
     claims = by_id(verdicts)
     assert claims["U1"]["command"] == "make report PRESET=quick SEEDS=0,1,2"
     assert claims["F1"]["command"].startswith("make report PRESET=quick ")
-    assert verdicts.command == "make report PRESET=smoke SEEDS=0"  # what computes this one again
+    assert verdicts.command == "make report PRESET=smoke SEEDS=0"  # computes this study again
 
 
 def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):

@@ -27,7 +27,7 @@ def counts() -> np.ndarray:
 
 
 def of_accuracies(hits: np.ndarray) -> np.ndarray:
-    """Images of 100 pixels of one true class, so many of them right: (N, 2, 2)."""
+    """Return confusion matrices of images with 100 pixels of one class, by correct pixels: (N, 2, 2)."""
     counts = np.zeros((len(hits), 2, 2), int)
     counts[:, 1, 1], counts[:, 1, 0] = hits, 100 - hits
     return counts
@@ -100,7 +100,7 @@ def test_it_narrows_with_images_and_level():
 
 
 def test_images_are_drawn_alike_for_all_seeds(counts):
-    """Seeds are crossed with images: two seeds that fail on the same images do not average that out."""
+    """Seeds are crossed with images: failures of two seeds on the same images do not average out."""
     one = image_interval([counts], NAMES, mean_iou)
     assert image_interval([counts, counts], NAMES, mean_iou) == pytest.approx(one)
     low, high = image_interval([counts, counts[::-1]], NAMES, mean_iou)
@@ -154,7 +154,7 @@ def test_frames_of_a_drive_are_weighted_in_blocks(names, blocks, told):
 
 @pytest.mark.parametrize("drive, low, high", [("", 0.3, 0.6), ("drive/", 0.83, 0.97)])
 def test_blocks_cover_where_neighbours_resemble_each_other(drive, low, high):
-    """101 frames of one drive, each 0.9 of the one before: independent, they would cover far too little."""
+    """101 frames with a correlation of 0.9 between neighbours; as independent images, coverage is too low."""
     scores = np.random.default_rng(0).normal(size=(500, 101))
     scores[:, 0] /= np.sqrt(1 - 0.9**2)
     for i in range(1, 101):

@@ -21,7 +21,7 @@ def test_images_alone_give_the_standard_error_of_a_mean():
 
 
 def test_what_is_peculiar_to_an_image_and_a_seed_counts_once():
-    """Nothing but such noise: the spread over seeds holds all of it, and the images add nothing."""
+    """With this noise alone, the seed variance contains all of it and images add nothing."""
     scores = np.random.default_rng(2).normal(size=(8, 400))  # (S, N)
     draws = scores @ image_weights(400, 4000, key="").T / 400
     one = effect(scores.mean(1)[None], draws[None], [1], images=400)

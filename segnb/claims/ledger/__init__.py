@@ -13,7 +13,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segnb.claims.claim import POINT, Claim, Contrast, shown
+from segnb.claims.claim import POINT, Claim, Contrast, secondary
 from segnb.claims.ledger.fcn import FCN_CLAIMS
 from segnb.claims.ledger.gates import GATE_CLAIMS
 from segnb.claims.ledger.unet import SKIP_CLAIMS
@@ -100,7 +100,7 @@ AUDIT_CLAIMS = (
         " minus trained on as many frames of other drives, within ±1 point. Each network decides. The"
         " score without a network is shown, with the mask of the most similar training frame copied to"
         " each test frame.",
-        LEAK + shown(COPY),
+        LEAK + secondary(COPY),
         kind="≈",
         margin=POINT,
         origin="ours",

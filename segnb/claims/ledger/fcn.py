@@ -1,6 +1,16 @@
 """Claims on FCNs: strides, and frozen or fine-tuned backbones."""
 
-from segnb.claims.claim import BOUNDARY, F1_PIXELS, NOTICEABLE, PIXELS, POINT, Claim, Contrast, level, shown
+from segnb.claims.claim import (
+    BOUNDARY,
+    F1_PIXELS,
+    NOTICEABLE,
+    PIXELS,
+    POINT,
+    Claim,
+    Contrast,
+    level,
+    secondary,
+)
 from segnb.claims.related_studies import FALSE_COLOURS, PHOTOGRAPHS
 
 TRUNKS = {"freeze": "frozen", "finetune": "fine-tuned"}
@@ -103,7 +113,7 @@ FCN_CLAIMS = (
         "Recall of small objects with FCN-32s, at most 10%; frozen and fine-tuned both decide. FCN-8s"
         " minus FCN-32s is shown for each object size.",
         levels("completely misses", 32, "recall:small")
-        + shown(strides(8, 32, "recall:small", "recall:medium", "recall:large")),
+        + secondary(strides(8, 32, "recall:small", "recall:medium", "recall:large")),
     ),
     Claim(
         "F3",
@@ -126,7 +136,9 @@ FCN_CLAIMS = (
         "Boundary F1 (mean over 1, 2 and 3 px) of FCN-16s minus FCN-32s, and how much closer the length"
         " of FCN-16s's contours is to the true length (|log ratio|). Both metrics decide. F1 at each"
         " distance is shown.",
-        strides(16, 32, "boundary_f1") + strides(32, 16, "roughness") + shown(strides(16, 32, *F1_PIXELS)),
+        strides(16, 32, "boundary_f1")
+        + strides(32, 16, "roughness")
+        + secondary(strides(16, 32, *F1_PIXELS)),
     ),
     Claim(
         "F6",
@@ -143,7 +155,7 @@ FCN_CLAIMS = (
         "Operations per training step, which are counted: the increase through fine-tuning as a share of"
         " the frozen network's step. All strides decide. The median seconds per image of a step are shown,"
         " measured with the same loop and without a cache.",
-        tuning("train_gflops") + shown(tuning("train_seconds")),
+        tuning("train_gflops") + secondary(tuning("train_seconds")),
         kind="exact",
     ),
     Claim(
@@ -178,7 +190,7 @@ FCN_CLAIMS = (
         "Gain in validation mIoU from fine-tuning at the end of training, minus the gain after a fifth of"
         " the epochs (rounded up). Both strides decide. The two gains are shown. The interval covers seeds"
         " only, because validation scores are not stored per image.",
-        tuning("val:rise", at=(32, 16)) + shown(tuning("val:early", "val:final", at=(32, 16))),
+        tuning("val:rise", at=(32, 16)) + secondary(tuning("val:early", "val:final", at=(32, 16))),
     ),
     Claim(
         "F12",
@@ -203,7 +215,7 @@ FCN_CLAIMS = (
         "Share of test images on which FCN-8s is the best, above one half; frozen and fine-tuned both"
         " decide. The shares of classes and of seeds are shown. They do not decide, because classes are"
         " not a sample and a few wins in a row prove nothing.",
-        best_of_three("best:images") + shown(best_of_three("best:classes"), best_of_three("best:seeds")),
+        best_of_three("best:images") + secondary(best_of_three("best:classes"), best_of_three("best:seeds")),
     ),
     Claim(
         "F14",
@@ -212,7 +224,7 @@ FCN_CLAIMS = (
         "Recall of large objects with FCN-32s, at least half; frozen and fine-tuned both decide. FCN-8s"
         " minus FCN-32s is shown for this recall and for the IoU of Road, Building and Car.",
         levels("okay", 32, "recall:large")
-        + shown(strides(8, 32, "recall:large", "iou:Road", "iou:Building", "iou:Car")),
+        + secondary(strides(8, 32, "recall:large", "iou:Road", "iou:Building", "iou:Car")),
     ),
     Claim(
         "F15",
@@ -221,7 +233,7 @@ FCN_CLAIMS = (
         "Recall of small objects with FCN-16s, at most half; frozen and fine-tuned both decide. FCN-8s"
         " minus FCN-16s is shown for this recall and for boundary IoU and F1 at 1 px.",
         levels("struggles", 16, "recall:small")
-        + shown(strides(8, 16, "recall:small", "boundary_iou:1", "boundary_f1:1")),
+        + secondary(strides(8, 16, "recall:small", "boundary_iou:1", "boundary_f1:1")),
     ),
     Claim(
         "F16",
@@ -230,7 +242,7 @@ FCN_CLAIMS = (
         "Recall of small and of medium objects with FCN-8s, at least half, frozen and fine-tuned. All"
         " comparisons decide. FCN-8s minus the other two is shown.",
         levels("a good job", 8, "recall:small", "recall:medium")
-        + shown(
+        + secondary(
             strides(8, 16, "recall:small", "recall:medium"), strides(8, 32, "recall:small", "recall:medium")
         ),
     ),
@@ -240,7 +252,7 @@ FCN_CLAIMS = (
         "FCN-32s misses details above all around object boundaries.",
         "FCN-8s minus FCN-32s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
         " more than 8 px from any true edge; frozen and fine-tuned both decide.",
-        strides(8, 32, "near-far") + shown(strides(8, 32, "near", "far")),
+        strides(8, 32, "near-far") + secondary(strides(8, 32, "near", "far")),
     ),
     Claim(
         "F18",
@@ -248,7 +260,7 @@ FCN_CLAIMS = (
         "FCN-8s is more precise above all in outlining object boundaries.",
         "FCN-8s minus FCN-16s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
         " more than 8 px from any true edge; frozen and fine-tuned both decide.",
-        strides(8, 16, "near-far") + shown(strides(8, 16, "near", "far")),
+        strides(8, 16, "near-far") + secondary(strides(8, 16, "near", "far")),
     ),
     Claim(
         "F19",
@@ -265,7 +277,7 @@ FCN_CLAIMS = (
         "Test mIoU that FCN-8s loses if the scores of pool3, or of pool4, are replaced by their mean over"
         " the image: more than 1 point for each layer, frozen and fine-tuned. All comparisons decide."
         " Pool4 of FCN-16s is shown.",
-        lost(8, "pool3") + lost(8, "pool4") + shown(lost(16, "pool4")),
+        lost(8, "pool3") + lost(8, "pool4") + secondary(lost(16, "pool4")),
     ),
     Claim(
         "F21",
@@ -274,7 +286,7 @@ FCN_CLAIMS = (
         "Width of the soft-max transition across true edges, at least 4 px; frozen and fine-tuned both"
         " decide. FCN-32s minus FCN-8s is shown. “Skewed”, the other half of the sentence, has no agreed"
         " metric.",
-        levels("blurry", 32, "softness") + shown(strides(32, 8, "softness")),
+        levels("blurry", 32, "softness") + secondary(strides(32, 8, "softness")),
     ),
     Claim(
         "F22",
@@ -282,7 +294,7 @@ FCN_CLAIMS = (
         "FCN-8s draws crisp boundary outlines.",
         "Width of the soft-max transition across true edges, at most 2 px; frozen and fine-tuned both"
         " decide. The other two strides minus FCN-8s are shown.",
-        levels("crisp", 8, "softness") + shown(strides(16, 8, "softness"), strides(32, 8, "softness")),
+        levels("crisp", 8, "softness") + secondary(strides(16, 8, "softness"), strides(32, 8, "softness")),
     ),
     Claim(
         "F23",
@@ -307,7 +319,7 @@ FCN_CLAIMS = (
         "FCN: frozen or fine-tuned",
         "For FCN-32s and FCN-16s the gain from fine-tuning is not huge.",
         "Test mIoU, fine-tuned minus frozen, at most 10 points. Both strides decide. FCN-8s is shown.",
-        not_huge(32, 16) + shown(not_huge(8)),
+        not_huge(32, 16) + secondary(not_huge(8)),
     ),
     Claim(
         "F26",
@@ -315,6 +327,6 @@ FCN_CLAIMS = (
         "Fine-tuning helps FCN-8s to use the high-resolution features.",
         "Test mIoU that FCN-8s loses without the scores of pool3, fine-tuned minus frozen. The same for"
         " pool4 is shown.",
-        tuning("lost:pool3", at=(8,)) + shown(tuning("lost:pool4", at=(8,))),
+        tuning("lost:pool3", at=(8,)) + secondary(tuning("lost:pool4", at=(8,))),
     ),
 )

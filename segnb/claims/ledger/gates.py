@@ -1,6 +1,6 @@
 """Claims on the attention gates of U-Nets."""
 
-from segnb.claims.claim import F1_PIXELS, POINT, SHARE, Claim, Contrast, shown
+from segnb.claims.claim import F1_PIXELS, POINT, SHARE, Claim, Contrast, secondary
 from segnb.claims.ledger.unet import RESIDUAL, UNET, levels, lost, pair
 from segnb.claims.related_studies import CARS
 from segnb.models.registry import VARIANTS
@@ -53,7 +53,7 @@ GATE_CLAIMS = (
         "Increase through gates in parameters, operations and bytes, which are counted: within ±10% each,"
         " in both pairs. All comparisons decide. The median seconds per image of training and of"
         " prediction are shown.",
-        gates("parameters", "gflops", "memory_mib") + shown(gates("train_seconds", "predict_seconds")),
+        gates("parameters", "gflops", "memory_mib") + secondary(gates("train_seconds", "predict_seconds")),
         kind="≈",
         margin=SHARE,
     ),
@@ -72,7 +72,7 @@ GATE_CLAIMS = (
         "Attention gates sharpen boundaries.",
         "Boundary F1 (mean over 1, 2 and 3 px) with gates minus without. Both pairs decide. F1 at each"
         " distance is shown.",
-        gates("boundary_f1") + shown(gates(*F1_PIXELS)),
+        gates("boundary_f1") + secondary(gates(*F1_PIXELS)),
     ),
     Claim(
         "U11",
@@ -83,7 +83,7 @@ GATE_CLAIMS = (
         " deviation of the gate's values within an image is shown. How open a gate is says nothing,"
         " because later weights can undo its scale.",
         each_gate(GATED_RESIDUAL, GATED, metric="lost", levels=(1, 2, 3, 4, "all"))
-        + shown(each_gate(GATED_RESIDUAL, GATED, metric="gate_variation", levels=(1, 2, 3, 4))),
+        + secondary(each_gate(GATED_RESIDUAL, GATED, metric="gate_variation", levels=(1, 2, 3, 4))),
         kind="≈",
         margin=POINT,
         origin="implied",
@@ -108,7 +108,7 @@ GATE_CLAIMS = (
         " objects. Both comparisons decide. The gains themselves are shown, and the gain on thin classes,"
         " which the study does not mention here.",
         pair(CLASS_GATED, GATED_RESIDUAL, "miou", "recall:hidden-seen")
-        + shown(
+        + secondary(
             pair(CLASS_GATED, GATED_RESIDUAL, "miou:thin-others", "miou:thin", *HIDDEN, "recall:small"),
             pair(CLASS_GATED, GATED_RESIDUAL, *(f"iou:{name}" for name in THIN_OR_CARS)),
         ),
@@ -119,7 +119,7 @@ GATE_CLAIMS = (
         "Attention gates generalise better under clutter.",
         "Test mIoU with gates minus without on cluttered and occluded scenes, minus the same difference"
         " on clean scenes. Both pairs decide. Fog, night and noise are shown.",
-        gates("shift:occlusion") + shown(gates("shift:fog", "shift:night", "shift:noise")),
+        gates("shift:occlusion") + secondary(gates("shift:fog", "shift:night", "shift:noise")),
     ),
     Claim(
         "U15",
@@ -127,7 +127,7 @@ GATE_CLAIMS = (
         "With many classes attention is spread thin; for one class it can focus.",
         "Gain in test mIoU from gates with two classes, cars and the rest, minus the gain with all"
         " classes on the same scenes. Both pairs decide. The same difference for the IoU of Car is shown.",
-        focus("miou") + shown(focus("iou:Car")),
+        focus("miou") + secondary(focus("iou:Car")),
         origin="implied",
     ),
     Claim(
@@ -171,7 +171,8 @@ GATE_CLAIMS = (
         "Test mIoU lost if the gating signal comes from another image of the batch, more than 1 point."
         " Both gated networks decide. The loss with the signal replaced by its mean over the image is"
         " shown.",
-        lost("signal:shuffled", GATED, GATED_RESIDUAL) + shown(lost("signal:mean", GATED, GATED_RESIDUAL)),
+        lost("signal:shuffled", GATED, GATED_RESIDUAL)
+        + secondary(lost("signal:mean", GATED, GATED_RESIDUAL)),
     ),
     Claim(
         "U30",

@@ -1,6 +1,6 @@
 """Claims on U-Nets: skip connections and residual blocks."""
 
-from segnb.claims.claim import BOUNDARY, ENCODER, PIXELS, POINT, Claim, Contrast, level, shown
+from segnb.claims.claim import BOUNDARY, ENCODER, PIXELS, POINT, Claim, Contrast, level, secondary
 from segnb.models.registry import VARIANTS
 
 UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
@@ -41,7 +41,7 @@ SKIP_CLAIMS = (
         " distance is shown, and the share of true edges without any transition.",
         pair(UNET, NO_SKIP, *BOUNDARY)
         + pair(NO_SKIP, UNET, "softness")
-        + shown(pair(UNET, NO_SKIP, *PIXELS), pair(NO_SKIP, UNET, "missing_edges")),
+        + secondary(pair(UNET, NO_SKIP, *PIXELS), pair(NO_SKIP, UNET, "missing_edges")),
     ),
     Claim(
         "U3",
@@ -50,7 +50,7 @@ SKIP_CLAIMS = (
         "Recall of small objects without skips, at most half. The gain from skips is shown for each"
         " object size.",
         levels("often misses", "recall:small", NO_SKIP)
-        + shown(pair(UNET, NO_SKIP, "recall:small", "recall:medium", "recall:large")),
+        + secondary(pair(UNET, NO_SKIP, "recall:small", "recall:medium", "recall:large")),
     ),
     Claim(
         "U4",
@@ -68,7 +68,7 @@ SKIP_CLAIMS = (
         " the same batches, with skips minus without. Each level of the encoder is shown. The interval"
         " covers seeds only.",
         pair(UNET, NO_SKIP, "gradient")
-        + shown(pair(UNET, NO_SKIP, *(f"gradient:{stage}" for stage in ENCODER))),
+        + secondary(pair(UNET, NO_SKIP, *(f"gradient:{stage}" for stage in ENCODER))),
     ),
     Claim(
         "U6",
@@ -103,7 +103,7 @@ SKIP_CLAIMS = (
         "Mean IoU of the small objects that the U-Net without skips finds, at most one half. The U-Net"
         " minus the U-Net without skips is shown.",
         levels("localises poorly", "found_iou:small", NO_SKIP)
-        + shown(pair(UNET, NO_SKIP, "found_iou:small")),
+        + secondary(pair(UNET, NO_SKIP, "found_iou:small")),
     ),
     Claim(
         "U18",
@@ -128,7 +128,7 @@ SKIP_CLAIMS = (
         "Skips bring back lost detail.",
         "Test mIoU that the U-Net loses if every skip is replaced by its mean over the image, more than 1"
         " point. The residual U-Net is shown.",
-        lost("skips", UNET) + shown(lost("skips", RESIDUAL)),
+        lost("skips", UNET) + secondary(lost("skips", RESIDUAL)),
     ),
     Claim(
         "U21",
@@ -138,7 +138,7 @@ SKIP_CLAIMS = (
         " encoder's weakest stage, without skips, at most 2. The U-Net with skips is shown. The interval"
         " covers seeds only.",
         levels("no vanishing", "gradient:fall", NO_SKIP)
-        + shown(levels("no vanishing", "gradient:fall", UNET)),
+        + secondary(levels("no vanishing", "gradient:fall", UNET)),
     ),
     Claim(
         "U22",
@@ -161,6 +161,6 @@ SKIP_CLAIMS = (
         "Without skips segmentations are blurry.",
         "Width of the soft-max transition across true edges without skips, at least 4 px. The U-Net"
         " without skips minus the U-Net is shown.",
-        levels("blurry", "softness", NO_SKIP) + shown(pair(NO_SKIP, UNET, "softness")),
+        levels("blurry", "softness", NO_SKIP) + secondary(pair(NO_SKIP, UNET, "softness")),
     ),
 )
