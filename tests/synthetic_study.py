@@ -56,7 +56,7 @@ TRIMAP_EDGES = np.array([0, 1, 2, 4, 8, np.inf])
 
 
 def scenes(classes: ClassMap, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return images (count, S, S, 3) and labels (count, S, S), uint8: bands, and a few boxes of each thing."""
+    """Return images (count, S, S, 3) and labels (count, S, S), uint8: bands and boxes of each thing."""
     draw = np.random.default_rng(0)
     known = [i for i, name in enumerate(classes.names) if name not in THINGS]
     labels = np.zeros((count, SIZE, SIZE), np.uint8)

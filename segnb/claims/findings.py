@@ -54,7 +54,7 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
     """Return the finding on the study's own numbers, which needs no runs."""
     table = scores.published_scores()
     reported, mean = (
-        f"{table[column].min():.2f} to {table[column].max():.2f}" for column in ("as_published", "miou")
+        f"{table[column].min():.3f} to {table[column].max():.3f}" for column in ("as_published", "miou")
     )
     conclusion = {
         "supported": "The study's headline scores are right.",

@@ -43,8 +43,8 @@ def companion(study: Study, place: str) -> Study:
     """Return the newest related study with evaluated runs.
 
     Raises:
-        Missing: if no related study exists, if the study does not use the rendered streets, or if the numbers of
-            training images, and so of steps, differ.
+        Missing: if no related study exists, if the study does not use the rendered streets, or if the
+            numbers of training images, and so of steps, differ.
     """
     if study.settings["data"]["name"] != "streets":
         raise Missing(f"only studies of the rendered streets are compared with {COMPANIONS[place]}")
