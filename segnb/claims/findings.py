@@ -106,7 +106,9 @@ def _settle(claim: Verdict) -> str:
     if claim.word != "inconclusive":
         return ""
     if claim.seeds == 1:
-        return " One seed cannot decide the claim; train at least three."
+        return (
+            " One seed cannot decide the claim: its interval covers test images only. Train at least three."
+        )
     if claim.seeds_needed is None and not claim.power:
         return ""
     needed = (

@@ -89,7 +89,7 @@ def test_conclusions(name, word, sign, conclusion):
         ),
         (
             {"seeds": 1, "seeds_needed": None, "power": {}},
-            "One seed cannot decide the claim; train at least three.",
+            "its interval covers test images only. Train at least three.",
         ),
         ({"seeds_needed": None, "power": {}}, "from 3 seeds per network (claim U9)."),
     ],
