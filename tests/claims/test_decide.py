@@ -250,7 +250,7 @@ def test_photographs_have_other_classes(tmp_path):
     claims = by_id(decide(study))
     assert claims["F1"]["verdict"] == "supported"
     assert "comparisons is FCN-32s, frozen, recall of large objects" in claims["F14"]["reason"]
-    assert "nly studies of the rendered streets are compared" in claims["F12"]["reason"]
+    assert "Only studies of the rendered streets are compared" in claims["F12"]["reason"]
     assert "DATA=path/to/camvid" in claims["U1"]["command"]
 
 

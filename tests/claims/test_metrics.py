@@ -33,14 +33,14 @@ def total(run) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("things", "told"),
+    ("things", "reason"),
     [
         ([], "marks no class of countable objects"),
         (["Car", "Pole"], "the test images contain no object of Car, Pole"),
     ],
 )
 @pytest.mark.parametrize("name", ["recall:small", "object_iou:large", "recall:in full sight"])
-def test_without_an_object_the_reason_is_said(study, tmp_path, things, told, name):
+def test_without_an_object_the_reason_is_said(study, tmp_path, things, reason, name):
     copy = Study(shutil.copytree(study.path, tmp_path / "runs" / study.name))
     settings = copy.settings
     settings["data"]["classes"]["things"] = things
@@ -48,7 +48,7 @@ def test_without_an_object_the_reason_is_said(study, tmp_path, things, told, nam
     run = copy.run(UNET, 0)
     table = run.objects()
     run.write_arrays(run.objects_path, **{column: table[column][:0].to_numpy() for column in table})
-    with pytest.raises(Missing, match=told):
+    with pytest.raises(Missing, match=reason):
         measured(name, run)
 
 
@@ -87,9 +87,9 @@ def test_boundaries_by_distance(study):
     by_distance = [measured(f"boundary_f1:{px}", run).value() for px in DISTANCES]
     assert by_distance == sorted(by_distance) and by_distance[0] > 0
     assert measured("boundary_f1", run).value() == pytest.approx(np.mean(by_distance))
-    found = {name: array.sum(0) for name, array in run.boundary().items()}
-    assert measured("edge_distance", run).value() == found["edge_distance_sum"] / found["edge_count"]
-    ratio = found["length_predicted"].sum() / found["length_truth"].sum()
+    arrays = {name: array.sum(0) for name, array in run.boundary().items()}
+    assert measured("edge_distance", run).value() == arrays["edge_distance_sum"] / arrays["edge_count"]
+    ratio = arrays["length_predicted"].sum() / arrays["length_truth"].sum()
     assert ratio < 1 and measured("roughness", run).value() == pytest.approx(-np.log(ratio))
 
 
@@ -122,8 +122,8 @@ def test_gates(study):
 
 def test_parts_switched_off(study):
     run = study.run(GATED, 0)
-    found = run.ablation()
-    for name, without in zip(found["names"], found["confusion"], strict=True):
+    arrays = run.ablation()
+    for name, without in zip(arrays["names"], arrays["confusion"], strict=True):
         lost = mean_iou(total(run)) - mean_iou(without.sum(0))
         assert measured(f"lost:{name}", run).value() == pytest.approx(lost) and lost > 0
     with pytest.raises(Missing, match="U-Net has no signal:mean"):
@@ -135,9 +135,9 @@ def test_near_and_far_from_edges(study):
     assert measured("near-far", run).value() == pytest.approx(
         measured("near", run).value() - measured("far", run).value()
     )
-    found = run.boundary()  # bins 0–1 and 1–2 px are near, 8+ is far
+    arrays = run.boundary()  # bins 0–1 and 1–2 px are near, 8+ is far
     hits, truth, guess = (
-        found[f"trimap_{name}"].sum(0)[:2].sum(0) for name in ("hits", "truth", "predicted")
+        arrays[f"trimap_{name}"].sum(0)[:2].sum(0) for name in ("hits", "truth", "predicted")
     )
     assert measured("near", run).value() == pytest.approx(np.mean((hits / (truth + guess - hits))[truth > 0]))
 
@@ -154,8 +154,8 @@ def test_found_objects_alone_have_an_iou(study):
     run = study.run(UNET, 0)
     table = run.objects()
     px = table["area"] * 224**2
-    found = table[(px >= 64) & (px < 256) & table["found"]]
-    assert measured("found_iou:small", run).value() == pytest.approx(found["iou"].mean())
+    objects = table[(px >= 64) & (px < 256) & table["found"]]
+    assert measured("found_iou:small", run).value() == pytest.approx(objects["iou"].mean())
 
 
 def test_what_older_versions_did_not_measure_is_told(study, tmp_path):

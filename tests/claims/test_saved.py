@@ -33,11 +33,11 @@ def test_it_is_json_without_a_path_of_this_machine(verdicts, study):
 
 def test_what_is_kept_is_small_and_says_the_same(verdicts, tmp_path):
     saved.write(verdicts, tmp_path / "kept.json")
-    kept = saved.read(tmp_path / "kept.json")
+    short = saved.read(tmp_path / "kept.json")
     assert (tmp_path / "kept.json").stat().st_size < len(json.dumps(saved.as_dict(verdicts))) / 2
-    assert [claim.word for claim in kept.claims] == [claim.word for claim in verdicts.claims]
-    assert saved.trimmed(kept) == saved.trimmed(verdicts)
-    for claim, whole in zip(kept.claims, verdicts.claims, strict=True):
+    assert [claim.word for claim in short.claims] == [claim.word for claim in verdicts.claims]
+    assert saved.trimmed(short) == saved.trimmed(verdicts)
+    for claim, whole in zip(short.claims, verdicts.claims, strict=True):
         assert all(contrast.decides for contrast in claim.contrasts)
         contrast, same = claim.decisive_contrast, whole.decisive_contrast
         assert (contrast is None) == (same is None)
@@ -83,15 +83,15 @@ def at_home(study, verdicts, monkeypatch):
 def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsys):
     assert main(["claims", "--study", study.name, "--out", str(at_home / "claims.json"), "--publish"]) == 0
     assert "Skip connections raise quality." in capsys.readouterr().out
-    written, kept = read_json(at_home / "claims.json"), read_json(at_home / "results" / "quick-streets.json")
-    assert kept == saved.trimmed(verdicts)
+    written, short = read_json(at_home / "claims.json"), read_json(at_home / "results" / "quick-streets.json")
+    assert short == saved.trimmed(verdicts)
     assert saved.as_dict(saved.from_dict(written)) == written
     page = (at_home / "docs" / "claims.md").read_text()
     assert page.startswith(
         "Before\n<!-- claims -->\nFrom `results/quick-streets.json`: study `quick-streets-"
     )
     assert page.endswith("<!-- /claims -->\nAfter\n") and "\nold\n" not in page
-    assert shown_in(page) == saved.table(saved.from_dict(kept), "quick-streets.json")
+    assert shown_in(page) == saved.table(saved.from_dict(short), "quick-streets.json")
     assert all(page.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
     assert page.count(f"| {verdicts.by_id['U1'].headline} |") == 1
     readme = (at_home / "README.md").read_text()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("few_draws", "without_outlook")
 
 
 @pytest.mark.parametrize(
-    ("value", "changes", "told"),
+    ("value", "changes", "expected"),
     [
         (0.0314, {}, "+3.1"),
         (-0.0314, {}, "−3.1"),
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("few_draws", "without_outlook")
         (0.0314, {"minus": ()}, "+3.1"),  # as in results/, which have no networks
     ],
 )
-def test_differences_have_a_sign_and_all_numbers_the_digits_of_their_unit(value, changes, told):
-    assert wording.signed(value, part(**changes)) == told
+def test_differences_have_a_sign_and_all_numbers_the_digits_of_their_unit(value, changes, expected):
+    assert wording.signed(value, part(**changes)) == expected
 
 
 def test_effect_is_estimate_unit_and_interval():
@@ -76,14 +76,14 @@ def test_what_a_claim_can_tell_is_the_widest_deciding_interval_of_each_unit():
     assert wording.can_tell(claim(contrasts=(part(low=None, high=None),))) == "–"
 
 
-@pytest.mark.parametrize("half_width, told", [(0.017, True), (0.008, False)])
-def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, told):
+@pytest.mark.parametrize("half_width, expected", [(0.017, True), (0.008, False)])
+def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, expected):
     wide = part(estimate=0.009, low=0.009 - half_width, high=0.009 + half_width)
     one = claim("U9", "inconclusive", kind="≈", margin=0.01, contrasts=(wide,))
     assert (
         "could not be supported even if the effect were zero (its interval is ±1.7 points)"
         in wording.reason(one, wide, study)
-    ) == told
+    ) == expected
 
 
 def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something(tmp_path):

@@ -39,7 +39,7 @@ def test_weights_are_the_same_for_the_same_images():
     assert np.allclose(weights.mean(1), 1)
     image_weights.cache_clear()
     assert np.array_equal(weights, image_weights(30, 100, key="abc"))
-    assert not np.array_equal(weights, image_weights(30, 100, key="abd"))
+    assert not np.array_equal(weights, image_weights(30, 100, key="other"))
     with pytest.raises(ValueError, match="read-only"):
         weights[0] = 0  # others share them
 
@@ -129,7 +129,7 @@ FIVE = [f"drive {i}/{k}" for i in range(5) for k in range(3)]
 
 
 @pytest.mark.parametrize(
-    "names, blocks, told",
+    "names, blocks, text",
     [
         (["test 0000", "test 0001"], [0, 1], ""),
         ([f"a/{i}" for i in (9, 10, 8, 7)], [2, 3, 1, 0], "4 runs of consecutive frames"),
@@ -142,9 +142,9 @@ FIVE = [f"drive {i}/{k}" for i in range(5) for k in range(3)]
         (FIVE, [i // 3 for i in range(15)], "come from 5 drives. The bootstrap weights whole drives"),
     ],
 )
-def test_frames_of_a_drive_are_weighted_in_blocks(names, blocks, told):
+def test_frames_of_a_drive_are_weighted_in_blocks(names, blocks, text):
     assert list(blocks_of(names)) == blocks and count_blocks(names) == max(blocks) + 1
-    assert told in speaks_of(names) and bool(told) == bool(speaks_of(names))
+    assert text in speaks_of(names) and bool(text) == bool(speaks_of(names))
     weights = weights_of(names)
     for block in set(blocks):
         alike = weights[:, np.flatnonzero(np.array(blocks) == block)]

@@ -68,8 +68,8 @@ AUDIT_CLAIMS = (
         "M1",
         "the metric",
         "The reported mIoU is the mean class IoU of the test set.",
-        "The reported scores against the means of the reported class IoUs, beyond the error of reading"
-        " bar charts (±0.003).",
+        "The difference between each reported score and the mean of the reported class IoUs, compared with"
+        " the error of reading bar charts (±0.003).",
         kind="audit",
         origin="ours",
     ),

@@ -126,7 +126,8 @@ FCN_CLAIMS = (
         "F4",
         "FCN: strides",
         "FCN-16s handles medium objects better than FCN-32s.",
-        "Recall and IoU of medium objects, FCN-16s minus FCN-32s. Both metrics decide.",
+        "Recall and IoU of medium objects, FCN-16s minus FCN-32s, frozen and fine-tuned. All comparisons"
+        " decide.",
         strides(16, 32, "recall:medium", "object_iou:medium"),
     ),
     Claim(
@@ -179,8 +180,8 @@ FCN_CLAIMS = (
         "F10",
         "FCN: frozen or fine-tuned",
         "FCN-8s gains more from fine-tuning than FCN-16s and FCN-32s do.",
-        "Gain in test mIoU from fine-tuning with FCN-8s, minus the gain with FCN-16s and minus the gain"
-        " with FCN-32s. Both comparisons decide.",
+        "Gain in test mIoU from fine-tuning: FCN-8s minus FCN-16s, and FCN-8s minus FCN-32s. Both"
+        " comparisons decide.",
         (gain_over(8, 16), gain_over(8, 32)),
     ),
     Claim(

@@ -103,10 +103,10 @@ GATE_CLAIMS = (
         "U13",
         "U-Net: attention gates",
         "One gate per class would help, most for overlapping or occluded classes.",
-        "Test mIoU with one gate per class minus one gate, for “would help”. For “most”, the gain in"
-        " recall of objects that are less than half visible minus the gain in recall of fully visible"
-        " objects. Both comparisons decide. The gains themselves are shown, and the gain on thin classes,"
-        " which the study does not mention here.",
+        "“Would help”: test mIoU with one gate per class minus one gate. “Most”: the gain in recall of"
+        " objects that are less than half visible, minus the gain for fully visible objects. Both comparisons"
+        " decide. The gains themselves are shown, and the gain on thin classes, which the study does not"
+        " mention here.",
         pair(CLASS_GATED, GATED_RESIDUAL, "miou", "recall:hidden-seen")
         + secondary(
             pair(CLASS_GATED, GATED_RESIDUAL, "miou:thin-others", "miou:thin", *HIDDEN, "recall:small"),
