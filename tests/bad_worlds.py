@@ -1,6 +1,6 @@
-"""Worlds made up by seed: files with faults or without, a machine with oddities, and one command among them.
+"""Random worlds: files with or without faults, a machine with oddities, and one command.
 
-`make_world` makes the files and chooses; `live` gives the command, in a process of its own.
+`make_world` creates the files and chooses machine and command; `live` runs the command in its own process.
 """
 
 import builtins
@@ -34,22 +34,27 @@ from tests.chaos.shim import Fault, Shim
 from tests.conftest import CHECKOUT, make_project
 from tests.data.broken_files import BROKEN, IDS, NO_CLASS, NOISE, encoded
 
-assert data and run and status  # imported before any fork
+assert data and run and status  # imported before the first fork
 
 STUDY = "quick-streets-00000000"
 NAMES = ["UNet_NoSkip_256", "FCN8s_vgg16_freeze"]
 
 
 class Done(BaseException):
-    """Thrown where training would begin."""
+    """Raised instead of the start of training."""
 
 
 @dataclass
 class World:
-    """arguments: of the command; process: whether a new interpreter is to be given it
-    refused: what is named in the one line with which all of it is refused, None if it must not be
-    broken: files, folders and splits that are at fault; warned: those that are told of and do no harm
-    oddities: of the machine, which change nothing; fragile: those for which a command may give up
+    """A folder of files, a command and the expected outcome.
+
+    arguments: of the command
+    process:  whether the command runs in a new interpreter
+    refused:  the name in the one-line error if the command is refused as a whole; None if it must not be
+    broken:   faulty files, folders and splits
+    warned:   harmless files that the command warns about
+    oddities: of the machine, which must not change the outcome
+    fragile:  faults of the machine after which a command may give up
     """
 
     folder: Path
@@ -63,7 +68,7 @@ class World:
     process: bool = False
 
     def refuse(self, named: str | None) -> None:
-        """Take down one more reason for a refusal; of several any may be told."""
+        """Add a reason for a refusal; with several reasons, the error may name any of them."""
         if named is not None:
             self.refused = named if self.refused is None else ""
 
@@ -72,7 +77,7 @@ class World:
         return dict(one.split("=", 1) for one in self.oddities if "=" in one)
 
     def tells(self, text: str, name: str) -> bool:
-        """Whether a text has a name, broken into lines, or with letters by their numbers."""
+        """Whether a text contains a name, possibly wrapped or with escaped characters."""
         encoding = self.variables.get("PYTHONIOENCODING", "utf-8")
         flat, named = ("".join(part.split()) for part in (text, name))
         forms = (named, json.dumps(named)[1:-1], named.encode(encoding, "backslashreplace").decode(encoding))
@@ -95,7 +100,7 @@ SPLITS = {
     "test": ("test", "Testing", "test2019", "tst"),
 }
 MISTYPED = ("tset", "test_2", "tesst")
-PLACES = {  # of the images and of the masks of a split
+PLACES = {  # of images and masks of a split
     "study": ("{}/images/{}", "{}/labels/{}"),
     "camvid": ("{}/{}", "{}annot/{}"),
     "plain": ("images/{}/{}", "masks/{}/{}"),
@@ -127,7 +132,7 @@ BAD_TABLES = (
 
 
 def make_classes(draw: random.Random, layout: str) -> tuple[str, list, int]:
-    """Kind of label set, its (id, colour or None, name) rows, and the place of the row at the bottom."""
+    """Return the kind of label set, its (id, colour or None, name) rows, and the ground row."""
     kind = draw.choice(["street", "few", "few", "many"] + ["assumed"] * 3 * (layout != "plain"))
     if kind in ("street", "assumed"):
         known = CAMVID if layout == "camvid" and kind == "assumed" else STREET
@@ -168,30 +173,30 @@ def write_mask(path: Path, form: str, places: np.ndarray, rows: list) -> None:
 
 
 def make_data(world: World, draw: random.Random) -> None:
-    """A data folder with up to two broken files, or what is wrong with the whole; name it `--data`."""
+    """Create a data folder, possibly with broken files or a general fault; add it to the arguments."""
     layout = draw.choice([*PLACES])
     kind, rows, ground = make_classes(draw, layout)
     forms = ["ids", "ids", "palette", "red", "equal", "16 bits", "alpha", "red and alpha"]
     form = draw.choice(forms + ["colours"] * 3 * all(row[1] for row in rows))
-    given = {split: draw.choice(words) for split, words in SPLITS.items()}
+    words = {split: draw.choice(options) for split, options in SPLITS.items()}
     if layout in ("lyft", "carla") and draw.random() < 0.5:
-        given = {"train": "dataA", "val": "dataB", "test": "dataC"}  # not split
+        words = {"train": "dataA", "val": "dataB", "test": "dataC"}  # not split
     elif draw.random() < 0.4:
-        del given[draw.choice(["val", "test"])]
+        del words[draw.choice(["val", "test"])]
     fault = draw.choice([""] * 9 + ["mistyped", "extra", "table", "no table", "unprintable", "all void"])
-    if fault == "mistyped" and "dataA" not in given.values():
-        given[draw.choice(["val", "test"])] = world.refused = draw.choice(MISTYPED)
-    if fault == "extra" and "dataA" not in given.values():
-        given["extra"] = "extra"
+    if fault == "mistyped" and "dataA" not in words.values():
+        words[draw.choice(["val", "test"])] = world.refused = draw.choice(MISTYPED)
+    if fault == "extra" and "dataA" not in words.values():
+        words["extra"] = "extra"
         world.warned.append("extra")
     frame = draw.choice(UNPRINTABLE if fault == "unprintable" else FRAMES)
     if fault == "unprintable":
         world.refused = one_line(frame.partition("{")[0])
     void = len(rows) - 1 if rows[-1][2] == "void" else None
     pick, size, pairs = np.random.default_rng(draw.randrange(2**32)), draw.choice(SIZES), {}
-    for split, word in given.items():
+    for split, word in words.items():
         for i in range(draw.randint(5, 7) if split == "train" else 3):
-            name = frame.format(100 * [*given].index(split) + i)
+            name = frame.format(100 * [*words].index(split) + i)
             image, label = (world.data / place.format(word, name) for place in PLACES[layout])
             image = image.with_name(image.name + draw.choice([".png", ".png", ".jpg", ".PNG"]))
             label = label.with_name(label.name + ".png")
@@ -222,7 +227,7 @@ def make_data(world: World, draw: random.Random) -> None:
     spoil_files(world, draw, pairs, kind == "assumed" and layout != "camvid")
     named = draw.choice(["", "", layout + ":"])
     world.arguments += [f"{named}{world.data}"]
-    if draw.random() < 0.06:  # another folder than that
+    if draw.random() < 0.06:  # another folder instead
         world.broken, world.warned = [], []
         world.arguments[-1], world.refused = draw.choice(
             [("", "data"), ("lyft:", "data"), (f"{world.data}/gone", "gone"), ("~nobody/x", "/x"),
@@ -240,12 +245,12 @@ def spoil_files(world: World, draw: random.Random, pairs: dict[Path, Path], stre
     for image, label in draw.sample([*pairs.items()], draw.choice([0, 0, 1, 2])):
         broken = BROKEN[case := draw.choice(cases)]
         path = image if broken.kind == "image" else label
-        if "socket" in case and len(path.name) > 90:  # which the system does not bear
+        if "socket" in case and len(path.name) > 90:  # longer than the system allows
             continue
-        path.write_bytes(encoded(NOISE if broken.kind == "image" else IDS))  # which `spoil` may change
+        path.write_bytes(encoded(NOISE if broken.kind == "image" else IDS))  # `make` may change them
         broken.make(path)
-        told = label if "of another size" in case else path
-        world.broken.append(one_line(told.relative_to(world.data).as_posix()))
+        culprit = label if "of another size" in case else path
+        world.broken.append(one_line(culprit.relative_to(world.data).as_posix()))
 
 
 # ---- commands ---------------------------------------------------------------------------------------
@@ -257,7 +262,7 @@ def data_check(world: World, draw: random.Random) -> None:
     world.arguments += draw.choice([[], [], ["--json"]])
 
 
-PARAMETERS = (  # what is given, and what a refusal names
+PARAMETERS = (  # arguments, and the name in the refusal
     *[(("--epochs", value), "epochs") for value in ("0", "-1", "abc", "1e3", "nan")],
     *[(("--learning-rate", value), "learning_rate") for value in ("nan", "inf", "-1", "0")],
     (("--learning-rate", "x"), "learning-rate"),
@@ -279,9 +284,9 @@ def make_report(world: World, draw: random.Random) -> None:
     world.arguments = ["report", "--data", *world.arguments, "--preset", "smoke", "--weights", "random"]
     world.arguments += ["--precision", "fp32", "--offline", "--jobs", "1", "--variants", NAMES[0]]
     if draw.random() < 0.4:
-        given, refused = draw.choice(PARAMETERS)
-        world.arguments += given
-        if refused is not None:  # whether before the data are opened or after
+        arguments, refused = draw.choice(PARAMETERS)
+        world.arguments += arguments
+        if refused is not None:  # before or after the data are opened
             sound = world.refused is None and not world.broken
             world.refused, world.broken, world.warned = refused if sound else "", [], []
 
@@ -335,7 +340,7 @@ FILES = ("study.json", "grid.json", "cost.json", *(
 
 
 def spoil_study(world: World, draw: random.Random) -> None:
-    """A study in which one file may be damaged; who needs that file, names it."""
+    """Copy a study and possibly damage one file; a command that needs the file must name it."""
     shutil.copytree(world.base / "study" / "runs", world.project / "runs", dirs_exist_ok=True)
     study = world.project / "runs" / STUDY
     if draw.random() < 0.6:
@@ -365,13 +370,13 @@ def look_at_status(world: World, draw: random.Random) -> None:
     spoil_study(world, draw)
     world.arguments = ["status", *draw.choice([[], [], ["--json"]])]
     if draw.random() < 0.3:
-        named, told = draw.choice(STUDIES)
-        world.refuse(told)
+        named, expected = draw.choice(STUDIES)
+        world.refuse(expected)
         world.arguments += [named]
 
 
 def make_chapter(world: World, draw: random.Random, kind: str) -> tuple[str, str | None]:
-    """A notebook of this kind, and what a refusal of it names."""
+    """Write a notebook of this kind; return its path and the name in its refusal."""
     path = world.folder / "chapter.ipynb"
     output = {
         "error": new_output("error", ename="ValueError", evalue="a\nb", traceback=[]),
@@ -443,7 +448,7 @@ VARIABLES = [
 
 
 def lack(operation: str, *codes: int) -> Callable[[World, random.Random], None]:
-    """A file system without this operation."""
+    """Return a change that makes an operation of the file system fail."""
     module = fcntl if operation == "flock" else os
 
     def change(world: World, draw: random.Random) -> None:
@@ -473,7 +478,7 @@ def limit(which: int, *values: int) -> Callable[[World, random.Random], None]:
 
 
 def fold_case(world: World, draw: random.Random) -> None:
-    """Let names in other case lead to the same file, as on macOS and Windows, for what Python opens."""
+    """Ignore the case of names in files that Python opens, as macOS and Windows do."""
 
     def folded(path):
         if not isinstance(path, str | os.PathLike) or not os.fspath(path) or real_exists(path):
@@ -539,7 +544,7 @@ ODDITIES: dict[str, Callable[[World, random.Random], object]] = {
     "no stdin": lambda *_: os.close(0),
     "clock": clock,
 }
-FRAGILE: dict[str, Callable[[World, random.Random], object]] = {  # for which a command may give up
+FRAGILE: dict[str, Callable[[World, random.Random], object]] = {  # after these, a command may give up
     "few file handles": limit(resource.RLIMIT_NOFILE, 16, 64),
     "small files": limit(resource.RLIMIT_FSIZE, 0, 4096),
     "project read-only": read_only("project"),
@@ -569,11 +574,11 @@ def make_world(seed: int, base: Path) -> World:
     return world
 
 
-# ---- a life -----------------------------------------------------------------------------------------
+# ---- running ----------------------------------------------------------------------------------------
 
 
 def give_up_root() -> None:
-    """Let modes of files count for root too: give up its capabilities (Linux)."""
+    """Drop root's capabilities so that file modes apply to root as well (Linux)."""
     head = (ctypes.c_uint32 * 2)(0x20080522, 0)
     if sys.platform == "linux" and os.geteuid() == 0:
         ctypes.CDLL(None).capset(head, (ctypes.c_uint32 * 6)())
@@ -584,7 +589,7 @@ async def begin(*_, **__) -> None:
 
 
 def live(seed: int, base: Path, pipes: list) -> None:
-    """Make a world and its machine, give the command, and end with its exit code."""
+    """Create a world and its machine, run the command, and exit with its code."""
     world = make_world(seed, base)
     (base / f"{seed}.json").write_text(json.dumps(asdict(world), default=str))
     for handle, pipe in enumerate(pipes, 1):

@@ -1,8 +1,8 @@
-"""A finished study that nobody trained: known effects, and every file that a report reads, made in a second.
+"""A synthetic study with known effects and every file that a report reads, made in a second without training.
 
-A network is given by its *skill*: the share of an image's pixels that it gets right, but for what seed and
-image add. What is wrong at which pixel is drawn once an image and seed for all networks, as with one order of
-batches, so that differences are paired; all measures follow from the predictions or fall and rise with skill.
+The *skill* of a network is the share of an image's pixels that it predicts correctly, apart from variation by
+seed and image. The wrong pixels are drawn once per image and seed for all networks, so that differences are
+paired. All metrics follow from the predictions or rise and fall with skill.
 """
 
 import json
@@ -23,7 +23,7 @@ from segnb.presets import PRESETS
 from segnb.storage.files import write_json
 from segnb.study.study import Run, Study
 
-SKILL = {  # of the networks whose differences tests look at
+SKILL = {  # of the networks that tests compare
     "FCN32s_vgg16_freeze": 0.40,
     "FCN32s_vgg16_finetune": 0.48,
     "FCN16s_vgg16_freeze": 0.50,
@@ -38,19 +38,25 @@ SKILL = {  # of the networks whose differences tests look at
     "AttentionResidualUNet_StridedGate_256": 0.70,
     "ClassAttentionResidualUNet_256": 0.74,
 }
-DEFAULT_SKILL = 0.70  # of a network that SKILL does not name
+DEFAULT_SKILL = 0.70  # of all other networks
 SIZE, BLOCK, LEVELS = 64, 4, 4
 THINGS = ("Pedestrian", "Pole", "Car", "Traffic sign")
 KINDS = ("fog", "night", "noise", "occlusion")
-SHIFT = {"fog": 0.05, "night": 0.10, "noise": 0.08, "occlusion": 0.06}  # skill lost by every U-Net
-NEUTRAL = 0.001  # skill lost by a gate at its image mean, times its level; all of them at once: 5 times
-PARTS = {"pool3": 0.05, "pool4": 0.1, "skips": 0.3, "signal:shuffled": 0.1, "signal:mean": 0.05}  # skill lost
+SHIFT = {"fog": 0.05, "night": 0.10, "noise": 0.08, "occlusion": 0.06}  # loss of skill of every U-Net
+NEUTRAL = 0.001  # loss of skill with a gate at its image mean, per level; with all gates, five times
+PARTS = {
+    "pool3": 0.05,
+    "pool4": 0.1,
+    "skips": 0.3,
+    "signal:shuffled": 0.1,
+    "signal:mean": 0.05,
+}  # loss of skill
 DISTANCES = np.array([1, 2, 3])
 TRIMAP_EDGES = np.array([0, 1, 2, 4, 8, np.inf])
 
 
 def scenes(classes: ClassMap, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """images uint8 (count, S, S, 3) and labels uint8 (count, S, S): bands, and a few boxes of each thing."""
+    """Return images (count, S, S, 3) and labels (count, S, S), uint8: bands and boxes of each thing."""
     draw = np.random.default_rng(0)
     known = [i for i, name in enumerate(classes.names) if name not in THINGS]
     labels = np.zeros((count, SIZE, SIZE), np.uint8)
@@ -67,7 +73,7 @@ def scenes(classes: ClassMap, count: int) -> tuple[np.ndarray, np.ndarray]:
     return (classes.palette[labels] + noise).clip(0, 255).astype(np.uint8), labels
 
 
-@patch("os.fsync", new=lambda file: None)  # nobody misses these files after a power cut
+@patch("os.fsync", new=lambda file: None)  # these files need not survive a power cut
 def make_study(
     folder: Path,
     seeds: int = 3,
@@ -85,9 +91,9 @@ def make_study(
     """Write runs/<name>/ into a project folder, and the test split's cache.
 
     Args:
-        effects: {variant: skill} instead of those of SKILL
-        data: "streets", another rendered set, or a folder's name with its label set
-        seed_sd: standard deviation of skill from seed to seed
+        effects: {variant: skill} instead of SKILL
+        data: "streets", another rendered set, or the name of a folder together with its label set
+        seed_sd: standard deviation of skill between seeds
     """
     skills = SKILL | (effects or {})
     chosen = replace(
@@ -101,7 +107,7 @@ def make_study(
     try:
         source = open_data(data, chosen)
         digest, origin = source.digest, source.origin
-    except Exception:  # a folder that is not there
+    except Exception:  # a folder that does not exist
         digest, origin = f"{data:0>16}"[-16:], f"the folder {data}"
     classes = LABEL_SETS[label_set]
     machine = {"device": "cpu", "device_name": "a made-up machine", "threads": 1, "precision": "fp32"}
@@ -144,10 +150,10 @@ def make_study(
 
 
 def _guess(labels: np.ndarray, skill: float, seed: int, classes: int) -> np.ndarray:
-    """Predictions (N, S, S): the class beside the true one where a block is wrong."""
+    """Return predictions (N, S, S); in wrong blocks, the class after the true one."""
     draw = np.random.default_rng([seed, 7])
     cells = draw.random((len(labels), SIZE // BLOCK, SIZE // BLOCK))
-    hard = np.random.default_rng(3).normal(0, 0.05, (len(labels), 1, 1))  # some images are
+    hard = np.random.default_rng(3).normal(0, 0.05, (len(labels), 1, 1))  # some images are hard
     right = (cells < skill + hard).repeat(BLOCK, 1).repeat(BLOCK, 2)
     return np.where(right, labels, (labels + 1) % classes).astype(np.uint8)
 
@@ -212,7 +218,7 @@ def _gate(variant: str) -> str:
 
 
 def _parts(variant: str) -> tuple[str, ...]:
-    """Of `PARTS` those that a network has."""
+    """Return the parts of `PARTS` that a network has."""
     config = VARIANTS[variant].config
     if VARIANTS[variant].family == "fcn":
         return {32: (), 16: ("pool4",), 8: ("pool3", "pool4")}[config.stride]
@@ -239,9 +245,9 @@ def _write_gates(run: Run, skill: float, labels: np.ndarray, kinds: int, index, 
 
 def _write_boundary(run: Run, skill: float, confusion: np.ndarray, draw, **sums: np.ndarray) -> None:
     pixels = confusion.sum(2)  # (N, C)
-    contour = (4 * np.sqrt(pixels)).round()  # as of one square box
+    contour = (4 * np.sqrt(pixels)).round()  # as for one square box
     band = contour[:, None] * DISTANCES[:, None]  # (N, D, C)
-    reach = (skill * (0.4 + 0.15 * DISTANCES))[:, None].clip(max=1)  # (D, 1): larger with the distance
+    reach = (skill * (0.4 + 0.15 * DISTANCES))[:, None].clip(max=1)  # (D, 1): grows with the distance
     noise = draw.normal(1, 0.02, (len(pixels), 1, 1))
     found = (reach * noise).clip(max=1)
     trimap = np.tile(pixels[:, None], (1, len(TRIMAP_EDGES) - 1, 1))
@@ -276,9 +282,9 @@ def _write_boundary(run: Run, skill: float, confusion: np.ndarray, draw, **sums:
 
 def _write_objects(run: Run, labels, guess, classes: ClassMap) -> None:
     things = [classes.names.index(name) for name in THINGS if name in classes.names]
-    if "Car" not in classes.names or classes.void:  # photographs: nobody knows what is hidden
+    if "Car" not in classes.names or classes.void:  # photographs: the hidden part is unknown
         visible = None
-    else:  # the scene's and not the network's: every pixel of a band of rows has the same
+    else:  # a property of the scene, not of the network, equal within a band of rows
         sight = np.random.default_rng(5).integers(1, 256, (len(labels), SIZE // 16, 1)).repeat(16, 1)
         visible = np.broadcast_to(sight, labels.shape).astype(np.uint8)
     table = components(labels, guess, things, visible)
@@ -289,7 +295,7 @@ def _write_objects(run: Run, labels, guess, classes: ClassMap) -> None:
 
 def _write_training(run: Run, skill: float, epochs: int, draw) -> None:
     epoch = np.arange(1, epochs + 1)
-    speed = 0.3 + 0.6 * skill  # the better network is also the faster one
+    speed = 0.3 + 0.6 * skill  # the better network is also faster
     val = 0.6 * skill * (1 - np.exp(-speed * epoch)) + draw.normal(0, 0.002, epochs)
     run.write_history(
         pd.DataFrame(
@@ -324,7 +330,7 @@ def _write_training(run: Run, skill: float, epochs: int, draw) -> None:
 
 def _write_cost(study: Study, variants: list[str]) -> None:
     rounds, steps = 5, 2
-    slow = np.random.default_rng(1).normal(1, 0.01, (rounds, 1))  # a slow minute hits every variant
+    slow = np.random.default_rng(1).normal(1, 0.01, (rounds, 1))  # a slow minute affects every variant
     rows = {}
     for variant in variants:
         frozen = getattr(VARIANTS[variant].config, "freeze_trunk", False)

@@ -1,1 +1,1 @@
-"""From the study's sentences to verdicts: ledger, contrasts, metrics, effects, decisions, words."""
+"""From the study's sentences to verdicts: ledger, metrics, effects, decisions, wording and files."""

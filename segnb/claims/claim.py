@@ -1,18 +1,20 @@
-"""The language of the ledger: claims, contrasts of networks, and metrics that belong together."""
+"""The types of the ledger: claims, comparisons of networks and limits."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-POINT = 0.01  # the margin of equivalence: one point of mIoU, recall or IoU
-SHARE = 0.10  # of seconds, memory, parameters and operations
-NOTICEABLE = 0.02  # two points of mIoU
-FLOOR = 0.10  # a share below it on both sides, or above 1 - FLOOR, leaves no room for a difference
+POINT = 0.01  # margin of equivalence: one point of mIoU, recall or IoU
+SHARE = 0.10  # margin of equivalence of costs: a tenth
+NOTICEABLE = 0.02  # a noticeable gain: two points of mIoU
+FLOOR = 0.10  # if both shares are below FLOOR or above 1 - FLOOR, there is no room for a difference
 
 
 class Limit(NamedTuple):
-    """What an absolute word of the study is taken to mean: a level, and on which side of it the word is true.
+    """The limit that stands for an absolute word of the study, and the side on which the word is true.
 
-    claim: the level that a claim asserts to be at most, or at least, `value`
+    at_most: whether the word is true up to `value`, or from `value`
+    claim:   the condition as a clause
+    why:     the reason for the value
     """
 
     value: float
@@ -21,70 +23,77 @@ class Limit(NamedTuple):
     why: str
 
 
-# Chosen from what the words mean, not from results.
+# Chosen from the meaning of the words, not from results.
 LIMITS = {
     "completely misses": Limit(
         0.10,
         True,
-        "recall of objects at most 10 %",
-        "Of ten objects nine go; a hit by luck is no refutation.",
+        "recall of objects is at most 10%",
+        "Nine of ten objects are missed; a lucky hit does not refute the claim.",
     ),
-    "struggles": Limit(0.50, True, "recall of objects at most half", "As many are missed as found, or more."),
-    "often misses": Limit(0.50, True, "recall of objects at most half", "Often is half of the time or more."),
-    "okay": Limit(0.50, False, "recall of objects at least half", "More are found than missed."),
-    "a good job": Limit(0.50, False, "recall of objects at least half", "No less than okay."),
+    "struggles": Limit(
+        0.50, True, "recall of objects is at most half", "At least as many objects are missed as found."
+    ),
+    "often misses": Limit(
+        0.50, True, "recall of objects is at most half", "Often means half of the time or more."
+    ),
+    "okay": Limit(0.50, False, "recall of objects is at least half", "More objects are found than missed."),
+    "a good job": Limit(0.50, False, "recall of objects is at least half", "No less than okay."),
     "localises poorly": Limit(
         0.50,
         True,
-        "IoU of the objects that are found at most half",
-        "Above 0.5 PASCAL VOC counts a detection.",
+        "mean IoU of the objects found is at most half",
+        "PASCAL VOC counts an object as detected above an IoU of 0.5.",
     ),
     "crisp": Limit(
         2.0,
         True,
-        "transitions across edges at most 2 px wide",
-        "One pixel on either side: no mask can say less.",
+        "transitions across edges are at most 2 px wide",
+        "One pixel on each side; a mask cannot be more precise.",
     ),
-    "blurry": Limit(4.0, False, "transitions across edges at least 4 px wide", "Twice as wide as crisp."),
+    "blurry": Limit(4.0, False, "transitions across edges are at least 4 px wide", "Twice as wide as crisp."),
     "not huge": Limit(
         0.10,
         True,
-        "a gain of at most 10 points of mIoU",
-        "Five times what is noticeable; chosen after an earlier study had shown gains of 3 and 10 points.",
+        "the gain is at most 10 points of mIoU",
+        "Five times a noticeable gain; chosen after an earlier study had shown gains of 3 and 10 points.",
     ),
     "no vanishing": Limit(
         2.0,
         True,
-        "gradients that fall by at most 2 decades",
-        "A hundredth still trains; vanishing goes on by level.",
+        "gradients fall by at most 2 decades",
+        "A layer with a hundredth of the gradient still trains; vanishing gradients shrink with every level.",
     ),
     "focuses": Limit(
         0.70,
         False,
-        "AUC of at least 0.7",
+        "the AUC is at least 0.7",
         "Acceptable discrimination (Hosmer and Lemeshow 2000); 0.5 is chance.",
     ),
     "only key features": Limit(
-        0.50, True, "at most half of the energy let through", "More is held back than sent on."
+        0.50, True, "at most half of the energy is let through", "More is held back than let through."
     ),
     "little": Limit(
-        0.10, True, "at most a tenth of the pixels", "As for a floor: what is left is nine in ten."
+        0.10,
+        True,
+        "at most a tenth of the pixels",
+        "The same share as for a floor: nine tenths remain.",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Some networks minus others in one metric, on the same test images and with the same seeds.
+    """A comparison of networks on one metric, on the same test images and with the same seeds.
 
-    The mean over seeds of (sum over `plus` - sum over `minus`) · weight.
+    Its value is the mean over seeds of (sum over `plus` - sum over `minus`) · weight.
 
-    metric:    a name in `segnb.claims.metrics.METRICS`, or a column of cost.json of which
-               the contrast is (plus - minus) / minus
-    plus, minus: variants; "streets-car:UNet_Standard_256" is that of a related study
-    rivals:    variants that a metric of comparison looks at without being part of the sum
-    threshold: what the contrast has to exceed, where that is not 0
-    decides:   False: shown next to the verdict, no part of it
+    metric:    a name in `segnb.claims.metrics.METRICS`, or a column of cost.json, for which the value is
+               (plus - minus) / minus
+    plus, minus: variants; "streets-car:UNet_Standard_256" is a variant of a related study
+    rivals:    variants that the metric compares the network with, and that are not in the sum
+    threshold: the value must exceed it
+    decides:   whether the verdict rests on the comparison; otherwise it is only shown
     """
 
     label: str
@@ -98,9 +107,9 @@ class Contrast:
 
     @property
     def at_most(self) -> bool:
-        """Whether the claim is that the level or difference is no larger than the limit.
+        """Whether the claim states an upper limit.
 
-        Then it is the negative that has to exceed the negative limit: weight and threshold are below 0.
+        If so, weight and threshold are negative: the negative value must exceed the negative limit.
         """
         return self.weight < 0
 
@@ -111,16 +120,16 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the study, or a question of ours, and what decides it.
+    """A sentence of the study, or a question of ours, and the comparisons that decide it.
 
-    kind:     ">", every deciding contrast lies above its threshold; "≈", every one within ±margin;
-              "exact", as ">" for numbers that are counted; "audit", decided from the study's own tables;
+    kind:     ">", every deciding comparison lies above its threshold; "≈", each lies within ±margin;
+              "exact", like ">" for counted numbers; "audit", decided from the study's own tables;
               "none", not measured here
-    measured: what is measured, and which contrasts decide; of kind "none" why nothing is
-    caveat:   a sentence to go with the word "supported"
-    origin:   "stated" by the study, "implied" by what it states, or "ours": a question that it does not ask
-    quote, place: the study's own words, " … " between sentences of several places, and where they stand;
-              from `study.toml`, which says which claims test a sentence; "" where the question is ours
+    measured: the metrics and the comparisons that decide; for kind "none", the reason why nothing is measured
+    caveat:   a sentence that follows the verdict "supported"
+    origin:   "stated" by the study, "implied" by a statement, or "ours": a question that it does not ask
+    quote, place: the study's own words, with " … " between places, and their places in the study; from
+              `study.toml`, which lists the claims that test a sentence; "" for a question of ours
     """
 
     id: str
@@ -137,14 +146,14 @@ class Claim:
 
     @property
     def family(self) -> str:
-        """F, U or M: the chapter that the claim belongs to."""
+        """F, U or M: the chapter of the claim."""
         return self.id[0]
 
     @property
     def corrected_with(self) -> str:
-        """The claims among which the correction for many tests is made, and which are counted together.
+        """The group of claims that are corrected for multiple tests, and counted, together.
 
-        Questions of ours stand apart, so that none of them costs a sentence of the study its verdict.
+        Our own questions form separate groups, so that they cannot change a verdict on the study.
         """
         return f"{self.family}, ours" if self.origin == "ours" else self.family
 
@@ -156,12 +165,12 @@ F1_PIXELS = tuple(name for name in PIXELS if "f1" in name)
 
 
 def level(word: str, label: str, metric: str, *plus: str, minus: tuple[str, ...] = ()) -> Contrast:
-    """Hold a level of a network, or a difference, against what one of the study's `LIMITS` means."""
+    """Compare the metric of a network, or a difference of networks, with one of `LIMITS`."""
     limit = LIMITS[word]
     sign = -1 if limit.at_most else 1
     return Contrast(label, metric, plus, minus, weight=sign, threshold=sign * limit.value)
 
 
-def shown(*groups: tuple[Contrast, ...]) -> tuple[Contrast, ...]:
-    """Contrasts that stand next to the verdict and do not decide."""
+def secondary(*groups: tuple[Contrast, ...]) -> tuple[Contrast, ...]:
+    """Return the comparisons marked as secondary: shown, but not deciding."""
     return tuple(replace(contrast, decides=False) for group in groups for contrast in group)

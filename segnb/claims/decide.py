@@ -21,7 +21,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     """Decide every claim of the ledger.
 
     Raises:
-        SegnbError: for a run in the study's folder that was trained as part of another study.
+        SegnbError: if the study's folder contains a run that was trained as part of another study.
     """
     effects = Effects(study, variants, seeds)
     claims = {claim.id: _measured(claim, effects) for claim in LEDGER.values()}
@@ -32,7 +32,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     trained_seeds = sorted({run.seed for run in runs})
     verdicts = tuple(_verdict(study, claim, trained_seeds) for claim in claims.values())
     settings = study.settings
-    spoken = speaks_of(runs[0].test()["names"]) if runs else ""
+    scope = speaks_of(runs[0].test()["names"]) if runs else ""
     return StudyVerdicts(
         study=study.name,
         preset=study.preset.name,
@@ -50,7 +50,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
             "margin_points": 100 * POINT,
             "margin_share": 100 * SHARE,
             "noticeable_points": 100 * NOTICEABLE,
-            "sentences": [*RULES.values(), *filter(None, [spoken])],
+            "sentences": [*RULES.values(), *filter(None, [scope])],
         },
         decided=_expected(verdicts),
         claims=verdicts,
@@ -58,12 +58,12 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
 
 
 def family_of(claim: Claim) -> str:
-    """Name the claims that are decided together, so that of their verdicts at most a share α is wrong."""
+    """Return the name of the group of claims that are decided together."""
     return claim.corrected_with
 
 
 def _measured(claim: Claim, effects: Effects) -> Verdict:
-    """The claim with the numbers of each contrast, and p of each alone."""
+    """Return the claim with the numbers of each comparison, and the p of each alone."""
     verdict = Verdict(**vars(claim))
     contrasts = []
     for contrast in map(effects.measure, claim.contrasts):
@@ -73,15 +73,15 @@ def _measured(claim: Claim, effects: Effects) -> Verdict:
 
 
 def _decided_together(claims: list[Verdict]) -> dict[str, Verdict]:
-    """The claims of a family by id, each with its word, and all with intervals of one level."""
-    found = decisions.decide({claim.id: claim.question(claim.trained) for claim in claims if claim.tested})
-    level = next((one.level for one in found.values()), 1 - decisions.ALPHA)
+    """Return the claims of a family by id, each with its verdict, and all with intervals of one level."""
+    results = decisions.decide({claim.id: claim.question(claim.trained) for claim in claims if claim.tested})
+    level = next((decision.level for decision in results.values()), 1 - decisions.ALPHA)
     decided = {}
     for claim in claims:
         contrasts = tuple(_with_interval(contrast, claim, level) for contrast in claim.contrasts)
         decided[claim.id] = replace(claim, contrasts=contrasts)
         if claim.tested:
-            word, p_for, p_against, _ = found[claim.id]
+            word, p_for, p_against, _ = results[claim.id]
             ahead = outlook(*claim.question([] if claim.missing else claim.tested), level=level)
             fields = {"p_for": finite(p_for), "p_against": finite(p_against), "outlook": ahead}
             decided[claim.id] = replace(decided[claim.id], word=word, **fields)
@@ -89,7 +89,7 @@ def _decided_together(claims: list[Verdict]) -> dict[str, Verdict]:
 
 
 def _with_interval(contrast: MeasuredContrast, claim: Verdict, level: float) -> MeasuredContrast:
-    """The contrast with the interval that decides; none where all seeds agree, which cannot be tested."""
+    """Return the comparison with the interval that decides; none if all seeds agree, which is untestable."""
     effect = contrast.effect
     if effect is None or (effect.seeds > 1 and not effect.testable):
         return contrast
@@ -102,7 +102,7 @@ def _with_interval(contrast: MeasuredContrast, claim: Verdict, level: float) -> 
 
 
 def _verdict(study: Study, claim: Verdict, seeds: list[int]) -> Verdict:
-    """The claim with its word, and all that is said of it."""
+    """Return the claim with its verdict, reason, headline and command."""
     word = _word(claim)
     if word == UNMEASURABLE:
         claim = replace(claim, outlook=Outlook())
@@ -132,16 +132,16 @@ def _word(claim: Verdict) -> str:
         return "not measured"
     if claim.floors and claim.word == "inconclusive":
         return UNMEASURABLE
-    return claim.word if claim.tested else "supported"  # without a test all of it is counted
+    return claim.word if claim.tested else "supported"  # without a test, everything is counted
 
 
 def _decisive(claim: Verdict) -> MeasuredContrast | None:
-    """The contrast that binds: it refutes the claim, or is the least certain of those that have to hold."""
+    """Return the comparison that refutes the claim, or else the least certain one."""
     if claim.broken:
         return claim.broken[0]
     if not claim.tested:
         return min(claim.counted, key=claim.lead, default=None)
-    if claim.one_seed:  # no test: the one least far, in errors, on the claim's side
+    if claim.one_seed:  # no test: the smallest lead in standard errors
         return min(claim.tested, key=lambda contrast: claim.lead(contrast) / (contrast.image_se or np.inf))
     least, p = (min, "p_against") if claim.word == "refuted" else (max, "p_for")
 
@@ -152,7 +152,7 @@ def _decisive(claim: Verdict) -> MeasuredContrast | None:
 
 
 def _expected(verdicts: tuple[Verdict, ...]) -> dict[str, float]:
-    """How many claims so many seeds are expected to decide; those that need none stay as they are."""
+    """Return the expected number of decided claims by number of seeds."""
     if not any(claim.power for claim in verdicts):
         return {}
     fixed = sum(claim.word in DECIDED for claim in verdicts if not claim.power)

@@ -1,4 +1,4 @@
-"""From a contrast of the ledger to its effect: which runs it takes, what they score, and its error."""
+"""From a comparison in the ledger to its effect: runs, scores and standard error."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,33 +16,33 @@ from segnb.stats.bootstrap import count_blocks, resample, weights_of
 from segnb.stats.effect import Effect, effect
 from segnb.study.study import Run, Study
 
-# Columns of cost.json and what they are; those that were timed have a list per round in the second.
+# Column of cost.json: its name, and the column with the samples of each round if it was timed.
 COSTS = {
     "parameters": ("parameters", None),
-    "gflops": ("operations of a prediction", None),
-    "train_gflops": ("operations of a training step", None),
+    "gflops": ("operations per prediction", None),
+    "train_gflops": ("operations per training step", None),
     "memory_mib": ("peak memory of a training step", None),
-    "train_seconds": ("seconds an image of training", "train_samples"),
-    "predict_seconds": ("seconds an image of prediction", "predict_samples"),
+    "train_seconds": ("training seconds per image", "train_samples"),
+    "predict_seconds": ("prediction seconds per image", "predict_samples"),
 }
 
 
 @dataclass(frozen=True)
 class MeasuredContrast(Contrast):
-    """A contrast with its numbers, as claims.json has them; None is what has no value.
+    """A comparison with its numbers, as in claims.json; None stands for a missing number.
 
-    words, unit, scale: what is measured; a printed number is the value times `scale`, in `unit`; both are
-                negative where the claim is one of "at most"
-    repeats:    "seeds", of which the effect has the error; "rounds" of timing; "" for what is counted
-    margin:     of the claim, where it is one of equivalence
-    low, high:  what decides, see `segnb.stats.decisions.interval`; that of a share ends at 0 and 1
-    level:      of the interval, 0 to 1: that of the claim's family
-    se, dof:    the error on which interval and p rest
+    words, unit, scale: the name of the metric; a printed number is the value times `scale`, in `unit`. If the
+                claim states an upper limit, value and scale are negative.
+    repeats:    "seeds" if the effect varies with seeds; "rounds" for timings; "" for counted numbers
+    margin:     of a claim of equivalence
+    low, high:  the interval that decides, see `segnb.stats.decisions.interval`; a share's ends at 0 and 1
+    level:      of the interval, 0 to 1; all claims of a family have the same
+    se, dof:    standard error and degrees of freedom of the interval and of p
     image_se:   the part of `se` that is due to images
-    p_for, p_against: of this contrast alone
-    missing:    why there is no number; "" otherwise
-    floor:      why no difference can be told at this size, see `Effects.floor`; "" otherwise
-    effect:     what is tested; not written to files
+    p_for, p_against: of this comparison alone
+    missing:    the reason why there is no number; "" otherwise
+    floor:      the reason why there is no room for a difference, see `Effects.floor`; "" otherwise
+    effect:     the tested effect; not written to files
     """
 
     words: str = ""
@@ -68,51 +68,51 @@ class MeasuredContrast(Contrast):
 
     @property
     def half_width(self) -> float | None:
-        """Half of the interval's width."""
+        """Half the width of the interval."""
         return None if self.low is None else (self.high - self.low) / 2
 
     @property
     def short_unit(self) -> str:
-        """The unit without what it is of: "points"."""
+        """The unit without the metric, such as "points" for "points of mIoU"."""
         return self.unit.partition(" of ")[0]
 
 
 def finite(value: float | None) -> float | None:
-    """Return a number as JSON has it: None for one that is not finite."""
+    """Return a number for JSON: None if it is not finite."""
     return None if value is None or not np.isfinite(value) else float(value)
 
 
 class Score(NamedTuple):
-    """A metric of one run: its value, and (B,) what it is under weightings of the images."""
+    """A metric of one run: its value, and its values under weightings of the images, (B,)."""
 
     value: float
     draws: np.ndarray | None = None
-    drawn: bool = True  # False: there are images, and no draws yet
+    drawn: bool = True  # False: the metric has images, but draws have not been computed
 
 
 class Effects:
-    """Effects in the tested runs of a study and of related studies; computes each metric of each run once."""
+    """Effects in the evaluated runs of a study and of related studies, with a cache of scores."""
 
     def __init__(self, study: Study, variants: str = "all", seeds: str | int = "all"):
         self.study = study
-        self._asked = variants, seeds
+        self._selection = variants, seeds
         self._runs: dict[str, dict[tuple[str, int], Run]] = {}
         self._scores: dict[tuple, Score] = {}
 
     # ---- runs ------------------------------------------------------------------------------------------
 
     def runs(self, place: str = "") -> dict[tuple[str, int], Run]:
-        """Return tested runs of the study ("") or of a related one, by variant and seed."""
+        """Return the evaluated runs of the study ("") or of a related study, by variant and seed."""
         if place not in self._runs:
             study = companion(self.study, place) if place else self.study
-            self._runs[place] = {(run.variant, run.seed): run for run in study.measured(*self._asked)}
+            self._runs[place] = {(run.variant, run.seed): run for run in study.measured(*self._selection)}
         return self._runs[place]
 
     def seeds(self, contrast: Contrast) -> list[int]:
-        """Return the seeds of which every network of the contrast has been tested.
+        """Return the seeds with which every network of the comparison has been evaluated.
 
         Raises:
-            Missing: if there is none.
+            Missing: if there is no such seed.
         """
         by_network = []
         for side in contrast.networks:
@@ -120,12 +120,12 @@ class Effects:
             seeds = {seed for name, seed in self.runs(place) if name == variant}
             if not seeds:
                 where = f" on {COMPANIONS[place]}" if place else ""
-                lost = variant in {run.variant for run in self.study.diverged()} and not place
-                told = "diverged in training" if lost else "has not been trained and tested"
-                raise Missing(f"{label(variant)} {told}{where}")
+                diverged = variant in {run.variant for run in self.study.diverged()} and not place
+                reason = "diverged in training" if diverged else "has not been trained and evaluated"
+                raise Missing(f"{label(variant)} {reason}{where}")
             by_network.append(seeds)
         if not (common := set.intersection(*by_network)):
-            raise Missing("its networks have no seed in common")
+            raise Missing("the networks have no seed in common")
         return sorted(common)
 
     def _run(self, side: str, seed: int) -> Run:
@@ -136,16 +136,16 @@ class Effects:
         return file_of(self._run(side, seed), "test")["names"]
 
     def _weights(self, side: str, seed: int) -> np.ndarray:
-        """The same weights for the same test images, whatever study they are in."""
+        """Return weights of the test images; the same images have the same weights in all studies."""
         names = self._names(side, seed)
         if len(names) < 2:
-            raise Missing("one test image says nothing about others")
+            raise Missing("an interval needs at least two test images")
         return weights_of(names)
 
     # ---- scores ----------------------------------------------------------------------------------------
 
     def _sides(self, contrast: Contrast) -> Iterator[tuple[str, float, tuple[str, ...]]]:
-        """Network, coefficient and rivals; rivals only where the metric compares."""
+        """Yield network, coefficient and rivals; rivals are empty unless the metric compares."""
         networks = (*contrast.plus, *contrast.minus)
         for place, side in enumerate(networks):
             rivals = contrast.rivals or tuple(other for other in networks if other != side)
@@ -158,7 +158,7 @@ class Effects:
     def score(
         self, name: str, side: str, seed: int, rivals: tuple[str, ...] = (), drawn: bool = True
     ) -> Score:
-        """Compute a metric of one run; with `drawn`, also how it varies with the images, if it has any."""
+        """Compute a metric of one run; with `drawn`, also its values under weightings of the images."""
         key = name, side, seed, rivals
         if key not in self._scores or (drawn and not self._scores[key].drawn):
             counts, draws = self._counts(name, side, seed, rivals), None
@@ -175,14 +175,14 @@ class Effects:
     # ---- effects ---------------------------------------------------------------------------------------
 
     def measure(self, contrast: Contrast) -> MeasuredContrast:
-        """Measure a contrast, or say why it cannot be measured."""
+        """Measure a comparison, or give the reason why it cannot be measured."""
         if contrast.metric in COSTS:
             words, samples = COSTS[contrast.metric]
             facts = {"words": words, "unit": "%", "scale": 100, "repeats": "rounds" if samples else ""}
         else:
             metric = METRICS[contrast.metric]
             facts = {"words": metric.words, "unit": metric.unit, "scale": metric.scale, "repeats": "seeds"}
-            if metric.share and not contrast.minus:  # a level, not points of difference
+            if metric.share and not contrast.minus:  # a level, not a difference in points
                 facts["unit"] = "%"
         facts["scale"] *= -1 if contrast.at_most else 1
         measured = MeasuredContrast(**vars(contrast), **facts)
@@ -203,15 +203,15 @@ class Effects:
         )
 
     def floor(self, contrast: Contrast) -> str:
-        """Say why a share leaves no room for a difference of two networks; "" where it does.
+        """Return the reason why a share leaves no room for a difference of two networks; "" if it does.
 
-        Because even the better one, with its 95 % interval over the images, stays below FLOOR, or the worse
-        one above 1 - FLOOR; or because not even perfect scores at their strides get beyond FLOOR.
+        There is no room if the 95% interval over images of the better network lies below FLOOR, or that of
+        the worse network above 1 - FLOOR, or if perfect scores at the networks' strides are below FLOOR.
         """
         metric = METRICS[contrast.metric]
         if not metric.share or not len(contrast.plus) == len(contrast.minus) == 1:
             return ""
-        levels = []  # (estimate, low, high, network) of both sides
+        levels = []  # (estimate, low, high, network)
         for side in (*contrast.plus, *contrast.minus):
             scores = [self.score(contrast.metric, side, seed) for seed in self.seeds(contrast)]
             low, high = np.quantile(np.mean([score.draws for score in scores], axis=0), (0.025, 0.975))
@@ -222,12 +222,12 @@ class Effects:
             (worse[1] > 1 - FLOOR, worse),
         ):
             if bound:
-                between = f"{100 * low:.1f} to {100 * high:.1f}"
-                return f"even {network} has a {metric.words} of {100 * value:.1f} % ({between})"
+                ends = f"{100 * low:.1f} to {100 * high:.1f}"
+                return f"{metric.words} is {100 * value:.1f}% (95% CI {ends}) even for {network}"
         return self._ceiling(contrast)
 
     def _ceiling(self, contrast: Contrast) -> str:
-        """Say that not even perfect scores find objects of a size, where the strides are too large; or ""."""
+        """Return the reason if the strides are too large even for perfect scores; "" otherwise."""
         ceiling = contrast.metric.replace("recall:", "ceiling:")
         try:
             best = max(
@@ -235,10 +235,10 @@ class Effects:
                 for side in contrast.networks
                 if ceiling in METRICS
             )
-        except (Missing, ValueError):  # no FCNs, runs of older versions, or another measure
+        except (Missing, ValueError):  # no FCNs, runs of older versions, or another metric
             return ""
-        told = f"even perfect scores at these strides find {100 * best:.1f} % of such objects"
-        return told if best < FLOOR else ""
+        reason = f"even perfect scores at these strides find only {100 * best:.1f}% of these objects"
+        return reason if best < FLOOR else ""
 
     def _effect(self, contrast: Contrast) -> Effect:
         seeds, sides = self.seeds(contrast), list(self._sides(contrast))
@@ -246,7 +246,7 @@ class Effects:
             [self.score(contrast.metric, side, seed, rivals) for seed in seeds] for side, _, rivals in sides
         ]
         values = [[score.value for score in row] for row in scores]
-        lent = self._lent(contrast, seeds)  # rows of coefficient 0, so their draws do not matter
+        lent = self._lent(contrast, seeds)  # with coefficient 0, so their draws do not matter
         draws, images = None, 0
         if scores[0][0].draws is not None:
             draws = np.array([[score.draws for score in row] for row in scores])  # (V, S, B)
@@ -254,34 +254,33 @@ class Effects:
             images = min(count_blocks(self._names(side, seeds[0])) for side, *_ in sides)
         coefficients = np.array([coefficient for _, coefficient, _ in sides] + [0.0] * len(lent))
         estimated = effect(np.array(values + lent), draws, coefficients, images)
-        if (
-            contrast.rivals and images
-        ):  # a bootstrap finds nothing in a share of 0 or 1: one image more may differ
+        if contrast.rivals and images:
+            # The bootstrap variance of a share of 0 or 1 is zero, but one more image may differ.
             least = images / (images + 1) ** 3
             estimated = replace(estimated, image_variance=max(estimated.image_variance, least))
         return estimated
 
     def _lent(self, contrast: Contrast, seeds: list[int]) -> list[list[float]]:
-        """The metric of the family's other networks, one row each, whose spread over seeds joins the pool.
+        """Return the metric of the family's other networks, whose seed variance joins the pool.
 
-        None of them where the contrast takes other studies in, or its metric compares networks.
+        One row per network; empty if the comparison includes other studies or its metric compares networks.
         """
         networks = (*contrast.plus, *contrast.minus)
         if METRICS[contrast.metric].compares or any(_split(side)[0] for side in networks):
             return []
         rows, family = [], VARIANTS[networks[0]].family
         for name, variant in VARIANTS.items():
-            there = all((name, seed) in self.runs() for seed in seeds)
-            if variant.family != family or name in networks or not there:
+            complete = all((name, seed) in self.runs() for seed in seeds)
+            if variant.family != family or name in networks or not complete:
                 continue
             try:
                 rows.append([self.score(contrast.metric, name, seed, drawn=False).value for seed in seeds])
-            except Missing:  # a network without gates has no gate to measure
+            except Missing:  # such as a network without gates
                 continue
         return rows
 
     def _cost(self, contrast: Contrast) -> tuple[float, tuple[float, ...]]:
-        """(plus - minus) / minus, of medians where it was timed; and that of each round of timing."""
+        """Return (plus - minus) / minus, of medians for timings, and the same for each round of timing."""
         table, (words, samples) = self.study.cost(), COSTS[contrast.metric]
         costs, rounds = [], []
         for name in (*contrast.plus, *contrast.minus):
@@ -291,7 +290,7 @@ class Effects:
             if cost is None or np.isnan(cost):
                 raise Missing(f"{words} of {label(name)}: not measured")
             costs.append(float(cost))
-            if samples in table and isinstance(table[samples][name], list):  # old versions kept none
+            if samples in table and isinstance(table[samples][name], list):  # missing in older versions
                 rounds.append(np.median(table[samples][name], axis=1))
         by_round = tuple((rounds[0] / rounds[1] - 1).tolist()) if len(rounds) == 2 else ()
         return costs[0] / costs[1] - 1, by_round
@@ -299,10 +298,12 @@ class Effects:
     # ---- images ----------------------------------------------------------------------------------------
 
     def by_image(self, contrast: Contrast) -> pd.DataFrame:
-        """Compute the contrast in each test image, mean over seeds: columns name, index, difference.
+        """Compute the comparison in each test image, mean over seeds.
 
-        An image of which some network has no value (no small object in it) is left out. Empty where the
-        metric has no images, or the networks saw different ones.
+        Returns:
+            Columns name, index and difference. Images without a value for each network, such as images
+            without small objects, are left out. Empty if the metric has no images or the networks were
+            evaluated on different images.
         """
         empty = pd.DataFrame({"name": [], "index": [], "difference": []})
         if contrast.metric in COSTS:
@@ -326,6 +327,6 @@ class Effects:
 
 
 def _split(side: str) -> tuple[str, str]:
-    """A variant as a contrast names it: the related study's place ("" for none) and the name."""
+    """Split a variant of a comparison into related study ("" for none) and name."""
     place, _, variant = side.rpartition(":")
     return place, variant

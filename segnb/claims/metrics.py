@@ -1,7 +1,7 @@
-"""The metrics that claims compare, by name.
+"""The metrics of the claims, by name.
 
-A metric that has images is `reduce(sums over images of what is counted in each)`, so that one weighted sum is
-one draw of the bootstrap. A metric without images (an epoch count, a ratio of gradients) is a number per run.
+A metric over test images is a function of counts summed over the images, so that each weighted sum gives a
+draw of the bootstrap. A metric without images, such as a number of epochs, is one number per run.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,23 +30,23 @@ from segnb.metrics.confusion import class_iou, mean_iou, ratio
 from segnb.models.registry import label
 from segnb.study.study import Run
 
-EARLY = 0.2  # share of the epochs after which training is still "early" (F11)
-REACHED = 0.9  # of the lower final score of a pair: what counts as converged (U6)
-FIRST_EPOCHS = 3  # whose gradients are compared (U5)
-LAST = "up1"  # the block of a U-Net next to its scores
+EARLY = 0.2  # share of the epochs that counts as early in training (F11)
+REACHED = 0.9  # share of the lower final score of a pair that counts as converged (U6)
+FIRST_EPOCHS = 3  # epochs whose gradients are compared (U5)
+LAST = "up1"  # the last block of a U-Net's decoder
 # Classes that rendered scenes and photographs have in common (F12).
 COMMON = tuple(name for name in STREET.names if name in CAMVID.names)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A named quantity of a run.
+    """A metric of a run.
 
-    words:  what it is called in a sentence
-    unit:   of a printed difference, which is the value times `scale`
-    of:     (run, *rivals) -> ImageCounts, or a number where there are no images
-    compares: whether `of` takes rivals: the runs of the same seed that the run is compared with
-    share:    whether it is a share of 0 to 1 of which a level by itself says something
+    words:    its name in a sentence
+    unit:     of a printed difference, which is the value times `scale`
+    of:       (run, *rivals) -> ImageCounts, or a number for a metric without images
+    compares: whether `of` takes rivals: runs with the same seed to compare the run with
+    share:    whether it is a share from 0 to 1 whose level is meaningful by itself
     """
 
     words: str
@@ -61,16 +61,20 @@ class Metric:
 
 
 def _mean_of(ids: list[int], confusion: np.ndarray) -> np.ndarray:
-    """Mean IoU of some classes, of those of them that occur: (..., C, C) to (...)."""
+    """Return the mean IoU of the classes `ids` that occur: (..., C, C) to (...)."""
     iou = class_iou(confusion)[..., ids]
     return ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
 
 
 def _ids(run: Run, names: Sequence[str]) -> list[int]:
     classes = run.study.classes
-    gone = [name for name in names if name not in classes.names]
-    if gone or not names:
-        raise Missing(f"the label set has no class {', '.join(gone)}" if gone else "no class counts as thin")
+    missing = [name for name in names if name not in classes.names]
+    if missing or not names:
+        raise Missing(
+            f"the label set has no class {', '.join(missing)}"
+            if missing
+            else "the label set marks no class as thin"
+        )
     return [classes.id(name) for name in names]
 
 
@@ -79,10 +83,10 @@ def _miou(run: Run) -> ImageCounts:
 
 
 def _copied(run: Run) -> ImageCounts:
-    """mIoU without a network: each test image has the mask of the training image that looks most alike."""
-    if "copied" not in (found := file_of(run, "test")):
-        raise Missing("what copying masks would score was not measured")
-    return ImageCounts({"confusion": found["copied"]}, mean_iou)
+    """mIoU without a network: each test image gets the mask of the most similar training image."""
+    if "copied" not in (arrays := file_of(run, "test")):
+        raise Missing("the score of copied masks was not computed")
+    return ImageCounts({"confusion": arrays["copied"]}, mean_iou)
 
 
 def _iou_of(names: tuple[str, ...], run: Run) -> ImageCounts:
@@ -103,27 +107,27 @@ def _thin_over_others(run: Run) -> ImageCounts:
 
 
 def _shifted(kind: str, run: Run) -> ImageCounts:
-    """mIoU under other conditions minus that of the same scenes as they are."""
-    found, confusion = file_of(run, "shifts"), confusion_of(run)
-    kinds = [str(one) for one in found["kinds"]]
+    """mIoU under other conditions minus mIoU of the same scenes without them."""
+    arrays, confusion = file_of(run, "shifts"), confusion_of(run)
+    kinds = [str(kind) for kind in arrays["kinds"]]
     if kind not in kinds:
-        raise Missing(f"no scenes with {kind} were tested")
+        raise Missing(f"the networks were not evaluated on scenes with {kind}")
     shifted, clean = np.zeros_like(confusion), np.zeros_like(confusion)
-    scenes = found["confusion"].shape[1]  # the first of the test images
-    shifted[:scenes], clean[:scenes] = found["confusion"][kinds.index(kind)], confusion[:scenes]
+    scenes = arrays["confusion"].shape[1]  # the first test images
+    shifted[:scenes], clean[:scenes] = arrays["confusion"][kinds.index(kind)], confusion[:scenes]
     return ImageCounts({"shifted": shifted, "clean": clean}, difference_of("shifted", "clean"))
 
 
 def _best_by_image(run: Run, *rivals: Run) -> ImageCounts:
-    """Share of the images whose mIoU is highest with this run; a tie counts in parts."""
-    scores = np.stack([mean_iou(confusion_of(one)) for one in (run, *rivals)])  # (V, N)
+    """Share of images on which this run has the highest mIoU; ties are split evenly."""
+    scores = np.stack([mean_iou(confusion_of(rival)) for rival in (run, *rivals)])  # (V, N)
     top = scores == scores.max(0)
     best = top[0] / top.sum(0)
     return ImageCounts({"best": best, "images": np.ones(len(best))}, ratio_of("best", "images"))
 
 
 def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
-    """Share of the classes whose IoU is highest with this run; a tie counts in parts."""
+    """Share of classes on which this run has the highest IoU; ties are split evenly."""
 
     def reduce(confusions: np.ndarray) -> np.ndarray:
         iou = class_iou(confusions)  # (..., V, C)
@@ -131,7 +135,7 @@ def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
         share = top[..., 0, :] / np.maximum(top.sum(-2), 1)
         return share.sum(-1) / (~np.isnan(iou[..., 0, :])).sum(-1)
 
-    confusions = np.stack([confusion_of(one) for one in (run, *rivals)], axis=1)  # (N, V, C, C)
+    confusions = np.stack([confusion_of(rival) for rival in (run, *rivals)], axis=1)  # (N, V, C, C)
     return ImageCounts({"confusions": confusions}, reduce)
 
 
@@ -147,24 +151,26 @@ def _curve(run: Run) -> np.ndarray:
 
 
 def early_epoch(epochs: int) -> int:
-    """The epoch, counted from 1, after which a share EARLY of the training is over."""
+    """Return the epoch, counted from 1, after which a share EARLY of the training is over."""
     return int(np.ceil(EARLY * epochs))
 
 
 def _score_at(when: str, run: Run) -> float:
-    """Validation mIoU early in training, at its end, or the rise between."""
+    """Validation mIoU early in training, at its end, or the difference."""
     curve = _curve(run)
     if len(curve) < 2:
-        raise Missing("a training of one epoch has no early part")
+        raise Missing("a run of one epoch has no early part")
     early, final = curve[early_epoch(len(curve)) - 1], curve[-1]
     return float({"early": early, "final": final, "rise": final - early}[when])
 
 
 def _epochs_to_converge(run: Run, *rivals: Run) -> float:
-    """Epochs until validation mIoU reaches REACHED of the lower final one of the pair, read off a line
-    between epochs; the last epoch if it never does."""
+    """Epochs until validation mIoU reaches a share REACHED of the lower final mIoU of the pair.
+
+    Interpolated between epochs; the last epoch if it is never reached.
+    """
     curve = _curve(run)
-    goal = REACHED * min(_curve(one)[-1] for one in (run, *rivals))
+    goal = REACHED * min(_curve(rival)[-1] for rival in (run, *rivals))
     reached = int(np.argmax(curve >= goal)) if (curve >= goal).any() else len(curve) - 1
     if reached == 0 or curve[reached] < goal:
         return float(reached + 1)
@@ -173,17 +179,17 @@ def _epochs_to_converge(run: Run, *rivals: Run) -> float:
 
 
 def _gradient_fall(run: Run) -> float:
-    """Decades from the gradients of the last block on the way up to those of the weakest encoder stage."""
+    """Decades from the gradient of the decoder's last block to that of the weakest encoder stage."""
     return _gradient(LAST, run) - min(_gradient(stage, run) for stage in ENCODER)
 
 
 def _gradient(stages: str, run: Run) -> float:
-    """Mean log10 of ‖gradient‖/‖weight‖ over some layers of a U-Net, in the first epochs."""
+    """Mean log10 of ‖gradient‖/‖weight‖ over layers of a U-Net in the first epochs."""
     table = file_of(run, "gradients")
-    asked = table["layer"].str.match(stages) & (table["epoch"] <= FIRST_EPOCHS) & (table["ratio"] > 0)
-    if not asked.any():
-        raise Missing(f"{label(run.variant)}, seed {run.seed}, kept no gradients of an encoder")
-    return float(np.log10(table["ratio"][asked]).mean())
+    rows = table["layer"].str.match(stages) & (table["epoch"] <= FIRST_EPOCHS) & (table["ratio"] > 0)
+    if not rows.any():
+        raise Missing(f"{label(run.variant)}, seed {run.seed}, has no stored gradients of the encoder")
+    return float(np.log10(table["ratio"][rows]).mean())
 
 
 # ---- all of them -----------------------------------------------------------------------------------------
@@ -201,19 +207,19 @@ def _metrics() -> dict[str, Metric]:
     add("miou", "mIoU", _miou, miou)
     add("copied", "mIoU", _copied, miou)
     add("miou:thin", "mIoU of the thin classes", _thin, miou)
-    add("miou:thin-others", "mIoU of the thin classes beyond that of the others", _thin_over_others, miou)
-    add("miou:common", "mIoU of the classes in common", partial(_iou_of, COMMON), miou)
+    add("miou:thin-others", "mIoU of the thin classes minus that of the others", _thin_over_others, miou)
+    add("miou:common", "mIoU of the common classes", partial(_iou_of, COMMON), miou)
     for name in dict.fromkeys(STREET.names + CAMVID.names):
         add(f"iou:{name}", f"{name} IoU", partial(_iou_of, (name,)), "points of IoU")
     for kind in ("occlusion", "fog", "night", "noise"):
-        add(f"shift:{kind}", f"what {kind} does to mIoU", partial(_shifted, kind), miou)
+        add(f"shift:{kind}", f"change in mIoU ({kind})", partial(_shifted, kind), miou)
     for level in LEVELS:
         add(f"lost:{level}", f"mIoU lost without gate {level}", partial(by_image.lost_without, level), miou)
     add("lost:all", "mIoU lost without any gate", partial(by_image.lost_without, 0), miou)
     share = ("%", 100.0, True)
-    add("best:images", "share of images in which it is best", _best_by_image, *share)
-    add("best:classes", "share of classes in which it is best", _best_by_class, *share)
-    add("best:seeds", "share of seeds in which it is best", _best_by_seed, *share)
+    add("best:images", "share of images with the best score", _best_by_image, *share)
+    add("best:classes", "share of classes with the best score", _best_by_class, *share)
+    add("best:seeds", "share of seeds with the best score", _best_by_seed, *share)
 
     for name, words, reduce in (
         ("boundary_iou", "boundary IoU", boundaries.boundary_iou),
@@ -231,25 +237,25 @@ def _metrics() -> dict[str, Metric]:
                 partial(by_image.boundary, reduce, itemgetter((..., place))),
             )
     for name, words, then, unit, scale in (
-        ("roughness", "|log| of the contours' length over the true one", _off_one, "%", 100.0),
-        ("edge_distance", "distance from true edges to predicted ones", np.asarray, "px", 1.0),
-        ("edge_agreement", "agreement of edges with the image's gradients", np.asarray, "points", 100.0),
-        ("softness", "width of the transition across true edges", np.asarray, "px", 1.0),
+        ("roughness", "|log ratio| of predicted to true contour length", _off_one, "%", 100.0),
+        ("edge_distance", "distance from true to predicted edges", np.asarray, "px", 1.0),
+        ("edge_agreement", "agreement of predicted edges with image gradients", np.asarray, "points", 100.0),
+        ("softness", "transition width across true edges", np.asarray, "px", 1.0),
         ("missing_edges", "share of true edges without a transition", np.asarray, "points", 100.0),
     ):
         add(name, words, partial(by_image.boundary, getattr(boundaries, name), then), unit, scale)
 
     for place, (size, px) in enumerate(objects.SIDES.items()):
-        words = f"{size} objects ({px} px a side at {objects.CELLS_OF})"
-        for name, told, column, among in (
+        words = f"{size} objects ({px} px per side at {objects.CELLS_OF}×{objects.CELLS_OF})"
+        for name, start, column, among in (
             ("recall", "recall of", "found", ""),
             ("object_iou", "IoU of", "iou", ""),
             ("found_iou", "IoU of found", "iou", "found"),
-            ("intact", "recall in one piece of", "intact", ""),
-            ("ceiling", "recall by perfect scores of", "reachable", ""),
+            ("intact", "one-piece recall of", "intact", ""),
+            ("ceiling", "recall with perfect scores of", "reachable", ""),
         ):
             of = partial(by_image.of_objects, "area", place, column, among=among)
-            add(f"{name}:{size}", f"{told} {words}", of, share=True)
+            add(f"{name}:{size}", f"{start} {words}", of, share=True)
     for place, sight in enumerate(objects.VISIBILITIES):
         add(
             f"recall:{sight}",
@@ -258,55 +264,72 @@ def _metrics() -> dict[str, Metric]:
         )
     add(
         "recall:hidden-seen",
-        "recall of objects mostly hidden beyond that in full sight",
+        "recall of mostly hidden objects minus recall of objects in full sight",
         by_image.hidden_over_seen,
     )
     for level in LEVELS:
         words = f"standard deviation of gate {level} within an image"
         add(f"gate_variation:{level}", words, partial(by_image.gate_variation, level), "", 1.0)
 
-    near, far = f"the pixels within {NEAR} px of a true edge", f"those beyond {FAR} px"
-    add("near", f"mIoU of {near}", partial(by_image.by_edge, itemgetter((..., 0))), miou)
-    add("far", f"mIoU of {far}", partial(by_image.by_edge, itemgetter((..., 1))), miou)
+    near, far = f"mIoU within {NEAR} px of true edges", f"mIoU more than {FAR} px from them"
+    add("near", near, partial(by_image.by_edge, itemgetter((..., 0))), miou)
+    add(
+        "far",
+        f"mIoU more than {FAR} px from true edges",
+        partial(by_image.by_edge, itemgetter((..., 1))),
+        miou,
+    )
     gap = partial(by_image.by_edge, lambda iou: iou[..., 0] - iou[..., 1])
-    add("near-far", f"mIoU of {near} beyond that of {far}", gap, miou)
-    words = "share of the pixels in specks"
+    add("near-far", f"{near} minus {far}", gap, miou)
+    words = "share of pixels in specks"
     add("specks", words, partial(by_image.share_of, "boundary", "specks", "pixels"))
-    words = "share of the edges between things that are drawn"
+    words = "recall of edges between objects"
     add("between", words, partial(by_image.share_of, "boundary", "between_hits", "between_count"), share=True)
     for name, words in (
-        ("pool3", "the scores of pool3"),
-        ("pool4", "the scores of pool4"),
-        ("skips", "any skip"),
-        ("signal:mean", "the gating signal, but for its mean"),
-        ("signal:shuffled", "its own gating signal"),
+        ("pool3", "without the scores of pool3"),
+        ("pool4", "without the scores of pool4"),
+        ("skips", "without any skip"),
+        ("signal:mean", "with only the mean of the gating signal"),
+        ("signal:shuffled", "with another image's gating signal"),
     ):
-        add(f"lost:{name}", f"mIoU lost without {words}", partial(by_image.lost_part, name), miou)
-    words = "share of the skips' energy that gates let through"
+        add(f"lost:{name}", f"mIoU lost {words}", partial(by_image.lost_part, name), miou)
+    words = "share of skip energy that the gates let through"
     add("let_through", words, by_image.let_through, share=True)
     add(
         "gate_auc",
-        "how well gates tell cars from the rest (AUC)",
+        "AUC of gate values for cars",
         partial(by_image.of_maps, by_image.auc),
         "",
         1.0,
     )
-    add("gate_spread", "evenness of gates (1 is even)", partial(by_image.of_maps, by_image.evenness), "", 1.0)
+    add(
+        "gate_spread",
+        "evenness of gate maps (1 is even)",
+        partial(by_image.of_maps, by_image.evenness),
+        "",
+        1.0,
+    )
 
-    add("val:rise", "rise of validation mIoU from early to the end", partial(_score_at, "rise"), miou)
+    add("val:rise", "rise in validation mIoU from early to final", partial(_score_at, "rise"), miou)
     add("val:early", "validation mIoU early in training", partial(_score_at, "early"), miou)
-    add("val:final", "validation mIoU at the end", partial(_score_at, "final"), miou)
+    add("val:final", "final validation mIoU", partial(_score_at, "final"), miou)
     add("epochs", "epochs to converge", _epochs_to_converge, "epochs", 1.0, True)
     words = "log10 of the gradient-to-weight ratio"
     add("gradient", f"{words} in the encoder", partial(_gradient, "|".join(ENCODER)), "decades", 1.0)
-    add("gradient:fall", "fall of the gradient on the way to the encoder", _gradient_fall, "decades", 1.0)
+    add(
+        "gradient:fall",
+        "fall of the gradient-to-weight ratio towards the encoder",
+        _gradient_fall,
+        "decades",
+        1.0,
+    )
     for stage in ENCODER:
         add(f"gradient:{stage}", f"{words} in {stage}", partial(_gradient, stage), "decades", 1.0)
     return metrics
 
 
 def _off_one(lengths: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):  # a prediction without any contour is infinitely far off
+    with np.errstate(divide="ignore"):  # without any predicted contour the ratio is 0 and its log infinite
         return np.abs(np.log(lengths))
 
 

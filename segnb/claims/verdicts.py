@@ -1,7 +1,7 @@
-"""The verdict on a claim, and all verdicts of a study: what claims.json holds.
+"""The verdict on a claim, and all verdicts of a study, as in claims.json.
 
-Supported, refuted, inconclusive, not measurable at this size, or not measured; every word is computed, by the
-rules below and the tests of `segnb.stats.decisions`.
+A verdict is supported, refuted, inconclusive, not measurable at this size, or not measured. It is computed by
+the rules below and the tests of `segnb.stats.decisions`.
 """
 
 from collections.abc import Iterable
@@ -18,22 +18,24 @@ UNMEASURABLE = "not measurable at this size"
 WORDS = ("supported", "refuted", "inconclusive", UNMEASURABLE, "not measured")
 DECIDED = WORDS[:2]
 RULES = {
-    "larger": "A claim that something is larger is supported when the interval of every deciding part lies"
-    " above its threshold (zero, unless it says otherwise), and refuted when that of one lies below.",
-    "equal": "A claim that nothing changes is supported when the interval of every deciding part lies within"
-    " ±margin, and refuted when that of one lies outside. That no difference was found is not enough: a study"
-    " that is too small finds none.",
-    "family": "The level of the intervals is that at which at most 5 % of the verdicts given are wrong on"
-    " average: with R of a family's m tested claims decided, 1 − 0.05 R/m (Benjamini and Yekutieli 2005)."
-    " One part of several refutes only after correction for their number, for which its interval is widened.",
-    "counted": "Numbers that are counted (parameters, operations, bytes, published scores) have no error and"
-    " need no interval. Seconds are shown next to them and decide nothing.",
-    "floor": "What would be inconclusive is not measurable at this size where a share that decides lies below"
-    f" {100 * FLOOR:.0f} % even for the better network, above {100 - 100 * FLOOR:.0f} % even for the worse,"
-    f" or below {100 * FLOOR:.0f} % even for perfect scores at their strides: that leaves no room for a"
-    " difference.",
-    "one seed": "With one seed a claim about trained networks is inconclusive: an interval is then about"
-    " these very networks on new images, which is not the claim.",
+    "larger": "A claim that something is larger is supported if the interval of every deciding comparison"
+    " lies above its threshold (zero unless stated otherwise). It is refuted if one of these intervals lies"
+    " below.",
+    "equal": "A claim that nothing changes is supported if the interval of every deciding comparison lies"
+    " within ±margin. It is refuted if one of these intervals lies outside. Finding no difference is not"
+    " enough: a study that is too small finds none.",
+    "family": "The level of the intervals is chosen so that on average at most 5% of the supported and"
+    " refuted claims are decided wrongly. If R of the m tested claims of a family are decided, the level is"
+    " 1 − 0.05 R/m (Benjamini and Yekutieli 2005). If several comparisons decide a claim, one of them"
+    " refutes it only after a correction for their number, which widens its interval.",
+    "counted": "Counted numbers (parameters, operations, bytes, reported scores) have no error and need no"
+    " interval. Times are shown in addition and do not decide.",
+    "floor": "A claim on a share that would be inconclusive is not measurable at this size if there is no"
+    f" room for a difference: the share is below {100 * FLOOR:.0f}% even for the better network, above"
+    f" {100 - 100 * FLOOR:.0f}% even for the worse network, or below {100 * FLOOR:.0f}% even for perfect"
+    " scores at the networks' strides.",
+    "one seed": "With one seed, a claim about trained networks is inconclusive: its interval covers the"
+    " choice of test images but not the variation between runs.",
 }
 RULES_OF_KIND = {
     ">": ("larger", "family"),
@@ -46,17 +48,17 @@ RULES_OF_KIND = {
 
 @dataclass(frozen=True)
 class Verdict(Claim):
-    """A claim of which every contrast has been measured, and what follows.
+    """A claim with measured comparisons and its verdict.
 
-    word:       one of `WORDS`
-    reason:     a few sentences with the numbers and the rule that gave the word
-    headline:   the decisive contrast in words; "" where there is none
+    word:       the verdict, one of `WORDS`
+    reason:     a few sentences with the numbers and the rule that gave the verdict
+    headline:   the decisive comparison as text; "" without one
     p_for, p_against: see `segnb.stats.decisions.Decision`
-    seeds:      the fewest of any contrast; 0 where none was trained
+    seeds:      the smallest number of seeds of any comparison; 0 if nothing was trained
     seeds_needed, power: see `segnb.stats.decisions.Outlook`
-    command:    what would measure or decide the claim, or computes it again
-    decisive:   position of the contrast that the reason names
-    outlook:    what more seeds would bring; not written to files
+    command:    a command that would measure or decide the claim, or computes it again
+    decisive:   position of the comparison that the reason names
+    outlook:    the effect of more seeds; not written to files
     """
 
     contrasts: tuple[MeasuredContrast, ...] = ()
@@ -82,7 +84,7 @@ class Verdict(Claim):
 
     @property
     def rules(self) -> str:
-        """The rules that the verdict goes by."""
+        """The rules that apply to this verdict."""
         names = RULES_OF_KIND[self.kind] if self.trained else ("counted",)
         names += ("floor",) * bool(self.floors) + ("one seed",) * (self.seeds == 1)
         return " ".join(RULES[name] for name in names)
@@ -94,14 +96,14 @@ class Verdict(Claim):
 
     @property
     def widest(self) -> list[MeasuredContrast]:
-        """Deciding contrasts of which the interval is the widest, one a unit: what the claim can tell."""
+        """The deciding comparison with the widest interval, for each unit."""
         widest: dict[str, MeasuredContrast] = {}
-        for contrast in sorted(self.deciding, key=lambda one: one.half_width or 0.0):
+        for contrast in sorted(self.deciding, key=lambda contrast: contrast.half_width or 0.0):
             if contrast.half_width is not None and contrast.seeds > 1:
                 widest[contrast.short_unit] = contrast
         return list(widest.values())
 
-    # ---- what decides ----------------------------------------------------------------------------------
+    # ---- deciding comparisons --------------------------------------------------------------------------
 
     @property
     def deciding(self) -> list[MeasuredContrast]:
@@ -109,28 +111,28 @@ class Verdict(Claim):
 
     @property
     def trained(self) -> list[MeasuredContrast]:
-        """Deciding contrasts that have an error of training, also those that were not measured."""
+        """Deciding comparisons that vary between runs, including unmeasured ones."""
         return [contrast for contrast in self.deciding if contrast.repeats == "seeds"]
 
     @property
     def tested(self) -> list[MeasuredContrast]:
-        """Those of them that were measured."""
+        """Measured deciding comparisons that vary between runs."""
         return [contrast for contrast in self.trained if not contrast.missing]
 
     @property
     def counted(self) -> list[MeasuredContrast]:
-        """Deciding contrasts that are exact."""
+        """Measured deciding comparisons that are exact."""
         exact = [contrast for contrast in self.deciding if contrast.repeats != "seeds"]
         return [contrast for contrast in exact if not contrast.missing]
 
     @property
     def missing(self) -> list[str]:
-        """Why deciding contrasts are missing, each reason once."""
+        """The reasons why deciding comparisons are missing, without duplicates."""
         return list(dict.fromkeys(contrast.missing for contrast in self.deciding if contrast.missing))
 
     @property
     def floors(self) -> list[str]:
-        """Why deciding contrasts leave no room for a difference, each reason once."""
+        """The reasons why deciding comparisons leave no room for a difference, without duplicates."""
         return list(dict.fromkeys(contrast.floor for contrast in self.deciding if contrast.floor))
 
     @property
@@ -139,21 +141,21 @@ class Verdict(Claim):
 
     @property
     def broken(self) -> list[MeasuredContrast]:
-        """Counted contrasts that are not as the claim says."""
+        """Counted comparisons that contradict the claim."""
         return [contrast for contrast in self.counted if self.lead(contrast) < 0]
 
     def limit(self, contrast: MeasuredContrast) -> float:
-        """Return where a contrast makes the claim wrong: its threshold, or the margin of equivalence."""
+        """Return the limit of a comparison: its threshold, or the margin of equivalence."""
         return self.margin if self.kind == "≈" else contrast.threshold
 
     def lead(self, contrast: MeasuredContrast) -> float:
-        """Return how far the estimate lies on the claim's side of where it would be wrong."""
+        """Return how far the estimate lies on the claim's side of the limit."""
         if self.kind == "≈":
             return self.margin - abs(contrast.estimate)
-        return contrast.estimate - contrast.threshold or -np.inf  # at the threshold is not above it
+        return contrast.estimate - contrast.threshold or -np.inf  # a value at the threshold is not above it
 
     def question(self, contrasts: Iterable[MeasuredContrast]) -> tuple[str, list[Effect], list[float]]:
-        """Return what `segnb.stats.decisions.evidence` is asked about contrasts: kind, effects, margins."""
+        """Return the arguments of `segnb.stats.decisions.evidence`: kind, effects and margins."""
         contrasts = list(contrasts)
         effects = [contrast.effect for contrast in contrasts]
         return "≈" if self.kind == "≈" else ">", effects, [self.limit(contrast) for contrast in contrasts]
@@ -161,12 +163,12 @@ class Verdict(Claim):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyVerdicts:
-    """The verdicts on all claims, and what they rest on.
+    """The verdicts on all claims of a study, with its data, seeds and settings.
 
-    schema:   1: decided by Holm's correction, with 95 % intervals that did not decide
+    schema:   1 in older files: decided by Holm's correction, with 95% intervals that did not decide
     data:     name, origin, digest and counts, as in study.json
     settings: of the preset; None in files of older versions
-    decided:  how many claims so many seeds are expected to decide; empty where nothing is known of it
+    decided:  number of seeds, as text: expected number of decided claims; empty if unknown
     """
 
     schema: int = 2
@@ -187,7 +189,7 @@ class StudyVerdicts:
 
     @property
     def levels(self) -> dict[str, float]:
-        """The level of the intervals of each family that has any."""
+        """The level of the intervals by family, for families with tested claims."""
         return {
             claim.corrected_with: claim.level
             for claim in self.claims
@@ -199,5 +201,5 @@ class StudyVerdicts:
         return {claim.id: claim for claim in self.claims}
 
     def count(self, *words: str) -> int:
-        """Return how many claims have one of these verdicts."""
+        """Count the claims with one of these verdicts."""
         return sum(claim.word in words for claim in self.claims)

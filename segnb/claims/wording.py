@@ -1,4 +1,4 @@
-"""Numbers, verdicts and commands in words: the one place where a claim's numbers are put into print."""
+"""Numbers, reasons and commands as text: the only place where the numbers of a claim are formatted."""
 
 from collections.abc import Iterable
 
@@ -12,85 +12,107 @@ from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.study.study import Study
 
-AFFORDABLE = 20  # seeds; a command that asks for more is not printed
-DIGITS = {"px": 2, "decades": 2, "": 3}  # after the point, by unit; 1 for all others
+AFFORDABLE = 20  # seeds; no command for more seeds is printed
+DIGITS = {"px": 2, "decades": 2, "": 3}  # decimals by unit; 1 for all other units
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------
 
 
 def number(value: float, contrast: MeasuredContrast, sign: bool = False) -> str:
-    """Print a value of a contrast, without its unit; with `sign`, "+" before one above zero."""
+    """Format a value of a comparison without its unit; with `sign`, positive values start with "+"."""
     text = f"{value * contrast.scale:+,.{DIGITS.get(contrast.unit, 1)}f}"
     rounded = float(text.replace(",", ""))
     return text.lstrip("+-" if not rounded else "" if sign else "+").replace("-", "−")
 
 
 def signed(value: float, contrast: MeasuredContrast) -> str:
-    """Print a value of a contrast, with its sign if it is a difference of networks."""
-    return number(value, contrast, sign=bool(contrast.minus))
+    """Format a value of a comparison; a difference of networks has a sign."""
+    # A comparison from results/ has no networks, but the label of a difference has a minus.
+    return number(value, contrast, sign=bool(contrast.minus) or " − " in contrast.label)
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Append a unit to a number, such as "3.1 points" and "25.0%"."""
+    return f"{text}{'' if unit == '%' else ' '}{unit}".strip()
 
 
 def interval(contrast: MeasuredContrast) -> str:
-    """Print an interval, such as "0.4 to 5.8"; "" for what has none."""
+    """Format the interval, such as "0.4 to 5.8"; "" if the comparison has none."""
     low, high = contrast.low, contrast.high
     if low is None:
         return ""
-    if contrast.at_most:  # the negative of what is printed
+    if contrast.at_most:  # stored as the negative of the printed value
         low, high = high, low
     return f"{number(low, contrast)} to {number(high, contrast)}"
 
 
 def percent(level: float) -> str:
-    """Print the level of an interval, such as "96.8 %"."""
-    return f"{100 * level:.1f}".removesuffix(".0") + " %"
+    """Format the level of an interval, such as "96.8%"."""
+    return f"{100 * level:.1f}".removesuffix(".0") + "%"
 
 
 def levels(verdicts: StudyVerdicts) -> str:
-    """Say in a sentence at which level each family's intervals are."""
+    """State the level of the intervals of each family."""
     if not verdicts.levels:
-        return "Intervals are at 95 %."
-    told = [f"{percent(level)} ({family})" for family, level in verdicts.levels.items()]
-    return f"Intervals are at {listed(told)}; of the verdicts given, at most 5 % are wrong on average."
+        return "All confidence intervals are at 95%."
+    by_family = [
+        f"{percent(level)} ({family.replace(', ours', ', our own questions')})"
+        for family, level in verdicts.levels.items()
+    ]
+    return (
+        f"Confidence intervals are at {listed(by_family)}."
+        " On average, at most 5% of the supported and refuted claims are decided wrongly."
+    )
 
 
-def effect(contrast: MeasuredContrast) -> str:
-    """Print estimate, unit and interval, such as "+3.1 points (0.4 to 5.8)"."""
-    between = interval(contrast)
-    text = f"{signed(contrast.estimate, contrast)} {contrast.unit}".strip()
-    return f"{text} ({between})" if between else text
+def effect(contrast: MeasuredContrast, *, named: bool = False, level: bool = False) -> str:
+    """Format estimate, unit and interval, such as "+3.1 points of mIoU (0.4 to 5.8)".
+
+    Args:
+        contrast: a comparison with an estimate.
+        named: whether the metric is named before, so that the unit need not name it: "+3.1 points".
+        level: whether to state the level of the interval: "(97.5% CI 0.4 to 5.8)".
+    """
+    unit = contrast.short_unit if named else contrast.unit
+    text, ends = with_unit(signed(contrast.estimate, contrast), unit), interval(contrast)
+    prefix = f"{percent(contrast.level)} CI " if level else ""
+    return f"{text} ({prefix}{ends})" if ends else text
 
 
 def full_name(contrast: MeasuredContrast) -> str:
-    """Name a contrast and what is measured of it."""
+    """Name a comparison and its metric."""
     return f"{contrast.label}, {contrast.words}"
 
 
-def headline(contrast: MeasuredContrast) -> str:
-    """Put a contrast into words: name, estimate, unit and interval."""
-    return f"{full_name(contrast)}: {effect(contrast)}"
+def headline(contrast: MeasuredContrast, level: bool = False) -> str:
+    """Describe a comparison: name, metric, estimate, unit and interval; see `effect` for `level`."""
+    return f"{full_name(contrast)}: {effect(contrast, named=True, level=level)}"
 
 
 def can_tell(claim: Verdict) -> str:
-    """Print half the width of the widest deciding intervals, such as "±1.7 points"; "–" for none."""
-    told = [f"±{number(one.half_width, one).lstrip('−')} {one.short_unit}".strip() for one in claim.widest]
-    return listed(told) or "–"
+    """Format half the width of the widest deciding intervals, such as "±1.7 points"; "–" without any."""
+    widths = [
+        with_unit(f"±{number(contrast.half_width, contrast).lstrip('−')}", contrast.short_unit)
+        for contrast in claim.widest
+    ]
+    return listed(widths) or "–"
 
 
 def p_cell(p: float | None) -> str:
-    """Print a probability in a cell of a table, or after "p is"."""
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """Format a p-value with two significant digits; "–" for None."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:#.2g}"
 
 
 def needed(claim: Verdict) -> str:
-    """Print the seeds that would decide a claim with a chance of 80 %."""
+    """Format the number of seeds that would decide a claim with a chance of 80%."""
     if not claim.power:
         return "–"
-    return "no number" if claim.seeds_needed is None else f"{claim.seeds_needed:,}"
+    return f"> {decisions.MOST_SEEDS:,}" if claim.seeds_needed is None else f"{claim.seeds_needed:,}"
 
 
 def listed(words: list[str]) -> str:
-    """Join words as in "a, b and c"."""
+    """Join words, such as "a, b and c"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
@@ -98,86 +120,91 @@ def listed(words: list[str]) -> str:
 
 
 def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> str:
-    """Give the numbers and the rule that gave the verdict, in a few sentences."""
+    """Explain a verdict in a few sentences: the numbers and the rule."""
     if claim.kind == "audit":
-        text = scores.verdict(claim.id).reason
-        return f"{text[0].upper()}{text[1:].rstrip('.')}."
+        return _sentence(scores.verdict(claim.id).reason)
     if claim.kind == "none":
         return claim.measured
     if claim.word == UNMEASURABLE:
-        told = "; ".join(claim.floors)
-        return f"{told[0].upper()}{told[1:]}: there is no room for a difference."
+        return f"{_sentence('; '.join(claim.floors))} That leaves no room for a difference."
     if claim.word == "not measured":
-        return f"Missing: {'; '.join(claim.missing)}."
+        return _sentence("; ".join(claim.missing))
     sentences = [_verdict(claim, decisive)]
     if any(contrast.metric.startswith("val:") for contrast in claim.deciding if not contrast.missing):
         epochs = study.recipe("fcn").epochs
-        sentences.append(f"Early is after epoch {early_epoch(epochs)} of {epochs}.")
-    if timed := [one for one in claim.contrasts if one.repeats == "rounds" and one.estimate is not None]:
-        sentences.append(
-            f"Beside it, timed on {study.machine.device_name}: {'; '.join(map(headline, timed))}."
-        )
+        sentences.append(f"“Early” means after epoch {early_epoch(epochs)} of {epochs}.")
+    timed = [
+        contrast
+        for contrast in claim.contrasts
+        if contrast.repeats == "rounds" and contrast.estimate is not None
+    ]
+    if timed:
+        times = "; ".join(map(headline, timed))
+        sentences.append(f"Times on {study.machine.device_name}, which do not decide: {times}.")
     if claim.word == "supported" and claim.caveat:
         sentences.append(claim.caveat)
     return " ".join(sentences)
 
 
+def _sentence(text: str) -> str:
+    """Write half a sentence as a sentence."""
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
+
+
 def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
-    contrasts, aim, found = len(claim.deciding), goal(claim, decisive), headline(decisive)
-    least = f", the least certain of {contrasts} contrasts" if contrasts > 1 else ""
+    contrasts, aim = len(claim.deciding), goal(claim, decisive)
+    several, result = contrasts > 1, headline(decisive, level=True)
     if claim.broken:
-        return f"{found}: counted, so exact, and not {aim}."
+        return f"{result}. This number is counted, so exact, and is not {aim}."
     if not claim.tested:
-        least = f", the least favourable of {contrasts} contrasts" if contrasts > 1 else ""
-        return f"{found}{least}: counted, so exact, and {aim}."
+        least = f"The least favourable of {contrasts} comparisons is " if several else ""
+        return f"{least}{result}. This number is counted, so exact, and is {aim}."
+    if claim.one_seed and decisive.effect.images:
+        result = f"{result.removesuffix(')')}, test images only)"
+    least = f"The least certain of {contrasts} comparisons is {result}." if several else f"{result}."
+    every = "both" if contrasts == 2 else f"all {contrasts}"
     if claim.one_seed:
-        about = f". {_these(decisive)} on new images: {found}, {percent(claim.level)} interval"
-        about = about if decisive.effect.images else f": {found}"
-        return f"One seed{about}{least}. What training anew would change is not known."
-    found = f"{found}, {percent(claim.level)} interval" if interval(decisive) else found
+        return f"One seed cannot decide this claim. {least}"
     if claim.word == "refuted":
-        of = f" It is one of {contrasts} contrasts that have to hold." if contrasts > 1 else ""
-        return f"{found}: not {aim}.{of}"
-    if claim.word == "supported" and contrasts > 1:
-        every = "Both" if contrasts == 2 else f"All {contrasts}"
-        return f"{every} contrasts lie {aim}; the least certain is {found}."
+        needs = f" The claim needs {every} comparisons to hold." if several else ""
+        return f"{result}. The interval lies {goal(claim, decisive, missed=True)}.{needs}"
     if claim.word == "supported":
-        return f"{found}: {aim}."
+        return (
+            f"{every.capitalize()} intervals lie {aim}. {least}"
+            if several
+            else f"{least} The interval lies {aim}."
+        )
     if claim.p_for is None:
-        return f"{found}{least}: the same in every run, which cannot be tested."
-    return f"{found}{least}: it may lie {aim} or not. {_too_wide(claim)}{_outlook(claim)}"
+        return f"{least} It is the same in every run, so it cannot be tested."
+    return f"{least} It is unclear whether the value lies {aim}. {_too_wide(claim)}{_outlook(claim)}"
 
 
 def _too_wide(claim: Verdict) -> str:
-    """That a claim of equivalence could not have been supported, whatever the effect."""
-    wide = [one for one in claim.widest if claim.kind == "≈" and one.half_width > claim.margin]
-    if not wide:
+    """State that a claim of equivalence could not have been supported, whatever the effect."""
+    if claim.kind != "≈" or all(contrast.half_width <= claim.margin for contrast in claim.widest):
         return ""
-    return f"With these seeds it could not be supported even at an effect of zero ({can_tell(claim)}). "
+    return (
+        "With these seeds the claim could not be supported even if the effect were zero"
+        f" (its interval is {can_tell(claim)}). "
+    )
 
 
-def goal(claim: Verdict, contrast: MeasuredContrast) -> str:
-    """Say where the contrast has to lie, such as "within ±1 point"."""
+def goal(claim: Verdict, contrast: MeasuredContrast, missed: bool = False) -> str:
+    """State where a comparison must lie, such as "within ±1 point"; with `missed`, the other side."""
     value, unit = f"{claim.limit(contrast) * contrast.scale:g}", contrast.short_unit
-    limit = f"{value} {'point' if (value, unit) == ('1', 'points') else unit}"
+    limit = with_unit(value, "point" if (value, unit) == ("1", "points") else unit)
     if claim.kind == "≈":
-        return f"within ±{limit}"
-    if contrast.at_most:
-        return f"below {limit}"
-    return f"above {limit}" if contrast.threshold else "above zero"
+        return f"{'outside' if missed else 'within'} ±{limit}"
+    side = "below" if contrast.at_most != missed else "above"
+    return f"{side} {limit if contrast.threshold else 'zero'}"
 
 
 def _outlook(claim: Verdict) -> str:
     if claim.seeds_needed is not None:
-        return f"About {claim.seeds_needed} seeds would decide if effect and spread stay as they are."
+        return f"About {claim.seeds_needed:,} seeds would decide if effect and spread stay the same."
     if not claim.outlook.images_suffice:
-        return "No number of seeds would decide on these test images if the effect stays as it is."
-    return f"More than {decisions.MOST_SEEDS} seeds would be needed if effect and spread stay as they are."
-
-
-def _these(contrast: Contrast) -> str:
-    networks = len(contrast.networks)
-    return {1: "This network", 2: "These two networks"}.get(networks, f"These {networks} networks")
+        return "No number of seeds would decide on these test images if the effect stays the same."
+    return f"More than {decisions.MOST_SEEDS:,} seeds would be needed if effect and spread stay the same."
 
 
 # ---- commands --------------------------------------------------------------------------------------------
@@ -186,7 +213,7 @@ def _these(contrast: Contrast) -> str:
 def command(
     study: Study, seeds: Iterable[int], data: str = "", variants: Iterable[str] = (), preset: str = ""
 ) -> str:
-    """Write `make report` for these seeds, with what else the study was asked for."""
+    """Return the `make report` command of these seeds, with the other settings of the study."""
     request, own = study.settings["request"], study.settings["data"]["name"]
     words = {
         "PRESET": preset or study.preset.name,
@@ -196,7 +223,7 @@ def command(
     if variants:
         words["VARIANTS"] = ",".join(variants)
     for key in ("epochs", "learning_rate", "weights", "precision"):
-        if request.get(key) and "/" not in str(request[key]):  # a path of this machine is nobody else's
+        if request.get(key) and "/" not in str(request[key]):  # a path means nothing on another machine
             words[key.upper()] = str(request[key])
     if words["DATA"] == "streets":
         del words["DATA"]
@@ -204,10 +231,10 @@ def command(
 
 
 def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
-    """Write the command that would measure or decide the claim, or the one that computes it again."""
+    """Return the command that would measure or decide the claim, or that computes it again."""
     if claim.kind in ("audit", "none"):
         return "segnb claims"
-    # No score of smoke means anything.
+    # The scores of smoke mean nothing.
     preset = "quick" if study.preset.name == "smoke" else study.preset.name
     missing = [contrast for contrast in claim.deciding if contrast.missing]
     if claim.word == "not measured" and any(contrast.metric not in COSTS for contrast in missing):
@@ -226,7 +253,7 @@ def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
 def _of_related_studies(
     study: Study, contrasts: Iterable[Contrast], seeds: Iterable[int], preset: str
 ) -> list[str]:
-    """What trains these seeds of the networks on other data that the contrasts name."""
+    """Return the commands that train these seeds of the comparisons' networks on other data."""
     networks = {network for contrast in contrasts for network in contrast.networks}
     commands = []
     for place in COMPANIONS:

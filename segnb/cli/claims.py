@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from segnb.claims import saved
+from segnb.claims import findings, saved
 from segnb.claims.decide import decide
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.cli.options import add_command, add_report_options
@@ -15,21 +15,24 @@ from segnb.study.study import open_study
 def add_commands(commands) -> None:
     judged = add_command(commands, claims)
     add_report_options(judged)
-    judged.add_argument("--json", action="store_true", help="print all that is known, as JSON")
-    judged.add_argument("--out", help="a file to write that to as well")
+    judged.add_argument("--json", action="store_true", help="print everything as JSON")
+    judged.add_argument("--out", help="file to write the JSON to")
     judged.add_argument(
         "--publish",
         nargs="?",
         const="",
         metavar="NAME",
-        help="keep the verdicts in results/NAME.json and in README.md's table (default NAME: PRESET-DATA)",
+        help="save the verdicts as results/NAME.json and update the table in docs/claims.md and the findings"
+        " in README.md (default NAME: PRESET-DATA)",
     )
     compared = add_command(judged.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
     for name in ("a", "b"):
         compared.add_argument(
-            name, metavar=name.upper(), help="a study, or a file: claims.json, results/….json"
+            name, metavar=name.upper(), help="study, or file such as claims.json or results/….json"
         )
-    compared.add_argument("--anyway", action="store_true", help="studies of other data or presets, too")
+    compared.add_argument(
+        "--anyway", action="store_true", help="compare studies with different data or presets as well"
+    )
 
 
 def claims(options: argparse.Namespace) -> None:
@@ -39,19 +42,22 @@ def claims(options: argparse.Namespace) -> None:
         write_json(Path(options.out), saved.as_dict(verdicts))
     if options.publish is not None:
         name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
-        readme = root() / "README.md"
         trimmed = saved.from_dict(saved.trimmed(verdicts))
-        text = saved.in_readme(readme.read_text(encoding="utf-8"), trimmed, name)
+        pages = {
+            root() / page: write(_text(root() / page), trimmed, name)
+            for page, write in ((saved.CLAIMS_PAGE, saved.in_page), ("README.md", findings.in_readme))
+        }
         saved.write(verdicts, root() / "results" / name)
-        write_text(readme, text)
+        for page, text in pages.items():
+            write_text(page, text)
     print(to_json(saved.as_dict(verdicts), indent=2) if options.json else saved.listing(verdicts))
 
 
 def claims_diff(options: argparse.Namespace) -> int:
-    """Say what differs between the verdicts of two studies: what they were made of, verdicts, effects.
+    """Compare the origin, verdicts and effects of two studies.
 
-    Exit code 0: every claim has the same verdict in both. 1: some differ. 2: one of the two cannot be read,
-    or they are of other data or another preset.
+    Exit code 0: all verdicts are the same. 1: some differ. 2: a study cannot be read, or the two have
+    different data or presets.
     """
     both = [
         saved.read(Path(name)) if name.endswith(".json") else _verdicts(name)
@@ -65,5 +71,10 @@ def claims_diff(options: argparse.Namespace) -> int:
 
 
 def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> StudyVerdicts:
-    """The verdicts of a study, by name."""
+    """Return the verdicts of a study, by name."""
     return decide(open_study(study), variants, seeds)
+
+
+def _text(page: Path) -> str:
+    """Return the text of a page; "" if it does not exist."""
+    return page.read_text(encoding="utf-8") if page.exists() else ""

@@ -1,16 +1,17 @@
-"""From effects to words: one error per contrast, one level per family, and the interval that decides.
+"""From effects to verdicts: one standard error per comparison and one interval level per family.
 
-`>` is supported where the interval of every contrast lies above its margin, and refuted where that of one
-lies below; `≈` is supported where all lie within ±margin, and refuted where one lies outside. Every p is
-two-sided and comes from the error that the interval has (`segnb.stats.effect`), so the two never disagree.
+A ">" claim is supported if the interval of every comparison lies above its margin, and refuted if one lies
+below. A "≈" claim is supported if all intervals lie within ±margin, and refuted if one lies outside. Each p
+is two-sided and uses the same standard error as the interval (`segnb.stats.effect`), so p and interval always
+agree.
 
-α is 0.05. Of the claims of a family that are decided, at most a share α is decided wrongly on average
-(Benjamini and Hochberg 1995). With R of m tested claims decided, all intervals of the family are at the level
-1 - αR/m (false coverage rate, Benjamini and Yekutieli 2005), and so the word can be read off them. One
-contrast of several is enough to refute a claim, so its p against is multiplied by their number (Bonferroni),
-and an interval that lies on the wrong side of the margin is widened accordingly, up to the margin at most.
+α is 0.05. On average, at most a share α of the decided claims of a family is decided wrongly (Benjamini and
+Hochberg 1995). If R of m tested claims are decided, all intervals of the family have the level 1 - αR/m
+(false coverage rate, Benjamini and Yekutieli 2005), so the verdict can be read off them. One comparison of
+several is enough to refute a claim. Its p against is therefore multiplied by their number (Bonferroni), and
+an interval on the wrong side of the margin is widened accordingly, up to the margin at most.
 
-tests/stats/test_simulated_studies.py measures all of this in simulated studies.
+tests/stats/test_simulated_studies.py checks this in simulated studies.
 """
 
 from bisect import bisect_left
@@ -26,22 +27,22 @@ ALPHA = 0.05
 
 
 def p_values(kind: str, estimate, se, dof, margin: float = 0.0) -> tuple:
-    """Compute two-sided p for and against one contrast; over arrays too.
+    """Compute two-sided p for and against one comparison, also over arrays.
 
     Args:
         kind: ">" (the effect is above the margin) or "≈" (it is within ±margin).
-        estimate, se, dof: of the effect; NaN for what cannot be tested.
+        estimate, se, dof: of the effect; NaN if it cannot be tested.
         margin: in the unit of the metric.
 
     Raises:
-        ValueError: for another kind.
+        ValueError: if the kind is unknown.
     """
     low, high = {">": (margin, np.inf), "≈": (-margin, margin)}.get(kind, (None, None))
     if low is None:
-        raise ValueError(f"kind {kind!r} is neither > nor ≈")
+        raise ValueError(f"unknown kind {kind!r} (expected > or ≈)")
 
     def below(limit: float):
-        """Two-sided p against "the effect is at least the limit", for an effect below it."""
+        """Return the two-sided p against "the effect is at least the limit", for an effect below it."""
         return 2 * stdtr(dof, (estimate - limit) / se)
 
     def above(limit: float):
@@ -51,10 +52,10 @@ def p_values(kind: str, estimate, se, dof, margin: float = 0.0) -> tuple:
 
 
 def combine(p: Sequence[tuple]) -> tuple:
-    """Combine `p_values` of the contrasts of a claim; over arrays too.
+    """Combine `p_values` of the comparisons of a claim, also over arrays.
 
-    All contrasts must pass, so the p for is the largest, and NaN where one cannot be tested. One that fails
-    is enough, so the p against is the smallest, times the number of contrasts (Bonferroni).
+    All comparisons must pass, so the p for is the largest, and NaN if one cannot be tested. One failure is
+    enough, so the p against is the smallest, times the number of comparisons (Bonferroni).
     """
     support, against = zip(*p, strict=True)
     return np.minimum(1, np.max(support, axis=0)), np.minimum(1, len(p) * np.fmin.reduce(against, axis=0))
@@ -65,8 +66,8 @@ def evidence(kind: str, effects: Sequence[Effect | None], margin=0.0) -> tuple[f
 
     Args:
         kind: see `p_values`.
-        effects: of the contrasts that all have to hold; None for one that has not been measured.
-        margin: one number, or one per contrast; 2 points for "noticeably above", 0 for "above".
+        effects: of the comparisons that must all hold; None for an unmeasured comparison.
+        margin: one number, or one per comparison, such as 0 for "above" and 0.02 for "noticeably above".
     """
     p = []
     for effect, limit in zip(effects, np.broadcast_to(margin, len(effects)), strict=True):
@@ -76,15 +77,15 @@ def evidence(kind: str, effects: Sequence[Effect | None], margin=0.0) -> tuple[f
 
 
 def level_of(p: Iterable[float]) -> float:
-    """Return the level of a family's intervals: 1 - αR/m where R of its m tested claims are decided."""
-    tested = np.sort([one for one in p if not np.isnan(one)])
+    """Return the level of a family's intervals: 1 - αR/m if R of its m tested claims are decided."""
+    tested = np.sort([value for value in p if not np.isnan(value)])
     steps = np.arange(1, len(tested) + 1) / max(len(tested), 1)
     passed = np.flatnonzero(tested <= ALPHA * steps)
     return float(1 - ALPHA * (steps[passed.max(initial=0)] if len(tested) else 1))
 
 
 class Decision(NamedTuple):
-    """The word on a claim of a family, its p for and against, and the level of the family's intervals."""
+    """The verdict on a claim, its p for and against, and the level of the family's intervals."""
 
     word: str
     p_for: float
@@ -93,12 +94,16 @@ class Decision(NamedTuple):
 
 
 def decide(claims: dict[str, tuple[str, list[Effect | None], float]]) -> dict[str, Decision]:
-    """Decide the claims {name: (kind, effects, margins)} of one family together."""
-    found = {name: evidence(*claim) for name, claim in claims.items()}
-    level = level_of(np.fmin(*p) for p in found.values())
-    alpha = 1 - level + 1e-12  # a p that sets the level passes it
+    """Decide the claims of one family together.
+
+    Args:
+        claims: by name, the arguments of `evidence`: kind, effects and margins.
+    """
+    tested = {name: evidence(*claim) for name, claim in claims.items()}
+    level = level_of(np.fmin(*pair) for pair in tested.values())
+    alpha = 1 - level + 1e-12  # the p that sets the level passes
     decisions = {}
-    for name, (p_for, p_against) in found.items():
+    for name, (p_for, p_against) in tested.items():
         word = "supported" if p_for <= alpha else "refuted" if p_against <= alpha else "inconclusive"
         decisions[name] = Decision(word, p_for, p_against, level)
     return decisions
@@ -107,13 +112,13 @@ def decide(claims: dict[str, tuple[str, list[Effect | None], float]]) -> dict[st
 def interval(
     effect: Effect, level: float, kind: str = "", margin: float = 0.0, contrasts: int = 1
 ) -> tuple[float, float]:
-    """Return the interval from which the verdict is read off.
+    """Return the interval from which the verdict can be read off.
 
     Args:
-        effect: of one contrast.
+        effect: of one comparison.
         level: of the family, see `level_of`.
-        kind, margin: of the claim that the contrast decides; "" for one that is only shown.
-        contrasts: how many decide the claim.
+        kind, margin: of the claim that the comparison decides; kind "" if it is only shown.
+        contrasts: number of comparisons that decide the claim.
     """
     low, high = effect.interval(level)
     wide = effect.interval(1 - (1 - level) / contrasts)
@@ -125,24 +130,24 @@ def interval(
     return low, high
 
 
-POWER = 0.8  # a study with this chance of a decision has seeds enough
-SEEDS = (3, 5, 10)  # numbers of seeds for which the chance of a decision is printed
+POWER = 0.8  # chance of a decision from which a number of seeds is sufficient
+SEEDS = (3, 5, 10)  # numbers of seeds for which the chance of a decision is reported
 MOST_SEEDS = 1000
-STUDIES = 1000  # that are simulated: a power of 0.8 is good to 1.3 points
+STUDIES = 1000  # simulated; the standard error of a power of 0.8 is 1.3 points
 
 
 def power(kind: str, effects: list[Effect], margin=0.0, seeds: int = 3, level: float = 1 - ALPHA) -> float:
-    """Estimate the chance that a study of so many seeds decides a claim, either way, on the same images.
+    """Estimate the chance that a study with `seeds` seeds decides a claim, either way, on the same images.
 
     The same arguments give the same number.
 
     Args:
         kind, effects, margin: see `segnb.stats.decisions.evidence`.
-        seeds: of the simulated studies, at least 2.
+        seeds: number of seeds of the simulated studies, at least 2.
         level: of the family's intervals.
 
     Returns:
-        0 to 1; NaN where a contrast cannot be tested.
+        0 to 1; NaN if a comparison cannot be tested.
     """
     if not all(effect.testable for effect in effects):
         return np.nan
@@ -155,7 +160,7 @@ def power(kind: str, effects: list[Effect], margin=0.0, seeds: int = 3, level: f
 
 
 def _studies(effect: Effect, seeds: int, stream: int) -> tuple:
-    """Draw what studies of so many seeds would measure: estimate, SE and dof of each, (STUDIES,)."""
+    """Simulate studies with `seeds` seeds: estimate, SE and degrees of freedom of each, (STUDIES,)."""
     lenders = effect.pooled_dof // (effect.seeds - 1)  # degrees of freedom per seed in the pool
     variance, _ = moderated(effect.seed_variance, effect.seeds - 1, effect.pooled_variance, effect.pooled_dof)
     draw = np.random.default_rng(stream)
@@ -173,18 +178,18 @@ def _studies(effect: Effect, seeds: int, stream: int) -> tuple:
 
 
 def seeds_needed(kind: str, effects: list[Effect], margin=0.0, level: float = 1 - ALPHA) -> int | None:
-    """Return the fewest seeds of which `power` is `POWER`; None beyond `MOST_SEEDS`."""
-    counts = range(2, MOST_SEEDS + 1)  # more seeds, more power
+    """Return the smallest number of seeds with a `power` of `POWER`; None if above `MOST_SEEDS`."""
+    counts = range(2, MOST_SEEDS + 1)  # power grows with the seeds
     first = bisect_left(counts, True, key=lambda seeds: power(kind, effects, margin, seeds, level) >= POWER)
     return counts[first] if first < len(counts) else None
 
 
 class Outlook(NamedTuple):
-    """What more seeds would bring if effects and spreads stay as they are.
+    """The effect of more seeds, if effects and spreads stay the same.
 
-    needed:        see `seeds_needed`
-    images_suffice: False where it takes more test images, or a clearer effect, whatever the seeds
-    power:         chance of a decision by number of seeds, as text; empty where seeds have no part in it
+    needed:         see `seeds_needed`
+    images_suffice: False if no number of seeds is enough on these test images
+    power:          chance of a decision by number of seeds, as text; empty if it does not depend on seeds
     """
 
     needed: int | None = None
@@ -193,7 +198,7 @@ class Outlook(NamedTuple):
 
 
 def outlook(kind: str, effects: list[Effect], margin=0.0, level: float = 1 - ALPHA) -> Outlook:
-    """Tell what more seeds would bring to a claim; see `power`."""
+    """Compute the effect of more seeds on a claim; see `power` for the arguments."""
     if not effects or not all(effect.testable for effect in effects):
         return Outlook()
     claim = kind, effects, margin

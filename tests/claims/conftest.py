@@ -20,7 +20,7 @@ def study(tmp_path_factory) -> Study:
 
 @pytest.fixture(scope="session")
 def verdicts(study) -> StudyVerdicts:
-    """The verdicts of that study, from fewer draws and simulated studies than a report takes."""
+    """The verdicts of this study, from fewer draws and simulated studies than in a report."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "DRAWS", 200)
         patch.setattr("segnb.stats.decisions.STUDIES", 200)
@@ -32,11 +32,11 @@ def verdicts(study) -> StudyVerdicts:
 
 @pytest.fixture(scope="session")
 def claims(verdicts) -> dict[str, dict]:
-    """The same by id, as claims.json has them."""
+    """The same by id, as in claims.json."""
     return by_id(verdicts)
 
 
 @pytest.fixture
 def without_outlook(monkeypatch, verdicts):
-    """Decide without asking how many seeds would do, which takes half of the time."""
+    """Decide without computing the seeds needed, which takes half of the time."""
     monkeypatch.setattr("segnb.claims.decide.outlook", lambda *question, level: Outlook())

@@ -1,4 +1,4 @@
-"""Made-up contrasts, claims and verdicts, for tests of what is said, drawn and saved of them."""
+"""Made-up comparisons, claims and verdicts for tests of text, figures and files."""
 
 from segnb.claims import saved
 from segnb.claims.effects import MeasuredContrast
@@ -6,12 +6,12 @@ from segnb.claims.verdicts import RULES, StudyVerdicts, Verdict
 
 
 def by_id(verdicts: StudyVerdicts) -> dict[str, dict]:
-    """The claims as claims.json has them."""
+    """Return the claims as in claims.json."""
     return {claim["id"]: claim for claim in saved.as_dict(verdicts)["claims"]}
 
 
 def part(label: str = "U-Net − U-Net, no skips", metric: str = "", **changes) -> MeasuredContrast:
-    """A measured contrast."""
+    """Return a measured comparison."""
     numbers = {
         "words": metric or "mIoU",
         "unit": "points of mIoU",
@@ -36,13 +36,13 @@ def part(label: str = "U-Net − U-Net, no skips", metric: str = "", **changes) 
 
 
 def claim(name: str = "U1", word: str = "supported", **changes) -> Verdict:
-    """A decided claim."""
+    """Return a decided claim."""
     facts = {
         "section": "U-Net: skips",
         "sentence": "Skip connections raise quality.",
         "measured": "Test mIoU with skips minus without.",
         "contrasts": (part(),),
-        "reason": "U-Net − U-Net, no skips, mIoU: +3.1 points: above zero.",
+        "reason": "U-Net − U-Net, no skips, mIoU: +3.1 points. The interval lies above zero.",
         "p_for": 0.012,
         "p_against": 0.99,
         "seeds": 3,
@@ -73,7 +73,7 @@ CLAIMS = (
 
 
 def verdicts(*claims: Verdict, **changes) -> StudyVerdicts:
-    """The verdicts of a made-up study, on `CLAIMS` unless others are given."""
+    """Return the verdicts of a made-up study on these claims (default: `CLAIMS`)."""
     facts = {
         "study": "quick-streets-00000000",
         "preset": "quick",

@@ -1,4 +1,4 @@
-"""From contrasts to effects: by another route, and where something is gone."""
+"""From comparisons to effects: computed in another way, and with missing parts."""
 
 import shutil
 from dataclasses import replace
@@ -30,12 +30,12 @@ def total(run) -> np.ndarray:
 
 
 def test_an_effect_is_the_difference_of_means_over_seeds(study):
-    found = Effects(study).measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
+    measured = Effects(study).measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
     means = [np.mean([mean_iou(total(study.run(name, seed))) for seed in (0, 1)]) for name in (UNET, NO_SKIP)]
-    assert found.estimate == pytest.approx(means[0] - means[1]) and found.estimate > 0.05
-    assert found.effect.seeds == 2 and found.effect.images == 12
+    assert measured.estimate == pytest.approx(means[0] - means[1]) and measured.estimate > 0.05
+    assert measured.effect.seeds == 2 and measured.effect.images == 12
     family = [name for name, variant in VARIANTS.items() if variant.family == "unet"]
-    assert found.effect.pooled_dof == len(family) - 1  # two seeds of each
+    assert measured.effect.pooled_dof == len(family) - 1  # two seeds of each
 
 
 def test_a_difference_of_differences_with_its_weight(study):
@@ -58,18 +58,18 @@ def test_only_common_seeds_count(study, tmp_path):
     folder = tmp_path / "project"
     copy = make_study(make_project(folder), seeds=2, images=4, variants=[UNET, NO_SKIP])
     shutil.rmtree(copy.run(NO_SKIP, 0).path)
-    found = Effects(copy).measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
-    assert found.effect.seeds == 1
-    assert found.effect.by_seed[0] == pytest.approx(
+    measured = Effects(copy).measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
+    assert measured.effect.seeds == 1
+    assert measured.effect.by_seed[0] == pytest.approx(
         mean_iou(total(copy.run(UNET, 1))) - mean_iou(total(copy.run(NO_SKIP, 1)))
     )
     one = Effects(copy, seeds="0").measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
-    assert one.missing == "U-Net, no skips has not been trained and tested"
+    assert one.missing == "U-Net, no skips has not been trained and evaluated"
     copy.run(NO_SKIP, 0).diverge(3, "the training diverged in epoch 3 of 10")
     one = Effects(copy, seeds="0").measure(Contrast("", "miou", (UNET,), (NO_SKIP,)))
     assert one.missing == "U-Net, no skips diverged in training"
-    told = f"{NO_SKIP}, seed 0, is left out of all scores: the training diverged in epoch 3 of 10."
-    assert copy.warnings == [told]
+    reason = f"{NO_SKIP}, seed 0, is left out of all scores: the training diverged in epoch 3 of 10."
+    assert copy.warnings == [reason]
 
 
 def test_a_measure_without_a_value_is_missing(tmp_path):
@@ -79,9 +79,9 @@ def test_a_measure_without_a_value_is_missing(tmp_path):
         run.boundary_path,
         **run.boundary() | {"length_predicted": np.zeros_like(run.boundary()["length_predicted"])},
     )
-    found = Effects(study).measure(Contrast("", "roughness", (UNET,), (NO_SKIP,)))
-    assert found.missing.endswith("of U-Net, no skips has no value on these test images")
-    assert found.estimate is None and found.effect is None
+    measured = Effects(study).measure(Contrast("", "roughness", (UNET,), (NO_SKIP,)))
+    assert measured.missing.endswith("of U-Net, no skips has no value on these test images")
+    assert measured.estimate is None and measured.effect is None
 
 
 def test_costs_are_shares_and_times_are_medians(study):
@@ -97,22 +97,24 @@ def test_costs_are_shares_and_times_are_medians(study):
     assert seconds.by_seed == pytest.approx([np.median(a) / np.median(b) - 1 for a, b in rounds])
 
 
-@pytest.mark.parametrize("gone, told", [("train_seconds", "not measured"), ("", "cost of Attention")])
-def test_costs_that_are_missing(tmp_path, gone, told):
+@pytest.mark.parametrize("gone, reason", [("train_seconds", "not measured"), ("", "cost of Attention")])
+def test_costs_that_are_missing(tmp_path, gone, reason):
     study = make_study(make_project(tmp_path / "project"), seeds=1, images=2, variants=[UNET, GATED])
     table = read_json(study.cost_path)
     for row in table["variants"].values():
         row.pop(gone, None)
     write_json(study.cost_path, table if gone else {"variants": {}})
-    assert told in Effects(study).measure(Contrast("", "train_seconds", (GATED,), (UNET,))).missing
+    assert reason in Effects(study).measure(Contrast("", "train_seconds", (GATED,), (UNET,))).missing
 
 
 def test_a_share_of_one_is_no_certainty(study):
     part = Contrast("", "best:images", ("FCN8s_vgg16_finetune",), rivals=("FCN32s_vgg16_finetune",))
-    found = Effects(study).measure(part)
-    assert found.estimate == 1.0 and found.effect.seed_sd == 0
-    assert found.effect.image_se == pytest.approx(np.sqrt(12 / 13 * 1 / 13 / 13))  # as if one more had lost
-    assert found.effect.testable
+    measured = Effects(study).measure(part)
+    assert measured.estimate == 1.0 and measured.effect.seed_sd == 0
+    assert measured.effect.image_se == pytest.approx(
+        np.sqrt(12 / 13 * 1 / 13 / 13)
+    )  # as if one more image had been lost
+    assert measured.effect.testable
 
 
 def test_images_of_few_drives_count_as_runs(study, tmp_path):

@@ -1,4 +1,4 @@
-"""The ledger: every claim is whole, and asks for networks and metrics that there are."""
+"""The ledger: every claim is complete, and its networks and metrics exist."""
 
 import re
 
@@ -56,7 +56,7 @@ def test_quotes_are_the_study_s_own_words_in_its_order():
     for claim in LEDGER.values():
         assert all(piece in text for one in claim.quote.split(" … ") for piece in [plain(one)]), claim.id
     last = text[before:]
-    assert not last.strip(), "the study goes on behind the last sentence"
+    assert not last.strip(), "the study continues after the last sentence"
 
 
 def test_each_claim_is_shown_once_in_the_chapter_of_its_family():
@@ -82,8 +82,8 @@ def test_parts_are_contrasts_of_known_networks(claim: Claim):
         assert len(families) == 1 and families <= {"F": {"fcn"}, "U": {"unet"}}.get(
             claim.family, {"fcn", "unet"}
         )
-        assert not part.minus or len(part.plus) == len(part.minus)  # what all have in common cancels
-        if part.decides:  # seconds never do
+        assert not part.minus or len(part.plus) == len(part.minus)  # the common part cancels
+        if part.decides:  # timings never decide
             assert part.metric in COSTS or claim.kind != "exact"
             assert not COSTS.get(part.metric, ("", None))[1]
 
@@ -105,7 +105,7 @@ def test_what_claims_md_asks_of_some_claims():
     assert LEDGER["U8"].margin == 0.10
     assert {part.metric for part in deciding("U8")} == {"parameters", "gflops", "memory_mib"}
     assert {part.metric for part in deciding("F7")} == {"train_gflops"}
-    assert {part.metric for part in deciding("F13")} == {"best:images"}  # classes are no sample
+    assert {part.metric for part in deciding("F13")} == {"best:images"}  # classes are not a sample
     assert [(part.plus, part.minus) for part in deciding("U9")] == [
         (("AttentionUNet_256",), (UNET,)),
         ((GATED_RESIDUAL,), (RESIDUAL,)),
@@ -129,7 +129,7 @@ def test_what_claims_md_asks_of_some_claims():
     ],
 )
 def test_absolute_words_are_limits_on_a_level_and_comparisons_do_not_decide(name, metric, limit):
-    """As comparisons, F2 was open though FCN-32s misses 98.8 %, and F14 refuted by a better network."""
+    """Differences left F2 open although FCN-32s misses 98.8%, and refuted F14 through a better network."""
     for part in deciding(name):
         assert (part.metric, part.threshold, part.at_most) == (metric, limit, limit < 0)
         assert bool(part.minus) == (name == "F25")

@@ -1,4 +1,4 @@
-"""The metrics of runs: by hand, by another route, and where a file is gone."""
+"""The metrics of runs: computed by hand, in another way, and without a file."""
 
 import shutil
 
@@ -33,11 +33,14 @@ def total(run) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("things", "told"),
-    [([], "marks no class whose objects can be counted"), (["Car", "Pole"], "no object of Car, Pole is in")],
+    ("things", "reason"),
+    [
+        ([], "marks no class of countable objects"),
+        (["Car", "Pole"], "the test images contain no object of Car, Pole"),
+    ],
 )
 @pytest.mark.parametrize("name", ["recall:small", "object_iou:large", "recall:in full sight"])
-def test_without_an_object_the_reason_is_said(study, tmp_path, things, told, name):
+def test_without_an_object_the_reason_is_said(study, tmp_path, things, reason, name):
     copy = Study(shutil.copytree(study.path, tmp_path / "runs" / study.name))
     settings = copy.settings
     settings["data"]["classes"]["things"] = things
@@ -45,7 +48,7 @@ def test_without_an_object_the_reason_is_said(study, tmp_path, things, told, nam
     run = copy.run(UNET, 0)
     table = run.objects()
     run.write_arrays(run.objects_path, **{column: table[column][:0].to_numpy() for column in table})
-    with pytest.raises(Missing, match=told):
+    with pytest.raises(Missing, match=reason):
         measured(name, run)
 
 
@@ -84,9 +87,9 @@ def test_boundaries_by_distance(study):
     by_distance = [measured(f"boundary_f1:{px}", run).value() for px in DISTANCES]
     assert by_distance == sorted(by_distance) and by_distance[0] > 0
     assert measured("boundary_f1", run).value() == pytest.approx(np.mean(by_distance))
-    found = {name: array.sum(0) for name, array in run.boundary().items()}
-    assert measured("edge_distance", run).value() == found["edge_distance_sum"] / found["edge_count"]
-    ratio = found["length_predicted"].sum() / found["length_truth"].sum()
+    arrays = {name: array.sum(0) for name, array in run.boundary().items()}
+    assert measured("edge_distance", run).value() == arrays["edge_distance_sum"] / arrays["edge_count"]
+    ratio = arrays["length_predicted"].sum() / arrays["length_truth"].sum()
     assert ratio < 1 and measured("roughness", run).value() == pytest.approx(-np.log(ratio))
 
 
@@ -119,8 +122,8 @@ def test_gates(study):
 
 def test_parts_switched_off(study):
     run = study.run(GATED, 0)
-    found = run.ablation()
-    for name, without in zip(found["names"], found["confusion"], strict=True):
+    arrays = run.ablation()
+    for name, without in zip(arrays["names"], arrays["confusion"], strict=True):
         lost = mean_iou(total(run)) - mean_iou(without.sum(0))
         assert measured(f"lost:{name}", run).value() == pytest.approx(lost) and lost > 0
     with pytest.raises(Missing, match="U-Net has no signal:mean"):
@@ -132,16 +135,16 @@ def test_near_and_far_from_edges(study):
     assert measured("near-far", run).value() == pytest.approx(
         measured("near", run).value() - measured("far", run).value()
     )
-    found = run.boundary()  # bins 0–1 and 1–2 px are near, 8+ is far
+    arrays = run.boundary()  # bins 0–1 and 1–2 px are near, 8+ is far
     hits, truth, guess = (
-        found[f"trimap_{name}"].sum(0)[:2].sum(0) for name in ("hits", "truth", "predicted")
+        arrays[f"trimap_{name}"].sum(0)[:2].sum(0) for name in ("hits", "truth", "predicted")
     )
     assert measured("near", run).value() == pytest.approx(np.mean((hits / (truth + guess - hits))[truth > 0]))
 
 
 def test_maps_of_gates():
     gate, where = np.array([[0.9, 0.8], [0.2, 0.1]]), np.array([[True, False], [True, False]])
-    assert by_image.auc(gate, where) == 3 / 4  # of the pairs of one inside and one outside
+    assert by_image.auc(gate, where) == 3 / 4  # of the pairs of a pixel inside and a pixel outside
     assert np.isnan(by_image.auc(gate, np.zeros((2, 2), bool)))
     assert by_image.evenness(np.full((4, 4), 0.3), where) == pytest.approx(1)
     assert by_image.evenness(np.array([[1.0, 0, 0, 0]]), where) == 0
@@ -151,8 +154,8 @@ def test_found_objects_alone_have_an_iou(study):
     run = study.run(UNET, 0)
     table = run.objects()
     px = table["area"] * 224**2
-    found = table[(px >= 64) & (px < 256) & table["found"]]
-    assert measured("found_iou:small", run).value() == pytest.approx(found["iou"].mean())
+    objects = table[(px >= 64) & (px < 256) & table["found"]]
+    assert measured("found_iou:small", run).value() == pytest.approx(objects["iou"].mean())
 
 
 def test_what_older_versions_did_not_measure_is_told(study, tmp_path):
@@ -160,7 +163,7 @@ def test_what_older_versions_did_not_measure_is_told(study, tmp_path):
     shutil.copytree(study.run(UNET, 0).path, old.path)
     sums = {name: array for name, array in old.boundary().items() if name != "specks"}
     old.write_arrays(old.boundary_path, **sums)
-    with pytest.raises(Missing, match="was tested before segnb measured 'specks'"):
+    with pytest.raises(Missing, match="was evaluated by an older segnb, without 'specks'"):
         measured("specks", old)
 
 
@@ -178,12 +181,12 @@ def test_shifts_pair_with_the_first_images(study, tmp_path):
         mean_iou(shifted[1, :5].sum(0)) - mean_iou(clean[:5].sum(0))
     )
     assert np.isnan(measured("shift:night", fewer).by_image()[5:]).all()
-    with pytest.raises(Missing, match="no scenes with fog"):
+    with pytest.raises(Missing, match="not evaluated on scenes with fog"):
         measured("shift:fog", fewer)
 
 
 class Fixed:
-    """A run of which only these are looked at."""
+    """A run with a confusion matrix and a curve only."""
 
     def __init__(self, confusion=None, curve=()):
         self.confusion, self.curve = confusion, curve
@@ -196,7 +199,7 @@ def by_hand(monkeypatch):
 
 
 def two_classes(*hits: tuple[int, int]) -> Fixed:
-    """Two images a call, ten pixels of each of two classes, so many of them right."""
+    """Images with ten pixels of each of two classes, and the number of correct pixels of each."""
     return Fixed(np.array([[[a, 10 - a], [10 - b, b]] for a, b in hits]))
 
 

@@ -30,7 +30,7 @@ def total(run) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """A study, and its companion of cars against the rest, where gates are worth ten points of skill."""
+    """A study, and a related study with cars and the rest, in which gates add ten points of skill."""
     folder = make_project(tmp_path_factory.mktemp("companions") / "project")
     few = {"seeds": 2, "images": 8, "variants": [UNET, "AttentionUNet_256"]}
     study = make_study(folder, **few)
@@ -41,14 +41,14 @@ def pair(tmp_path_factory):
 
 def test_a_companion_is_a_study_of_other_data(pair):
     study, cars = pair
-    found = Effects(study).measure(FOCUS)
+    measured = Effects(study).measure(FOCUS)
     gains = [
         np.mean([mean_iou(total(one.run("AttentionUNet_256", s))) for s in (0, 1)])
         - np.mean([mean_iou(total(one.run(UNET, s))) for s in (0, 1)])
         for one in (cars, study)
     ]
-    assert found.estimate == pytest.approx(gains[0] - gains[1]) and found.estimate > 0.05
-    assert found.effect.pooled_dof == 3  # of the four networks
+    assert measured.estimate == pytest.approx(gains[0] - gains[1]) and measured.estimate > 0.05
+    assert measured.effect.pooled_dof == 3  # of the four networks
 
 
 def test_the_same_images_weigh_the_same_in_both(pair):
@@ -77,8 +77,8 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
     shutil.rmtree(cars.path.with_name("other"), ignore_errors=True)
     try:
         write_json(cars.path / "study.json", fewer)
-        told = Effects(study).measure(FOCUS).missing
-        assert "trained on 8 images and these scenes on 240" in told
+        reason = Effects(study).measure(FOCUS).missing
+        assert "has 8 training images and this study has 240" in reason
         for key, value in (
             ("preset", {}),
             ("code", "other"),
@@ -86,7 +86,10 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
             ("weights", {"source": "random"}),
         ):
             write_json(cars.path / "study.json", settled | {key: value})
-            assert "no study of the scenes with cars" in Effects(study).measure(FOCUS).missing
+            assert (
+                "no study of the scenes with two classes, cars and the rest"
+                in Effects(study).measure(FOCUS).missing
+            )
     finally:
         write_json(cars.path / "study.json", settled)
-    assert "only a study of the rendered streets" in Effects(cars).measure(FOCUS).missing
+    assert "only studies of the rendered streets" in Effects(cars).measure(FOCUS).missing

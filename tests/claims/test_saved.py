@@ -1,4 +1,4 @@
-"""Verdicts in files, in README.md, on a terminal and compared; and the commands that do it."""
+"""Verdicts in files, in docs/claims.md, on a terminal and compared; and the commands that do it."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from segnb.claims import saved
+from segnb.claims import findings, saved
 from segnb.claims.decide import decide
 from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import WORDS
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 
 @pytest.fixture(scope="module")
 def one_seed(study, verdicts, few_draws):
-    """The verdicts of the study's first seed alone."""
+    """The verdicts of the study's first seed."""
     return decide(study, seeds="0")
 
 
 def test_it_is_json_without_a_path_of_this_machine(verdicts, study):
-    text = json.dumps(saved.as_dict(verdicts), allow_nan=False)  # NaN is no JSON
+    text = json.dumps(saved.as_dict(verdicts), allow_nan=False)  # NaN is not JSON
     assert str(study.path) not in text and "/tmp" not in text and "/home" not in text
     assert verdicts.seeds == [0, 1, 2] and verdicts.data["counts"]["test"] == 16
     assert verdicts.decided.keys() == {"3", "5", "10"}
@@ -33,24 +33,24 @@ def test_it_is_json_without_a_path_of_this_machine(verdicts, study):
 
 def test_what_is_kept_is_small_and_says_the_same(verdicts, tmp_path):
     saved.write(verdicts, tmp_path / "kept.json")
-    kept = saved.read(tmp_path / "kept.json")
+    short = saved.read(tmp_path / "kept.json")
     assert (tmp_path / "kept.json").stat().st_size < len(json.dumps(saved.as_dict(verdicts))) / 2
-    assert [claim.word for claim in kept.claims] == [claim.word for claim in verdicts.claims]
-    assert saved.trimmed(kept) == saved.trimmed(verdicts)
-    for claim, whole in zip(kept.claims, verdicts.claims, strict=True):
+    assert [claim.word for claim in short.claims] == [claim.word for claim in verdicts.claims]
+    assert saved.trimmed(short) == saved.trimmed(verdicts)
+    for claim, whole in zip(short.claims, verdicts.claims, strict=True):
         assert all(contrast.decides for contrast in claim.contrasts)
         contrast, same = claim.decisive_contrast, whole.decisive_contrast
         assert (contrast is None) == (same is None)
         assert contrast is None or (contrast.label, contrast.metric) == (same.label, same.metric)
     lines = (tmp_path / "kept.json").read_text().splitlines()
-    assert sum(line.startswith('{"id": ') for line in lines) == len(LEDGER)  # a line a claim
+    assert sum(line.startswith('{"id": ') for line in lines) == len(LEDGER)  # one line per claim
 
 
 def test_a_listing_has_a_line_a_claim(verdicts):
     lines = saved.listing(verdicts).splitlines()
     assert [line.split()[0] for line in lines[1 : len(LEDGER) + 1]] == list(LEDGER)
     assert all(f"{verdicts.count(word)} {word}" in lines[-2] for word in WORDS)
-    assert lines[-1].startswith("Intervals are at ") and " % (F)" in lines[-1]
+    assert lines[-1].startswith("Confidence intervals are at ") and "% (F)" in lines[-1]
 
 
 def test_differences_tell_verdicts_that_moved(verdicts, one_seed):
@@ -60,37 +60,44 @@ def test_differences_tell_verdicts_that_moved(verdicts, one_seed):
     differ, text = saved.differences(verdicts, other)
     assert differ and "U1   supported -> inconclusive: Skip connections raise quality." in text
     assert "seeds    differs: [0, 1, 2] and [0]" in text and "data     same" in text
-    assert "about these very networks" in text
+    assert "intervals cover the choice of test images but not the variation between runs" in text
 
 
-def shown_in(readme: str) -> str:
-    """What README.md has between its marks."""
-    return readme.partition(saved.MARKS[0])[2].partition(saved.MARKS[1])[0].strip()
+def shown_in(page: str, marks: tuple[str, str] = saved.MARKS) -> str:
+    """Return the text of a page between two marks."""
+    return page.partition(marks[0])[2].partition(marks[1])[0].strip()
 
 
 @pytest.fixture
 def at_home(study, verdicts, monkeypatch):
-    """The study's project folder as the one that the command line works in, and verdicts that are there."""
+    """The study's project folder as the root of the command line, with verdicts already computed."""
     monkeypatch.setattr("segnb.cli.claims.decide", lambda asked, variants, seeds: verdicts)
     folder = study.path.parents[1]
     monkeypatch.setenv("SEGNB_ROOT", str(folder))
-    (folder / "README.md").write_text("Before\n<!-- claims -->\nold\n<!-- /claims -->\nAfter\n")
+    (folder / "docs").mkdir(exist_ok=True)
+    (folder / "docs" / "claims.md").write_text("Before\n<!-- claims -->\nold\n<!-- /claims -->\nAfter\n")
+    (folder / "README.md").write_text("Before\n<!-- findings -->\nold\n<!-- /findings -->\nAfter\n")
     return folder
 
 
 def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsys):
     assert main(["claims", "--study", study.name, "--out", str(at_home / "claims.json"), "--publish"]) == 0
     assert "Skip connections raise quality." in capsys.readouterr().out
-    written, kept = read_json(at_home / "claims.json"), read_json(at_home / "results" / "quick-streets.json")
-    assert kept == saved.trimmed(verdicts)
+    written, short = read_json(at_home / "claims.json"), read_json(at_home / "results" / "quick-streets.json")
+    assert short == saved.trimmed(verdicts)
     assert saved.as_dict(saved.from_dict(written)) == written
-    readme = (at_home / "README.md").read_text()
-    assert readme.startswith(
+    page = (at_home / "docs" / "claims.md").read_text()
+    assert page.startswith(
         "Before\n<!-- claims -->\nFrom `results/quick-streets.json`: study `quick-streets-"
     )
-    assert readme.endswith("<!-- /claims -->\nAfter\n") and "\nold\n" not in readme
-    assert shown_in(readme) == saved.table(saved.from_dict(kept), "quick-streets.json")
-    assert all(readme.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
+    assert page.endswith("<!-- /claims -->\nAfter\n") and "\nold\n" not in page
+    assert shown_in(page) == saved.table(saved.from_dict(short), "quick-streets.json")
+    assert all(page.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
+    assert page.count(f"| {verdicts.by_id['U1'].headline} |") == 1
+    readme = (at_home / "README.md").read_text()
+    assert readme.startswith("Before\n<!-- findings -->\n- **The study's headline scores are wrong.** The ")
+    assert readme.endswith("<!-- /findings -->\nAfter\n") and "\nold\n" not in readme
+    assert readme.count("\n- **") == 5 and all(f"(claim {name})" in readme for name in findings.TOPICS)
 
 
 def test_the_command_compares(at_home, verdicts, one_seed, tmp_path, capsys):
@@ -104,7 +111,7 @@ def test_the_command_compares(at_home, verdicts, one_seed, tmp_path, capsys):
     assert "'no-such-study' is not in runs/" in capsys.readouterr().err
     write_json(tmp_path / "other.json", {"a": [1]})
     assert main(["claims", "diff", a, str(tmp_path / "other.json")]) == 2
-    assert "holds no verdicts" in capsys.readouterr().err
+    assert "other.json: no verdicts found" in capsys.readouterr().err
 
 
 def test_the_report_has_the_verdicts_beside_it(at_home, study, monkeypatch):
@@ -115,18 +122,26 @@ def test_the_report_has_the_verdicts_beside_it(at_home, study, monkeypatch):
     assert (out.parent / "claims.json").read_text() == '{"schema": 1}\n'
 
 
-def test_a_readme_without_marks_is_left_alone(at_home, study, capsys):
-    (at_home / "README.md").write_text("nothing")
+@pytest.mark.parametrize("page", ["README.md", "docs/claims.md"])
+@pytest.mark.parametrize("text", ["nothing", None])
+def test_without_marks_in_a_page_nothing_is_written(at_home, study, capsys, page, text):
+    pages = [at_home / "README.md", at_home / "docs" / "claims.md"]
+    (at_home / page).unlink() if text is None else (at_home / page).write_text(text)
+    before = [file.read_text() if file.exists() else None for file in pages]
     shutil.rmtree(at_home / "results", ignore_errors=True)
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 1
-    assert "add the two marks" in capsys.readouterr().err
-    assert not (at_home / "results").exists() and (at_home / "README.md").read_text() == "nothing"
+    error = capsys.readouterr().err
+    assert page in error and "add the two marks" in error
+    assert not (at_home / "results").exists()
+    assert [file.read_text() if file.exists() else None for file in pages] == before
 
 
-def test_the_readme_shows_the_verdicts_that_are_kept():
-    shown = shown_in((CHECKOUT / "README.md").read_text())
-    name = re.search(r"From `results/([^`]+)`", shown).group(1)
-    assert shown == saved.table(saved.read(CHECKOUT / "results" / name), name)
+@pytest.mark.parametrize("page, marks", [("README.md", findings.MARKS), ("docs/claims.md", saved.MARKS)])
+def test_the_pages_show_the_verdicts_that_are_saved(page, marks):
+    text = (CHECKOUT / page).read_text()
+    name = re.search(r"From `results/([^`]+)`", shown_in(text, marks)).group(1)
+    write = findings.in_readme if page == "README.md" else saved.in_page
+    assert write(text, saved.read(CHECKOUT / "results" / name), name) == text
 
 
 OLD = {
@@ -155,5 +170,5 @@ def test_a_file_of_an_older_version_is_read_and_told_apart(verdicts, tmp_path):
     part = old.by_id["F9"].contrasts[0]
     assert (part.low, part.high, part.level) == (0.08, 0.14, 0.95) and old.by_id["F9"].word == "inconclusive"
     for text in (saved.table(old, "old.json"), saved.differences(old, verdicts)[1]):
-        assert "by Holm's correction, with 95 % intervals that did not decide" in text
-    assert "older version" not in saved.table(verdicts, "new.json")
+        assert "older rule: Holm's correction decided, not the 95% intervals" in text
+    assert "older rule" not in saved.table(verdicts, "new.json")

@@ -1,4 +1,4 @@
-"""Numbers, reasons and commands in words."""
+"""Numbers, reasons and commands as text."""
 
 import pytest
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("few_draws", "without_outlook")
 
 
 @pytest.mark.parametrize(
-    ("value", "changes", "told"),
+    ("value", "changes", "expected"),
     [
         (0.0314, {}, "+3.1"),
         (-0.0314, {}, "−3.1"),
@@ -24,35 +24,45 @@ pytestmark = pytest.mark.usefixtures("few_draws", "without_outlook")
         (12.3456, {}, "+1,234.6"),
         (0.735, {"unit": "px", "scale": 1}, "+0.73"),
         (0.0314, {"unit": "", "scale": 1}, "+0.031"),
-        (0.735, {"minus": (), "unit": "%"}, "73.5"),
-        (-0.735, {"minus": (), "unit": "%"}, "−73.5"),
+        (0.735, {"label": "U-Net", "minus": (), "unit": "%"}, "73.5"),
+        (-0.735, {"label": "U-Net", "minus": (), "unit": "%"}, "−73.5"),
+        (0.0314, {"minus": ()}, "+3.1"),  # as in results/, which have no networks
     ],
 )
-def test_differences_have_a_sign_and_all_numbers_the_digits_of_their_unit(value, changes, told):
-    assert wording.signed(value, part(**changes)) == told
+def test_differences_have_a_sign_and_all_numbers_the_digits_of_their_unit(value, changes, expected):
+    assert wording.signed(value, part(**changes)) == expected
 
 
 def test_effect_is_estimate_unit_and_interval():
     assert wording.effect(part()) == "+3.1 points of mIoU (0.4 to 5.8)"
     counted = part(low=None, high=None, unit="%", estimate=0.25)
-    assert wording.effect(counted) == "+25.0 %"
+    assert wording.effect(counted) == "+25.0%"
+    assert wording.effect(part(), named=True, level=True) == "+3.1 points (97.5% CI 0.4 to 5.8)"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(None, "–"), (0.0004, "< 0.001"), (0.00123, "0.0012"), (0.04567, "0.046"), (0.1, "0.10"), (1.0, "1.0")],
+)
+def test_p_has_two_significant_digits(p, text):
+    assert wording.p_cell(p) == text
 
 
 def test_seeds_needed_are_told_only_where_seeds_matter():
-    assert [wording.needed(claim) for claim in CLAIMS] == ["4", "–", "4", "no number", "–"]
+    assert [wording.needed(claim) for claim in CLAIMS] == ["4", "–", "4", "> 1,000", "–"]
 
 
 def test_the_reason_tells_the_numbers_as_printed(claims):
     claim = claims["U1"]
     part = claim["parts"][claim["decisive"]]
     low, high = (100 * part[end] for end in ("low", "high"))
-    assert claim["reason"].startswith(
-        f"U-Net − U-Net, no skips, mIoU: {100 * part['estimate']:+.1f} points of mIoU"
-        f" ({low:.1f} to {high:.1f}), {wording.percent(part['level'])} interval: above zero"
+    assert claim["reason"] == (
+        f"U-Net − U-Net, no skips, mIoU: {100 * part['estimate']:+.1f} points"
+        f" ({wording.percent(part['level'])} CI {low:.1f} to {high:.1f}). The interval lies above zero."
     )
     assert "after epoch 2 of 10" in claims["F11"]["reason"]
     for name in ("U10", "U14"):
-        assert "may lie above zero or not" in claims[name]["reason"]
+        assert "It is unclear whether the value lies above zero." in claims[name]["reason"]
 
 
 def test_what_a_claim_can_tell_is_the_widest_deciding_interval_of_each_unit():
@@ -66,13 +76,14 @@ def test_what_a_claim_can_tell_is_the_widest_deciding_interval_of_each_unit():
     assert wording.can_tell(claim(contrasts=(part(low=None, high=None),))) == "–"
 
 
-@pytest.mark.parametrize("half_width, told", [(0.017, True), (0.008, False)])
-def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, told):
+@pytest.mark.parametrize("half_width, expected", [(0.017, True), (0.008, False)])
+def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, expected):
     wide = part(estimate=0.009, low=0.009 - half_width, high=0.009 + half_width)
     one = claim("U9", "inconclusive", kind="≈", margin=0.01, contrasts=(wide,))
     assert (
-        "could not be supported even at an effect of zero (±1.7 points)" in wording.reason(one, wide, study)
-    ) == told
+        "could not be supported even if the effect were zero (its interval is ±1.7 points)"
+        in wording.reason(one, wide, study)
+    ) == expected
 
 
 def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something(tmp_path):
@@ -83,7 +94,7 @@ def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something
     claims = by_id(verdicts)
     assert claims["U1"]["command"] == "make report PRESET=quick SEEDS=0,1,2"
     assert claims["F1"]["command"].startswith("make report PRESET=quick ")
-    assert verdicts.command == "make report PRESET=smoke SEEDS=0"  # what computes this one again
+    assert verdicts.command == "make report PRESET=smoke SEEDS=0"  # computes this study again
 
 
 def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):

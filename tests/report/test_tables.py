@@ -56,7 +56,7 @@ def test_what_would_change_the_verdicts_leaves_out_what_seeds_cannot():
     claims = claim("F1", "inconclusive", **few), counted, claim("F2", "inconclusive", **never)
     frame = tables.open_questions(verdicts(*claims)).data
     assert frame.index.tolist() == ["F1", "F2"]
-    assert frame["seeds to decide"].tolist() == ["1,234", "no number"]
+    assert frame["seeds to decide"].tolist() == ["1,234", "> 1,000"]
     assert frame["can tell"].tolist() == ["±2.7 points"] * 2 and frame["has to lie"].iloc[0] == "above zero"
     assert frame["chance with 5"].tolist() == ["50 %", "0 %"]
     assert tables.open_questions(verdicts(counted)) is None

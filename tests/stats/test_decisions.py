@@ -22,7 +22,7 @@ from tests.stats.examples import VALUES, made, verdict
 
 @pytest.fixture
 def many_studies(monkeypatch):
-    """More simulated studies than a report takes, to hold `power` to a point."""
+    """Simulate more studies than a report does, so that `power` is precise to a point."""
     monkeypatch.setattr("segnb.stats.decisions.STUDIES", 20_000)
 
 
@@ -54,7 +54,7 @@ def test_p_against_scipy():
 
 
 def read_off(kind: str, margin: float, intervals: list[tuple[float, float]]) -> str:
-    """The verdict that a reader of intervals sees."""
+    """Return the verdict that a reader can read off the intervals."""
     bottom, top = (margin, np.inf) if kind == ">" else (-margin, margin)
     if all(bottom < low and high < top for low, high in intervals):
         return "supported"
@@ -63,7 +63,7 @@ def read_off(kind: str, margin: float, intervals: list[tuple[float, float]]) -> 
 
 
 def some_claim(draw: np.random.Generator, kind: str) -> tuple:
-    """A claim of one to nine contrasts, with and without images, near its margin."""
+    """Return a claim of one to nine comparisons near its margin, with and without images."""
     shift, seeds = draw.choice([-4, 0, 4, 30]), int(draw.choice([2, 3, 5]))
     sizes = [shift + draw.normal(), draw.gamma(1, 2), draw.choice([0, 0.2])]
     effects = [made(*sizes, seeds, 50, draw.gamma(3), 40) for _ in range(draw.integers(1, 10))]
@@ -78,7 +78,9 @@ def test_the_word_is_what_the_intervals_say():
             kind, effects, margin = claims[name]
             shown = [interval(one, found.level, kind, margin, len(effects)) for one in effects]
             assert read_off(kind, margin, shown) == found.word
-            for one, (low, high) in zip(effects, shown, strict=True):  # and none is narrower than it says
+            for one, (low, high) in zip(
+                effects, shown, strict=True
+            ):  # and no interval is narrower than its level
                 assert low <= one.interval(found.level)[0] and high >= one.interval(found.level)[1]
             words.append((kind, found.word))
     assert min(words.count(one) for one in {*words}) > 20 and len({*words}) == 6
@@ -90,19 +92,19 @@ def test_all_parts_must_pass_and_one_is_enough_against():
     assert verdict(">", [well, so_so])[0] == "inconclusive"
     assert verdict(">", [well, badly])[0] == "refuted"
     assert evidence(">", [well, so_so])[0] == evidence(">", [so_so])[0]
-    assert evidence(">", [well, badly])[1] == 2 * evidence(">", [badly])[1]  # Bonferroni over the parts
-    assert verdict("≈", [well, so_so], [6, 1])[0] == "supported"  # a margin a part
+    assert evidence(">", [well, badly])[1] == 2 * evidence(">", [badly])[1]  # Bonferroni over the comparisons
+    assert verdict("≈", [well, so_so], [6, 1])[0] == "supported"  # one margin per comparison
     assert verdict("≈", [well, so_so], 1)[0] == "refuted"
 
 
 def test_a_part_that_cannot_be_tested_leaves_the_claim_open():
     for unknown in (made(5.0, seeds=1), None):
         assert verdict(">", [made(5.0), unknown])[0] == "inconclusive"
-        assert verdict(">", [made(-5.0), unknown])[0] == "refuted"  # one is enough against
+        assert verdict(">", [made(-5.0), unknown])[0] == "refuted"  # one comparison is enough to refute
 
 
 def test_an_unknown_kind():
-    with pytest.raises(ValueError, match="neither > nor ≈"):
+    with pytest.raises(ValueError, match="unknown kind"):
         verdict("<", [made()])
 
 

@@ -21,7 +21,7 @@ def test_images_alone_give_the_standard_error_of_a_mean():
 
 
 def test_what_is_peculiar_to_an_image_and_a_seed_counts_once():
-    """Nothing but such noise: the spread over seeds holds all of it, and the images add nothing."""
+    """With this noise alone, the seed variance contains all of it and images add nothing."""
     scores = np.random.default_rng(2).normal(size=(8, 400))  # (S, N)
     draws = scores @ image_weights(400, 4000, key="").T / 400
     one = effect(scores.mean(1)[None], draws[None], [1], images=400)
@@ -83,8 +83,8 @@ def test_one_seed_without_images_has_no_interval():
 @pytest.mark.parametrize(
     "values, draws, coefficients, images, message",
     [
-        (VALUES[0], None, [1], 0, "must be"),
-        (VALUES, None, [1, -1], 0, "must be"),
+        (VALUES[0], None, [1], 0, "expected"),
+        (VALUES, None, [1, -1], 0, "expected"),
         (VALUES, np.zeros((3, 2, 9)), [1, -1, 0], 9, "draws"),
         (VALUES, np.zeros((3, 3, 9)), [1, -1, 0], 0, "draws"),
         (VALUES * np.nan, None, [1, -1, 0], 0, "not finite"),

@@ -17,13 +17,13 @@ from tests.stats.examples import made
 
 @dataclass(frozen=True)
 class World:
-    """Where simulated studies come from, in which no two variants differ; standard deviations in any unit.
+    """A source of simulated studies in which no two variants differ; standard deviations in any unit.
 
-    seed_sd:  of each variant from seed to seed, beside what a seed does to all variants alike
-    tie:      share of that variance that the variants of one half of the family have in common
-    image_sd: of an image's score for one variant, for all seeds alike
+    seed_sd:  of each variant between seeds, in addition to the effect of a seed on all variants
+    tie:      share of this variance that the variants of one half of the family share
+    image_sd: of an image's score for one variant, the same for all seeds
     both_sd:  of an image's score for one variant and seed
-    heavy:    whether seeds have tails as Student's t with 3 degrees of freedom
+    heavy:    whether seeds have the tails of Student's t with 3 degrees of freedom
     """
 
     seed_sd: tuple[float, ...] = (1,) * 7
@@ -34,18 +34,18 @@ class World:
     heavy: bool = False
 
     def halves(self) -> np.ndarray:
-        """(V,) 0 or 1."""
+        """Return the half of each variant, 0 or 1: (V,)."""
         return np.arange(len(self.seed_sd)) * 2 // len(self.seed_sd)
 
     def contrasts(self) -> np.ndarray:
-        """(K, V): each variant with the next, first with last, half with half, and a gain with a gain."""
+        """Return coefficients (K, V): neighbours, first and last, both halves, and two gains."""
         rows, half = np.eye(len(self.seed_sd)), self.halves().argmax()
         means = rows[half:].mean(0) - rows[:half].mean(0)
         gains = (rows[-1] - rows[half - 1]) - (rows[half] - rows[0])
         return np.vstack([rows[1:] - rows[:-1], rows[-1] - rows[0], means, gains])
 
     def variances(self) -> tuple[np.ndarray, np.ndarray]:
-        """(K,), (K,): true seed and image variance of each contrast."""
+        """Return the true seed and image variances of each comparison: (K,), (K,)."""
         c, half = self.contrasts(), self.halves()
         alike = np.where(half[:, None] == half, self.tie, 0.0) + (1 - self.tie) * np.eye(len(half))
         seed = np.einsum("kv,vw,kw->k", c, alike * np.outer(self.seed_sd, self.seed_sd), c)
@@ -53,12 +53,12 @@ class World:
         return seed + an_image * self.both_sd**2, an_image * self.image_sd**2
 
     def errors(self, seeds: int) -> np.ndarray:
-        """(K,) true standard error of each contrast."""
+        """Return the true standard error of each comparison: (K,)."""
         seed, image = self.variances()
         return np.sqrt(seed / seeds + image)
 
     def study(self, rng: np.random.Generator, seeds: int, count: int | None = None) -> list[Effect]:
-        """The effects, one a contrast, that one simulated study finds; of the first `count` contrasts."""
+        """Simulate a study and return the effects of its first `count` comparisons."""
 
         def drawn(shape: tuple[int, int]) -> np.ndarray:
             return rng.standard_t(3, shape) / np.sqrt(3) if self.heavy else rng.normal(size=shape)
@@ -100,16 +100,16 @@ def moved(part: Effect, by: float) -> Effect:
 
 
 def family(rng: np.random.Generator, parts: list[Effect], unit: np.ndarray, nulls: bool) -> tuple[dict, dict]:
-    """Claims of one to three contrasts, and what is true of each: the word, or "" exactly at the margin.
+    """Return claims of one to three comparisons, and the true verdict of each ("" exactly at the margin).
 
-    unit:  (K,) the true standard error of each contrast at three seeds
-    nulls: every claim is at its margin; otherwise a third is, half are true by 3 to 30 errors, the rest false
+    unit:  true standard error of each comparison with three seeds, (K,)
+    nulls: whether all claims are at their margin; otherwise a third is, and half are true by 3 to 30 errors
     """
     claims, truth = {}, {}
     for i in range(12):
         kind, places = ">≈"[i % 4 == 0], rng.choice(len(parts), 1 + i % 3, replace=False)
         lead = 3 * 10 ** rng.random() * (0 if nulls or i % 3 == 0 else -1 if i % 6 == 1 else 1)
-        # What does not bind is far on the claim's side.
+        # The other comparisons are far on the claim's side.
         leads = np.array([lead, *[15.0] * (len(places) - 1)]) * unit[places]
         margin = 40 * unit[places] if kind == "≈" else 0 * unit[places]
         effects = [
@@ -122,15 +122,15 @@ def family(rng: np.random.Generator, parts: list[Effect], unit: np.ndarray, null
 
 
 def simulate(world: World, seeds: int, studies: int) -> dict[str, np.ndarray]:
-    """What share of simulated studies of `seeds` seeds comes to which end.
+    """Return rates over simulated studies with `seeds` seeds.
 
-    covered:  (K,) the 95 % interval of a contrast holds the truth
-    at margin: a claim that lies exactly at its margin is decided, in a family of such claims
-    any:      any claim of such a family is decided
-    wrong:    of the decisions of a mixed family, the share that is wrong
-    power:    of the true and false claims of a mixed family, the share that is decided
+    covered:   the 95% interval of a comparison contains the true effect, (K,)
+    at margin: a claim exactly at its margin is decided, in a family of such claims
+    any:       any claim of such a family is decided
+    wrong:     share of wrong decisions in a mixed family
+    power:     share of true and false claims of a mixed family that are decided
     """
-    rng, found = np.random.default_rng(seeds), []
+    rng, rates = np.random.default_rng(seeds), []
     for _ in range(studies):
         parts = world.study(rng, seeds)
         nulls, _ = family(rng, parts, world.errors(3), nulls=True)
@@ -138,7 +138,7 @@ def simulate(world: World, seeds: int, studies: int) -> dict[str, np.ndarray]:
         mixed, truth = family(rng, parts, world.errors(3), nulls=False)
         words = {name: one.word for name, one in decide(mixed).items() if one.word != "inconclusive"}
         wrong = sum(word != truth[name] for name, word in words.items())
-        found.append(
+        rates.append(
             {
                 "covered": [low < 0 < high for low, high in (part.interval() for part in parts)],
                 "at margin": np.mean(decided),
@@ -147,21 +147,21 @@ def simulate(world: World, seeds: int, studies: int) -> dict[str, np.ndarray]:
                 "power": (len(words) - wrong) / sum(map(bool, truth.values())),
             }
         )
-    return {name: np.mean([one[name] for one in found], axis=0) for name in found[0]}
+    return {name: np.mean([study[name] for study in rates], axis=0) for name in rates[0]}
 
 
 def chance(rate: float, studies: int) -> float:
-    """How far a rate found in so many studies may be off: 3.5 standard errors."""
+    """Return the allowed error of a rate over `studies` studies: 3.5 standard errors."""
     return 3.5 * np.sqrt(rate * (1 - rate) / studies)
 
 
-# What covers least: the contrast of a network that varies three times as much as those that lend to it.
+# Lowest coverage: a network that varies three times as much as the networks in its pool.
 LEAST = {3: 0.88, 5: 0.91, 10: 0.93}
-DECIDED = {3: 0.75, 5: 0.88, 10: 0.96}  # of claims 3 to 30 errors from their margin
+DECIDED = {3: 0.75, 5: 0.88, 10: 0.96}  # share of claims 3 to 30 errors from their margin
 
 
 def check(name: str, seeds: int, studies: int) -> dict[str, np.ndarray]:
-    """Hold what the module promises against simulated studies."""
+    """Compare the rates that the module promises with simulated studies."""
     found = simulate(WORLDS[name], seeds, studies)
     least = 0.93 if name.startswith("equal") else LEAST[seeds]
     assert found["covered"].min() > least - chance(least, studies)
@@ -198,12 +198,12 @@ def test_error_rates_and_power_in_thousands_of_studies(name, seeds):
 
 @pytest.fixture
 def many_studies(monkeypatch):
-    """More simulated studies than a report takes, so that tests can hold `power` to a point."""
+    """Simulate more studies than a report does, so that `power` is precise to a point."""
     monkeypatch.setattr("segnb.stats.decisions.STUDIES", 4000)
 
 
 def decided_alone(world: World, seeds: int, studies: int, truth: float, margin: float, level: float) -> float:
-    """The share of studies that decide a claim on the first contrast at that level."""
+    """Return the share of studies that decide a claim on the first comparison at this level."""
     rng, kind = np.random.default_rng(0), "≈" if margin else ">"
     parts = [moved(world.study(rng, seeds, 1)[0], truth) for _ in range(studies)]
     ends = [interval(part, level, kind, margin) for part in parts]
@@ -226,14 +226,14 @@ def test_power_and_seeds_needed_are_what_studies_find(many_studies, truth, margi
         assert decided_alone(world, seeds, studies, truth, margin, level) == near
 
 
-# A measure that is no mean: dataset mIoU of classes of which some are rare.
+# A metric that is not a mean over images: mIoU with rare classes.
 
 SHOWN = np.array([1, 1, 0.6, 0.3, 0.1])  # share of the images that show a class
 SIZE = np.array([5, 3, 1, 0.3, 0.1])
 
 
 def street_study(rng, images: int, seeds: int, both_sd: float) -> Effect:
-    """The difference in mIoU that a study finds between two networks of which the second hits more."""
+    """Simulate the difference in mIoU between two networks of which the second is better."""
     shape, n = (images, len(SHOWN)), images
     pixels = SIZE * np.exp(rng.normal(0, 0.8, shape)) * (rng.random(shape) < SHOWN)
     pixels[0] = np.maximum(pixels[0], 1e-3)  # every class is in the test set

@@ -1,19 +1,19 @@
 """The ledger: each claim of the study as data.
 
-To add a claim, add an entry to `FCN_CLAIMS`, `SKIP_CLAIMS` or `GATE_CLAIMS`, name it in `study.toml` at the
-sentence that it tests, and show it in a cell of that notebook: `chapter.show_claims("U34")`. A claim has
-contrasts of networks, each in a metric (`segnb.claims.metrics`); `segnb.claims.decide` decides it. Its
-`sentence` is a short form; the study's own words are in `study.toml`, in the study's order.
+To add a claim, add an entry to `FCN_CLAIMS`, `SKIP_CLAIMS` or `GATE_CLAIMS`, list it in `study.toml` at the
+sentence that it tests, and show it in a cell of that notebook: `chapter.show_claims("U34")`. A claim consists
+of comparisons of networks, each on a metric (`segnb.claims.metrics`); `segnb.claims.decide` decides it. Its
+`sentence` is a short form; `study.toml` contains the study's own words in their order.
 
-Each entry adds one to the claims that are decided together (`Claim.corrected_with`). The level of their
-intervals changes with it, so that another claim can become inconclusive, or be decided.
+A new claim joins the claims that are decided together (`Claim.corrected_with`) and changes the level of their
+intervals. Other claims can become inconclusive or decided because of it.
 """
 
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segnb.claims.claim import POINT, Claim, Contrast, shown
+from segnb.claims.claim import POINT, Claim, Contrast, secondary
 from segnb.claims.ledger.fcn import FCN_CLAIMS
 from segnb.claims.ledger.gates import GATE_CLAIMS
 from segnb.claims.ledger.unet import SKIP_CLAIMS
@@ -22,9 +22,9 @@ from segnb.claims.related_studies import DRIVES, INTERLEAVED
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the study, word for word, where it stands, and the ids of the claims that test it.
+    """A sentence of the study, word for word, with its place and the ids of the claims that test it.
 
-    note: why no claim does
+    note: the reason if no claim tests it
     """
 
     place: str
@@ -34,15 +34,15 @@ class Sentence:
 
 
 _FILE = tomllib.loads(Path(__file__).with_name("study.toml").read_text(encoding="utf-8"))
-STUDY = {key: _FILE[key] for key in ("title", "about", "code")}  # what is tested, for citations
+STUDY = {key: _FILE[key] for key in ("title", "about", "code")}  # the tested study, for citations
 SENTENCES = tuple(Sentence(**entry) for entry in _FILE["sentences"])
 
 
 def quoted(claim: Claim) -> Claim:
-    """Give a claim the study's words and their place."""
-    own = [sentence for sentence in SENTENCES if claim.id in sentence.claims]
-    places = list(dict.fromkeys(sentence.place for sentence in own))
-    texts = (" ".join(one.text for one in own if one.place == place) for place in places)
+    """Return a claim with the study's words and their place."""
+    sources = [sentence for sentence in SENTENCES if claim.id in sentence.claims]
+    places = list(dict.fromkeys(sentence.place for sentence in sources))
+    texts = (" ".join(sentence.text for sentence in sources if sentence.place == place) for place in places)
     return replace(claim, quote=" … ".join(texts), place="; ".join(places))
 
 
@@ -57,21 +57,19 @@ LEAK = tuple(
     )
 )
 COPY = tuple(
-    Contrast(
-        f"copying the mask of the most alike training frame, split {word}", "copied", (f"{place}:{name}",)
-    )
+    Contrast(f"mask of the most similar training frame, split {word}", "copied", (f"{place}:{name}",))
     for word, place in (("within drives", INTERLEAVED), ("by drive", DRIVES))
-    for name in ("UNet_Standard_256",)  # of its size
+    for name in ("UNet_Standard_256",)  # at the image size of a U-Net
 )
 
-# The audit of the study's own numbers decides these, see `segnb.audit.scores`; but for M4.
+# `segnb.audit.scores` decides these from the study's own numbers, except M4.
 AUDIT_CLAIMS = (
     Claim(
         "M1",
         "the metric",
         "The reported mIoU is the mean class IoU of the test set.",
-        "The reported scores against the means of the reported class IoUs, beyond the error of reading"
-        " them off bar charts.",
+        "The difference between each reported score and the mean of the reported class IoUs, compared with"
+        " the error of reading bar charts (±0.003).",
         kind="audit",
         origin="ours",
     ),
@@ -79,8 +77,8 @@ AUDIT_CLAIMS = (
         "M2",
         "the metric",
         "The ranking of the networks survives the correction of the metric.",
-        "Kendall's tau-b between the two rankings of the study's networks, and each pair that swaps beyond"
-        " the reading error in both scores.",
+        "Kendall's tau-b between the two rankings of the study's networks, and each pair of networks that"
+        " changes places in both scores by more than the reading error.",
         kind="audit",
         origin="ours",
     ),
@@ -88,19 +86,21 @@ AUDIT_CLAIMS = (
         "M3",
         "the split",
         "The study's test frames are new to its networks.",
-        "The drives of the public set's 5,000 frames, split by the rule that fits all 25 frames of the study"
-        " whose names are known: which drives are on both sides. The rule is inferred, not the study's word.",
+        "Drives that occur in both training and test. The 5,000 frames of the public set are split by the"
+        " rule that fits all 25 frames of the study whose names are known. The rule is inferred; the study"
+        " does not state it.",
         kind="audit",
         origin="ours",
     ),
     Claim(
         "M4",
         "the split",
-        "A split within drives scores as a split by drive does.",
-        "Test mIoU on the same frames of rendered drives, trained on frames between them minus trained on as"
-        " many frames of other drives, within 1 point; each network decides. What copying masks would score"
-        " is shown: for each test frame the mask of the training frame that looks most alike.",
-        LEAK + shown(COPY),
+        "A split within drives gives the same scores as a split by drive.",
+        "Test mIoU on the same frames of rendered drives: trained on neighbouring frames of these drives"
+        " minus trained on as many frames of other drives, within ±1 point. Each network decides. The"
+        " score without a network is shown, with the mask of the most similar training frame copied to"
+        " each test frame.",
+        LEAK + secondary(COPY),
         kind="≈",
         margin=POINT,
         origin="ours",

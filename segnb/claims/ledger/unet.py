@@ -1,24 +1,24 @@
-"""The claims on U-Nets: skips and residual blocks."""
+"""Claims on U-Nets: skip connections and residual blocks."""
 
-from segnb.claims.claim import BOUNDARY, ENCODER, PIXELS, POINT, Claim, Contrast, level, shown
+from segnb.claims.claim import BOUNDARY, ENCODER, PIXELS, POINT, Claim, Contrast, level, secondary
 from segnb.models.registry import VARIANTS
 
 UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
 
 
 def pair(plus: str, minus: str, *names: str) -> tuple[Contrast, ...]:
-    """Contrast one network with another, in each of some metrics."""
+    """Compare two networks on each metric."""
     label = f"{VARIANTS[plus].label} − {VARIANTS[minus].label}"
     return tuple(Contrast(label, name, (plus,), (minus,)) for name in names)
 
 
 def levels(word: str, metric: str, *networks: str, of: str = "") -> tuple[Contrast, ...]:
-    """Hold networks, each by itself, against what an absolute word means."""
+    """Compare each network with the limit of a word of the study."""
     return tuple(level(word, VARIANTS[name].label, metric, of + name) for name in networks)
 
 
 def lost(metric: str, *networks: str) -> tuple[Contrast, ...]:
-    """Take what networks lose without a part of theirs, beyond a point."""
+    """Compare the mIoU that networks lose when a part is ablated with 1 point."""
     return tuple(
         Contrast(VARIANTS[name].label, f"lost:{metric}", (name,), threshold=POINT) for name in networks
     )
@@ -37,52 +37,53 @@ SKIP_CLAIMS = (
         "U-Net: skips",
         "Without skips boundaries are soft or missing.",
         "Boundary IoU and F1 (means over 1, 2 and 3 px), with skips minus without, and the width of the"
-        " soft-max transition across true edges, without minus with; all decide. Each distance and the share"
-        " of true edges without any transition are shown.",
+        " soft-max transition across true edges, without skips minus with. All comparisons decide. Each"
+        " distance is shown, and the share of true edges without any transition.",
         pair(UNET, NO_SKIP, *BOUNDARY)
         + pair(NO_SKIP, UNET, "softness")
-        + shown(pair(UNET, NO_SKIP, *PIXELS), pair(NO_SKIP, UNET, "missing_edges")),
+        + secondary(pair(UNET, NO_SKIP, *PIXELS), pair(NO_SKIP, UNET, "missing_edges")),
     ),
     Claim(
         "U3",
         "U-Net: skips",
         "Without skips small objects are often missed.",
-        "Recall of small objects without skips, at most half. The gain with skips, by size, is shown.",
+        "Recall of small objects without skips, at most half. The gain from skips is shown for each"
+        " object size.",
         levels("often misses", "recall:small", NO_SKIP)
-        + shown(pair(UNET, NO_SKIP, "recall:small", "recall:medium", "recall:large")),
+        + secondary(pair(UNET, NO_SKIP, "recall:small", "recall:medium", "recall:large")),
     ),
     Claim(
         "U4",
         "U-Net: skips",
         "Without skips predictions do not align with the shapes of the input.",
-        "Mean distance from true edges to predicted ones, without skips minus with, and agreement of"
-        " predicted edges with the gradients of the image, with minus without; both decide.",
+        "Mean distance from true to predicted edges, without skips minus with, and agreement of predicted"
+        " edges with the gradients of the image, with skips minus without. Both metrics decide.",
         pair(NO_SKIP, UNET, "edge_distance") + pair(UNET, NO_SKIP, "edge_agreement"),
     ),
     Claim(
         "U5",
         "U-Net: skips",
         "Skip connections ease the flow of gradients.",
-        "Mean log10 of the ratio of gradient to weight over the encoder's layers in the first 3 epochs, on"
-        " the same batches, with skips minus without. Each level of the encoder is shown. Only seeds are"
-        " repeated.",
+        "Mean log10 of the gradient-to-weight ratio over the encoder's layers in the first 3 epochs, on"
+        " the same batches, with skips minus without. Each level of the encoder is shown. The interval"
+        " covers seeds only.",
         pair(UNET, NO_SKIP, "gradient")
-        + shown(pair(UNET, NO_SKIP, *(f"gradient:{stage}" for stage in ENCODER))),
+        + secondary(pair(UNET, NO_SKIP, *(f"gradient:{stage}" for stage in ENCODER))),
     ),
     Claim(
         "U6",
         "U-Net: skips",
         "Skip connections speed up convergence.",
-        "Epochs until validation mIoU reaches 90 % of the lower of the two final values, without skips minus"
-        " with. Only seeds are repeated. Measured against the lower final value, every training gets there"
-        " by its last epoch, so none is censored.",
+        "Epochs until validation mIoU reaches 90% of the lower of the two final values, without skips"
+        " minus with. Because of the lower value, every run reaches it by its last epoch and none is"
+        " censored. The interval covers seeds only.",
         pair(NO_SKIP, UNET, "epochs"),
     ),
     Claim(
         "U7",
         "U-Net: residual blocks",
-        "Residual blocks change little in a net of four levels.",
-        "Test mIoU, residual U-Net minus U-Net, within 1 point.",
+        "Residual blocks change little in a U-Net of four levels.",
+        "Test mIoU, residual U-Net minus U-Net, within ±1 point.",
         pair(RESIDUAL, UNET, "miou"),
         kind="≈",
         margin=POINT,
@@ -91,73 +92,75 @@ SKIP_CLAIMS = (
     Claim(
         "U16",
         "U-Net: skips",
-        "The U-Net captures and segments small objects more accurately than the one without skips.",
-        "Recall and IoU of small objects, with skips minus without; both decide.",
+        "The U-Net captures and segments small objects more accurately than the U-Net without skips.",
+        "Recall and IoU of small objects, with skips minus without. Both metrics decide.",
         pair(UNET, NO_SKIP, "recall:small", "object_iou:small"),
     ),
     Claim(
         "U17",
         "U-Net: skips",
         "Without skips small objects are localised poorly.",
-        "Mean IoU of the small objects that the U-Net without skips finds, at most one half. The difference"
-        " to the U-Net is shown.",
+        "Mean IoU of the small objects that the U-Net without skips finds, at most one half. The U-Net"
+        " minus the U-Net without skips is shown.",
         levels("localises poorly", "found_iou:small", NO_SKIP)
-        + shown(pair(UNET, NO_SKIP, "found_iou:small")),
+        + secondary(pair(UNET, NO_SKIP, "found_iou:small")),
     ),
     Claim(
         "U18",
         "U-Net: skips",
-        "With skips the structure of objects is kept better.",
-        "Share of medium and large objects that are found in one piece and apart from their neighbours: one"
-        " predicted part lies on the object, and on no other. With skips minus without; both sizes decide.",
+        "Skips preserve the structure of objects.",
+        "Share of medium and large objects that are found in one piece and apart from their neighbours:"
+        " exactly one predicted part lies on the object, and it lies on no other object. With skips minus"
+        " without; both sizes decide.",
         pair(UNET, NO_SKIP, "intact:medium", "intact:large"),
     ),
     Claim(
         "U19",
         "U-Net: skips",
-        "With skips different objects are separated more clearly.",
-        "Share of the true edges between things of two classes that have a predicted edge within 1 px, with"
-        " skips minus without.",
+        "Skips separate different objects more clearly.",
+        "Share of the true edges between objects of two classes that have a predicted edge within 1 px,"
+        " with skips minus without.",
         pair(UNET, NO_SKIP, "between"),
     ),
     Claim(
         "U20",
         "U-Net: skips",
-        "Skips bring lost detail back.",
-        "Test mIoU that the U-Net loses when every skip is replaced by its mean over the image, more than 1"
-        " point.",
-        lost("skips", UNET) + shown(lost("skips", RESIDUAL)),
+        "Skips bring back lost detail.",
+        "Test mIoU that the U-Net loses if every skip is replaced by its mean over the image, more than 1"
+        " point. The residual U-Net is shown.",
+        lost("skips", UNET) + secondary(lost("skips", RESIDUAL)),
     ),
     Claim(
         "U21",
         "U-Net: skips",
-        "Vanishing gradients are no huge concern in a U-Net of four levels.",
-        "How far the gradient-to-weight ratio falls, in decades, from the last block on the way up to the"
-        " weakest stage of the encoder, without skips; at most 2. Only seeds are repeated.",
+        "Vanishing gradients are not a huge concern in a U-Net of four levels.",
+        "Decades by which the gradient-to-weight ratio falls from the decoder's last block to the"
+        " encoder's weakest stage, without skips, at most 2. The U-Net with skips is shown. The interval"
+        " covers seeds only.",
         levels("no vanishing", "gradient:fall", NO_SKIP)
-        + shown(levels("no vanishing", "gradient:fall", UNET)),
+        + secondary(levels("no vanishing", "gradient:fall", UNET)),
     ),
     Claim(
         "U22",
         "U-Net: skips",
-        "Thin objects disappear without skips.",
+        "Without skips thin objects disappear.",
         "Test mIoU of the thin classes, with skips minus without.",
         pair(UNET, NO_SKIP, "miou:thin"),
     ),
     Claim(
         "U23",
         "U-Net: skips",
-        "With skips results are more coherent.",
-        "Share of the pixels in specks, which are connected parts of a prediction without a single right"
-        " pixel, without skips minus with.",
+        "Skips make results more coherent.",
+        "Share of pixels in specks, without skips minus with. A speck is a connected part of a prediction"
+        " without a single correct pixel.",
         pair(NO_SKIP, UNET, "specks"),
     ),
     Claim(
         "U24",
         "U-Net: skips",
         "Without skips segmentations are blurry.",
-        "Width of the soft-max transition across true edges without skips, at least 4 px. The difference to"
-        " the U-Net is shown.",
-        levels("blurry", "softness", NO_SKIP) + shown(pair(NO_SKIP, UNET, "softness")),
+        "Width of the soft-max transition across true edges without skips, at least 4 px. The U-Net"
+        " without skips minus the U-Net is shown.",
+        levels("blurry", "softness", NO_SKIP) + secondary(pair(NO_SKIP, UNET, "softness")),
     ),
 )

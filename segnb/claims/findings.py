@@ -1,0 +1,119 @@
+"""Five findings of a study in plain sentences, for README.md and the first page of the report."""
+
+from segnb.audit import scores
+from segnb.claims.saved import CLAIMS_PAGE, source
+from segnb.claims.verdicts import UNMEASURABLE, StudyVerdicts, Verdict
+from segnb.claims.wording import effect
+from segnb.stats.decisions import MOST_SEEDS
+from segnb.storage.files import between
+
+MARKS = "<!-- findings -->", "<!-- /findings -->"  # around the findings of one study in README.md
+# Claim: its subject, and sentences with a place for the effect of each deciding comparison, in their order.
+TOPICS = {
+    "U1": ("skip connections", "With them, the mIoU of a U-Net changes by {}"),
+    "F1": (
+        "finer strides",
+        "From FCN-32s to FCN-16s, mIoU changes by {} with a frozen backbone and by {} with a fine-tuned"
+        " backbone. From FCN-16s to FCN-8s, it changes by {} and {}",
+    ),
+    "U7": ("residual blocks", "With them, the mIoU of a U-Net changes by {}"),
+    "U9": (
+        "attention gates",
+        "With them, the mIoU of a U-Net changes by {} and that of a residual U-Net by {}",
+    ),
+}
+
+
+def findings(verdicts: StudyVerdicts) -> list[str]:
+    """Return up to five findings: reported scores, skips, strides, residual blocks and attention gates.
+
+    The first sentence of a finding is its conclusion. A finding without evaluated networks is left out.
+    """
+    claims = verdicts.by_id
+    sentences = [_reported_scores(claims)] if "M1" in claims else []
+    for name, (subject, effects) in TOPICS.items():
+        claim = claims.get(name)
+        if claim and claim.word != "not measured":
+            sentences.append(f"{_conclusion(subject, claim)} {_effects(effects, claim)}{_settle(claim)}")
+    return sentences
+
+
+def in_readme(text: str, verdicts: StudyVerdicts, name: str) -> str:
+    """Return README.md with the findings of results/<name> between its marks.
+
+    Raises:
+        SegnbError: if README.md has no marks.
+    """
+    lines = ["- **{}.** {}".format(*finding.split(". ", 1)) for finding in findings(verdicts)]
+    old = verdicts.schema < StudyVerdicts.schema
+    note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
+    return between(text, MARKS, "\n".join([*lines, "", source(verdicts, name) + note]))
+
+
+def _reported_scores(claims: dict[str, Verdict]) -> str:
+    """Return the finding on the study's own numbers, which needs no runs."""
+    table = scores.published_scores()
+    reported, mean = (
+        f"{table[column].min():.3f} to {table[column].max():.3f}" for column in ("as_published", "miou")
+    )
+    conclusion = {
+        "supported": "The study's headline scores are right.",
+        "refuted": "The study's headline scores are wrong.",
+    }
+    undecided = "It is not decided whether the study's headline scores are right."
+    sentences = [
+        conclusion.get(claims["M1"].word, undecided),
+        f"The study reports mIoU of {reported} for its {len(table)} networks; the mean of its own class IoUs"
+        f" is {mean}, read off bar charts to ±{scores.READING_ERROR} (claim M1).",
+    ]
+    if "M2" in claims and claims["M2"].word in conclusion:
+        pairs = len(scores.swaps(table))
+        change = f"{pairs} pair{'s' * (pairs != 1)} of networks change{'s' * (pairs == 1)}"
+        sentences.append(
+            f"Ranked by this mean, {change if pairs else 'no networks change'} places (claim M2)."
+        )
+    return " ".join(sentences)
+
+
+def _conclusion(subject: str, claim: Verdict) -> str:
+    larger, several = claim.kind != "≈", len(claim.deciding) > 1
+    if claim.word not in ("supported", "refuted"):
+        state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
+        return f"It is {state} whether {subject} {'raise' if larger else 'change'} mIoU."
+    margin = f"{100 * (claim.margin or 0):g} point{'s' * (claim.margin != 0.01)}"
+    if claim.word == "supported":
+        verb = "raise mIoU" if larger else f"change mIoU by less than {margin}"
+    elif several:
+        at_least = f"change mIoU by more than {margin} in at least one network"
+        verb = "do not always raise mIoU" if larger else at_least
+    else:
+        verb = "raise mIoU" if claim.decisive_contrast.estimate > 0 else "lower mIoU"
+    return f"{subject.capitalize()} {verb}."
+
+
+def _effects(sentences: str, claim: Verdict) -> str:
+    """Return the effect and interval of each comparison, with the number of seeds and the claim."""
+    values = [
+        "an unknown amount" if contrast.estimate is None else effect(contrast, named=True, level=not i)
+        for i, contrast in enumerate(claim.deciding)
+    ]
+    seeds = f"{claim.seeds} seed{'s' * (claim.seeds != 1)} per network"
+    return f"{sentences.format(*values)}, from {seeds} (claim {claim.id})."
+
+
+def _settle(claim: Verdict) -> str:
+    """Return what would decide an inconclusive claim; "" if nothing is known about it."""
+    if claim.word != "inconclusive":
+        return ""
+    if claim.seeds == 1:
+        return (
+            " One seed cannot decide the claim: its interval covers test images only. Train at least three."
+        )
+    if claim.seeds_needed is None and not claim.power:
+        return ""
+    needed = (
+        f"About {claim.seeds_needed:,} seeds per network"
+        if claim.seeds_needed
+        else f"Not even {MOST_SEEDS:,} seeds"
+    )
+    return f" {needed} would decide the claim if effect and spread stay the same."

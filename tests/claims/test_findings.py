@@ -1,0 +1,138 @@
+"""Findings in sentences: every sign and verdict, files of both schemas, and networks that are missing."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from segnb.claims import findings, saved
+from segnb.claims.ledger import LEDGER
+from segnb.claims.verdicts import UNMEASURABLE, WORDS, Verdict
+from tests.claims.examples import UNTOLD, claim, part, verdicts
+from tests.conftest import CHECKOUT
+
+TRAINED = list(findings.TOPICS)
+SUBJECTS = {name: subject for name, (subject, _) in findings.TOPICS.items()}
+
+
+def decided(name: str, word: str, sign: int = 1, **changes) -> Verdict:
+    """A claim of the ledger with made-up effects of one sign."""
+    entry, low, high = LEDGER[name], *sorted((0.004 * sign, 0.058 * sign))
+    parts = [
+        part(one.label, plus=one.plus, minus=one.minus, estimate=0.031 * sign, low=low, high=high)
+        for one in entry.contrasts
+        if one.decides
+    ]
+    facts = {"contrasts": tuple(parts), "kind": entry.kind, "margin": entry.margin}
+    return claim(name, word, **facts | changes)
+
+
+def audit(name: str, word: str) -> Verdict:
+    return claim(name, word, kind="audit", origin="ours", **UNTOLD)
+
+
+def said(*claims: Verdict, **changes) -> list[str]:
+    return findings.findings(verdicts(*claims, **changes))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_finding_for_every_verdict_and_sign(name, word, sign):
+    one = decided(name, word, sign)
+    sentences = said(one)
+    if word == "not measured":
+        assert sentences == []
+        return
+    (text,) = sentences
+    conclusion, rest = text.split(". ", 1)
+    subject = SUBJECTS[name]
+    if word in ("inconclusive", UNMEASURABLE):
+        state = UNMEASURABLE if word == UNMEASURABLE else "not decided"
+        assert conclusion.startswith(f"It is {state} whether {subject} ")
+    else:
+        assert conclusion.startswith(f"{subject.capitalize()} ") and "not decided" not in text
+    first = "+3.1 points (97.5% CI 0.4 to 5.8)" if sign > 0 else "−3.1 points (97.5% CI −5.8 to −0.4)"
+    again = re.sub(r"97\.5% CI ", "", first)
+    assert rest.count(first) == 1 and rest.count(again) == len(one.deciding) - 1
+    assert f", from 3 seeds per network (claim {name})." in rest
+    assert ("About 4 seeds per network would decide" in rest) == (word == "inconclusive")
+    assert text.endswith(".") and "{" not in text and "None" not in text and ".." not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "sign", "conclusion"),
+    [
+        ("U1", "supported", 1, "Skip connections raise mIoU."),
+        ("U1", "refuted", -1, "Skip connections lower mIoU."),
+        ("F1", "supported", 1, "Finer strides raise mIoU."),
+        ("F1", "refuted", -1, "Finer strides do not always raise mIoU."),
+        ("U7", "supported", -1, "Residual blocks change mIoU by less than 1 point."),
+        ("U7", "refuted", 1, "Residual blocks raise mIoU."),
+        ("U7", "refuted", -1, "Residual blocks lower mIoU."),
+        ("U9", "supported", 1, "Attention gates change mIoU by less than 1 point."),
+        ("U9", "refuted", -1, "Attention gates change mIoU by more than 1 point in at least one network."),
+        ("U9", "inconclusive", -1, "It is not decided whether attention gates change mIoU."),
+    ],
+)
+def test_conclusions(name, word, sign, conclusion):
+    assert said(decided(name, word, sign))[0].startswith(f"{conclusion} ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ({}, "About 4 seeds per network would decide the claim if effect and spread stay the same."),
+        (
+            {"seeds_needed": None},
+            "Not even 1,000 seeds would decide the claim if effect and spread stay the same.",
+        ),
+        (
+            {"seeds": 1, "seeds_needed": None, "power": {}},
+            "its interval covers test images only. Train at least three.",
+        ),
+        ({"seeds_needed": None, "power": {}}, "from 3 seeds per network (claim U9)."),
+    ],
+)
+def test_an_undecided_finding_says_what_would_settle_it(changes, end):
+    assert said(decided("U9", "inconclusive", **changes))[0].endswith(end)
+
+
+@pytest.mark.parametrize("first", WORDS)
+@pytest.mark.parametrize("second", WORDS)
+def test_the_study_s_own_numbers_need_no_runs(first, second):
+    (text,) = said(audit("M1", first), audit("M2", second))
+    expected = {
+        "supported": "The study's headline scores are right.",
+        "refuted": "The study's headline scores are wrong.",
+    }
+    assert text.startswith(
+        expected.get(first, "It is not decided whether the study's headline scores are right.")
+    )
+    assert "reports mIoU of 0.789 to 0.974 for its 10 networks" in text and "0.855" in text
+    assert ("2 pairs of networks change places (claim M2)" in text) == (second in expected)
+
+
+def test_a_refuted_claim_with_missing_networks_says_so():
+    whole = decided("F1", "refuted", -1)
+    gone = replace(whole.contrasts[-1], estimate=None, low=None, high=None, missing="not trained")
+    (text,) = said(replace(whole, contrasts=(*whole.contrasts[:-1], gone)))
+    assert "and an unknown amount, from 3 seeds" in text
+
+
+@pytest.mark.parametrize(
+    "name, count", [("quick-streets", 5), ("quick-streets-h100", 5), ("quick-cam300", 2)]
+)
+def test_files_of_the_older_rule_have_findings_and_name_the_rule(name, count):
+    study = saved.read(CHECKOUT / "results" / f"{name}.json")
+    texts = findings.findings(study)
+    assert len(texts) == count and all("points (" in text for text in texts[1:])
+    page = findings.in_readme(" ".join(findings.MARKS), study, f"{name}.json")
+    assert ("The verdicts follow an older rule" in page) == (study.schema == 1)
+
+
+def test_a_saved_study_says_the_same(verdicts):
+    texts = findings.findings(verdicts)
+    assert len(texts) == 5
+    assert findings.findings(saved.from_dict(saved.trimmed(verdicts))) == texts
+    assert findings.findings(saved.from_dict(saved.as_dict(verdicts))) == texts
