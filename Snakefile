@@ -2,7 +2,7 @@
 #
 #   snakemake --profile profiles/local --cores 2 --config study=NAME variants=A,B seeds=0,1
 #
-# `segnb report` creates the study and calls this; on its own, `segnb study` prints NAME.
+# `segnb report` creates the study and calls Snakemake. To call it yourself, get NAME from `segnb study`.
 import glob
 import os
 import shlex
@@ -18,48 +18,49 @@ from segnb.study.study import open_study
 
 for needed in ("study", "variants", "seeds"):
     if needed not in config:
-        raise WorkflowError(f"--config {needed}=... is missing; 'make report' gives all three")
+        raise WorkflowError(f"--config: no {needed}=... (expected study, variants and seeds)")
 
 study = open_study(str(config["study"]))
 variants = str(config["variants"]).split(",")
 seeds = str(config["seeds"]).split(",")
 folder = f"runs/{study.name}"
-# A training that diverged is left out: it is not tried again, and neither the others nor the report wait for it.
+# Runs that diverged are left out: they are not repeated, and no other step waits for them.
 lost = {(run.variant, str(run.seed)) for run in study.diverged()}
 runs = [f"{folder}/{name}/seed{seed}" for name in variants for seed in seeds if (name, seed) not in lost]
 tests = [f"{run}/test_confusion.npz" for run in runs]
 shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(seeds)}
-# Every step takes the place of the shell that starts it and ends with Snakemake, however that ends.
+# Every step replaces the shell that starts it, and ends with Snakemake in whatever way that ends.
 segnb = f"exec {shlex.quote(sys.executable)} -m segnb.runtime.processes $PPID segnb.cli"
-os.environ.update(ALLOCATOR)  # which a process has to find when it starts
+os.environ.update(ALLOCATOR)  # read when a process starts
 chapters = ["claims", "dataset", "fcn", "unet", "audit", "methods"]
 
 
 def code(*places):
-    """The files of rooms (folders of segnb/) and single modules, all that lies below them."""
+    """Return all files of rooms (folders of segnb/) and single modules."""
     below = [glob.glob(f"segnb/{place}/**/*.*", recursive=True) or [f"segnb/{place}"] for place in places]
     return sorted(path for paths in below for path in paths if "__pycache__" not in path)
 
 
-# A change of a room asks for what it makes and for all that follows: a metric evaluates again, a claim decides
-# again, a colour draws again. None of them trains; a study's name holds the digest of what does.
+# A change of a room repeats its step and all later ones: after a change of a metric, runs are evaluated again;
+# after a change of a claim, verdicts are computed again; after a change of a colour, figures are drawn again. No
+# such change repeats a training: a study's name contains the digest of the training code.
 EVALUATING = code("metrics", "evaluation", "data/shifts")
 DECIDING = code("claims", "audit", "stats")
 DRAWING = code("report", "models/registry.py", "labels.py", "presets.py", "study")
 
 
 def as_yaml(parameters):
-    """In one line, as `segnb run` takes them."""
+    """Return parameters in one line, for `segnb run`."""
     return yaml.safe_dump(parameters, default_flow_style=True, width=float("inf")).strip()
 
 
 def run_parameters(wildcards):
-    """The parameters of train.ipynb for one run."""
+    """Return the parameters of train.ipynb for one run."""
     run = {"variant": wildcards.variant, "seed": int(wildcards.seed), "study": study.name}
     return as_yaml(study.settings["request"] | run)
 
 
-# On a cluster there are no cores until a job runs; then a rule that wants them all gets a run's.
+# On a cluster the number of cores is unknown before a job runs: rules for all cores get those of a run.
 on_cluster = workflow.remote_exec or workflow.resource_settings.cores is None
 every_core = study.machine.threads if on_cluster else workflow.cores
 gpu = {"gpu": 1} if study.machine.device == "cuda" else {}
@@ -75,8 +76,8 @@ def testing(wildcards):
     return resources.testing(study, wildcards.variant)
 
 
-onstart:  # of more than a dry run
-    study.ask(variants, [int(seed) for seed in seeds])  # for `segnb status`; `segnb report` has done so
+onstart:  # not in a dry run
+    study.ask(variants, [int(seed) for seed in seeds])  # for `segnb status`, if `segnb report` did not do so
 
 
 wildcard_constraints:
@@ -97,7 +98,7 @@ rule report:
         mem_mb=small.mib,
         runtime=small.minutes,
     message:
-        "report: joining the chapters"
+        "report: joining chapters"
     shell:
         "{segnb} export {input.chapters:q} --out {output:q}"
         " --study {params.study:q} --variants {params.variants:q} --seeds {params.seeds:q}"
@@ -125,7 +126,7 @@ rule chapter:
         "{segnb} run {input.notebook:q} {output:q} -y {params.yaml:q} --log {log:q}"
 
 
-# Verdicts, also from studies of other data that a claim compares with, as far as there are any.
+# Verdicts; some claims compare with studies of other data, if they exist.
 rule claims:
     input:
         code=DECIDING,
@@ -147,7 +148,7 @@ rule claims:
         mem_mb=small.mib,
         runtime=small.minutes,
     message:
-        "claims: weighing the evidence for each"
+        "claims: computing verdicts"
     shell:
         "{segnb} claims --study {params.study:q} --variants {params.variants:q}"
         " --seeds {params.seeds:q} --out {output:q} > {log:q} 2>&1"
@@ -158,7 +159,7 @@ rule measure:
         run=f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
         code=EVALUATING,
     output:
-        # Before the last of these some networks write gates.npz and shift_confusion.npz as well.
+        # Some networks also write gates.npz and shift_confusion.npz, before the last of these files.
         [
             f"{folder}/{{variant}}/seed{{seed}}/{name}.npz"
             for name in ("test_confusion", "predictions", "predicted", "boundary", "objects")
@@ -178,9 +179,8 @@ rule measure:
         "{segnb} measure {params.run:q} --log {log:q} > {log:q} 2>&1"
 
 
-# What a run leaves behind is its folder; the executed notebook is declared because it is put into place
-# last. last.pt stays undeclared: Snakemake deletes declared outputs of a failed job, and it is
-# what the next try goes on from.
+# The result of a run is its folder; the executed notebook is declared, because it is written last. last.pt is
+# not declared: Snakemake deletes declared outputs of a failed job, and the next try resumes from it.
 rule train:
     input:
         data=ancient(expand(f"{folder}/data-{{size}}.json", size=study.sizes())),
@@ -192,18 +192,18 @@ rule train:
         f"{folder}/{{variant}}/seed{{seed}}/train.log",
     threads: study.machine.threads
     resources:
-        # A try after a failure, on a cluster, asks for more in case the estimate was what was wrong.
+        # On a cluster, a try after a failure asks for more memory, in case the estimate was too low.
         mem_mb=lambda wildcards, attempt: attempt * training(wildcards).mib,
         runtime=lambda wildcards: training(wildcards).minutes,
         **gpu,
-    priority: 1  # before testing, whose short jobs fill the cores at the end
+    priority: 1  # before evaluation, whose short jobs fill the cores at the end
     message:
         "train: {wildcards.variant}, seed {wildcards.seed}"
     shell:
         "{segnb} run notebooks/train.ipynb {output:q} -y {params.yaml:q} --log {log:q}"
 
 
-# The longest runs first, so that no core waits for the last of them.
+# The longest runs come first, so that no core waits for the last of them.
 use rule train as train_first with:
     priority: 2
     wildcard_constraints:
@@ -213,7 +213,7 @@ use rule train as train_first with:
 ruleorder: train_first > train
 
 
-# Alone on the machine, hence all cores.
+# It uses all cores, so that it runs alone on the machine.
 rule cost:
     input:
         code="segnb/evaluation/cost.py",
@@ -221,7 +221,7 @@ rule cost:
         f"{folder}/cost.json",
     params:
         study=study.name,
-        # With those measured before: a report of fewer networks does not forget the others.
+        # Includes networks measured before, so that a report of fewer networks does not lose them.
         variants=",".join(sorted({*variants, *study.cost().index})),
     threads: every_core
     resources:
@@ -229,7 +229,7 @@ rule cost:
         runtime=costing.minutes,
         **gpu,
     message:
-        "cost: timing every variant, alone on the machine"
+        "cost: timing all networks, alone on the machine"
     shell:
         "{segnb} cost --study {params.study:q} --variants {params.variants:q}"
 
@@ -244,6 +244,6 @@ rule data:
         mem_mb=preparing.mib,
         runtime=preparing.minutes,
     message:
-        "data: {wildcards.size} pixels a side"
+        "data: images of {wildcards.size} px per side"
     shell:
         "{segnb} arrays --study {params.study:q} --size {wildcards.size} --done {output:q}"

@@ -1,3 +1,3 @@
-"""segnb: a street-scene segmentation study that checks its own sentences."""
+"""segnb retrains the networks of a study on semantic segmentation and tests its claims."""
 
 __version__ = "0.1.0"

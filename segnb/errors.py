@@ -1,4 +1,4 @@
-"""The one exception that is meant to be read by a user."""
+"""SegnbError, the one exception that a user reads, and errors of the system as such."""
 
 import errno
 import unicodedata
@@ -6,34 +6,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Line breaks and terminal codes; marks that cannot be seen or turn the writing round; half characters, which
-# stand for bytes of a file name that are no UTF-8.
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # general categories of Unicode
-FULL = {errno.ENOSPC, errno.EDQUOT}  # system errors of a full disk
-NO_HANDLES = {errno.EMFILE, errno.ENFILE}  # of a process, or a machine, that has too many files open
-REMEDIES = {  # by system error
+# General categories of Unicode that are escaped: line breaks and terminal codes, invisible marks and those
+# that change the direction of writing, and half characters, which represent bytes of a file name that are not
+# UTF-8.
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+FULL = {errno.ENOSPC, errno.EDQUOT}  # error numbers of a full disk
+NO_HANDLES = {errno.EMFILE, errno.ENFILE}  # a process, or a machine, has too many open files
+REMEDIES = {  # by error number
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS),
-        "change who may read and write it, or work in a checkout of your own (SEGNB_ROOT names it)",
+        "Change its permissions, or set SEGNB_ROOT to a checkout of your own.",
     ),
-    **dict.fromkeys(NO_HANDLES, "allow more open files with 'ulimit -n 1024'"),
-    **dict.fromkeys((errno.EIO, errno.ESTALE), "check the disk"),
-    errno.ENAMETOOLONG: "use a shorter path",
-    errno.EFBIG: "allow larger files with 'ulimit -f unlimited'",
+    **dict.fromkeys(NO_HANDLES, "Allow more open files with 'ulimit -n 1024'."),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "Check the disk."),
+    errno.ENAMETOOLONG: "Use a shorter path.",
+    errno.EFBIG: "Allow larger files with 'ulimit -f unlimited'.",
     **dict.fromkeys(
         (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
-        "mend it, or name another place",
+        "Fix the path, or choose another place.",
     ),
 }
 
 
 class SegnbError(Exception):
-    """A problem the user can mend: one line that names the file or parameter, what is wrong and the remedy.
+    """A problem that a user can fix: one line with the file or parameter, what is wrong and what to do.
 
-    It is shown without a traceback: by the command line, and in a notebook under the cell that raised it.
+    It is shown without a traceback, by the command line and below the cell of a notebook that raised it.
     """
 
-    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+    def _render_traceback_(self) -> list[str]:  # called by IPython
         return [str(self)]
 
     def __str__(self) -> str:
@@ -41,35 +42,36 @@ class SegnbError(Exception):
 
 
 def one_line(text: str) -> str:
-    """The text as it may be printed: what would break the line, or command a terminal, as \\n, \\x1b …
+    """Return text that is safe to print: line breaks and terminal codes become \\n, \\x1b …
 
-    File names may hold anything but "/".
+    File names may contain anything but "/".
     """
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in _UNSEEN else c for c in text)
 
 
 @contextmanager
 def full_disk_told(path: Path | None = None) -> Iterator[None]:
-    """Raise SegnbError instead of the system's error if the disk has no room.
+    """Raise SegnbError instead of the system's error if the disk is full.
 
     Args:
-        path: the file that is written; None: the one that the system's error names
+        path: file that is written; None: the file that the system's error names
     """
     try:
         yield
     except OSError as error:
         if error.errno not in FULL:
-            error.filename = error.filename or path and str(path)  # a file that is open has no name for it
+            error.filename = error.filename or path and str(path)  # missing for files already open
             raise
+        where = path or error.filename or "a file"
         raise SegnbError(
-            f"{path or error.filename or 'a file'} cannot be written, the disk is full; free some of it and"
-            " run the same command again to resume"
+            f"{where}: cannot be written, the disk is full."
+            " Free some space, then run the same command to resume."
         ) from None
 
 
 def refused(error: OSError) -> SegnbError | None:
-    """Say what a user can do about what the system refuses; None if that is not known."""
+    """Return a system's error with what a user can do about it; None if that is unknown."""
     if error.errno not in REMEDIES or not (error.filename or error.errno in NO_HANDLES):
         return None
     where = f"{error.filename}: " if error.filename else ""
-    return SegnbError(f"{where}{error.strerror}; {REMEDIES[error.errno]}")
+    return SegnbError(f"{where}{error.strerror}. {REMEDIES[error.errno]}")

@@ -1,8 +1,8 @@
-"""Label sets: id, name and colour of each class, once for everything that draws or counts.
+"""Label sets: the id, name and colour of each class.
 
-STREET is the study's. Order and names follow the CARLA 0.8 / Lyft-Udacity label set; all thirteen classes
-count in every score, `Unlabeled` (mostly sky) included. CAMVID is that of the photographs. Other data bring
-their own (`segnb.data.masks`).
+STREET is the study's. Order and names follow the CARLA 0.8 / Lyft-Udacity label set. All thirteen classes
+count in every score, including `Unlabeled` (mostly sky). CAMVID is the label set of the photographs. Other
+data have their own (`segnb.data.masks`).
 """
 
 from dataclasses import asdict, dataclass
@@ -10,19 +10,20 @@ from typing import Any, Self
 
 import numpy as np
 
-IGNORE_INDEX = 255  # the label of a pixel that nobody labelled: in no loss and in no score
+IGNORE_INDEX = 255  # the label of void pixels, which count in no loss and no score
 
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Names and colours of a label set; a class's id is its position.
+    """Names and colours of a label set, in which a class's id is its position.
 
-    names:   one name an id, as printed in tables and legends
-    colours: one "#rrggbb" an id
-    thin:    names of the classes that cover few pixels each (poles, people …)
-    things:  names of the classes whose objects can be counted, unlike stuff such as road or sky
-    void:    whether there may be pixels that nobody labelled, IGNORE_INDEX in label maps
-    key:     one word for the whole set
+    Attributes:
+        names: one name per class, as printed in tables and legends
+        colours: one "#rrggbb" per class
+        thin: names of the classes that cover few pixels each (poles, people …)
+        things: names of the classes whose objects can be counted, unlike road or sky
+        void: whether label maps may have void pixels (IGNORE_INDEX)
+        key: one word for the whole set
     """
 
     names: tuple[str, ...]
@@ -34,13 +35,13 @@ class ClassMap:
 
     @classmethod
     def of(cls, colours: dict[str, str], **marks: Any) -> Self:
-        """The label set of these names, each with its colour, in the order of their ids."""
+        """Make a label set of {name: colour}, in the order of the ids."""
         return cls(tuple(colours), tuple(colours.values()), **marks)
 
     @classmethod
-    def from_dict(cls, kept: dict[str, Any]) -> Self:
-        """The label set that `as_dict` gave, as JSON hands it back: lists for tuples."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in kept.items()})
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the label set that `as_dict` gave; JSON has turned its tuples into lists."""
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,29 +50,33 @@ class ClassMap:
         return len(self.names)
 
     def id(self, name: str) -> int:
-        """The id of a class name. Raises KeyError that lists the choices."""
+        """Return the id of a class, or raise KeyError with the names of all classes."""
         if name not in self.names:
-            raise KeyError(f"class {name!r} is unknown; choose from {', '.join(self.names)}")
+            raise KeyError(f"unknown class {name!r} (expected one of {', '.join(self.names)})")
         return self.names.index(name)
 
     @property
     def palette(self) -> np.ndarray:
-        """uint8 (classes, 3): RGB by id."""
+        """RGB by id: (classes, 3), uint8."""
         return np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in self.colours], np.uint8)
 
     def paint(self, labels: np.ndarray) -> np.ndarray:
-        """Label map, uint8 (..., H, W) of ids, to RGB, uint8 (..., H, W, 3); IGNORE_INDEX is grey."""
+        """Return label maps (..., H, W), uint8, as RGB (..., H, W, 3), uint8; void pixels are grey."""
         colours = np.full((256, 3), 128, np.uint8)
         colours[: len(self)] = self.palette
         return colours[labels]
 
     def seen(self, *maps: np.ndarray) -> list[int]:
-        """The ids that occur in label maps, in order, without IGNORE_INDEX."""
-        return [int(i) for i in np.unique(np.concatenate([one.ravel() for one in maps])) if i != IGNORE_INDEX]
+        """Return the ids that occur in label maps, sorted, without IGNORE_INDEX."""
+        return [
+            int(i)
+            for i in np.unique(np.concatenate([labels.ravel() for labels in maps]))
+            if i != IGNORE_INDEX
+        ]
 
 
-# Lightness varies as well as hue, so that neighbours on a street stay apart
-# for colour-blind readers and on a grey print.
+# Lightness varies as well as hue, so that colour-blind readers, and readers of a grey print, can distinguish
+# classes that are next to each other on a street.
 STREET = ClassMap.of(
     {
         "Unlabeled": "#101820",
@@ -93,8 +98,8 @@ STREET = ClassMap.of(
     key="street",
 )
 
-# Brostow, Fauqueur and Cipolla, "Semantic object classes in video", Pattern Recognition Letters 2009, in the
-# eleven classes that are usual since Badrinarayanan et al., "SegNet", PAMI 2017.
+# Brostow, Fauqueur and Cipolla, "Semantic object classes in video", Pattern Recognition Letters 2009, with
+# the eleven classes of Badrinarayanan et al., "SegNet", PAMI 2017, which have been usual since.
 CAMVID = ClassMap.of(
     {
         "Sky": "#cfe8ff",
@@ -115,7 +120,7 @@ CAMVID = ClassMap.of(
     key="camvid",
 )
 
-# One class of the street's against all others: whether many classes spread attention thin (claim U15).
+# Cars against all other classes of STREET, for claim U15: do many classes spread attention thin?
 CAR = ClassMap.of({"Rest": "#101820", "Car": "#2346c4"}, things=("Car",), key="car")
 
 LABEL_SETS = {classes.key: classes for classes in (STREET, CAMVID, CAR)}

@@ -1,7 +1,7 @@
-"""What is asked for, checked: the parameters of each notebook and of the command line.
+"""Checked parameters of the notebooks and the command line.
 
-An unknown name or a value of the wrong type is an error that lists the choices; papermill itself
-only warns of an unknown name and guesses types.
+An unknown name, or a value of the wrong type, is an error that lists the choices. Papermill by itself only
+warns of unknown names, and guesses types.
 """
 
 import ast
@@ -15,18 +15,22 @@ from segnb.models.registry import FAMILIES
 from segnb.presets import PRESETS
 from segnb.runtime.machine import PRECISIONS
 
-# Times the 1,000,003 of `segnb.training.loop` it still fits into the 63 bits of torch's generators.
+# Multiplied by the 1,000,003 of `segnb.training.loop`, it still fits into the 63 bits of torch's generators.
 LARGEST_SEED = 9_000_000_000_000
 
 
 class Params(BaseModel):
-    """Base of all parameter sets. Strict: an int serves for a float, nothing else is converted."""
+    """Base of all parameter sets; an int is accepted as a float, and nothing else is converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @classmethod
     def check(cls, values: dict[str, Any]) -> Self:
-        """The validated set. Raises SegnbError, one line for the first thing that is wrong."""
+        """Return the validated set.
+
+        Raises:
+            SegnbError: one line about the first invalid parameter.
+        """
         try:
             return cls(**values)
         except ValidationError as errors:
@@ -34,36 +38,35 @@ class Params(BaseModel):
             name = first["loc"][0]
             if first["type"] == "extra_forbidden":
                 choices = ", ".join(cls.model_fields)
-                raise SegnbError(f"parameter {name!r} is unknown; choose from {choices}") from None
-            told = first["msg"][0].lower() + first["msg"][1:]
-            hint = cls.model_fields[name].description if name in cls.model_fields else ""
-            raise SegnbError(f"parameter {name!r}: {told}, got {first['input']!r} ({hint})") from None
+                raise SegnbError(f"unknown parameter {name!r} (expected one of {choices})") from None
+            description = cls.model_fields[name].description
+            raise SegnbError(f"invalid {name} {first['input']!r} (expected the {description})") from None
 
     @classmethod
     def from_attributes(cls, options: Any) -> Self:
-        """Return the validated set of those values that are attributes of an object, such as options."""
+        """Return the validated set of an object's attributes, such as those of parsed options."""
         return cls.check({name: getattr(options, name) for name in cls.model_fields})
 
     @classmethod
     def from_notebook(cls, namespace: dict[str, Any]) -> Self:
-        """The parameters of the running notebook: call it as `from_notebook(globals())`.
+        """Return the parameters of the running notebook: call it as `from_notebook(globals())`.
 
-        Values come from the namespace; names also from the source of the parameters cells (those
-        that begin with "# Parameters", as papermill's injected one does), because the namespace
-        cannot tell a misspelt parameter from any other variable when cells are run twice.
+        Values come from the namespace. Names also come from the source of the parameters cells, which begin
+        with "# Parameters" like the cell that papermill injects: in the namespace, a misspelt parameter looks
+        like any other variable once cells are run twice.
         """
         names = set(cls.model_fields) | _assigned_last(namespace.get("In", []))
         return cls.check({name: namespace[name] for name in names if name in namespace})
 
 
 def assigned(source: str) -> list[str]:
-    """Return the names that are assigned at the top level of a source, in their order."""
+    """Return the names assigned at the top level of Python source, in order."""
     nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
     return [target.id for node in nodes for target in node.targets if isinstance(target, ast.Name)]
 
 
 def _assigned_last(cells: list[str]) -> set[str]:
-    """Return the names in the latest unbroken run of parameters cells among the executed ones."""
+    """Return the names assigned in the last unbroken series of executed parameters cells."""
     names: set[str] = set()
     started = False
     for source in reversed(cells):
@@ -76,66 +79,68 @@ def _assigned_last(cells: list[str]) -> set[str]:
 
 
 class StudyParams(Params):
-    """What makes a study: every run with the same values, machine and code can be compared."""
+    """Parameters of a study; runs can be compared if these, the machine and the code are the same."""
 
-    preset: str = Field("quick", description=", ".join(PRESETS))
+    preset: str = Field("quick", description=f"size of the study: {', '.join(PRESETS)}")
     data: str = Field(
         "streets",
-        description='"streets", "streets-false-colours", "streets-car", "streets-drives",'
-        ' "streets-drives-interleaved", or the path of a data set folder,'
-        ' which may name its layout: "lyft:PATH"',
+        description="data: rendered scenes (streets, streets-false-colours, streets-car, streets-drives,"
+        " streets-drives-interleaved), or a folder as PATH or LAYOUT:PATH, such as lyft:PATH",
     )
-    epochs: int | None = Field(None, ge=1, description="a whole number from 1, or None for the preset's")
+    epochs: int | None = Field(None, ge=1, description="number of epochs, an integer from 1")
     learning_rate: float | None = Field(
-        None,
-        gt=0,
-        description="highest learning rate of U-Nets and of the FCN head, above 0; None for the preset's",
+        None, gt=0, description="peak learning rate of U-Nets and of the FCN head, a number above 0"
     )
     backbone_learning_rate: float | None = Field(
-        None,
-        gt=0,
-        description="highest learning rate of a fine-tuned VGG16 backbone, above 0; None for the preset's",
+        None, gt=0, description="peak learning rate of a fine-tuned VGG16 backbone, a number above 0"
     )
     weights: str | None = Field(
         None,
-        description="auto, imagenet, imagenet+fc6, hed, random or the path of a VGG16 file;"
-        " None for the preset's",
+        description="backbone weights: auto, imagenet, imagenet+fc6, hed, random, or a VGG16 file",
     )
     precision: str | None = Field(
         None,
-        description=f"auto, or of {', '.join(PRECISIONS['cuda'])} what the device has; None for the preset's",
+        description=f"precision: auto or, if the device supports it, {', '.join(PRECISIONS['cuda'])}",
     )
 
 
 class RunParams(StudyParams):
-    """One training: the parameters of train.ipynb."""
+    """Parameters of a run, which are those of train.ipynb."""
 
-    variant: str = Field("UNet_Standard_256", description="a name from segnb.models.registry")
-    seed: int = Field(0, ge=0, le=LARGEST_SEED, description=f"a whole number from 0 to {LARGEST_SEED:,}")
-    study: str | None = Field(None, description="the study that this run must belong to, or None for any")
+    variant: str = Field("UNet_Standard_256", description="name of a network in segnb.models.registry")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description=f"seed, an integer from 0 to {LARGEST_SEED:,}")
+    study: str | None = Field(
+        None, description="name of the study that the run must belong to, or None for any"
+    )
 
     def shared(self) -> StudyParams:
-        """What all runs of the study have in common."""
+        """Return the parameters that all runs of the study share."""
         return StudyParams.from_attributes(self)
 
 
 class ReportParams(Params):
-    """One chapter of the report: the parameters of dataset, fcn, unet and claims.ipynb."""
+    """Parameters of a chapter of the report, such as unet.ipynb."""
 
-    study: str = Field("latest", description='a folder name under runs/, or "latest"')
+    study: str = Field("latest", description="name of a folder under runs/, or latest")
     variants: str = Field(
-        "all", description=f"all, study, {', '.join(FAMILIES)} or names of networks, separated by commas"
+        "all",
+        description=f"networks: all, study (those of the study), {', '.join(FAMILIES)},"
+        " or comma-separated names",
     )
-    seeds: str | int = Field("all", description='"all" that are there, or whole numbers with commas between')
+    seeds: str | int = Field("all", description="seeds: all, or a comma-separated list such as 0,1,2")
 
 
 def parse_seeds(text: str | int) -> list[int]:
-    """'0,2' -> [0, 2]. Raises SegnbError for anything but whole numbers from 0 to LARGEST_SEED."""
+    """Return the seeds of a list such as "0,2", sorted, each once.
+
+    Raises:
+        SegnbError: it is not a comma-separated list of integers from 0 to LARGEST_SEED.
+    """
     number = r" *\d{1,13} *"  # int() itself refuses thousands of digits
     seeds = re.fullmatch(f"{number}(,{number})*", str(text)) and {int(part) for part in str(text).split(",")}
     if not seeds or max(seeds) > LARGEST_SEED:
         raise SegnbError(
-            f"seeds {str(text)[:80]!r}: whole numbers from 0 to {LARGEST_SEED:,} with commas between are"
-            " meant, such as 0,1,2"
+            f"invalid seeds {str(text)[:80]!r} (expected comma-separated integers from 0 to {LARGEST_SEED:,},"
+            " such as 0,1,2)"
         )
     return sorted(seeds)

@@ -1,33 +1,33 @@
-"""The presets: how much data, how large, how long. One frozen dataclass each.
+"""The presets: number of images, image size, network width and length of training.
 
-`paper` is the published recipe; the others shrink it so that the same report can be had on a laptop.
+`paper` is the recipe of the study; the others are smaller, so that a laptop can make the same report.
 """
 
 from dataclasses import asdict, dataclass, replace
 
 from segnb.errors import SegnbError
 
-FULL_WIDTH = 64  # of the published networks
+FULL_WIDTH = 64  # channels of the first level of the study's U-Nets
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one family of networks is trained."""
+    """The training settings of one family of networks."""
 
     size: int  # side of the square input in pixels
-    width: int  # channels of the U-Net's first level, a 64th of those of the FCN's head; see FULL_WIDTH
-    epochs: int  # at most, where there is early stopping
+    width: int  # channels of a U-Net's first level; an FCN's head has 64 times as many
+    epochs: int  # the most, if there is early stopping
     batch_size: int
-    learning_rate: float  # Adam's; the peak of it where the schedule is one-cycle
-    backbone_learning_rate: float = 1e-4  # the same for a pretrained backbone that is fine-tuned
+    learning_rate: float  # of Adam; its peak, if the schedule is one-cycle
+    backbone_learning_rate: float = 1e-4  # the same for a fine-tuned backbone with pretrained weights
     schedule: str = "one-cycle"  # or "constant"
-    mirror: bool = True  # mirror half of the training images, others in each epoch
-    patience: int | None = None  # early stopping: epochs without progress in either loss or mIoU
-    min_delta: float = 1e-3  # what counts as progress for early stopping
+    mirror: bool = True  # flip half of the training images horizontally, drawn again in each epoch
+    patience: int | None = None  # early stopping: epochs in which neither loss nor mIoU improves
+    min_delta: float = 1e-3  # the least improvement that early stopping counts
 
     @classmethod
     def from_dict(cls, values: dict) -> "Recipe":
-        """Return the recipe of `asdict`, also of earlier versions of segnb, which had other fields."""
+        """Return the recipe that `asdict` gave, in this or an earlier version of segnb with other fields."""
         renamed = {"trunk_learning_rate": "backbone_learning_rate"}
         values = {renamed.get(name, name): value for name, value in values.items()}
         return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
@@ -35,33 +35,33 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A size of the whole study. Counts are images; `train` does not include `val`."""
+    """The size of a whole study; `train`, `val` and `test` are numbers of images that do not overlap."""
 
     name: str
     train: int
     val: int
     test: int
-    seeds: int = 1  # seeds 0..seeds-1 are trained when none are named
-    weights: str = "auto"  # where the VGG16 trunk comes from when nobody says
-    precision: str = "auto"  # "auto" tries out what the machine trains fastest with
+    seeds: int = 1  # by default, seeds 0 to seeds - 1 are trained
+    weights: str = "auto"  # backbone weights by default
+    precision: str = "auto"  # "auto" measures which precision is fastest on the machine
     fcn: Recipe
     unet: Recipe
 
     def recipe(self, family: str) -> Recipe:
-        """The recipe of "fcn" or "unet"."""
+        """Return the recipe of "fcn" or "unet"."""
         return {"fcn": self.fcn, "unet": self.unet}[family]
 
     def override(self, **changes: float | None) -> "Preset":
-        """Return the preset with other epochs or learning rates in both recipes; None keeps the preset's."""
-        given = {name: value for name, value in changes.items() if value is not None}
-        return replace(self, fcn=replace(self.fcn, **given), unet=replace(self.unet, **given))
+        """Return the preset with these values in both recipes; None keeps the value of the preset."""
+        overrides = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, fcn=replace(self.fcn, **overrides), unet=replace(self.unet, **overrides))
 
     def as_dict(self) -> dict:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict) -> "Preset":
-        """Return the preset of `as_dict`, also of earlier versions of segnb."""
+        """Return the preset that `as_dict` gave, in this or an earlier version of segnb."""
         recipes = {family: Recipe.from_dict(values[family]) for family in ("fcn", "unet")}
         return cls(**values | recipes)
 
@@ -81,14 +81,10 @@ _PAPER = Recipe(
 )
 
 _ALL = (
-    # Tests only: every part runs, no score means anything. Nothing is fetched and nothing tried out.
+    # For tests: every part runs, and no score means anything. Nothing is downloaded or timed.
     Preset(name="smoke", train=8, val=4, test=6, weights="random", precision="fp32", fcn=_SMOKE, unet=_SMOKE),
-    # FCNs at the study's size, so that a stride of 32 leaves its 7×7 cells; a head of 256 channels
-    # learnt as much from 256 scenes as one of 1024 (validation mIoU 0.370 and 0.364, FCN-8s frozen).
-    # Steps are what they lack, so batches are small. With batches of 8, a rate of 2e-3 and 15 epochs four
-    # seeds of the plain U-Net gave 0.396, 0.363, 0.334 and 0.339 (300 scenes held out), as each learned,
-    # or not, what road lines are; now they give 0.478, 0.464, 0.484 and 0.470. FCN-8s fine-tuned went
-    # from 0.413 to 0.476.
+    # FCNs have the study's image size, so that a stride of 32 leaves its 7×7 cells. Batches are small,
+    # because with so few images the number of steps limits the scores (docs/decisions.md).
     Preset(
         name="quick",
         train=240,
@@ -106,7 +102,7 @@ _ALL = (
         fcn=replace(_STANDARD, size=224, epochs=15),
         unet=replace(_STANDARD, size=256),
     ),
-    # The published recipe: 2,000 training images, a fifth of them for validation, and 500 for test.
+    # The recipe of the study: 2,000 images, a fifth of them for validation, and 500 test images.
     Preset(
         name="paper",
         train=1600,
@@ -121,7 +117,7 @@ PRESETS = {preset.name: preset for preset in _ALL}
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name. Raises SegnbError that lists the choices."""
+    """Return the preset of that name, or raise SegnbError with the names of all presets."""
     if name not in PRESETS:
-        raise SegnbError(f"preset {name!r} is unknown; choose from {', '.join(PRESETS)}")
+        raise SegnbError(f"unknown preset {name!r} (expected one of {', '.join(PRESETS)})")
     return PRESETS[name]

@@ -13,6 +13,6 @@ def test_a_bad_parameter_is_one_line_under_its_cell_with_the_choices():
     NotebookClient(notebook, kernel_name="python3", allow_errors=True).execute()
     (output,) = notebook.cells[0].outputs
     assert output.output_type == "error" and output.ename == "SegnbError"
-    told = f"preset 'quik' is unknown; choose from {', '.join(PRESETS)}"
+    told = f"unknown preset 'quik' (expected one of {', '.join(PRESETS)})"
     assert output.traceback == [told] and output.evalue == told
     nbformat.validate(notebook)

@@ -16,7 +16,7 @@ from segnb.runtime.machine import Machine
 
 
 def test_an_unknown_preset_lists_the_choices():
-    with pytest.raises(SegnbError, match=f"'fast' is unknown; choose from {', '.join(PRESETS)}"):
+    with pytest.raises(SegnbError, match=f"unknown preset 'fast' .expected one of {', '.join(PRESETS)}"):
         preset("fast")
 
 

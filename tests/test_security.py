@@ -220,7 +220,7 @@ def test_a_study_that_is_not_there_is_no_command_either(tmp_path):
     folder = make_project(tmp_path / "project")
     command = "' ; touch pwned ; '; touch pwned #"
     done = snakemake(folder, "--dry-run", "--config", f"study={command}", "variants=all", "seeds=0")
-    assert done.returncode == 1 and "is not in runs/" in done.stdout + done.stderr
+    assert done.returncode == 1 and "unknown study" in done.stdout + done.stderr
     assert not list(tmp_path.rglob("pwned"))
 
 

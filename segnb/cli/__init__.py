@@ -1,4 +1,4 @@
-"""`segnb COMMAND`: everything in one (`segnb report`), and the single steps that the Snakefile calls."""
+"""The command `segnb`: `segnb report` does everything, other commands are steps of the Snakefile."""
 
 import argparse
 import os
@@ -9,39 +9,30 @@ from io import TextIOWrapper
 from typing import TextIO
 
 from segnb import __version__
+from segnb.cli.commands import COMMANDS, EXAMPLES, overview
 from segnb.errors import SegnbError, full_disk_told, refused
 from segnb.runtime import processes
 from segnb.storage.project import cache_folder
-
-# The module of each command. No other is imported: torch takes seconds, and half of the commands need none.
-COMMANDS = {
-    **dict.fromkeys(("report", "study", "export"), "report"),
-    "run": "run",
-    **dict.fromkeys(("measure", "cost", "verify"), "evaluate"),
-    **dict.fromkeys(("data", "arrays", "weights", "cache"), "data"),
-    "claims": "claims",
-    "status": "status",
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0, or that of the command. After an error it is 1 (`claims diff` and `verify`: 2), with
+        The exit code: 0, or the command's own. After an error it is 1 (`claims diff` and `verify`: 2), with
         one line on stderr that says what is wrong and what to do.
     """
-    # Small matrix products, next to other work: threads that wait for each other take many times as long.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported, by a command's module
+    # For small matrix products next to other work, threads of OpenBLAS would mostly wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when a command's module imports NumPy
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         os.getcwd()
-    except FileNotFoundError:  # the folder has been removed, and libraries do not load without one
+    except FileNotFoundError:  # it was removed, and some libraries do not load without a working directory
         os.chdir(os.sep)
-    for stream in (sys.stdout, sys.stderr):  # a sign that the terminal lacks is told by its number
+    for stream in (sys.stdout, sys.stderr):  # print characters that the terminal lacks as \xNN
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with redirect_stdout(_Heard(sys.stdout)), redirect_stderr(_Heard(sys.stderr)):
+    with redirect_stdout(_Pipe(sys.stdout)), redirect_stderr(_Pipe(sys.stderr)):
         try:
             return _run(_parser(arguments).parse_args(arguments))
         finally:
@@ -58,21 +49,21 @@ def _run(options: argparse.Namespace) -> int:
         ):
             return options.command(options) or 0
     except SegnbError as error:
-        told = error
+        problem = error
     except OSError as error:
-        told = refused(error)
-        if told is None:
+        problem = refused(error)
+        if problem is None:
             raise
-    except KeyboardInterrupt as stopped:
-        if processes.STEP not in os.environ:  # or the report of which it is a step says so
-            print("segnb: stopped; run the same command again to resume", file=sys.stderr)
-        return 143 if isinstance(stopped, processes.Terminated) else 130
-    print(f"segnb: {told}", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        if processes.STEP not in os.environ:  # a step is silent: its report prints this
+            print("segnb: interrupted. Run the same command to resume.", file=sys.stderr)
+        return 143 if isinstance(interrupt, processes.Terminated) else 130
+    print(f"segnb: {problem}", file=sys.stderr)
     return options.trouble
 
 
-class _Heard:
-    """An output whose reader, such as head, may have seen enough: the command goes on, its code stands."""
+class _Pipe:
+    """An output stream whose reader, such as `head`, may close it without ending the command."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -84,26 +75,36 @@ class _Heard:
         try:
             return self._stream.write(text)
         except BrokenPipeError:
-            return self._unheard(len(text))
+            return self._discard(len(text))
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except BrokenPipeError:
-            self._unheard()
+            self._discard()
 
-    def _unheard(self, length: int = 0) -> int:
+    def _discard(self, length: int = 0) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         return length
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    """The parser of the command that the arguments begin with, or of all commands."""
-    parser = argparse.ArgumentParser(prog="segnb", description=__doc__)
+    """Return the parser of all commands; only the module of the command in `arguments` is imported.
+
+    Importing torch takes seconds, and half of the commands do without it.
+    """
+    parser = argparse.ArgumentParser(
+        prog="segnb",
+        usage="segnb COMMAND [OPTION ...]",
+        description=overview(),
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"segnb {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    first = arguments[0] if arguments else ""
-    every = [] if first == "--version" else dict.fromkeys(COMMANDS.values())
-    for module in [COMMANDS[first]] if first in COMMANDS else every:
-        import_module(f"segnb.cli.{module}").add_commands(commands)
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    if name in COMMANDS:
+        commands = parser.add_subparsers(required=True, prog="segnb", help=argparse.SUPPRESS)
+        import_module(f"segnb.cli.{COMMANDS[name]}").add_commands(commands)
+    else:
+        parser.add_argument("COMMAND", choices=COMMANDS, help=argparse.SUPPRESS)
     return parser

@@ -11,32 +11,40 @@ from segnb.storage.files import to_json, write_json, write_text
 from segnb.storage.project import root
 from segnb.study.study import open_study
 
+EXAMPLES = """\
+segnb claims                                    the latest study
+segnb claims --study NAME --json > claims.json  with all numbers
+segnb claims diff NAME results/OTHER.json       compared with a reference study
+"""
+
 
 def add_commands(commands) -> None:
-    judged = add_command(commands, claims)
-    add_report_options(judged)
-    judged.add_argument("--json", action="store_true", help="print everything as JSON")
-    judged.add_argument("--out", help="file to write the JSON to")
-    judged.add_argument(
+    listing = add_command(commands, claims, examples=EXAMPLES)
+    add_report_options(listing)
+    listing.add_argument("--json", action="store_true", help="print JSON, with all numbers")
+    listing.add_argument("--out", metavar="FILE", help="file to write the same JSON to")
+    listing.add_argument(
         "--publish",
         nargs="?",
         const="",
         metavar="NAME",
-        help="save the verdicts as results/NAME.json and update the table in docs/claims.md and the findings"
+        help="store the verdicts in results/NAME.json, and update the table in docs/claims.md and the findings"
         " in README.md (default NAME: PRESET-DATA)",
     )
-    compared = add_command(judged.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
+    comparison = add_command(listing.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
     for name in ("a", "b"):
-        compared.add_argument(
-            name, metavar=name.upper(), help="study, or file such as claims.json or results/….json"
+        comparison.add_argument(
+            name, metavar=name.upper(), help="name of a study, or a file: claims.json or results/NAME.json"
         )
-    compared.add_argument(
-        "--anyway", action="store_true", help="compare studies with different data or presets as well"
-    )
+    comparison.add_argument("--anyway", action="store_true", help="compare even if data or presets differ")
 
 
 def claims(options: argparse.Namespace) -> None:
-    """Print every claim with its verdict, computed from the evaluated runs of a study."""
+    """Print the verdict on each claim.
+
+    Verdicts are computed from the evaluated runs of a study. Each claim has a line with its verdict, the
+    effect that decides, and the number of seeds that a decision needs.
+    """
     verdicts = _verdicts(options.study, options.variants, options.seeds)
     if options.out:
         write_json(Path(options.out), saved.as_dict(verdicts))
@@ -54,10 +62,14 @@ def claims(options: argparse.Namespace) -> None:
 
 
 def claims_diff(options: argparse.Namespace) -> int:
-    """Compare the origin, verdicts and effects of two studies.
+    """Compare the verdicts of two studies.
 
-    Exit code 0: all verdicts are the same. 1: some differ. 2: a study cannot be read, or the two have
-    different data or presets.
+    Prints the settings, verdicts and effects that differ.
+
+    Exit codes:
+      0  every claim has the same verdict in both studies
+      1  some verdicts differ
+      2  a study cannot be read, or data or presets differ
     """
     both = [
         saved.read(Path(name)) if name.endswith(".json") else _verdicts(name)
@@ -71,7 +83,7 @@ def claims_diff(options: argparse.Namespace) -> int:
 
 
 def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> StudyVerdicts:
-    """Return the verdicts of a study, by name."""
+    """Return the verdicts of the study with that name."""
     return decide(open_study(study), variants, seeds)
 
 

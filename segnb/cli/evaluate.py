@@ -1,4 +1,4 @@
-"""`segnb measure`, `cost` and `verify`: what is done with runs that are trained."""
+"""`segnb measure`, `segnb cost` and `segnb verify`: commands for finished runs."""
 
 import argparse
 from pathlib import Path
@@ -13,29 +13,38 @@ from segnb.storage.files import write_json
 from segnb.study.reproduce import verify as repeat
 from segnb.study.study import Run, open_study
 
+RUN = "folder of the run, such as runs/STUDY/UNet_Standard_256/seed0"
+
 
 def add_commands(commands) -> None:
-    evaluated = add_command(commands, measure)
-    evaluated.add_argument("run", help="a folder such as runs/STUDY/VARIANT/seed0")
-    evaluated.add_argument("--log", type=Path, help="file that its output goes to, named if it fails")
-    add_command(commands, verify, trouble=2).add_argument(
-        "run", help="a folder such as runs/STUDY/VARIANT/seed0"
+    evaluation = add_command(commands, measure)
+    evaluation.add_argument("run", metavar="RUN", help=RUN)
+    evaluation.add_argument(
+        "--log", type=Path, help="file with this command's output, which 'segnb status' names after a failure"
     )
+    add_command(commands, verify, trouble=2).add_argument("run", metavar="RUN", help=RUN)
     add_report_options(add_command(commands, cost), "study", "variants")
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Test one finished run: its scores, boundaries, objects and, where there are any, gates."""
+    """Evaluate a finished run on the test images.
+
+    Writes scores, boundaries, objects and, for networks that have them, gates and ablations into the run's
+    folder.
+    """
     run = Run(Path(options.run).resolve())
     if not run.done:
-        told = run.diverged["error"] if run.diverged else "train it first ('make report' does)"
-        raise SegnbError(f"{run.path} is not a finished run; {told}")
+        reason = run.diverged["error"] if run.diverged else "Run 'make report' to train it."
+        raise SegnbError(f"{run.path}: not a finished run. {reason}")
     with run.step("measure", options.log), claimed_for(run.study.machine):
         evaluate_run(run)
 
 
 def cost(options: argparse.Namespace) -> None:
-    """Measure what variants cost, all in one go so that they can be compared."""
+    """Measure the time and memory of networks.
+
+    Networks are timed in alternation, with the machine to themselves, so that they can be compared.
+    """
     study = open_study(options.study)
     with claimed_for(study.machine):
         rows = measure_cost(study, parse_variants(options.variants))
@@ -43,14 +52,19 @@ def cost(options: argparse.Namespace) -> None:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Repeat a finished run, and say whether the same comes out, bit for bit.
+    """Repeat a finished run and compare it bit for bit.
 
-    Exit code 0: the same. 1: something differs. 2: it could not be repeated.
+    Trains and evaluates the run again in a temporary folder, which takes as long as the run did.
+
+    Exit codes:
+      0  all files are the same
+      1  some files differ
+      2  the run could not be repeated
     """
     same, remarks = repeat(Run(Path(options.run).resolve()))
     for name, is_same in same.items():
         print(f"{name:<22} {'same' if is_same else 'differs'}")
     print(*remarks, sep="\n")
     differ = list(same.values()).count(False)
-    print(f"{differ} of {len(same)} files differ" if differ else "the same, bit for bit")
+    print(f"{differ} of {len(same)} files differ" if differ else "all files are the same, bit for bit")
     return int(bool(differ))

@@ -18,40 +18,57 @@ from segnb.params import ReportParams, StudyParams, parse_seeds
 from segnb.pipeline import resources
 from segnb.presets import preset
 from segnb.report.report import export_study
+from segnb.report.text import counted
 from segnb.runtime import processes, warm
 from segnb.storage.files import held, write_text
 from segnb.storage.project import root, runs_folder
 from segnb.study.create import create_study
 from segnb.study.study import Study, open_study
 
-# What the steps of a report and the kernels of its notebooks load, besides segnb's rooms.
+# The modules that the steps of a report and the kernels of its notebooks load, in addition to segnb's rooms.
 LOADED = ["torchmetrics", "ipykernel.kernelapp", "matplotlib_inline.backend_inline"]
 ROOMS = ("cli", "claims", "evaluation", "models", "report", "training")
-GRACE = 8  # seconds for Snakemake and its jobs when they are stopped; others kill after ten
+GRACE = 8  # seconds for Snakemake and its jobs to end when interrupted; schedulers kill after ten
+REPORT_EXAMPLES = """\
+segnb report                                preset quick, all networks, seed 0
+segnb report --preset smoke                 check in minutes that everything works
+segnb report --seeds 0,1,2 --variants unet  the U-Nets, three seeds per network
+segnb report --data path/to/folder          your own images and masks
+"""
+STUDY_EXAMPLES = """\
+STUDY=$(segnb study --preset paper)
+snakemake --profile profiles/slurm --config study=$STUDY variants=unet seeds=0,1
+"""
 
 
 def add_commands(commands) -> None:
-    everything = add_command(commands, report)
+    everything = add_command(commands, report, examples=REPORT_EXAMPLES)
     add_study_options(everything)
-    add_report_options(everything, "variants")
-    everything.add_argument("--seeds", help="comma-separated seeds, e.g. 0,1,2 (default: from the preset)")
-    everything.add_argument(
-        "--jobs", type=int, help="runs side by side, memory permitting (default: as many as fit)"
+    runs = everything.add_argument_group("runs")
+    add_report_options(runs, "variants")
+    runs.add_argument("--seeds", help="comma-separated seeds, such as 0,1,2 (default: from the preset)")
+    runs.add_argument(
+        "--jobs", type=int, help="runs in parallel, memory permitting (default: as many as fit)"
     )
-    everything.add_argument("--offline", action="store_true", help="fetch nothing")
-    add_study_options(add_command(commands, study))
-    joined = add_command(commands, export)
-    joined.add_argument("chapters", nargs="+", help="executed notebooks in the order of the report")
-    add_report_options(joined)
-    joined.add_argument("--out", default="report/index.html")
+    runs.add_argument("--offline", action="store_true", help="download nothing")
+    add_study_options(add_command(commands, study, examples=STUDY_EXAMPLES))
+    page = add_command(commands, export)
+    page.add_argument(
+        "chapters", metavar="CHAPTER", nargs="+", help="executed notebooks, in the order of the report"
+    )
+    add_report_options(page)
+    page.add_argument("--out", default="report/index.html", help="HTML file (default: report/index.html)")
 
 
 def report(options: argparse.Namespace) -> int:
-    """Settle the study, let Snakemake do what is missing, and say where the report is."""
+    """Train what is missing and build the report.
+
+    The report is report/index.html. You can interrupt the command at any time; run it again to resume.
+    """
     variants = parse_variants(options.variants)
     seeds = parse_seeds(options.seeds) if options.seeds else None
     if options.jobs is not None and options.jobs < 1:
-        raise SegnbError(f"jobs {options.jobs}: a whole number from 1 is meant, or none for as many as fit")
+        raise SegnbError(f"invalid jobs {options.jobs} (expected an integer from 1)")
     params = StudyParams.from_attributes(options)
     if options.offline:
         os.environ["SEGNB_OFFLINE"] = "1"
@@ -60,15 +77,11 @@ def report(options: argparse.Namespace) -> int:
     seeds = seeds or list(range(study.preset.seeds))
     budget = resources.budget(study, variants, options.jobs)
     os.environ[resources.SHARED] = str(budget.runs_per_gpu)
-    print(
-        f"study {study.name}: {len(variants)} variants, seeds {seeds}, on {study.machine.device_name}\n"
-        f"  {study.machine.threads} thread(s) a run, {budget.jobs} run(s) side by side,"
-        f" {study.machine.precision}; trunk weights: {study.weights.source}"
-    )
-    told = study.warnings
-    for warning in told:
+    _describe(study, variants, seeds, budget.jobs)
+    warnings = study.warnings
+    for warning in warnings:
         print(f"  warning: {warning}")
-    for size in study.sizes():  # before anything is trained, so that a bad file is met first
+    for size in study.sizes():  # before any training, so that an unreadable file is reported first
         for split in study.settings["data"]["counts"]:
             study.split(split, size)
     engine = [
@@ -83,14 +96,14 @@ def report(options: argparse.Namespace) -> int:
     ]
     with warm.started(LOADED + modules()):
         status = _run_engine(engine, lambda: study.ask(variants, seeds))
-        new = [warning for warning in study.warnings if warning not in told] if status else []
-        if new:  # of what diverged
+        new = [warning for warning in study.warnings if warning not in warnings] if status else []
+        if new:  # Runs diverged. All others are trained, and the second call leaves the diverged ones out.
             print(*(f"  warning: {warning}" for warning in new), sep="\n", flush=True)
-            status = _run_engine(engine)  # the others have been trained, and it leaves these out now
+            status = _run_engine(engine)
     if status:
         raise SegnbError(
-            "the report was not finished; the lines above name the step and its log."
-            " What is done is kept: the same command goes on from there"
+            "the report is not finished: a step failed; the lines above name it and its log."
+            " Fix the cause, then run the same command to resume."
         )
     _print_ranking(study, variants, seeds)
     print(f"\nreport: {root() / 'report' / 'index.html'}")
@@ -98,34 +111,38 @@ def report(options: argparse.Namespace) -> int:
 
 
 def modules() -> list[str]:
-    """Return the names of the modules of segnb that steps load."""
+    """Return the names of the modules of segnb that the steps of a report load."""
     package = Path(__file__).parents[1]
     files = [file for room in ROOMS for file in sorted((package / room).rglob("[!_]*.py"))]
     return [".".join(file.relative_to(package.parent).with_suffix("").parts) for file in files]
 
 
 def _run_engine(arguments: list[str], begin: Callable[[], None] = lambda: None) -> int:
-    """Exit code of Snakemake, of which only one runs in a project folder at a time, and none without us.
+    """Run Snakemake and return its exit code.
 
-    arguments: a module, which is snakemake, and what it is called with
-    begin: is called once nothing is left that refuses the report
+    Only one Snakemake runs per project folder, and it ends with this process.
 
-    Raises SegnbError if a report is being made in this folder already.
+    Args:
+        arguments: a module, which is snakemake, and its arguments
+        begin: called once the lock is held and nothing can refuse the report any more
+
+    Raises:
+        SegnbError: another report is being built in this folder.
     """
-    # Snakemake's own lock outlives a kill and would have to be removed by hand; this one does not.
+    # Snakemake's own lock outlives a kill and has to be removed by hand; this one does not.
     with held(runs_folder() / ".lock", "making a report") as lock:
         begin()
         process = subprocess.Popen(
             [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), *arguments],
-            # What there was to fetch has been fetched: no run shall wait for a network again.
+            # Everything has been downloaded by now: no run waits for the network.
             env=os.environ | {"SEGNB_OFFLINE": "1", processes.STEP: "1"},
-            pass_fds=[lock],  # Snakemake holds it too: it is there a moment longer than a killed us
-            start_new_session=True,  # out of reach of Ctrl-C; it is stopped from here
+            pass_fds=[lock],  # Snakemake holds the lock too, because it outlives a killed parent by a moment
+            start_new_session=True,  # Ctrl-C does not reach it; it is stopped below
         )
         try:
             return process.wait()
         except KeyboardInterrupt:
-            # Halted until its jobs have ended, or it would start others and tell of failures.
+            # Halt it until its jobs have ended, or it would start others and print failures.
             process.send_signal(signal.SIGSTOP)
             raise
         finally:
@@ -133,18 +150,31 @@ def _run_engine(arguments: list[str], begin: Callable[[], None] = lambda: None) 
 
 
 def _announce(params: StudyParams, offline: bool) -> None:
-    """Say what is about to be fetched before it is."""
+    """Print the download that is about to begin."""
     weights = params.weights or preset(params.preset).weights
     if weights == "random":
         return
     if offline:
-        told = "; without weights that are there already the trunk is random" if weights == "auto" else ""
-        print(f"OFFLINE: nothing is fetched{told}")
+        without = "; the backbone is random if no weights are on this machine" if weights == "auto" else ""
+        print(f"offline: nothing is downloaded{without}")
         return
     names = list(SOURCES) if weights == "auto" else [n for n in SOURCES if n == weights.removesuffix("+fc6")]
     if names and all(SOURCES[name].state() == "not fetched" for name in names):
         source = SOURCES[names[0]]
-        print(f"trunk weights: {names[0]} is looked for ({source.megabytes} MB to fetch), {source.what}")
+        print(f"backbone weights: {names[0]} (downloading {source.megabytes} MB), {source.what}")
+
+
+def _describe(study: Study, variants: list[str], seeds: list[int], jobs: int) -> None:
+    """Print the settings of a report that is about to be built."""
+    machine = study.machine
+    print(f"study {study.name}")
+    print(
+        f"  {counted(len(variants), 'network')},"
+        f" seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+    )
+    print(f"  {machine.device_name}, {machine.precision}")
+    print(f"  {counted(jobs, 'run')} in parallel, {counted(machine.threads, 'thread')} per run")
+    print(f"  backbone weights: {study.weights.source}", flush=True)
 
 
 def _print_ranking(study: Study, variants: list[str], seeds: list[int]) -> None:
@@ -155,14 +185,20 @@ def _print_ranking(study: Study, variants: list[str], seeds: list[int]) -> None:
 
 
 def study(options: argparse.Namespace) -> None:
-    """Settle a study and print its name: what a Snakemake call on a cluster needs first."""
-    with contextlib.redirect_stdout(sys.stderr):  # what settling has to say; the output is the name alone
+    """Create a study and print its name.
+
+    Call it once before Snakemake on a cluster. Nothing is created if the study exists.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the name alone
         name = create_study(StudyParams.from_attributes(options)).name
     print(name)
 
 
 def export(options: argparse.Namespace) -> None:
-    """Join executed chapters into one HTML file, with the training notebooks and claims.json beside it."""
+    """Join executed chapters into one HTML file.
+
+    The training notebooks and claims.json go into the same folder.
+    """
     params = ReportParams.from_attributes(options)
     out = export_study(params, [Path(path) for path in options.chapters], Path(options.out))
     verdicts = open_study(params.study).claims_path

@@ -1,4 +1,4 @@
-"""`segnb run`. It imports no torch: there is one such process next to each kernel."""
+"""`segnb run`, which imports no torch, because one such process runs next to each kernel."""
 
 import argparse
 import contextlib
@@ -9,22 +9,42 @@ from segnb.cli.options import add_command
 from segnb.pipeline import notebook, resources
 from segnb.study.study import Run, open_study
 
+EXAMPLES = """\
+segnb run notebooks/train.ipynb out.ipynb -y '{variant: UNet_NoSkip_256, seed: 1}'
+segnb run notebooks/unet.ipynb out.ipynb -y 'variants: unet' --log unet.log
+"""
+
 
 def add_commands(commands) -> None:
-    ran = add_command(commands, run)
-    ran.add_argument("notebook", type=Path)
-    ran.add_argument("out", type=Path)
-    given = ran.add_mutually_exclusive_group(required=True)
-    given.add_argument("-f", dest="file", type=Path, metavar="FILE", help="parameters, such as params.json")
-    given.add_argument("-y", dest="yaml", metavar="YAML", help="the same as text: 'variants: unet'")
-    ran.add_argument("--log", type=Path, help="file for the notebook's output (default: stderr)")
+    parser = add_command(commands, run, examples=EXAMPLES)
+    parser.add_argument("notebook", metavar="NOTEBOOK", type=Path, help="notebook to execute")
+    parser.add_argument("out", metavar="OUT", type=Path, help="executed notebook, with all outputs")
+    parameters = parser.add_mutually_exclusive_group(required=True)
+    parameters.add_argument(
+        "-f",
+        dest="file",
+        type=Path,
+        metavar="FILE",
+        help="JSON or YAML file of parameters, such as params.json",
+    )
+    parameters.add_argument(
+        "-y", dest="yaml", metavar="YAML", help="parameters as text, such as 'variants: unet'"
+    )
+    parser.add_argument("--log", type=Path, help="file for the notebook's output (default: stderr)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Execute a notebook with checked parameters; OUT appears once it is finished.
+    """Execute a notebook with checked parameters.
 
-    A failure is reported in one line, with the last lines of the log. Exit codes: 1 a wrong parameter, 3 a
-    cell's exception, 4 out of memory, 5 a dead kernel, 7 a kernel that did not start, 130 and 143 stopped.
+    OUT appears once all cells are executed. A failure prints one line and the last lines of the log.
+
+    Exit codes:
+      1         a parameter is wrong, or OUT cannot be written
+      3         a cell raised an exception
+      4         a cell ran out of memory
+      5         the kernel died
+      7         the kernel did not start
+      130, 143  interrupted
     """
     try:
         with _step(options.out.resolve(), options.log):
@@ -33,14 +53,15 @@ def run(options: argparse.Namespace) -> int:
             with resources.claimed_for(open_study(parameters["study"]).machine if trains else None):
                 notebook.run(options.notebook, options.out, parameters, options.log)
     except notebook.Failure as failure:
-        last = f"\n{notebook.tail(options.log)}" if options.log else ""
-        print(f"segnb: {failure}{last}", file=sys.stderr)  # at once, for others may print there too
+        last_lines = f"\n{notebook.tail(options.log)}" if options.log else ""
+        # In a single write, because other processes print to the same stderr.
+        print(f"segnb: {failure}{last_lines}", file=sys.stderr)
         return failure.code
     return 0
 
 
 def _step(out: Path, log: Path | None) -> contextlib.AbstractContextManager:
-    """Where the notebook is a run's own, its failure is remembered in the run's folder."""
+    """Record a failure in the run's folder if the notebook trains a run of a study."""
     if out.name == "train.ipynb" and (out.parents[2] / "study.json").exists():
         return Run(out.parent).step("train", log)
     return contextlib.nullcontext()

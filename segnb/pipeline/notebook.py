@@ -1,19 +1,20 @@
-"""Execute a notebook as a step of the study: output whole or not there, errors in one line.
+"""Notebooks as steps of the study: the output is complete or absent, and an error is one line.
 
     segnb run NOTEBOOK OUT (-f FILE | -y YAML) [--log LOG]
 
-| exit code | what happened |
+| exit code | meaning |
 |---|---|
-| 0 | OUT is there |
+| 0 | OUT exists |
 | 1 | the notebook or a parameter is wrong, and nothing was started; or OUT cannot be written |
 | 3 | a cell raised an exception |
 | 4 | a cell ran out of memory |
 | 5 | the kernel died |
 | 7 | the kernel did not start |
-| 130, 143 | stopped by SIGINT, by SIGTERM |
+| 130, 143 | interrupted by SIGINT, by SIGTERM |
 
-Papermill executes it. The kernel is this very Python, whichever kernels are installed, and is reached through
-Unix sockets, because kernels that start at the same time can meet at a port. It ends when this process does.
+Papermill executes the notebook. The kernel runs on the same Python as this process, whichever kernels are
+installed, and ends with it. It is reached through Unix sockets, because kernels that start at the same time
+can choose the same port.
 """
 
 import errno
@@ -49,24 +50,24 @@ from segnb.storage.files import atomic
 
 CELL, MEMORY, DEATH, START = 3, 4, 5, 7  # exit codes
 START_SECONDS = 120  # until a kernel answers; it imports little, but perhaps from a busy network disk
-OUTPUT_SECONDS = 60  # until the last output of a cell has come
-GRACE = 3  # seconds for a kernel that is stopped
-FILES = resource.RLIMIT_NOFILE  # the most that may be open at a time, sockets included
-FEWEST = 128  # of them; 64 are too few for a training
-SOCKET = 100  # bytes of its name, a few below what systems take
-TAIL = 10  # lines of the log that are shown
-# How Python, NumPy and torch, on CPUs and GPUs, say that there is no memory left.
+OUTPUT_SECONDS = 60  # until the last output of a cell arrives
+GRACE = 3  # seconds between SIGTERM and SIGKILL for a kernel
+FILES = resource.RLIMIT_NOFILE  # the limit of open files, including sockets
+FEWEST = 128  # open files; 64 are too few for a training
+SOCKET = 100  # bytes of a socket's path; the limit of common systems is a few more
+TAIL = 10  # lines of the log that are printed
+# Messages of Python, NumPy and torch, on CPUs and GPUs, when memory runs out.
 NO_MEMORY = re.compile(
     r"MemoryError|OutOfMemoryError|out of memory|can't allocate memory|not enough memory|bad_alloc"
     r"|Cannot allocate memory|Unable to allocate|ALLOC_FAILED"
 )
-LESS = "run fewer side by side (JOBS=1), or take a smaller preset or a machine with more memory"
+LESS = "Run fewer in parallel (JOBS=1), use a smaller preset, or a machine with more memory."
 
-logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it has to say is said here
+logging.getLogger("papermill").addHandler(logging.NullHandler())  # its messages are printed here instead
 
 
 class Failure(SegnbError):
-    """A notebook that was started and did not finish. `code` is the exit code."""
+    """A notebook that was started and did not finish; `code` is the exit code."""
 
     def __init__(self, code: int, message: str):
         super().__init__(message)
@@ -74,23 +75,23 @@ class Failure(SegnbError):
 
 
 def run(notebook: Path, out: Path, parameters: dict, log: Path | None = None) -> None:
-    """Execute a notebook with these parameters into `out`, which appears once it is finished.
+    """Execute a notebook with these parameters and write it to `out` when it is finished.
 
-    After a failure, a hidden file next to `out` has the cells executed so far; `out` itself stays as it was.
+    After a failure, a hidden file next to `out` has the cells executed so far; `out` itself is unchanged.
 
     Args:
-        notebook: the notebook
-        out: the executed notebook
+        notebook: notebook to execute
+        out: executed notebook
         parameters: values by name
-        log: the file for what the notebook prints, as it is printed; None: stderr
+        log: file for the output of the cells, written while they run; None: stderr
 
     Raises:
         Failure: the notebook was started and did not finish.
         SegnbError: the notebook or a parameter is wrong, and nothing was started; or `out` cannot be written.
     """
     check(notebook, parameters)
-    if out.is_dir():  # said before hours of training
-        raise SegnbError(f"{out}: is a folder; name the file that the executed notebook is to be")
+    if out.is_dir():  # before hours of training
+        raise SegnbError(f"{out}: is a folder (expected a file). Give the name of the executed notebook.")
     part = out.with_name(f".{out.name}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -102,11 +103,13 @@ def run(notebook: Path, out: Path, parameters: dict, log: Path | None = None) ->
         part.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise SegnbError(f"{error.filename or out} cannot be written ({reason}); make it possible") from None
+        raise SegnbError(
+            f"{error.filename or out}: cannot be written ({reason}). Choose another place."
+        ) from None
 
 
 def _execute(notebook: Path, part: Path, parameters: dict, output: TextIO) -> nbformat.NotebookNode:
-    """Return the executed notebook, which papermill also writes to `part`, cell by cell. Raises Failure."""
+    """Execute a notebook and return it; papermill also writes it to `part`, cell by cell. Raises Failure."""
     with _kernel(output) as (manager, process):
         try:
             return papermill.execute_notebook(
@@ -114,7 +117,7 @@ def _execute(notebook: Path, part: Path, parameters: dict, output: TextIO) -> nb
                 _literally(part),
                 parameters,
                 km=manager,
-                kernel_name="python3",  # papermill asks for one; `manager` has decided already
+                kernel_name="python3",  # papermill requires a name; `manager` ignores it
                 language="python",
                 start_timeout=START_SECONDS,
                 iopub_timeout=OUTPUT_SECONDS,
@@ -126,14 +129,14 @@ def _execute(notebook: Path, part: Path, parameters: dict, output: TextIO) -> nb
             raise _cell_failed(error, part, output) from None
         except (DeadKernelError, CellTimeoutError) as error:
             raise _kernel_died(error, notebook, process) from None
-        except RuntimeError as error:  # of jupyter_client, which has no class for it
+        except RuntimeError as error:  # jupyter_client has no class of its own
             raise Failure(
-                START, f"the kernel of {notebook} did not start ({error}); 'make report' installs it"
+                START, f"{notebook}: the kernel did not start ({error}). Run 'make report' to install it."
             ) from None
 
 
 def _literally(path: Path) -> str:
-    """Papermill fills in parameters where a path has braces."""
+    """Return a path with its braces doubled, because papermill replaces {names} in paths."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
@@ -141,55 +144,55 @@ def _literally(path: Path) -> str:
 
 
 def read_parameters(file: Path | None, text: str | None) -> dict[str, Any]:
-    """Read parameters by name from a YAML or JSON file, such as a run's params.json, or from such text."""
+    """Read parameters by name from a YAML or JSON file, such as params.json, or from such text."""
     where = str(file or text)
     try:
         text = file.read_text(encoding="utf-8") if file else text
     except (OSError, UnicodeDecodeError) as error:
-        raise SegnbError(f"{where} cannot be read ({error}); name a YAML or JSON file") from None
+        raise SegnbError(f"{where}: cannot be read ({error}). Give a YAML or JSON file.") from None
     try:
-        values = json.loads(text)  # first, because YAML takes JSON's 1e-05 for a word
+        values = json.loads(text)  # JSON first, because YAML reads its 1e-05 as a string
     except ValueError:
         try:
             values = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            told = " ".join(str(error).split())
-            raise SegnbError(f"{where}: neither JSON nor YAML ({told}); fix it") from None
+            reason = " ".join(str(error).split())
+            raise SegnbError(f"{where}: neither JSON nor YAML ({reason}). Fix the syntax.") from None
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise SegnbError(f"{where}: names with values are meant, such as 'seed: 1'")
+        raise SegnbError(f"{where}: no parameters (expected names with values, such as 'seed: 1')")
     return values
 
 
 def check(notebook: Path, parameters: dict[str, Any]) -> None:
-    """Raise SegnbError unless this notebook takes these parameters.
+    """Raise SegnbError unless the notebook has these parameters.
 
-    The notebook itself says which: by the set of `segnb.params` whose from_notebook it calls, else by the
-    names in its parameters cell.
+    Its parameters are those of the class of `segnb.params` whose from_notebook it calls, or else the names
+    that its parameters cell assigns.
     """
     try:
         cells = [cell for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
-    except Exception as error:  # of whatever kind nbformat stumbles with over a file of something else
-        told = one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
-        raise SegnbError(f"{notebook} is no notebook that can be read ({told}); name another") from None
-    asked = re.search(r"\b(\w+Params)\.from_notebook\(", "\n".join(cell.source for cell in cells))
-    if asked and (kind := getattr(params, asked[1], None)):
+    except Exception as error:  # nbformat raises all kinds on files of another format
+        reason = one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
+        raise SegnbError(f"{notebook}: not a readable notebook ({reason}). Choose another file.") from None
+    call = re.search(r"\b(\w+Params)\.from_notebook\(", "\n".join(cell.source for cell in cells))
+    if call and (kind := getattr(params, call[1], None)):
         kind.check(parameters)
         return
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     known = params.assigned("\n".join(tagged))
     for name in parameters:
         if name not in known:
-            choices = ", ".join(known) or "none: this notebook has no parameters"
-            raise SegnbError(f"parameter {name!r} is unknown; choose from {choices}")
+            expected = f"one of {', '.join(known)}" if known else "none, as this notebook has no parameters"
+            raise SegnbError(f"unknown parameter {name!r} (expected {expected})")
 
 
 # -- the kernel ------------------------------------------------------------------------------------------
 
 
 class Kernel(AsyncKernelManager):
-    """A kernel of this very Python that ends with this process."""
+    """A kernel on the Python of this process, which ends with it."""
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -200,18 +203,18 @@ class Kernel(AsyncKernelManager):
 
 @contextmanager
 def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
-    """Start a kernel. At the end it is gone, with everything that it started."""
+    """Start a kernel; at the end of the block, end it and every process that it started."""
     _allow_files()
-    # The system wants names of sockets short, and a batch job's own temporary folder may have a long one.
+    # Paths of sockets must be short, and the temporary folder of a batch job may have a long one.
     too_long = len(tempfile.gettempdir()) > SOCKET - len("/segnb-12345678/kernel-ipc-5")
-    place = "/tmp" if too_long else None  # noqa: S108 (in a folder of its own, that nobody else can read)
+    place = "/tmp" if too_long else None  # noqa: S108 (in a folder of its own that other users cannot read)
     with tempfile.TemporaryDirectory(prefix="segnb-", dir=place) as sockets:
         manager = Kernel(transport="ipc", connection_file=f"{sockets}/kernel.json")
         process = None
         try:
-            # Its own words, such as those of an interpreter that crashes, go where the notebook's go.
+            # Its own messages, such as those of a crashing interpreter, go to the notebook's output.
             run_sync(manager.start_kernel)(
-                # Without Jupyter's own watch on the parent, which would leave what a kernel has started.
+                # Without Jupyter's own watch on the parent, which leaves the processes that a kernel started.
                 independent=True,
                 env=os.environ | ALLOCATOR | {"JPY_PARENT_PID": "1"},
                 stdout=output,
@@ -226,15 +229,15 @@ def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
 
 
 def _allow_files() -> None:
-    """Let this process and its kernel have as many files open as the system lets them. Raises Failure."""
+    """Raise the limit of open files for this process and its kernel, or Failure if that is impossible."""
     most, allowed = (math.inf if n == resource.RLIM_INFINITY else n for n in resource.getrlimit(FILES))
-    if most < (wanted := min(1024, allowed)):
-        resource.setrlimit(FILES, (wanted, resource.getrlimit(FILES)[1]))
-        most = wanted
+    if most < (target := min(1024, allowed)):
+        resource.setrlimit(FILES, (target, resource.getrlimit(FILES)[1]))
+        most = target
     if most < FEWEST:
         raise Failure(
             START,
-            f"a kernel needs {FEWEST} open files and more, and {most} are allowed; {REMEDIES[errno.EMFILE]}",
+            f"a kernel needs at least {FEWEST} open files, and {most} are allowed. {REMEDIES[errno.EMFILE]}",
         )
 
 
@@ -242,7 +245,7 @@ def _allow_files() -> None:
 
 
 def _output(log: Path | None) -> AbstractContextManager[TextIO]:
-    """Open the file for the notebook's output, which is written line by line."""
+    """Open the file for the notebook's output, line-buffered."""
     if log is None:
         return nullcontext(sys.stderr)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +253,7 @@ def _output(log: Path | None) -> AbstractContextManager[TextIO]:
 
 
 def tail(log: Path) -> str:
-    """Return the last lines of a log, indented, safe to print; "" if there are none."""
+    """Return the last lines of a log, indented and safe to print; "" without a log."""
     with suppress(OSError):
         with open(log, "rb") as file:
             file.seek(max(0, os.path.getsize(log) - 10_000))
@@ -261,25 +264,23 @@ def tail(log: Path) -> str:
 
 def _cell_failed(error: PapermillExecutionError, part: Path, output: TextIO) -> Failure:
     reason = one_line((error.evalue.strip().splitlines() or [""])[0])
-    if error.ename == "SegnbError":  # complete in itself
+    if error.ename == "SegnbError":  # says all that is needed
         return Failure(CELL, reason)
     output.write(strip_color("\n".join(error.traceback)) + "\n")
     reason = f"{error.ename}{reason and ': '}{reason} (cell In [{error.exec_count}] of {part})"
     if NO_MEMORY.search(f"{error.ename}: {error.evalue}"):
-        return Failure(MEMORY, f"out of memory: {reason}; {LESS}")
+        return Failure(MEMORY, f"out of memory: {reason}. {LESS}")
     return Failure(CELL, reason)
 
 
 def _kernel_died(error: Exception, notebook: Path, process: subprocess.Popen) -> Failure:
     with suppress(subprocess.TimeoutExpired):
-        process.wait(1)  # what made it leave is known a moment after it was found gone
+        process.wait(1)  # its exit code is known a moment after its death
     code = process.returncode
     if code is None:
         how = one_line(str(error).splitlines()[0])
     else:
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     if code == -signal.SIGKILL:
-        how += f", as the system does when memory runs out: if it did, {LESS}"
-    return Failure(
-        DEATH, f"the kernel of {notebook} died: {how}; the same command goes on from what it has kept"
-    )
+        how += f", as the system does when memory runs out. If it did: {LESS[0].lower()}{LESS[1:-1]}"
+    return Failure(DEATH, f"{notebook}: the kernel died, {how}. Run the same command to resume.")

@@ -1,9 +1,9 @@
-"""What a job of the engine needs: memory, minutes, a GPU. The Snakefile's rules and `segnb report` ask here.
+"""Resources of a step: memory, minutes and a GPU, for the Snakefile's rules and `segnb report`.
 
-Estimates on the safe side, from a study's preset, its number of images and the family of a network. Memory
-rests on measured training steps (tests/pipeline/test_resources.py checks it against some of them), time on a
-slow core; what has not been measured says so. A training that a cluster ends for its time has lost one epoch:
-the next try goes on from there.
+Estimates are on the safe side. They follow from a study's preset, its number of images and the family of a
+network. Memory rests on measured training steps (tests/pipeline/test_resources.py compares), time on a slow
+core; a comment says "assumed" where nothing was measured. If a cluster ends a run because its time is over,
+one epoch is lost: the next try resumes the run.
 """
 
 import math
@@ -33,37 +33,39 @@ if TYPE_CHECKING:
     from segnb.study.study import Study
 
 
-# MiB of a run before its first step: the kernel with torch and matplotlib (738 measured), and beside it the
-# process that executes the notebook and, on a cluster, two of Snakemake.
+# MiB of a run before its first step: the kernel with torch and matplotlib (738 measured), the process that
+# executes the notebook and, on a cluster, two of Snakemake.
 PROCESSES = 1400
-CUDA = 2048  # MiB more where CUDA is loaded, of memory and of the GPU's; assumed
-WORKER = 300  # MiB of a process that renders scenes
-STEP = 250  # MiB of a training step beside what is counted here: buffers of kernels, a batch of data
-STATE = 16  # bytes a parameter: itself, its gradient, and Adam's two averages
-# Bytes a pixel of the batch that a step in fp32 keeps for the way back: 219 measured for each channel of a
+CUDA = 2048  # MiB more if CUDA is loaded, both of memory and of GPU memory; assumed
+WORKER = 300  # MiB per process that renders scenes
+STEP = 250  # MiB of a training step for buffers of kernels and a batch of data
+STATE = 16  # bytes per parameter: itself, its gradient, and Adam's two averages
+# Bytes per pixel of the batch that a step in fp32 stores for the backward pass: 219 measured per channel of a
 # U-Net's first level (with class gates), 3,540 for an FCN (fine-tuned).
 UNET_PIXEL, FCN_PIXEL = 240, 3900
-HALF = 0.7  # of that, where convolutions are in half precision; at most 0.64 measured
-# Operations of a training step on one pixel, a multiply-add being two: of a U-Net for each squared channel of
-# its first level (1,090 counted, without residual blocks and gates), of a VGG16, and of a head of full width.
+HALF = 0.7  # share of these bytes with convolutions in half precision; at most 0.64 measured
+# Operations of a training step per pixel, with two per multiply-add: of a U-Net, per squared channel of its
+# first level (1,090 counted, without residual blocks and gates); of a VGG16; of a head of full width.
 UNET_STEP, TRUNK_STEP, HEAD_STEP = 1700, 1.9e6, 0.6e6
-# Operations a second, assumed: of a slow CPU's thread (70e9 in fp32, 134e9 in bf16 measured), and of a slow
-# GPU, at less than a tenth of an H100's pace with any network of preset `paper`.
+# Operations per second, assumed: of a thread of a slow CPU (70e9 in fp32, 134e9 in bf16 measured), and of a
+# slow GPU, with less than a tenth of an H100's speed for any network of preset `paper`.
 CPU_PACE, GPU_PACE = 15e9, 1.5e12
-START = 15  # minutes before the first step: imports from a shared disk, a frozen trunk's features
-TEST_SECONDS = 2.0  # of `segnb measure` on one test image; less than half a second measured
-RENDER_SECONDS = 4.0  # to render a scene and its test conditions on one slow core; assumed
-LONGEST = 24 * 60  # minutes, as many clusters allow; a training of days goes on in its next try
+START = 15  # minutes before the first step: imports from a shared disk, features of a frozen backbone
+TEST_SECONDS = 2.0  # of `segnb measure` per test image; less than half a second measured
+RENDER_SECONDS = 4.0  # to render a scene and its test conditions on a slow core; assumed
+LONGEST = 24 * 60  # minutes that many clusters allow; a longer run resumes in its next try
 
 
 @dataclass(frozen=True)
 class Need:
-    mib: int  # memory
-    minutes: int  # after which a cluster may end it
+    """The memory and time of a step."""
+
+    mib: int
+    minutes: int  # after which a cluster may end the step
 
 
 def training(study: "Study", variant: str) -> Need:
-    """One run of train.ipynb."""
+    """Return the need of training one run with train.ipynb."""
     recipe = study.preset.recipe(VARIANTS[variant].family)
     seen = study.settings["data"]["counts"]
     images = recipe.epochs * (seen["train"] + seen["val"])
@@ -71,14 +73,14 @@ def training(study: "Study", variant: str) -> Need:
 
 
 def testing(study: "Study", variant: str) -> Need:
-    """`segnb measure` of one run; what it keeps of an image is little beside a training step."""
+    """Return the need of `segnb measure`, whose images need little memory compared with a training step."""
     recipe = study.preset.recipe(VARIANTS[variant].family)
     seconds = study.settings["data"]["counts"]["test"] * TEST_SECONDS
     return Need(_run_mib(study, recipe, variant), _capped(START + seconds / 60))
 
 
 def costing(study: "Study", variants: list[str]) -> Need:
-    """`segnb cost`: some forty training steps of each network in turn."""
+    """Return the need of `segnb cost`: about forty training steps of each network, one after the other."""
     recipes = {variant: study.preset.recipe(VARIANTS[variant].family) for variant in variants}
     operations = sum(40 * r.batch_size * _step(r, variant) for variant, r in recipes.items())
     mib = max(_run_mib(study, recipe, variant) for variant, recipe in recipes.items())
@@ -86,25 +88,28 @@ def costing(study: "Study", variants: list[str]) -> Need:
 
 
 def preparing(study: "Study", cores: int) -> Need:
-    """The arrays of one size, by as many processes as there are cores."""
+    """Return the need of `segnb arrays` for one size, with one process per core."""
     images = sum(study.settings["data"]["counts"].values())
     return Need(PROCESSES + cores * WORKER, _capped(START + images * RENDER_SECONDS / cores / 60))
 
 
-SMALL = Need(3 * 1024, 60)  # a chapter, the claims, the report: they read files that runs have left
+SMALL = Need(3 * 1024, 60)  # a chapter, the claims, the report: they only read files of runs
 
 
 def step_mib(recipe: Recipe, family: str, half: bool) -> int:
-    """MiB by which a training step makes a process grow, at its peak.
+    """Return the MiB by which a training step makes a process grow, at its peak.
 
-    half: whether convolutions are in half precision
+    Args:
+        recipe: gives width, size and batch size
+        family: "fcn" or "unet"
+        half: whether convolutions are in half precision
     """
     width = recipe.width / FULL_WIDTH
-    # The largest of each family at full width: the class-gated U-Net, and FCN-32s.
+    # At full width, the largest networks of the families: the class-gated U-Net, and FCN-32s.
     parameters = 33e6 * width**2 if family == "unet" else 15e6 + 104e6 * width
     pixel = UNET_PIXEL * recipe.width if family == "unet" else FCN_PIXEL
-    kept = recipe.batch_size * recipe.size**2 * pixel * (HALF if half else 1)
-    return math.ceil(STEP + (STATE * parameters + kept) / 2**20)
+    stored = recipe.batch_size * recipe.size**2 * pixel * (HALF if half else 1)
+    return math.ceil(STEP + (STATE * parameters + stored) / 2**20)
 
 
 def _run_mib(study: "Study", recipe: Recipe, variant: str) -> int:
@@ -114,7 +119,7 @@ def _run_mib(study: "Study", recipe: Recipe, variant: str) -> int:
 
 
 def _step(recipe: Recipe, variant: str) -> float:
-    """Operations of a training step on one image."""
+    """Return the operations of a training step per image."""
     if VARIANTS[variant].family == "unet":
         return recipe.size**2 * UNET_STEP * recipe.width**2
     return recipe.size**2 * (TRUNK_STEP + HEAD_STEP * recipe.width / FULL_WIDTH)
@@ -133,22 +138,22 @@ def _capped(minutes: float) -> int:
 
 
 def available_mib() -> int:
-    """MiB that are free now, of a container's limit where there is one."""
-    told = [*control_group("memory", "memory.max"), *control_group("memory", "memory.limit_in_bytes")]
-    limits = [int(limit) for limit in told if limit.isdigit()]  # not "max"
+    """Return the free memory in MiB, or the limit of a container if that is lower."""
+    values = [*control_group("memory", "memory.max"), *control_group("memory", "memory.limit_in_bytes")]
+    limits = [int(value) for value in values if value.isdigit()]  # not "max"
     return min([psutil.virtual_memory().available, *limits]) // 2**20
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What Snakemake may hand out on one machine at a time."""
+    """The resources that Snakemake may use at a time on one machine."""
 
-    jobs: int  # runs side by side
+    jobs: int  # runs in parallel
     mib: int
-    gpus: int  # to train on; 0 where the study is on a CPU
+    gpus: int  # 0 if the study trains on a CPU
 
     def arguments(self, threads: int) -> list[str]:
-        """Return options for Snakemake's command line; threads: of one run."""
+        """Return options for Snakemake's command line, for runs of that many threads."""
         limits = [f"mem_mb={self.mib}"]
         if self.gpus:
             limits.append(f"gpu={self.gpus * self.runs_per_gpu}")
@@ -156,19 +161,19 @@ class Budget:
 
     @property
     def runs_per_gpu(self) -> int:
-        """How many runs share a GPU: one, unless more runs than GPUs were asked for."""
+        """Number of runs that share a GPU: one, unless JOBS exceeds the number of GPUs."""
         return math.ceil(self.jobs / self.gpus) if self.gpus else 1
 
 
 def budget(study: "Study", variants: list[str], jobs: int | None = None) -> Budget:
-    """Return how many runs go side by side.
+    """Return the number of runs in parallel, with its memory and GPUs.
+
+    If memory is short there are fewer, but always at least one.
 
     Args:
         study: the study
-        variants: those to be trained
-        jobs: the number asked for; None: one per GPU, or as many as fill the cores
-
-    Fewer go where memory is short; a single run goes whatever it needs.
+        variants: networks to train
+        jobs: number of runs that the user wants; None: one per GPU, or as many as fill the cores
     """
     mib = available_mib()
     count = (len(available()) or 1) if study.machine.device == "cuda" else 0
@@ -178,15 +183,15 @@ def budget(study: "Study", variants: list[str], jobs: int | None = None) -> Budg
 
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SHARED = "SEGNB_RUNS_PER_GPU"  # set by `segnb report` if more runs go side by side than there are GPUs
-PAUSE = 2.0  # seconds between two looks for a free place
+SHARED = "SEGNB_RUNS_PER_GPU"  # set by `segnb report` to the number of runs per GPU
+PAUSE = 2.0  # seconds between two searches for a free GPU
 
 
 def available() -> list[str]:
     """Return the GPUs that this process may choose from, as CUDA_VISIBLE_DEVICES names them.
 
-    [] where there is nothing to choose: without NVIDIA GPUs, in a Slurm job, or if CUDA_VISIBLE_DEVICES names
-    a single one.
+    The list is empty if there is no choice: without NVIDIA GPUs, in a Slurm job, or if CUDA_VISIBLE_DEVICES
+    names a single one.
     """
     named = os.environ.get(VISIBLE)
     if named is not None:
@@ -200,10 +205,13 @@ def available() -> list[str]:
 
 @contextmanager
 def claimed() -> Iterator[str | None]:
-    """Let CUDA see one GPU alone until the block ends; give its name, or None if there is nothing to choose.
+    """Reserve one GPU until the block ends, and hide the others from CUDA.
 
-    Enter it before torch touches a GPU: CUDA reads CUDA_VISIBLE_DEVICES once. Processes that are started
-    inside get the same GPU. While all places are taken, this waits and says so.
+    Enter the block before torch uses a GPU, because CUDA reads CUDA_VISIBLE_DEVICES only once. Processes that
+    are started in the block get the same GPU. If all GPUs are taken, this prints a line and waits.
+
+    Yields:
+        The GPU's name, or None if there is no choice.
     """
     gpus = available()
     if not gpus:
@@ -215,12 +223,12 @@ def claimed() -> Iterator[str | None]:
 
 
 def claimed_for(machine: Machine | None) -> AbstractContextManager:
-    """Claim a GPU for a run on this machine if that is one with a GPU; see `claimed`."""
+    """Reserve a GPU if the machine of the run has one, see `claimed`."""
     return claimed() if machine is not None and machine.device == "cuda" else nullcontext()
 
 
 def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnProxy]:
-    """Lock a free place. The first place of every GPU comes before any second one."""
+    """Lock a free place on a GPU; GPUs without a run come first."""
     folder = _folder()
     waiting = False
     while True:
@@ -228,15 +236,17 @@ def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnPro
             with suppress(Timeout):
                 return gpu, locked(folder / f"{gpu}-{place}.lock", blocking=False)
         if not waiting:
-            print("waiting for a GPU: other runs have them all", flush=True)
+            print("waiting for a GPU: all are in use by other runs", flush=True)
             waiting = True
         time.sleep(PAUSE)
 
 
 def _folder() -> Path:
-    """Return the folder of the locks. Raises SegnbError if somebody else has put something there."""
+    """Return the folder of the locks, or raise SegnbError if it belongs to another user."""
     folder = Path(tempfile.gettempdir()) / f"segnb-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise SegnbError(f"{folder} belongs to another user; remove it, or set TMPDIR to a folder of yours")
+        raise SegnbError(
+            f"{folder}: belongs to another user. Remove it, or set TMPDIR to a folder of your own."
+        )
     return folder

@@ -1,9 +1,9 @@
-"""How far the runs of a study are, read from their folders: as data and as text for a terminal.
+"""Progress of a study's runs, read from their folders: as data, and as text for a terminal.
 
     print(text(look()))
 
-Nothing is written and torch stays out, so that it can be asked at any time, and often. Times are those of
-training, by epochs that were measured; testing comes on top.
+It writes nothing and imports no torch, so that it can be called at any time and often. Times are times of
+training, estimated from measured epochs; evaluation takes extra time.
 """
 
 import shlex
@@ -22,9 +22,9 @@ from segnb.storage.files import holder, to_json
 from segnb.storage.project import root, runs_folder
 from segnb.study.study import Run, Study, open_study
 
-STATES = {  # of a run: its sign, and in words
+STATES = {  # of a run: sign, and words for it
     "done": ("✓", "done"),
-    "trained": ("○", "trained, not yet measured"),
+    "trained": ("○", "trained but not evaluated"),
     "running": ("▸", "running"),
     "stopped": ("‖", "stopped"),
     "failed": ("✗", "failed"),
@@ -32,8 +32,8 @@ STATES = {  # of a run: its sign, and in words
     "waiting": ("·", "waiting"),
 }
 TAIL = 40  # lines of a log
-MOST_SEEDS = 12  # with one cell each; of more seeds, the table counts runs per state
-MOST_LISTED = 10  # runs of one state that get a line of their own
+MOST_SEEDS = 12  # with one cell each; for more seeds, the table counts runs per state
+MOST_LISTED = 10  # runs of one state that have a line each
 
 
 # ---- data -------------------------------------------------------------------------------------------
@@ -41,14 +41,16 @@ MOST_LISTED = 10  # runs of one state that get a line of their own
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One cell of the grid.
+    """The status of a run: one cell of the grid.
 
-    state:  one of STATES
-    epoch:  how many epochs are complete, of `epochs`; training may stop earlier if `early`
-    doing:  "training" or "testing" while it is running, and what failed ("train", "measure") when it has
-    left:   seconds of training that remain; None where no epoch was measured to tell by
-    error:  why it failed or how it diverged, in one line; closer: the command that shows more of it
-    asked:  whether the last report asked for it
+    Attributes:
+        state: one of STATES
+        epoch: number of complete epochs, of `epochs`; if `early`, training may stop before
+        doing: "training" or "testing" while running; the step that failed ("train", "measure") afterwards
+        left: remaining seconds of training; None if no epoch was measured
+        error: one line on why it failed or how it diverged
+        closer: command that shows more of the failure
+        asked: whether the last report asked for this run
     """
 
     variant: str
@@ -70,10 +72,11 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class Grid:
-    """The runs of a study: those that the last report asked for, and all others that have begun.
+    """The status of a study's runs: all that the last report asked for, and others that have begun.
 
-    runs:    by variant and seed, row by row
-    at_work: whether a report is being made in this project folder
+    Attributes:
+        runs: by variant and seed, row by row
+        at_work: whether a report is being built in this project folder
     """
 
     study: str
@@ -87,41 +90,41 @@ class Grid:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many runs are in each state, of those that occur."""
+        """Number of runs in each state that occurs."""
         return {state: len(self.of(state)) for state in STATES if self.of(state)}
 
     @property
     def ahead(self) -> list[RunStatus]:
-        """The runs that 'make report' still has to finish; failed ones are not among them."""
+        """The runs that 'make report' still has to finish, without failed ones."""
         unfinished = self.of("trained", "running", "stopped", "waiting")
         return [run for run in unfinished if run.asked or run.state == "running"]
 
     @property
     def beside(self) -> int:
-        """Runs side by side, as of now."""
+        """Number of runs in parallel, as of now."""
         return max(1, len(self.of("running")))
 
     @property
     def left(self) -> float | None:
-        """Seconds until all are trained, so many side by side; None where that is not known."""
+        """Seconds until all runs are trained, if as many as now run in parallel; None if unknown."""
         seconds = [run.left for run in self.ahead]
         return None if None in seconds else max(sum(seconds) / self.beside, *seconds, 0.0)
 
     def json(self) -> str:
-        """Return all of it as JSON."""
+        """Return the grid as JSON."""
         fields = ("study", "counts", "beside", "left", "at_work")
         runs = [asdict(run) for run in self.runs.values()]
         return to_json({name: getattr(self, name) for name in fields} | {"runs": runs}, indent=2)
 
     def by_variant(self) -> dict[str, dict[str, int]]:
-        """Return how many runs of each variant are in each of the states that occur."""
+        """Return the number of runs per variant and state, for states that occur."""
         counts = {name: dict.fromkeys(self.counts, 0) for name in self.variants}
         for run in self.runs.values():
             counts[run.variant][run.state] += 1
         return counts
 
     def table(self) -> pd.DataFrame:
-        """Return the grid as text: a row per variant; a column per seed or, if there are many, per state."""
+        """Return the grid as text: one row per variant, one column per seed or, for many seeds, per state."""
         if len(self.seeds) > MOST_SEEDS:
             return pd.DataFrame.from_dict(self.by_variant(), orient="index").astype(object).replace(0, "")
         cells = {
@@ -132,21 +135,21 @@ class Grid:
 
 
 def look(name: str = "latest") -> Grid:
-    """Return the grid of a study as it is now. Raises SegnbError if there is no study of that name."""
+    """Return the grid of a study as it is now, or raise SegnbError if there is no study of that name."""
     study = open_study(name)
-    asked = study.asked or {"variants": [], "seeds": []}
-    rows = [name for name in asked["variants"] if name in VARIANTS]
+    request = study.asked or {"variants": [], "seeds": []}
+    rows = [name for name in request["variants"] if name in VARIANTS]
     begun = _folders(study)
-    wanted = {(variant, seed) for variant in rows for seed in asked["seeds"]} or begun
+    requested = {(variant, seed) for variant in rows for seed in request["seeds"]} or begun
     variants = list(dict.fromkeys([*rows, *sorted(variant for variant, _ in begun)]))
-    seeds = sorted({seed for _, seed in wanted | begun})
+    seeds = sorted({seed for _, seed in requested | begun})
     recipes = {family: study.preset.recipe(family) for family in ("fcn", "unet")}
     runs, seconds, started = {}, {}, {}
     for key in [(variant, seed) for variant in variants for seed in seeds]:
-        if key in wanted | begun:
+        if key in requested | begun:
             recipe = recipes[VARIANTS[key[0]].family]
             run = RunStatus(
-                *key, "waiting", 0, recipe.epochs, recipe.patience is not None, asked=key in wanted
+                *key, "waiting", 0, recipe.epochs, recipe.patience is not None, asked=key in requested
             )
             read = _read(study.run(*key), run) if key in begun else (run, [], 0)
             runs[key], seconds[key], started[key] = read
@@ -155,16 +158,16 @@ def look(name: str = "latest") -> Grid:
 
 
 def _folders(study: Study) -> set[tuple[str, int]]:
-    """Variant and seed of every run that has begun."""
+    """Return variant and seed of every run that has begun."""
     paths = [path for path in study.path.glob("*/seed*") if path.name[4:].isdecimal()]
     return {(path.parent.name, int(path.name[4:])) for path in paths if path.parent.name in VARIANTS}
 
 
 def _read(folder: Run, run: RunStatus) -> tuple[RunStatus, list[float], float]:
-    """Return the run as its folder shows it, the seconds of its epochs, and when the current one began."""
+    """Return the run with its folder's state, the seconds of its epochs, and when the current epoch began."""
     failure = _failure(folder)
-    if lost := folder.diverged:
-        return replace(run, state="diverged", epoch=lost["epoch"], error=lost["error"]), [], 0
+    if mark := folder.diverged:
+        return replace(run, state="diverged", epoch=mark["epoch"], error=mark["error"]), [], 0
     if folder.done:
         summary = folder.summary
         run = replace(run, state="trained", epoch=summary["epochs"])
@@ -188,22 +191,22 @@ def _read(folder: Run, run: RunStatus) -> tuple[RunStatus, list[float], float]:
 def _failure(folder: Run) -> dict | None:
     try:
         return folder.failure
-    except SegnbError as error:  # the file itself is damaged
+    except SegnbError as error:  # failed.json itself is damaged
         return {"step": "train", "error": str(error)}
 
 
 def _epoch_began(folder: Run, worker: dict) -> float:
-    """When the epoch in progress began: at the end of the one before, or when training was resumed."""
+    """Return when the current epoch began: at the end of the previous epoch, or when training resumed."""
     try:
         since = datetime.fromisoformat(worker["since"]).timestamp()
-    except (KeyError, ValueError):  # being written this moment
+    except (KeyError, ValueError):  # being written at this moment
         since = time.time()
     history = folder.history_path
     return max(since, history.stat().st_mtime if history.exists() else 0)
 
 
 def _closer(folder: Run, log: str | Path) -> str:
-    """The command that shows the end of a log or, where there is none, the folder."""
+    """Return the command that shows the end of a log or, without a log, the folder."""
     log = root() / log
     path, command = (log, ["tail", "-n", str(TAIL)]) if log.exists() else (folder.path, ["ls", "-l"])
     near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -211,7 +214,7 @@ def _closer(folder: Run, log: str | Path) -> str:
 
 
 def _estimate(runs: dict, seconds: dict, started: dict) -> None:
-    """Set `left` of all runs by the epochs measured of the run, else of its variant, else of its family."""
+    """Set `left` of all runs from measured epochs of the run, else of its variant, else of its family."""
     measured = defaultdict(list)
     for (variant, _), values in seconds.items():
         for name in (variant, VARIANTS[variant].family) if values else ():
@@ -224,8 +227,8 @@ def _estimate(runs: dict, seconds: dict, started: dict) -> None:
         pace = median(seconds[key]) if seconds[key] else paces.get(run.variant, paces.get(family))
         left = None
         if pace is not None:
-            gone = time.time() - started[key] if run.state == "running" else 0  # of the epoch in progress
-            left = max((run.epochs - run.epoch) * pace - min(max(gone, 0), pace), 0.0)
+            elapsed = time.time() - started[key] if run.state == "running" else 0  # of the epoch in progress
+            left = max((run.epochs - run.epoch) * pace - min(max(elapsed, 0), pace), 0.0)
         runs[key] = replace(run, left=left)
 
 
@@ -243,53 +246,53 @@ def duration(seconds: float) -> str:
 
 
 def remaining(seconds: float, early: bool) -> str:
-    """Return "about 8 min left"; early: training may stop before."""
+    """Return "about 8 min left", or "at most about 8 min left" if training may stop early."""
     if seconds < 60:
         return "less than a minute left"
     return f"{'at most ' if early else ''}about {duration(seconds)} left"
 
 
 def summary(grid: Grid) -> str:
-    """Return one line: how many runs are in which state, and how long the rest takes."""
+    """Return one line: the number of runs in each state, and the time left."""
     if not grid.runs:
-        return "no run yet: 'make report' trains a grid of them, notebooks/train.ipynb a single one"
-    words = {"trained": "not yet measured"}
-    counts = ", ".join(f"{number} {words.get(state, state)}" for state, number in grid.counts.items())
+        return "no runs yet: 'make report' trains all networks, notebooks/train.ipynb a single one"
+    counts = ", ".join(f"{number} {STATES[state][1]}" for state, number in grid.counts.items())
     line = f"{len(grid.runs)} run{'' if len(grid.runs) == 1 else 's'}: {counts}"
     to_train = [run for run in grid.ahead if run.left != 0]
     if not to_train:
         return line
     if grid.left is None:
-        return f"{line}; time left: not known before an epoch has been measured"
+        return f"{line}; the time left is unknown until an epoch is complete"
     left = remaining(grid.left, any(run.early for run in to_train))
-    return f"{line}; {left}" + (f" on {grid.beside} side by side" if grid.beside > 1 else " one by one")
+    parallel = grid.beside
+    return f"{line}; {left} with {parallel} run{'' if parallel == 1 else 's'} in parallel"
 
 
 def advice(grid: Grid) -> str:
-    """Return what to do where runs are unfinished and nothing is at work; else ""."""
+    """Return what to do if runs are unfinished and no process is working on them, else ""."""
     if grid.at_work or grid.of("running") or not (grid.ahead or grid.of("failed")):
         return ""
-    return "Nothing is at work here: 'make report', called as before, goes on."
+    return "Nothing is running. Run 'make report' with the same settings to resume."
 
 
 def progress(run: RunStatus) -> str:
-    """Return how far a running or stopped run is, or why it failed or how it diverged."""
-    of = f"of {'at most ' if run.early else ''}{run.epochs}"
+    """Return the progress of a running or stopped run, or why it failed or diverged."""
+    total = f"{'at most ' if run.early else ''}{run.epochs}"
     if run.state == "diverged":
         return run.error
     if run.state == "failed":
-        step = {"train": "training", "measure": "testing"}.get(run.doing, run.doing)
+        step = {"train": "training", "measure": "evaluation"}.get(run.doing, run.doing)
         return f"{step} failed: {run.error}"
     if run.state == "stopped":
-        return f"stopped after epoch {run.epoch} {of}, goes on there"
+        return f"stopped after epoch {run.epoch} of {total}, will resume there"
     if run.doing == "testing":
-        return "testing"
-    left = "time left not known yet" if run.left is None else remaining(run.left, run.early)
-    return f"epoch {_epoch(run)} {of}, {left}"
+        return "evaluating"
+    left = "time left unknown" if run.left is None else remaining(run.left, run.early)
+    return f"epoch {_epoch(run)} of {total}, {left}"
 
 
 def epochs(run: RunStatus) -> str:
-    """Return "12/50" for a run that is or was being trained, else ""."""
+    """Return "12/50" for a run in training or stopped, else ""."""
     return f"{_epoch(run)}/{run.epochs}" if run.state == "stopped" or run.doing == "training" else ""
 
 
@@ -298,7 +301,7 @@ def _cell(run: RunStatus | None) -> str:
 
 
 def _epoch(run: RunStatus) -> int:
-    """The epoch in progress, or the last one of a run that stopped."""
+    """Return the current epoch, or the last complete epoch of a stopped run."""
     return min(run.epoch + 1, run.epochs) if run.state == "running" else run.epoch
 
 

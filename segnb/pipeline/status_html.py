@@ -1,4 +1,4 @@
-"""The status of a study's runs in a notebook: a table that follows them, or one that stays as it is."""
+"""The status of a study's runs in a notebook, as a widget that refreshes or as static HTML."""
 
 import os
 import threading
@@ -23,11 +23,11 @@ from segnb.pipeline.status import (
 )
 from segnb.report.html import shell
 
-EVERY = 2.0  # seconds between two looks
+EVERY = 2.0  # seconds between two updates
 
 
 def html(grid: Grid) -> str:
-    """Return the grid as HTML for light and dark pages; what the study's files say stays text."""
+    """Return the grid as HTML for light and dark pages; text from the study's files is escaped."""
     environment = shell()
     environment.globals |= {
         function.__name__: function for function in (advice, epochs, progress, remaining, summary)
@@ -43,18 +43,18 @@ def html(grid: Grid) -> str:
 
 
 def live(name: str = "latest") -> Widget | HTML:
-    """Show the grid of a study, drawn again every two seconds until no run is left or the widget is closed.
+    """Show the grid of a study, updated every two seconds until no run is left or the widget is closed.
 
-    A study has one such widget per kernel: another call, as when a cell is run twice, closes the one before.
-    Where nobody watches (papermill, nbconvert) it is drawn once, as HTML that needs no kernel.
+    A study has one widget per kernel: calling this again, as when a cell is run twice, closes the previous
+    one. In papermill and nbconvert, where nobody watches, the result is static HTML.
     """
     if "JPY_SESSION_NAME" not in os.environ:  # as in `segnb.report.figures.learning.LiveCurves`
         return HTML(_page(name)[0])
     if name in _widgets:
         _widgets.pop(name).close()
-    page, over = _page(name)
+    page, final = _page(name)
     widget = _widgets[name] = Widget(page)
-    if not over:
+    if not final:
         threading.Thread(target=_refresh, args=(widget, name), daemon=True, name=f"status of {name}").start()
     return widget
 
@@ -63,7 +63,7 @@ _widgets: dict[str, Widget] = {}
 
 
 def _page(name: str) -> tuple[str, bool]:
-    """The page as of now, and whether it will stay so. Without a study, a sentence on what to do."""
+    """Return the current page, and whether it is final. Without a study, the page says what to do."""
     try:
         grid = look(name)
     except SegnbError as error:
@@ -72,11 +72,11 @@ def _page(name: str) -> tuple[str, bool]:
 
 
 def _refresh(widget: Widget, name: str) -> None:
-    over = False
-    while not over and widget.comm is not None:  # None: closed
+    final = False
+    while not final and widget.comm is not None:  # None: closed
         time.sleep(EVERY)
         try:
-            page, over = _page(name)
-        except Exception as error:  # or the table would stand still without a word
-            page, over = f"{escape(repr(error))}: run the cell again", True
+            page, final = _page(name)
+        except Exception as error:  # or the table would stop without a message
+            page, final = f"{escape(repr(error))}. Run the cell again.", True
         widget.value = page

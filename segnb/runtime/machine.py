@@ -1,4 +1,4 @@
-"""Hardware settings of a study: device, threads, precision, memory layout, optimiser kernel, compilation."""
+"""Hardware settings of a study: device, threads, precision, memory layout, fused Adam, compilation."""
 
 import math
 import os
@@ -14,15 +14,15 @@ from segnb.errors import SegnbError
 if TYPE_CHECKING:
     import torch
 
-# From most to fewest digits: fp32; tf32, GPUs only, rounds what convolutions and matrix products read to ten
-# bits; bf16 and fp16 are autocast, fp16, GPUs only, with a loss scaler because its range is small.
+# From most to fewest digits. tf32 (GPUs only) rounds the inputs of convolutions and matrix products to ten
+# bits. bf16 and fp16 are autocast; fp16 (GPUs only) has a loss scaler, because its range is small.
 PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "bf16", "fp16")}
-# glibc gives every large buffer back to the system and has it zeroed again at the next step; told to keep
-# them, a training step of a frozen FCN takes two thirds of the time. Numbers stay the same bit for bit. To be
-# in the environment before a process starts.
+# By default glibc returns every large buffer to the system, which zeroes it again for the next step. With
+# these settings it keeps them: a training step of a frozen FCN takes two thirds of the time, and numbers stay
+# the same bit for bit. They have to be in the environment before a process starts.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
-# Variables of the environment by which torch, NumPy and what these stand on choose kernels and roundings. How
-# many threads there are, which has variables of its own, is settled by `Machine.threads`.
+# Environment variables with which torch, NumPy and their libraries choose kernels and roundings. Variables of
+# the number of threads are not among them, because `Machine.threads` sets it.
 _BITS = (
     r"ATEN_CPU_CAPABILITY|(ONEDNN|DNNL)_(?!.*(VERBOSE|JIT|CACHE))\w+|TORCH_MKLDNN\w+|TORCH_LINEAR_FLATTEN_3D"
     r"|MKL_(CBWR|DEBUG_CPU_TYPE|DISABLE_FAST_MM|DOMAIN_NUM_THREADS|DYNAMIC|ENABLE_INSTRUCTIONS|NUM_STRIPES)"
@@ -34,18 +34,18 @@ _GPU_BITS = (
     r"|CUDNN_(?!.*(LOG|VERSION))\w+|TORCH_(ALLOW_TF32|BLAS|CUBLASLT|CUDNN|LINALG)\w+"
     r"|PYTORCH_TUNABLEOP_(?!.*(VERBOSE|LOG|FILENAME))\w+"
 )
-# Of Linux: what a container or a batch job may use, and which of the groups this process is in.
+# On Linux: the limits of containers and batch jobs, and the control groups of this process.
 CONTROL_GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def bits_environment(device: str) -> dict[str, str]:
-    """Return the variables of this process's environment that change the last digits of numbers there."""
+    """Return the environment variables of this process that change the last digits of numbers on a device."""
     names = _BITS if device == "cpu" else f"{_BITS}|{_GPU_BITS}"
     return {name: value for name, value in sorted(os.environ.items()) if value and re.fullmatch(names, name)}
 
 
 def _torch():
-    """Return torch. It takes seconds to import, and what only reads the files of runs goes without."""
+    """Return torch, whose import takes seconds that commands without training should not spend."""
     import torch
 
     return torch
@@ -53,19 +53,22 @@ def _torch():
 
 @dataclass(frozen=True)
 class Machine:
+    """Hardware settings with which all runs of a study are trained and evaluated."""
+
     device: str  # "cpu" or "cuda"
-    device_name: str  # as the vendor prints it
-    threads: int  # of one run; how many runs go side by side is another matter (JOBS)
+    device_name: str  # the vendor's name
+    threads: int  # per run; JOBS is the number of runs in parallel
     precision: str  # one of PRECISIONS
     channels_last: bool = True  # NHWC in memory
-    fused: bool = True  # Adam's update of a tensor in one kernel
+    fused: bool = True  # update each tensor with one kernel of Adam
     compile: bool = False  # torch.compile
     environment: dict[str, str] = field(default_factory=dict)  # see `bits_environment`
 
     def apply(self) -> None:
         """Make this process train and predict with these settings, bit for bit the same each time.
 
-        Raises SegnbError if variables of its environment, which libraries have read by now, are others.
+        Raises:
+            SegnbError: environment variables, which libraries have already read, differ from the study's.
         """
         here, meant = bits_environment(self.device), self.environment
         differ = [name for name in sorted(here | meant) if here.get(name) != meant.get(name)]
@@ -79,17 +82,17 @@ class Machine:
             )
         torch = _torch()
         torch.set_num_threads(self.threads)
-        # On a GPU 2-D cross-entropy has no deterministic kernel; the report shows the spread there.
+        # On a GPU, 2-D cross-entropy has no deterministic kernel; the report shows the spread.
         torch.use_deterministic_algorithms(self.device == "cpu")
-        # Overwriting every new buffer, a debugging aid that comes with it, costs a sixth of an epoch.
+        # It would also overwrite every new buffer, a debugging aid that costs a sixth of an epoch.
         torch.utils.deterministic.fill_uninitialized_memory = False
-        if self.device == "cuda":  # convolutions take tf32 unless told otherwise, which is not fp32
+        if self.device == "cuda":  # by default convolutions use tf32, even if fp32 is chosen
             kind = "tf32" if self.precision == "tf32" else "ieee"
             torch.backends.cuda.matmul.fp32_precision = kind
             torch.backends.cudnn.conv.fp32_precision = kind
 
     def autocast(self):
-        """Context of the forward pass: half precision for convolutions and matrix products, or nothing."""
+        """Return the context of the forward pass: half precision for convolutions and products, or none."""
         torch = _torch()
         kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
         if self.precision not in kinds:
@@ -97,41 +100,46 @@ class Machine:
         return torch.autocast(self.device, kinds[self.precision])
 
     def place(self, model: "torch.nn.Module") -> "torch.nn.Module":
-        """The network on the device and in the memory layout of this machine."""
+        """Move a network to the device and into the memory layout of this machine."""
         torch = _torch()
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return model.to(self.device, memory_format=layout)
 
     def arrange(self, images: "torch.Tensor") -> "torch.Tensor":
-        """Images in the memory layout of this machine; batches come in channels_last."""
+        """Return images, which are channels_last, in the memory layout of this machine."""
         return images if self.channels_last else images.contiguous()
 
     def adam(self, groups: list[dict]) -> "torch.optim.Adam":
+        """Make the optimiser of these parameter groups."""
         return _torch().optim.Adam(groups, fused=self.fused)
 
     def scaler(self) -> "torch.amp.GradScaler":
-        """Loss scaling for fp16, which does nothing in any other precision."""
+        """Make the loss scaler, which does nothing in a precision other than fp16."""
         return _torch().amp.GradScaler(self.device, enabled=self.precision == "fp16")
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; on a shared machine, or in a container, fewer than there are."""
+    """Return the number of cores that this process may use, which containers and batch jobs limit."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shares = [told.split() for told in control_group("cpu", "cpu.max")]
     quotas, periods = (control_group("cpu", f"cpu.cfs_{what}_us") for what in ("quota", "period"))
     shares += zip(quotas, periods, strict=False)
-    # Microseconds of work in each period; "max" or -1: as many as there are.
+    # Microseconds of work per period; "max" or -1 is no limit.
     return min([cores, *(math.ceil(int(used) / int(period)) for used, period in shares if used.isdigit())])
 
 
 def control_group(controller: str, name: str) -> list[str]:
-    """Return what a file of this process's control group says, and what it says in the groups around it.
+    """Return the content of a file of this process's control group and of the groups around it.
 
-    In a container its own group may be the root of all that it sees, whatever the group is called outside.
+    Inside a container, its own group may be the root of all visible groups, whatever its name is outside.
+
+    Args:
+        controller: such as "cpu" or "memory"
+        name: file name, such as "cpu.max"
     """
     try:
         lines = OWN_GROUPS.read_text().splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not on Linux
         return []
     files = {}
     for _, controllers, group in (line.split(":", 2) for line in lines):
@@ -146,21 +154,22 @@ def control_group(controller: str, name: str) -> list[str]:
             )
     told = []
     for file in files:
-        with suppress(OSError):  # not there
+        with suppress(OSError):  # missing
             told.append(file.read_text().strip())
     return told
 
 
 def threads_of_one_run(cores: int) -> int:
-    """One thread up to four cores, then a quarter of them.
+    """Return the threads per run: a quarter of the cores, at least one.
 
-    Measured with the quick preset on two cores: two one-thread runs side by side finish sooner than
-    the same two one after the other on two threads, because the small layers do not fill two.
+    Small layers do not fill two threads: measured on two cores with preset quick, two runs of one thread each
+    in parallel finish sooner than one after the other with two threads.
     """
     return max(1, cores // 4)
 
 
 def cpu_name() -> str:
+    """Return the model of the processor."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Worker processes that render scenes, and how far they are."""
+"""Worker processes that render scenes, and their progress on stderr."""
 
 import itertools
 import multiprocessing
@@ -18,60 +18,66 @@ from segnb.errors import SegnbError
 from segnb.runtime.machine import usable_cores
 from segnb.runtime.processes import end_with_parent
 
-WORTH_IT = 6  # scenes per worker process: it takes as long to start as they to render
+WORTH_IT = 6  # scenes that render in the time in which a worker process starts
 
 
 @contextmanager
 def at_work(
-    task: Callable, jobs: list[tuple], title: str, processes: int | None = None, told: bool = True
+    task: Callable, jobs: list[tuple], title: str, processes: int | None = None, verbose: bool = True
 ) -> Iterator[Iterator]:
-    """Iterator of task(*job) in the order of the jobs, done here or by worker processes.
+    """Give an iterator of task(*job) in the order of the jobs, computed here or by worker processes.
 
-    task: a function of a module, which workers import
-    processes: worker processes of one thread each; by default one per usable core, fewer for few jobs
-    told: whether stderr says how far they are, see `progress`
+    Args:
+        task: function of a module, which workers import
+        jobs: arguments of each call
+        title: of the progress on stderr
+        processes: number of workers with one thread each; None: one per usable core, fewer for few jobs
+        verbose: whether to print progress, see `progress`
 
-    Raises ValueError for processes below 1, and SegnbError if a worker process dies.
+    Raises:
+        ValueError: `processes` is below 1.
+        SegnbError: a worker process died.
     """
     if processes is not None and processes < 1:
-        raise ValueError(f"processes: {processes} is too few; give at least 1, or None for one a core")
+        raise ValueError(f"processes={processes}: too few (expected at least 1, or None for one per core)")
     processes = min(len(jobs), processes or min(len(jobs) // WORTH_IT or 1, usable_cores()))
 
-    def counted(results: Iterable) -> Iterator:
-        return progress(results, title, len(jobs), "scene") if told else iter(results)
+    def with_progress(results: Iterable) -> Iterator:
+        return progress(results, title, len(jobs), "scene") if verbose else iter(results)
 
     if processes == 1:
-        yield counted(itertools.starmap(task, jobs))
+        yield with_progress(itertools.starmap(task, jobs))
         return
-    # Spawned, not forked: a fork of a Jupyter kernel copies its threads' locks in whatever state they are.
-    # An executor, not a Pool: when a worker dies (out of memory, no main guard) it raises, a Pool waits.
-    try:  # its locks need /dev/shm, which a container may not have
+    # Spawn, because a forked Jupyter kernel would copy the locks of its threads in any state. Use an
+    # executor, because it raises if a worker dies (out of memory, no main guard), while a Pool would wait.
+    try:  # its locks need /dev/shm, which a container may lack
         pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
     except (OSError, NotImplementedError) as error:
-        print(f"{title}: by one process, because there can be no others here ({error})", file=sys.stderr)
-        yield counted(itertools.starmap(task, jobs))
+        print(f"{title}: using a single process, because no other can be started ({error})", file=sys.stderr)
+        yield with_progress(itertools.starmap(task, jobs))
         return
     try:
-        yield counted(pool.map(task, *zip(*jobs, strict=True)))
+        yield with_progress(pool.map(task, *zip(*jobs, strict=True)))
     except BrokenProcessPool:
         raise SegnbError(
-            "a process that renders scenes died: give it more memory, or processes=1; a script that calls"
-            ' render() needs the line if __name__ == "__main__":'
+            "a process that renders scenes died. Use a machine with more memory, or processes=1. A script"
+            ' that calls render() needs the line if __name__ == "__main__":'
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _begin(parent: int) -> None:
-    end_with_parent(parent)  # a worker waits for jobs for ever, even if who gives them has been killed
+    end_with_parent(parent)  # or a worker would wait for jobs for ever after its parent was killed
     one_thread()
 
 
 def one_thread() -> None:
-    """Keep Embree from starting a thread a core in each worker.
+    """Keep Embree from starting one thread per core in each worker.
 
-    Its thread pool is as large as the cores that the process may use when the first scene is built, so
-    for that moment there is one. NumPy needs no such care: nothing here goes through BLAS.
+    Its thread pool is as large as the number of cores that the process may use when it builds its first
+    scene, so this builds one with a single core allowed. NumPy needs nothing like it, because rendering does
+    not use BLAS.
     """
     if hasattr(os, "sched_setaffinity"):
         cores = os.sched_getaffinity(0)
@@ -83,7 +89,7 @@ def one_thread() -> None:
 
 
 def progress(results: Iterable, title: str, total: int, unit: str) -> Iterator:
-    """The results unchanged; on stderr a bar where a person watches, and a line every tenth elsewhere."""
+    """Yield the results, with a progress bar on a terminal, and elsewhere one line per tenth on stderr."""
     if sys.stderr.isatty():
         yield from tqdm(results, desc=title, total=total, unit=unit)
         return

@@ -1,9 +1,9 @@
-"""Processes that end with the process that started them, and take along what they started themselves.
+"""Processes that end with their parent, together with all processes that they started.
 
     python -m segnb.runtime.processes PID MODULE ARGUMENT ...
 
-is `python -m MODULE ARGUMENT ...` that ends with the process PID, which must be its parent. Snakemake, the
-steps that it starts, and kernels run in this way.
+is `python -m MODULE ARGUMENT ...` that ends with the process PID, which must be its parent. Snakemake, its
+steps, and kernels are started in this way.
 """
 
 import json
@@ -22,20 +22,20 @@ from pathlib import Path
 
 import psutil
 
-STEP = "SEGNB_STEP"  # is set in the environment of the steps of a report; which one, if it was forked
-WARM = "SEGNB_WARM"  # the address of `segnb.runtime.warm`, for the steps of a report
-EVERY = 0.5  # seconds between two looks at who the parent is
+STEP = "SEGNB_STEP"  # variable that is set in the steps of a report, to its command if the step was forked
+WARM = "SEGNB_WARM"  # variable of the steps of a report with the address of `segnb.runtime.warm`
+EVERY = 0.5  # seconds between two checks of the parent
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM as an exception: whatever cleans up after Ctrl-C cleans up after it too."""
+    """SIGTERM as an exception, so that code that cleans up after Ctrl-C also cleans up after SIGTERM."""
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise Terminated on SIGTERM and KeyboardInterrupt on SIGINT; for the main thread.
+    """Raise Terminated on SIGTERM and KeyboardInterrupt on SIGINT, in the main thread.
 
-    Signals after the first one are ignored, because cleaning up has begun.
+    Later signals are ignored, because cleaning up has begun.
     """
     received: list[type[KeyboardInterrupt]] = []
 
@@ -45,7 +45,7 @@ def stoppable() -> Iterator[None]:
         received.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
         raise received[0]
 
-    # A signal that is ignored from outside, as Ctrl-C is in what a script starts in the background, stays so.
+    # A signal that the parent set to be ignored, as shells do with Ctrl-C for background jobs, stays ignored.
     before = {
         number: handler
         for number in (signal.SIGTERM, signal.SIGINT)
@@ -56,7 +56,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except Exception:
-        if received:  # native code that the signal passed through has made an error of its own of it
+        if received:  # native code turned the interrupt into an error of its own
             raise received[0] from None
         raise
     finally:
@@ -66,7 +66,7 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the environment until the block ends, for this process and those it starts."""
+    """Set environment variables until the block ends, for this process and the processes it starts."""
     before = dict(os.environ)
     os.environ |= values
     try:
@@ -77,13 +77,13 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def homes(cache: Callable[[], Path]) -> dict[str, str]:
-    """Name places for what libraries keep in the user's home folder, where that cannot be written.
+    """Return environment variables that move the libraries' caches if the home folder is not writable.
 
     Args:
-        cache: gives the folder that they are to be in
+        cache: returns the folder for them
 
     Returns:
-        Variables of the environment, less those that are set already; {} where there is a home.
+        Values of variables that are not set yet; {} if the home folder is writable.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     with suppress(OSError):
@@ -92,21 +92,21 @@ def homes(cache: Callable[[], Path]) -> dict[str, str]:
             return {}
     names = ("MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "TORCH_HOME")
     places = {name: str(cache() / "home" / name.lower()) for name in names if not os.environ.get(name)}
-    if "TORCH_HOME" in places and (home / "torch").is_dir():  # weights that can be read
+    if "TORCH_HOME" in places and (home / "torch").is_dir():  # with weights that may be readable
         places["TORCH_HOME"] = str(home / "torch")
     return places | {"XDG_CACHE_HOME": str(cache() / "home")}
 
 
 def end_with_parent(parent: int | None = None) -> None:
-    """End this process, and all below it, when its parent ends, however that happens.
+    """End this process and its descendants when its parent ends, in whatever way.
 
     Args:
-        parent: the parent's pid, where it is known: then a parent that ended before this call is noticed too
+        parent: the parent's pid, if known; then a parent that ended before this call is noticed too
     """
     parent = parent or os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:  # not a look for pid 1: who adopts orphans differs
+        while os.getppid() == parent:  # not "!= 1": systems differ in which process adopts orphans
             time.sleep(EVERY)
         kill_below(os.getpid())
         os.kill(os.getpid(), signal.SIGKILL)
@@ -115,11 +115,11 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def stop(process: subprocess.Popen, grace: float) -> int:
-    """End a child process and all below it: SIGTERM, then SIGKILL for what is left.
+    """End a child process and its descendants: SIGTERM, then SIGKILL.
 
     Args:
         process: the child
-        grace: seconds between the two, less if nothing but halted processes is left
+        grace: seconds between the two signals; less if only halted processes remain
 
     Returns:
         The child's exit code, negative for a signal.
@@ -137,7 +137,7 @@ def stop(process: subprocess.Popen, grace: float) -> int:
 
 
 def _tree(pid: int) -> list[psutil.Process]:
-    """A process and its descendants; [] if it has ended."""
+    """Return a process and its descendants; [] if it has ended."""
     with suppress(psutil.NoSuchProcess):
         top = psutil.Process(pid)
         return [top, *top.children(recursive=True)]
@@ -145,17 +145,17 @@ def _tree(pid: int) -> list[psutil.Process]:
 
 
 def kill_below(pid: int, tree: Iterable[psutil.Process] = ()) -> None:
-    """SIGKILL to `tree` and to all below a process, and to its group if it leads one."""
+    """Kill `tree`, the descendants of a process, and its group if it leads one."""
     for each in [*tree, *_tree(pid)]:
         if each.pid != pid:
             with suppress(psutil.Error):
                 each.kill()
     with suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)  # also reaches processes whose own parent is gone
+        os.killpg(pid, signal.SIGKILL)  # also reaches descendants whose own parent has ended
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Whether a process has neither ended nor been halted."""
+    """Return whether a process has neither ended nor been halted."""
     with suppress(psutil.NoSuchProcess):
         idle = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD, psutil.STATUS_STOPPED)
         return process.is_running() and process.status() not in idle
@@ -163,7 +163,7 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def received(sender: socket.socket, size: int) -> bytes:
-    """Return the next `size` bytes. Raises EOFError if the other side is gone before."""
+    """Return the next `size` bytes of a socket, or raise EOFError if it is closed before."""
     data = b""
     while len(data) < size:
         if not (more := sender.recv(size - len(data))):
@@ -173,10 +173,12 @@ def received(sender: socket.socket, size: int) -> bytes:
 
 
 def run_forked(arguments: list[str]) -> int | None:
-    """Let `segnb.runtime.warm` fork a child that runs `MODULE ARGUMENT ...`, and pass signals on to it.
+    """Let `segnb.runtime.warm` fork a child that runs `MODULE ARGUMENT ...`, and forward signals to it.
+
+    If a signal ended the child, the same signal ends this process.
 
     Returns:
-        The child's exit code; None if there is no such process. Ends by the signal that ended the child.
+        The child's exit code; None if no such process is running.
     """
     warm = socket.socket(socket.AF_UNIX)
     try:
@@ -198,17 +200,17 @@ def run_forked(arguments: list[str]) -> int | None:
         warm.sendall(data)
         child = int.from_bytes(received(warm, 8))
 
-        def pass_on(number: int, frame) -> None:
+        def forward(number: int, frame) -> None:
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, pass_on)
+                signal.signal(number, forward)
         code = os.waitstatus_to_exitcode(int.from_bytes(received(warm, 8)))
-    except KeyboardInterrupt:  # before there was a child
+    except KeyboardInterrupt:  # before the child was forked
         return 130
-    except (EOFError, OSError):  # the process that forks was killed, and with it the child
+    except (EOFError, OSError):  # the forking process was killed, together with the child
         code = -signal.SIGKILL
     if code < 0:
         with suppress(OSError):  # SIGKILL has no handler
@@ -219,7 +221,7 @@ def run_forked(arguments: list[str]) -> int | None:
 
 if __name__ == "__main__":
     end_with_parent(int(sys.argv[1]))
-    del sys.argv[:2]  # MODULE stands for the program's name, until runpy puts its path there
+    del sys.argv[:2]  # runpy replaces MODULE by its path
     if (code := run_forked(sys.argv)) is not None:
         sys.exit(code)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,13 +1,13 @@
-"""A process that has torch and the rest loaded, and forks the steps of a report.
+"""A process that loads torch and other modules once, and forks the steps of a report.
 
     with started(["torch", "segnb.cli.evaluate"]):
-        ...  # every `python -m segnb.runtime.processes PID MODULE …` below starts in milliseconds
+        ...  # every `python -m segnb.runtime.processes PID MODULE …` starts in milliseconds
 
-Loading takes each step some five seconds of a core, which is more than a step of a small study computes. So
-the first step that asks makes this process load the modules; it then forks a child per step. The child gets
-the step's arguments, folder, environment and outputs, and ends with it, however that ends. The step itself
-stays as a process that passes signals on and leaves with the child's exit code
-(`segnb.runtime.processes.run_forked`). If this process is not there, steps load the modules themselves.
+Loading the modules takes about five seconds of a core per step, more than a step of a small study computes.
+The process loads them when the first step connects, and then forks one child per step. The child gets the
+step's arguments, folder, environment and outputs, and ends when the step ends. The step itself remains as a
+process that forwards signals and exits with the child's exit code (`segnb.runtime.processes.run_forked`).
+Without this process, steps load the modules themselves.
 """
 
 import atexit
@@ -29,15 +29,15 @@ from typing import NoReturn
 
 from segnb.runtime.processes import EVERY, STEP, WARM, environment, kill_below, received, stop
 
-WAITING = 128  # steps that may ask at the same time
+WAITING = 128  # steps that may connect at the same time
 
 
 @contextmanager
 def started(modules: Sequence[str]) -> Iterator[None]:
-    """Fork the steps that are started in this block from one process; on Linux only.
+    """Fork all steps that are started in this block from one process; on Linux only.
 
     Args:
-        modules: what the process loads when the first step asks
+        modules: names of modules that the process loads when the first step connects
     """
     if not hasattr(os, "pidfd_open"):
         yield
@@ -50,7 +50,7 @@ def started(modules: Sequence[str]) -> Iterator[None]:
             [sys.executable, "-m", "segnb.runtime.warm", str(os.getpid()), str(number), *modules],
             stdin=subprocess.DEVNULL,
             pass_fds=[number],
-            start_new_session=True,  # out of reach of Ctrl-C; it ends with us
+            start_new_session=True,  # Ctrl-C does not reach it; it ends with this process
         )
         try:
             with environment({WARM: address}):
@@ -60,10 +60,10 @@ def started(modules: Sequence[str]) -> Iterator[None]:
 
 
 def serve(parent: int, requests: socket.socket, modules: Sequence[str]) -> list[str] | None:
-    """Fork a child per request until the parent ends. Returns the arguments in a child, None at the end."""
+    """Fork one child per request until the parent ends; return its arguments in a child, else None."""
     events = selectors.DefaultSelector()
     events.register(requests, selectors.EVENT_READ)
-    steps: dict[int, tuple[int, socket.socket]] = {}  # by the child's pidfd
+    steps: dict[int, tuple[int, socket.socket]] = {}  # by the pidfd of the child
     while os.getppid() == parent:
         for key, _ in events.select(EVERY):
             if key.fileobj is not requests:  # a child has ended
@@ -73,9 +73,9 @@ def serve(parent: int, requests: socket.socket, modules: Sequence[str]) -> list[
                 with suppress(OSError), step:
                     step.sendall(os.waitpid(child, 0)[1].to_bytes(8))
                 continue
-            for module in modules:  # the first time; loaded modules cost nothing
+            for module in modules:  # loads them once; later calls cost nothing
                 import_module(module)
-            gc.freeze()  # so that a child's collector does not copy what all share
+            gc.freeze()  # keeps the collectors of children from copying shared memory
             step, _ = requests.accept()
             with suppress(OSError, ValueError):
                 size, outputs, *_ = socket.recv_fds(step, 8, 3)
@@ -98,11 +98,11 @@ def serve(parent: int, requests: socket.socket, modules: Sequence[str]) -> list[
 
 
 def _become(step: socket.socket, outputs: list[int], request: dict) -> list[str]:
-    """Take over a step's folder, environment and outputs, and end when it does. Returns its arguments."""
+    """Take over a step's folder, environment and outputs, end when it ends, and return its arguments."""
     for place, output in enumerate(outputs):
         os.dup2(output, place)
         os.close(output)
-    # Python chose how to write to the outputs by what they were when this process started.
+    # Python chose encoding and buffering for the outputs that this process had at its start.
     sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)
     sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.chdir(request["folder"])
@@ -112,7 +112,7 @@ def _become(step: socket.socket, outputs: list[int], request: dict) -> list[str]
     os.environ.update(request["environment"] | {STEP: " ".join(request["arguments"])})
 
     def watch() -> None:
-        step.recv(1)  # nothing is ever sent: it returns when the step is gone
+        step.recv(1)  # nothing is ever sent, so it returns when the step ends
         kill_below(os.getpid())
         os.kill(os.getpid(), 9)
 
@@ -121,7 +121,7 @@ def _become(step: socket.socket, outputs: list[int], request: dict) -> list[str]
 
 
 def _leave(code: object) -> NoReturn:
-    """Leave as `sys.exit(code)` does, but do not take apart all that was loaded, which takes a second."""
+    """Exit like `sys.exit(code)`, without unloading all modules, which takes a second."""
     if isinstance(code, str):
         print(code, file=sys.stderr)
         code = 1

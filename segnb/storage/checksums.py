@@ -1,4 +1,4 @@
-"""SHA-256 of files and of source code."""
+"""SHA-256 of files and source code, and downloads that are checked by it."""
 
 import ast
 import hashlib
@@ -17,27 +17,29 @@ from segnb.storage.files import to_json, write_text
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
+    """Return the hexadecimal SHA-256 of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Sums:
-    """SHA-256 of files, remembered in a JSON file by name, size and time of change, because a data set of
-    gigabytes is asked for at the start of every run.
+    """SHA-256 of files, cached in a JSON file by path, size and time of change.
 
-    path: where they are kept; None remembers nothing
+    Every run starts by checking a data set of up to gigabytes.
+
+    Args:
+        path: the JSON file; None: no cache on disk
     """
 
     def __init__(self, path: Path | None = None):
         self.path, self.new = path, False
         self.known: dict[str, list] = {}
         if path is not None and path.exists():
-            with suppress(OSError, ValueError, TypeError):  # nothing that could not be summed up anew
+            with suppress(OSError, ValueError, TypeError):  # an unreadable cache is computed again
                 self.known = dict(json.loads(path.read_text(encoding="utf-8")))
 
     def of(self, file: Path) -> str:
-        """Hexadecimal SHA-256. Raises SegnbError where the file cannot be read."""
+        """Return the hexadecimal SHA-256 of a file, or raise SegnbError if it cannot be read."""
         try:
             state = file.stat()
             key = [state.st_size, state.st_mtime_ns]
@@ -45,22 +47,23 @@ class Sums:
             entry = self.known.get(name)
             if isinstance(entry, list) and entry[:2] == key:
                 return entry[2]
-            found = sha256(file)
+            digest = sha256(file)
         except OSError as error:
             raise SegnbError(
-                f"{file}: cannot be read ({error.strerror}); mend it or remove the pair"
+                f"{file}: cannot be read ({error.strerror}). Fix the file, or remove the image and its mask."
             ) from None
-        self.known[name], self.new = [*key, found], True
-        return found
+        self.known[name], self.new = [*key, digest], True
+        return digest
 
     def keep(self) -> None:
+        """Write the cache to disk if it has new entries."""
         if self.path is not None and self.new:
-            with suppress(OSError):  # of a folder that is not ours to write to: they are summed up again
+            with suppress(OSError):  # the folder is not writable: later runs compute them again
                 write_text(self.path, to_json(self.known))
 
 
 def fingerprint(sources: list[str], versions: list[str]) -> str:
-    """16 hex digits of SHA-256 over Python sources, less comments and docstrings, and over `versions`."""
+    """Return 16 hex digits of SHA-256 over versions and Python sources without comments and docstrings."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(_uncommented(source).encode() + b"\0")
@@ -80,36 +83,40 @@ def _uncommented(source: str) -> str:
     return ast.unparse(tree)
 
 
-TIMEOUT = 15  # seconds of silence, not of downloading, after which the network counts as absent
+TIMEOUT = 15  # seconds without any data, after which the network counts as absent
 BLOCK = 2**20  # bytes per write
 
 
 def fetch_file(url: str, sha256: str, file: Path) -> None:
-    """Download `url` to `file`, which appears only once it is complete and has that SHA-256.
+    """Download `url` to `file`, which appears only once it is complete and has the expected SHA-256.
 
     Args:
-        url: http or https address.
-        sha256: expected digest, in hexadecimal.
-        file: where the file goes; its folder is made.
+        url: http or https address
+        sha256: expected digest, hexadecimal
+        file: destination; its folder is created
 
     Raises:
-        SegnbError: if the network or the server fails, the disk refuses, or another file arrives.
+        SegnbError: the network or the server fails, the disk is not writable, or a different file arrives.
     """
     pooch.get_logger().setLevel("WARNING")  # its message repeats ours
-    print(f"fetching {url}", flush=True)
+    print(f"downloading {url}", flush=True)
     agent = {"User-Agent": f"segnb/{__version__}"}
     downloader = pooch.HTTPDownloader(sys.stderr.isatty(), BLOCK, timeout=TIMEOUT, headers=agent)
     try:
         pooch.retrieve(url, f"sha256:{sha256}", file.name, file.parent, downloader=downloader)
     except ValueError:
-        raise SegnbError(f"{url} arrived damaged, or is another file: try again") from None
-    except OSError as error:  # also whatever requests raises
-        # The one word that helps stands three exceptions deep: "Connection refused", "Name not known".
+        raise SegnbError(
+            f"{url}: the download is damaged or a different file (its SHA-256 differs). Try again."
+        ) from None
+    except OSError as error:  # includes the exceptions of requests
+        # The useful words, such as "Connection refused", are three exceptions deep.
         reason = getattr(next(iter(error.args), None), "reason", error)
         raise unfetched(file.name, reason, file.parent) from error
 
 
 def unfetched(name: str, reason: object, folder: Path) -> SegnbError:
-    """Make the error for a file that did not arrive and that a person may put into `folder`."""
-    place = str(folder).replace(str(Path.home()), "~")  # reports that quote this are passed on
-    return SegnbError(f"{name} could not be fetched ({reason}): check the network, or put it into {place}")
+    """Make the error for a failed download of a file that a user can put into `folder` by hand."""
+    place = str(folder).replace(str(Path.home()), "~")  # no user name, because reports quote this
+    return SegnbError(
+        f"{name}: could not be downloaded ({reason}). Check the network, or put it into {place}."
+    )

@@ -1,4 +1,4 @@
-"""Write files so that they are complete or not there, and read them back."""
+"""Files that are complete or absent, JSON, and locks between processes."""
 
 import errno
 import glob
@@ -22,17 +22,18 @@ from filelock import AcquireReturnProxy, FileLock, SoftFileLease, Timeout, lock_
 from segnb.errors import SegnbError, full_disk_told
 from segnb.storage.project import iso_now
 
-UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)  # of a damaged .npy or .npz file
-# What file systems say that have no such operation: locks (Lustre and NFS, as some are mounted), fsync of a
-# folder (CIFS, FUSE), bytes that are reserved.
+# Errors that a damaged .npy or .npz file raises.
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+# Errors of file systems that lack an operation: locks (some mounts of Lustre and NFS), fsync of a folder
+# (CIFS, FUSE), reserving bytes.
 UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for binary writing that takes its name only when it is complete and on disk.
+    """Open a file for binary writing that gets its name only when it is complete and on disk.
 
-    An exception, or a kill at any moment, leaves what was at `path` before untouched.
+    After an exception, or a kill at any moment, the previous file at `path` is unchanged.
     """
     with atomic_path(path) as part, open(part, "wb") as file:
         yield file
@@ -40,10 +41,10 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Do the same for code that opens files by name.
+    """Do what `atomic` does, for code that opens files by name.
 
     Yields:
-        A file to write, which becomes `path` at the end.
+        The path of a file to write, which becomes `path` at the end.
 
     Raises:
         SegnbError: the disk is full.
@@ -54,7 +55,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         handle, part = _new_part(path)
         try:
             yield part
-            os.fsync(handle)  # of the file, whoever wrote it
+            os.fsync(handle)  # also works for data written through another descriptor
             os.replace(part, path)
             _sync_names(path.parent)
         except BaseException:
@@ -66,7 +67,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _where_supported(*more: int) -> Iterator[None]:
-    """Go on without what a file system does not have, which says so by UNSUPPORTED or `more` codes."""
+    """Skip an operation that the file system lacks: it raises an error of UNSUPPORTED or `more`."""
     try:
         yield
     except OSError as error:
@@ -75,18 +76,18 @@ def _where_supported(*more: int) -> Iterator[None]:
 
 
 def _new_part(path: Path) -> tuple[int, Path]:
-    """Create the file next to `path` that is written first, locked as long as its writer lives.
+    """Create the temporary file that becomes `path`, locked as long as its writer lives.
 
     Returns:
         Its descriptor and its path.
     """
     while True:
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        # Readable by whom the user's umask lets read, as the file will be: some file systems know no chmod.
+        # Permissions follow the user's umask from the start, because some file systems lack chmod.
         try:
             handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
-            error.filename = str(path)  # which is the name that a user knows
+            error.filename = str(path)  # the name that a user knows
             raise
         try:
             with _where_supported():
@@ -97,21 +98,21 @@ def _new_part(path: Path) -> tuple[int, Path]:
             part.unlink(missing_ok=True)
             os.close(handle)
             raise
-        os.close(handle)  # another process swept it away before it was locked
+        os.close(handle)  # another process removed it before it was locked
 
 
 def sweep(folder: Path, stem: str = "") -> None:
-    """Remove the part files of killed processes, which nobody has locked.
+    """Remove the temporary files of killed processes, which no process has locked.
 
     Args:
-        folder: where to look
-        stem: how the names of the files that were being written begin
+        folder: folder to clean
+        stem: beginning of the names of the files that were being written
     """
     for part in folder.glob(f".{glob.escape(stem)}*"):
-        if not re.fullmatch(r"\..+\.[a-z0-9_]{8}", part.name):  # as `_new_part` names them
+        if not re.fullmatch(r"\..+\.[a-z0-9_]{8}", part.name):  # not a name of `_new_part`
             continue
-        with suppress(OSError), open(part, "r+b") as file:  # NFS locks what is open for writing alone
-            abandoned = time.time() - os.fstat(file.fileno()).st_mtime > DAY  # where there are no locks
+        with suppress(OSError), open(part, "r+b") as file:  # NFS locks only files that are open for writing
+            abandoned = time.time() - os.fstat(file.fileno()).st_mtime > DAY  # the rule if there are no locks
             with _where_supported():
                 abandoned = lock_descriptor(file.fileno(), blocking=False)
             if abandoned:
@@ -119,7 +120,7 @@ def sweep(folder: Path, stem: str = "") -> None:
 
 
 def _sync_names(folder: Path) -> None:
-    """Without it a renamed file may have its old name again after a power cut."""
+    """Flush a folder to disk; otherwise a renamed file may have its old name again after a power failure."""
     with _where_supported(errno.EBADF, errno.EPERM, errno.EACCES):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -131,8 +132,8 @@ def _sync_names(folder: Path) -> None:
 def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     """Create a memory-mapped .npy file of zeros.
 
-    Its bytes are reserved at once, so that a full disk raises OSError here. Later, a write to a page that has
-    no place on the disk would end the process.
+    Its bytes are reserved at once, so that a full disk raises OSError here. Later, a write to a page without
+    space on the disk would kill the process.
     """
     array = np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):
@@ -142,23 +143,24 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, complete or not at all."""
+    """Write a text file atomically."""
     with atomic(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, complete or not at all, see `to_json`."""
+    """Write a JSON file atomically, see `to_json`."""
     write_text(path, to_json(value, indent=2) + "\n")
 
 
 def to_json(value: Any, **layout: Any) -> str:
-    """Write a value as JSON: the only place that does, because `json` alone writes NaN, which JSON has not.
+    """Return a value as JSON.
 
-    A number that is not finite becomes null, as `None` does, and what JSON does not know a string.
+    All code uses this function, because `json` writes NaN, which is not JSON. Numbers that are not finite
+    become null, as does None; other values that JSON lacks become strings.
 
     Args:
-        value: of dicts, lists, tuples, strings and numbers, also NumPy's
+        value: of dicts, lists, tuples, strings and numbers, including those of NumPy
         layout: options of `json.dumps`, such as indent
     """
     return json.dumps(_plain(value), default=str, allow_nan=False, **layout)
@@ -173,8 +175,8 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-class Kept(dict):
-    """An object of a JSON file. A key that it has not is not forgotten in code: the file is damaged."""
+class JsonObject(dict):
+    """An object of a JSON file; if a key is missing, the file is damaged."""
 
     path: Path | None = None
 
@@ -183,59 +185,63 @@ class Kept(dict):
 
 
 def _damaged(path: Path | None, why: object) -> SegnbError:
-    return SegnbError(f"{path} is damaged ({why}); delete it and run 'make report' again")
+    return SegnbError(f"{path}: the file is damaged ({why}). Delete it and run 'make report'.")
 
 
-def read_json(path: Path) -> Kept:
-    """Read a JSON file that holds an object, as all of ours do.
+def read_json(path: Path) -> JsonObject:
+    """Read a JSON file that contains an object, as all JSON files of segnb do.
 
     Raises:
-        SegnbError: the file is missing or damaged; later also where a key is asked for that it has not.
+        SegnbError: the file is missing or damaged; also later, on access to a missing key.
     """
 
-    def keep(entries: dict) -> Kept:
-        kept = Kept(entries)
-        kept.path = path
-        return kept
+    def with_path(entries: dict) -> JsonObject:
+        content = JsonObject(entries)
+        content.path = path
+        return content
 
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"), object_hook=keep)
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=with_path)
     except FileNotFoundError:
-        raise SegnbError(f"{path} is missing; run 'make report' to make it") from None
+        raise SegnbError(f"{path}: the file is missing. Run 'make report' to create it.") from None
     except (ValueError, RecursionError, IsADirectoryError) as error:
         raise _damaged(path, error) from None
-    if not isinstance(kept, Kept):
-        raise _damaged(path, "it holds no object")
-    return kept
+    if not isinstance(content, JsonObject):
+        raise _damaged(path, "it contains no object")
+    return content
 
 
 T = TypeVar("T")
-PATIENCE = 5  # seconds to wait for a lock: as long as a process whose parent was killed takes to end
-GLANCE = 0.05  # seconds in which another process that only looks at a lock has let go of it again
-LEASE = 30  # seconds for which a sign of life counts, where a file system has no locks
-DAY = 24 * 60 * 60  # seconds; nothing is written for so long
+PATIENCE = 5  # seconds to wait for a lock; a process whose parent was killed ends in less
+GLANCE = 0.05  # seconds; a process that only tests a lock holds it for less
+LEASE = 30  # seconds for which a lock file without a refresh is valid, if the file system has no locks
+DAY = 24 * 60 * 60  # seconds; no file takes so long to write
 
 
 def locked(path: Path, **options: Any) -> AcquireReturnProxy:
-    """Let one process at a time into the `with` block; the others wait. options: of filelock.
+    """Let one process at a time into the `with` block; the others wait.
 
-    Where the file system has no locks, a file next to `path` that its holder keeps touching stands for one.
+    If the file system has no locks, a file next to `path` replaces them, which the holder keeps refreshing.
+
+    Args:
+        path: lock file
+        options: of filelock
     """
     with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _where_supported():
             return FileLock(path, fallback_to_soft=False, **options).acquire()
-        if options.pop("on_acquired", None):  # there is no descriptor; and a holder may have died just now
+        if options.pop("on_acquired", None):  # there is no descriptor; the last holder may just have died
             options["timeout"] += LEASE
         return SoftFileLease(f"{path}.lease", lease_duration=LEASE, **options).acquire()
 
 
 def made_once(lock: Path, read: Callable[[], T | None], make: Callable[[], None]) -> T:
-    """Return what `read` gives. While that is None, one process calls `make` and the others wait for it."""
+    """Return the result of `read`; while it is None, one process calls `make` and the others wait."""
     value = read()
     if value is None:
         with locked(lock):
-            value = read()  # made by the previous holder of the lock
+            value = read()  # the previous holder of the lock may have made it
             if value is None:
                 make()
                 value = read()
@@ -244,26 +250,26 @@ def made_once(lock: Path, read: Callable[[], T | None], make: Callable[[], None]
 
 @contextmanager
 def held(path: Path, what: str) -> Iterator[int]:
-    """Let one process at a time into the block; refuse a second one.
+    """Let one process at a time into the block, and refuse a second one.
 
     Args:
-        path: the lock file; the facts about its holder go to a side file next to it
+        path: lock file; facts about its holder are written to a file next to it
         what: the work in progress, for the message to a second process: "training UNet_Standard_256, seed 0"
 
     Yields:
-        The lock's file descriptor. A child process that inherits it holds the lock as well. Where there are
-        no locks it is that of stderr, which every child has.
+        The lock's file descriptor. A child process that inherits it holds the lock as well. If the file
+        system has no locks, it is the descriptor of stderr, which every child has.
 
     Raises:
-        SegnbError: another process holds the lock; names its pid, host and work.
+        SegnbError: another process holds the lock; the message names its pid, host and work.
     """
     descriptors: list[int] = []
     try:
         lock = locked(path, timeout=PATIENCE, on_acquired=descriptors.append)
     except Timeout:
         other = holder(path)
-        who = "process {pid} on {host} is {what}".format(**other) if other else "another process is at work"
-        raise SegnbError(f"{who} already ({path}); wait for it or stop it") from None
+        who = "process {pid} on {host} is already {what}".format(**other) if other else "in use by a process"
+        raise SegnbError(f"{path}: {who}. Wait for it, or stop it.") from None
     facts = {"pid": os.getpid(), "host": platform.node(), "since": iso_now(), "what": what}
     with lock:
         try:
@@ -276,18 +282,18 @@ def held(path: Path, what: str) -> Iterator[int]:
 
 
 def holder(path: Path) -> dict | None:
-    """Return the facts about the process that has a lock from `held`: pid, host, since (ISO time) and what.
+    """Return facts about the process that holds a lock of `held`: pid, host, since (ISO time) and what.
 
-    They are {} while the holder writes them. None: nobody holds the lock.
+    The result is {} while the holder writes them, and None if no process holds the lock.
     """
-    if not _side(path).exists():  # asked first, because a study has thousands of locks that nobody holds
+    if not _side(path).exists():  # checked first, because a study has thousands of free locks
         return None
     try:
         with locked(path, timeout=GLANCE, poll_interval=GLANCE / 5):
             return None
     except Timeout:
         pass
-    except OSError:  # another user's folder, or one on a read-only disk: its locks can be seen all the same
+    except OSError:  # another user's folder, or a read-only disk: the lock can still be tested
         with suppress(OSError), open(path, "rb") as file:
             if lock_descriptor(file.fileno(), blocking=False):
                 return None
@@ -301,15 +307,15 @@ def _side(path: Path) -> Path:
 
 
 def markdown_table(head: list[str], rows: Iterable[Iterable[str]]) -> str:
-    """Lines of cells, which are Markdown themselves."""
+    """Return a Markdown table of a head and rows, whose cells are Markdown."""
     first, *others = (f"| {' | '.join(row)} |" for row in (head, *rows))
     return "\n".join([first, "|---" * len(head) + "|", *others])
 
 
 def between(text: str, marks: tuple[str, str], new: str, name: str = "README.md") -> str:
-    """A text with `new` between its two marks. Raises SegnbError that names the file if it has none."""
+    """Return a text with `new` between its two marks, or raise SegnbError if a mark is missing."""
     before, first, rest = text.partition(marks[0])
     _, last, after = rest.partition(marks[1])
     if not first or not last:
-        raise SegnbError(f"{name} has no {marks[0]} … {marks[1]} to put the table between; add the two marks")
+        raise SegnbError(f"{name}: no place for the table. Add the two marks {marks[0]} and {marks[1]}.")
     return f"{before}{first}\n{new}\n{last}{after}"

@@ -1,18 +1,18 @@
-"""A run's folder: the only code that knows its file names.
+"""The folder of a run; no other module contains its file names.
 
     runs/<study>/<variant>/seed<k>/
         params.json  provenance.json  history.csv  gradients.csv  model.safetensors  done.json  train.ipynb
-        last.pt  previous.pt  best-<epoch>.safetensors   while it is trained
-        failed.json                                      after a step that failed, until it succeeds
-        diverged.json                                    of a training that diverged, which is not tried again
-        .lock                                            of the process that works on it
+        last.pt  previous.pt  best-<epoch>.safetensors   during training
+        failed.json          after a step that failed, until it succeeds
+        diverged.json        after a training that diverged, which is not repeated
+        .lock                held by the process that works on the run
         test_confusion.npz  predicted.npz  predictions.npz  boundary.npz  objects.npz
         gates.npz            of networks with gates
         ablation.npz         of networks with skips, gates or fused scores
         shift_confusion.npz  of U-Nets on rendered scenes
 
-A run is finished once `done.json` exists, which training writes last, and evaluated once
-`test_confusion.npz` does, which the evaluation writes last.
+A run is finished once `done.json` exists, which training writes last. It is evaluated once
+`test_confusion.npz` exists, which the evaluation writes last.
 """
 
 import hashlib
@@ -32,13 +32,13 @@ from segnb.storage.project import iso_now
 
 
 def _file(name: str) -> property:
-    """Make a property of `RunFolder`: the path of the file with that name."""
+    """Make a property of `RunFolder`: the path of a file."""
     return property(lambda folder: folder.path / name)
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one training: <study>/<variant>/seed<k>/."""
+    """The files of a run: <study>/<variant>/seed<k>/."""
 
     path: Path
 
@@ -68,177 +68,188 @@ class RunFolder:
     def seed(self) -> int:
         return int(self.path.name.removeprefix("seed"))
 
-    # -- while training ------------------------------------------------------------------------------
+    # -- during training -----------------------------------------------------------------------------
     def best_path(self, epoch: int) -> Path:
-        """Weights of an epoch that was the best until then."""
+        """Return the path of the weights of an epoch that was the best so far."""
         return self.path / f"best-{epoch}.safetensors"
 
     def best_paths(self) -> list[Path]:
-        """Those that are there."""
+        """Return the existing files of best weights."""
         return sorted(self.path.glob("best-*.safetensors"))
 
     def write_history(self, rows: list[dict]) -> None:
+        """Write history.csv, one row per epoch."""
         write_text(self.history_path, pd.DataFrame(rows).to_csv(index=False))
 
     def write_gradients(self, rows: list[dict]) -> None:
+        """Write gradients.csv, one row per convolution and epoch."""
         write_text(self.gradients_path, pd.DataFrame(rows).to_csv(index=False))
 
     def finish(self, summary: dict) -> None:
-        """Mark the run as finished; nothing is written to it by training afterwards."""
+        """Mark the run as finished; training writes no more files afterwards."""
         written = [path for path in (self.history_path, self.gradients_path) if path.exists()]
         tables = {path.name: sha256(path) for path in written}
-        told = {"model_sha256": sha256(self.model_path), "tables": tables}
-        write_json(self.path / "done.json", summary | told)
+        digests = {"model_sha256": sha256(self.model_path), "tables": tables}
+        write_json(self.path / "done.json", summary | digests)
         self.tidy()
 
     def tidy(self) -> None:
-        """Remove what a finished run was to go on from: optimiser state is twice as large as the network."""
+        """Remove the checkpoints, whose optimiser state is twice as large as the network."""
         for path in (self.last_path, self.previous_path, *self.best_paths()):
             path.unlink(missing_ok=True)
 
     def diverge(self, epoch: int, error: str) -> None:
-        """Mark the run as diverged in that epoch; `error` says in one line how, and what to try."""
+        """Mark the run as diverged in that epoch; `error` is one line on how, and what to try."""
         write_json(self.path / "diverged.json", {"epoch": epoch, "error": error, "when": iso_now()})
         self.tidy()
 
     @property
     def diverged(self) -> dict | None:
-        """What `diverge` wrote: epoch, error, when (ISO time). None: as far as it went, the run is sound."""
+        """Content of diverged.json: epoch, error, when (ISO time); None if the run has not diverged."""
         path = self.path / "diverged.json"
         return read_json(path) if path.exists() else None
 
-    # -- who is at work on it, and what went wrong -------------------------------------------------------
+    # -- work in progress, and failures -------------------------------------------------------------------
     @contextmanager
     def at_work(self, doing: str) -> Iterator[None]:
-        """One process at a time, training or testing; what killed ones left is removed first.
+        """Let one process at a time work on this run; leftovers of killed processes are removed first.
 
-        doing: "training" or "testing"
+        Args:
+            doing: "training" or "testing"
 
-        Raises SegnbError if another process is at work on this run.
+        Raises:
+            SegnbError: another process is working on this run.
         """
         with held(self.lock_path, f"{doing} {self.variant}, seed {self.seed}"):
             sweep(self.path)
             yield
 
     def trainer(self) -> dict | None:
-        """The process at work on this run: pid, host, since, what ("training …", "testing …"); or None."""
+        """Return facts on the process working on this run, or None: pid, host, since, what ("training …")."""
         return holder(self.lock_path)
 
     @contextmanager
     def step(self, name: str, log: Path | None = None) -> Iterator[None]:
-        """Remember why a step ("train", "measure") of this run fails, until it succeeds; see `failure`."""
+        """Record a failure of a step ("train", "measure") until the step succeeds, see `failure`."""
         self._failed_path.unlink(missing_ok=True)
         try:
             yield
-        except Exception as error:  # not for being stopped, which is no failure
-            told = one_line(str(error).strip() or type(error).__name__)
-            with suppress(SegnbError, OSError):  # on a full disk the error itself matters more
+        except Exception as error:  # an interrupt is not a failure
+            reason = one_line(str(error).strip() or type(error).__name__)
+            with suppress(SegnbError, OSError):  # for instance on a full disk; `error` matters more
                 write_json(
                     self._failed_path,
-                    {"step": name, "error": told, "log": str(log) if log else None, "when": iso_now()},
+                    {"step": name, "error": reason, "log": str(log) if log else None, "when": iso_now()},
                 )
             raise
 
     @property
     def failure(self) -> dict | None:
-        """The step that failed last: step, error (one line), log (its path, or None), when (ISO time)."""
+        """Content of failed.json: step, error (one line), log (its path, or None), when (ISO time)."""
         return read_json(self._failed_path) if self._failed_path.exists() else None
 
-    # -- afterwards ----------------------------------------------------------------------------------
+    # -- after training -------------------------------------------------------------------------------
     @property
     def done(self) -> bool:
+        """Whether the run is finished."""
         return (self.path / "done.json").exists()
 
     @property
     def summary(self) -> dict:
-        """done.json: best_epoch, best_val_miou, epochs, seconds, model_sha256; tables, SHA-256 by name."""
+        """Content of done.json: best_epoch, best_val_miou, epochs, seconds, and SHA-256 of files."""
         return read_json(self.path / "done.json")
 
     @property
     def provenance(self) -> dict:
-        """provenance.json, as `segnb.study.provenance.provenance` makes it."""
+        """Content of provenance.json, see `segnb.study.provenance.provenance`."""
         return read_json(self.provenance_path)
 
     def history(self) -> pd.DataFrame:
-        """A row an epoch, as `segnb.training.loop.fit` writes them; empty before the first epoch's end.
+        """Return history.csv, one row per epoch, see `segnb.training.loop.fit`; empty during the first epoch.
 
-        Raises SegnbError if the run is finished and the file is not what it was then.
+        Raises:
+            SegnbError: the run is finished and the file has changed since.
         """
         return self._table(self.history_path)
 
     def gradients(self) -> pd.DataFrame:
-        """A row a convolution and epoch: epoch, layer, ratio of its gradient's norm to its weight's.
+        """Return gradients.csv, one row per convolution and epoch: epoch, layer, ratio.
 
-        Raises SegnbError as `history` does, and for runs of older versions, which have none.
+        `ratio` is the norm of the gradient divided by the norm of the weight.
+
+        Raises:
+            SegnbError: the run is finished and the file has changed since, or an older version of segnb,
+                which did not write it, trained the run.
         """
         if not self.gradients_path.exists():
             raise SegnbError(
-                f"{self.gradients_path} is missing, as in runs of older versions; delete {self.path} and run"
-                " 'make report' to train it again"
+                f"{self.gradients_path}: the file is missing, as in runs of older versions."
+                f" Delete {self.path} and run 'make report' to train it again."
             )
         return self._table(self.gradients_path)
 
     def _table(self, path: Path) -> pd.DataFrame:
         try:
             content = path.read_bytes() if path.exists() else b""
-            known = self.summary.get("tables", {}) if self.done else {}  # none in older versions
+            known = self.summary.get("tables", {}) if self.done else {}  # absent in older versions
             if path.name in known and hashlib.sha256(content).hexdigest() != known[path.name]:
                 raise ValueError
             return pd.read_csv(io.BytesIO(content)) if content else pd.DataFrame()
-        except ValueError:  # as pandas' own are
-            if not self.done:  # training writes it anew when it goes on
+        except ValueError:  # raised above, or by pandas
+            if not self.done:  # training writes it again when it resumes
                 return pd.DataFrame()
             raise SegnbError(
-                f"{path} is damaged; delete {self.path} and run 'make report' to train it again"
+                f"{path}: the file is damaged. Delete {self.path} and run 'make report' to train it again."
             ) from None
 
-    # -- what `segnb measure` writes, by test image in the order of their names ------------------------
+    # -- files of `segnb measure`, by test image in the order of names ----------------------------------
     def write_arrays(self, path: Path, **arrays: np.ndarray) -> None:
+        """Write a compressed .npz file of the arrays."""
         with atomic(path) as file:
             np.savez_compressed(file, **arrays)
 
     def test(self) -> dict[str, np.ndarray]:
-        """confusion int64 (N, C, C), truth by row; names (N,); loss and as_published, scalars."""
+        """Return confusion int64 (N, C, C), ground truth by row; names (N,); loss and as_published."""
         return self._arrays(self.confusion_path)
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """For K test images spread evenly: index (K,), names (K,), images uint8 (K, S, S, 3),
-        labels, predictions uint8 (K, S, S)."""
+        """Return K evenly spread test images: index (K,), names (K,), images uint8 (K, S, S, 3), labels and
+        predictions uint8 (K, S, S)."""
         return self._arrays(self.predictions_path)
 
     def predicted(self) -> np.ndarray:
-        """The classes predicted for every test image, uint8 (N, S, S)."""
+        """Return the predicted classes of every test image, uint8 (N, S, S)."""
         return self._arrays(self.predicted_path)["classes"]
 
     def boundary(self) -> dict[str, np.ndarray]:
-        """distances (D,) and trimap_edges (B + 1,), px; and the sums of each image, (N, …), that
-        `segnb.metrics.boundaries.statistics` and `segnb.metrics.softness.Softness` give."""
+        """Return distances (D,) and trimap_edges (B + 1,) in px, and sums per image, (N, …), see
+        `segnb.metrics.boundaries.statistics` and `segnb.metrics.softness.Softness`."""
         return self._arrays(self.boundary_path)
 
     def objects(self) -> pd.DataFrame:
-        """A row an object of the ground truth, columns as `segnb.metrics.objects.components` gives them."""
+        """Return one row per object of the ground truth, columns as in `segnb.metrics.objects.components`."""
         return pd.DataFrame(self._arrays(self.objects_path))
 
     def gates(self) -> dict[str, np.ndarray]:
-        """What `segnb.evaluation.gates.Openness` gives, index (K,) of the images whose maps are kept, and
-        neutral_confusion int64 (L + 1, N, C, C), see `segnb.evaluation.gates.neutral_confusion`."""
+        """Return the arrays of `segnb.evaluation.gates.Openness`, index (K,) of the images with stored gate
+        maps, and neutral_confusion int64 (L + 1, N, C, C), see `segnb.evaluation.gates.neutral_confusion`."""
         return self._arrays(self.gates_path)
 
     def ablation(self) -> dict[str, np.ndarray]:
-        """names (K,) of parts and confusion int64 (K, N, C, C) without each, see `ablation.confusions`."""
+        """Return names (K,) of parts; confusion int64 (K, N, C, C) without each (`ablation.confusions`)."""
         return self._arrays(self.ablation_path)
 
     def shifts(self) -> dict[str, np.ndarray]:
-        """kinds (K,) and confusion int64 (K, N', C, C) of the first N' test scenes under each of them."""
+        """Return kinds (K,) of shifts; confusion int64 (K, N', C, C) of the first N' test scenes."""
         return self._arrays(self.shifts_path)
 
     def _arrays(self, path: Path) -> dict[str, np.ndarray]:
         if not path.exists():
-            raise SegnbError(f"{path} is missing; run 'segnb measure {self.path}' to write it")
+            raise SegnbError(f"{path}: the file is missing. Run 'segnb measure {self.path}' to write it.")
         try:
             with np.load(path) as arrays:
                 return dict(arrays)
         except UNREADABLE:
             raise SegnbError(
-                f"{path} is damaged; run 'segnb measure {self.path}' to write it again"
+                f"{path}: the file is damaged. Run 'segnb measure {self.path}' to write it again."
             ) from None

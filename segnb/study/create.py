@@ -1,4 +1,4 @@
-"""Create a study from parameters, once; open the runs that belong to it."""
+"""Creation of a study from its parameters, and of the runs that belong to it."""
 
 import hashlib
 import os
@@ -27,9 +27,9 @@ from segnb.training.fingerprint import code_digest
 def create_study(params: StudyParams) -> Study:
     """Return the study of these parameters on this machine, created if it does not exist.
 
-    Looks for (and, unless SEGNB_OFFLINE=1, fetches) the trunk weights, and tries out the precision if this
-    machine has not done so yet. Of a study that exists, only the places of its data and weights are updated:
-    a folder that has moved holds the same data.
+    Finds the backbone weights, downloads them if they are missing (unless SEGNB_OFFLINE=1), and measures the
+    fastest precision if this machine has not done so yet. If the study exists, only the paths of its data and
+    weights are updated, because a folder that was moved contains the same data.
     """
     changeable = ("epochs", "learning_rate", "backbone_learning_rate")
     resolved = preset(params.preset).override(**{name: getattr(params, name) for name in changeable})
@@ -64,7 +64,7 @@ def create_study(params: StudyParams) -> Study:
     if not path.exists():
         write_json(path, settings)
     else:
-        # What was warned of at first stays true of the runs that were trained then.
+        # The first warnings remain true of the runs that were trained then.
         now = study.settings | places | {"warnings": study.settings["warnings"] or settings["warnings"]}
         if now != study.settings:
             write_json(path, now)
@@ -75,21 +75,21 @@ def _weights(params: StudyParams, resolved: Preset) -> Weights:
     source = params.weights or resolved.weights
     if source.endswith("+fc6") and resolved.fcn.width != FULL_WIDTH:
         raise SegnbError(
-            f"weights={source!r} need an FCN head of full width, which preset {resolved.name} does not"
-            " have: use preset paper, or weights without +fc6"
+            f"weights {source!r}: they need an FCN head of full width, which preset {resolved.name} does not"
+            " have. Use preset paper, or weights without +fc6."
         )
     weights = resolve_weights(source, os.environ.get("SEGNB_OFFLINE") == "1")
     if weights.is_users:
-        load_trunk(weights)  # a user's own file is checked before anything is trained
+        load_trunk(weights)  # raises on an unreadable file before anything is trained
     return weights
 
 
 def _request(params: StudyParams, weights: Weights) -> dict:
-    """The parameters as given, with the full paths of a data folder and of a weight file."""
+    """Return the parameters, with full paths of a data folder and of a file of weights."""
     request = params.model_dump()
     if params.data not in RENDERED:
-        place, named = parse(params.data)
-        request["data"] = f"{named}:{place.resolve()}" if named else str(place.resolve())
+        folder, layout = parse(params.data)
+        request["data"] = f"{layout}:{folder.resolve()}" if layout else str(folder.resolve())
     if weights.is_users:
         request["weights"] = str(weights.file)
     return request
@@ -103,17 +103,17 @@ def _versions() -> dict[str, str]:
 
 
 def open_run(params: RunParams) -> Run:
-    """Return the run of these parameters, its study created if none is named.
+    """Return the run of these parameters, and create its study if they name none.
 
     Raises:
-        SegnbError: if a study is named to which the run would not belong, because code, versions or machine
-            have changed since it was created; or if the network has changed since the run began.
+        SegnbError: the run would not belong to the named study, because code, versions, parameters or
+            the machine have changed since it was created; or the network has changed since the run began.
     """
     study = open_study(params.study) if params.study else create_study(params.shared())
     if params.study:
         _check_belongs(study, params)
     run = Run(study.path / params.variant / f"seed{params.seed}")
-    check(study, [run])  # says nothing of a run that has not begun
+    check(study, [run])  # passes a run that has not begun
     return run
 
 
@@ -122,21 +122,21 @@ def _check_belongs(study: Study, params: RunParams) -> None:
     here = "cuda" if known.device == "cuda" and torch.cuda.is_available() else "cpu"
     if known.device != here:
         raise SegnbError(
-            f"study {study.name} trains on {known.device}, but torch finds only {here} here: start the run"
-            f" where there is {known.device}, or create a study of this machine ('segnb study')"
+            f"study {study.name}: trains on {known.device}, but torch finds only {here} here. Start the run"
+            f" on a machine with {known.device}, or create a study for this machine with 'segnb study'."
         )
     then = study.settings | study.settings["request"]
     now = {"code": code_digest(), "versions": _versions(), **params.shared().model_dump()}
     if changed := [name for name, value in now.items() if then.get(name) != value]:
         raise SegnbError(
-            f"this run no longer belongs to study {study.name}: {', '.join(changed)} changed since the study"
-            " was created; run 'make report' again"
+            f"study {study.name}: this run no longer belongs to it, because {', '.join(changed)} changed"
+            " since it was created. Run 'make report' for a new study."
         )
     _ = study.data  # raises if the data have changed
 
 
 def begin_run(run: Run, params: RunParams) -> None:
-    """Write what the run is and where it comes from; a run that is resumed elsewhere adds that to it."""
+    """Write parameters and provenance of a run that begins; a run that is resumed adds to its provenance."""
     path = run.provenance_path
     if not path.exists():
         write_json(run.path / "params.json", params.model_dump())

@@ -1,8 +1,8 @@
-"""Where a run comes from (code, packages, data, weights, machine), and which runs must not be compared.
+"""Provenance of a run (code, packages, data, weights, machine), and a check of runs that are compared.
 
-`provenance` is written into a run's folder when it begins. Two runs of one study share data, preset, weights,
-machine settings and training code, which make the study; they may still differ in the commit, in packages
-that no number is expected to depend on, and in the processor. `segnb.report.provenance` says so.
+A run's folder gets its provenance when the run begins. Runs of one study share data, preset, weights, machine
+settings and training code, which define the study. They may differ in the commit, in packages that should not
+affect any number, and in the processor; `segnb.report.provenance` prints these differences.
 """
 
 import functools
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from segnb.study.study import Run, Study
 
 
-# Of the code that runs; SEGNB_ROOT may name another folder, with runs of its own.
+# The checkout of this code; SEGNB_ROOT may name another folder, for runs.
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOCK = CHECKOUT / "requirements.lock"
 
-# Facts of a machine that do not make it another study.
+# Facts of a machine in which runs of a study may differ.
 DESCRIPTIVE = ("device_name", "system", "torch")
 
 
@@ -42,15 +42,15 @@ DESCRIPTIVE = ("device_name", "system", "torch")
 
 
 def provenance(study: "Study") -> dict:
-    """Describe the origin of a run that begins now, in this process; no name of a host or a user.
+    """Return the provenance of a run that begins now in this process, without names of hosts or users.
 
     Returns:
         The content of provenance.json:
 
         segnb, commit, dirty, changed_files, diff_sha256: see `code_state`
         python, platform, processor: of this process
-        packages:     {name: version} of what segnb needs, see `installed`
-        unlocked:     those that differ from requirements.lock, see `differs_from_lock`
+        packages:     {name: version} of segnb's requirements, see `installed`
+        unlocked:     packages that differ from requirements.lock, see `differs_from_lock`
         study, preset, code, versions, data, weights, machine: of the study
         started:      local time with its offset from UTC
         resumed:      only after an interruption, see `resumed`
@@ -70,28 +70,28 @@ def provenance(study: "Study") -> dict:
 
 
 def resumed(record: dict) -> dict:
-    """Add to a run's record that it is resumed now, by this process: commit, processor and time."""
+    """Return a run's record with an entry on its resumption now: commit, processor and time."""
     entry = {"commit": code_state()["commit"], "processor": cpu_name(), "started": iso_now()}
     return record | {"resumed": [*record.get("resumed", []), entry]}
 
 
 def in_turn(record: dict, fact: str) -> list[str]:
-    """List the values that a fact of `resumed` has had, in order: ["A", "B", "A"]; [] if it is not known."""
+    """Return the values of a fact of `resumed` in order: ["A", "B", "A"]; [] if it is unknown."""
     values = [entry.get(fact) for entry in (record, *record.get("resumed", []))]
     return [value for value, _ in groupby(filter(None, values))]
 
 
 def code_state(checkout: Path = CHECKOUT) -> dict:
-    """Identify the code: its version, its commit, and how the files differ from that.
+    """Return the version and commit of the code, and how the files differ from that commit.
 
     Returns:
         segnb:         the version
         commit:        40 hex digits
-        dirty:         whether files that git tracks differ from it
+        dirty:         whether tracked files differ from the commit
         changed_files: their names
-        diff_sha256:   of `git diff HEAD`; None if nothing differs
+        diff_sha256:   digest of `git diff HEAD`; None if nothing differs
 
-        All but the version are None without git, or in a folder that is no checkout of its own.
+        All but the version are None without git, or if the folder is not the root of a checkout.
     """
     state: dict[str, Any] = {
         "segnb": __version__,
@@ -101,7 +101,7 @@ def code_state(checkout: Path = CHECKOUT) -> dict:
     top, _, commit = answer.decode().strip().partition("\n")
     if not commit or Path(top).resolve() != checkout.resolve():
         return state
-    # The user's settings of git's output must not change the digest.
+    # The digest must not depend on the user's settings of git's output.
     plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--full-index", "--binary")
     diff = _git(checkout, "diff", "HEAD", *plain)
     names = _git(checkout, "diff", "HEAD", "--no-renames", "--name-only", "-z")
@@ -117,12 +117,12 @@ def code_state(checkout: Path = CHECKOUT) -> dict:
 
 
 def _git(checkout: Path, *arguments: str) -> bytes | None:
-    """Output of a git command, or None without git, a checkout or a commit."""
-    # A hook, for one, exports GIT_DIR and GIT_WORK_TREE, and git would then answer for another repository.
+    """Return the output of a git command, or None without git, a checkout or a commit."""
+    # Hooks export GIT_DIR and GIT_WORK_TREE, with which git would answer for another repository.
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name
     }
-    # It may belong to another user: whose code runs may also be asked for its commit.
+    # The checkout may belong to another user. Its code runs already, so asking for its commit is safe.
     command = ["git", "-C", str(checkout), "-c", f"safe.directory={checkout}", *arguments]
     try:
         process = subprocess.run(command, capture_output=True, env=environment)
@@ -135,8 +135,10 @@ def _git(checkout: Path, *arguments: str) -> bytes | None:
 
 
 def identity(settings: dict) -> dict:
-    """Select what makes a study, from study.json or provenance.json; None for what an old version did not
-    record."""
+    """Return the settings that define a study, from study.json or provenance.json.
+
+    The value is None for settings that an old version did not record.
+    """
     data, weights, machine = (settings.get(name) or {} for name in ("data", "weights", "machine"))
     return {
         "data": data.get("digest"),
@@ -149,8 +151,10 @@ def identity(settings: dict) -> dict:
 
 
 def unlike(here: dict, there: dict) -> list[str]:
-    """Say what differs between two of `identity`: ["machine threads: 1 instead of 2"]; what either does not
-    know is left out."""
+    """Return the differences of two results of `identity`, such as ["machine threads: 1 instead of 2"].
+
+    Settings that are unknown on one side are left out.
+    """
     known = [what for what, value in here.items() if value is not None and there[what] is not None]
     mine, theirs = ({k: v for what in known for k, v in _leaves(side[what], what)} for side in (here, there))
     pairs = {name: (mine.get(name, "nothing"), theirs.get(name, "nothing")) for name in mine | theirs}
@@ -164,43 +168,43 @@ def _leaves(value: Any, name: str) -> list[tuple[str, Any]]:
 
 
 def _short(value: Any) -> str:
-    """A digest by its first digits."""
+    """Return a value as text, with the first digits of a digest."""
     text = str(value)
     return f"{text[:12]}…" if len(text) > 24 and set(text) <= set("0123456789abcdef") else text
 
 
 def check(study: "Study", runs: list["Run"]) -> None:
-    """Compare what each run recorded with its study, because a run's folder is easily copied.
+    """Compare the provenance of each run with its study, because a run's folder is easily copied.
 
     Raises:
-        SegnbError: Names the first run that was trained as part of another study, or as another network.
+        SegnbError: the first run that was trained as part of another study, or as another network.
     """
     expected = identity(study.settings)
     for run in runs:
         recorded, defined = record(run), network(run.variant)
         if differences := unlike(identity(recorded), expected):
             raise SegnbError(
-                f"{run.path} must not be compared with the other runs of study {study.name}, because it was"
-                f" made with other settings ({listed(differences, 3)}); move it out of the study's folder"
+                f"{run.path}: must not be compared with the other runs of study {study.name}, because its"
+                f" settings differ ({listed(differences, 3)}). Move it out of the study's folder."
             )
         if recorded.get("network", defined) != defined:
             raise SegnbError(
-                f"{run.path} was trained with another configuration of {run.variant}; delete that folder to"
-                " train the network as it is defined now"
+                f"{run.path}: was trained with another configuration of {run.variant}. Delete that folder to"
+                " train the current network."
             )
 
 
 def network(variant: str) -> dict:
-    """Return the configuration of a network, as a run records it: {field: value}."""
+    """Return the configuration of a network that a run records: {field: value}."""
     return asdict(variant_named(variant).config)
 
 
 def record(run: "Run") -> dict:
-    """Read a run's provenance.json, once per process as long as it does not change; {} if it has none."""
+    """Return a run's provenance.json, read once per process while it does not change; {} without the file."""
     try:
         modified = run.provenance_path.stat().st_mtime_ns
     except FileNotFoundError:
-        return {}  # as of runs that other programs have made
+        return {}  # the run comes from another program
     return _read(run.provenance_path, modified)
 
 
@@ -216,13 +220,13 @@ def listed(words: list[str], most: int = 6) -> str:
 
 @functools.cache
 def installed(top: str = "segnb") -> dict[str, str | None]:
-    """List a distribution's requirements and all that these require in turn.
+    """Return the requirements of a distribution, including indirect ones.
 
     Args:
-        top: Name of the distribution, which is not in the list itself. Extras are left out.
+        top: name of the distribution; its extras are left out
 
     Returns:
-        `{name: version}`, sorted by name. The version is None if the package is missing.
+        {name: version}, sorted by name, without `top`. The version is None if a package is missing.
     """
     versions: dict[str, str | None] = {}
     queue = [top]
@@ -237,18 +241,17 @@ def installed(top: str = "segnb") -> dict[str, str | None]:
             continue
         versions[name] = metadata["Version"]
         requirements = metadata.get_all("Requires-Dist") or []
-        # Most lines are of extras, and parsing is slow.
+        # Skip extras before parsing, which is slow: most lines are extras.
         queue += _applicable([line for line in requirements if "extra" not in line.partition(";")[2]])
     del versions[top]
     return dict(sorted(versions.items()))
 
 
 def differs_from_lock(versions: dict[str, str | None], lock: Path = LOCK) -> dict[str, list] | None:
-    """Compare `installed` versions with requirements.lock.
+    """Compare versions of `installed` with requirements.lock.
 
     Returns:
-        `{name: [version here, version in the lock or None]}` of the packages that differ; None if there is no
-        such file.
+        {name: [version here, version in the lock or None]} of packages that differ; None without such a file.
     """
     if not lock.exists():
         return None
@@ -258,14 +261,13 @@ def differs_from_lock(versions: dict[str, str | None], lock: Path = LOCK) -> dic
 
 
 def locked_versions(text: str) -> dict[str, str]:
-    """Read `{name: version}` from the lines of requirements.lock that apply to this machine."""
-    pins = [
-        line.removesuffix("\\") for line in text.splitlines() if line[:1].isalnum()
-    ]  # no hash, no comment
+    """Return {name: version} of the lines of requirements.lock that apply to this machine."""
+    # Hashes and comments are on lines of their own.
+    pins = [line.removesuffix("\\") for line in text.splitlines() if line[:1].isalnum()]
     return {name: str(pin.specifier).removeprefix("==") for name, pin in _applicable(pins).items()}
 
 
 def _applicable(requirements: list[str]) -> dict[str, Requirement]:
-    """Return those that apply to this machine, by name."""
+    """Return the requirements that apply to this machine, by name."""
     parsed = map(Requirement, requirements)
     return {canonicalize_name(r.name): r for r in parsed if r.marker is None or r.marker.evaluate()}

@@ -1,7 +1,7 @@
-"""A finished run trained again and compared with itself: `segnb verify RUN`.
+"""Repetition of a finished run and comparison of the two: `segnb verify RUN`.
 
-The repetition is trained and tested in a temporary project folder, which borrows code, data and machine
-settings. On one processor model a run gives the same numbers bit for bit.
+The repetition is trained and evaluated in a temporary project folder, which uses the code, data and machine
+settings of the project. On the same model of processor, a run gives the same numbers bit for bit.
 """
 
 import csv
@@ -27,41 +27,40 @@ from segnb.study.study import Run, Study
 
 
 def verify(run: Run) -> tuple[dict[str, bool], list[str]]:
-    """Train and test a finished run again, and compare the two.
+    """Train and evaluate a finished run again, and compare the two.
 
     Returns:
-        Whether each file that was compared is the same, by its name, and remarks on the circumstances.
+        Whether each compared file is the same, by name; and remarks on differences in circumstances.
 
     Raises:
-        SegnbError: The run is not finished, cannot be repeated here because it would belong to another study,
-            or the repetition fails.
+        SegnbError: the run is not finished, would belong to another study here, or its repetition fails.
     """
     if not run.done:
-        told = run.diverged["error"] if run.diverged else "train it first ('make report' does)"
-        raise SegnbError(f"{run.path} is not a finished run; {told}")
+        reason = run.diverged["error"] if run.diverged else "Run 'make report' to train it."
+        raise SegnbError(f"{run.path}: not a finished run. {reason}")
     check(run.study, [run])
     params = _parameters(run)
     with _project(run) as folder:
-        with redirect_stdout(sys.stderr):  # stdout is for the result
+        with redirect_stdout(sys.stderr):  # stdout is for the result alone
             study = create_study(params.shared())
         _check_repeatable(run, study)
         begun = time.perf_counter()
         duration = run.summary["seconds"]
-        print(f"repeating {run.path}, whose training took {duration:.0f} s …", file=sys.stderr, flush=True)
-        repetition, tested = study.run(run.variant, run.seed), run.confusion_path.exists()
-        _execute(folder, repetition, params, tested)
+        print(f"repeating {run.path}, which trained for {duration:.0f} s …", file=sys.stderr, flush=True)
+        repetition, evaluated = study.run(run.variant, run.seed), run.confusion_path.exists()
+        _execute(folder, repetition, params, evaluated)
         same = compare(run, repetition)
         remarks = [f"repeated in {time.perf_counter() - begun:.0f} s", *_circumstances(run, study)]
-        if not tested:
-            remarks.append("the run has not been tested, so only its training was compared")
+        if not evaluated:
+            remarks.append("the run has not been evaluated, so only its training was compared")
         if not all(same.values()):
-            scores = [f"{one.summary['best_val_miou']:.6f}" for one in (run, repetition)]
+            scores = [f"{folder.summary['best_val_miou']:.6f}" for folder in (run, repetition)]
             remarks.append("best validation mIoU {}, repeated {}".format(*scores))
         return same, remarks
 
 
 def compare(run: Run, repetition: Run) -> dict[str, bool]:
-    """Tell whether the model, the history without durations, and the confusion matrices are the same."""
+    """Return whether model, history (without durations) and confusion matrices are the same, by file."""
     same = {}
     for path in (run.model_path, run.history_path, run.confusion_path):
         digests = [_digest(folder / path.name) for folder in (run.path, repetition.path)]
@@ -71,12 +70,12 @@ def compare(run: Run, repetition: Run) -> dict[str, bool]:
 
 
 def _digest(path: Path) -> str | None:
-    """What has to be equal: a file's SHA-256, or a table's cells without durations. None if there is none."""
+    """Return a file's SHA-256, or the cells of a table without durations; None without the file."""
     if not path.exists():
         return None
     if path.suffix != ".csv":
         return sha256(path)
-    # Cells are compared as they are written, because every digit counts and the file may be damaged.
+    # Compare cells as text, because every digit counts and the file may be damaged.
     rows = csv.DictReader(path.read_text(errors="replace").splitlines())
     return str([{n: cell for n, cell in row.items() if not str(n).endswith("seconds")} for row in rows])
 
@@ -85,11 +84,11 @@ def _digest(path: Path) -> str | None:
 
 
 def _parameters(run: Run) -> RunParams:
-    """Those of the run, with the data and weights that its study resolved."""
+    """Return the parameters of the run, with the data and weights that its study resolved."""
     params = RunParams.check(read_json(run.path / "params.json"))
     if (params.variant, params.seed) != (run.variant, run.seed):
         raise SegnbError(
-            f"{run.path} holds {params.variant}, seed {params.seed}; move it to where that belongs"
+            f"{run.path}: contains {params.variant}, seed {params.seed}. Move it to the folder of that run."
         )
     settings = run.study.settings
     source, file = settings["weights"]["source"], settings["weights"]["file"]
@@ -99,7 +98,7 @@ def _parameters(run: Run) -> RunParams:
 
 @contextmanager
 def _project(run: Run) -> Iterator[Path]:
-    """Let this process, and those that it starts, work offline in a project folder that has no runs yet."""
+    """Make a project folder without runs, for this process and its children to work in offline."""
     project = root()
     (project / "cache").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="segnb-verify-") as name:
@@ -115,67 +114,69 @@ def _project(run: Run) -> Iterator[Path]:
 
 
 def _check_repeatable(run: Run, study: Study) -> None:
-    """Raise SegnbError if the run would now belong to another study: what differs and what to do."""
+    """Raise SegnbError, with differences and remedies, if the run would now belong to another study."""
     now, then = identity(study.settings), identity(run.study.settings)
     if not (differences := unlike(now, then)):
         return
     origin = record(run)
     commit = origin.get("commit")
-    checkout = f"check out {f'commit {commit[:12]}' if commit else 'version ' + str(origin.get('segnb'))}"
+    checkout = f"Check out {f'commit {commit[:12]}' if commit else 'version ' + str(origin.get('segnb'))}"
     if origin.get("changed_files"):
-        checkout += f", to which {listed(origin['changed_files'], 3)} had been changed"
+        checkout += f" with its uncommitted changes of {listed(origin['changed_files'], 3)}"
     packages = " ".join(f"{name}=={version}" for name, version in (then["versions"] or {}).items())
     device = run.study.settings["machine"]["device_name"]
     variables = "".join(f", {name}={value}" for name, value in run.study.machine.environment.items())
     remedies = {
         "code": checkout,
         "preset": checkout,
-        "versions": f"install {packages}",
-        "data": "put the data back as they were",
-        "weights": "put the weights back as they were",
-        "machine": f"repeat it on {device}, with as many cores for this process{variables}",
+        "versions": f"Install {packages}",
+        "data": "Restore the data",
+        "weights": "Restore the weights",
+        "machine": f"Repeat it on {device}, with the same number of usable cores{variables}",
     }
     steps = dict.fromkeys(remedies[what] for what in now if unlike({what: now[what]}, then))
     raise SegnbError(
-        f"{run.path} cannot be repeated here, because this would be another study"
-        f" ({'; '.join(differences[:4])}): {' and '.join(steps)}"
+        f"{run.path}: cannot be repeated here, because it would belong to another study"
+        f" ({'; '.join(differences[:4])}). {'. '.join(steps)}."
     )
 
 
-def _execute(folder: Path, run: Run, params: RunParams, tested: bool) -> None:
-    """Train and test in that folder, as the Snakefile does. Raise SegnbError that says why a step failed."""
+def _execute(folder: Path, run: Run, params: RunParams, evaluated: bool) -> None:
+    """Train and evaluate in that folder as the Snakefile does, or raise SegnbError with the reason."""
     request = folder / "request.json"
     write_json(request, params.model_dump() | {"study": run.study.name})
     notebook = folder / "notebooks" / "train.ipynb"
     steps = [["run", str(notebook), str(run.notebook_path), "-f", str(request)]]
-    steps += [["measure", str(run.path)]] if tested else []
+    steps += [["measure", str(run.path)]] if evaluated else []
     for step in steps:
-        # It ends with this process, whatever ends that.
+        # It ends with this process, however that ends.
         command = [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), "segnb.cli", *step]
         process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if process.returncode:
             lines = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
             reason = ([line for line in lines if line.startswith("segnb: ")] or lines)[-1]
             raise SegnbError(
-                f"the repetition failed ({reason.removeprefix('segnb: ')}); nothing was compared"
+                f"the repetition failed, so nothing was compared: {reason.removeprefix('segnb: ')}"
             )
 
 
 def _circumstances(run: Run, study: Study) -> list[str]:
-    """Say what is not as it was and need not, but might, change the numbers."""
+    """Return differences in circumstances that might, but need not, change numbers."""
     before, now = record(run), provenance(study)
     processors = in_turn(before, "processor") or [run.study.settings["machine"]["device_name"]]
     remarks = []
     if study.machine.device != "cpu":
-        remarks.append("on a GPU the same bits are not promised")
+        remarks.append("on a GPU, results need not be the same bit for bit")
     elif processors != [now["processor"]]:
-        made_on = f"a run that was made on {', then '.join(processors)}"
-        remarks.append(f"on {now['processor']}, where bits of {made_on} are not promised")
+        remarks.append(
+            f"on {now['processor']}, while the run was trained on {', then '.join(processors)}:"
+            " results need not be the same bit for bit"
+        )
     packages = {name: (now["packages"].get(name), then) for name, then in before.get("packages", {}).items()}
     others = [f"{name} {here} instead of {then}" for name, (here, then) in packages.items() if here != then]
     if others:
         remarks.append(f"other packages: {listed(others, 5)}")
     commits = in_turn(before, "commit")
     if commits and commits[-1] != now["commit"]:
-        remarks.append(f"another commit than {commits[-1][:12]}, with the same training code")
+        remarks.append(f"a commit other than {commits[-1][:12]}, with the same training code")
     return remarks

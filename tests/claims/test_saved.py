@@ -108,7 +108,7 @@ def test_the_command_compares(at_home, verdicts, one_seed, tmp_path, capsys):
     assert main(["claims", "diff", a, b]) == 1
     assert "supported -> inconclusive" in capsys.readouterr().out
     assert main(["claims", "diff", a, "no-such-study"]) == 2
-    assert "'no-such-study' is not in runs/" in capsys.readouterr().err
+    assert "unknown study 'no-such-study'" in capsys.readouterr().err
     write_json(tmp_path / "other.json", {"a": [1]})
     assert main(["claims", "diff", a, str(tmp_path / "other.json")]) == 2
     assert "other.json: no verdicts found" in capsys.readouterr().err
@@ -131,7 +131,7 @@ def test_without_marks_in_a_page_nothing_is_written(at_home, study, capsys, page
     shutil.rmtree(at_home / "results", ignore_errors=True)
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 1
     error = capsys.readouterr().err
-    assert page in error and "add the two marks" in error
+    assert page in error and "Add the two marks" in error
     assert not (at_home / "results").exists()
     assert [file.read_text() if file.exists() else None for file in pages] == before
 

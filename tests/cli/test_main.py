@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from segnb.cli import COMMANDS, main, status
+from segnb.cli import main, status
+from segnb.cli.commands import COMMANDS, SUMMARIES
 from segnb.cli.options import add_command
 from segnb.errors import SegnbError
 from segnb.runtime.processes import STEP, Terminated
@@ -21,18 +22,25 @@ def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     assert end.value.code == 0
-    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
-    assert listed >= set(COMMANDS)
+    lines = capsys.readouterr().out.splitlines()
+    listed = {line.split()[0]: line for line in lines if line.startswith("  ")}
+    assert all(listed[name].endswith(f"  {SUMMARIES[name]}") for name in COMMANDS)
+    assert max(map(len, lines)) <= 80
+    assert {line.split()[1] for line in lines if line.startswith("  segnb ")} <= set(COMMANDS)  # examples
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_found_in_its_module(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
-    assert end.value.code == 0 and capsys.readouterr().out.startswith(f"usage: segnb {command} ")
+    out = capsys.readouterr().out
+    assert end.value.code == 0 and out.startswith(f"usage: segnb {command} ")
+    assert f"\n\n{SUMMARIES[command]}.\n" in out
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["--version"], ["run", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["--version"], ["--help"], ["run", "--help"]], ids=" ".join
+)
 def test_what_only_looks_imports_no_torch(project, arguments):
     make_study(project, 1, variants=["UNet_NoSkip_256"], images=2)
     code = (
@@ -71,7 +79,7 @@ def test_who_was_started_by_a_user_says_that_it_was_stopped_and_a_step_is_silent
 ):
     monkeypatch.delenv(STEP, raising=False)
     assert ending(signal()) == code
-    assert capsys.readouterr().err == "segnb: stopped; run the same command again to resume\n"
+    assert capsys.readouterr().err == "segnb: interrupted. Run the same command to resume.\n"
     monkeypatch.setenv(STEP, "1")
     assert ending(signal()) == code
     assert capsys.readouterr().err == ""
@@ -80,7 +88,7 @@ def test_who_was_started_by_a_user_says_that_it_was_stopped_and_a_step_is_silent
 def test_a_full_disk_is_one_line_that_names_the_file(ending, capsys):
     assert ending(OSError(errno.ENOSPC, "full", "runs/x")) == 1
     told = capsys.readouterr().err
-    assert told.startswith("segnb: runs/x cannot be written, the disk is full") and told.count("\n") == 1
+    assert told.startswith("segnb: runs/x: cannot be written, the disk is full") and told.count("\n") == 1
     with pytest.raises(PermissionError):
         ending(PermissionError(13, "no"))
 
@@ -100,7 +108,7 @@ def test_what_the_system_refuses_is_one_line(ending, capsys, code, remedy):
     assert ending(OSError(code, os.strerror(code), "runs/x")) == 1
     told = capsys.readouterr().err
     assert (
-        told.startswith(f"segnb: runs/x: {os.strerror(code)}; ") and remedy in told and told.count("\n") == 1
+        told.startswith(f"segnb: runs/x: {os.strerror(code)}. ") and remedy in told and told.count("\n") == 1
     )
 
 
@@ -151,7 +159,7 @@ def test_a_working_directory_that_is_gone(failed, tmp_path):
 @pytest.mark.parametrize("jobs", ["0", "-5"])
 def test_fewer_than_one_run_at_a_time_are_refused(jobs, project, capsys):
     assert main(["report", "--jobs", jobs]) == 1
-    assert capsys.readouterr().err.startswith(f"segnb: jobs {jobs}: a whole number from 1 is meant")
+    assert capsys.readouterr().err.startswith(f"segnb: invalid jobs {jobs} (expected an integer from 1)")
 
 
 def test_a_command_without_its_docstring_is_a_command(capsys):
@@ -159,6 +167,13 @@ def test_a_command_without_its_docstring_is_a_command(capsys):
     parser = argparse.ArgumentParser()
     add_command(parser.add_subparsers(), lambda options: None, "look")
     assert parser.parse_args(["look"]).trouble == 1
+
+
+def test_help_needs_no_docstrings():
+    env = os.environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-OO", "-m", "segnb.cli", "status", "--help"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and f"{SUMMARIES['status']}." in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("arguments", ["status", "status --json", "status 2>&1"])

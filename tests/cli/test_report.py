@@ -30,13 +30,13 @@ def no_engine(project, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--preset", "fast"], "preset 'fast' is unknown; choose from smoke"),
+        (["--preset", "fast"], "unknown preset 'fast' (expected one of smoke"),
         (["--data", "nowhere"], "data 'nowhere' is neither"),
         (["--variants", "UNet"], "choose from"),
-        (["--seeds", "x"], "whole numbers"),
-        (["--seeds", "12345678901234567890"], "whole numbers from 0 to 9,000,000,000,000"),
-        (["--learning-rate", "inf"], "'learning_rate': input should be a finite number"),
-        (["--epochs", "0"], "'epochs'"),
+        (["--seeds", "x"], "invalid seeds 'x' (expected comma-separated integers"),
+        (["--seeds", "12345678901234567890"], "integers from 0 to 9,000,000,000,000"),
+        (["--learning-rate", "inf"], "invalid learning_rate inf (expected the peak learning rate"),
+        (["--epochs", "0"], "invalid epochs 0 (expected the number of epochs, an integer from 1)"),
     ],
 )
 def test_bad_input_is_one_line(project, capsys, arguments, told):
@@ -73,7 +73,7 @@ def test_what_diverges_is_told_once_and_left_out_and_what_fails_fails(
     told = (
         "warning: UNet_NoSkip_256, seed 0, is left out of all scores: the training diverged in epoch 1 of 1."
     )
-    assert out.count(told) == int(diverges) and ("was not finished" in err) != diverges
+    assert out.count(told) == int(diverges) and ("the report is not finished" in err) != diverges
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -93,5 +93,5 @@ def test_a_report_that_is_refused_is_not_the_latest(project, dataset, why, asked
 def test_two_reports_at_once_in_one_folder_are_refused(project, dataset, capsys):
     with held(project / "runs" / ".lock", "making a report"):
         assert main([*OPTIONS, "--data", str(dataset)]) == 1
-    told = rf"^segnb: process {os.getpid()} on .+ is making a report already"
+    told = rf"^segnb: .+/runs/\.lock: process {os.getpid()} on .+ is already making a report"
     assert re.search(told, capsys.readouterr().err, re.M)

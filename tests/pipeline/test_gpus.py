@@ -70,7 +70,7 @@ def test_runs_spread_over_gpus_before_they_share_one_and_one_too_many_waits(
     monkeypatch.setattr(resources.time, "sleep", lambda seconds: runs[1].close())
     with claimed() as gpu:
         assert gpu == TWO[1]
-    assert capsys.readouterr().out == "waiting for a GPU: other runs have them all\n"
+    assert capsys.readouterr().out == "waiting for a GPU: all are in use by other runs\n"
 
 
 def test_a_gpu_is_free_again_once_its_process_is_killed(own_folder, two):

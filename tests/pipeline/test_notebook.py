@@ -115,10 +115,14 @@ def test_a_parameter_file_that_is_missing_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "parameters", "wrong"),
     [
-        ("train", {"sede": 1}, "parameter 'sede' is unknown; choose from preset, data"),
-        ("train", {"seed": "1"}, "parameter 'seed': input should be a valid integer, got '1'"),
-        ("claims", {"seed": 1}, "parameter 'seed' is unknown; choose from study, variants, seeds"),
-        ("fcn", {"study": 1}, "parameter 'study'"),
+        ("train", {"sede": 1}, "unknown parameter 'sede' (expected one of preset, data"),
+        (
+            "train",
+            {"seed": "1"},
+            "invalid seed '1' (expected the seed, an integer from 0",
+        ),
+        ("claims", {"seed": 1}, "unknown parameter 'seed' (expected one of study, variants, seeds"),
+        ("fcn", {"study": 1}, "invalid study 1 (expected the name of a folder under runs/"),
     ],
 )
 def test_each_notebook_is_asked_for_its_own_parameters(tmp_path, name, parameters, wrong):
@@ -129,14 +133,14 @@ def test_each_notebook_is_asked_for_its_own_parameters(tmp_path, name, parameter
 
 def test_every_notebook_that_has_parameters_says_which():
     for path in (CHECKOUT / "notebooks").glob("*.ipynb"):
-        with pytest.raises(SegnbError, match="'sede' is unknown; choose from"):
+        with pytest.raises(SegnbError, match="unknown parameter 'sede' .expected one of"):
             notebook.check(path, {"sede": 1})
 
 
 def test_a_notebook_of_ones_own_has_those_of_its_parameters_cell(tmp_path):
     source = make_notebook(tmp_path / "in.ipynb", "other = 1")
     notebook.check(source, {"name": "y", "count": 2})
-    with pytest.raises(SegnbError, match="parameter 'other' is unknown; choose from name, count"):
+    with pytest.raises(SegnbError, match="unknown parameter 'other' .expected one of name, count"):
         notebook.check(source, {"other": 2})
 
 
@@ -204,14 +208,14 @@ def test_no_memory_left_is_recognised_whoever_says_it(tmp_path, allocate):
 )
 def test_a_dead_kernel_is_told_with_how_it_died(tmp_path, cell, how):
     failure = fails(tmp_path, cell)
-    assert failure.code == DEATH and f"in.ipynb died: {how}" in str(failure)
+    assert failure.code == DEATH and f"in.ipynb: the kernel died, {how}" in str(failure)
 
 
 def test_a_kernel_that_does_not_start_is_told_with_what_it_said(tmp_path, monkeypatch):
     (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit('broken installation')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     failure = fails(tmp_path)
-    assert failure.code == START and "in.ipynb did not start (Kernel died before" in str(failure)
+    assert failure.code == START and "in.ipynb: the kernel did not start (Kernel died before" in str(failure)
     assert "broken installation" in notebook.tail(tmp_path / "log")
 
 
@@ -229,7 +233,7 @@ def test_a_kernel_without_file_handles_is_one_line_before_it_starts(tmp_path, mo
     monkeypatch.setattr(notebook.resource, "setrlimit", lambda kind, limits: None)
     monkeypatch.setattr(notebook, "Kernel", lambda **_: pytest.fail("started a kernel"))
     failure = fails(tmp_path)
-    assert failure.code == START and f"{hard} are allowed; allow more open files" in str(failure)
+    assert failure.code == START and f"{hard} are allowed. Allow more open files" in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +258,7 @@ def test_a_long_name_of_the_temporary_folder_leaves_room_for_sockets(tmp_path, m
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SegnbError, match="file.* cannot be written"):
+    with pytest.raises(SegnbError, match="file.*: cannot be written"):
         notebook.run(
             make_notebook(tmp_path / "in.ipynb"), tmp_path / "file" / "out.ipynb", {}, tmp_path / "log"
         )
@@ -262,7 +266,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
 
 def test_a_folder_in_place_of_the_output_is_told_before_anything_is_executed(tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(SegnbError, match="out: is a folder; name the file"):
+    with pytest.raises(SegnbError, match="out: is a folder .expected a file"):
         notebook.run(make_notebook(tmp_path / "in.ipynb", "1"), tmp_path / "out", {}, tmp_path / "log")
     assert not (tmp_path / "log").exists()
 
@@ -311,7 +315,7 @@ def running(tmp_path_factory):
 def test_a_signal_ends_all_of_it_in_good_order(running, number, code):
     run = next(running).ready()
     run.process.send_signal(number)
-    assert run.left() == (code, "segnb: stopped; run the same command again to resume\n")
+    assert run.left() == (code, "segnb: interrupted. Run the same command to resume.\n")
     assert not os.listdir(run.temporary)
 
 
@@ -325,7 +329,7 @@ def test_a_killed_kernel_is_told_and_what_it_started_is_ended(running):
     run = next(running).ready()
     os.kill(run.pids[0], signal.SIGKILL)
     code, said = run.left()
-    assert code == DEATH and "in.ipynb died: ended by SIGKILL" in said.splitlines()[0]
+    assert code == DEATH and "in.ipynb: the kernel died, ended by SIGKILL" in said.splitlines()[0]
     assert "    before it was killed" in said.splitlines()[1:]
     assert not os.listdir(run.temporary)
 

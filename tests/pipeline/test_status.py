@@ -101,10 +101,10 @@ def test_a_finished_run_may_be_tested_and_fail_in_it(study):
     run = study.run(NAMES[1], 0)
     run.confusion_path.unlink()
     with run.at_work("testing"):
-        assert status.progress(status.look().runs[NAMES[1], 0]) == "testing"
+        assert status.progress(status.look().runs[NAMES[1], 0]) == "evaluating"
     fail(run, "measure", "model.safetensors is damaged")
     seen = status.look().runs[NAMES[1], 0]
-    assert (seen.state, seen.doing, status.progress(seen)[:14]) == ("failed", "measure", "testing failed")
+    assert (seen.state, seen.doing, status.progress(seen)[:17]) == ("failed", "measure", "evaluation failed")
 
 
 def test_who_is_at_work_again_has_not_failed(study):
@@ -117,7 +117,7 @@ def test_a_damaged_record_of_a_failure_is_a_failure(study):
     fail(study.run(NAMES[1], 1), "train", "no memory")
     (study.run(NAMES[1], 1).path / "failed.json").write_text("{")
     seen = status.look().runs[NAMES[1], 1]
-    assert seen.state == "failed" and "failed.json is damaged" in seen.error
+    assert seen.state == "failed" and "failed.json: the file is damaged" in seen.error
 
 
 def test_runs_that_nobody_asks_for_any_more_are_shown_and_not_waited_for(study):
@@ -165,7 +165,7 @@ def test_time_left_of_a_network_without_epochs_is_its_familys_and_of_an_unknown_
     made.ask(["FCN32s_vgg16_freeze", "UNet_Standard_256"], [0])
     grid = status.look()
     assert grid.runs["FCN32s_vgg16_freeze", 0].left is None and grid.left is None
-    assert "not known before an epoch has been measured" in status.summary(grid)
+    assert "the time left is unknown until an epoch is complete" in status.summary(grid)
 
 
 def test_the_epoch_in_progress_counts_as_far_as_it_can_be(study):
@@ -189,7 +189,9 @@ def test_side_by_side_is_as_many_as_run_and_no_shorter_than_the_longest(study):
         grid = status.look()
         assert grid.beside == 2
         assert grid.left == pytest.approx((2 * 10 + 4 * EPOCHS) * 1.2 / 2, abs=2)
-        assert re.search(r"; (about 1 min|less than a minute) left on 2 side by side$", status.summary(grid))
+        assert re.search(
+            r"; (about 1 min|less than a minute) left with 2 runs in parallel$", status.summary(grid)
+        )
         study.ask(NAMES, [0, 1])
         begin(study.run(NAMES[1], 1), 10, seconds=6000)
         assert status.look().left == pytest.approx(60_000, abs=60)
@@ -238,7 +240,7 @@ def test_a_terminal_gets_the_grid_and_a_line_per_run_in_progress_or_failed(study
         "5/20",
         "·",
     ]
-    assert f"‖ {NAMES[0]}, seed 1: stopped after epoch 3 of 20, goes on there" in lines
+    assert f"‖ {NAMES[0]}, seed 1: stopped after epoch 3 of 20, will resume there" in lines
     failed = next(index for index, line in enumerate(lines) if "training failed: out of memory" in line)
     assert lines[failed + 1] == f"    tail -n 40 {study.run(NAMES[1], 1).path}/train.log"
 
@@ -281,7 +283,7 @@ def test_a_command_is_quoted_and_from_here(project, monkeypatch):
 
 
 def test_what_to_do_is_said_where_nothing_is_at_work(study, project):
-    assert "'make report', called as before, goes on" in status.advice(status.look())
+    assert "Run 'make report' with the same settings to resume." in status.advice(status.look())
     with held(project / "runs" / ".lock", "making a report"):
         assert status.advice(status.look()) == ""
     study.ask(NAMES, [0])
@@ -297,7 +299,7 @@ def test_the_command_prints_and_its_code_says_whether_something_failed(study, ca
     assert told["counts"] == {"done": 3, "failed": 1, "waiting": 5}
     assert [run["error"] for run in told["runs"] if run["state"] == "failed"] == ["no memory"]
     assert main(["status", "--study", "nothing"]) == 1
-    assert "study 'nothing' is not in runs/; choose from" in capsys.readouterr().err
+    assert "unknown study 'nothing' (expected one of" in capsys.readouterr().err
 
 
 def test_looking_writes_nothing(study):

@@ -24,7 +24,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_results_come_in_the_order_of_the_jobs(processes):
-    with at_work(pow, [(2, i) for i in range(20)], "powers", processes, told=False) as results:
+    with at_work(pow, [(2, i) for i in range(20)], "powers", processes, verbose=False) as results:
         assert list(results) == [2**i for i in range(20)]
 
 
@@ -33,9 +33,11 @@ def test_where_there_can_be_no_processes_this_one_does_the_work(monkeypatch, cap
         raise FileNotFoundError(2, "No such file or directory")  # of /dev/shm
 
     monkeypatch.setattr(pool, "ProcessPoolExecutor", no_semaphores)
-    with at_work(pow, [(2, i) for i in range(4)], "powers", 2, told=False) as results:
+    with at_work(pow, [(2, i) for i in range(4)], "powers", 2, verbose=False) as results:
         assert list(results) == [1, 2, 4, 8]
-    assert capsys.readouterr().err.startswith("powers: by one process, because there can be no others here")
+    assert capsys.readouterr().err.startswith(
+        "powers: using a single process, because no other can be started"
+    )
 
 
 def test_workers_end_with_a_parent_that_was_killed(tmp_path):
@@ -61,7 +63,7 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
 def test_a_stopped_loop_leaves_no_worker(tmp_path):
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     with pytest.raises(KeyboardInterrupt):
-        with at_work(time.sleep, [(0.01,)] * 100, "naps", 2, told=False) as naps:
+        with at_work(time.sleep, [(0.01,)] * 100, "naps", 2, verbose=False) as naps:
             next(naps)
             raise KeyboardInterrupt
     new = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]

@@ -40,7 +40,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch, 
 
     if at != "write":
         monkeypatch.setattr(os, at, full)
-    with pytest.raises(SegnbError, match="history.csv cannot be written, the disk is full; free some"):
+    with pytest.raises(SegnbError, match="history.csv: cannot be written, the disk is full. Free some"):
         with atomic(path) as file:
             if at == "write":
                 full()
@@ -77,7 +77,9 @@ def test_json_has_null_for_what_is_no_number(tmp_path, value, kept):
 def test_a_json_file_without_an_object_is_damaged(tmp_path, content):
     path = tmp_path / "done.json"
     path.mkdir() if content is None else path.write_bytes(content)
-    with pytest.raises(SegnbError, match=r"done.json is damaged \(.*\); delete it and run 'make report'"):
+    with pytest.raises(
+        SegnbError, match=r"done.json: the file is damaged \(.*\). Delete it and run 'make report'"
+    ):
         read_json(path)
 
 
@@ -86,7 +88,7 @@ def test_so_is_one_that_lacks_what_is_asked_for(tmp_path):
     kept = read_json(tmp_path / "a.json")
     assert kept["data"]["name"] == 1 and kept.get("x") is None and "x" not in kept
     for entries, key in ((kept, "x"), (kept["data"], "counts")):
-        with pytest.raises(SegnbError, match=f"a.json is damaged .it has no '{key}'.; delete it"):
+        with pytest.raises(SegnbError, match=f"a.json: the file is damaged .it has no '{key}'.. Delete it"):
             entries[key]
 
 
@@ -142,7 +144,7 @@ def test_what_a_file_system_lacks_is_gone_without(tmp_path, monkeypatch, operati
     with held(tmp_path / ".lock", "training") as descriptor:
         os.fstat(descriptor)
         assert holder(tmp_path / ".lock")["what"] == "training"
-        with pytest.raises(SegnbError, match="is training already"):
+        with pytest.raises(SegnbError, match="is already training"):
             with held(tmp_path / ".lock", "training"):
                 pass
     assert holder(tmp_path / ".lock") is None
@@ -242,7 +244,7 @@ def test_who_comes_second_is_told_who_is_at_work_and_a_killed_process_holds_noth
         assert first.stdout.readline() == "have it\n"
         told = holder(path)
         assert (told["pid"], told["what"]) == (first.pid, "training A, seed 0") and told["since"][:2] == "20"
-        with pytest.raises(SegnbError, match=rf"process {first.pid} on .+ is training A, seed 0 already"):
+        with pytest.raises(SegnbError, match=rf"process {first.pid} on .+ is already training A, seed 0"):
             with held(path, "training A, seed 0"):
                 pass
     finally:
@@ -287,7 +289,7 @@ def test_a_child_that_inherits_a_lock_holds_it_after_its_parent_was_killed(tmp_p
     child = int(parent.stdout.readline())
     parent.kill()
     parent.communicate()
-    with pytest.raises(SegnbError, match=f"process {parent.pid} on .+ is making a report already"):
+    with pytest.raises(SegnbError, match=f"process {parent.pid} on .+ is already making a report"):
         with held(path, "making a report"):
             pass
     os.kill(child, signal.SIGKILL)

@@ -62,13 +62,15 @@ def test_a_run_opens_its_study_and_writes_nothing_to_it(project, dataset, monkey
 def test_a_run_of_a_study_of_other_code_or_versions_is_refused(project, dataset, changed, named):
     study = study_of(dataset)
     write_json(study.path / "study.json", study.settings | changed)
-    with pytest.raises(SegnbError, match=f"no longer belongs to study {study.name}: {named} changed"):
+    with pytest.raises(
+        SegnbError, match=f"study {study.name}: this run no longer belongs to it, because {named} changed"
+    ):
         open_run(run_params(study))
 
 
 def test_a_run_of_other_parameters_than_its_study_is_refused(project, dataset):
     study = study_of(dataset)
-    with pytest.raises(SegnbError, match="no longer belongs to study .*: epochs changed"):
+    with pytest.raises(SegnbError, match="no longer belongs to it, because epochs changed"):
         open_run(run_params(study, epochs=7))
 
 
@@ -95,7 +97,7 @@ def test_a_network_that_has_changed_since_its_run_began_is_refused(project, data
     assert open_run(params).provenance_path.exists()  # a label, a summary and a look change nothing
     changed = UNetConfig(block="residual")
     monkeypatch.setitem(registry.VARIANTS, name, Variant(name, "U", "U.", changed, "#000000", "x"))
-    with pytest.raises(SegnbError, match=f"another configuration of {name}; delete that folder"):
+    with pytest.raises(SegnbError, match=f"another configuration of {name}. Delete that folder"):
         open_run(params)
 
 
@@ -105,12 +107,12 @@ def test_changed_data_is_another_study_and_the_old_one_says_so(project, dataset)
         (dataset / "train" / "images" / "0001.png").read_bytes()
     )
     assert study_of(dataset).name != first.name
-    with pytest.raises(SegnbError, match="has changed since"):
+    with pytest.raises(SegnbError, match="have changed since"):
         _ = first.data
 
 
 def test_an_unknown_study_lists_the_choices(project, dataset):
-    with pytest.raises(SegnbError, match="run 'make report'"):
+    with pytest.raises(SegnbError, match="Run 'make report'"):
         open_study()
     known = study_of(dataset)
     with pytest.raises(SegnbError, match=known.name):
@@ -120,7 +122,7 @@ def test_an_unknown_study_lists_the_choices(project, dataset):
 def test_damaged_study_json_is_named(project, dataset):
     study = study_of(dataset)
     (study.path / "study.json").write_text("{")
-    with pytest.raises(SegnbError, match=r"study\.json is damaged"):
+    with pytest.raises(SegnbError, match=r"study\.json: the file is damaged"):
         _ = open_study(study.name).settings
 
 
@@ -135,7 +137,7 @@ def test_the_precision_can_be_forced_and_makes_another_study(project, dataset):
 
 def test_fc6_in_a_narrow_head_is_refused_before_anything_is_trained(project, dataset, monkeypatch):
     monkeypatch.setattr(create, "resolve_weights", lambda *_: pytest.fail("looked for 528 MB"))
-    with pytest.raises(SegnbError, match="full width, which preset smoke does not have: use preset paper"):
+    with pytest.raises(SegnbError, match="full width, which preset smoke does not have. Use preset paper"):
         study_of(dataset, weights="imagenet+fc6")
 
 
@@ -187,7 +189,9 @@ def test_a_run_takes_the_settings_of_the_study_that_it_is_asked_for(project, dat
 
     written = json.loads((study.path / "study.json").read_text())
     write_json(study.path / "study.json", written | {"machine": written["machine"] | {"device": "cuda"}})
-    with pytest.raises(SegnbError, match=f"study {study.name} trains on cuda, but torch finds only cpu here"):
+    with pytest.raises(
+        SegnbError, match=f"study {study.name}: trains on cuda, but torch finds only cpu here"
+    ):
         open_run(run_params(study))
 
 

@@ -305,7 +305,7 @@ def test_records_of_older_versions_can_be_read_and_hide_no_difference(study):
 def test_a_run_of_another_study_is_refused_by_name(study, fact, change, told):
     run, settings = study.run("UNet_NoSkip_256", 1), study.settings
     write(run, **{fact: settings[fact] | change if isinstance(change, dict) else change})
-    with pytest.raises(SegnbError, match="seed1 must not be compared") as raised:
+    with pytest.raises(SegnbError, match="seed1: must not be compared") as raised:
         decide(study)
     assert told in str(raised.value) and "\n" not in str(raised.value)
 

@@ -61,7 +61,7 @@ def test_the_same_run_is_the_same_in_all_files(run, capsys):
     out = capsys.readouterr().out
     for name in ("model.safetensors", "history.csv", "test_confusion.npz"):
         assert re.search(rf"^{re.escape(name)} +same$", out, re.M)
-    assert out.endswith("the same, bit for bit\n")
+    assert out.endswith("all files are the same, bit for bit\n")
 
 
 def test_durations_do_not_count_and_a_digit_does(run, capsys):
@@ -88,10 +88,10 @@ def test_a_damaged_file_is_a_difference(run, capsys, name):
 @pytest.mark.parametrize(
     ("what", "value", "told"),
     [
-        ("code", "1" * 16, "check out commit"),
-        ("data", None, "put the data back as they were"),
-        ("versions", {"torch": "1.0", "torchvision": "1", "numpy": "1"}, "install torch==1.0"),
-        ("machine", None, "repeat it on"),
+        ("code", "1" * 16, "Check out commit"),
+        ("data", None, "Restore the data."),
+        ("versions", {"torch": "1.0", "torchvision": "1", "numpy": "1"}, "Install torch==1.0"),
+        ("machine", None, "Repeat it on"),
     ],
 )
 def test_what_would_be_another_study_is_not_repeated(run, capsys, what, value, told):
@@ -106,7 +106,9 @@ def test_what_would_be_another_study_is_not_repeated(run, capsys, what, value, t
     out, err = capsys.readouterr()
     assert not out and err.count("\n") == 1
     assert (
-        "cannot be repeated here, because this would be another study" in err and what in err and told in err
+        "cannot be repeated here, because it would belong to another study" in err
+        and what in err
+        and told in err
     )
 
 
@@ -117,24 +119,24 @@ def test_other_circumstances_are_named(run, capsys):
     write_json(path, record | {"packages": record["packages"] | {"pillow": "1.0"}})
     assert cli.main(["verify", str(run.path)]) == 0
     out = capsys.readouterr().out
-    assert "made on an older chip, then a newer chip are not promised" in out
+    assert "trained on an older chip, then a newer chip: results need not be the same" in out
     assert re.search(r"^other packages: pillow [\d.]+ instead of 1.0$", out, re.M)
-    assert "another commit than dddddddddddd" in out
+    assert "a commit other than dddddddddddd" in out
 
 
 def test_a_run_that_is_not_finished_or_was_moved_is_refused(run, capsys):
     moved = run.path.with_name("seed5")
     shutil.copytree(run.path, moved)
     assert cli.main(["verify", str(moved)]) == 2
-    assert "holds UNet_NoSkip_256, seed 0; move it" in capsys.readouterr().err
+    assert "contains UNet_NoSkip_256, seed 0. Move it" in capsys.readouterr().err
     (run.path / "done.json").unlink()
     assert cli.main(["verify", str(run.path)]) == 2
-    assert "is not a finished run" in capsys.readouterr().err
+    assert "not a finished run" in capsys.readouterr().err
 
 
 def test_a_repetition_that_fails_says_why(tmp_path, project):
     folder = make_project(tmp_path / "elsewhere")
     params = RunParams.check({"preset": "smoke"})
-    with pytest.raises(SegnbError, match="the repetition failed .*study 's' is not in runs/") as raised:
+    with pytest.raises(SegnbError, match="the repetition failed.*unknown study 's'") as raised:
         reproduce._execute(folder, Run(folder / "runs/s/UNet_Standard_256/seed0"), params, False)
     assert "\n" not in str(raised.value)

@@ -176,7 +176,7 @@ def test_a_second_process_does_not_train_the_same_run(tmp_path, monkeypatch):
     run = Run(tmp_path / "run" / "UNet_Standard_256" / "seed0")
     with run.at_work("training"):
         assert run.trainer()["what"] == "training UNet_Standard_256, seed 0"
-        with pytest.raises(SegnbError, match="is training UNet_Standard_256, seed 0 already"):
+        with pytest.raises(SegnbError, match="is already training UNet_Standard_256, seed 0"):
             trained(tmp_path / "run")
     assert run.trainer() is None and not run.last_path.exists()
 
@@ -208,7 +208,9 @@ def test_tables_of_a_finished_run_are_as_they_were_or_refused_by_name(tmp_path, 
     content = path.read_bytes()
     changed = content[:-1] + bytes([content[-1] ^ 1])
     path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "flipped": changed}[damage])
-    with pytest.raises(SegnbError, match=f"{name} is damaged; delete .*seed0 and run 'make report'"):
+    with pytest.raises(
+        SegnbError, match=f"{name}: the file is damaged. Delete .*seed0 and run 'make report'"
+    ):
         run.history() if name == "history.csv" else run.gradients()
 
 
@@ -225,7 +227,9 @@ def test_a_damaged_measure_is_named_with_what_writes_it_again(tmp_path, damage):
     run.write_arrays(run.confusion_path, confusion=np.ones((3, 2, 2)))
     content = run.confusion_path.read_bytes()
     run.confusion_path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
-    with pytest.raises(SegnbError, match="test_confusion.npz is damaged; run 'segnb measure .*seed0'"):
+    with pytest.raises(
+        SegnbError, match="test_confusion.npz: the file is damaged. Run 'segnb measure .*seed0'"
+    ):
         run.test()
 
 

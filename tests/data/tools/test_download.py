@@ -178,20 +178,23 @@ def test_something_else_at_the_place_is_left_alone(served, place, make):
 
 def test_another_file_than_the_published_one_is_not_kept(served, place):
     (served / "mini.zip").write_bytes(ARCHIVE[:-1] + b"!")
-    assert "mini.zip arrived damaged, or is another file: try again" in refusal(place)
+    assert (
+        "mini.zip: the download is damaged or a different file (its SHA-256 differs). Try again."
+        in refusal(place)
+    )
     assert beside(place) == []
 
 
 def test_a_server_that_refuses_is_named_with_the_remedy(served, place):
     (served / "mini.zip").unlink()
     message = refusal(place)
-    assert "mini.zip could not be fetched (404 Client Error: File not found for url: http" in message
+    assert "mini.zip: could not be downloaded (404 Client Error: File not found for url: http" in message
     assert f"put it into {place.parent}" in message and beside(place) == []
 
 
 def test_a_cut_connection_leaves_nothing(served, place, monkeypatch):
     monkeypatch.setattr(SimpleHTTPRequestHandler, "copyfile", lambda self, source, out: out.write(b"PK"))
-    assert "mini.zip could not be fetched (" in refusal(place)
+    assert "mini.zip: could not be downloaded (" in refusal(place)
     assert beside(place) == []
 
 
@@ -201,7 +204,7 @@ def test_without_a_network_it_is_said_in_one_line(place, monkeypatch):
         taken.bind(("127.0.0.1", 0))
         offer(monkeypatch, url=f"http://127.0.0.1:{taken.getsockname()[1]}/mini.zip")
         message = refusal(place)
-    assert message.startswith("mini.zip could not be fetched (") and "Connection refused" in message
+    assert message.startswith("mini.zip: could not be downloaded (") and "Connection refused" in message
     assert "Max retries" not in message  # three exceptions around the one that helps
 
 
