@@ -82,9 +82,7 @@ class Study:
     @property
     def weights(self) -> "Weights":
         """The backbone weights that were resolved when the study was created."""
-        from segnb.models.pretrained import (
-            Weights,  # imports torch, which reading runs does not need
-        )
+        from segnb.models.pretrained import Weights  # imports torch, unnecessary to read runs
 
         weights = self.settings["weights"]
         return Weights(
