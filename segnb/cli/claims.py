@@ -28,8 +28,8 @@ def add_commands(commands) -> None:
         nargs="?",
         const="",
         metavar="NAME",
-        help="store the verdicts in results/NAME.json, and update the table in docs/claims.md and the findings"
-        " in README.md (default NAME: PRESET-DATA)",
+        help="store the verdicts in results/NAME.json, and update the table in docs/claims.md and the"
+        " findings in README.md (default NAME: PRESET-DATA)",
     )
     comparison = add_command(listing.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
     for name in ("a", "b"):

@@ -317,5 +317,5 @@ def between(text: str, marks: tuple[str, str], new: str, name: str = "README.md"
     before, first, rest = text.partition(marks[0])
     _, last, after = rest.partition(marks[1])
     if not first or not last:
-        raise SegnbError(f"{name}: no place for the table. Add the two marks {marks[0]} and {marks[1]}.")
+        raise SegnbError(f"{name}: no place for generated text. Add the two marks {marks[0]} and {marks[1]}.")
     return f"{before}{first}\n{new}\n{last}{after}"
