@@ -45,7 +45,7 @@ def files_of(folder: Path, formats: dict) -> list[Path]:
 
 
 def folders_of(folder: Path) -> list[Path]:
-    """Return the folders in a folder, except those that macOS adds to an archive and Linux to a disk."""
+    """Return the folders in a folder, without the system folders of macOS archives and Linux disks."""
     system = ("__MACOSX", "lost+found")
     return list_folder(folder, lambda entry: entry.name not in system and is_folder(entry))
 

@@ -312,7 +312,7 @@ def _listing(path: Path, named: str | None) -> Listing:
 
 
 def _recognised(path: Path) -> Layout:
-    """Return the layout of all frames. Raises SegnbError if there is none, or another one for some frames."""
+    """Return the layout of all frames. Raises SegnbError for an unknown layout, and for two layouts."""
     fitting = [layout for layout in LAYOUTS.values() if layout.fits(path)]
     if not fitting:
         raise SegnbError(f"{path}: unknown layout (expected {EXPECTED}). Name another folder.")
