@@ -24,7 +24,7 @@ from segnb.errors import SegnbError
 from segnb.labels import IGNORE_INDEX
 
 _WIDE = ("I;16", "I;16B", "I")  # Pillow's modes of 16-bit grey
-RANGES = 5  # of ids that an error lists
+RANGES = 5  # ranges of ids that an error lists
 
 
 def to_labels(path: Path, mask: Image.Image, coding: Coding) -> np.ndarray:
@@ -191,8 +191,9 @@ def _known(path: Path, coding: Coding, values: np.ndarray) -> np.ndarray:
 
 
 def _ranges(ids: Iterable[int]) -> str:
-    """Return ids as text, such as "0 to 12, 255"; "…" replaces ranges beyond the first `RANGES`."""
+    """Return ids as text, such as "0 to 12, 255"; "…" replaces all but the first `RANGES`."""
     order = np.array(sorted(ids), int)
-    groups = [group for group in np.split(order, np.flatnonzero(np.diff(order) > 1) + 1) if len(group)]
-    texts = [f"{group[0]} to {group[-1]}" if len(group) > 1 else f"{group[0]}" for group in groups]
+    texts = []
+    for group in np.split(order, np.flatnonzero(np.diff(order) > 1) + 1):
+        texts += [f"{group[0]} to {group[-1]}"] if len(group) > 2 else map(str, group)
     return ", ".join([*texts[:RANGES], "…"] if len(texts) > RANGES else texts)

@@ -105,8 +105,8 @@ def contradiction(listing: Listing, masks: list[np.ndarray]) -> str:
     expected = [name for name in GROUND if name in classes.names]
     return (
         f"{listing.path}: without a classes.csv, the ids of the layout {listing.layout.name} put"
-        f" {' and '.join(frequent)} where the street should be (expected {' or '.join(expected)}). Name the"
-        " ids in a classes.csv (for CARLA, use docs/classes-carla-*.csv)."
+        f" {' and '.join(frequent)} where the street should be (expected one of {', '.join(expected)}). Name"
+        " the ids in a classes.csv (for CARLA, use docs/classes-carla-*.csv)."
     )
 
 

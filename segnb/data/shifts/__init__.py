@@ -54,10 +54,10 @@ def shifted(count: int, cache: Path, kind: str, size: int) -> Arrays:
 def visibility(count: int, cache: Path, size: int) -> Arrays:
     """Return the visible share and the number of the object at each pixel of the test split, and the labels.
 
-    The visible share is the part of an object's silhouette that nothing hides. Plate and post of a sign count
-    as two objects, as in the labels. Only the part of an object inside the image counts, so a car that is cut
-    off by the edge of the image and otherwise free has 255. The first call renders the scenes and keeps them
-    in `cache`.
+    The visible share is the part of an object's silhouette that nothing hides. Plate and post of a sign have
+    separate shares, as they have separate labels. Only the part of an object inside the image counts, so a
+    car that is cut off by the edge of the image and otherwise free has 255. The first call renders the scenes
+    and keeps them in `cache`.
 
     Returns:
         The share × 255, uint8, which is at least 1 at pixels of things; the object's number in its scene,

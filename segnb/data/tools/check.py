@@ -288,19 +288,20 @@ def _repeats(images: list[tuple[str, Path, bytes, np.ndarray]], order: list[str]
         other = in_others[i]
         apart = np.bitwise_count(hashes[i] ^ hashes[other]).sum()
         message = (
-            f"{files[i]} ({names[i]}): nearly the same image as {files[other]} ({names[other]}), with {apart}"
-            f" of {BITS} bits different (expected more than {NEAR}). Look at both. Remove one, or split again"
-            " with 'segnb data prepare --by blocks'."
+            f"{files[i]} ({names[i]}): nearly the same image as {files[other]} ({names[other]}); {apart}"
+            f" of {BITS} bits of their hashes differ (expected more than {NEAR}). Look at both. Remove one,"
+            " or split again with 'segnb data prepare --by blocks'."
         )
         yield finding("nearly-leaked", message, files[i], files[other])
     for rank, name in enumerate(order):
         similar = np.flatnonzero((in_own >= 0) & (ranks == rank))
         if len(similar):
             first, second = files[in_own[similar[0]]], files[similar[0]]
+            repeat = "repeats" if len(similar) == 1 else "repeat"
             message = (
-                f"{name}: {len(similar)} of {names.count(name)} images nearly repeat an earlier one, such as"
-                f" {second} after {first} (expected different images). Remove some; otherwise confidence"
-                " intervals over images are too narrow."
+                f"{name}: {len(similar)} of {names.count(name)} images nearly {repeat} an earlier one, such"
+                f" as {second} after {first}. Remove some; otherwise confidence intervals over images are too"
+                " narrow."
             )
             yield finding("nearly-repeated", message, first, second)
 
@@ -315,7 +316,7 @@ def _same(names: list[str], files: list[Path]) -> Finding:
         return finding("repeated", message, *files)
     other = next(i for i, name in enumerate(names) if name != names[0])
     message = (
-        f"{files[other]} ({names[other]}): same image as {files[0]} ({names[0]}) (expected it in one split)."
+        f"{files[other]} ({names[other]}): same image as {files[0]} ({names[0]}), so it is in two splits."
         " Remove one of them ('segnb data check --fix' does), or split again with 'segnb data prepare --by"
         " blocks'."
     )
@@ -343,7 +344,7 @@ def _sizes(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
     sizes = sum((count.sizes for count in counts.values()), Counter())
     if len(sizes) > 1:
         message = (
-            f"{listing.path}: images of {len(sizes)} sizes, {size_list(sizes)} (expected one size). Crop them"
-            " to one shape if the shape matters, because training squeezes each image into a square."
+            f"{listing.path}: images of {len(sizes)} sizes, {size_list(sizes)}. Crop them to one shape if the"
+            " shape matters, because training squeezes each image into a square."
         )
         yield finding("many-sizes", message, listing.path)

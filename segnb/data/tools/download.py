@@ -58,8 +58,8 @@ SETS = {
         most_bytes=200_000_000,  # 187,207,543
         facts=(
             "Licence: README of the repository. MD5 of the archive, 11a475a60ed3006379e8272a3aca9884: the"
-            " datadings package (CAMVID_write.py). Size and SHA-256: a file with that MD5, made from the commit"
-            " by 'git archive --format=zip' in GitHub's time zone, America/Los_Angeles"
+            " datadings package (CAMVID_write.py). Size and SHA-256: a file with that MD5, made from the"
+            " commit by 'git archive --format=zip' in GitHub's time zone, America/Los_Angeles"
         ),
     ),
     "lyft-udacity": PublicSet(
@@ -115,16 +115,16 @@ def get(name: str, destination: Path | None = None) -> Path:
     folder = Path(destination or root() / "data" / name).expanduser().absolute()
     try:
         if not os.path.lexists(folder):
-            with held(folder.with_name(f".{folder.name}.lock"), f"fetching {name}"):
+            with held(folder.with_name(f".{folder.name}.lock"), f"downloading {name}"):
                 _get(name, SETS[name], folder)
     except OSError as error:
         where = error.filename or folder.parent
         raise SegnbError(
-            f"{where}: {error.strerror or error}. Fix this or name another folder, then run the command again."
+            f"{where}: {error.strerror or error}. Fix this or name another folder, then repeat the command."
         ) from error
     if missing := _missing(SETS[name], folder):
         raise SegnbError(
-            f"{folder}: exists without the folder {missing} (expected the complete set). Move it away, or name"
+            f"{folder}: exists, but without {missing} (expected the complete set). Move it away, or name"
             " another folder."
         )
     print(f"{name} is complete: {folder}")
@@ -147,14 +147,14 @@ def _get(name: str, public: PublicSet, folder: Path) -> None:
         fetch_file(public.url, public.sha256, archive)
     else:
         raise SegnbError(
-            f"{name}: no automatic download, because it could not be resumed ({public.size}). Run: curl -L -C -"
-            f" -o '{archive}' '{public.url}', then run this command again. Web page: {public.home}."
+            f"{name}: too large for a download that cannot be resumed ({public.size}). Run: curl -L -C - -o"
+            f" '{archive}' '{public.url}', then repeat this command. Web page: {public.home}."
         )
     digest = sha256(archive)
     if public.sha256 not in (None, digest):
         raise SegnbError(
             f"{archive}: damaged or another file, SHA-256 {digest[:12]}… (expected {public.sha256[:12]}…)."
-            " Delete it and run the command again."
+            " Delete it and repeat the command."
         )
     unpacked = folder.with_name(f".{folder.name}.unpacking")  # fixed name, to find that of a killed process
     shutil.rmtree(unpacked, ignore_errors=True)
@@ -184,7 +184,7 @@ def unpack(archive: Path, folder: Path, public: PublicSet) -> None:
             members = content.infolist()
             if sum(member.file_size for member in members) > public.most_bytes:
                 raise SegnbError(
-                    f"{archive}: too large when unpacked (expected at most {public.most_bytes} bytes). Delete it."
+                    f"{archive}: too large unpacked (expected at most {public.most_bytes} bytes). Delete it."
                 )
             for member in tqdm(members, "unpacking", unit="file", disable=None):
                 path = PurePosixPath(member.filename.replace("\\", "/"))
@@ -206,5 +206,5 @@ def unpack(archive: Path, folder: Path, public: PublicSet) -> None:
         raise SegnbError(f"{archive}: damaged, or not a zip file ({error}). Delete it.") from error
     if missing := _missing(public, folder):
         raise SegnbError(
-            f"{archive}: new arrangement by its publisher (expected the folder {missing}). Unpack it yourself."
+            f"{archive}: rearranged by its publisher (expected the folder {missing}). Unpack it yourself."
         )

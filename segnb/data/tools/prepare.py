@@ -44,7 +44,7 @@ Pairs = dict[str, list[Pair]]
 Write = Callable[[Pair, Path, Path], None]  # writes a pair to two files
 
 
-# ---- resized and cleaned copies -----------------------------------------------------------------------------------
+# ---- resized and cleaned copies ---------------------------------------------------------------------
 
 
 def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = None) -> str:
@@ -201,7 +201,7 @@ def _entry(files: list[str], why: Any) -> dict[str, Any]:
     return {"files": files, "why": [{"kind": error.kind, "message": error.message} for error in why]}
 
 
-# ---- writing and resuming --------------------------------------------------------------------------
+# ---- writing and resuming ---------------------------------------------------------------------------
 
 
 def _begun(dest: Path, listing: Listing, settings: dict[str, Any]) -> bool:
