@@ -115,7 +115,7 @@ class Data:
             read=lambda: self._read(folder, name, size),
             make=lambda: self._write(cache, folder, name, size),
         )
-        if not any((labels != IGNORE_INDEX).any() for labels in split.labels):  # stops at the first labelled
+        if not any((labels != IGNORE_INDEX).any() for labels in split.labels):  # stops at the first label
             why = {"train": "learn from", "val": "choose weights by", "test": "score"}[name]
             raise SegnbError(
                 f"{self.origin}: every pixel of the {name} split is void at {size}×{size} pixels (expected"

@@ -125,7 +125,7 @@ def drives(keys: Iterable[Key], timed: bool = False) -> dict[Key, str]:
     folders = defaultdict(set)
     for key, beginning in beginnings.items():
         folders[beginning].add(key.drive)
-    sliced = any(len(some) > 1 for some in folders.values()) and (
+    sliced = any(len(slices) > 1 for slices in folders.values()) and (
         len({key.name for key in keys}) > 0.75 * len(keys)
     )
     if len(folders) > 1 and (sliced or len({key.drive for key in keys}) == 1):
@@ -152,9 +152,9 @@ def _beginnings(names: list[str]) -> list[str]:
         for i, (part, end) in enumerate(zip(parts, ends, strict=True)):
             if end > 1:
                 takes[patterns[i], end, tuple(part[: end - 2])].append(i)
-        for some in takes.values():
-            if 2 * len({tuple(parts[i][: ends[i]]) for i in some}) > len(some):
+        for members in takes.values():
+            if 2 * len({tuple(parts[i][: ends[i]]) for i in members}) > len(members):
                 changed = True
-                for i in some:
+                for i in members:
                     ends[i] -= 2
     return ["".join(part[: max(end, 0)]).rstrip(" _-.") for part, end in zip(parts, ends, strict=True)]

@@ -78,32 +78,32 @@ def usual(listing: Listing, keys: list[Key]) -> str:
     return "drives" if len(drives) > 2 else "blocks" if any(drives) else "names"
 
 
-def on_two_sides(pairs_by_split: dict[str, list[Pair]], given: set[str]) -> list[str]:
+def on_two_sides(pairs_by_split: dict[str, list[Pair]], own: set[str]) -> list[str]:
     """Return at most one sentence, about drives that are in two splits, judging by names.
 
     Args:
         pairs_by_split: the pairs
-        given: the splits that come with the data
+        own: the splits that come with the data
     """
     frames = {split: _by_drive(pairs) for split, pairs in pairs_by_split.items()}
     for split, before in (("test", ("train", "val")), ("val", ("train",))):
         shared = set()
-        for drive, some in frames.get(split, {}).items():
+        for drive, numbers in frames.get(split, {}).items():
             others = set().union(*(frames.get(name, {}).get(drive, ()) for name in before))
             # Equal numbers in two splits mean two recordings in folders of the same name.
-            if others and len(some & others) <= min(len(some), len(others)) / 2:
+            if others and len(numbers & others) <= min(len(numbers), len(others)) / 2:
                 shared.add(drive)
         if shared:
             count = sum(len(frames[split][drive]) for drive in shared)
             names = ", ".join(sorted(shared - {UNNAMED})[:3]) + ", …" * (len(shared) > 3)
             why = (
                 "The data come with this split; 'segnb data prepare --by drives' makes another."
-                if split in given
+                if split in own
                 else "There are too few drives to separate them."
             )
             return [
                 f"Judging by names, {count} of {len(pairs_by_split[split])} frames in {split} are from drives"
-                f" that are also in training{f' ({names})' if names else ''}. {why}"
+                f" that are also in {' or '.join(before)}{f' ({names})' if names else ''}. {why}"
                 " Scores do not show how well the networks do on other drives."
             ]
     return []

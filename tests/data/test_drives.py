@@ -1,4 +1,4 @@
-"""Drives: two splits of the same frames, and streets on which a camera and cars move."""
+"""Drives: their two splits, and streets with a moving camera and moving cars."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from segnb.presets import PRESETS
 SIZE = 48
 
 
-# ---- which frames -----------------------------------------------------------------------------------------
+# ---- splits -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=PRESETS.values(), ids=list(PRESETS))
@@ -34,7 +34,7 @@ def test_both_splits_test_the_same_frames_and_train_on_as_many(counts):
         assert {split: len(set(frames)) for split, frames in plan.items()} == counts
         assert all(frames == sorted(frames) for frames in plan.values())
         assert len({frame for frames in plan.values() for frame in frames}) == sum(counts.values())
-    # As many drives, and the same numbers in them: nothing differs but whose frames they are.
+    # The numbers of drives and frames are the same; only the drives differ.
     numbers = [sorted(number for _, number in plan["train"]) for plan in (between, apart)]
     assert numbers[0] == numbers[1]
     assert len({drive for drive, _ in between["train"]}) == len({drive for drive, _ in apart["train"]})
@@ -89,7 +89,7 @@ def test_nothing_stands_or_drives_where_the_camera_goes(two):
         lane = drive.still.camera.position[1]
         for number in range(0, 100, 9):
             moved = drive.moving.flat[..., 0] + (drive.pull * drive.way(number))[:, None]
-            apart = moved[drive.pull != 1] - drive.way(number)  # of all but the bonnet
+            apart = moved[drive.pull != 1] - drive.way(number)  # without the bonnet
             beside = np.abs(drive.moving.flat[drive.pull != 1][..., 1] - lane) < 1.2
             assert not (beside & (np.abs(apart) < 3)).any()
         standing = drive.still.flat[drive.still.labels == objects.PEDESTRIAN]
@@ -118,7 +118,7 @@ def test_a_frame_is_a_function_of_drive_and_number_and_neighbours_are_alike(two)
     assert image.shape == (SIZE, SIZE, 3) and image.dtype == labels.dtype == np.uint8
     changed = [(labels != one).mean() for _, one in (before, other)]
     assert 0 < changed[0] < 0.15 < changed[1]
-    # One exposure for the whole drive; noise of its own in each frame.
+    # One exposure per drive, new noise per frame.
     assert abs(image.mean() - before[0].mean()) < 3
     assert not np.array_equal(image[:9], before[0][:9])
 

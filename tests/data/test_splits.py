@@ -237,7 +237,7 @@ def test_of_few_drives_validation_takes_the_end_of_each():
     found = listing(towns("train", "aachen", "bonn") + towns("test", "bern"), "study")
     assert [pair.name[-13:-7] for pair in splits.split(found)["val"]] == ["000008", "000009"] * 2
     sentence = two_sides(found)
-    assert "4 of 20 frames in val are from drives that are also in training (aachen, bonn). There" in sentence
+    assert "4 of 20 frames in val are from drives that are also in train (aachen, bonn). There" in sentence
 
 
 def test_a_drive_much_larger_than_the_share_stays_in_training():
@@ -253,11 +253,11 @@ def test_a_drive_much_larger_than_the_share_stays_in_training():
     [
         (towns("train", "a1", "b2", "c3") + [Key("test", "", f"a1_0000{i}_000020") for i in range(20, 29)],
          "study",
-         "9 of 9 frames in test are from drives that are also in training (a1). The data come with this"),
+         "9 of 9 frames in test are from drives that are also in train or val (a1). The data come with this"),
         (frames(a=20, b=20), "carla",
-         "8 of 8 frames in test are from drives that are also in training (a, b). There are too few"),
+         "8 of 8 frames in test are from drives that are also in train or val (a, b). There are too few"),
         (frames(**{"": 20}), "lyft",
-         "4 of 4 frames in test are from drives that are also in training. There are too few"),
+         "4 of 4 frames in test are from drives that are also in train or val. There are too few"),
         ([Key(split, "town1", f"{i}") for split in ("train", "test") for i in range(9)], "carla", ""),
         (towns("train", "bonn", "ulm", "jena") + towns("test", "bern"), "study", ""),
         (frames(**{"": 20}), "plain", ""),
