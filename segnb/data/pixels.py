@@ -137,10 +137,11 @@ def _from_channels(path: Path, coding: Coding, pixels: np.ndarray) -> np.ndarray
         return _known(path, coding, ids)
     unknown = readings[0] == UNKNOWN
     count, colour = unknown.sum(), "#{:02x}{:02x}{:02x}".format(*pixels[unknown][0])
+    expected = "the colours of the classes" if coding.colours else "ids"
     raise SegnbError(
-        f"{path}: {count} of {unknown.size} pixels have an unknown colour, the first {colour} (expected the"
-        " colours of the classes). Add a row per colour to classes.csv. If the mask contains mixtures of"
-        " class colours, resize the original again by nearest neighbour."
+        f"{path}: {count} of {unknown.size} pixels have an unknown colour, the first {colour} (expected"
+        f" {expected}). Add a row per colour to classes.csv. If the mask contains mixtures of class colours,"
+        " resize the original again by nearest neighbour."
     )
 
 

@@ -138,7 +138,8 @@ def decode(path: Path, formats: dict) -> Image.Image:
     except UnidentifiedImageError:
         expected, length = " or ".join(formats), path.stat().st_size
         raise SegnbError(
-            f"{path}: unknown file format, {length} bytes (expected {expected}). Replace or remove it."
+            f"{path}: unknown file format, {length} byte{'s' * (length != 1)} (expected {expected})."
+            " Replace or remove it."
         ) from None
     except (Image.DecompressionBombError, MemoryError):
         raise SegnbError(

@@ -148,7 +148,7 @@ def _get(name: str, public: PublicSet, folder: Path) -> None:
     else:
         raise SegnbError(
             f"{name}: too large for a download that cannot be resumed ({public.size}). Run: curl -L -C - -o"
-            f" '{archive}' '{public.url}', then repeat this command. Web page: {public.home}."
+            f" '{archive}' '{public.url}', then repeat this command (web page: {public.home})."
         )
     digest = sha256(archive)
     if public.sha256 not in (None, digest):
