@@ -142,11 +142,11 @@ def test_drives_are_data_whose_test_frames_are_rendered_once(tmp_path, monkeypat
     monkeypatch.setattr(drives, "render", render)
     apart, between = (open_data(name, PRESETS["smoke"]) for name in DRIVES)
     tests = [data.split(tmp_path, "test", SIZE) for data in (between, apart)]
-    assert asked == [("drives of test", 6)]
+    assert asked == [("test frames of drives", 6)]
     assert np.array_equal(tests[0].labels, tests[1].labels) and tests[0].names == tests[1].names
     assert between.split(tmp_path, "train", SIZE).names != apart.split(tmp_path, "train", SIZE).names
     assert tests[0].names[:2] == ["drive 000/0009", "drive 000/0019"]
-    assert "between frames of training" in between.notes[0] and not apart.notes
+    assert "between training frames" in between.notes[0] and not apart.notes
     assert apart.digest != between.digest and apart.classes is between.classes is STREET
     for data in (apart, between):
         assert data.shifted(tmp_path, "fog", SIZE) is None and data.visibility(tmp_path, SIZE) == ()
