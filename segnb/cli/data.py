@@ -1,8 +1,9 @@
-"""`segnb data`, `arrays`, `weights` and `cache`: what runs are trained on and start from."""
+"""`segnb data`, `arrays`, `weights` and `cache`: data sets, backbone weights and cached features."""
 
 import argparse
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 from segnb.cli.options import add_command, add_report_options
@@ -16,53 +17,115 @@ from segnb.storage.project import feature_folder
 from segnb.study.study import open_study
 from segnb.training import feature_cache
 
+PATH = "data folder; lyft:PATH also names its layout (default: detected)"
+DATA_EXAMPLES = """\
+segnb data get                             list public data sets
+segnb data get camvid                      download CamVid to data/camvid
+segnb data check path/to/data              check every file
+segnb data prepare path/to/data path/to/copy --size 224
+segnb report --data path/to/copy           train on the copy
+"""
+GET_EXAMPLES = """\
+segnb data get                             list public data sets
+segnb data get camvid path/to/camvid       download CamVid
+"""
+CHECK_EXAMPLES = """\
+segnb data check path/to/data
+segnb data check lyft:path/to/data         name the layout
+segnb data check path/to/data --json       print all findings and counts
+segnb data check path/to/data --fix path/to/copy
+"""
+PREPARE_EXAMPLES = """\
+segnb data prepare path/to/data path/to/copy --size 224
+segnb data prepare path/to/data path/to/copy --size 224 --by drives
+"""
+WEIGHTS_EXAMPLES = """\
+segnb weights                              list the available weights
+segnb weights fetch hed                    download the HED weights (55 MB)
+segnb weights verify                       check the SHA-256 of downloaded files
+"""
+
 
 def add_commands(commands) -> None:
-    about = "Data sets: fetch public ones, check a folder, make one of the study's layout from it."
-    folders = commands.add_parser("data", help=about, description=about)
-    ways = folders.add_subparsers(required=True, metavar="get|check|prepare")
-    checked = add_command(ways, data_check, "check")
-    checked.add_argument("path", help="a folder, as PATH or as lyft:PATH, which names its layout")
-    checked.add_argument("--json", action="store_true", help="print all that is known, as JSON")
-    checked.add_argument("--fix", type=Path, metavar="DEST", help="write a copy there without what is wrong")
-    prepared = add_command(ways, data_prepare, "prepare")
-    prepared.add_argument("path", help="a folder, as PATH or as lyft:PATH, which names its layout")
-    prepared.add_argument("dest", type=Path, help="a folder to be made")
-    prepared.add_argument("--size", type=int, required=True, help="pixels per side")
-    prepared.add_argument("--seed", type=int, default=0, help="of the split")
-    prepared.add_argument("--by", choices=[*WAYS], help="split again, whatever split the data bring")
-    fetched = add_command(ways, data_get, "get")
-    fetched.add_argument("name", nargs="?", help="camvid or lyft-udacity (default: list them)")
-    fetched.add_argument("destination", nargs="?", type=Path, help="a folder to be made (default: data/NAME)")
-
-    cached = add_command(commands, arrays)
-    add_report_options(cached, "study")
-    cached.add_argument("--size", type=int, required=True, help="pixels per side")
-    cached.add_argument("--done", help="a file to write when all splits exist")
-    sources = add_command(commands, weights)
-    sources.add_argument("action", nargs="?", choices=["list", "fetch", "verify"], default="list")
-    sources.add_argument(
-        "name", nargs="?", help="imagenet or hed (default: all, or the first that can be had)"
+    about = "Download, check or prepare a data set."
+    data = commands.add_parser("data", help=about, description=about)
+    _add_examples(data, DATA_EXAMPLES)
+    actions = data.add_subparsers(required=True, metavar="get|check|prepare")
+    parser = add_command(actions, data_get, "get")
+    parser.add_argument("name", nargs="?", help="camvid or lyft-udacity (default: list the data sets)")
+    parser.add_argument("destination", nargs="?", type=Path, help="new folder (default: data/NAME)")
+    _add_examples(parser, GET_EXAMPLES)
+    parser = add_command(actions, data_check, "check")
+    parser.add_argument("path", help=PATH)
+    parser.add_argument("--json", action="store_true", help="print all findings and counts as JSON")
+    parser.add_argument("--fix", type=Path, metavar="DEST", help="write a copy without faulty files to DEST")
+    _add_examples(parser, CHECK_EXAMPLES)
+    parser = add_command(actions, data_prepare, "prepare")
+    parser.add_argument("path", help=PATH)
+    parser.add_argument("dest", type=Path, help="new folder for the copy")
+    parser.add_argument("--size", type=int, required=True, help="pixels per side, such as 224")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
+    parser.add_argument(
+        "--by",
+        choices=[*WAYS],
+        help="new split by whole drives, blocks of time or file names (default: the data's own, if any)",
     )
-    add_command(commands, cache).add_argument("--clear", action="store_true", help="remove them")
+    _add_examples(parser, PREPARE_EXAMPLES)
+
+    parser = add_command(commands, arrays)
+    add_report_options(parser, "study")
+    parser.add_argument("--size", type=int, required=True, help="pixels per side")
+    parser.add_argument("--done", help="file to write when all splits are cached")
+    parser = add_command(commands, weights)
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=["list", "fetch", "verify"],
+        default="list",
+        help="what to do (default: list)",
+    )
+    parser.add_argument(
+        "name", nargs="?", help="imagenet or hed (default: all; for fetch: the first that can be downloaded)"
+    )
+    _add_examples(parser, WEIGHTS_EXAMPLES)
+    parser = add_command(commands, cache)
+    parser.add_argument("--clear", action="store_true", help="remove the cached features")
+
+
+def _add_examples(parser: argparse.ArgumentParser, examples: str) -> None:
+    """Add examples to the end of a command's help, printed as they are."""
+    parser.epilog = "examples:\n" + textwrap.indent(examples, "  ")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def data_check(options: argparse.Namespace) -> int:
-    """Look at every file of a data folder: what is in it, and what is wrong with it; 1 if anything is."""
+    """Check every file of a data folder.
+
+    Prints the number of pairs, the share of each class, and all errors and warnings. The exit code is 1 if
+    there are errors. The folder is never changed.
+    """
     report = check.look(options.path)
     print(report.json() if options.json else report.table(shutil.get_terminal_size().columns))
     if options.fix:
         print(prepare.fix(report, options.fix), file=sys.stderr)
-    return int(not report.sound)  # of the folder itself, of which a cleaned copy says nothing
+    return int(not report.sound)  # of the folder itself, even if --fix wrote a copy without errors
 
 
 def data_prepare(options: argparse.Namespace) -> None:
-    """Split a data folder and write it at one size in the study's layout; stopped, it goes on from there."""
+    """Write a data folder again, split and at one size.
+
+    The copy has the study's layout: train, val and test, each with images and labels. Names, drives and seed
+    determine the split. If you interrupt the command, run it again to resume.
+    """
     print(prepare.prepare(options.path, options.dest, options.size, options.seed, options.by))
 
 
 def data_get(options: argparse.Namespace) -> None:
-    """Fetch a public data set by name, checked by its SHA-256, or list those that there are."""
+    """Download a public data set, or list the available ones.
+
+    The SHA-256 of the download is checked. A set without a published SHA-256 has to be downloaded by hand;
+    the command prints how.
+    """
     if options.name:
         download.get(options.name, options.destination)
     else:
@@ -70,11 +133,14 @@ def data_get(options: argparse.Namespace) -> None:
 
 
 def arrays(options: argparse.Namespace) -> None:
-    """Make the cached arrays of one size, and all that tests of networks of that size need."""
+    """Cache the images and masks of a study at one size.
+
+    Includes everything that the evaluation of networks of this size needs.
+    """
     study = open_study(options.study)
     counts = {name: len(study.split(name, options.size)) for name in ("train", "val", "test")}
     study.visibility(options.size)
-    if options.size == study.recipe("unet").size:  # what claim U14 asks of U-Nets
+    if options.size == study.recipe("unet").size:  # claim U14 tests U-Nets under these conditions
         for kind in shifts.KINDS:
             study.shifted(kind, options.size)
     if options.done:
@@ -83,30 +149,36 @@ def arrays(options: argparse.Namespace) -> None:
 
 
 def weights(options: argparse.Namespace) -> int:
-    """List the sources of trunk weights, fetch one, or verify what is there."""
+    """List, download or verify backbone weights.
+
+    The exit code is 1 if a file is damaged, or if verify names weights that have not been downloaded.
+    """
     if options.name not in (None, *SOURCES):
-        raise SegnbError(f"weights {options.name!r} cannot be fetched: choose from {', '.join(SOURCES)}")
-    asked = [options.name] if options.name else list(SOURCES)
+        raise SegnbError(f"unknown weights {options.name!r} (expected {' or '.join(SOURCES)})")
+    names = [options.name] if options.name else list(SOURCES)
     if options.action == "fetch":
-        asked = [fetch(options.name).source]
-    states = {name: SOURCES[name].state() for name in asked}
+        names = [fetch(options.name).source]
+    states = {name: SOURCES[name].state() for name in names}
     for name, state in states.items():
         source = SOURCES[name]
         print(f"{name:<9} {state:<12} {source.megabytes:>4} MB  {source.what}; {source.licence}")
         print(f"{'':<9} {source.file}  SHA-256 {source.sha256[:12]}…")
     bad = {"damaged"} if options.action != "verify" or not options.name else {"damaged", "not fetched"}
     for name in [name for name, state in states.items() if state in bad]:
-        print(f"segnb: {name} is {states[name]}: run 'segnb weights fetch {name}'", file=sys.stderr)
+        print(f"segnb: {name} is {states[name]}. Run 'segnb weights fetch {name}'.", file=sys.stderr)
     return int(any(state in bad for state in states.values()))
 
 
 def cache(options: argparse.Namespace) -> None:
-    """Say how large the cached features of frozen trunks are, or remove them."""
+    """Show the size of cached features, or remove them.
+
+    Features of frozen backbones are cached, because they are the same in every epoch.
+    """
     folder = feature_folder()
     if options.clear:
         feature_cache.clear(folder)
     sizes = feature_cache.entries(folder).values()
     print(
         f"{folder}: {len(sizes)} sets of features, {sum(sizes) / 1e6:.1f} MB of at most"
-        f" {feature_cache.LIMIT / 1e9:.0f} GB; 'segnb cache --clear' removes them"
+        f" {feature_cache.LIMIT / 1e9:.0f} GB (remove them with 'segnb cache --clear')"
     )

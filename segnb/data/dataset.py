@@ -1,7 +1,7 @@
-"""Where pictures come from: rendered streets, seen in one of `VIEWS`, rendered `DRIVES`, or a folder.
+"""Data sets: rendered streets in one of `VIEWS`, rendered `DRIVES`, or a folder.
 
-Each becomes a uint8 cache on disk, made once for each size and shared by all runs and processes as
-memory-mapped arrays; everything downstream sees `segnb.data.batches.Split`.
+Each is cached on disk as uint8 arrays, once per size. All runs and processes map the same files into memory,
+as a `segnb.data.batches.Split`.
 """
 
 import hashlib
@@ -27,23 +27,23 @@ Frames = Iterator[tuple[np.ndarray, np.ndarray]]  # image uint8 (S, S, 3), label
 
 
 def false_colours(images: np.ndarray) -> np.ndarray:
-    """RGB (..., 3) to colours that no street has: a symmetry of the colour cube, so nothing is lost.
+    """Return RGB images (..., 3) in colours that no street has, by a symmetry of the colour cube.
 
-    Distances between colours, and with them all contrasts, stay as they are; but black to white, along
-    which photographs vary most, becomes magenta to green.
+    The mapping keeps all distances between colours, and with them all contrasts. The axis from black to
+    white, along which photographs vary most, becomes that from magenta to green.
     """
     red, green, blue = np.moveaxis(images, -1, 0)
     return np.stack([255 - blue, red, 255 - green], -1)
 
 
 def cars_alone(labels: np.ndarray) -> np.ndarray:
-    """Labels of STREET to those of the label set "car": 1 is Car, 0 the rest."""
+    """Return labels of STREET as labels of CAR: 1 for Car, 0 for the rest."""
     return (labels == STREET.id("Car")).astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class View:
-    """A way to see the rendered streets: what becomes of their images and of their labels."""
+    """A view of the rendered streets: a label set, and functions of their images and labels."""
 
     origin: str
     classes: ClassMap = STREET
@@ -58,40 +58,56 @@ VIEWS = {
 }
 DRIVES = {
     "streets-drives": "drives along rendered streets, split by drive",
-    "streets-drives-interleaved": "drives along rendered streets, tested between the frames of training",
+    "streets-drives-interleaved": "drives along rendered streets, with test frames between training frames",
 }
 BETWEEN = (
-    "Test frames lie between frames of training of the same drive, on purpose: scores do not tell how the"
+    "Test frames lie between training frames of the same drive, on purpose. Scores do not show how well the"
     " networks do on other drives."
 )
-RENDERED = (*VIEWS, *DRIVES)  # names of data that are no folder
+RENDERED = (*VIEWS, *DRIVES)  # names of data without a folder
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set before it is read: what it is called, what identifies it, how to make a split."""
+    """A data set that is read on demand.
 
-    name: str  # a name in `RENDERED`, or the folder's name
-    origin: str  # a sentence for the report
-    digest: str  # 16 hex digits over everything that shapes the pixels, but for their size
+    Args:
+        name: a name in `RENDERED`, or the name of the folder
+        origin: a phrase for the report, such as "rendered street scenes"
+        digest: 16 hex digits that identify the pixels, at any size
+        classes: the label set
+        names: of the images, by split
+        frames: a function of (cache folder, split, size) that yields the frames of a split
+        notes: sentences for a reader about the masks and the split
+        view: of the rendered streets; None for drives and folders
+    """
+
+    name: str
+    origin: str
+    digest: str
     classes: ClassMap
-    names: dict[str, list[str]] = field(repr=False)  # of the images, by split
-    frames: Callable[[Path, str, int], Frames] = field(repr=False)  # of (cache folder, split, size)
-    notes: tuple[str, ...] = ()  # what a reader has to know of labels and split, a sentence each
-    view: View | None = None  # how rendered streets are seen; None: drives, or a folder
+    names: dict[str, list[str]] = field(repr=False)
+    frames: Callable[[Path, str, int], Frames] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    view: View | None = None
 
     @property
     def counts(self) -> dict[str, int]:
+        """Number of images by split."""
         return {split: len(names) for split, names in self.names.items()}
 
     def folder(self, cache: Path, size: int) -> Path:
+        """Return the folder of the cached arrays of a size."""
         return cache / f"{self.name}-{self.digest}" / str(size)
 
     def split(self, cache: Path, name: str, size: int) -> Split:
-        """One split at `size` pixels a side; made and cached on the first call, which may take minutes.
+        """Return a split at `size`×`size` pixels.
 
-        Processes that want it at the same time wait for the first. Frames go to disk as they come, so that
-        a data set may be larger than memory. Raises SegnbError if none of its pixels is labelled.
+        The first call makes and caches it, which may take minutes. Meanwhile other processes wait. Frames go
+        to disk one by one, so a data set may be larger than memory.
+
+        Raises:
+            SegnbError: if all its pixels are void.
         """
         folder = self.folder(cache, size)
         split = made_once(
@@ -99,16 +115,16 @@ class Data:
             read=lambda: self._read(folder, name, size),
             make=lambda: self._write(cache, folder, name, size),
         )
-        if not any((labels != IGNORE_INDEX).any() for labels in split.labels):  # the first tells, as a rule
+        if not any((labels != IGNORE_INDEX).any() for labels in split.labels):  # stops at the first label
             why = {"train": "learn from", "val": "choose weights by", "test": "score"}[name]
             raise SegnbError(
-                f"{self.origin}: every pixel of the {name} split is void at {size} pixels a side, so there is"
-                f" nothing to {why}; label some of its {self.counts[name]} masks, or split the data again"
+                f"{self.origin}: every pixel of the {name} split is void at {size}×{size} pixels (expected"
+                f" labels to {why}). Label some of its {self.counts[name]} masks, or split the data again."
             )
         return split
 
     def _read(self, folder: Path, name: str, size: int) -> Split | None:
-        """What is cached; None if it is not there whole."""
+        """Return the cached split, or None if it is missing or incomplete."""
         shape = (self.counts[name], size, size)
         try:
             names = read_json(folder / f"{name}.json")["names"]  # written last
@@ -132,7 +148,10 @@ class Data:
     def shifted(self, cache: Path, kind: str, size: int) -> Split | None:
         """Return the first 120 test scenes (or all) under other conditions, see `shifts.shifted`.
 
-        None for drives and folders. Raises ValueError on an unknown kind.
+        None for drives and folders.
+
+        Raises:
+            ValueError: for an unknown kind.
         """
         if self.view is None:
             return None
@@ -141,9 +160,9 @@ class Data:
         return Split(self.view.images(images), self.view.labels(labels), self.names["test"][:count])
 
     def visibility(self, cache: Path, size: int) -> tuple[np.ndarray, np.ndarray] | tuple[()]:
-        """Return how much of each thing of this label set is in sight, and its number: `shifts.visibility`.
+        """Return the visible share and the number of each object of this label set, see `shifts.visibility`.
 
-        uint8 and uint16 (N, size, size); nothing for drives and folders.
+        uint8 and uint16 (N, size, size); an empty tuple for drives and folders.
         """
         if self.view is None:
             return ()
@@ -153,30 +172,34 @@ class Data:
 
 
 def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:
-    """The data source of that name or path, which may carry the name of its layout: "lyft:PATH".
+    """Open a data set by name or path.
 
-    cache: folder in which the check sums of a folder's files are remembered
+    Args:
+        data: a name in `RENDERED`, or a folder, which may name its layout as in "lyft:PATH"
+        preset: the numbers of rendered scenes
+        cache: folder that keeps the checksums of a folder's files
 
-    Raises SegnbError if the folder is missing or unsound.
+    Raises:
+        SegnbError: if the folder is missing or invalid.
     """
     if data in VIEWS:
         return _streets(preset, data)
     if data in DRIVES:
         return _drives(preset, data)
     path, named = layouts.parse(data)
-    if not os.path.isdir(path):  # unlike Path.is_dir it bears any name
+    if not os.path.isdir(path):  # unlike Path.is_dir it accepts any name
         choices = ", ".join(f'"{name}"' for name in RENDERED)
-        raise SegnbError(f"data {data!r} is neither {choices} nor a folder; name one of them")
+        raise SegnbError(f"unknown data {data!r} (expected a folder, or one of {choices}). Check the name.")
     return _folder(path.resolve(), named, cache)
 
 
 def _streets(preset: Preset, name: str) -> Data:
-    """Open the rendered streets in one of `VIEWS`; all are made from scenes that are rendered once."""
+    """Open the rendered streets in one of `VIEWS`. All views share the same rendered scenes."""
     view, plain = VIEWS[name], name == "streets"
     counts = {"train": preset.train, "val": preset.val, "test": preset.test}
     digest = hashlib.sha256(f"{streets.digest()} {counts}".encode())
     if not plain:
-        # What the view does to some colours and to every label tells its code apart.
+        # The digest contains the view's results for some colours and all labels instead of its code.
         colours, ids = np.arange(15, dtype=np.uint8).reshape(5, 3), np.arange(len(STREET), dtype=np.uint8)
         digest = hashlib.sha256(f"{digest.hexdigest()[:16]} {name}".encode())
         digest.update(view.images(colours).tobytes() + view.labels(ids).tobytes())
@@ -190,7 +213,7 @@ def _streets(preset: Preset, name: str) -> Data:
 
     return Data(
         name=name,
-        origin=f"{view.origin} (segnb.data.streets)",
+        origin=view.origin,
         digest=digest.hexdigest()[:16],
         classes=view.classes,
         names={split: [f"{split} {i:04d}" for i in range(n)] for split, n in counts.items()},
@@ -200,51 +223,52 @@ def _streets(preset: Preset, name: str) -> Data:
 
 
 def _drives(preset: Preset, name: str) -> Data:
-    """Open the rendered drives in one of their splits; both have the same test frames, rendered once."""
+    """Open the rendered drives in one of their splits. Both share the same rendered test frames."""
     frames = drives.plan(preset.train, preset.val, preset.test, interleaved=name != "streets-drives")
 
     def render(cache: Path, split: str, size: int) -> Frames:
         if split == "test" and name != "streets-drives":
             shared = _drives(preset, "streets-drives").split(cache, split, size)
             return zip(shared.images, shared.labels, strict=True)
-        return drives.render(frames[split], size, f"drives of {split}")
+        return drives.render(frames[split], size, f"{split} frames of drives")
 
     return Data(
         name=name,
-        origin=f"{DRIVES[name]} (segnb.data.drives)",
+        origin=DRIVES[name],
         digest=hashlib.sha256(f"{drives.digest()} {frames}".encode()).hexdigest()[:16],
         classes=STREET,
-        names={split: [drives.name(frame) for frame in one] for split, one in frames.items()},
+        names={split: [drives.name(frame) for frame in part] for split, part in frames.items()},
         frames=render,
         notes=(BETWEEN,) if name != "streets-drives" else (),
     )
 
 
 def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
-    found = reading.find(path, named)
-    classes, pairs = found.coding.classes, found.pairs
-    # What finds, reads and names the files shapes the pixels as well.
+    """Open a data folder."""
+    folder = reading.find(path, named)
+    classes, pairs = folder.coding.classes, folder.pairs
+    # The digest covers the code that reads the files, because it shapes the pixels too.
     code = [Path(module.__file__).read_text(encoding="utf-8") for module in (masks, pixels, reading)]
     sums = Sums(cache / "sums.json" if cache else None)
-    told = repr((found.coding.values, found.coding.colours, classes.as_dict()))
-    digest = fingerprint(code, [reading.digest(pairs, sums), f"pillow {version('pillow')}", told])
+    coding = repr((folder.coding.values, folder.coding.colours, classes.as_dict()))
+    digest = fingerprint(code, [reading.digest(pairs, sums), f"pillow {version('pillow')}", coding])
     sums.keep()
 
     def frames(cache: Path, split: str, size: int) -> Frames:
-        read = reading.stream(pairs[split], size, found.coding)
-        # None: only where a person watches a terminal
+        read = reading.stream(pairs[split], size, folder.coding)
+        # disable=None: no bar unless stderr is a terminal
         yield from tqdm(read, desc=f"reading {split}", total=len(pairs[split]), unit="pair", disable=None)
 
     return Data(
-        # Begins names of folders, of which file systems bear 255 bytes.
+        # Short, because names of folders begin with it and file systems allow 255 bytes.
         name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name)[:40] or "data",
         origin=(
-            f"the folder {one_line(path.name)} (layout {found.listing.layout.name}"
-            f"{', label set assumed from it' * found.listing.assumed})"
+            f"the folder {one_line(path.name)} (layout {folder.listing.layout.name}"
+            f"{', label set assumed from the layout' * folder.listing.assumed})"
         ),
         digest=digest,
         classes=classes,
         names={split: [pair.name for pair in pairs[split]] for split in pairs},
         frames=frames,
-        notes=tuple(map(one_line, found.notes)),
+        notes=tuple(map(one_line, folder.notes)),
     )

@@ -1,14 +1,14 @@
-"""Drives along rendered streets: a camera that moves, cars that move, ten frames a second.
+"""Drives along rendered streets, with a moving camera and moving cars, at ten frames per second.
 
     frames = plan(240, 60, 200, interleaved=True)  # by split: (drive, number) of each frame
     for image, mask in render(frames["test"], size=128): ...
 
-Frames of one drive show the same street, so a test frame whose neighbours were trained on is hardly new.
-`plan` gives two splits with the same test frames: *interleaved*, in which training frames lie between them,
-as they seem to in the study (`segnb.audit.scores`), and *by drive*, in which they are as many frames of other
-drives. What a network scores more in the first is what the leak is worth.
+Frames of one drive show the same street, so a test frame next to training frames is hardly new. `plan` makes
+two splits with the same test frames. In the *interleaved* split, training frames lie between test frames, as
+they seem to in the study (`segnb.audit.scores`). In the split *by drive*, the same number of training frames
+comes from other drives. The difference between a network's two scores is the effect of the leak.
 
-A street is made of blocks, each built as a scene of `segnb.data.streets` is, from one crossing to the next.
+A street consists of blocks from one crossing to the next. Each is built like a scene of `segnb.data.streets`.
 """
 
 from collections.abc import Iterator
@@ -28,26 +28,34 @@ from segnb.data.streets.tracing import Tracer, take_picture
 from segnb.runtime.pool import at_work
 from segnb.storage.checksums import fingerprint
 
-RATE = 10  # frames a second, as in the Lyft-Udacity set
-TENS = 10  # of frames in a drive, at most: a hundred frames, as most of that set's drives have
-# At this pace the shares of the classes move by 1.1 points from one frame to the next and by 4.9 in ten
-# frames (half the sum over classes, ten drives at 64 px); in the Lyft-Udacity set by 1.0 and 5.0.
-SPEEDS = (1.5, 4.5)  # metres a second
-STREAM = len(streets.SPLITS)  # second word of a drive's seed; a scene has its split's number there
-SIGHT = 160.0  # metres ahead of the camera beyond which cars are left out
+RATE = 10  # frames per second, as in the Lyft-Udacity set
+TENS = 10  # tens of frames per drive, at most: 100 frames, as in most drives of that set
+# At this speed the class shares change by 1.1 points from one frame to the next and by 4.9 points in ten
+# frames (half the sum over classes, ten drives at 64 px). In the Lyft-Udacity set they change by 1.0 and 5.0.
+SPEEDS = (1.5, 4.5)  # metres per second
+STREAM = len(streets.SPLITS)  # second word of a drive's seed, where a scene has the number of its split
+SIGHT = 160.0  # metres ahead of the camera; cars farther away are not rendered
 
-Frame = tuple[int, int]  # drive, and number in it
+Frame = tuple[int, int]  # drive, and number of the frame in it
 
 
-# ---- which frames -----------------------------------------------------------------------------------------
+# ---- splits -----------------------------------------------------------------------------------------
 
 
 def plan(train: int, val: int, test: int, interleaved: bool) -> dict[str, list[Frame]]:
-    """Return the frames of each split, sorted; the test frames are the same in both ways.
+    """Return the frames of each split, sorted. The test frames do not depend on `interleaved`.
 
-    By the rule that fits the study's frames, those whose number ends in 9 are tested on and those that end
-    in 0 to 3 are for training and validation. Where fewer than four to a test frame are wanted, those that
-    end in 3 go first: what follows a test frame stays longest. Every so many of them, in order, validate.
+    The rule fits the study's frames: numbers that end in 9 are for testing, and numbers that end in 0 to 3
+    for training and validation. If fewer than four of these are needed per test frame, numbers that end in 3
+    are dropped first, so the frames right after a test frame stay longest. Validation frames are evenly
+    spaced among them.
+
+    Args:
+        train, val, test: the numbers of frames
+        interleaved: whether training frames come from the drives of the test frames
+
+    Returns:
+        {split: (drive, number) of each frame}.
     """
     tens = max(test, ceil((train + val) / 4))
     drives = max(2, ceil(tens / TENS))
@@ -67,13 +75,13 @@ def plan(train: int, val: int, test: int, interleaved: bool) -> dict[str, list[F
 
 
 def _evenly(items: list, count: int) -> list:
-    """So many of the items, evenly spaced; all of them if there are no more."""
+    """Return `count` evenly spaced items, or all items if there are fewer."""
     count = min(count, len(items))
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 
 
 def name(frame: Frame) -> str:
-    """The frame's name, which begins with its drive's: "drive 007/0019"."""
+    """Return the name of a frame, which begins with its drive: "drive 007/0019"."""
     return f"drive {frame[0]:03}/{frame[1]:04}"
 
 
@@ -82,14 +90,16 @@ def name(frame: Frame) -> str:
 
 @dataclass
 class Drive:
-    """A street that is built once, and what moves on it.
+    """A street that is built once, with the cars that move on it.
 
-    still:  what stands, before the first frame; its camera is that of the first frame
-    moving: the recording car's bonnet and all cars in the lanes, where they are at the first frame
-    pull:   metres that each triangle of `moving` goes for each metre of the camera
-    line:   what the street follows
-    speed:  metres a second, mean; phase: of the camera's slowing down and speeding up
-    seed:   of what the camera's sensor does
+    Args:
+        still: everything that does not move, and the camera at the first frame
+        moving: the bonnet of the recording car and all cars in the lanes, at the first frame
+        pull: metres that each triangle of `moving` travels per metre of the camera
+        line: the centre line of the street
+        speed: mean speed of the camera in metres per second
+        phase: of the camera's changing speed, in radians
+        seed: of the camera's sensor
     """
 
     still: Scene
@@ -101,12 +111,12 @@ class Drive:
     seed: list[int]
 
     def way(self, number: int) -> float:
-        """Metres that the camera has come at a frame; its speed goes from 0.4 to 1.6 times the mean."""
+        """Return the metres that the camera has travelled at a frame, at 0.4 to 1.6 times the mean speed."""
         swing = np.sin(0.25 * np.pi * number / RATE + self.phase) - np.sin(self.phase)
         return self.speed * (number / RATE + 0.8 * swing)
 
     def scene(self, number: int) -> Scene:
-        """What there is to see at a frame: everything where it is by then, and the camera."""
+        """Return the scene at a frame, with cars and camera in their places."""
         way, still, moving = self.way(number), self.still, self.moving
         start = still.camera
         place = start.position + (way, 0, 0)
@@ -117,7 +127,7 @@ class Drive:
             yaw=start.yaw + np.arctan2(ahead[1], ahead[0]),
             pitch=start.pitch + np.arctan2(ahead[2], np.hypot(*ahead[:2])),
         )
-        # Textures go by `flat`, which stays: a car takes its stains along.
+        # Textures depend on `flat`, which does not move, so a car keeps its stains.
         moved = moving.flat + np.float32([1, 0, 0]) * (self.pull * np.float32(way))[:, None, None]
         ahead_of = moved[:, 0, 0] - place[0]
         there = np.flatnonzero((ahead_of > BEHIND) & (ahead_of < SIGHT))
@@ -133,9 +143,9 @@ class Drive:
         )
 
     def picture(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 (size, size, 3) and labels uint8 (size, size) of a frame."""
+        """Render a frame: image uint8 (size, size, 3) and labels uint8 (size, size)."""
         camera, frame = (np.random.default_rng([*self.seed, *which]) for which in ((0,), (1, number)))
-        # Exposure, white balance and lens are the drive's; what falls on the sensor is new in each frame.
+        # Exposure, white balance and lens are drawn once per drive, sensor noise once per frame.
         sensor = SimpleNamespace(
             lognormal=camera.lognormal, uniform=camera.uniform, standard_normal=frame.standard_normal
         )
@@ -143,7 +153,7 @@ class Drive:
 
 
 def draw(index: int) -> Drive:
-    """Draw a drive; it is a function of its number alone.
+    """Draw a drive, which depends on its number alone.
 
     Raises:
         ValueError: for a negative number.
@@ -156,7 +166,7 @@ def draw(index: int) -> Drive:
     camera = scene.draw_camera(rng, road)
     camera.yaw = np.clip(camera.yaw, *np.radians((-6, 6)))
     speed, phase = rng.uniform(*SPEEDS), rng.uniform(0, 2 * np.pi)
-    reach = speed * (TENS + 1.6)  # the farthest that the camera may come, see `Drive.way`
+    reach = speed * (TENS + 1.6)  # upper limit of `Drive.way`
 
     near, far, lanes = Soup(), Soup(), {lane: Soup() for lane in range(-road.lanes, road.lanes)}
     look, start = int(rng.integers(2**32)), 0.0
@@ -169,13 +179,13 @@ def draw(index: int) -> Drive:
     curves = np.clip(rng.normal(0, 1 / 180, 2), -1 / 120, 1 / 120) * (rng.random() < 0.6)
     rise = rng.uniform(0, 0.0006) if rng.random() < 0.3 else 0.0
     line = Centreline(curves, (8.0, 30 + reach / 2, 60 + reach), rise)
-    # The horizon stays where it is, so it has to stand farther off the longer the way is.
+    # The horizon does not move, so its distance grows with the length of the drive.
     scene.frame_horizon(rng, far)
     middle, wide = line.bend(np.array((reach / 2, 0.0, 0.0))) * (1, 1, 0), 1 + reach / 160
     far.parts = [(shape * wide + middle, *rest) for shape, *rest in far.parts]
     still = scene.Street(road, weather, camera, near, far, line).scene()
 
-    # All cars of a lane alike; those ahead draw away, so that none is run into.
+    # All cars of a lane have the same speed. Cars ahead are faster than the camera, so it hits none.
     cars, pull = Soup(), []
     for lane, traffic in lanes.items():
         its = rng.uniform(1.0, 1.15) if lane < 0 else -rng.uniform(0.7, 1.3)
@@ -194,9 +204,17 @@ def draw(index: int) -> Drive:
 def build_block(
     rng, look: int, road: Road, lights: bool, near: Soup, lanes: dict[int, Soup], start: float, end: float
 ) -> None:
-    """Build a street up to `end` of its own x; put it on `near` from `start` on, its traffic on `lanes`.
+    """Build a block, add its traffic to `lanes` and everything else to `near`.
 
-    look: seed of the ground's colours and of the markings, which all blocks share
+    Args:
+        rng: generator of everything but the ground
+        look: seed of the ground's colours and of the markings, which all blocks share
+        road: its measures
+        lights: whether cars have their lights on
+        near: the street so far
+        lanes: the traffic so far, by lane
+        start: x of the block's origin, in metres
+        end: length of the block, in metres
     """
     block = Soup()
     scene.lay_ground(np.random.default_rng(look), block, road)
@@ -211,16 +229,16 @@ def build_block(
     first = -np.inf if start == 0 else BEHIND
     for shape, label, *rest, one in block.parts:
         x, y, _ = middle[one]
-        if one is None:  # ground, which ends where the block does
+        if one is None:  # the ground is cut at the end of the block
             shape = shape[(shape[..., 0].min(1) < end) & (shape[..., 0].max(1) > first)]
             shape = np.stack([np.clip(shape[..., 0], first, end), shape[..., 1], shape[..., 2]], -1)
         elif x > end + 1 or (label == objects.PEDESTRIAN and abs(y) < road.half):
-            continue  # nobody stands in the way of the cars
+            continue  # people in the road would be in the way of the cars
         traffic = lanes.get(int(np.floor(y / road.lane))) if label == objects.CAR else None
         (near if traffic is None else traffic).parts.append((shape + (start, 0, 0), label, *rest, one))
 
 
-# ---- pictures ---------------------------------------------------------------------------------------------
+# ---- images ---------------------------------------------------------------------------------------------
 
 
 def render_drive(index: int, numbers: list[int], size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -233,7 +251,10 @@ def render_drive(index: int, numbers: list[int], size: int) -> tuple[np.ndarray,
 def render(
     frames: list[Frame], size: int, title: str = "drives", processes: int | None = None, progress: bool = True
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Render sorted frames, one after another; a worker process does whole drives, see `streets.render`."""
+    """Yield the images and labels of sorted frames; a worker process renders whole drives.
+
+    The other arguments are those of `streets.render`.
+    """
     streets.check("test", size)
     drives = groupby(frames, key=lambda frame: frame[0])
     jobs = [(drive, [number for _, number in group], size) for drive, group in drives]
@@ -243,5 +264,5 @@ def render(
 
 
 def digest() -> str:
-    """16 hex digits that change when a frame might."""
+    """Return 16 hex digits that change whenever a frame might change."""
     return fingerprint([Path(__file__).read_text(encoding="utf-8")], [streets.digest()])

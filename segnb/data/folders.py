@@ -1,4 +1,7 @@
-"""List folders of a data set; what must not be read is refused, because it must not be missed."""
+"""Folder listings of a data set, which raise an error for a folder that cannot be read.
+
+A folder that is silently skipped would change what networks are trained and tested on.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,47 +11,64 @@ from segnb.errors import SegnbError
 
 
 class Unlistable(SegnbError):
-    """A folder that cannot be listed, for another reason than permissions."""
+    """A folder that cannot be listed for another reason than permissions. `layouts.look` adds the remedy."""
 
 
-DEPTH = 4  # folders below PATH that are looked into
+DEPTH = 4  # levels of folders below PATH that are searched
 
 
 def list_folder(folder: Path, wanted: Callable[[os.DirEntry], bool] = bool) -> list[Path]:
-    """What is wanted of a folder, sorted, without hidden files. Raises SegnbError where it cannot be listed:
-    what must not be read must not be missed."""
+    """Return the wanted entries of a folder, sorted, without hidden ones.
+
+    Raises:
+        SegnbError: if permissions forbid listing the folder.
+        Unlistable: if it cannot be listed for another reason.
+    """
     try:
         with os.scandir(folder) as entries:
             return sorted(folder / e.name for e in entries if not e.name.startswith(".") and wanted(e))
     except PermissionError:
-        raise SegnbError(f"{folder}: no permission to list it; allow it with chmod u+rx") from None
+        raise SegnbError(
+            f"{folder}: permission denied (expected a folder that can be listed). Run 'chmod u+rx' on it."
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte
         raise Unlistable(f"{folder}: cannot be listed ({getattr(error, 'strerror', error)})") from None
 
 
 def files_of(folder: Path, formats: dict) -> list[Path]:
-    """Whatever has a suffix of `formats`, also what is no file: who opens it will say so."""
+    """Return the entries that have a suffix of `formats`, sorted.
+
+    An entry that is no file is returned too; reading it raises the error.
+    """
     suffixes = [suffix for of_format in formats.values() for suffix in of_format]
-    return list_folder(folder, lambda one: os.path.splitext(one.name)[1].lower() in suffixes)
+    return list_folder(folder, lambda entry: os.path.splitext(entry.name)[1].lower() in suffixes)
 
 
 def folders_of(folder: Path) -> list[Path]:
-    """Those in a folder, but for what macOS adds to an archive and Linux to a disk."""
-    return list_folder(folder, lambda one: one.name not in ("__MACOSX", "lost+found") and is_folder(one))
+    """Return the folders in a folder, without the system folders of macOS archives and Linux disks."""
+    system = ("__MACOSX", "lost+found")
+    return list_folder(folder, lambda entry: entry.name not in system and is_folder(entry))
 
 
 def is_folder(entry: os.DirEntry) -> bool:
-    """Raises SegnbError for a link that leads nowhere and, having no suffix, may have been to a folder."""
+    """Return whether an entry is a folder, or a link to one.
+
+    Raises:
+        SegnbError: for a broken link without a suffix, which may have pointed to a folder.
+    """
     if not entry.is_symlink():
         return entry.is_dir()
     if not os.path.exists(entry.path) and not os.path.splitext(entry.name)[1]:
-        raise SegnbError(f"{entry.path}: is a link that leads nowhere; mend or remove it")
+        raise SegnbError(f"{entry.path}: broken link (expected a folder or file). Fix or remove it.")
     return os.path.isdir(entry.path)
 
 
 def folders_below(path: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """The folder and those in it, down to `depth`, the nearest first; each once, whatever links lead there:
-    the same frames must not be counted twice, once for training and once for testing."""
+    """Yield the folder and the folders below it, down to `depth`, the nearest first.
+
+    Each folder comes once, even if several links point to it: the same frames must not be used for training
+    and for testing.
+    """
     level, seen = [path], set()
     for left in range(depth, -1, -1):
         deeper = []
@@ -61,4 +81,5 @@ def folders_below(path: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 
 def relative_to(folder: Path, path: Path) -> str:
+    """Return the path of `folder` below `path` with slashes; "" for `path` itself."""
     return "" if folder == path else folder.relative_to(path).as_posix()

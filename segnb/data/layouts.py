@@ -1,15 +1,15 @@
-"""Where data sets keep their files: the layouts, recognised by looking, or named as in "lyft:PATH".
+"""Layouts of data folders, detected automatically or named as in "lyft:PATH".
 
-    study     {train,test}/{images,labels}/NAME.png; PATH may also be the folder that holds one dataset_NNN
+    study     {train,test}/{images,labels}/NAME.png; PATH may also be a folder that contains one dataset_NNN
               of this form
     camvid    train, trainannot, val, valannot (Badrinarayanan et al. 2017), and test, testannot
     lyft      CameraRGB/N.png and CameraSeg/N.png in each of dataA … dataE (Lyft-Udacity challenge)
     carla     NAME_rgb.png and NAME_seg.png, or folders rgb and seg, of one or more recordings
     plain     images/NAME.png and masks/NAME.png, with a classes.csv; folders in both are drives
 
-In all of them folders called train, val and test, or what people call these otherwise (`segnb.data.names`),
-are splits. Where there is no test, val is tested on. A `classes.csv` in the folder says what masks hold in
-any of them (`segnb.data.masks`). Images are PNG or JPEG, masks PNG.
+In each layout, folders called train, val and test, or similar (`segnb.data.names`), are splits. If there is
+no test, segnb tests on val. In each layout, a `classes.csv` in the folder defines the classes of the masks
+(`segnb.data.masks`). Images are PNG or JPEG, masks PNG.
 """
 
 import os
@@ -26,19 +26,19 @@ from segnb.data.masks import CAMVID_CODING, FILE, STREET_CODING, Coding, read_co
 from segnb.data.names import Key, by_split, drives, split_named
 from segnb.errors import SegnbError
 
-IMAGE_FORMATS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg")}  # Pillow's name: suffixes
+IMAGE_FORMATS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg")}  # {Pillow's name: suffixes}
 LABEL_FORMATS = {"PNG": (".png",)}  # JPEG would change the ids
-PREPARING = ".preparing"  # lies in a folder that `segnb.data.tools.prepare` has begun and not finished
+PREPARING = ".preparing"  # marks a folder that `segnb.data.tools.prepare` has not finished
 
 
 class Place(NamedTuple):
-    """Two folders whose files pair up by name. A layout leaves the name of a split in the drive."""
+    """Two folders whose files form pairs by name. A layout leaves the name of a split in the drive."""
 
     split: str
     drive: str
     images: Path
     labels: Path
-    image_end: str = ""  # what follows the name before the suffix, such as _rgb
+    image_end: str = ""  # the end of a file's stem, such as _rgb
     label_end: str = ""
 
 
@@ -47,16 +47,16 @@ class Layout:
     """A way of keeping images and masks in folders.
 
     Args:
-        name: before the colon, as in lyft:PATH
-        looks: whether a folder is of this kind
-        places: where its files are
-        coding: what its masks hold (`segnb.data.masks`); None where only a classes.csv can say
-        timed: whether frames follow each other as they were driven
-        expected: what such a folder holds, for error messages
+        name: the part before the colon in lyft:PATH
+        fits: whether a folder has this layout
+        places: the folders of its files
+        coding: the coding of its masks (`segnb.data.masks`); None if it needs a classes.csv
+        timed: whether the frames of a folder follow each other in time
+        expected: the contents of such a folder, for error messages
     """
 
     name: str
-    looks: Callable[[Path], bool]
+    fits: Callable[[Path], bool]
     places: Callable[[Path], Iterator[Place]]
     coding: Coding | None
     timed: bool = False
@@ -65,11 +65,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds, before anything is opened.
+    """The files of a data folder, none of them opened yet.
 
-    images, labels: files by frame; doubles: (file, the one of the same name that counts instead)
-    assumed: whether the layout alone, and no classes.csv, says what masks hold
-    notes: what was decided here for want of a word from the data, a sentence each
+    Args:
+        images, labels: files by frame
+        duplicates: (file, the file of the same frame that counts instead)
+        assumed: whether the coding is that of the layout, for want of a classes.csv
+        notes: sentences about decisions that the data leave open
     """
 
     path: Path
@@ -78,77 +80,81 @@ class Listing:
     images: dict[Key, Path]
     labels: dict[Key, Path]
     places: list[Place]
-    doubles: list[tuple[Path, Path]] = field(default_factory=list)
+    duplicates: list[tuple[Path, Path]] = field(default_factory=list)
     assumed: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
     def pairs(self) -> list[Key]:
-        """The frames that have an image and a mask, sorted."""
+        """Frames with an image and a mask, sorted."""
         return sorted(self.images.keys() & self.labels.keys())
 
     @cached_property
     def drives(self) -> dict[Key, str]:
-        """The drive of each of them, see `names.drives`."""
+        """Drive of each of these frames, see `names.drives`."""
         return drives(self.pairs, self.layout.timed)
 
     def faults(self) -> Iterator[tuple[str, str, list[Path]]]:
-        """List what cannot be a pair: kind ("same-name" or "no-partner"), message and files of each."""
-        for file, other in self.doubles:
-            yield "same-name", f"{file}: {other.name} has the same name; remove one of the two", [file, other]
-        expected = {(place.split, place.drive): place for place in self.places}
+        """Yield the files that form no pair: kind ("same-name" or "no-partner"), message, files."""
+        for file, other in self.duplicates:
+            message = f"{file}: same frame as {other.name} (expected one file per frame). Remove one of them."
+            yield "same-name", message, [file, other]
+        places = {(place.split, place.drive): place for place in self.places}
         for key in sorted(self.images.keys() ^ self.labels.keys()):
-            place = expected[key.split, key.drive]
+            place = places[key.split, key.drive]
             if key in self.images:
-                file, partner = self.images[key], "labels"
+                file, what, partner = self.images[key], "image", "mask"
                 missing = f"{place.labels / key.name}{place.label_end}.png"
             else:
-                file, partner = self.labels[key], "image"
-                missing = f"{place.images / key.name}{place.image_end}.png (or .jpg)"
-            yield "no-partner", f"{file}: has no {partner}; add {missing} or remove this file", [file]
+                file, what, partner = self.labels[key], "mask", "image"
+                missing = f"{place.images / key.name}{place.image_end}.png or .jpg"
+            message = f"{file}: {what} without {partner} (expected {missing}). Add it, or remove this file."
+            yield "no-partner", message, [file]
 
 
-# ---- the five ---------------------------------------------------------------------------------------
+# ---- the layouts ------------------------------------------------------------------------------------
 
 
 def _study_root(path: Path) -> Path:
-    """The folder itself, or the only dataset_NNN in it. Raises SegnbError where there are several."""
+    """Return the folder itself, or the only dataset_NNN in it. Raises SegnbError if there are several."""
     if _is_split(path):
         return path
-    inside = [one for one in folders_of(path) if one.name.startswith("dataset_") and _is_split(one)]
-    if len(inside) > 1:
-        names = ", ".join(one.name for one in inside[:9]) + " …" * (len(inside) > 9)
-        raise SegnbError(f"{path}: holds {len(inside)} data sets, {names}; point to one of them")
-    return inside[0] if inside else path
+    roots = [home for home in folders_of(path) if home.name.startswith("dataset_") and _is_split(home)]
+    if len(roots) > 1:
+        names = ", ".join(home.name for home in roots[:9]) + " …" * (len(roots) > 9)
+        raise SegnbError(
+            f"{path}: {len(roots)} data sets, {names} (expected one). Name one of these folders."
+        )
+    return roots[0] if roots else path
 
 
 def _is_split(path: Path) -> bool:
-    return any(split_named(one.name) and os.path.isdir(one / "images") for one in folders_of(path))
+    return any(split_named(home.name) and os.path.isdir(home / "images") for home in folders_of(path))
 
 
 def _study_places(path: Path) -> Iterator[Place]:
     for home in folders_of(_study_root(path)):
-        kinds = {one.name for one in folders_of(home)} & {"images", "labels", "masks"}
+        kinds = {folder.name for folder in folders_of(home)} & {"images", "labels", "masks"}
         if kinds or split_named(home.name):
             labels = "masks" if "masks" in kinds and "labels" not in kinds else "labels"
             yield from _nested(home / "images", home / labels, home.name)
 
 
 def _nested(images: Path, labels: Path, within: str = "") -> Iterator[Place]:
-    """The folders of pictures in two that are built alike; each is a drive."""
-    found = {
+    """Yield the drives in a folder of images and a folder of masks with the same subfolders."""
+    names = {
         relative_to(folder, home)
         for home in (images, labels)
         if os.path.isdir(home)
         for folder in folders_below(home)
         if files_of(folder, IMAGE_FORMATS)
     }
-    for drive in sorted(found or {""}):
+    for drive in sorted(names or {""}):
         yield Place("", "/".join(filter(None, (within, drive))), images / drive, labels / drive)
 
 
 def _camvid_places(path: Path) -> Iterator[Place]:
-    for name in sorted({one.name.removesuffix("annot") for one in folders_of(path)}):
+    for name in sorted({folder.name.removesuffix("annot") for folder in folders_of(path)}):
         if os.path.isdir(path / f"{name}annot"):
             yield Place("", name, path / name, path / f"{name}annot")
 
@@ -160,29 +166,33 @@ def _lyft_places(path: Path) -> Iterator[Place]:
 
 
 def _carla_places(path: Path) -> Iterator[Place]:
-    found = []
+    places = []
     for folder in folders_below(path):
         kind = re.fullmatch("(.*_|)(rgb|seg)", folder.name, re.DOTALL)
         if kind and folder != path:
             camera, home = kind[1], folder.parent
             drive = relative_to(home / camera.rstrip("_"), path)
-            found.append(Place("", drive, home / f"{camera}rgb", home / f"{camera}seg"))
+            places.append(Place("", drive, home / f"{camera}rgb", home / f"{camera}seg"))
         elif any(file.stem.endswith(("_rgb", "_seg")) for file in files_of(folder, IMAGE_FORMATS)):
-            found.append(Place("", relative_to(folder, path), folder, folder, "_rgb", "_seg"))
-    yield from dict.fromkeys(found)
+            places.append(Place("", relative_to(folder, path), folder, folder, "_rgb", "_seg"))
+    yield from dict.fromkeys(places)
 
 
 def _is_carla(path: Path) -> bool:
     return not _is_plain(path) and any(_carla_places(path))
 
 
+def _has_images(path: Path) -> bool:
+    return os.path.isdir(path / "images")
+
+
 def _is_plain(path: Path) -> bool:
-    return os.path.isdir(path / "images") and any(os.path.isdir(path / name) for name in ("masks", "labels"))
+    return _has_images(path) and any(os.path.isdir(path / name) for name in ("masks", "labels"))
 
 
 def _plain_places(path: Path) -> Iterator[Place]:
-    labelled = not os.path.isdir(path / "masks") and os.path.isdir(path / "labels")
-    yield from _nested(path / "images", path / ("labels" if labelled else "masks"))
+    called_labels = not os.path.isdir(path / "masks") and os.path.isdir(path / "labels")
+    yield from _nested(path / "images", path / ("labels" if called_labels else "masks"))
 
 
 _ALL = (
@@ -208,21 +218,8 @@ _ALL = (
         timed=True,
         expected="dataA/CameraRGB and dataA/CameraSeg",
     ),
-    Layout(
-        "carla",
-        _is_carla,
-        _carla_places,
-        STREET_CODING,
-        timed=True,
-        expected="NAME_rgb.png with NAME_seg.png",
-    ),
-    Layout(
-        "plain",
-        lambda path: os.path.isdir(path / "images"),
-        _plain_places,
-        None,
-        expected="images, masks and a classes.csv",
-    ),
+    Layout("carla", _is_carla, _carla_places, STREET_CODING, True, "NAME_rgb.png with NAME_seg.png"),
+    Layout("plain", _has_images, _plain_places, None, expected="images, masks and a classes.csv"),
 )
 LAYOUTS = {layout.name: layout for layout in _ALL}
 EXPECTED = "; or ".join(layout.expected for layout in _ALL)
@@ -232,100 +229,107 @@ EXPECTED = "; or ".join(layout.expected for layout in _ALL)
 
 
 def parse(data: str) -> tuple[Path, str | None]:
-    """ "lyft:PATH" to the path and the layout's name; a plain path to itself and None.
+    """Return the path and the name of the layout, which is None unless `data` begins with it.
 
-    Raises SegnbError where there is no path, which would be the working directory.
+    Raises:
+        SegnbError: if the path is empty; it would mean the working directory.
     """
     name, colon, rest = data.partition(":")
     named = colon and name in LAYOUTS and not os.path.exists(data)
     path = rest if named else data
     if not path:
-        raise SegnbError("data is empty; name a folder, as in PATH or lyft:PATH")
-    # A shell leaves the ~ of DATA=~/frames as it is.
+        raise SegnbError(f"invalid data {data!r} (expected PATH or LAYOUT:PATH). Name a folder.")
+    # A shell does not expand the ~ in DATA=~/frames.
     return Path(path if os.path.exists(path) else os.path.expanduser(path)), name if named else None
 
 
 def look(path: Path, named: str | None = None) -> Listing:
-    """List a data folder, in the named layout or in the one that it looks like.
+    """List a data folder in the named layout or, without a name, in the one that it has.
 
-    Hidden files and files with other suffixes are passed over. Nothing is opened but `classes.csv`.
+    Skips hidden files and files with other suffixes, and opens no file but `classes.csv`.
 
-    Raises SegnbError for a folder that is missing, of no layout, of two, or of several data sets; for one of
-    images or masks that is missing, empty or must not be read; for a link that leads nowhere, a file name
-    that cannot be printed, and a classes.csv that is missing where it is needed, or unsound.
+    Raises:
+        SegnbError: for a folder that is missing, has no layout or two, or contains several data sets; for a
+            folder of images or masks that is missing, empty or unreadable; for a broken link, a file name
+            that cannot be printed, and a classes.csv that is invalid, or missing in a layout that needs one.
     """
     try:
         return _listing(path.resolve() if os.path.exists(path) else path, named)
     except Unlistable as error:
-        raise SegnbError(f"{error}; point to a folder that holds {EXPECTED}") from None
+        expected = LAYOUTS[named].expected if named else EXPECTED
+        raise SegnbError(f"{error}. Name a folder that contains {expected}.") from None
 
 
 def _listing(path: Path, named: str | None) -> Listing:
-    list_folder(path)  # says what is wrong with the folder itself
+    list_folder(path)  # raises if the folder itself is wrong
     if any(os.path.exists(home / PREPARING) for home in (path, _study_root(path))):
-        raise SegnbError(f"{path}: is half prepared; give the command that prepared it again, or remove it")
+        raise SegnbError(
+            f"{path}: unfinished copy. Repeat the command that prepares it, or remove the folder."
+        )
     layout = LAYOUTS[named] if named else _recognised(path)
     coding, notes = layout.coding, []
     places = list(layout.places(path))
     root = _study_root(path) if layout.name == "study" else path
-    if stated := next((home / FILE for home in (root, path) if os.path.lexists(home / FILE)), None):
-        coding = read_coding(stated)
+    if table := next((home / FILE for home in (root, path) if os.path.lexists(home / FILE)), None):
+        coding = read_coding(table)
     else:
-        used = {folder for place in places for folder in (place.images, place.labels)}
-        between = {home for folder in used for home in (folder, *folder.parents) if path in home.parents}
+        ends = {folder for place in places for folder in (place.images, place.labels)}
+        between = {home for folder in ends for home in (folder, *folder.parents) if path in home.parents}
         for home in sorted(between):
             if os.path.lexists(home / FILE):
-                raise SegnbError(f"{home / FILE}: is too deep to count for all of {path}; move it there")
+                raise SegnbError(f"{home / FILE}: below the data folder (expected in {path}). Move it there.")
     if coding is None:
         raise SegnbError(
-            f"{path / FILE}: is missing; write one that names the classes, such as the lines 'id,name',"
-            " '0,Road', '1,Car' (what it may say stands in the README)"
+            f"{path / FILE}: missing (expected in the layout {layout.name}). Create it, with lines such as"
+            " 'id,name', '0,Road', '1,Car' (see docs/data.md)."
         )
     if not places:
-        raise SegnbError(f"{path}: is not of the layout {named!r}; point to a folder that holds {EXPECTED}")
-    if not stated:
+        raise SegnbError(
+            f"{path}: not in the layout {layout.name} (expected {layout.expected}). Name another folder."
+        )
+    if not table:
         first, last = coding.classes.names[0], coding.classes.names[-1]
         notes.append(
-            f"Without a classes.csv, masks are read as the {len(coding.classes)} classes that go with folders"
-            f" of the layout {layout.name}, from {first} (0) to {last} ({len(coding.classes) - 1}). Where"
-            " they mean something else, add a classes.csv."
+            f"Without a classes.csv, masks are read as the {len(coding.classes)} classes of the layout"
+            f" {layout.name}, from {first} (0) to {last} ({len(coding.classes) - 1}). If the masks mean"
+            " something else, add a classes.csv."
         )
-    sides, decided = by_split(path, [(place.images, place.drive) for place in places])
-    notes += decided
-    sorted_out = [(place, side) for place, side in zip(places, sides, strict=True) if side]
-    places = [place._replace(split=split, drive=drive) for place, (split, drive) in sorted_out]
+    keys, decisions = by_split(path, [(place.images, place.drive) for place in places])
+    notes += decisions
+    used = [(place, key) for place, key in zip(places, keys, strict=True) if key]
+    places = [place._replace(split=split, drive=drive) for place, (split, drive) in used]
     if layout.name == "camvid":
         notes += [
-            f"The folder {one.name} is left out: there is no {one.name}annot."
-            for one in folders_of(path)
-            if split_named(one.name) and one not in {place.images for place in places}
+            f"The folder {folder.name} is not used, because {folder.name}annot is missing."
+            for folder in folders_of(path)
+            if split_named(folder.name) and folder not in {place.images for place in places}
         ]
-    listing = Listing(path, layout, coding, {}, {}, places, assumed=not stated, notes=notes)
+    listing = Listing(path, layout, coding, {}, {}, places, assumed=not table, notes=notes)
     for place in places:
-        _list_into(listing.images, listing.doubles, place, place.images, place.image_end, IMAGE_FORMATS)
-        _list_into(listing.labels, listing.doubles, place, place.labels, place.label_end, LABEL_FORMATS)
+        _list_into(listing.images, listing.duplicates, place, place.images, place.image_end, IMAGE_FORMATS)
+        _list_into(listing.labels, listing.duplicates, place, place.labels, place.label_end, LABEL_FORMATS)
     return listing
 
 
 def _recognised(path: Path) -> Layout:
-    """The layout that all of a folder has. Raises SegnbError where it has none, or frames of another one."""
-    alike = [layout for layout in LAYOUTS.values() if layout.looks(path)]
-    if not alike:
-        raise SegnbError(f"{path}: is no data set that segnb knows; point to a folder that holds {EXPECTED}")
-    first, *others = alike
-    taken = {folder for place in first.places(path) for folder in (place.images, place.labels)}
+    """Return the layout of all frames. Raises SegnbError for an unknown layout, and for two layouts."""
+    fitting = [layout for layout in LAYOUTS.values() if layout.fits(path)]
+    if not fitting:
+        raise SegnbError(f"{path}: unknown layout (expected {EXPECTED}). Name another folder.")
+    first, *others = fitting
+    known = {folder for place in first.places(path) for folder in (place.images, place.labels)}
     for other in others:
         for place in other.places(path):
-            if not taken & {place.images, *place.images.parents}:
+            if not known & {place.images, *place.images.parents}:
                 raise SegnbError(
-                    f"{path}: looks like {first.name}, but {place.images} like {other.name}; move one of them"
-                    f" elsewhere, or name the one that is meant, as in {first.name}:{path}"
+                    f"{path}: two layouts, {first.name}, and {other.name} in {place.images} (expected one)."
+                    f" Move one of them elsewhere, or name the layout, as in {first.name}:{path}."
                 )
     return first
 
 
-def _list_into(found: dict, doubles: list, place: Place, folder: Path, end: str, formats: dict) -> None:
-    """The files of one folder that end in `end` and a suffix of `formats`, by frame."""
+def _list_into(files: dict, duplicates: list, place: Place, folder: Path, end: str, formats: dict) -> None:
+    """Add the files of a folder that end in `end` and a suffix of `formats` to `files`, by frame."""
     empty = True
     for file in files_of(folder, formats):
         if not file.stem.endswith(end):
@@ -333,12 +337,12 @@ def _list_into(found: dict, doubles: list, place: Place, folder: Path, end: str,
         empty = False
         # Names are printed, written to tables and shown in the report.
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in place.drive + file.name):
-            raise SegnbError(f"{file}: has a name with a line break, control code or broken UTF-8; rename it")
+            raise SegnbError(f"{file}: name with line breaks, control codes or broken UTF-8. Rename it.")
         key = Key(place.split, place.drive, file.stem.removesuffix(end))
-        if key in found:
-            doubles.append((file, found[key]))
+        if key in files:
+            duplicates.append((file, files[key]))
         else:
-            found[key] = file
+            files[key] = file
     if empty:
-        suffixes = " or ".join(suffix for of_format in formats.values() for suffix in of_format)
-        raise SegnbError(f"{folder}: holds no {end}{suffixes} file; put the {folder.name} there")
+        names = " or ".join(f"NAME{end}{suffix}" for of_format in formats.values() for suffix in of_format)
+        raise SegnbError(f"{folder}: contains no frames (expected {names}). Add them, or remove the folder.")

@@ -1,16 +1,16 @@
-"""What ids and colours of masks stand for: the label sets of the layouts, or a folder's own.
+"""Codings of masks: the class that each id and colour stands for, from the layout or from a classes.csv.
 
-A folder's own label set is its `classes.csv`, one row per value of the masks:
+A `classes.csv` has one row per id or colour of the masks:
 
-    id,colour,name,thin,thing        id:     the value that stands for it in masks of ids, 0 to 255
-    0,#464646,Building,,             colour: the colour of the class in colour masks and in our pictures
-    1,#dc143c,Pedestrian,yes,yes     name:   rows of one name become one class; `void` counts nowhere
-    2,#ff0000,Pedestrian,yes,yes     thin:   yes for a class of few pixels each (poles, people …)
+    id,colour,name,thin,thing        id:     0 to 255, the value of the class in masks of ids
+    0,#464646,Building,,             colour: the colour of the class in colour masks and in our figures
+    1,#dc143c,Pedestrian,yes,yes     name:   rows with the same name become one class; `void` counts nowhere
+    2,#ff0000,Pedestrian,yes,yes     thin:   yes for a class of thin objects (poles, people …)
     255,,void,,                      thing:  yes for a class whose objects can be counted
 
-`name` and one of `id` and `colour` have to be there. Classes are numbered as they first appear, except where
-all are the study's thirteen: then they are those, in the study's order, so that a newer CARLA with its own
-ids is scored like an old one.
+The column `name` is required, and so is `id` or `colour`. Classes are numbered in the order of their first
+rows. If the names are the thirteen of the study, classes have the study's order instead, so that masks of a
+newer CARLA with other ids get comparable scores.
 """
 
 import colorsys
@@ -27,17 +27,18 @@ from segnb.errors import SegnbError
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET, ClassMap
 
 FILE = "classes.csv"
-UNKNOWN = -1  # a value that stands for no class
-LONGEST = 80  # characters of a cell, which an error can still show in one line
+UNKNOWN = -1  # marks a value that stands for no class
+LONGEST = 80  # characters of a cell; an error shows them in one line
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How files write the classes.
+    """A mapping from the ids and colours in masks to classes.
 
-    classes: the label set
-    values:  {value of a one-channel mask: class id, or IGNORE_INDEX}
-    colours: {(r, g, b) of a colour mask: class id, or IGNORE_INDEX}; empty where no mask is a colour picture
+    Args:
+        classes: the label set
+        values: {value of a one-channel mask: class id, or IGNORE_INDEX}
+        colours: {(r, g, b) of a colour mask: class id, or IGNORE_INDEX}; empty without colour masks
     """
 
     classes: ClassMap
@@ -45,13 +46,27 @@ class Coding:
     colours: dict[tuple[int, int, int], int] = field(default_factory=dict, repr=False)
 
     def from_values(self, values: np.ndarray) -> np.ndarray:
-        """uint8 (..., ) as stored to int16 ids, IGNORE_INDEX, or UNKNOWN."""
+        """Return the class ids of stored values.
+
+        Args:
+            values: uint8 (...)
+
+        Returns:
+            int16 (...): a class id, IGNORE_INDEX or UNKNOWN for each value.
+        """
         table = np.full(256, UNKNOWN, np.int16)
         table[list(self.values)] = list(self.values.values())
         return table[values]
 
     def from_colours(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 (..., 3) as stored to int16 ids, IGNORE_INDEX, or UNKNOWN."""
+        """Return the class ids of stored colours.
+
+        Args:
+            pixels: uint8 (..., 3), RGB
+
+        Returns:
+            int16 (...): a class id, IGNORE_INDEX or UNKNOWN for each colour.
+        """
         packed = _packed(pixels)
         known = {int(_packed(np.array(colour))): class_id for colour, class_id in self.colours.items()}
         keys, ids = np.array(sorted(({-1: UNKNOWN} | known).items())).T
@@ -63,8 +78,8 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.int64) @ np.array([65536, 256, 1])
 
 
-# The thirteen by colour. What CARLA 0.9.10 added to them, and what 0.9.14 numbered differently, take a
-# classes.csv, such as docs/classes-carla-*.csv.
+# The colours of the thirteen classes. docs/classes-carla-*.csv cover the classes that CARLA 0.9.10 added, and
+# the ids that 0.9.14 changed.
 _CARLA = (
     # 0.8, image_converter.py
     "000000 464646 be9999 48005a dc143c 999999 9dea32 804080 f423e8 6b8e23 0000ff 66669c dcdc00",
@@ -82,32 +97,36 @@ CAMVID_CODING = Coding(CAMVID, {i: i for i in range(len(CAMVID))} | {11: IGNORE_
 
 
 def require_file(path: Path) -> Path:
-    """Return the path. Raise SegnbError if it is not a regular file: opening a pipe would wait for ever."""
+    """Return the path of a regular file.
+
+    Raises:
+        SegnbError: for anything else; opening a pipe, for example, would never return.
+    """
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise SegnbError(f"{path}: cannot be read ({error.strerror}); fix or remove it") from None
+        raise SegnbError(f"{path}: cannot be read ({error.strerror}). Fix or remove it.") from None
     if not stat.S_ISREG(mode):
-        raise SegnbError(f"{path}: is a directory, pipe or device, no file; remove or replace it")
+        raise SegnbError(f"{path}: a directory, pipe or device (expected a file). Remove or replace it.")
     return path
 
 
 class Row(BaseModel):
-    """One row of a classes.csv. The descriptions say what an error asks for."""
+    """One row of a classes.csv. Errors quote the descriptions as what is expected."""
 
     model_config = ConfigDict(str_strip_whitespace=True, str_max_length=LONGEST)
     id: str = Field(
         "",
         pattern="^([01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])?$",
-        description="a whole number from 0 to 255",
+        description="an integer from 0 to 255",
     )
     colour: str = Field("", pattern="^(#?[0-9A-Fa-f]{6})?$", description="#rrggbb")
     name: str = Field(
         pattern=r"^[^\x00-\x1f\x7f-\x9f]+$",
-        description="one line, or 'void' for what nobody labelled",
+        description="one line of text, or 'void' for unlabelled pixels",
     )
-    thin: str = Field("", pattern="(?i)^(yes|true|1|no|false|0)?$", description="yes, or leave it empty")
-    thing: str = Field("", pattern="(?i)^(yes|true|1|no|false|0)?$", description="yes, or leave it empty")
+    thin: str = Field("", pattern="(?i)^(yes|true|1|no|false|0)?$", description="yes or an empty cell")
+    thing: str = Field("", pattern="(?i)^(yes|true|1|no|false|0)?$", description="yes or an empty cell")
 
 
 COLUMNS = tuple(Row.model_fields)
@@ -117,29 +136,42 @@ def read_coding(path: Path) -> Coding:
     """Read the coding that a classes.csv describes.
 
     Raises:
-        SegnbError: one line that names the file, the row and the remedy.
+        SegnbError: for the first thing that is wrong; the message names the file and the line.
     """
     rows = _rows(path)
-    spelt: dict[str, str] = {}  # names as they first appear, by their lower case
+    spelt: dict[str, str] = {}  # {name in lower case: name in its first row}
     values: dict[int, str] = {}
     colours: dict[tuple[int, int, int], str] = {}
-    painted: dict[str, str] = {}  # the first colour of each name
+    painted: dict[str, str] = {}  # {name: its first colour}
     for where, row in rows:
         if not row.id and not row.colour:
-            raise SegnbError(f"{where}: {row.name!r} has neither id nor colour; give the one that masks hold")
+            raise SegnbError(
+                f"{where}: {row.name!r} has neither id nor colour (expected one of them). Add the id or the"
+                " colour of the class in the masks."
+            )
         if (above := spelt.setdefault(row.name.lower(), row.name)) != row.name:
-            raise SegnbError(f"{where}: {row.name!r} is written {above!r} above; write both alike")
+            raise SegnbError(
+                f"{where}: the name {row.name!r} is spelled {above!r} above (expected one spelling). Use the"
+                " same spelling in both lines."
+            )
         if row.id and (above := values.setdefault(int(row.id), row.name)) != row.name:
-            raise SegnbError(f"{where}: id {row.id} is {above!r} already; give each id one class")
+            raise SegnbError(
+                f"{where}: the id {row.id} stands for {above!r} above (expected one class per id). Change one"
+                " of the two lines."
+            )
         if row.colour:
             rgb = tuple(bytes.fromhex(row.colour.removeprefix("#")))
             if (above := colours.setdefault(rgb, row.name)) != row.name:
-                raise SegnbError(f"{where}: {row.colour} is {above!r} already; change one of them")
+                raise SegnbError(
+                    f"{where}: the colour {row.colour} stands for {above!r} above (expected one class per"
+                    " colour). Change one of the two lines."
+                )
             painted.setdefault(row.name, "#" + bytes(rgb).hex())
     order = [name for name in spelt.values() if name != "void"]
     if not 2 <= len(order) <= IGNORE_INDEX:
         raise SegnbError(
-            f"{path}: names {len(order)} classes; give it 2 to {IGNORE_INDEX} (and 'void', if need be)"
+            f"{path}: the number of classes is {len(order)} (expected 2 to {IGNORE_INDEX}, not counting"
+            " 'void'). Add or remove classes."
         )
     classes = _label_set(order, painted, [row for _, row in rows], "void" in spelt)
     number = {name: i for i, name in enumerate(classes.names)} | {"void": IGNORE_INDEX}
@@ -151,7 +183,11 @@ def read_coding(path: Path) -> Coding:
 
 
 def _label_set(order: list[str], painted: dict[str, str], rows: list[Row], void: bool) -> ClassMap:
-    """Known names keep their usual colours where the file gives none, and their marks where it has none."""
+    """Make the label set of a classes.csv.
+
+    A name of the study or of CamVid has its usual colour if the file gives it none. It has its usual mark
+    (thin, thing) if the whole column is empty.
+    """
     if set(order) == set(STREET.names):
         return replace(STREET, void=True) if void else STREET
     known = dict(zip(CAMVID.names + STREET.names, CAMVID.colours + STREET.colours, strict=True))
@@ -184,40 +220,49 @@ def _label_set(order: list[str], painted: dict[str, str], rows: list[Row], void:
 
 
 def _rows(path: Path) -> list[tuple[str, Row]]:
-    """The rows of a classes.csv, each with its file and line."""
+    """Return the rows of a classes.csv, each with "PATH, line N" for error messages."""
     require_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise SegnbError(f"{path}: cannot be read ({error.strerror}); fix or remove it") from None
+        raise SegnbError(f"{path}: cannot be read ({error.strerror}). Fix or remove it.") from None
     except UnicodeDecodeError:
-        raise SegnbError(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from None
-    # Strict: a quote that is never closed would take the rest of the file for one name.
+        raise SegnbError(
+            f"{path}: not UTF-8 text (expected CSV in UTF-8). Save the table in that encoding."
+        ) from None
+    # Strict: otherwise a quote without its end would make the rest of the file one name.
     reader = csv.DictReader(io.StringIO(text), restval="", skipinitialspace=True, strict=True)
     try:
         reader.fieldnames = header = [name.strip() for name in reader.fieldnames or []]
         lines = [(f"{path}, line {reader.line_num}", cells) for cells in reader]
     except csv.Error as error:
         where = f"{path}, line {reader.reader.line_num}"
-        raise SegnbError(f"{where}: is not CSV ({error}); fix the line, or save the table again") from None
+        raise SegnbError(
+            f"{where}: not valid CSV ({error}). Fix the line, or save the table again."
+        ) from None
     sound = len({*header}) == len(header) and {*header} <= {*COLUMNS}
     if not (sound and "name" in header and {"id", "colour"} & {*header}):
         raise SegnbError(
-            f"{path}: columns are {_short(', '.join(header))}; the first line names columns out of"
-            f" {', '.join(COLUMNS)}, each once, among them name and one of id and colour"
+            f"{path}: invalid columns {_short(', '.join(header))} (expected name, with id or colour or both,"
+            " and optionally thin and thing, each once). Fix the first line."
         )
     return [(where, _row(where, cells)) for where, cells in lines]
 
 
 def _row(where: str, cells: dict[str, str]) -> Row:
-    if None in cells:  # where DictReader puts what is too many
-        raise SegnbError(f"{where}: has more cells than the first line; remove them")
+    if None in cells:  # the key of DictReader for additional cells
+        raise SegnbError(
+            f"{where}: too many cells (expected as many as in the first line). Remove the last cells, or put"
+            " a name that contains a comma in quotes."
+        )
     try:
         row = Row(**cells)
     except ValidationError as error:
         column = error.errors()[0]["loc"][0]
-        wanted = Row.model_fields[column].description
-        raise SegnbError(f"{where}: {column} is {_short(cells[column])}; write {wanted}") from None
+        expected = Row.model_fields[column].description
+        raise SegnbError(
+            f"{where}: invalid {column} {_short(cells[column])} (expected {expected}). Change the cell."
+        ) from None
     return row.model_copy(update={"name": "void"}) if row.name.lower() == "void" else row
 
 
@@ -226,6 +271,6 @@ def _short(text: str) -> str:
 
 
 def _spread(i: int) -> str:
-    """A colour for the i-th class that has none: hues far apart, and light and dark in turn."""
+    """Return a colour for the i-th class without one; neighbours differ in hue and in lightness."""
     red, green, blue = colorsys.hls_to_rgb(i * 0.618 % 1, (0.35, 0.65, 0.5)[i % 3], 0.55)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

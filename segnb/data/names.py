@@ -1,6 +1,6 @@
-"""What the names of folders and frames say: which split they are of, and which drive.
+"""Splits and drives, recognised by the names of folders and frames.
 
-Frames of one drive that follow each other show nearly the same, so a drive must not lie on two sides.
+Consecutive frames of a drive are nearly the same, so a drive should be in one split only.
 """
 
 import difflib
@@ -19,16 +19,21 @@ _WORDS = {
     **dict.fromkeys(("test", "testing", "testset", "tst"), "test"),
 }
 _AFTER = r"[-_ ]?(set|data|split|images|(19|20)\d\d)"  # as in train_set, or COCO's train2017
-# Says nothing of a drive: one of several cameras on a car, and the split.
+# Parts of a name that do not belong to the drive: the number of a camera, and the split.
 _ASIDE = re.compile(
     rf"(?i)[-_. ]*(camera|cam|view)[-_. ]?\d+|(?<![^\W\d_])({'|'.join(_WORDS)})(?![^\W\d_])[-_. ]*"
 )
-UNNAMED = "."  # the drive of frames that follow each other in a folder without a name of its own
+UNNAMED = "."  # the drive of consecutive frames in a folder without a name
 
 
 class Key(NamedTuple):
-    """Which frame a file belongs to. split: "train", "val", "test", or "" where the layout names none;
-    drive: the folder of one recording, "" where there is but one; name: file name without suffix."""
+    """The frame that a file belongs to.
+
+    Args:
+        split: "train", "val", "test", or "" if the layout names none
+        drive: the folder of a recording; "" if there is only one
+        name: the file name without suffix
+    """
 
     split: str
     drive: str
@@ -36,13 +41,16 @@ class Key(NamedTuple):
 
 
 def split_named(folder: str) -> str | None:
-    """The split that people call so, in capitals or not; None for any other name."""
+    """Return the split that a name stands for, in upper or lower case; None for any other name."""
     name = folder.lower()
     return _WORDS.get(name) or _WORDS.get(re.sub(f"{_AFTER}$", "", name))
 
 
 def split_meant(folder: str, typed: bool = True) -> str | None:
-    """The split that a name nearly is: of its first word (test_2) or, where `typed`, mistyped (tset)."""
+    """Return the split that a name may stand for, by its first word (test_2) or despite a typo (tset).
+
+    Typos count only if `typed`.
+    """
     name = folder.lower()
     word = re.split(r"[\W_\d]", name)[0]
     near = difflib.get_close_matches(name, _WORDS, 1, 0.75) if typed else []
@@ -50,96 +58,103 @@ def split_meant(folder: str, typed: bool = True) -> str | None:
 
 
 def by_split(path: Path, folders: list[tuple[Path, str]]) -> tuple[list[tuple[str, str] | None], list[str]]:
-    """The split and drive that names of folders say, None for those left out; and what was decided here.
+    """Return split and drive of each folder, None for a folder that is not used, and notes for a reader.
 
-    folders: each one, and the part of its path that may name both
+    Args:
+        path: the data folder
+        folders: each with the part of its path that may name split and drive
 
-    Raises SegnbError where names leave open what is tested on: frames that somebody set aside for testing
-    must not be trained on.
+    Raises:
+        SegnbError: if the names leave open what to test on, because frames that were set aside for testing
+            must not be used for training.
     """
-    found: list[tuple[str, str]] = []
+    keys: list[tuple[str, str]] = []
     for _, place in folders:
         parts = place.split("/")
         at = next((i for i, part in enumerate(parts) if split_named(part)), None)
-        rest = "/".join(part for i, part in enumerate(parts) if i != at)
-        found.append(("" if at is None else split_named(parts[at]), rest))
-    given = {split for split, _ in found} - {""}
-    others = [folder for folder, (split, _) in zip(folders, found, strict=True) if not split]
-    meant = {
+        drive = "/".join(part for i, part in enumerate(parts) if i != at)
+        keys.append(("" if at is None else split_named(parts[at]), drive))
+    splits = {split for split, _ in keys} - {""}
+    others = [folder for folder, (split, _) in zip(folders, keys, strict=True) if not split]
+    similar = {
         folder: split
         for folder, place in others
         for part in place.split("/")
-        if (split := split_meant(part, typed=bool(given)))
+        if (split := split_meant(part, typed=bool(splits)))
     }
-    if meant and len(given | {*meant.values()}) > 1:
-        folder, split = next(iter(meant.items()))
+    if similar and len(splits | {*similar.values()}) > 1:
+        folder, split = next(iter(similar.items()))
         raise SegnbError(
-            f"{folder}: may be meant for {split}; call folders of a split train, val and test, and move"
-            " others elsewhere"
+            f"{folder}: unclear whether this is the split {split} (expected the names train, val and test)."
+            " Rename the folder, or move it out of the data folder."
         )
-    if not given:
-        return found, []
-    if len(given) == 1 and not others:
-        told = f"All frames are in a folder for {given.pop()}, so which are tested on is decided here."
-        return [("", drive) for _, drive in found], [told]
-    if "train" not in given or len(given) == 1:
-        lacks = "none for train" if "train" not in given else "none for val or test"
+    if not splits:
+        return keys, []
+    if len(splits) == 1 and not others:
+        note = f"All frames are in a folder for {splits.pop()}, so segnb chooses the test frames."
+        return [("", drive) for _, drive in keys], [note]
+    if "train" not in splits or len(splits) == 1:
+        missing = "train" if "train" not in splits else "val or test"
         raise SegnbError(
-            f"{path}: has a folder for {' and '.join(sorted(given))}, but {lacks}; name all folders by their"
-            " split, or none"
+            f"{path}: a folder for {' and '.join(sorted(splits))}, but not for {missing} (expected a split"
+            " for all frames, or for none). Rename the folders."
         )
-    # Without the path, which would get into a published report.
-    left = [folder.relative_to(path).as_posix() for folder, _ in others]
-    notes = [f"{folder} is left out: it is in none of train, val and test." for folder in left]
-    if "test" not in given:
-        notes.append("There is no test folder, so val is tested on, and a part of train validates.")
-        found = [(split.replace("val", "test"), drive) for split, drive in found]
-    return [side if side[0] else None for side in found], notes
+    # Without the path, which should not appear in a published report.
+    unused = [folder.relative_to(path).as_posix() for folder, _ in others]
+    notes = [
+        f"The folder {folder} is not used, because it is not in train, val or test." for folder in unused
+    ]
+    if "test" not in splits:
+        notes.append("There is no test folder, so segnb tests on val and validates on a part of train.")
+        keys = [(split.replace("val", "test"), drive) for split, drive in keys]
+    return [key if key[0] else None for key in keys], notes
 
 
 def drives(keys: Iterable[Key], timed: bool = False) -> dict[Key, str]:
-    """The drive of each frame: its folder, or what its name begins with; "" where nothing says.
+    """Return the drive of each frame: its folder, the beginning of its name, or "" if neither names one.
 
-    Where folders hold slices of the same drives, as the five of Lyft-Udacity do, names count. Where every
-    folder begins to number anew, folders count.
+    The beginning counts if folders contain slices of the same drives, as the five of Lyft-Udacity do. The
+    folder counts if each folder starts numbering again.
 
-    timed: whether frames of a folder follow each other anyway
+    Args:
+        keys: the frames
+        timed: whether the frames of a folder follow each other even if no name says so
     """
     keys = list(keys)
-    begun = dict(zip(keys, _beginnings([key.name for key in keys]), strict=True))
+    beginnings = dict(zip(keys, _beginnings([key.name for key in keys]), strict=True))
     folders = defaultdict(set)
-    for key, beginning in begun.items():
+    for key, beginning in beginnings.items():
         folders[beginning].add(key.drive)
-    sliced = any(len(some) > 1 for some in folders.values()) and (
+    sliced = any(len(slices) > 1 for slices in folders.values()) and (
         len({key.name for key in keys}) > 0.75 * len(keys)
     )
     if len(folders) > 1 and (sliced or len({key.drive for key in keys}) == 1):
-        return {key: begun[key] or UNNAMED * timed for key in keys}
+        return {key: beginnings[key] or UNNAMED * timed for key in keys}
     return {key: key.drive or UNNAMED * timed for key in keys}
 
 
 def _beginnings(names: list[str]) -> list[str]:
-    """What stands before the number that counts the frames of a drive: F1 of F1-12, aachen of aachen_4_19.
+    """Return the part of each name before its frame number: F1 of F1-12, aachen of aachen_4_19.
 
-    That is the last number of a name, or one further in front where most names would stand alone: Cityscapes
-    numbers short takes within a town, of which one frame each is labelled. Names that are made alike by no
-    two, such as check sums, say nothing.
+    The frame number is the last number of a name. It is an earlier one if most names would otherwise be
+    alone in their drive: Cityscapes numbers short takes within a town, and labels one frame of each. If most
+    names have a pattern of their own, as check sums do, every beginning is "".
     """
     parts = [re.split(r"(\d+)", _ASIDE.sub("", name)) for name in names]  # text, number, text, …
-    alike = [tuple(part[::2]) for part in parts]
-    if 2 * len({*alike}) > len(names):
+    patterns = [tuple(part[::2]) for part in parts]
+    if 2 * len({*patterns}) > len(names):
         return [""] * len(names)
-    ends = [len(part) - 2 for part in parts]  # the place of that number; -1: there is none
+    ends = [len(part) - 2 for part in parts]  # index of the frame number; -1: there is no number
     changed = True
     while changed:
         changed = False
         takes = defaultdict(list)
         for i, (part, end) in enumerate(zip(parts, ends, strict=True)):
             if end > 1:
-                takes[alike[i], end, tuple(part[: end - 2])].append(i)
-        for some in takes.values():
-            if 2 * len({tuple(parts[i][: ends[i]]) for i in some}) > len(some):
+                takes[patterns[i], end, tuple(part[: end - 2])].append(i)
+        for members in takes.values():
+            if 2 * len({tuple(parts[i][: ends[i]]) for i in members}) > len(members):
                 changed = True
-                for i in some:
+                for i in members:
                     ends[i] -= 2
     return ["".join(part[: max(end, 0)]).rstrip(" _-.") for part, end in zip(parts, ends, strict=True)]

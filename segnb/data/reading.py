@@ -1,8 +1,8 @@
-"""Pictures on disk: a folder's pairs of images and masks, checked and read.
+"""Reading of a data folder: its pairs of images and masks, checked and decoded.
 
-Which files those are: `segnb.data.layouts`; what masks mean: `masks` and `pixels`; what is trained on:
-`splits`. Whatever is wrong with a file or folder is a `SegnbError` of one line that names it and says what to
-do.
+`layouts` finds the files, `splits` assigns them to training, validation and test, and `masks` and `pixels`
+turn masks into class ids. Anything wrong with a file or folder raises a `SegnbError` of one line, with the
+name of the file and the remedy.
 """
 
 import hashlib
@@ -26,16 +26,16 @@ from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 from segnb.storage.checksums import Sums
 
-LARGEST = 2 * Image.MAX_IMAGE_PIXELS  # of a picture, beyond which Pillow refuses it
-AT_ONCE = 64  # pairs that are decoded and wait to be taken
-# Pillow warns of damage beside the pixels, as in EXIF, in two lines that name no file. Set once: around each
-# file it would not be safe in threads.
+LARGEST = 2 * Image.MAX_IMAGE_PIXELS  # pixels per image that Pillow reads
+AT_ONCE = 64  # pairs that are decoded ahead
+# Pillow warns of damage outside the pixels, such as in EXIF, in two lines without the file's name. The filter
+# is set once, because setting it around each file would not be safe in threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A data folder that may be trained on: listing, and its pairs by split."""
+    """A data folder that networks can be trained on: its listing, and its pairs by split."""
 
     listing: Listing
     pairs: dict[str, list[Pair]]
@@ -46,55 +46,67 @@ class Folder:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know of labels and split, a sentence each."""
+        """Sentences for a reader about the masks and the split."""
         return notes(self.listing, self.pairs)
 
 
 def notes(listing: Listing, pairs: dict[str, list[Pair]]) -> list[str]:
+    """Return sentences for a reader about the masks and the split."""
     return [*listing.notes, *splits.on_two_sides(pairs, {key.split for key in listing.pairs})]
 
 
 def find(path: Path, named: str | None = None, seed: int = 0) -> Folder:
-    """The pairs of a data folder by split, each sorted by name; see `layouts.look` and `splits.split`.
+    """Find the pairs of a data folder by split, each split sorted by name.
 
-    Of the contents only the first pair of each split is read, so that masks of another kind, or of another
-    label set than the layout's, are refused at once; `read` checks the others.
+    Only the first pair of each split is decoded, so that an error in all masks appears at once. `read` checks
+    the other pairs.
 
-    Raises SegnbError as those two and `read` do, and for two files of one name, an image without labels and
-    the reverse.
+    Args:
+        path: the folder
+        named: the name of its layout; None: detected
+        seed: of the split
+
+    Raises:
+        SegnbError: as `layouts.look`, `splits.split` and `read` do; also for two files of the same frame, an
+            image without a mask, a mask without an image, and ids that do not fit the layout.
     """
     listing = layouts.look(path, named)
     if fault := next(listing.faults(), None):
         raise SegnbError(fault[1])
     pairs = splits.split(listing, seed)
-    firsts = [_sound(part[0], listing.coding)[1] for part in pairs.values()]
-    if listing.assumed and (fault := contradiction(listing, firsts)):
+    masks = [_decoded(part[0], listing.coding)[1] for part in pairs.values()]
+    if listing.assumed and (fault := contradiction(listing, masks)):
         raise SegnbError(fault)
     return Folder(listing, pairs)
 
 
 GROUND = ("Road", "Roadline", "Sidewalk", "Car")  # and the bonnet of the car that carries the camera
-# Of the lowest fifth of a frame these cover 97 % and more in CARLA's, 90 % in all but one of a hundred of
-# CamVid's, and 18 % at most where CamVid's ids are read as CARLA's; 2 % there in the middle.
+# The share of these classes in the lowest fifth of a frame: at least 97% in CARLA, at least 90% in 99 of 100
+# frames of CamVid. If CamVid's ids are read as CARLA's, it is at most 18%, with a median of 2%.
 LEAST_GROUND = 0.1
 
 
 def contradiction(listing: Listing, masks: list[np.ndarray]) -> str:
-    """What is wrong with a label set that the layout alone says, going by masks, uint8 (H, W) of ids; or "".
+    """Return what is wrong with the label set of the layout, judging by masks; "" if nothing is.
 
-    Both sets are of streets, seen from a car: what lies at the bottom must be what a car drives on.
+    Both label sets are for streets seen from a car, so the bottom of a frame should show ground or a car.
+
+    Args:
+        listing: of a folder without a classes.csv
+        masks: uint8 (H, W) of class ids each
     """
     classes = listing.coding.classes
     lowest = [ids[-max(1, len(ids) // 5) :].ravel() for ids in masks]
     counts = np.bincount(np.concatenate([*lowest, np.zeros(0, np.uint8)]), minlength=256)[: len(classes)]
     ground = counts[[classes.id(name) for name in GROUND if name in classes.names]].sum()
-    if ground >= LEAST_GROUND * counts.sum():  # also where nothing is labelled there
+    if ground >= LEAST_GROUND * counts.sum():  # true also if nothing is labelled there
         return ""
-    most = [classes.names[i] for i in np.argsort(-counts, kind="stable")[:2] if counts[i]]
+    frequent = [classes.names[i] for i in np.argsort(-counts, kind="stable")[:2] if counts[i]]
+    expected = [name for name in GROUND if name in classes.names]
     return (
-        f"{listing.path}: has no classes.csv, and read as those of the layout {listing.layout.name} its ids"
-        f" put {' and '.join(most)} where the street should be; name the ids in a classes.csv (CARLA's:"
-        " docs/classes-carla-*.csv)"
+        f"{listing.path}: without a classes.csv, the ids of the layout {listing.layout.name} put"
+        f" {' and '.join(frequent)} where the street should be (expected one of {', '.join(expected)}). Name"
+        " the ids in a classes.csv (for CARLA, use docs/classes-carla-*.csv)."
     )
 
 
@@ -102,94 +114,121 @@ def contradiction(listing: Listing, masks: list[np.ndarray]) -> str:
 
 
 def decode(path: Path, formats: dict) -> Image.Image:
-    """The whole picture, in memory.
+    """Decode a file to the last pixel.
 
-    Raises SegnbError where `path` is no sound file of one of `formats`, and for what can be taken for more
-    than one picture: an animation, or pixels that EXIF says are to be turned, of which nobody knows whether
-    who drew the labels saw them turned.
+    Args:
+        path: of the file
+        formats: its possible formats, `IMAGE_FORMATS` or `LABEL_FORMATS`
+
+    Raises:
+        SegnbError: for a file that is unreadable, damaged or of another format, and for one whose content is
+            ambiguous. That is an animation, or an image with an EXIF orientation: its mask may have been
+            drawn on the rotated or on the unrotated image.
     """
     require_file(path)
     try:
         with Image.open(path, formats=list(formats)) as picture:
             frames = getattr(picture, "n_frames", 1) if picture.format == "PNG" else 1
-            picture.load()  # `verify` would let a file through that ends half way
-            turned = picture.getexif().get(ExifTags.Base.Orientation)
+            picture.load()  # `verify` would accept a truncated file
+            orientation = picture.getexif().get(ExifTags.Base.Orientation)
     except PermissionError:
-        raise SegnbError(f"{path}: no permission to read it; allow it with chmod u+r") from None
+        raise SegnbError(
+            f"{path}: permission denied (expected a readable file). Run 'chmod u+r' on it."
+        ) from None
     except UnidentifiedImageError:
-        wanted, length = " or ".join(formats), path.stat().st_size
-        raise SegnbError(f"{path}: no {wanted} file ({length} bytes); replace or remove it") from None
+        expected, length = " or ".join(formats), path.stat().st_size
+        raise SegnbError(
+            f"{path}: unknown file format, {length} byte{'s' * (length != 1)} (expected {expected})."
+            " Replace or remove it."
+        ) from None
     except (Image.DecompressionBombError, MemoryError):
         raise SegnbError(
-            f"{path}: has more pixels than can be read at once (here, {LARGEST:,}); cut image and mask into"
-            " tiles, or make both smaller"
+            f"{path}: too many pixels to read at once (expected at most {LARGEST:,}, and enough memory). Cut"
+            " image and mask into tiles, or reduce both."
         ) from None
-    # A damaged file surfaces as OSError, SyntaxError, ValueError, struct.error or zlib.error, depending
-    # on the decoder and on which byte is wrong.
+    # The type of the error depends on the decoder and the damaged byte: OSError, SyntaxError, ValueError,
+    # struct.error or zlib.error.
     except Exception as error:
-        raise SegnbError(f"{path}: cannot be decoded ({error}); copy it again, or remove the pair") from error
-    if frames > 1:
-        raise SegnbError(f"{path}: is an animation of {frames} pictures; save the one that is meant")
-    if turned in range(2, 9):
         raise SegnbError(
-            f"{path}: is to be shown turned or mirrored (EXIF orientation {turned}); save it as it is to be"
-            " seen, without that mark, and see that image and labels still fit"
+            f"{path}: cannot be decoded ({error}). Copy it again, or remove the pair."
+        ) from error
+    if frames > 1:
+        raise SegnbError(
+            f"{path}: animation of {frames} images (expected one image). Save the right one as a file."
+        )
+    if orientation in range(2, 9):
+        raise SegnbError(
+            f"{path}: EXIF orientation {orientation}, so viewers rotate or mirror the pixels (expected 1 or"
+            " none). Save the image upright without that tag, and check that image and mask still match."
         )
     return picture
 
 
 def read_image(path: Path) -> Image.Image:
-    """An RGB picture at its own size. Raises SegnbError as `decode` does, and for pixels that are no RGB."""
+    """Read an RGB image at its original size.
+
+    Raises:
+        SegnbError: as `decode` and `as_rgb` do.
+    """
     return as_rgb(path, decode(path, IMAGE_FORMATS))
 
 
 def as_rgb(path: Path, image: Image.Image) -> Image.Image:
-    """What `read_image` does once `path` is decoded."""
+    """Return the decoded image as RGB, without an opaque alpha channel.
+
+    Raises:
+        SegnbError: for pixels that are not 8-bit RGB.
+    """
     bits, mode = bits_of(path), image.mode
-    if mode == "RGBA" and image.getextrema()[3] == (255, 255):  # as CARLA saves its frames
+    if mode == "RGBA" and image.getextrema()[3] == (255, 255):  # CARLA saves frames like this
         image = image.convert("RGB")
     if image.mode != "RGB" or bits != 8:
-        raise SegnbError(f"{path}: pixels are {bits}-bit {mode}, not 8-bit RGB; convert the image to that")
+        raise SegnbError(f"{path}: pixels are {bits}-bit {mode} (expected 8-bit RGB). Convert the image.")
     return image
 
 
 def read_labels(path: Path, coding: Coding) -> np.ndarray:
-    """The class ids of a mask at its own size, see `pixels.to_labels`. Raises as that and `decode` do."""
+    """Read the class ids of a mask at its original size: uint8 (H, W).
+
+    Raises:
+        SegnbError: as `decode` and `pixels.to_labels` do.
+    """
     return to_labels(path, decode(path, LABEL_FORMATS), coding)
 
 
 # ---- a pair -----------------------------------------------------------------------------------------
 
 
-def _sound(pair: Pair, coding: Coding) -> tuple[Image.Image, np.ndarray]:
-    """Image and labels of a pair at their own size, decoded to the end and checked. Raises as `read` does."""
+def _decoded(pair: Pair, coding: Coding) -> tuple[Image.Image, np.ndarray]:
+    """Return image and labels of a pair at their original size. Raises as `read` does."""
     image, labels = read_image(pair.image), read_labels(pair.label, coding)
     same_size(pair, image.size, labels.shape[::-1])
     return image, labels
 
 
 def same_size(pair: Pair, image: tuple[int, int], labels: tuple[int, int]) -> None:
-    """Raises SegnbError where width and height of the two are not the same."""
+    """Raise SegnbError if the (width, height) of image and labels differ."""
     if image != labels:
         raise SegnbError(
-            f"{pair.label}: labels are {labels[0]}×{labels[1]} pixels but {pair.image} is "
-            f"{image[0]}×{image[1]}; give both the same size (labels by nearest neighbour)"
+            f"{pair.label}: size {labels[0]}×{labels[1]} (expected {image[0]}×{image[1]}, the size of"
+            f" {pair.image}). Resize one of them; a mask by nearest neighbour only."
         )
 
 
 def read(pair: Pair, size: int, coding: Coding) -> tuple[np.ndarray, np.ndarray]:
-    """Decode a pair and bring it to `size` × `size` pixels.
+    """Read a pair and resize it to `size` × `size` pixels.
 
-    Returns image, uint8 (size, size, 3) RGB 0–255, and labels, uint8 (size, size) of class ids, or
-    IGNORE_INDEX. A frame that already has the size is returned untouched; otherwise the image is resized
-    bilinearly (antialiased when it shrinks) and the labels by nearest neighbour, which makes up no ids. A
-    frame that is not square is squeezed into the square without keeping its aspect: the study trained on
-    squares, and cropping would lose pixels that it counts.
+    The image is resized bilinearly (antialiased if it shrinks), the mask by nearest neighbour, which creates
+    no new ids. A frame that already has the size stays as it is. A frame that is not square is squeezed into
+    the square: the study trained on squares, and cropping would lose pixels that count.
 
-    Raises SegnbError for a file that is unreadable, damaged or of another format, image and labels of
-    different sizes, an image that is not 8-bit RGB, and masks that `read_labels` refuses.
+    Returns:
+        Image, uint8 (size, size, 3) RGB 0 to 255, and labels, uint8 (size, size): class ids or IGNORE_INDEX.
+
+    Raises:
+        SegnbError: if image and mask differ in size, and as `read_image` and `read_labels` do.
     """
-    image, labels = _sound(pair, coding)
+    image, labels = _decoded(pair, coding)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
         labels = np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
@@ -197,8 +236,11 @@ def read(pair: Pair, size: int, coding: Coding) -> tuple[np.ndarray, np.ndarray]
 
 
 def several(task: Callable, items: Iterable) -> Iterator[Any]:
-    """task(item) for each, in order, several at a time (Pillow decodes outside Python's lock), few ahead of
-    what is taken, so that memory does not grow with the data."""
+    """Yield task(item) for each item in order, computed in threads.
+
+    Pillow decodes without Python's lock. At most `AT_ONCE` results are computed ahead, so memory does not
+    grow with the data.
+    """
     todo = iter(items)
     pool = ThreadPoolExecutor()
     try:
@@ -211,16 +253,21 @@ def several(task: Callable, items: Iterable) -> Iterator[Any]:
 
 
 def stream(pairs: list[Pair], size: int, coding: Coding) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """`read` for each pair in order. Raises SegnbError like `read`, for the first bad pair in that order."""
+    """Yield `read` of each pair in order, up to the first one for which it raises SegnbError."""
     return several(lambda pair: read(pair, size, coding), pairs)
 
 
 def digest(pairs_by_split: dict[str, list[Pair]], sums: Sums | None = None) -> str:
-    """16 hexadecimal digits that change with any split, name or byte of the data, but not with its place.
+    """Return 16 hexadecimal digits that identify splits, names and bytes of the data, wherever they are.
 
-    The SHA-256 of a listing with one line a pair: split, name, and the SHA-256 of both files, taken from
-    `sums` where a file has not changed since it was last read.
-    Raises SegnbError for a file that cannot be read.
+    They begin the SHA-256 of a list with one line per pair: split, name, and the SHA-256 of both files.
+
+    Args:
+        pairs_by_split: the pairs
+        sums: remembers the SHA-256 of files that have not changed since they were last read
+
+    Raises:
+        SegnbError: for a file that cannot be read.
     """
     sums = sums or Sums()
     listing = hashlib.sha256()

@@ -31,7 +31,7 @@ def no_engine(project, monkeypatch):
     ("arguments", "told"),
     [
         (["--preset", "fast"], "unknown preset 'fast' (expected one of smoke"),
-        (["--data", "nowhere"], "data 'nowhere' is neither"),
+        (["--data", "nowhere"], "unknown data 'nowhere'"),
         (["--variants", "UNet"], "choose from"),
         (["--seeds", "x"], "invalid seeds 'x' (expected comma-separated integers"),
         (["--seeds", "12345678901234567890"], "integers from 0 to 9,000,000,000,000"),

@@ -1,10 +1,11 @@
-"""A corpus of files that are no images or no masks, and of odd ones that are sound.
+"""A corpus of files that are not images or not masks, and of valid files that look odd.
 
-`test_bad_input` takes each of them through every door by which files come in.
+`test_bad_input` tries each of them in every way by which segnb reads files.
 """
 
 import io
 import os
+import re
 import socket
 import struct
 import zlib
@@ -18,16 +19,21 @@ from PIL import Image
 
 from segnb.errors import SegnbError
 
-SIZE = 16  # pixels a side of all files here
+SIZE = 16  # pixels per side of all files here
 
 
 def refusal(action: Callable, *arguments, **options) -> str:
-    """The message of the SegnbError that `action` raises: one line that says what is wrong and what to do."""
+    """Return the message of the SegnbError that `action` raises: one line, with a remedy."""
     with pytest.raises(SegnbError) as caught:
         action(*arguments, **options)
     message = str(caught.value)
-    assert len(message.splitlines()) == 1 and ";" in message
+    assert len(message.splitlines()) == 1 and has_remedy(message)
     return message
+
+
+def has_remedy(message: str) -> bool:
+    """Return whether a message ends with a sentence that follows what is wrong."""
+    return re.search(r"\. ['A-Z]", message) is not None and message.endswith(".")
 
 
 # ---- PNG files byte by byte -------------------------------------------------------------------------
@@ -121,9 +127,9 @@ class Broken(NamedTuple):
     """A broken file of a pair.
 
     kind: "image" or "label"
-    spoil: makes the file what it is to be, or the content itself
-    words: what an error says after the file's name
-    finding: the kind under which `segnb data check` lists it
+    spoil: a function that breaks the file, or its broken content
+    words: the error after the file's name
+    finding: the kind of the finding in `segnb data check`
     """
 
     kind: str
@@ -135,28 +141,31 @@ class Broken(NamedTuple):
         path.write_bytes(self.spoil) if isinstance(self.spoil, bytes) else self.spoil(path)
 
 
-NO_FILE = "is a directory, pipe or device, no file; remove or replace it"
+NO_FILE = "a directory, pipe or device (expected a file). Remove or replace it."
 # Neither an image nor a mask.
 NEITHER = {
-    "zero bytes": (b"", "file (0 bytes); replace or remove it"),
-    "text": (b"hello", "file (5 bytes); replace or remove it"),
+    "zero bytes": (b"", "unknown file format, 0 bytes (expected PNG"),
+    "text": (b"hello", "unknown file format, 5 bytes (expected PNG"),
     "half a PNG": (halve, ""),
     "a flipped byte": (flip, "cannot be decoded"),
-    "a PNG that ends in its signature": (b"\x89PNG\r\n", "file (6 bytes); replace or remove it"),
-    "a header of 30,000 × 30,000": (png(30000, 30000, 8, 2, b""), "has more pixels than can be read at once"),
+    "a PNG that ends in its signature": (b"\x89PNG\r\n", "unknown file format, 6 bytes (expected PNG"),
+    "a header of 30,000 × 30,000": (
+        png(30000, 30000, 8, 2, b""),
+        "too many pixels to read at once (expected",
+    ),
     "a header and no pixels": (png(SIZE, SIZE, 8, 2, b""), "cannot be decoded"),
-    "no width": (png(0, SIZE, 8, 2, b"\0"), "file (66 bytes); replace"),
-    "a wrong check sum": (flat(8, 0).replace(b"IDAT", b"IDAU"), "file (70 bytes); replace"),
+    "no width": (png(0, SIZE, 8, 2, b"\0"), "unknown file format, 66 bytes (expected"),
+    "a wrong check sum": (flat(8, 0).replace(b"IDAT", b"IDAU"), "unknown file format, 70 bytes (expected"),
     "compressed text of 100 MB": (
         flat(8, 2, 0, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))),
         "cannot be decoded",
     ),
-    "an animated GIF": (encoded(NOISE, "GIF", **TWO), "file ("),
-    "an animated PNG": (encoded(NOISE, **TWO), "is an animation of 2 pictures; save"),
-    "a BMP": (encoded(NOISE, "BMP"), "file ("),
-    "a TIFF": (encoded(NOISE, "TIFF"), "file ("),
-    "a WebP": (encoded(NOISE, "WEBP", lossless=True), "file ("),
-    "a PDF": (encoded(NOISE, "PDF"), "file ("),
+    "an animated GIF": (encoded(NOISE, "GIF", **TWO), "bytes (expected PNG"),
+    "an animated PNG": (encoded(NOISE, **TWO), "animation of 2 images (expected one image). Save"),
+    "a BMP": (encoded(NOISE, "BMP"), "bytes (expected PNG"),
+    "a TIFF": (encoded(NOISE, "TIFF"), "bytes (expected PNG"),
+    "a WebP": (encoded(NOISE, "WEBP", lossless=True), "bytes (expected PNG"),
+    "a PDF": (encoded(NOISE, "PDF"), "bytes (expected PNG"),
     "a folder": (instead(Path.mkdir), NO_FILE),
     "a pipe": (instead(os.mkfifo), NO_FILE),
     "a socket": (instead(bind), NO_FILE),
@@ -169,9 +178,12 @@ NO_IMAGE = {
     "half a JPEG": (encoded(NOISE, "JPEG")[:400], "cannot be decoded"),
     "a JPEG to be turned": (
         encoded(NOISE, "JPEG", exif=turned(6)),
-        "is to be shown turned or mirrored (EXIF orientation 6); save it as it is to be seen",
+        "EXIF orientation 6, so viewers rotate or mirror the pixels (expected 1 or none). Save the image up",
     ),
-    "a PNG to be mirrored": (encoded(NOISE, exif=turned(2)), "is to be shown turned or mirrored (EXIF ori"),
+    "a PNG to be mirrored": (
+        encoded(NOISE, exif=turned(2)),
+        "EXIF orientation 2, so viewers rotate or mirror",
+    ),
 }
 NOT_RGB = {
     "16-bit RGB": (flat(16, 2, 300), "16-bit RGB"),
@@ -186,8 +198,8 @@ NOT_RGB = {
     "grey JPEG": (encoded(NOISE.convert("L"), "JPEG"), "8-bit L"),
 }
 NO_MASK = {
-    "a JPEG": (encoded(IDS, "JPEG"), "no PNG file ("),
-    "a mask to be turned": (encoded(IDS, exif=turned(8)), "is to be shown turned or mirrored (EXIF orientat"),
+    "a JPEG": (encoded(IDS, "JPEG"), "bytes (expected PNG). Replace or remove it."),
+    "a mask to be turned": (encoded(IDS, exif=turned(8)), "EXIF orientation 8, so viewers rotate or mirror"),
 }
 NO_CHANNEL = {
     "16-bit RGB": (flat(16, 2, 7), "16-bit RGB"),
@@ -197,29 +209,32 @@ NO_CHANNEL = {
     "16-bit grey and alpha": (flat(16, 4, 7), "16-bit RGBA"),
 }
 NO_CLASS = {
-    "id 13": (mask_of(13), "holds id 13, which none of the 13 classes has; renumber the mask"),
-    "id 255": (mask_of(255), "holds id 255, which none of the 13 classes has; renumber the mask"),
-    "id 13 in red": (mask_of(13, 0, 0), "holds id 13, which none of the 13 classes has; renumber the mask"),
-    "id 300 in 16 bits": (flat(16, 0, 300), "holds id 300, which none of the 13 classes has; renumber"),
-    "id 13 in three channels": (mask_of(13, 13, 13), "holds id 13, which none of the 13 classes has"),
+    "id 13": (mask_of(13), "unknown class id 13 (expected 0 to 12). Add the id to classes.csv, or renumber"),
+    "id 255": (
+        mask_of(255),
+        "unknown class id 255 (expected 0 to 12). Add the id to classes.csv, or renumber",
+    ),
+    "id 13 in red": (mask_of(13, 0, 0), "unknown class id 13 (expected 0 to 12). Add the id to classes.csv"),
+    "id 300 in 16 bits": (flat(16, 0, 300), "unknown class id 300 (expected 0 to 12). Add the id"),
+    "id 13 in three channels": (mask_of(13, 13, 13), "unknown class id 13 (expected 0 to 12). Add the id"),
     "half transparent": (
         flat(8, 4, 1),
-        "256 of 256 pixels are half transparent; save the mask without alpha",
+        "256 of 256 pixels are partly transparent (expected opaque pixels, and transparent ones for void",
     ),
-    "transparent throughout": (flat(8, 6, 0), "every pixel is transparent; save the mask without alpha"),
+    "transparent throughout": (flat(8, 6, 0), "every pixel is transparent (expected opaque pixels, and"),
     "a colour of no class": (
         mask_of(99, 64, 128),
-        "a colour mask in which 256 of 256 pixels have colours of no class, the first #634080; give each",
+        "256 of 256 pixels have an unknown colour, the first #634080 (expected the colours of the classes)",
     ),
     "a palette of one colour for all": (
         flat(8, 3, 7, chunk(b"PLTE", bytes(3 * 256))),
-        "holds ids that mean one thing and colours that mean another; save the ids",
+        "ids and colours contradict each other (expected the same classes from both). Save the ids",
     ),
-    "a palette too short": (flat(8, 3, 200, chunk(b"PLTE", bytes(3))), "holds id 200, which"),
+    "a palette too short": (flat(8, 3, 200, chunk(b"PLTE", bytes(3))), "unknown class id 200 (expected"),
 }
 RGB, CHANNEL = (
-    "pixels are {}, not 8-bit RGB; convert the image",
-    "pixels are {}; save the ids as one 8-bit channel",
+    "pixels are {} (expected 8-bit RGB). Convert the image.",
+    "pixels are {} (expected 8-bit channels, 16-bit grey or a palette). Save the ids as one 8-bit channel.",
 )
 BROKEN = {
     f"{kind}: {name}": Broken(kind, spoil, words.format(rest), finding)
@@ -233,17 +248,20 @@ BROKEN = {
     for name, (spoil, rest) in cases.items()
 } | {
     "label: a photograph": Broken(
-        "label", encoded(NOISE), "a colour mask in which 256 of 256 pixels", "interpolated"
+        "label", encoded(NOISE), "256 of 256 pixels have an unknown colour", "interpolated"
     ),
     "image: of another size": Broken(
-        "image", encoded(NOISE.resize((9, 9))), "labels are 16×16 pixels but", "size-differs"
+        "image", encoded(NOISE.resize((9, 9))), "size 16×16 (expected 9×9, the size of", "size-differs"
     ),
     "label: of another size": Broken(
-        "label", encoded(IDS.crop((0, 0, 9, 9)).point([7] * 256)), "labels are 9×9 pixels but", "size-differs"
+        "label",
+        encoded(IDS.crop((0, 0, 9, 9)).point([7] * 256)),
+        "size 9×9 (expected 16×16, the size of",
+        "size-differs",
     ),
 }
 
-# What looks odd and is sound: the bytes of an image, the bytes of a mask.
+# Valid files that look odd: the bytes of an image, the bytes of a mask.
 SOUND = {
     "interlaced": [encoded(one, interlace=1) for one in (NOISE, IDS)],
     "garbage after the end": [encoded(one) + b"\xff" * 999 for one in (NOISE, IDS)],

@@ -1,8 +1,8 @@
-"""Whatever lies in a data folder, segnb reads it or refuses it in one line that names the file.
+"""segnb reads any file of a data folder, or rejects it in one line that names the file.
 
-A corpus of broken files (`broken_files`) goes through every door by which a user's files come in: a folder, a
-stream and the cache, `segnb report`, `segnb data check` and `segnb data prepare`. Then hypothesis makes up
-what nobody thought of.
+A corpus of broken files (`broken_files`) is tried in every way by which segnb reads a user's files: as a
+folder, as a stream, through the cache, by `segnb report`, `segnb data check` and `segnb data prepare`.
+Hypothesis then generates further files.
 """
 
 import os
@@ -33,12 +33,12 @@ from segnb.errors import SegnbError, one_line
 from segnb.labels import IGNORE_INDEX
 from segnb.presets import PRESETS
 from tests.conftest import make_dataset
-from tests.data.broken_files import BROKEN, NEITHER, NOISE, SIZE, SOUND, VALID, encoded, refusal
+from tests.data.broken_files import BROKEN, NEITHER, NOISE, SIZE, SOUND, VALID, encoded, has_remedy, refusal
 
 
 @pytest.fixture(autouse=True)
 def patience():
-    """Nothing here takes long, but for what waits for ever."""
+    """End a test that waits for ever."""
 
     def late(*_):
         raise TimeoutError("this hangs")
@@ -74,14 +74,14 @@ def break_pair(pair: Pair, case: str) -> tuple[Path, str]:
 
 
 def one_clear_line(message: str, file: Path, words: str = "") -> None:
-    """Is one line, begins with the file, holds `words`, and says what to do."""
+    """Assert that a message is one line, begins with the file, contains `words`, and ends with a remedy."""
     assert len(message.splitlines()) == 1 and message.isprintable()
     assert message.startswith(f"{one_line(str(file))}: ") and words in message
-    assert "; " in message and len(message) < 450 + 2 * len(str(file))
+    assert has_remedy(message) and len(message) < 450 + 2 * len(str(file))
 
 
 def leftovers(cache: Path) -> list[str]:
-    """What a cache should not hold: arrays that do not count, files that were to become something."""
+    """Return the files that a cache should not contain: arrays without their record, temporary files."""
     files = [path for path in cache.rglob("*") if path.is_file()]
     whole = {path.with_suffix("") for path in files if path.suffix == ".json"}
     arrays = [path for path in files if path.suffix == ".npy"]
@@ -118,7 +118,7 @@ def test_a_stream_gives_what_comes_before_the_broken_pair_and_a_cache_is_not_hal
 
 @pytest.fixture
 def report(project, capsys, monkeypatch) -> Callable[[str], str]:
-    """What `segnb report --data DATA` says on stderr before it gives up; nothing may be trained."""
+    """Return what `segnb report --data DATA` prints on stderr when it fails before any training."""
     monkeypatch.setattr(report_commands, "_run_engine", lambda command: pytest.fail("training would begin"))
     monkeypatch.setenv("SEGNB_OFFLINE", "1")  # `report` sets it, too; here it is undone
     options = ["--preset", "smoke", "--weights", "random", "--precision", "fp32", "--offline", "--jobs", "1"]
@@ -148,7 +148,7 @@ def test_check_lists_it_and_prepare_writes_nothing(data, tmp_path, case):
     found = check.look(str(data))
     (error,) = found.of("error")
     assert error.kind == BROKEN[case].finding and error.files[0] == str(file)
-    one_clear_line(error.message, file, words if error.kind != "interpolated" else "make it again")
+    one_clear_line(error.message, file, words if error.kind != "interpolated" else "Make the mask again")
     message = refusal(prepare.prepare, str(data), tmp_path / "copy", 32)
     assert message.startswith(error.message) and not (tmp_path / "copy").exists()
 
@@ -208,7 +208,9 @@ def test_a_file_that_may_not_be_read(data, report, kind):
     pair = reading.find(data).pairs["train"][1]
     file = getattr(pair, kind)
     file.chmod(0)
-    one_clear_line(refusal(reading.read, pair, SIZE, STREET_CODING), file, "no permission to read it; allow")
+    one_clear_line(
+        refusal(reading.read, pair, SIZE, STREET_CODING), file, "permission denied (expected a readable file)"
+    )
     one_clear_line(report(str(data)), file, "Permission denied")
 
 
@@ -218,8 +220,8 @@ ESCAPES = "a\nb \x1b[31mred\x1b[0m \x07 \r\u2028\u202e"
 
 
 def test_an_error_is_one_line_that_commands_no_terminal():
-    error = SegnbError(f"{ESCAPES}: is bad; mend it")
-    assert str(error) == f"{error}" == r"a\nb \x1b[31mred\x1b[0m \x07 \r\u2028\u202e: is bad; mend it"
+    error = SegnbError(f"{ESCAPES}: bad. Fix it.")
+    assert str(error) == f"{error}" == r"a\nb \x1b[31mred\x1b[0m \x07 \r\u2028\u202e: bad. Fix it."
     assert error.args[0].startswith(ESCAPES)
     assert str(SegnbError("plain × text … ü 日本\u3000語")) == "plain × text … ü 日本\u3000語"
     assert str(SegnbError(os.fsdecode(b"caf\xe9.png"))) == r"caf\udce9.png"
@@ -229,12 +231,12 @@ def test_names_of_all_kinds_go_through_the_command_line_harmlessly(data, report)
     odd = data.rename(data.with_name(f"my {ESCAPES} data"))
     file = next((odd / "test" / "images").iterdir())
     file.write_bytes(b"")
-    one_clear_line(report(str(odd)), file, "(0 bytes)")
+    one_clear_line(report(str(odd)), file, "0 bytes (expected PNG or JPEG)")
     shutil.copy(odd / "test" / "labels" / "0001.png", file)
     for kind in ("images", "labels"):
         (odd / "test" / kind / "0001.png").rename(odd / "test" / kind / "new\nline.png")
     said = report(str(odd))
-    one_clear_line(said, odd / "test" / "images" / "new\nline.png", "line break")
+    one_clear_line(said, odd / "test" / "images" / "new\nline.png", "name with line breaks")
 
 
 def test_good_data_with_odd_names_is_read(data, tmp_path):
@@ -269,7 +271,7 @@ def quickly(examples: int) -> settings:
 
 
 def reads_or_refuses(file: Path, action: Callable, *arguments) -> None:
-    """Anything but a result or a clear line about the file is an error of ours."""
+    """Assert that an action returns, or raises a SegnbError of one line about the file."""
     try:
         action(*arguments)
     except SegnbError as error:
@@ -298,12 +300,12 @@ def test_any_bytes_as_a_picture(tmp_path, data, start):
     a_place | st.just(1.0),
     st.booleans(),
 )
-def test_a_mutated_picture(tmp_path, which, flips, end, mend):
-    """mend: whether a PNG's check sums are set right, so that what they guard is reached"""
+def test_a_mutated_picture(tmp_path, which, flips, end, fix):
+    """fix: whether the checksums of a PNG are corrected, so that the decoder reads on"""
     data = bytearray(VALID[which])
     for place, change in flips:
         data[int(place * len(data))] ^= change
-    if mend and data.startswith(b"\x89PNG"):
+    if fix and data.startswith(b"\x89PNG"):
         at = 8
         while at + 12 <= len(data):
             stop = at + 8 + int.from_bytes(data[at : at + 4], "big")
@@ -345,7 +347,7 @@ names = st.sampled_from(["void", "Road", "Car", "Sky", "Bicyclist", "Other"]) | 
 
 @st.composite
 def label_sets(draw) -> list[tuple[int | None, tuple | None, str]]:
-    """Rows of a sound classes.csv: (id, colour, name) with ids and colours of their own."""
+    """Draw rows of a valid classes.csv: (id, colour, name), with different ids and colours."""
     ids = draw(st.lists(st.integers(0, 255), unique=True, min_size=2, max_size=12))
     colours = draw(st.lists(st.tuples(*[st.integers(0, 255)] * 3), unique=True, max_size=len(ids)))
     alike = {}
@@ -384,7 +386,7 @@ def test_any_mask_of_any_label_set_survives_being_written(tmp_path, rows, data):
         try:
             found = reading.read_labels(tmp_path / "x.png", read)
         except SegnbError as error:  # only where a red mask is a colour mask as well
-            assert form != "grey" and not mask[..., 1:].any() and "mean another" in str(error)
+            assert form != "grey" and not mask[..., 1:].any() and "contradict each other" in str(error)
             continue
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, wanted, form)

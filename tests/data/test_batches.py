@@ -1,4 +1,4 @@
-"""Batches: every image once, an order that depends on seed and epoch alone, and horizontal flips."""
+"""Batches: every image once, in an order of seed and epoch alone, with horizontal flips."""
 
 import numpy as np
 import torch

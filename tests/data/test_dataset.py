@@ -1,4 +1,4 @@
-"""Where data comes from: rendered streets, other views of them, folders; and what their names lead to."""
+"""Data sets by name: rendered streets, other views of them, and folders; and their cache."""
 
 import time
 import tracemalloc
@@ -18,7 +18,7 @@ SIZE = 32
 
 @pytest.fixture
 def smoke(monkeypatch):
-    """The smoke preset, its scenes drawn here rather than by worker processes, and counted."""
+    """The smoke preset with a list of the scenes rendered, without worker processes."""
     drawn = []
 
     def render(split, count, size):
@@ -94,9 +94,9 @@ def test_a_folder_is_in_no_view(dataset, smoke):
 def test_an_unknown_name_lists_all_choices(smoke):
     with pytest.raises(SegnbError) as caught:
         open_data("street", smoke[0])
-    told = str(caught.value)
-    assert "\n" not in told and "'street'" in told and "folder" in told
-    assert all(f'"{name}"' in told for name in VIEWS)
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith("unknown data 'street' (expected a folder, or one of")
+    assert all(f'"{name}"' in message for name in VIEWS)
 
 
 # ---- the cache -----------------------------------------------------------------------------------
@@ -155,7 +155,9 @@ def test_a_split_without_a_labelled_pixel_is_refused_and_one_pixel_is_enough(tmp
 
     assert len(data("sound", labelled).split(tmp_path, split, SIZE)) == 2
     for _ in range(2):  # the second time it is cached
-        with pytest.raises(SegnbError, match=f"^nowhere: every pixel of the {split} split is void at {SIZE}"):
+        with pytest.raises(
+            SegnbError, match=f"^nowhere: every pixel of the {split} split is void at {SIZE}×"
+        ):
             data("void", void).split(tmp_path, split, SIZE)
 
 
@@ -168,7 +170,7 @@ def test_processes_that_want_the_same_cache_wait_for_the_first(tmp_path):
         yield np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.uint8)
 
     data = made_up(frames, 1)
-    with ThreadPoolExecutor(4) as pool:  # flock tells file descriptors apart, whoever opened them
+    with ThreadPoolExecutor(4) as pool:  # flock distinguishes file descriptors, even within a process
         splits = list(pool.map(lambda _: data.split(tmp_path, "train", SIZE), range(4)))
     assert len(calls) == 1 and all(len(split) == 1 for split in splits)
 

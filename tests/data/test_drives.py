@@ -1,4 +1,4 @@
-"""Drives: two splits of the same frames, and streets on which a camera and cars move."""
+"""Drives: their two splits, and streets with a moving camera and moving cars."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from segnb.presets import PRESETS
 SIZE = 48
 
 
-# ---- which frames -----------------------------------------------------------------------------------------
+# ---- splits -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=PRESETS.values(), ids=list(PRESETS))
@@ -34,7 +34,7 @@ def test_both_splits_test_the_same_frames_and_train_on_as_many(counts):
         assert {split: len(set(frames)) for split, frames in plan.items()} == counts
         assert all(frames == sorted(frames) for frames in plan.values())
         assert len({frame for frames in plan.values() for frame in frames}) == sum(counts.values())
-    # As many drives, and the same numbers in them: nothing differs but whose frames they are.
+    # The numbers of drives and frames are the same; only the drives differ.
     numbers = [sorted(number for _, number in plan["train"]) for plan in (between, apart)]
     assert numbers[0] == numbers[1]
     assert len({drive for drive, _ in between["train"]}) == len({drive for drive, _ in apart["train"]})
@@ -89,7 +89,7 @@ def test_nothing_stands_or_drives_where_the_camera_goes(two):
         lane = drive.still.camera.position[1]
         for number in range(0, 100, 9):
             moved = drive.moving.flat[..., 0] + (drive.pull * drive.way(number))[:, None]
-            apart = moved[drive.pull != 1] - drive.way(number)  # of all but the bonnet
+            apart = moved[drive.pull != 1] - drive.way(number)  # without the bonnet
             beside = np.abs(drive.moving.flat[drive.pull != 1][..., 1] - lane) < 1.2
             assert not (beside & (np.abs(apart) < 3)).any()
         standing = drive.still.flat[drive.still.labels == objects.PEDESTRIAN]
@@ -118,7 +118,7 @@ def test_a_frame_is_a_function_of_drive_and_number_and_neighbours_are_alike(two)
     assert image.shape == (SIZE, SIZE, 3) and image.dtype == labels.dtype == np.uint8
     changed = [(labels != one).mean() for _, one in (before, other)]
     assert 0 < changed[0] < 0.15 < changed[1]
-    # One exposure for the whole drive; noise of its own in each frame.
+    # One exposure per drive, new noise per frame.
     assert abs(image.mean() - before[0].mean()) < 3
     assert not np.array_equal(image[:9], before[0][:9])
 
@@ -142,11 +142,11 @@ def test_drives_are_data_whose_test_frames_are_rendered_once(tmp_path, monkeypat
     monkeypatch.setattr(drives, "render", render)
     apart, between = (open_data(name, PRESETS["smoke"]) for name in DRIVES)
     tests = [data.split(tmp_path, "test", SIZE) for data in (between, apart)]
-    assert asked == [("drives of test", 6)]
+    assert asked == [("test frames of drives", 6)]
     assert np.array_equal(tests[0].labels, tests[1].labels) and tests[0].names == tests[1].names
     assert between.split(tmp_path, "train", SIZE).names != apart.split(tmp_path, "train", SIZE).names
     assert tests[0].names[:2] == ["drive 000/0009", "drive 000/0019"]
-    assert "between frames of training" in between.notes[0] and not apart.notes
+    assert "between training frames" in between.notes[0] and not apart.notes
     assert apart.digest != between.digest and apart.classes is between.classes is STREET
     for data in (apart, between):
         assert data.shifted(tmp_path, "fog", SIZE) is None and data.visibility(tmp_path, SIZE) == ()

@@ -1,6 +1,6 @@
-"""segnb/data/layouts.py: five layouts as people have them, and folders that are none, or two.
+"""segnb/data/layouts.py: the five layouts, unknown ones, and folders with two of them.
 
-Nothing but classes.csv is opened by `look`, so most files here are empty.
+`look` opens no file but classes.csv, so most files here are empty.
 """
 
 import os
@@ -49,7 +49,7 @@ def plain(folder: Path, *names: str) -> Path:
 
 
 def refuses(path: Path, begin: str) -> None:
-    """Looking at the folder ends in an error that begins so."""
+    """Assert that looking at the folder raises an error that begins with these words."""
     assert refusal(look, path).startswith(begin)
 
 
@@ -58,8 +58,8 @@ def drives(listing) -> set[str]:
 
 
 def keys(listing) -> set[Key]:
-    """The frames, which have to have an image and a mask each."""
-    assert listing.images.keys() == listing.labels.keys() and not listing.doubles
+    """Return the frames; each must have an image and a mask."""
+    assert listing.images.keys() == listing.labels.keys() and not listing.duplicates
     return set(listing.images)
 
 
@@ -85,7 +85,9 @@ def test_several_dataset_folders_are_named(tmp_path):
     for size in (256, 224):
         study(tmp_path / f"dataset_{size}")
     message = refusal(look, tmp_path)
-    assert message == f"{tmp_path}: holds 2 data sets, dataset_224, dataset_256; point to one of them"
+    assert message == (
+        f"{tmp_path}: 2 data sets, dataset_224, dataset_256 (expected one). Name one of these folders."
+    )
     assert len(keys(look(tmp_path / "dataset_256"))) == 6
     for i in range(100):
         study(tmp_path / f"dataset_1{i:02d}")
@@ -203,21 +205,23 @@ def any_layout(folder: Path, layout: str, *homes: str) -> Path:
 def test_every_layout_knows_what_people_call_splits(tmp_path, layout, names):
     found = look(any_layout(tmp_path, layout, *names.split()))
     assert found.layout.name == layout
-    told = {key.split: key.name[:-1] for key in keys(found)}
-    assert told == dict(zip(("train", "val", "test"), names.split(), strict=True))
+    names_of = {key.split: key.name[:-1] for key in keys(found)}
+    assert names_of == dict(zip(("train", "val", "test"), names.split(), strict=True))
     assert not [note for note in found.notes if "classes.csv" not in note]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_refuses_a_near_miss_and_says_what_it_leaves_out(tmp_path, layout):
     near = any_layout(tmp_path / "near", layout, "train", "tset")
-    assert "/tset" in (message := refusal(look, near)) and ": may be meant for test; call" in message
+    assert (
+        "/tset" in (message := refusal(look, near)) and ": unclear whether this is the split test" in message
+    )
     if layout == "camvid":
         touch(any_layout(tmp_path / "more", layout, "train", "val"), "test/1.png")
-        words = "The folder test is left out: there is no testannot."
+        words = "The folder test is not used, because testannot is missing."
     else:
         any_layout(tmp_path / "more", layout, "train", "test", "more")
-        words = "is left out: it is in none of train, val and test."
+        words = "is not used, because it is not in train, val or test."
     found = look(tmp_path / "more")
     assert {key.split for key in keys(found)} == {"train", "test"} and words in " ".join(found.notes)
 
@@ -245,8 +249,8 @@ def test_towns_in_the_folders_of_a_split_are_its_drives(tmp_path):
 def test_what_a_layout_assumes_of_masks_is_said_unless_a_classes_csv_says_it(tmp_path):
     found = look(study(tmp_path))
     assert found.assumed and found.notes == [
-        "Without a classes.csv, masks are read as the 13 classes that go with folders of the layout study,"
-        " from Unlabeled (0) to Traffic sign (12). Where they mean something else, add a classes.csv."
+        "Without a classes.csv, masks are read as the 13 classes of the layout study, from Unlabeled (0) to"
+        " Traffic sign (12). If the masks mean something else, add a classes.csv."
     ]
     (tmp_path / "classes.csv").write_text(CLASSES)
     assert not look(tmp_path).assumed and not look(tmp_path).notes
@@ -267,7 +271,7 @@ def test_a_classes_csv_replaces_what_a_layout_s_masks_mean(tmp_path, make):
 
 def test_plain_without_classes_csv(tmp_path):
     (plain(tmp_path) / "classes.csv").unlink()
-    refuses(tmp_path, f"{tmp_path / 'classes.csv'}: is missing; write one")
+    refuses(tmp_path, f"{tmp_path / 'classes.csv'}: missing (expected in the layout plain). Create it")
 
 
 @pytest.mark.parametrize("make", [study, drive, recording, plain])
@@ -283,7 +287,9 @@ def test_a_classes_csv_deeper_down_is_not_passed_over(tmp_path, place):
     drive(tmp_path / "dataA" / "dataA")
     (tmp_path / place / "classes.csv").write_text(CLASSES)
     stray = tmp_path / place / "classes.csv"
-    assert refusal(look, tmp_path) == f"{stray}: is too deep to count for all of {tmp_path}; move it there"
+    assert refusal(look, tmp_path) == (
+        f"{stray}: below the data folder (expected in {tmp_path}). Move it there."
+    )
     (tmp_path / "classes.csv").write_text(CLASSES)  # somebody has decided
     assert look(tmp_path).coding.classes.names == ("Road", "Car")
 
@@ -319,7 +325,7 @@ def test_a_path_with_a_colon_that_is_there_is_a_path(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("data", ["", "lyft:", "study:"])
 def test_no_path_is_not_the_working_directory(data):
-    assert refusal(parse, data) == "data is empty; name a folder, as in PATH or lyft:PATH"
+    assert refusal(parse, data) == (f"invalid data {data!r} (expected PATH or LAYOUT:PATH). Name a folder.")
 
 
 @pytest.mark.parametrize("data", ["x" * 5000, "lyft:" + "x" * 5000, "a\0b", "lyft:a\0b", "\ud800"])
@@ -333,9 +339,9 @@ def test_a_named_layout_that_a_folder_does_not_have(tmp_path, name):
     touch(tmp_path, "notes.txt")
     (tmp_path / "classes.csv").write_text(CLASSES)
     message = refusal(look, tmp_path, name)
-    assert str(tmp_path) in message and "; point to a folder that holds train/images" in message
+    assert str(tmp_path) in message and LAYOUTS[name].expected in message
     if name in ("lyft", "carla"):
-        assert message.startswith(f"{tmp_path}: is not of the layout {name!r}; ")
+        assert message.startswith(f"{tmp_path}: not in the layout {name} (expected ")
 
 
 def test_a_name_decides_where_a_folder_looks_like_two(tmp_path):
@@ -348,20 +354,20 @@ def test_a_name_decides_where_a_folder_looks_like_two(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "first, second, told",
+    "first, second, layouts_",
     [
-        (study, drive, "study, but {}/CameraRGB like lyft"),
-        (study, lambda folder: recording(folder / "more"), "study, but {}/more like carla"),
-        (study, plain, "study, but {}/images like plain"),
-        (drive, lambda folder: recording(folder / "more"), "lyft, but {}/more like carla"),
-        (lambda folder: drive(folder / "dataA").parent, plain, "lyft, but {}/images like plain"),
+        (study, drive, "study, and lyft in {}/CameraRGB"),
+        (study, lambda folder: recording(folder / "more"), "study, and carla in {}/more"),
+        (study, plain, "study, and plain in {}/images"),
+        (drive, lambda folder: recording(folder / "more"), "lyft, and carla in {}/more"),
+        (lambda folder: drive(folder / "dataA").parent, plain, "lyft, and plain in {}/images"),
     ],
 )
-def test_frames_of_another_layout_are_not_passed_over(tmp_path, first, second, told):
+def test_frames_of_another_layout_are_not_passed_over(tmp_path, first, second, layouts_):
     second(first(tmp_path))
     message = refusal(look, tmp_path)
     assert message.startswith(
-        f"{tmp_path}: looks like {told.format(tmp_path)}; move one of them elsewhere, or name"
+        f"{tmp_path}: two layouts, {layouts_.format(tmp_path)} (expected one). Move one of them elsewhere, or"
     )
 
 
@@ -389,7 +395,8 @@ def test_a_drive_of_lyft_with_one_of_its_folders_is_not_passed_over(tmp_path, go
         file.unlink()
     assert (
         refusal(look, tmp_path)
-        == f"{folder}: holds no .png{' or .jpg or .jpeg' * (gone[-1] == 'B')} file; put the {gone} there"
+        == f"{folder}: contains no frames (expected NAME.png{' or NAME.jpg or NAME.jpeg' * (gone[-1] == 'B')}"
+        "). Add them, or remove the folder."
     )
     folder.rmdir()
     refuses(tmp_path, f"{folder}: cannot be listed (No such file or directory)")
@@ -399,7 +406,8 @@ def test_a_drive_of_lyft_with_one_of_its_folders_is_not_passed_over(tmp_path, go
 def test_a_recording_of_carla_with_one_half_is_not_passed_over(tmp_path, kind):
     recording(tmp_path / "a")
     touch(tmp_path / "b", f"1_{kind}.png")
-    refuses(tmp_path, f"{tmp_path / 'b'}: holds no _{'seg' if kind == 'rgb' else 'rgb'}.png")
+    missing = "seg" if kind == "rgb" else "rgb"
+    refuses(tmp_path, f"{tmp_path / 'b'}: contains no frames (expected NAME_{missing}.png")
     (tmp_path / "b" / f"1_{kind}.png").unlink()
     touch(tmp_path / "b", f"{kind}/1.png")
     refuses(tmp_path, f"{tmp_path / 'b'}/{'seg' if kind == 'rgb' else 'rgb'}: cannot be listed")
@@ -426,18 +434,20 @@ def test_lone_files_name_what_is_missing(tmp_path):
     assert list(look(tmp_path).faults()) == [
         (
             "no-partner",
-            f"{home}/000007_rgb.jpg: has no labels; add {home}/000007_seg.png or remove this file",
+            f"{home}/000007_rgb.jpg: image without mask (expected {home}/000007_seg.png). Add it, or remove"
+            " this file.",
             [home / "000007_rgb.jpg"],
         ),
         (
             "no-partner",
-            f"{home}/000008_seg.png: has no image; add {home}/000008_rgb.png (or .jpg) or remove this file",
+            f"{home}/000008_seg.png: mask without image (expected {home}/000008_rgb.png or .jpg). Add it, or"
+            " remove this file.",
             [home / "000008_seg.png"],
         ),
     ]
 
 
-def test_doubles_name_both(tmp_path):
+def test_duplicates_name_both(tmp_path):
     plain(tmp_path)
     touch(tmp_path, "images/b.jpg", "images/b.JPEG")
     images = tmp_path / "images"
@@ -483,7 +493,7 @@ def test_names_that_cannot_be_printed_are_refused_and_shown_harmlessly(tmp_path,
         touch(home, f"CameraRGB/{bad}.png", f"CameraSeg/{bad}.png")
     message = refusal(look, tmp_path)
     assert repr(bad)[1:-1] in message and bad not in message
-    assert message.endswith("has a name with a line break, control code or broken UTF-8; rename it")
+    assert message.endswith(": name with line breaks, control codes or broken UTF-8. Rename it.")
 
 
 def test_a_folder_above_the_data_may_have_any_name(tmp_path):
@@ -491,7 +501,7 @@ def test_a_folder_above_the_data_may_have_any_name(tmp_path):
     assert len(keys(look(drive(home)))) == 3
     (home / "CameraSeg" / "0.png").rename(home / "CameraSeg" / "9\n.png")
     message = refusal(look, home)
-    assert r"new\nline \x1b[31m red/CameraSeg/9\n.png: has a name" in message
+    assert r"new\nline \x1b[31m red/CameraSeg/9\n.png: name with line breaks" in message
 
 
 # ---- links ------------------------------------------------------------------------------------------
@@ -538,7 +548,9 @@ def test_what_is_reached_by_a_deep_link_first_is_still_found(tmp_path):
 def test_a_linked_drive_that_is_not_there_is_not_passed_over(tmp_path, target):
     drive(tmp_path / "dataA")
     (tmp_path / "dataB").symlink_to(target)
-    assert refusal(look, tmp_path) == f"{tmp_path}/dataB: is a link that leads nowhere; mend or remove it"
+    assert refusal(look, tmp_path) == (
+        f"{tmp_path}/dataB: broken link (expected a folder or file). Fix or remove it."
+    )
 
 
 def test_a_link_to_a_file_that_is_not_there_is_listed_for_who_opens_it(tmp_path):
@@ -552,14 +564,14 @@ def test_a_link_to_a_file_that_is_not_there_is_listed_for_who_opens_it(tmp_path)
 
 
 def test_an_empty_folder(tmp_path):
-    refuses(tmp_path, f"{tmp_path}: is no data set that segnb knows; point to a folder")
+    refuses(tmp_path, f"{tmp_path}: unknown layout (expected train/images")
 
 
 def test_a_missing_folder_and_a_file_and_a_circle(tmp_path):
     refuses(tmp_path / "x", f"{tmp_path}/x: cannot be listed (No such file or directory)")
     touch(tmp_path, "x.zip")
     refuses(tmp_path / "x.zip", f"{tmp_path}/x.zip: cannot be listed (Not a directory)")
-    assert refusal(look, Path("a\0b")).startswith(r"a\x00b: cannot be listed (embedded null byte); point to")
+    assert refusal(look, Path("a\0b")).startswith(r"a\x00b: cannot be listed (embedded null byte). Name a")
     (tmp_path / "loop").symlink_to("loop")
     assert refusal(look, tmp_path / "loop").startswith(f"{tmp_path}/loop: cannot be listed (Too many levels")
 
@@ -567,12 +579,12 @@ def test_a_missing_folder_and_a_file_and_a_circle(tmp_path):
 @pytest.mark.parametrize("pointed", ["dataA/CameraRGB", "dataA/CameraSeg"])
 def test_pointing_one_folder_too_deep(tmp_path, pointed):
     drive(tmp_path / "dataA")
-    refuses(tmp_path / pointed, f"{tmp_path / pointed}: is no data set that segnb knows")
+    refuses(tmp_path / pointed, f"{tmp_path / pointed}: unknown layout (expected")
     touch(tmp_path, "rgb/1.png", "seg/1.png")
     for name in ("rgb", "seg"):
-        assert "is no data set that segnb knows" in refusal(look, tmp_path / name)
-    assert "is not of the layout 'lyft'" in refusal(look, tmp_path / pointed, "lyft")
-    assert "is not of the layout 'carla'" in refusal(look, tmp_path / "rgb", "carla")
+        assert ": unknown layout (expected" in refusal(look, tmp_path / name)
+    assert ": not in the layout lyft (" in refusal(look, tmp_path / pointed, "lyft")
+    assert ": not in the layout carla (" in refusal(look, tmp_path / "rgb", "carla")
 
 
 # ---- what must not be read --------------------------------------------------------------------------
@@ -594,7 +606,9 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch, place):
         return scan(folder)
 
     monkeypatch.setattr(layouts.os, "scandir", scandir)
-    assert refusal(look, tmp_path) == f"{denied}: no permission to list it; allow it with chmod u+rx"
+    assert refusal(look, tmp_path) == (
+        f"{denied}: permission denied (expected a folder that can be listed). Run 'chmod u+rx' on it."
+    )
 
 
 @unprivileged

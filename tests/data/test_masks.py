@@ -1,4 +1,4 @@
-"""segnb/data/masks.py: what masks mean, and what a classes.csv may say and may not."""
+"""segnb/data/masks.py: the meaning of masks, and valid and invalid classes.csv files."""
 
 import csv
 import os
@@ -20,7 +20,7 @@ NEWER = CHECKOUT / "docs" / "classes-carla-0.9.14.csv"
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a classes.csv, text or bytes as they are, and gives its path."""
+    """Return a function that writes a classes.csv, text or bytes, and returns its path."""
 
     def written(content: str | bytes):
         path = tmp_path / "classes.csv"
@@ -171,52 +171,57 @@ def test_255_classes_are_the_most(read):
     coding = read("id,name\n" + "".join(rows[:255]))
     assert len(coding.classes) == 255
     assert coding.from_values(np.uint8([254, 255])).tolist() == [254, UNKNOWN]
-    with pytest.raises(SegnbError, match="names 256 classes; give it 2 to 255"):
+    with pytest.raises(SegnbError, match=r"the number of classes is 256 \(expected 2 to 255, not"):
         read("id,name\n" + "".join(rows))
 
 
-COLUMNS = "; the first line names columns out of id, colour, name, thin, thing, each once, among them name"
-# What is wrong with one: its content, and what has to be said after the path.
+COLUMNS = " (expected name, with id or colour or both, and optionally thin and thing, each once). Fix the"
+ID = "(expected an integer from 0 to 255). Change the cell."
+NAME = "(expected one line of text, or 'void' for unlabelled pixels). Change the cell."
+# {fault: (content, error after the path)}.
 WRONG = {
-    "empty": ("", f": columns are ''{COLUMNS}"),
-    "blank": ("\n \n", f": columns are ''{COLUMNS}"),
-    "no rows": ("id,name\n", ": names 0 classes; give it 2"),
-    "one class": ("id,name\n0,Road\n1,void\n", ": names 1 classes; give it 2"),
-    "no name column": ("id,colour\n0,#000000\n", f": columns are 'id, colour'{COLUMNS}"),
-    "neither column": ("name,thin\nRoad,\n", f": columns are 'name, thin'{COLUMNS}"),
-    "unknown column": ("id,name,color\n0,Road,#ffffff\n", f": columns are 'id, name, color'{COLUMNS}"),
-    "capitals": ("ID,Name\n0,Road\n", f": columns are 'ID, Name'{COLUMNS}"),
-    "semicolons": ("id;name\n0;Road\n", f": columns are 'id;name'{COLUMNS}"),
-    "column twice": ("id,name,id\n0,Road,1\n", f": columns are 'id, name, id'{COLUMNS}"),
-    "no header": ("0,Road\n1,Car\n", f": columns are '0, Road'{COLUMNS}"),
-    "long column": ("x" * 5000 + ",name\n", f": columns are '{'x' * 80}…'{COLUMNS}"),
-    "no name": ("id,name\n0,Road\n1,\n", ", line 3: name is ''; write one line, or 'void'"),
+    "empty": ("", f": invalid columns ''{COLUMNS}"),
+    "blank": ("\n \n", f": invalid columns ''{COLUMNS}"),
+    "no rows": ("id,name\n", ": the number of classes is 0 (expected 2 to 255"),
+    "one class": ("id,name\n0,Road\n1,void\n", ": the number of classes is 1 (expected 2 to 255"),
+    "no name column": ("id,colour\n0,#000000\n", f": invalid columns 'id, colour'{COLUMNS}"),
+    "neither column": ("name,thin\nRoad,\n", f": invalid columns 'name, thin'{COLUMNS}"),
+    "unknown column": ("id,name,color\n0,Road,#ffffff\n", f": invalid columns 'id, name, color'{COLUMNS}"),
+    "capitals": ("ID,Name\n0,Road\n", f": invalid columns 'ID, Name'{COLUMNS}"),
+    "semicolons": ("id;name\n0;Road\n", f": invalid columns 'id;name'{COLUMNS}"),
+    "column twice": ("id,name,id\n0,Road,1\n", f": invalid columns 'id, name, id'{COLUMNS}"),
+    "no header": ("0,Road\n1,Car\n", f": invalid columns '0, Road'{COLUMNS}"),
+    "long column": ("x" * 5000 + ",name\n", f": invalid columns '{'x' * 80}…'{COLUMNS}"),
+    "no name": ("id,name\n0,Road\n1,\n", f", line 3: invalid name '' {NAME}"),
     "neither id nor colour": ("id,colour,name\n0,,Road\n,,Car\n", ", line 3: 'Car' has neither id nor"),
-    "id twice": ("id,name\n0,Road\n0,Car\n", ", line 3: id 0 is 'Road' already"),
+    "id twice": ("id,name\n0,Road\n0,Car\n", ", line 3: the id 0 stands for 'Road' above (expected one"),
     "colour twice": (
         "colour,name\n#0000ff,Road\n#0000FF,Car\n",
-        ", line 3: #0000FF is 'Road' already; change one",
+        ", line 3: the colour #0000FF stands for 'Road' above (expected one class per",
     ),
-    "id 256": ("id,name\n0,Road\n256,Car\n", ", line 3: id is '256'; write a whole number from 0 to 255"),
-    "id -1": ("id,name\n-1,Road\n1,Car\n", ", line 2: id is '-1'; write a whole number"),
-    "id 1.0": ("id,name\n1.0,Road\n1,Car\n", ", line 2: id is '1.0'; write a whole number"),
-    "id in Arabic digits": ("id,name\n٣,Road\n1,Car\n", ", line 2: id is '٣'; write a whole number"),
-    "id with leading zeros": ("id,name\n0000001234,Road\n1,Car\n", ", line 2: id is '0000001234'; write"),
-    "colour word": ("colour,name\nred,Road\n#000001,Car\n", ", line 2: colour is 'red'; write #rrggbb"),
-    "short colour": ("colour,name\n#fff,Road\n", ", line 2: colour is '#fff'; write"),
-    "colour triple": ('colour,name\n"0,0,0",Road\n', ", line 2: colour is '0,0,0'; write"),
-    "maybe": ("id,name,thin\n0,Road,maybe\n1,Car,\n", ", line 2: thin is 'maybe'; write yes, or leave"),
-    "cell too many": ("id,name\n0,Road\n1,Car,yes\n", ", line 3: has more cells than the first line"),
-    "written two ways": ("id,name\n0,Road\n1,Car\n2,road\n", ", line 4: 'road' is written 'Road' above"),
-    "line break in a name": ('id,name\n0,"Ro\nad"\n1,Car\n', r", line 3: name is 'Ro\nad'; write one line"),
-    "escape in a name": ("id,name\n0,\x1b[2JRoad\n1,Car\n", r", line 2: name is '\x1b[2JRoad'; write one"),
-    "nul in a name": ("id,name\n0,Ro\0ad\n1,Car\n", r", line 2: name is 'Ro\x00ad'; write one"),
-    "long name": (f"id,name\n0,{'x' * 5000}\n1,Car\n", f", line 2: name is '{'x' * 80}…'; write"),
-    "quote left open": ('id,name\n0,"Road\n1,Car\n', ", line 3: is not CSV (unexpected end of data); fix"),
-    "text after a quote": ('id,name\n0,"Road"s\n1,Car\n', ", line 2: is not CSV ("),
-    "UTF-16": ("id,name\n0,Road\n".encode("utf-16"), ": is not UTF-8 text; save it as CSV in UTF-8"),
-    "Latin-1": ("id,name\n0,Straße\n".encode("latin-1"), ": is not UTF-8 text"),
-    "a picture": (b"\x89PNG\r\n\x1a\n\0\0", ": is not UTF-8 text"),
+    "id 256": ("id,name\n0,Road\n256,Car\n", f", line 3: invalid id '256' {ID}"),
+    "id -1": ("id,name\n-1,Road\n1,Car\n", f", line 2: invalid id '-1' {ID}"),
+    "id 1.0": ("id,name\n1.0,Road\n1,Car\n", f", line 2: invalid id '1.0' {ID}"),
+    "id in Arabic digits": ("id,name\n٣,Road\n1,Car\n", f", line 2: invalid id '٣' {ID}"),
+    "id with leading zeros": ("id,name\n0000001234,Road\n1,Car\n", f", line 2: invalid id '0000001234' {ID}"),
+    "colour word": (
+        "colour,name\nred,Road\n#000001,Car\n",
+        ", line 2: invalid colour 'red' (expected #rrggbb). Change the cell.",
+    ),
+    "short colour": ("colour,name\n#fff,Road\n", ", line 2: invalid colour '#fff' (expected"),
+    "colour triple": ('colour,name\n"0,0,0",Road\n', ", line 2: invalid colour '0,0,0' (expected"),
+    "maybe": ("id,name,thin\n0,Road,maybe\n1,Car,\n", ", line 2: invalid thin 'maybe' (expected yes or"),
+    "cell too many": ("id,name\n0,Road\n1,Car,yes\n", ", line 3: too many cells (expected as many"),
+    "written two ways": ("id,name\n0,Road\n1,Car\n2,road\n", ", line 4: the name 'road' is spelled 'Road'"),
+    "line break in a name": ('id,name\n0,"Ro\nad"\n1,Car\n', rf", line 3: invalid name 'Ro\nad' {NAME}"),
+    "escape in a name": ("id,name\n0,\x1b[2JRoad\n1,Car\n", rf", line 2: invalid name '\x1b[2JRoad' {NAME}"),
+    "nul in a name": ("id,name\n0,Ro\0ad\n1,Car\n", rf", line 2: invalid name 'Ro\x00ad' {NAME}"),
+    "long name": (f"id,name\n0,{'x' * 5000}\n1,Car\n", f", line 2: invalid name '{'x' * 80}…' (expected"),
+    "quote left open": ('id,name\n0,"Road\n1,Car\n', ", line 3: not valid CSV (unexpected end of data). Fix"),
+    "text after a quote": ('id,name\n0,"Road"s\n1,Car\n', ", line 2: not valid CSV ("),
+    "UTF-16": ("id,name\n0,Road\n".encode("utf-16"), ": not UTF-8 text (expected CSV in UTF-8). Save"),
+    "Latin-1": ("id,name\n0,Straße\n".encode("latin-1"), ": not UTF-8 text (expected"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\0\0", ": not UTF-8 text (expected"),
 }  # fmt: skip
 
 
@@ -232,8 +237,8 @@ def test_what_is_wrong_is_said_in_one_line_with_file_and_line(write, case):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: None, "cannot be read (No such file or directory); fix or remove it"),
-        (lambda path: path.symlink_to(path), "cannot be read (Too many levels of symbolic links); fix"),
+        (lambda path: None, "cannot be read (No such file or directory). Fix or remove it."),
+        (lambda path: path.symlink_to(path), "cannot be read (Too many levels of symbolic links). Fix"),
         (Path.mkdir, NO_FILE),
         (os.mkfifo, NO_FILE),  # opening it would wait until somebody writes
     ],
@@ -251,7 +256,7 @@ def test_a_file_that_may_not_be_read(write, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(type(path), "read_text", denied)
-    assert refusal(read_coding, path) == f"{path}: cannot be read (Permission denied); fix or remove it"
+    assert refusal(read_coding, path) == f"{path}: cannot be read (Permission denied). Fix or remove it."
 
 
 # ---- a newer CARLA ----------------------------------------------------------------------------------
@@ -316,7 +321,7 @@ def test_masks_of_a_newer_carla_decode_alike_in_every_form(tmp_path):
 def test_what_a_newer_carla_wants_is_said_where_its_ids_are_met(tmp_path):
     Image.fromarray(np.full((4, 4), 24, np.uint8)).save(tmp_path / "24.png")
     with pytest.raises(
-        SegnbError, match=r"holds id 24, .*for CARLA from 0.9.10 on: docs/classes-carla-\*.csv"
+        SegnbError, match=r"unknown class id 24 .*For CARLA 0.9.10 and later, use docs/classes-carla-\*.csv\."
     ):
         reading.read_labels(tmp_path / "24.png", STREET_CODING)
     with pytest.raises(SegnbError) as caught:
@@ -334,7 +339,9 @@ def packed(path, numbers: np.ndarray, colours: list[tuple]) -> None:
     picture.save(path)
 
 
-CONTRADICTS = "holds ids that mean one thing and colours that mean another; save the ids as one 8-bit channel"
+CONTRADICTS = (
+    "ids and colours contradict each other (expected the same classes from both). Save the ids as one"
+)
 
 
 def test_a_palette_s_numbers_are_ids_where_its_colours_mean_nothing(tmp_path):

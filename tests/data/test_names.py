@@ -1,4 +1,4 @@
-"""segnb/data/names.py: splits and drives by the names of folders and frames."""
+"""segnb/data/names.py: splits and drives from the names of folders and frames."""
 
 import pytest
 
@@ -33,32 +33,43 @@ def sides(tmp_path, folders: str):
 
 
 @pytest.mark.parametrize(
-    "folders, found, told",
+    "folders, keys, sentences",
     [
         ("Training valid TEST/a/b", [("train", ""), ("val", ""), ("test", "a/b")], []),
         ("x/train x/test/1", [("train", "x"), ("test", "x/1")], []),
-        ("train val", [("train", ""), ("test", "")], ["There is no test folder, so val is tested on"]),
-        ("train/1 train/2", [("", "1"), ("", "2")], ["All frames are in a folder for train, so which"]),
-        ("train test more", [("train", ""), ("test", ""), None], ["more is left out: it is in none of"]),
+        ("train val", [("train", ""), ("test", "")], ["There is no test folder, so segnb tests on val"]),
+        (
+            "train/1 train/2",
+            [("", "1"), ("", "2")],
+            ["All frames are in a folder for train, so segnb chooses"],
+        ),
+        (
+            "train test more",
+            [("train", ""), ("test", ""), None],
+            ["The folder more is not used, because it is not in"],
+        ),
         ("mon tue rain", [("", "mon"), ("", "tue"), ("", "rain")], []),
         ("test_1 test_2", [("", "test_1"), ("", "test_2")], []),
     ],
 )
-def test_folders_give_the_split(tmp_path, folders, found, told):
-    places, notes = sides(tmp_path, folders)
-    assert places == found
-    assert [begin in note for begin, note in zip(told, notes, strict=True)] == [True] * len(told)
+def test_folders_give_the_split(tmp_path, folders, keys, sentences):
+    result, notes = sides(tmp_path, folders)
+    assert result == keys
+    assert [words in note for words, note in zip(sentences, notes, strict=True)] == [True] * len(sentences)
 
 
 @pytest.mark.parametrize(
     "folders, words",
     [
-        ("train tset", "tset: may be meant for test; call folders of a split train, val and test"),
-        ("train test vaild", "vaild: may be meant for val; call"),
-        ("train_1 train_2 test_1", "train_1: may be meant for train; call"),
-        ("val test", "has a folder for test and val, but none for train; name all"),
-        ("train mon", "has a folder for train, but none for val or test; name all"),
-        ("test mon tue", "has a folder for test, but none for train; name all"),
+        (
+            "train tset",
+            "tset: unclear whether this is the split test (expected the names",
+        ),
+        ("train test vaild", "vaild: unclear whether this is the split val (expected"),
+        ("train_1 train_2 test_1", "train_1: unclear whether this is the split train (expected"),
+        ("val test", ": a folder for test and val, but not for train (expected a split for all frames, or"),
+        ("train mon", ": a folder for train, but not for val or test (expected a split for all frames, or"),
+        ("test mon tue", ": a folder for test, but not for train (expected a split for all frames, or"),
     ],
 )
 def test_what_leaves_open_who_is_tested_on_is_refused(tmp_path, folders, words):
@@ -88,7 +99,7 @@ NAMES = {
         **{f"ulm{i:06}": "ulm" for i in range(9)},
     },
     "one recording": {f"frame_{i:04}": "" for i in range(9)},
-    "folders that begin anew": {f"{day}/cam_{i}": day for day in ("mon", "tue") for i in range(9)},
+    "folders that count again": {f"{day}/cam_{i}": day for day in ("mon", "tue") for i in range(9)},
     "folders, two views each": {
         f"{day}/{view}_{i}": day for day in ("mon", "tue") for view in ("front", "rear") for i in range(9)
     },

@@ -1,4 +1,4 @@
-"""segnb/data/pixels.py: the table of what a mask's pixels mean, entry by entry."""
+"""segnb/data/pixels.py: the meaning of a mask's pixels, for each entry of the module's table."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ GREYS = [(i, i, i) for i in range(256)]
 VOC = [((i & 1) << 7 | (i & 8) << 3, (i & 2) << 6, (i & 4) << 5) for i in range(256)]  # the first 16 as VOC's
 PAINTED = np.uint8([[[0, 0, 0], [128, 64, 128]], [[0, 0, 142], [0, 0, 142]]])
 
-# What is stored, the label set, and the class ids that it means; text: the words of a refusal.
+# {form: (stored pixels, label set, class ids, or the words of an error)}.
 FORMS = {
     "8-bit ids": (IDS, OWN, OWN_IDS),
     "255 named void": (np.uint8([[0, 255]]), OWN, [[0, VOID]]),
@@ -42,19 +42,19 @@ FORMS = {
     "255 without a name": (
         np.uint8([[0, 255]]),
         MANY,
-        "name its ids in classes.csv; if 255 marks what nobody labelled, name it 'void'",
+        "or renumber the mask. If 255 marks unlabelled pixels, name it 'void'.",
     ),
-    "an id of no class": (np.uint8([[0, 9]]), OWN, "holds id 9, which none of the 3 classes has"),
+    "an id of no class": (np.uint8([[0, 9]]), OWN, "unknown class id 9 (expected 0, 1, 7, 255). Add"),
     "16-bit ids": (IDS.astype(np.uint16), OWN, OWN_IDS),
     "16-bit void": (np.uint16([[7, 255]]), OWN, [[2, VOID]]),
-    "16-bit, too high": (np.uint16([[7, 26001]]), OWN, "holds id 26001, which none of the 3 classes has"),
-    "16-bit, 7 once the high byte is cut off": (np.uint16([[0, 1799]]), OWN, "holds id 1799"),
-    "1-bit": (np.array([[True, False]]), OWN, "pixels are 1-bit 1; save the ids as one 8-bit channel"),
+    "16-bit, too high": (np.uint16([[7, 26001]]), OWN, "unknown class id 26001 (expected 0, 1, 7, 255)"),
+    "16-bit, 7 once the high byte is cut off": (np.uint16([[0, 1799]]), OWN, "unknown class id 1799"),
+    "1-bit": (np.array([[True, False]]), OWN, "pixels are 1-bit 1 (expected 8-bit channels, 16-bit"),
     "RGB colours": (PAINTED, OWN, OWN_IDS),
     "RGB colours, one of no class": (
         PAINTED + np.uint8(1),
         OWN,
-        "4 of 4 pixels have colours of no class, the first #010101",
+        "4 of 4 pixels have an unknown colour, the first #010101",
     ),
     "ids in the red channel": (channels(IDS, 0, 0), OWN, OWN_IDS),
     "ids in the red channel, void": (channels([[0, 255], [1, 1]], 0, 0), OWN, [[0, VOID], [1, 1]]),
@@ -62,13 +62,13 @@ FORMS = {
     "ids in three equal channels, one of no class": (
         channels(9, 9, 9),
         OWN,
-        "holds id 9, which none of the 3",
+        "unknown class id 9 (expected 0, 1, 7, 255)",
     ),
     "0 and 255 in three equal channels": (channels(*[[[0, 255], [0, 0]]] * 3), DAMAGE, [[0, 1], [0, 0]]),
     "grey that is a colour, too": (
         channels(0, 0, 0),
         "id,colour,name\n0,,Road\n1,#000000,Car\n",
-        "holds ids that mean one thing and colours that mean another",
+        "ids and colours contradict each other",
     ),
     "RGBA, opaque": (channels(IDS, 0, 0, 255), OWN, OWN_IDS),
     "RGBA, transparent is void": (channels(IDS, IDS, IDS, [[0, 255], [255, 0]]), OWN, [[VOID, 1], [2, VOID]]),
@@ -80,17 +80,17 @@ FORMS = {
     "RGBA without a void": (
         channels(1, 1, 1, [[0, 255], [255, 255]]),
         MANY,
-        "1 of 4 pixels are transparent, so of no class; give classes.csv a row",
+        "1 of 4 pixels are transparent, but the label set has no void. Add a row for void to classes.csv",
     ),
     "RGBA, half transparent": (
         channels(1, 1, 1, [[9, 255], [255, 255]]),
         OWN,
-        "1 of 4 pixels are half transparent; save",
+        "1 of 4 pixels are partly transparent (expected",
     ),
     "RGBA, all transparent": (
         channels(1, 1, 1, 0),
         OWN,
-        "every pixel is transparent; save the mask without alpha",
+        "every pixel is transparent (expected",
     ),
     "grey and alpha": (channels(IDS, [[0, 255], [255, 255]]), OWN, [[VOID, 1], [2, 2]]),
     "palette, numbers": (palette(IDS, VOC), OWN, OWN_IDS),
@@ -103,16 +103,20 @@ FORMS = {
     "palette, numbers and colours differ": (
         palette([[0, 1]], [(128, 64, 128), (0, 0, 142)]),
         OWN,
-        "holds ids that mean one thing and colours that mean another",
+        "ids and colours contradict each other",
     ),
     "palette of all greys": (palette(IDS, GREYS), OWN, OWN_IDS),
-    "palette, packed ids": (palette([[0, 1]], [(1, 1, 1), (7, 7, 7)]), OWN, "holds ids that mean one thing"),
+    "palette, packed ids": (
+        palette([[0, 1]], [(1, 1, 1), (7, 7, 7)]),
+        OWN,
+        "ids and colours contradict each other",
+    ),
     "palette, packed red ids": (
         palette([[0, 1]], [(7, 0, 0), (1, 0, 0)]),
         OWN,
-        "holds ids that mean one thing",
+        "ids and colours contradict each other",
     ),
-    "palette, packed ids whose numbers are none": (
+    "palette, packed ids whose indices are not ids": (
         palette([[0, 2], [1, 2]], [(0, 0, 0), (7, 7, 7), (255, 255, 255)]),
         OWN,
         [[0, VOID], [2, VOID]],
@@ -141,8 +145,8 @@ def test_what_is_stored_and_what_it_means(tmp_path, form):
     stored, classes, meant = FORMS[form]
     path, coding = read(tmp_path, stored, classes)
     if isinstance(meant, str):
-        told = refusal(reading.read_labels, path, coding)
-        assert told.startswith(f"{path}: ") and meant in told
+        message = refusal(reading.read_labels, path, coding)
+        assert message.startswith(f"{path}: ") and meant in message
         return
     found = reading.read_labels(path, coding)
     assert found.dtype == np.uint8 and found.tolist() == meant

@@ -1,4 +1,4 @@
-"""segnb/data/reading.py: what it finds, reads and refuses in a folder; broken files are in test_bad_input."""
+"""segnb/data/reading.py: finding and reading pairs. Broken files are in test_bad_input."""
 
 import time
 from pathlib import Path
@@ -26,7 +26,7 @@ def save(array: np.ndarray, path: Path) -> Path:
 
 
 def add_pair(folder: Path, name: str, height: int = 8, width: int = 8) -> Pair:
-    """A random pair in FOLDER/images and FOLDER/labels; its pixels depend on the name alone."""
+    """Add a random pair to FOLDER/images and FOLDER/labels; its pixels depend on the name alone."""
     draw = np.random.default_rng(list(name.encode()))
     image = draw.integers(0, 256, (height, width, 3), np.uint8)
     label = draw.integers(0, len(STREET), (height, width), np.uint8)
@@ -82,13 +82,15 @@ def test_pairs_hold_their_own_files(data):
 def test_jpeg_labels_do_not_count_as_labels(data):
     label = data / "train" / "labels" / "0003.png"
     label.rename(label.with_suffix(".jpg"))
-    assert "0003.png: has no labels; add" in refusal(reading.find, data)
+    assert "0003.png: image without mask (expected" in refusal(reading.find, data)
 
 
 def test_two_images_of_one_name(data):
     png = data / "train" / "images" / "0003.png"
     Image.open(png).save(png.with_suffix(".jpg"))
-    assert refusal(reading.find, data) == f"{png}: 0003.jpg has the same name; remove one of the two"
+    assert refusal(reading.find, data) == (
+        f"{png}: same frame as 0003.jpg (expected one file per frame). Remove one of them."
+    )
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -162,7 +164,7 @@ def test_several_stops_at_an_error():
 
     with pytest.raises(SegnbError, match="the first"):
         list(reading.several(task, range(1000)))
-    assert len(started) < reading.AT_ONCE  # those that waited were never begun
+    assert len(started) < reading.AT_ONCE  # waiting tasks never start
 
 
 def test_stream_keeps_the_order_and_equals_reading_one_by_one(data, monkeypatch):
@@ -182,7 +184,7 @@ def test_stream_keeps_the_order_and_equals_reading_one_by_one(data, monkeypatch)
 
 
 def street(folder: Path, bottom: tuple[int, ...], top: tuple[int, ...]) -> Path:
-    """Three frames for training and three for testing, with these ids below and above."""
+    """Make three training and three test frames, with these ids at the bottom and at the top."""
     for split, first in (("train", 0), ("test", 3)):
         for i in range(first, first + 3):
             label = np.resize(np.uint8(top), (20, 16))
@@ -210,7 +212,8 @@ def test_ids_that_contradict_the_label_set_of_a_layout_are_refused_by_training_a
         assert reading.find(data).notes[0].startswith("Without a classes.csv") and not kinds
         return
     message = refusal(reading.find, data)
-    assert message.startswith(f"{data}: has no classes.csv, and read as") and words in message
+    assert message.startswith(f"{data}: without a classes.csv, the ids of the layout") and words in message
+    assert "(expected one of Road, Roadline, Sidewalk, Car). Name the ids" in message
     assert kinds == ["other-ids"]
     (data / "classes.csv").write_text("id,name\n" + "".join(f"{i},class {i}\n" for i in range(13)))
     assert reading.find(data).notes == []
@@ -229,7 +232,7 @@ def test_wrong_id_is_noticed_where_resizing_would_drop_it(pair):
     label[0, 0] = 99
     save(label, pair.label)
     assert np.asarray(Image.open(pair.label).resize((1, 1), Image.Resampling.NEAREST)).max() == 0
-    assert "holds id 99" in refusal(reading.read, pair, 1, STREET_CODING)
+    assert "unknown class id 99" in refusal(reading.read, pair, 1, STREET_CODING)
 
 
 def test_permission_message(pair, monkeypatch):
@@ -279,7 +282,7 @@ def test_digest_names_an_unreadable_file(data):
     found = reading.find(data).pairs
     found["test"][0].label.unlink()
     message = refusal(reading.digest, found)
-    assert str(found["test"][0].label) in message and "fix or remove it" in message
+    assert str(found["test"][0].label) in message and "Fix or remove it." in message
 
 
 # Real frames, where this machine has them.
@@ -288,7 +291,7 @@ def test_digest_names_an_unreadable_file(data):
 def test_real_carla_frames():
     path = SHARED / "carla_mini" / "dataset_224"
     if not path.is_dir():
-        pytest.skip("no ../shared/data/carla_mini beside the repository")
+        pytest.skip("no ../shared/data/carla_mini next to the repository")
     found = reading.find(path).pairs
     assert [len(pairs) for pairs in found.values()] == [18, 4, 8]
     images, labels = map(np.stack, zip(*reading.stream(found["test"], 224, STREET_CODING), strict=True))

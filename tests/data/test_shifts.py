@@ -1,4 +1,4 @@
-"""Shifted scenes: what they change and what they leave; and how much of a thing is in sight."""
+"""Shifted scenes: their changes to image and labels; and the visible share of objects."""
 
 import itertools
 import subprocess
@@ -23,24 +23,24 @@ CAR, PERSON, POLE, SIGN, FENCE, WALL, ROAD = (
 SIZE, COUNT = 64, 4
 
 
-# ---- what is in sight
+# ---- visible shares
 
 
 def board(x, y0, y1, label, material=materials.PLAIN) -> shapes.Soup:
-    """An upright sheet across the view, x metres ahead, from y0 to y1 (left is plus) and 2 m tall."""
+    """Build an upright sheet across the view, x metres ahead, from y0 to y1 (left is positive), 2 m tall."""
     soup = shapes.Soup()
     soup.add(shapes.sheet((x, y0, -1), (0, y1 - y0, 0), (0, 0, 2)), label, (0.5, 0.5, 0.5), material, 0.5)
     return soup
 
 
 def look(*things: shapes.Soup, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """How much is in sight, and labels, as below."""
+    """Return visible shares and labels of things, as `numbered` does."""
     visible, _, labels = numbered(*things, size=size)
     return visible, labels
 
 
 def numbered(*things: shapes.Soup, size: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`in_sight` of things on no street: camera at the origin, looking along x, 90 degrees wide."""
+    """Return `in_sight` of things without a street, from the origin along x, 90 degrees wide."""
     soup = shapes.Soup()
     soup.add(shapes.sheet((0, -200, -50), (400, 0, 0), (0, 400, 0)), ROAD, (0.1, 0.1, 0.1))
     for thing in things:
@@ -133,7 +133,7 @@ def test_a_fence_hides_what_its_wires_cover():
 
 
 def test_the_share_is_that_of_each_thing_rendered_alone():
-    """Against the plain way: one scene for each thing, all rays."""
+    """Compare with the simple way: one scene per thing, all rays."""
     scene = streets.draw("test", 3)[0].scene()
     visible, _, labels = in_sight(scene, SIZE)
     rays = tracing.camera_rays(scene.camera, SIZE)
@@ -171,7 +171,7 @@ def clean():
 
 @pytest.fixture(scope="module")
 def changed():
-    """The same by kind of shift that leaves the street as it is: images and labels."""
+    """Images and labels of the same scenes, by kind of shift that does not change the street."""
     kinds = [kind for kind in shifts.KINDS if kind != "occlusion"]
     scenes = {kind: [shifts.render_shifted(kind, i, SIZE) for i in range(COUNT)] for kind in kinds}
     return {
@@ -186,12 +186,12 @@ def test_light_air_and_sensor_change_every_picture_and_no_label(kind, clean, cha
     assert np.array_equal(labels, clean[1])
     apart = np.abs(images.astype(int) - clean[0]).mean((1, 2, 3))
     assert (apart > 12).all()
-    # Something can still be made out.
+    # The image still has contrast.
     assert (images.std((1, 2, 3)) > 12).all()
 
 
 def test_fog_takes_the_contrast_of_what_is_far(clean, changed):
-    """Above and below the horizon, where the street ends."""
+    """Compare rows above and below the horizon, where the street ends."""
     middle = slice(SIZE * 3 // 8, SIZE // 2)
     contrast = [images[:, middle].std((1, 2, 3)).mean() for images in (clean[0], changed["fog"][0])]
     assert contrast[1] < 0.6 * contrast[0]
@@ -257,7 +257,7 @@ def test_clutter_hides_more_and_changes_the_truth_only_where_it_stands():
         new = (hits[1] >= 0) & (scenes[1].objects[hits[1]] > scenes[0].objects.max())
         assert np.array_equal(labels[0][~new], labels[1][~new])
         new_share.append(new.mean())
-        # The things of the clean scene: how much of each is in sight, before and after.
+        # The visible share of each thing of the original scene, before and after.
         for found, scene in ((before, scenes[0]), (after, scenes[1])):
             visible, *_ = in_sight(scene, SIZE)
             found.append(visible[visible > 0].astype(float).mean())
@@ -288,7 +288,7 @@ def test_footprints_meet_or_do_not():
 
 @pytest.fixture
 def few(monkeypatch):
-    """Two test scenes, drawn here rather than by worker processes; and which were drawn."""
+    """Two test scenes rendered without worker processes, and the list of rendered scenes."""
     drawn = []
     original = shifts.render_shifted
 

@@ -1,4 +1,4 @@
-"""segnb/data/splits.py: who is trained on, chosen by and tested on. No file is needed for that."""
+"""segnb/data/splits.py: training, validation and test frames. Splitting needs no files."""
 
 import re
 from dataclasses import replace
@@ -17,14 +17,18 @@ quickly = settings(max_examples=150, deadline=None, derandomize=True, database=N
 
 
 def listing(keys, layout: str = "carla") -> Listing:
-    """A folder of these frames, which has no files."""
+    """Make the listing of a folder with these frames, without files."""
     images = {key: Path("data", key.split, key.drive, f"{key.name}.png") for key in keys}
     labels = {key: Path("data", key.split, key.drive, f"{key.name}_seg.png") for key in keys}
     return Listing(Path("data"), LAYOUTS[layout], STREET_CODING, images, labels, [])
 
 
 def frames(**drives: int) -> list[Key]:
-    """drives: how many frames each has, numbered from 0 as recorders do, without leading zeros"""
+    """Make the frames of drives, numbered from 0 without leading zeros.
+
+    Args:
+        drives: number of frames of each drive
+    """
     return [Key("", drive, str(i)) for drive, count in drives.items() for i in range(count)]
 
 
@@ -103,7 +107,10 @@ def test_other_seeds_draw_other_drives():
 
 def test_two_drives_are_too_few_to_be_split_whole():
     message = refusal(listing(frames(a=9, b=9)), by="drives")
-    assert message == "data: 18 pairs leave none for the split 'test'; add images, or drives"
+    assert message == (
+        "data: 18 pairs leave the split 'test' empty (expected one pair per split or more). Add images, or"
+        " drives."
+    )
 
 
 # ---- blocks of time ---------------------------------------------------------------------------------
@@ -229,9 +236,8 @@ def test_validation_out_of_a_given_train_folder_takes_whole_towns():
 def test_of_few_drives_validation_takes_the_end_of_each():
     found = listing(towns("train", "aachen", "bonn") + towns("test", "bern"), "study")
     assert [pair.name[-13:-7] for pair in splits.split(found)["val"]] == ["000008", "000009"] * 2
-    assert "4 in val are frames of a drive that is also trained on (aachen, bonn), because" in two_sides(
-        found
-    )
+    sentence = two_sides(found)
+    assert "4 of 4 frames in val are from drives that are also in train (aachen, bonn). There" in sentence
 
 
 def test_a_drive_much_larger_than_the_share_stays_in_training():
@@ -243,21 +249,23 @@ def test_a_drive_much_larger_than_the_share_stays_in_training():
 
 
 @pytest.mark.parametrize(
-    "keys, layout, told",
+    "keys, layout, words",
     [
         (towns("train", "a1", "b2", "c3") + [Key("test", "", f"a1_0000{i}_000020") for i in range(20, 29)],
          "study",
-         "9 of 9 in test are frames of a drive that is also trained on (a1), as the data's own split"),
-        (frames(a=20, b=20), "carla", "8 of 8 in test are frames of a drive that is also trained on (a, b),"),
-        (frames(**{"": 20}), "lyft", "4 of 4 in test are frames of a drive that is also trained on, because"),
+         "9 of 9 frames in test are from drives that are also in train or val (a1). The data come with this"),
+        (frames(a=20, b=20), "carla",
+         "8 of 8 frames in test are from drives that are also in train or val (a, b). There are too few"),
+        (frames(**{"": 20}), "lyft",
+         "4 of 4 frames in test are from drives that are also in train or val. There are too few"),
         ([Key(split, "town1", f"{i}") for split in ("train", "test") for i in range(9)], "carla", ""),
         (towns("train", "bonn", "ulm", "jena") + towns("test", "bern"), "study", ""),
         (frames(**{"": 20}), "plain", ""),
     ],
 )  # fmt: skip
-def test_a_drive_on_two_sides_is_said(keys, layout, told):
+def test_a_drive_on_two_sides_is_said(keys, layout, words):
     found = two_sides(listing(keys, layout))
-    assert told in found if told else "in test" not in found
+    assert words in found if words else "in test" not in found
 
 
 # ---- too few ----------------------------------------------------------------------------------------
@@ -267,10 +275,9 @@ def test_a_drive_on_two_sides_is_said(keys, layout, told):
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_too_few_frames_name_the_folder_and_the_split_that_is_empty(way, count):
     message = refusal(listing(frames(a=count)), by=way)
-    told = "1 pair leaves" if count == 1 else f"{count} pairs leave"
-    assert re.fullmatch(
-        rf"data: {told} none for the split '(train|val|test)'; add images, or drives", message
-    )
+    pairs = "1 pair leaves" if count == 1 else f"{count} pairs leave"
+    expected = rf"data: {pairs} the split '(train|val|test)' empty \(expected .*\)\. Add images, or drives\."
+    assert re.fullmatch(expected, message)
 
 
 def test_three_frames_are_the_least():
@@ -280,15 +287,16 @@ def test_three_frames_are_the_least():
 
 
 def test_a_given_split_that_is_empty():
-    assert "leave none for the split 'test'" in refusal(listing(given_split(5, 2, 0), "study"))
-    assert "leave none for the split 'train'" in refusal(listing(given_split(0, 2, 2), "study"))
-    assert "leave none for the split 'val'; add images" in refusal(listing(given_split(1, 0, 3), "study"))
+    assert "leave the split 'test' empty" in refusal(listing(given_split(5, 2, 0), "study"))
+    assert "leave the split 'train' empty" in refusal(listing(given_split(0, 2, 2), "study"))
+    assert "leave the split 'val' empty (expected" in refusal(listing(given_split(1, 0, 3), "study"))
     assert sizes(splits.split(listing(given_split(1, 1, 1), "study"))) == [1, 1, 1]
 
 
 # ---- whatever the names are -------------------------------------------------------------------------
 
-# File names are any bytes but "/" and NUL; Python shows those that are no UTF-8 as U+DC80 to U+DCFF.
+# File names may contain any bytes but "/" and NUL. Python decodes bytes that are not UTF-8 as U+DC80 to
+# U+DCFF.
 some_names = st.text(
     st.characters(exclude_characters="/\0", codec="utf-8") | st.sampled_from("0123456789٣²①\udc80\udcff"),
     min_size=1,

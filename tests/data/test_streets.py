@@ -1,4 +1,4 @@
-"""Street scenes: reproducible, honest masks, thirteen classes in learnable amounts."""
+"""Street scenes: reproducible, with exact masks, and with all thirteen classes."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def sample():
 
 @pytest.fixture(scope="module")
 def pixels(sample):
-    """Pixels of each class in each scene, (24, 13)."""
+    """Number of pixels per scene and class, (24, 13)."""
     return np.stack([np.bincount(mask.ravel(), minlength=len(STREET)) for mask in sample[1]])
 
 
@@ -56,7 +56,7 @@ def test_splits_and_indices_are_different_scenes():
 def test_size_changes_the_resolution_and_not_the_street():
     for index in range(3):
         small, large = (streets.render_scene("train", index, size)[1] for size in (64, 128))
-        # Each small pixel against the four large ones that it covers: wrong only along edges.
+        # Compare each small pixel with the four large ones that it covers: they differ only along edges.
         same = (large == small.repeat(2, 0).repeat(2, 1)).mean()
         assert same > 0.88
         shares = [np.bincount(m.ravel(), minlength=len(STREET)) / m.size for m in (small, large)]
@@ -91,7 +91,7 @@ def test_pictures_are_exposed_and_show_what_the_mask_says(sample):
     images, labels = sample
     assert ((images.mean((1, 2, 3)) > 40) & (images.mean((1, 2, 3)) < 200)).all()
     assert (images.std((1, 2, 3)) > 15).all()
-    # Colours jump where labels do: a mask shifted against its picture would lose this.
+    # Colours change where labels change, unless the mask is shifted against its image.
     grey = images.astype(float).mean(-1)
     jump = np.abs(np.diff(grey, axis=2))
     border = np.diff(labels.astype(int), axis=2) != 0
@@ -136,7 +136,7 @@ def test_what_is_put_in_later_leaves_the_rest_as_it_was():
 
 @pytest.mark.parametrize("name", ["CHAIN", "BARS"])
 def test_rays_pass_between_the_wires_of_a_fence(name):
-    """A fence 5 m away before a wall 8 m away: some rays meet the wire, the others go on to the wall."""
+    """A fence 5 m away in front of a wall 8 m away: some rays hit the wire, the others the wall."""
     scene = streets.draw_street(np.random.default_rng(0))
     soup = shapes.Soup()
     soup.add(shapes.sheet((5, -4, -4), (0, 8, 0), (0, 0, 8)), FENCE, (1, 1, 1), getattr(materials, name), 0.5)
@@ -192,7 +192,7 @@ def test_bad_arguments_are_named_in_one_line(call, name):
 
 
 def test_a_dead_worker_is_an_error_and_no_endless_wait(tmp_path):
-    """A script without a main guard: each worker runs the script again, and dies of it."""
+    """In a script without a main guard, each worker runs the script again and dies."""
     script = tmp_path / "script.py"
     script.write_text("from segnb.data import streets\nstreets.render('train', 4, 32, processes=2)\n")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)

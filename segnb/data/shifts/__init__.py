@@ -1,14 +1,14 @@
-"""The test streets under other conditions, and how much of each thing on them is in sight.
+"""Test scenes under other conditions, and the visible share of each object in the test scenes.
 
     images, labels = shifted(120, cache, "fog", size=128)
     visible, numbers, labels = visibility(120, cache, size=128)
 
-The street of each test scene is drawn again and then seen in dense fog, by night, by a noisy sensor, or
-with more things on it that stand in the way. Fog, night and noise leave the ground truth as it is; what
-stands in the way changes it. Networks are tested on these scenes and never trained on them.
+Each test scene is drawn again in dense fog, at night, with a noisy sensor, or with additional objects that
+occlude others. Fog, night and noise do not change the ground truth; occlusion does. Networks are tested on
+these scenes and never trained on them.
 
-`segnb.data.dataset.Data` shows them in its own view. Nothing here loads torch, for which the processes that
-render have no use. File: conditions.py (fog, noise, night, what stands in the way, what is in sight).
+`segnb.data.dataset.Data` applies its view to them. Nothing here imports torch, which rendering processes do
+not need. File: conditions.py (fog, noise, night, occlusion, visibility).
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from segnb.storage.checksums import fingerprint
 from segnb.storage.files import UNREADABLE, atomic, made_once
 
 KINDS = ("fog", "night", "noise", "occlusion")
-MOST = 120  # scenes of a kind; more would cost every run of a study more time in testing than they tell
+MOST = 120  # scenes per kind; more would lengthen the evaluation of every run for little information
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -33,10 +33,10 @@ def shifted(count: int, cache: Path, kind: str, size: int) -> Arrays:
     """Return the first test scenes under other conditions.
 
     Args:
-        count: how many; scene i shows the street of the clean test split's scene i
-        cache: where they are kept; they are rendered on the first call, which may take a minute
+        count: number of scenes; scene i shows the street of scene i of the test split
+        cache: folder of the rendered scenes; the first call renders them, which may take a minute
         kind: one of `KINDS`
-        size: pixels a side
+        size: pixels per side
 
     Returns:
         Images, uint8 (count, size, size, 3), and labels, uint8 (count, size, size).
@@ -52,13 +52,16 @@ def shifted(count: int, cache: Path, kind: str, size: int) -> Arrays:
 
 
 def visibility(count: int, cache: Path, size: int) -> Arrays:
-    """Return how much of the thing at a pixel is in sight, which thing it is, and the labels.
+    """Return the visible share and the number of the object at each pixel of the test split, and the labels.
 
-    uint8, uint16 and uint8 (count, size, size). For each pixel of a thing in the clean test split: the share
-    of the object's silhouette that nothing hides, times 255, at least 1, and its number in the scene; 0 at
-    all other pixels. Of a sign on its post, plate and post count apart, as they do in the labels. Only what
-    lies within the picture counts: a car that its edge cuts off has 255 if nothing else hides it. Rendered on
-    the first call and kept in `cache`.
+    The visible share is the part of an object's silhouette that nothing hides. Plate and post of a sign have
+    separate shares, as they have separate labels. Only the part of an object inside the image counts, so a
+    car that is cut off by the edge of the image and otherwise free has 255. The first call renders the scenes
+    and keeps them in `cache`.
+
+    Returns:
+        The share × 255, uint8, which is at least 1 at pixels of things; the object's number in its scene,
+        uint16; and the labels, uint8; each (count, size, size). Share and number are 0 at other pixels.
     """
     jobs = [(index, size) for index in range(count)]
     path = _folder(cache, size) / f"visibility-{count}.npz"
@@ -66,11 +69,11 @@ def visibility(count: int, cache: Path, size: int) -> Arrays:
 
 
 def _folder(cache: Path, size: int) -> Path:
-    return cache / f"shifts-{digest()}" / str(size)  # the same for all presets and views of the streets
+    return cache / f"shifts-{digest()}" / str(size)  # presets and views share it
 
 
 def _made_once(path: Path, title: str, task: Callable, jobs: list[tuple]) -> Arrays:
-    """Return the arrays that `task` gives for all jobs, stacked; rendered on the first call."""
+    """Return the stacked arrays of `task` for all jobs, which the first call renders."""
 
     def read() -> Arrays | None:
         try:
@@ -87,7 +90,7 @@ def _made_once(path: Path, title: str, task: Callable, jobs: list[tuple]) -> Arr
 
 
 def digest() -> str:
-    """16 hex digits that change when a shifted scene might."""
+    """Return 16 hex digits that change whenever a shifted scene might change."""
     sources = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
     return fingerprint(sources, [streets.digest()])
 
@@ -110,5 +113,5 @@ def render_shifted(kind: str, index: int, size: int) -> Arrays:
 
 
 def render_visibility(index: int, size: int) -> Arrays:
-    """Render what is in sight in test scene `index`, see `in_sight`; each (size, size)."""
+    """Render visible shares, object numbers and labels of test scene `index`, see `in_sight`."""
     return in_sight(streets.draw("test", index)[0].scene(), size)

@@ -1,4 +1,4 @@
-"""The same street in other light and air: fog, a noisy sensor, night."""
+"""Conditions of a street: fog, a noisy sensor, night and occlusion; and the visible share of its objects."""
 
 from dataclasses import replace
 
@@ -16,8 +16,10 @@ from segnb.labels import STREET
 
 
 def in_fog(street: Street, rng) -> Street:
-    """The street in fog in which contrast falls to 2 % within some 40 to 65 m; in the training scenes that
-    are foggy it takes 140 to 390 m."""
+    """Return the street in fog, in which contrast falls to 2% within about 40 to 65 m.
+
+    In foggy training scenes it falls to 2% within 140 to 390 m.
+    """
     white = np.array((0.64, 0.65, 0.66)) * rng.normal(1, 0.03, 3)
     thick = replace(
         street.weather,
@@ -35,10 +37,11 @@ def in_fog(street: Street, rng) -> Street:
 
 
 def noisy(image: np.ndarray, rng) -> np.ndarray:
-    """The picture as a sensor in very little light would have taken it, uint8 like `image`.
+    """Return the image with the noise of a sensor in very little light, uint8 (size, size, 3).
 
-    Photon noise grows with the root of the light and read noise is always there (Foi et al. 2008, "Practical
-    Poissonian-Gaussian noise modeling"), so both are added before the tone curve, which lifts the dark.
+    Photon noise grows with the square root of the light, and read noise is constant (Foi et al. 2008,
+    "Practical Poissonian-Gaussian noise modeling"). Both are added before the tone curve, which brightens
+    dark areas.
     """
     light = (image / 255) ** 2.2
     light = light + rng.standard_normal(light.shape) * np.sqrt(0.03 * light + 0.02**2)
@@ -46,9 +49,9 @@ def noisy(image: np.ndarray, rng) -> np.ndarray:
 
 
 class NightTracer(Tracer):
-    """A street by night: under street lamps, in the light of one's own headlamps, with lit windows.
+    """Tracer of a street at night, lit by street lamps, windows and the camera car's headlamps.
 
-    What the day's scene calls the sun is here the light of all lamps.
+    The light of all lamps takes the place of the sun.
     """
 
     def __init__(self, street: Street):
@@ -68,16 +71,16 @@ class NightTracer(Tracer):
         lanterns = scene.materials == m.LANTERN
         posts = np.unique(scene.objects[lanterns])
         self.lamps = [scene.world[lanterns & (scene.objects == post)].mean((0, 1)) for post in posts]
-        self.opaque &= ~np.isin(scene.objects, posts)  # a lamp would stand in its own light
+        self.opaque &= ~np.isin(scene.objects, posts)  # otherwise a lamp would shadow itself
 
     def sunlight(self, place, normal, rng) -> np.ndarray:
-        """Light of all lamps on surfaces. Only the strongest one of each place throws a shadow."""
+        """Return the light of all lamps on surfaces. At each place only the strongest lamp casts a shadow."""
         total, strongest = self.headlamps(place, normal), np.zeros(len(place), np.float32)
         towards = np.zeros_like(place)
         for lamp in self.lamps:
             way = lamp - place
             square = dot(way, way)
-            steep = np.maximum(way[:, 2], 0)  # lamps shine down: all that is above them stays dark
+            steep = np.maximum(way[:, 2], 0)  # lamps shine downwards
             light = 25 * np.maximum(dot(way, normal), 0) * steep / square**2
             total += light
             closer = light > strongest
@@ -90,7 +93,7 @@ class NightTracer(Tracer):
         return total
 
     def headlamps(self, place, normal) -> np.ndarray:
-        """Dipped beam of the recording car, from above its front bumper."""
+        """Return the dipped beam of the recording car, from above its front bumper."""
         camera = self.scene.camera
         ahead = np.float32((np.cos(camera.yaw), np.sin(camera.yaw), 0))
         source = camera.position.astype(np.float32) * (1, 1, 0) + np.float32((0, 0, 0.7)) + 2.2 * ahead
@@ -98,14 +101,14 @@ class NightTracer(Tracer):
         square = np.maximum(dot(way, way), 1)
         way /= np.sqrt(square)[:, None]
         along, aside = dot(way, ahead), way[:, 0] * ahead[1] - way[:, 1] * ahead[0]
-        # Wide and flat: cut off a little above the horizon.
+        # The beam is wide and flat, and cut off slightly above the horizon.
         beam = np.exp(-((aside / 0.35) ** 2) - (np.maximum(way[:, 2] + 0.01, 0) / 0.05) ** 2) * (along > 0)
-        # Aimed far ahead: less of it falls on the ground before the bumper.
+        # It is aimed far ahead, so less of it falls on the ground in front of the bumper.
         return 60 * beam * np.maximum(-dot(way, normal), 0) / (square + 25)
 
 
 def light_lamps(scene: Scene, road: Road) -> Scene:
-    """The scene with its street lamps and the lamps of moving cars switched on, those of parked ones off."""
+    """Return the scene with street lamps and lamps of moving cars on, and lamps of parked cars off."""
     lantern, lamp = scene.materials == m.LANTERN, (scene.materials == m.LAMP) & (scene.labels == o.CAR)
     middle = scene.flat.mean(1)
     moving = np.abs(middle[:, 1]) < road.lane * road.lanes
@@ -121,7 +124,7 @@ def light_lamps(scene: Scene, road: Road) -> Scene:
 
 
 def hoarding(rng) -> Soup:
-    """Board on feet, 2 to 3.5 m long along x: a poster, or planks around a building site. Class Other."""
+    """Build a board on feet, 2 to 3.5 m long along x, with a poster or of planks. Class Other."""
     board = Soup()
     half, tall = rng.uniform(1.0, 1.75), rng.uniform(1.8, 2.4)
     material = o.pick(rng, [m.PLANKS, m.PLAIN])
@@ -133,9 +136,9 @@ def hoarding(rng) -> Soup:
 
 
 def clutter(street: Street, rng) -> None:
-    """Put 9 to 15 vehicles, people, poles and boards 5 to 14 m ahead, most of them before other things.
+    """Add 9 to 15 vehicles, people, poles and boards 5 to 14 m ahead, most of them in front of other things.
 
-    Fewer where there is no room: none stands in another thing, nor behind the pavement.
+    None overlaps another thing or lies beyond the pavement, so there are fewer if there is no room.
     """
     road, places = street.road, footprints(street.near)
     things = targets(street)
@@ -156,7 +159,7 @@ def clutter(street: Street, rng) -> None:
 
 
 def targets(street: Street) -> np.ndarray:
-    """Where the things stand that are worth hiding, 9 to 50 m ahead: street coordinates (n, 2)."""
+    """Return the places of things worth hiding, 9 to 50 m ahead: street coordinates (n, 2)."""
     _, labels, *_, objects = street.near.arrays()
     numbers = np.unique(objects[np.isin(labels, THINGS) & (objects > 0)])
     place = footprints(street.near)[numbers - 1]
@@ -168,7 +171,7 @@ def targets(street: Street) -> np.ndarray:
 
 
 def line_of_sight(rng, camera: Camera, things: np.ndarray) -> tuple[float, float]:
-    """Street coordinates x, y of a place that the camera sees, two times out of three before a thing."""
+    """Return street coordinates x, y of a place in view, two times out of three in front of a thing."""
     distance = rng.uniform(5, 14)
     turn = camera.yaw + rng.uniform(-0.45, 0.45) * camera.field_of_view
     if len(things) and rng.random() < 0.67:
@@ -179,7 +182,7 @@ def line_of_sight(rng, camera: Camera, things: np.ndarray) -> tuple[float, float
 
 
 def in_the_road(rng, y: float) -> tuple[Soup, float]:
-    """Something that stands or walks on the carriageway, and its heading."""
+    """Build something that stands or walks on the carriageway; return it and its heading."""
     if rng.random() < 0.4:
         return o.person(rng), rng.uniform(-np.pi, np.pi)
     kind = str(rng.choice(["van", "saloon", "hatch", "offroad"], p=[0.4, 0.2, 0.2, 0.2]))
@@ -187,7 +190,7 @@ def in_the_road(rng, y: float) -> tuple[Soup, float]:
 
 
 def on_the_pavement(rng, y: float) -> tuple[Soup, float]:
-    """Something that stands or walks on the pavement, and its heading."""
+    """Build something that stands or walks on the pavement; return it and its heading."""
     kind = str(rng.choice(["person", "sign", "lamp", "post", "board"], p=[0.3, 0.15, 0.1, 0.1, 0.35]))
     inward = -np.sign(y) * np.pi / 2
     if kind == "person":
@@ -202,8 +205,10 @@ def on_the_pavement(rng, y: float) -> tuple[Soup, float]:
 
 
 def footprints(soup: Soup) -> np.ndarray:
-    """Where the objects of a soup stand, up to 2.5 m above the ground: float (objects, 4), the least x and
-    y and the greatest."""
+    """Return the bounding boxes of objects as seen from above, without parts more than 2.5 m high.
+
+    float (objects, 4): least x, least y, greatest x, greatest y.
+    """
     triangles, *_, objects = soup.arrays()
     low = (objects > 0) & (triangles[..., 2].min(1) < 2.5)
     corners = triangles[low][..., :2]
@@ -215,7 +220,7 @@ def footprints(soup: Soup) -> np.ndarray:
 
 
 def overlaps(place: np.ndarray, taken: np.ndarray) -> bool:
-    """Whether a footprint (4,) meets one of others (n, 4)."""
+    """Return whether a bounding box (4,) overlaps one of others (n, 4)."""
     return bool(((place[:2] < taken[:, 2:]) & (taken[:, :2] < place[2:])).all(1).any())
 
 
@@ -223,10 +228,15 @@ THINGS = tuple(STREET.id(name) for name in STREET.things)
 
 
 def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return, per pixel, the visible share of its thing × 255, at least 1; its number; and the label.
+    """Return the visible share and the number of the object at each pixel, and the labels.
 
-    uint8, uint16 and uint8 (size, size). The share is counted in rays: those that end on the object, of those
-    that would if it were alone on the street. First hits only, so its far side counts for nothing.
+    The share is a ratio of numbers of rays: rays that end on the object, divided by rays that would end on
+    it if it were alone on the street. Only the first hit of a ray counts, so the far side of the object does
+    not.
+
+    Returns:
+        The share × 255, uint8, which is at least 1 at pixels of things; the object's number, uint16; and the
+        labels, uint8; each (size, size). Share and number are 0 at other pixels.
     """
     origins, directions = camera_rays(scene.camera, size)
     triangle, distance, _, _ = Tracer(scene).cast(origins, directions)
@@ -239,9 +249,9 @@ def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     seen, alone = np.zeros((2, *counted), np.int64)
     np.add.at(seen, (objects, labels), 1)
     np.add.at(alone, silhouettes(scene, origins, directions), 1)
-    share = np.minimum(seen / np.maximum(alone, 1), 1)  # a ray along an edge may find one and miss the other
+    share = np.minimum(seen / np.maximum(alone, 1), 1)  # at an edge a ray may hit in only one of the two
 
-    # Of the rays that bear the pixel's label, the object of most; a tie goes to the nearest.
+    # The object of a pixel is that of most rays with the pixel's label; a tie goes to the nearest.
     mine = labels.reshape(-1, 4) == mask[:, None]
     candidates = np.where(mine, objects.reshape(-1, 4), -1)
     votes = (candidates[:, :, None] == candidates[:, None, :]).sum(2)
@@ -255,15 +265,14 @@ def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def silhouettes(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Objects and labels of all first hits: one entry for each pair of a ray and a thing in its way, as if
-    the thing were alone."""
+    """Return objects and labels of the first hits of each ray on each thing, as if the thing were alone."""
     kept = np.flatnonzero(np.isin(scene.labels, THINGS))
     ray, found = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     if len(kept):
         rays = EmbreeScene()
         TriangleMesh(rays, scene.world[kept])
         travelled, todo = np.zeros(len(origins), np.float32), np.arange(len(origins))
-        while len(todo):  # on through everything, surface by surface
+        while len(todo):  # each ray continues through one surface after another
             start = origins[todo] + directions[todo] * travelled[todo, None]
             hit = rays.run(start, directions[todo], output=True)
             met = hit["primID"] >= 0
@@ -272,6 +281,6 @@ def silhouettes(scene: Scene, origins: np.ndarray, directions: np.ndarray) -> tu
             ray.append(todo)
             found.append(kept[hit["primID"][met]])
     ray, found = np.concatenate(ray), np.concatenate(found)
-    # Surfaces came in order of distance: the first of each ray and object is the one that is seen.
+    # Hits are in order of distance, so the first one of a ray on an object is its visible surface.
     _, first = np.unique(ray * (scene.objects.max() + 1) + scene.objects[found], return_index=True)
     return scene.objects[found[first]], scene.labels[found[first]]

@@ -3,11 +3,11 @@
     image, mask = render_scene("train", 0, size=256)
     images, masks = render("train", count=300, size=128)
 
-A scene is a function of (split, index) alone: the same on every machine with the same package versions,
-whatever the order, the process count or the other scenes. Its size changes the resolution, not the street.
+A scene depends on (split, index) alone. With the same package versions it is the same on every machine, in
+any order and with any number of processes. The size changes the resolution, not the street.
 
 Files: shapes.py (triangles) -> objects.py and structures.py (things) -> scene.py and roadside.py (a street);
-materials.py (textures) and tracing.py (rays, light, lens) turn it into a picture.
+materials.py (textures) and tracing.py (rays, light, lens) turn it into an image.
 """
 
 import importlib.metadata
@@ -29,7 +29,7 @@ VERSION = 1  # first word of every scene's seed
 
 
 def check(split: str, size: int) -> None:
-    """ValueError in one line if there is no such split or the size is not a whole number >= 32."""
+    """Raise ValueError if there is no such split, or if the size is not an integer of at least 32."""
     if split not in SPLITS:
         raise ValueError(f"split: {split!r} is unknown; choose from {', '.join(SPLITS)}")
     if size != int(size) or size < SMALLEST:
@@ -37,10 +37,18 @@ def check(split: str, size: int) -> None:
 
 
 def render_scene(split: str, index: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """One scene: image uint8 (size, size, 3) RGB and labels uint8 (size, size), ids 0..12.
+    """Render a scene.
 
-    split: train, val or test, which never share a scene; index: 0, 1, ...; size: pixels, at least 32.
-    Raises ValueError on an unknown split, a negative index or a size below 32.
+    Args:
+        split: train, val or test, which never share a scene
+        index: 0, 1, …
+        size: pixels per side, at least 32
+
+    Returns:
+        Image, uint8 (size, size, 3) RGB, and labels, uint8 (size, size) with ids 0 to 12.
+
+    Raises:
+        ValueError: for an unknown split, a negative index or a size below 32.
     """
     check(split, size)
     street, sensor, _ = draw(split, index)
@@ -48,20 +56,21 @@ def render_scene(split: str, index: int, size: int) -> tuple[np.ndarray, np.ndar
 
 
 def draw(split: str, index: int) -> tuple[scene.Street, np.random.Generator, np.random.Generator]:
-    """The street of a scene, the generator of its picture, and a third one for whatever is done to it.
+    """Draw the street of a scene; return it with one generator for its image and one for changes to it.
 
-    Raises ValueError on a negative index.
+    Raises:
+        ValueError: for a negative index.
     """
     if index < 0:
         raise ValueError(f"index: {index} is negative; scenes are numbered from 0")
     seed = np.random.SeedSequence([VERSION, SPLITS.index(split), index])
-    # Streams apart, so that the number of rays (the size) cannot change the street.
+    # Separate streams, so that the number of rays (the size) does not change the street.
     street, sensor, change = (np.random.default_rng(s) for s in seed.spawn(3))
     return draw_street(street), sensor, change
 
 
 def draw_street(rng) -> scene.Street:
-    """One random street. All randomness comes from `rng`, a numpy Generator."""
+    """Draw a random street. All randomness comes from `rng`, a numpy Generator."""
     weather, road = scene.draw_weather(rng), scene.draw_road(rng)
     camera = scene.draw_camera(rng, road)
     street, far = Soup(), Soup()
@@ -71,7 +80,7 @@ def draw_street(rng) -> scene.Street:
     furnish_pavement(rng, street, road)
     build_plots(rng, street, road)
     if rng.random() < 0.9:
-        # The picture's lowest tenth or so shows the bonnet, whatever the lens.
+        # The lowest tenth of the image, roughly, shows the bonnet, whatever the lens.
         rim = rng.uniform(0.54, 0.78) * np.tan(camera.field_of_view / 2) * camera.squeeze
         own = objects.bonnet(rng, camera.position[2], np.arctan(rim) - camera.pitch)
         street.put(own, 0.0, camera.position[1], heading=camera.yaw)
@@ -85,12 +94,22 @@ def draw_street(rng) -> scene.Street:
 def render(
     split: str, count: int, size: int, processes: int | None = None, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scenes 0..count-1 of a split: images uint8 (count, size, size, 3), labels uint8 (count, size, size).
+    """Render scenes 0 to count - 1 of a split.
 
-    processes: worker processes of one thread each, by default one a usable core; the result does not
-    depend on it. progress: a bar on a terminal, a line every tenth of the way elsewhere.
-    Raises ValueError on an unknown split, a count or processes below 1, or a size below 32, and SegnbError
-    if a worker process dies.
+    Args:
+        split: train, val or test
+        count: number of scenes, at least 1
+        size: pixels per side, at least 32
+        processes: worker processes of one thread each (default: one per usable core); the result does not
+            depend on it
+        progress: whether to show a bar on a terminal, and a line per tenth of the scenes elsewhere
+
+    Returns:
+        Images, uint8 (count, size, size, 3), and labels, uint8 (count, size, size).
+
+    Raises:
+        ValueError: for an unknown split, a count or processes below 1, or a size below 32.
+        SegnbError: if a worker process dies.
     """
     check(split, size)
     if count < 1:
@@ -105,8 +124,11 @@ def render(
 
 
 def digest() -> str:
-    """16 hex digits that change when a scene might: this package's code, the class names and the versions
-    of numpy, trimesh and embreex. The size is not in it. Serves as the key of caches."""
+    """Return 16 hex digits that change whenever a scene might change; the key of caches.
+
+    They cover the code of this package, the class names and the versions of numpy, trimesh and embreex, but
+    not the size.
+    """
     sources = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "trimesh", "embreex")]
     return fingerprint(sources, versions + list(STREET.names))

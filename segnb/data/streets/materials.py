@@ -1,7 +1,7 @@
-"""What surfaces look like and where they have holes: procedural patterns by position.
+"""Materials: procedural patterns that give the look and the holes of a surface by position.
 
-Every pattern reads from two tiles of noise that repeat after 512 texels, so that a texture costs one
-look-up a point. Colours are linear RGB albedos, 0..1.
+All patterns come from two tiles of noise that repeat after 512 texels, so a texture costs one look-up per
+point. Colours are linear RGB albedos, 0..1.
 """
 
 import numpy as np
@@ -16,11 +16,11 @@ TEXELS = 512
 
 
 def noise_tiles() -> tuple[np.ndarray, np.ndarray]:
-    """White noise and cloud-like (1/f) noise, float32 (512, 512) in 0..1, both evenly distributed."""
+    """Return white noise and cloud-like (1/f) noise, float32 (512, 512), both uniform in 0..1."""
     white = np.random.default_rng(13).random((TEXELS, TEXELS))
     frequency = np.hypot(np.fft.fftfreq(TEXELS)[:, None], np.fft.rfftfreq(TEXELS)[None])
     frequency[0, 0] = 1
-    # Steeper than 1/f looks like clouds, stains and terrain; the rank makes every threshold a share.
+    # A spectrum steeper than 1/f looks like clouds, stains and terrain. Ranks make each threshold a share.
     cloud = np.fft.irfft2(np.fft.rfft2(white - 0.5) / frequency**1.6, (TEXELS, TEXELS))
     rank = np.empty(cloud.size, np.float32)
     rank[np.argsort(cloud, axis=None, kind="stable")] = np.linspace(0, 1, cloud.size, dtype=np.float32)
@@ -31,28 +31,32 @@ WHITE, CLOUD = noise_tiles()
 
 
 def look_up(tile: np.ndarray, u: np.ndarray, v: np.ndarray, texels_per_metre: float) -> np.ndarray:
-    """Values of a noise tile at surface coordinates u, v (metres), nearest texel."""
+    """Return the nearest texels of a noise tile at surface coordinates u, v (metres)."""
     i = np.floor(u * texels_per_metre).astype(np.int32) & (TEXELS - 1)
     j = np.floor(v * texels_per_metre).astype(np.int32) & (TEXELS - 1)
     return tile[i, j]
 
 
 def cubes(point: np.ndarray, edge: float) -> np.ndarray:
-    """White noise in space: one value for each cube of `edge` metres that a point (n, 3) lies in."""
+    """Return white noise in space: the value of the cube of `edge` metres around each point (n, 3)."""
     x, y, z = np.floor(point.T / edge).astype(np.int32)
     return WHITE[(x + 37 * z) & (TEXELS - 1), (y + 91 * z) & (TEXELS - 1)]
 
 
 def off_line(t: np.ndarray, period) -> np.ndarray:
-    """Distance of t to the nearest multiple of `period`."""
+    """Return the distance of t to the nearest multiple of `period`."""
     return np.abs(t - period * np.round(t / period))
 
 
 def is_hole(material, seed, point, u, v, distance) -> np.ndarray:
-    """Whether a ray passes at hits on see-through materials. All arrays (n,), point (n, 3).
+    """Return whether rays pass through at hits on see-through materials.
 
-    Wires and bars grow a little with distance, by a fixed angle whatever the image size: sub-pixel
-    wires would turn far fences into label noise, so far fences close up instead.
+    Wires and bars grow with distance, by a fixed angle at any image size. Otherwise wires thinner than a
+    pixel would turn distant fences into label noise.
+
+    Args:
+        material, seed, u, v, distance: (n,)
+        point: (n, 3)
     """
     hole = np.zeros(len(material), bool)
     grown = 0.002 * distance
@@ -61,17 +65,21 @@ def is_hole(material, seed, point, u, v, distance) -> np.ndarray:
     wire = np.minimum(off_line(u + v, cell), off_line(u - v, cell))
     hole[chain] = (wire > 0.016 + grown)[chain]
     hole[bars] = (off_line(u, 0.13 + 0.12 * seed) > 0.018 + grown)[bars]
-    # Leaves in clumps; far crowns are closed.
+    # Leaves come in clumps, and distant crowns have no holes.
     openness = (0.33 + 0.17 * seed[leaves]) * np.clip(1 - distance[leaves] / 80, 0, 1)
     hole[leaves] = 0.5 * cubes(point[leaves], 0.3) + 0.5 * cubes(point[leaves], 0.1) < openness
     return hole
 
 
 def surface(material, colour, seed, point, u, v, wetness: float, lit_windows: float):
-    """Albedo (n, 3), mirror share 0..1 (n,) and glow (n, 3) of hits.
+    """Return albedo (n, 3), share of mirrored light (n,), 0..1, and emitted light (n, 3) of hits.
 
-    material, seed, u, v: (n,); colour, point: (n, 3), the point in street coordinates;
-    wetness 0..1: the share of the ground that is under puddles; lit_windows 0..1: their share
+    Args:
+        material, seed, u, v: (n,)
+        colour: (n, 3)
+        point: (n, 3), in street coordinates
+        wetness: share of the ground under puddles, 0..1
+        lit_windows: share of windows that are lit, 0..1
     """
     shade = np.ones(len(material), np.float32)
     mirror = np.zeros(len(material), np.float32)
@@ -86,7 +94,7 @@ def surface(material, colour, seed, point, u, v, wetness: float, lit_windows: fl
     i, a, b, s = each(ASPHALT)
     patch = look_up(CLOUD, a, b, 12)
     shade[i] = 0.72 + 0.3 * coarse[i] + 0.25 * fine[i]
-    shade[i] *= np.where(patch > 0.86, 0.72, np.where(patch < 0.1, 1.2, 1))  # mended patches
+    shade[i] *= np.where(patch > 0.86, 0.72, np.where(patch < 0.1, 1.2, 1))  # repaired patches
     shade[i] *= np.where(np.abs(coarse[i] - 0.5) < 0.008, 0.6, 1)  # cracks
     i, a, b, s = each(PAVING)
     slab = 0.4 + 0.9 * s
@@ -122,7 +130,7 @@ def surface(material, colour, seed, point, u, v, wetness: float, lit_windows: fl
     albedo[i] = np.where(worn, 0.45 * albedo[i] + 0.04, albedo[i] * (0.85 + 0.2 * fine[i, None]))
     i, a, b, s = each(CLOTH)
     shade[i] = 0.75 + 0.5 * fine[i]
-    i, a, b, s = each(PLAIN, LANTERN)  # a street lamp is lit by night only, see segnb.data.shifts
+    i, a, b, s = each(PLAIN, LANTERN)  # street lamps are lit at night only, see segnb.data.shifts
     shade[i] = 0.88 + 0.2 * coarse[i]
 
     i, a, b, s = each(FACADE)
@@ -151,7 +159,7 @@ def surface(material, colour, seed, point, u, v, wetness: float, lit_windows: fl
     i, a, b, s = each(LAMP)
     glow[i] = albedo[i] * s[:, None]
 
-    # Water darkens the ground and lies in the hollows as mirrors.
+    # Water darkens the ground and forms puddles in its hollows, which reflect.
     i, a, b, s = each(ASPHALT, PAVING, PAINT)
     if wetness > 0:
         hollow = look_up(CLOUD, 0.6 * a, b, 13) + 0.15 * (coarse[i] - 0.5)

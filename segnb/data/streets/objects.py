@@ -1,6 +1,6 @@
-"""What moves and grows on a street: each function builds one thing as a Soup, standing on the origin.
+"""Vehicles, people and plants: each function builds one thing as a Soup that stands on the origin.
 
-x is the thing's forward direction, y its left, z up; metres. `rng` draws its looks.
+x is the forward direction of the thing, y its left and z up, in metres. `rng` draws its appearance.
 """
 
 import numpy as np
@@ -19,17 +19,20 @@ BLACK, STEEL, WHITE = (0.02, 0.02, 0.022), (0.28, 0.29, 0.30), (0.75, 0.75, 0.73
 
 
 def pick(rng, choices):
-    """One of `choices`, whatever their type."""
+    """Return one of `choices`, which may be of any type."""
     return choices[rng.integers(len(choices))]
 
 
 def near(rng, colour, spread=0.15):
-    """A colour close to `colour`: brightness and hue jittered by the relative `spread`."""
+    """Return a colour close to `colour`, with brightness and hue jittered by the relative `spread`."""
     return np.clip(np.array(colour) * rng.normal(1, spread) * rng.normal(1, 0.4 * spread, 3), 0.015, 0.9)
 
 
 def masonry(rng):
-    """Colour of plaster, brick or stone, the same for buildings and walls: colour alone must not tell."""
+    """Return a colour of plaster, brick or stone.
+
+    Buildings and walls share these colours, so colour alone does not distinguish them.
+    """
     base = pick(rng, [
         (0.45, 0.40, 0.32), (0.55, 0.52, 0.47), (0.30, 0.13, 0.09), (0.24, 0.16, 0.12), (0.50, 0.38, 0.22),
         (0.33, 0.33, 0.34), (0.20, 0.21, 0.23), (0.52, 0.30, 0.20), (0.62, 0.60, 0.56), (0.30, 0.34, 0.38),
@@ -48,7 +51,13 @@ CAR_COLOURS = [
 
 
 def car(rng, kind: str, lights: bool) -> Soup:
-    """A vehicle of class Car. kind: saloon, hatch, offroad, van or lorry; lights: lamps are on."""
+    """Build a vehicle of class Car.
+
+    Args:
+        rng: generator
+        kind: saloon, hatch, offroad, van or lorry
+        lights: whether its lamps are on
+    """
     length, width, height, belt, bonnet, boot = {
         "saloon": (4.6, 1.8, 1.45, 0.92, 1.25, 0.75),
         "hatch": (4.0, 1.75, 1.5, 0.95, 1.0, 0.15),
@@ -91,9 +100,10 @@ def car(rng, kind: str, lights: bool) -> Soup:
 
 
 def bonnet(rng, height: float, dip: float) -> Soup:
-    """The recording car around a camera at `height`: its bonnet in view, its cabin behind (for the shadow).
+    """Build the recording car around a camera at `height` metres.
 
-    The rim of the bonnet is seen `dip` radians below the horizon, its corners lower than its middle.
+    Its bonnet is in view. Its cabin is behind the camera and casts a shadow. The rim of the bonnet is `dip`
+    radians below the horizon, with corners lower than its middle.
     """
     colour = near(rng, pick(rng, CAR_COLOURS + 8 * [BLACK]))
     reach = rng.uniform(1.5, 1.9)  # camera to rim
@@ -114,7 +124,7 @@ def bonnet(rng, height: float, dip: float) -> Soup:
 
 
 def quads_of(grid: np.ndarray) -> np.ndarray:
-    """Triangles of a surface given as a grid of points (rows, columns, 3)."""
+    """Return the triangles of a surface from a grid of its points (rows, columns, 3)."""
     return quads(grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:])
 
 
@@ -122,7 +132,7 @@ def quads_of(grid: np.ndarray) -> np.ndarray:
 
 
 def person(rng) -> Soup:
-    """A walking or standing person, 1.2 to 1.95 m tall."""
+    """Build a walking or standing person, 1.2 to 1.95 m tall."""
     who = Soup()
     hues = [
         (0.5, 0.04, 0.04), (0.04, 0.08, 0.3), (0.6, 0.58, 0.55), (0.03, 0.03, 0.035), (0.5, 0.38, 0.05),
@@ -167,7 +177,7 @@ LEAVES = [
 
 
 def tree(rng, kind: str, detail: int = 1) -> Soup:
-    """Tree of kind broad, column, conifer or palm, 4 to 11 m tall; trunk and crown are Vegetation."""
+    """Build a tree of kind broad, column, conifer or palm, 4 to 11 m tall, all of class Vegetation."""
     plant = Soup()
     bark = near(rng, (0.13, 0.09, 0.06))
     leaf = near(rng, pick(rng, LEAVES), 0.2)
@@ -211,7 +221,7 @@ def tree(rng, kind: str, detail: int = 1) -> Soup:
 
 
 def bush(rng) -> Soup:
-    """Bush of two or three blobs, about a metre high."""
+    """Build a bush of two or three blobs, about a metre high."""
     plant = Soup()
     leaf = near(rng, pick(rng, LEAVES), 0.2)
     for _ in range(rng.integers(2, 4)):

@@ -1,7 +1,7 @@
-"""What stands on a street: cars, what lines the pavements, and the plots along them.
+"""Things on a street: cars, the furniture of the pavements, and the plots along them.
 
-Things on one line (kerb, lane, pavement ...) are dealt out along it with gaps larger than they are, so
-nothing overlaps and nothing has to be tested for overlap.
+Things on one line (kerb, lane, pavement …) are placed with gaps larger than they are. So nothing overlaps,
+and no test for overlap is needed.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from segnb.data.streets.shapes import Soup, sheet
 
 
 def deal(rng, start: float, stop: float, gaps: tuple[float, float]):
-    """Positions from start to stop, one after another, `gaps` = (least, most) metres apart."""
+    """Yield ascending positions from start to stop, `gaps` = (least, most) metres apart."""
     x = start + rng.uniform(0, gaps[1] - gaps[0])
     while x < stop:
         yield x
@@ -23,7 +23,7 @@ def deal(rng, start: float, stop: float, gaps: tuple[float, float]):
 
 
 def drive_cars(rng, street: Soup, road: Road, lights: bool) -> None:
-    """Moving cars in the lanes, parked ones at the kerbs."""
+    """Add moving cars in the lanes and parked cars at the kerbs."""
     kinds, weights = ["saloon", "hatch", "offroad", "van", "lorry"], [0.36, 0.26, 0.2, 0.12, 0.06]
 
     def park(x, y, heading, lit):
@@ -55,7 +55,7 @@ def drive_cars(rng, street: Soup, road: Road, lights: bool) -> None:
 
 
 def furnish_pavement(rng, street: Soup, road: Road) -> None:
-    """Lamps, trees, signs and furniture along the kerb; people on the pavement behind them."""
+    """Add lamps, trees, signs and furniture along the kerb, and people on the pavement behind them."""
     style = int(rng.integers(3))
     kerb = road.half + 0.15 + max(road.verge / 2, 0.65)
     walk = (road.half + max(road.verge, 0.8) + 0.75, road.plots - 0.35)
@@ -107,7 +107,7 @@ def furnish_pavement(rng, street: Soup, road: Road) -> None:
 
 
 def line_up_junction(rng, street: Soup, road: Road) -> None:
-    """Traffic lights at the corners and people on the crossing in front of the junction."""
+    """Add traffic lights at the corners, and people on the crossing in front of the junction."""
     if rng.random() < 0.75:
         state, reach = int(rng.integers(3)), pick(rng, [0.0, 0.0, road.half * 0.75])
         x = road.junction - road.crossing - 0.6
@@ -122,12 +122,12 @@ def line_up_junction(rng, street: Soup, road: Road) -> None:
 
 
 def detail(x: float) -> int:
-    """Fineness of crowns at a distance: 2 near, 0 far."""
+    """Return the level of detail of crowns at a distance: 2 near, 0 far."""
     return 2 if 0 < x < 10 else 1 if x < 35 else 0
 
 
 def build_plots(rng, street: Soup, road: Road) -> None:
-    """Plots on both sides: houses, blocks, walled and fenced yards, parks, paved courts."""
+    """Add plots on both sides: houses, blocks, walled and fenced yards, parks, paved courts."""
     district = pick(rng, ["suburb", "suburb", "town", "town", "works", "works", "park"])
     chances = {  # house, block, walled yard, fenced yard, park, court
         "suburb": [0.34, 0.08, 0.16, 0.19, 0.15, 0.08],
@@ -142,7 +142,7 @@ def build_plots(rng, street: Soup, road: Road) -> None:
                 kind = str(rng.choice(["house", "block", "walled", "fenced", "park", "court"], p=chances))
                 plot = Soup()
                 fill_plot(rng, plot, kind, length - 0.6, detail(x0))
-                # A plot is drawn for the left side; the right one is its mirror image.
+                # A plot is drawn for the left side and mirrored for the right side.
                 for shape, *rest in plot.parts:
                     moved = shape * (1, side, 1) + (x0, side * road.plots, 0)
                     street.parts.append((moved, *rest))
@@ -150,7 +150,7 @@ def build_plots(rng, street: Soup, road: Road) -> None:
 
 
 def fill_plot(rng, plot: Soup, kind: str, length: float, fine: int) -> None:
-    """One plot: x from 0 to `length` along the street, y from 0 (pavement) to some 30 m."""
+    """Build a plot, with x from 0 to `length` along the street and y from 0 (pavement) to about 30 m."""
     stone = near(rng, (0.3, 0.29, 0.27))
     paved = kind in ("block", "court") or rng.random() < 0.3
     label, material = (o.SIDEWALK, m.PAVING) if paved else (o.VEGETATION, m.GRASS)

@@ -1,7 +1,7 @@
-"""What a scene is made of: weather, camera and road as drawn, and the street before and after its bend.
+"""The parts of a scene: weather, camera and road, and the street before and after it is bent.
 
-Street coordinates: x metres ahead of the camera, y to the left of the road's middle. Traffic keeps to
-the right, so the camera drives at y < 0.
+In street coordinates, x is metres ahead of the camera and y metres to the left of the middle of the road.
+Traffic keeps to the right, so the camera drives at y < 0.
 """
 
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from segnb.data.streets import objects as o
 from segnb.data.streets.objects import near, pick
 from segnb.data.streets.shapes import Centreline, Soup, ball, box, sheet
 
-BEHIND, AHEAD = -12.0, 120.0  # the part of the street that is built
+BEHIND, AHEAD = -12.0, 120.0  # x of both ends of the street
 KERB = 0.13  # height of the pavement
 
 
 @dataclass
 class Weather:
-    """Light and air. Colours are linear RGB radiances; sun: unit vector towards the sun."""
+    """Light and air. Colours are linear RGB radiances; `sun` is a unit vector towards the sun."""
 
     sun: np.ndarray
     sun_colour: np.ndarray
     zenith: np.ndarray
     horizon: np.ndarray
-    cloud_cover: float  # 0..1, share of the sky
+    cloud_cover: float  # share of the sky, 0..1
     cloud_colour: np.ndarray
-    softness: float  # radius of the light source in radians: sharp or soft shadows
+    softness: float  # radius of the light source in radians; larger means softer shadows
     fog: float  # 1/m
     wetness: float  # 0..1
     lit_windows: float  # 0..1
@@ -42,17 +42,17 @@ class Camera:
     yaw: float
     pitch: float
     roll: float
-    field_of_view: float  # across the picture's width; pictures are square
-    squeeze: float  # vertical over horizontal scale: square pictures are often squeezed from wide ones
+    field_of_view: float  # horizontal; images are square
+    squeeze: float  # vertical over horizontal scale; square images are often squeezed from wide ones
 
 
 @dataclass
 class Road:
-    """Measures of the road. Half widths and positions in metres; sides are +1 (left) and -1 (right)."""
+    """Measures of a road. Widths and positions are in metres; sides are +1 (left) and -1 (right)."""
 
     lane: float
-    lanes: int  # each way
-    parking: float  # width of the parking lane each side, or 0
+    lanes: int  # per direction
+    parking: float  # width of the parking lane on each side, or 0
     verge: float  # grass between kerb and pavement, or 0
     pavement: float
     junction: float | None  # x of the crossing road's middle, or None
@@ -60,16 +60,17 @@ class Road:
 
     @property
     def half(self) -> float:
+        """Half the width of the carriageway."""
         return self.lane * self.lanes + self.parking
 
     @property
     def plots(self) -> float:
-        """Distance from the middle of the road to where plots begin."""
+        """Distance from the middle of the road to the plots."""
         return self.half + self.verge + self.pavement
 
 
 def draw_weather(rng) -> Weather:
-    """A time of day and a sky, with the sun anywhere around."""
+    """Draw a time of day and a sky, with the sun in any direction."""
     kinds = ["clear", "cloudy", "overcast", "sunset", "dusk", "fog"]
     kind = str(rng.choice(kinds, p=[0.3, 0.2, 0.15, 0.17, 0.1, 0.08]))
     azimuth = rng.uniform(-np.pi, np.pi)
@@ -103,7 +104,7 @@ def draw_weather(rng) -> Weather:
 
 
 def draw_road(rng) -> Road:
-    """A road of one or two lanes each way, with or without parking lane, verge and junction."""
+    """Draw a road of one or two lanes per direction, with or without parking lane, verge and junction."""
     lanes = int(rng.choice([1, 2], p=[0.87, 0.13]))
     junction = rng.uniform(16, 60) if rng.random() < 0.45 else None
     return Road(
@@ -118,7 +119,7 @@ def draw_road(rng) -> Road:
 
 
 def draw_camera(rng, road: Road) -> Camera:
-    """A camera behind the windscreen of a car (now and then a lorry) in one of the right-hand lanes."""
+    """Draw a camera behind the windscreen of a car (sometimes a lorry) in a right-hand lane."""
     lane = rng.integers(road.lanes)
     y = -(lane + 0.5) * road.lane + rng.normal(0, 0.25)
     yaw = rng.normal(0, 3) if rng.random() < 0.85 else rng.uniform(-22, 22)
@@ -134,9 +135,16 @@ def draw_camera(rng, road: Road) -> Camera:
 
 @dataclass
 class Scene:
-    """Everything a picture needs. Triangle arrays are parallel; `flat` are the corners in street
-    coordinates (for textures), `world` the same after the street's bend (for rays). `objects`: which
-    triangles belong together, see `Soup.arrays`; 0 for ground, ways and horizon."""
+    """Everything that an image needs. The arrays have one entry per triangle.
+
+    Args:
+        flat: corners in street coordinates, for textures
+        world: the same corners after the street is bent, for rays
+        labels, colours, materials, seeds: see `Soup`
+        objects: number of the object of each triangle, see `Soup.arrays`; 0 for ground, ways and horizon
+        weather: light and air
+        camera: its place and lens
+    """
 
     flat: np.ndarray
     world: np.ndarray
@@ -151,9 +159,12 @@ class Scene:
 
 @dataclass
 class Street:
-    """A drawn street before it is bent: one can still change its weather or put more things on it.
+    """A street before it is bent. Its weather can still be changed, and things can be added.
 
-    near: what stands in street coordinates; far: the horizon, in world coordinates
+    Args:
+        near: everything in street coordinates
+        far: the horizon, in world coordinates
+        line: the centre line, along which `scene` bends the street
     """
 
     road: Road
@@ -164,7 +175,7 @@ class Street:
     line: Centreline
 
     def scene(self) -> Scene:
-        """The street bent along its line. What was put in last has the highest object numbers."""
+        """Return the street bent along its line. The object added last has the highest number."""
         near_side, far_side = self.near.arrays(), self.far.arrays()
         flat, *attributes = (np.concatenate(pair) for pair in zip(near_side, far_side, strict=True))
         world = np.concatenate([self.line.bend(near_side[0]), far_side[0]])
@@ -172,7 +183,7 @@ class Street:
 
 
 def stretches(road: Road, margin: float) -> list[tuple[float, float]]:
-    """The parts of the street, (from, to), on which roadside things stand: all but the junction."""
+    """Return the parts of the street, (from, to), for roadside things: all but the junction."""
     if road.junction is None:
         return [(BEHIND, AHEAD)]
     reach = road.crossing + margin
@@ -184,7 +195,7 @@ STONES = [(0.34, 0.33, 0.31), (0.26, 0.25, 0.24), (0.42, 0.39, 0.34), (0.30, 0.2
 
 
 def lay_ground(rng, street: Soup, road: Road) -> None:
-    """Carriageway, kerbs, verges, pavements, the crossing road, and the open land around."""
+    """Add the carriageway, kerbs, verges, pavements, the crossing road, and the open land around."""
     tar = near(rng, pick(rng, TARS))
     stone = near(rng, pick(rng, STONES))
     grass, seed = near(rng, (0.09, 0.13, 0.035), 0.2), rng.uniform(0, 1)
@@ -221,7 +232,7 @@ def lay_ground(rng, street: Soup, road: Road) -> None:
 
 
 def mark_road(rng, street: Soup, road: Road) -> None:
-    """Lane lines, edge lines, stop lines and zebra crossings, as thin sheets just above the asphalt."""
+    """Add lane lines, edge lines, stop lines and zebra crossings, as sheets just above the asphalt."""
     white, yellow = near(rng, (0.72, 0.72, 0.70), 0.1), near(rng, (0.62, 0.40, 0.04), 0.1)
     wear, width = rng.uniform(0.2, 1.0), rng.uniform(0.13, 0.2)
     stops = stretches(road, 2.0)
@@ -275,7 +286,7 @@ def mark_road(rng, street: Soup, road: Road) -> None:
 
 
 def frame_horizon(rng, far: Soup) -> None:
-    """What closes the view, in world coordinates: wooded hills all around and sometimes a skyline."""
+    """Add the horizon, in world coordinates: wooded hills all around, and sometimes a skyline."""
     angle = np.linspace(0, 2 * np.pi, 241)
     for radius, tallest in ((125, rng.uniform(5, 24)), (230, rng.uniform(0, 34))):
         waves = sum(np.sin(k * angle + rng.uniform(0, 6.3)) / k for k in (1, 2, 3, 5, 7))

@@ -1,8 +1,8 @@
-"""Triangle shapes, soups of them, and the line that a street follows. Lengths in metres throughout.
+"""Triangle shapes, collections of them, and the line that a street follows. All lengths are in metres.
 
-A shape is a float array (triangles, 3 corners, 3 coordinates) in street coordinates: x along the
-street, y to the left, z up. Shared corners are stored again in each triangle: a street has some
-20,000 triangles, and without indices joining and moving shapes is plain array work.
+A shape is a float array (triangles, 3 corners, 3 coordinates) in street coordinates: x along the street, y
+to the left, z up. Each triangle stores its own corners. A street has about 20,000 triangles, and without
+indices shapes are joined and moved by plain array operations.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def quads(a, b, c, d) -> np.ndarray:
-    """Quadrilaterals a-b-c-d, each corner (3,) or (..., 3), as triangles (2n, 3, 3)."""
+    """Return quadrilaterals a-b-c-d, each corner (3,) or (..., 3), as triangles (2n, 3, 3)."""
     corners = np.empty((*np.shape(a), 6) if np.ndim(a) > 1 else (1, 3, 6))
     for k, corner in enumerate((a, b, c, a, c, d)):
         corners[..., k] = corner
@@ -20,9 +20,9 @@ def quads(a, b, c, d) -> np.ndarray:
 
 
 def sheet(corner, along, across, pieces: int = 1) -> np.ndarray:
-    """Parallelogram from `corner` spanned by the vectors `along` and `across`, cut into `pieces` along.
+    """Return a parallelogram from `corner`, spanned by the vectors `along` and `across`.
 
-    Long sheets are cut because a street bends: only corners follow the bend, edges stay straight.
+    It is cut into `pieces` along, because only corners follow the bend of a street and edges stay straight.
     """
     along, across = np.asarray(along, float), np.asarray(across, float)
     cuts = np.asarray(corner, float) + along * (np.arange(pieces + 1) / pieces)[:, None]
@@ -30,7 +30,7 @@ def sheet(corner, along, across, pieces: int = 1) -> np.ndarray:
 
 
 def hexahedron(bottom, top, z0: float, z1: float) -> np.ndarray:
-    """Solid between two rectangles (x0, x1, y0, y1), `bottom` at height z0 and `top` at z1."""
+    """Return the solid between two rectangles (x0, x1, y0, y1), `bottom` at height z0 and `top` at z1."""
     ring = [[0, 2], [1, 2], [1, 3], [0, 3]]
     low = np.array([[bottom[i], bottom[j], z0] for i, j in ring])
     high = np.array([[top[i], top[j], z1] for i, j in ring])
@@ -40,7 +40,7 @@ def hexahedron(bottom, top, z0: float, z1: float) -> np.ndarray:
 
 
 def unit_box() -> tuple[np.ndarray, np.ndarray]:
-    """Sides and top, (6, 3, 3), and ends, (4, 3, 3), of the box from 0 to 1 on each axis."""
+    """Return sides and top, (6, 3, 3), and ends, (4, 3, 3), of the box from 0 to 1 on each axis."""
     x, y, z = np.eye(3)
     sides = [sheet(0 * x, x, z), sheet(y, x, z), sheet(z, x, y)]
     return np.concatenate(sides), np.concatenate([sheet(0 * x, y, z), sheet(x, y, z)])
@@ -50,7 +50,7 @@ SIDES, ENDS = unit_box()
 
 
 def box(x0, x1, y0, y1, z0, z1, piece: float = np.inf) -> np.ndarray:
-    """Axis-parallel box, cut along x into pieces of at most `piece` metres; the underside is left out."""
+    """Return an axis-parallel box without underside, cut along x into pieces of at most `piece` metres."""
     n = max(1, int(np.ceil((x1 - x0) / piece)))
     size, corner = np.array([x1 - x0, y1 - y0, z1 - z0]), np.array([x0, y0, z0])
     shell = SIDES
@@ -62,13 +62,13 @@ def box(x0, x1, y0, y1, z0, z1, piece: float = np.inf) -> np.ndarray:
 
 
 def boxes(centres, size) -> np.ndarray:
-    """Equal boxes of `size` (3,) around `centres` (n, 3)."""
+    """Return equal boxes of `size` (3,) around `centres` (n, 3)."""
     one = (np.concatenate([SIDES, ENDS]) - 0.5) * np.asarray(size, float)
     return (np.asarray(centres, float)[:, None, None] + one).reshape(-1, 3, 3)
 
 
 def tubes(start, end, radius, end_radius=None, sides: int = 6) -> np.ndarray:
-    """Round bars from `start` to `end`, each (3,) or (n, 3), closed at the end; radii may taper."""
+    """Return round bars from `start` to `end`, each (3,) or (n, 3), closed at the end; radii may taper."""
     start, end = np.atleast_2d(np.asarray(start, float)), np.atleast_2d(np.asarray(end, float))
     axis = end - start
     x, y, z = (axis / np.sqrt((axis**2).sum(-1, keepdims=True))).T
@@ -86,7 +86,7 @@ def tubes(start, end, radius, end_radius=None, sides: int = 6) -> np.ndarray:
 
 
 def gable(x0, x1, y0, y1, z0, z1) -> np.ndarray:
-    """Gable roof over a rectangle: eaves at z0, ridge along x at z1."""
+    """Return a gable roof over a rectangle, with eaves at z0 and a ridge along x at z1."""
     ym = (y0 + y1) / 2
     a, b, c, d = (np.array(p, float) for p in ((x0, y0, z0), (x1, y0, z0), (x1, y1, z0), (x0, y1, z0)))
     r0, r1 = np.array([x0, ym, z1]), np.array([x1, ym, z1])
@@ -95,15 +95,19 @@ def gable(x0, x1, y0, y1, z0, z1) -> np.ndarray:
 
 @cache
 def _unit_ball(detail: int) -> np.ndarray:
-    import trimesh  # which takes a second; most who import this module draw nothing
+    import trimesh  # takes a second, and most importers of this module draw nothing
 
     return np.asarray(trimesh.creation.icosphere(subdivisions=detail).triangles, float)
 
 
 def ball(centre, radii, detail: int = 1, bumps=None) -> np.ndarray:
-    """Ellipsoid around `centre` with `radii` (number or 3,). detail 0, 1, 2: 20, 80, 320 triangles.
+    """Return an ellipsoid.
 
-    bumps: generator that roughens the surface by up to a quarter of the radius (tree crowns), or None
+    Args:
+        centre: (3,)
+        radii: a number, or (3,)
+        detail: 0, 1 or 2, for 20, 80 or 320 triangles
+        bumps: generator that roughens the surface by up to a quarter of the radius (tree crowns), or None
     """
     unit = _unit_ball(detail)
     if bumps is not None:
@@ -114,23 +118,24 @@ def ball(centre, radii, detail: int = 1, bumps=None) -> np.ndarray:
 
 @dataclass
 class Soup:
-    """Triangles of many parts. A part has one class, one colour, one material and one seed.
+    """Triangles in parts. A part has one class, one colour, one material and one seed.
 
-    What was put in by one `put` is one object: a car with its wheels, a sign with its post.
+    All parts of one `put` are one object: a car with its wheels, a sign with its post.
 
-    parts: (triangles (n, 3, 3), class id, RGB albedo 0..1, material id, seed 0..1, object or None) each
+    Args:
+        parts: (triangles (n, 3, 3), class id, RGB albedo 0..1, material id, seed 0..1, object or None) each
     """
 
     parts: list = field(default_factory=list)
 
     def add(self, triangles, label: int, colour, material: int = 0, seed: float = 0.0) -> None:
-        """One more part. The seed lets two parts of one material differ (window size, stain pattern)."""
+        """Add a part. Its seed distinguishes it from others of the material (window size, stains)."""
         self.parts.append((triangles, label, colour, material, seed, None))
 
     def put(self, thing: "Soup", x=0.0, y=0.0, z=0.0, heading=0.0, scale=1.0) -> None:
-        """All parts of `thing`, turned left by `heading` (radians), scaled, and moved to (x, y, z).
+        """Add all parts of `thing` as one object, scaled, turned left by `heading` and moved to (x, y, z).
 
-        They become one object here, whatever `thing` itself was put together from.
+        The heading is in radians.
         """
         one = object()
         c, s = scale * np.cos(heading), scale * np.sin(heading)
@@ -143,8 +148,12 @@ class Soup:
             self.parts.append((moved, *rest, one))
 
     def arrays(self):
-        """triangles (n, 3, 3) float32, classes (n,) uint8, colours (n, 3) float32, materials (n,) uint8,
-        seeds (n,) float32, objects (n,) int32: numbered from 1 as they were put in, 0 for what was not."""
+        """Return the attributes of all triangles.
+
+        Returns:
+            Triangles float32 (n, 3, 3), classes uint8 (n,), colours float32 (n, 3), materials uint8 (n,),
+            seeds float32 (n,) and objects int32 (n,), numbered from 1 in the order of `put`; 0 for `add`.
+        """
         triangles, labels, colours, materials, seeds, objects = zip(*self.parts, strict=True)
         numbers = {None: 0}
         numbered = [numbers.setdefault(one, len(numbers)) for one in objects]
@@ -160,10 +169,14 @@ class Soup:
 
 
 class Centreline:
-    """The line in the world that a street follows: straight past the camera, then two gentle arcs.
+    """The line that a street follows in the world: straight at the camera, then two gentle arcs.
 
-    curvatures: 1/m of the two arcs; their borders: metres ahead, three of them; rise: the street
-    climbs by rise·x² ahead of x = 12 m. Behind x = -40 m and beyond x = 400 m it goes on straight.
+    It is straight behind x = -40 m and beyond x = 400 m.
+
+    Args:
+        curvatures: of the two arcs, in 1/m
+        borders: three x of the arcs' ends, in metres
+        rise: the street climbs by rise · (x - 12)² beyond x = 12 m
     """
 
     def __init__(self, curvatures=(0.0, 0.0), borders=(10.0, 50.0, 90.0), rise: float = 0.0):
@@ -178,7 +191,7 @@ class Centreline:
         self.rise = rise
 
     def bend(self, points: np.ndarray) -> np.ndarray:
-        """Street coordinates (..., 3) to world coordinates (..., 3), float32."""
+        """Return the world coordinates of street coordinates, both (..., 3); float32."""
         x, y, z = points[..., 0], points[..., 1], points[..., 2]
         heading = np.interp(x, self.x, self.heading)
         inside = np.clip(x, self.x[0], self.x[-1])

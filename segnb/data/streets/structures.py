@@ -1,6 +1,6 @@
-"""What people built along a street: each function builds one thing as a Soup, standing on the origin.
+"""Poles, fences, buildings and street furniture: each function builds one thing as a Soup on the origin.
 
-x is the thing's forward direction, y its left, z up; metres. `rng` draws its looks.
+x is the forward direction of the thing, y its left and z up, in metres. `rng` draws its appearance.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from segnb.data.streets.shapes import Soup, ball, box, boxes, gable, hexahedron,
 
 
 def lamp_post(rng, style: int) -> Soup:
-    """Street lamp whose arm reaches along +x."""
+    """Build a street lamp whose arm points along +x."""
     post = Soup()
     tone = [(0.25, 0.26, 0.27), (0.06, 0.08, 0.07), (0.38, 0.38, 0.36)][style % 3]
     height, reach = [(7.5, 1.6), (4.2, 0.0), (9.0, 2.4)][style % 3]
@@ -30,7 +30,7 @@ def lamp_post(rng, style: int) -> Soup:
 
 
 def utility_pole(rng) -> Soup:
-    """Wooden pole with cross-arms."""
+    """Build a wooden pole with cross-arms."""
     pole = Soup()
     wood = near(rng, (0.16, 0.11, 0.08))
     pole.add(tubes((0, 0, 0), (0, 0, 8.5), 0.15, 0.11, sides=8), o.POLE, wood, m.CLOTH)
@@ -40,7 +40,7 @@ def utility_pole(rng) -> Soup:
 
 
 def road_sign(rng) -> Soup:
-    """Traffic sign on a post, its face towards -x: round, triangular, square, octagonal or a large board."""
+    """Build a traffic sign on a post that faces -x: round, triangular, square, octagonal or a large board."""
     sign = Soup()
     kind = rng.integers(6)
     height = rng.uniform(2.1, 2.8)
@@ -75,7 +75,13 @@ def road_sign(rng) -> Soup:
 
 
 def traffic_light(rng, reach: float, state: int) -> Soup:
-    """Signal on a post facing -x, a second one on an arm of `reach` metres to +y. state: 0 red .. 2 green."""
+    """Build a traffic light on a post that faces -x.
+
+    Args:
+        rng: generator
+        reach: metres of an arm towards +y with a second light; 0 for no arm
+        state: 0 red, 1 yellow, 2 green
+    """
     light = Soup()
     dark = (0.05, 0.055, 0.05)
     tall = 5.6 if reach else 3.0
@@ -99,7 +105,7 @@ def traffic_light(rng, reach: float, state: int) -> Soup:
 
 
 def fence(rng, length: float) -> Soup:
-    """See-through fence: chain-link, upright bars, pickets, or a guard rail on posts."""
+    """Build a see-through fence: chain-link, upright bars, pickets, or a guard rail on posts."""
     line = Soup()
     kind = pick(rng, ["chain", "chain", "bars", "bars", "pickets", "rail"])
     seed = rng.uniform(0, 1)
@@ -137,7 +143,7 @@ def fence(rng, length: float) -> Soup:
 
 
 def wall(rng, length: float) -> Soup:
-    """Solid free-standing wall with a coping, or a low concrete barrier."""
+    """Build a solid free-standing wall with a coping, high or low."""
     line = Soup()
     material = pick(rng, [m.BRICK, m.CONCRETE, m.CONCRETE, m.PLANKS])
     tall = rng.uniform(0.7, 1.2) if rng.random() < 0.25 else rng.uniform(1.7, 3.2)
@@ -149,7 +155,7 @@ def wall(rng, length: float) -> Soup:
 
 
 def hedge(rng, length: float) -> Soup:
-    """Clipped hedge."""
+    """Build a clipped hedge."""
     line = Soup()
     tall = rng.uniform(0.6, 1.6)
     leaf = near(rng, pick(rng, o.LEAVES[:4]))
@@ -164,7 +170,7 @@ def hedge(rng, length: float) -> Soup:
 
 
 def house(rng, length: float, depth: float, storeys: int, gabled: bool) -> Soup:
-    """Building with a windowed front, flat or gabled roof, sometimes with balconies or a porch."""
+    """Build a building with windows and a flat or gabled roof, sometimes with balconies or a canopy."""
     block = Soup()
     colour, seed = masonry(rng), rng.uniform(0, 1)
     tall = storeys * (2.8 + 0.7 * ((7 * seed) % 1)) + 0.4
@@ -205,7 +211,7 @@ def house(rng, length: float, depth: float, storeys: int, gabled: bool) -> Soup:
 
 
 def furniture(rng) -> Soup:
-    """Something of class Other beside a road: cabinet, bin, bench, planter, kiosk, hydrant, mail box ..."""
+    """Build street furniture of class Other: cabinet, bin, bench, planter, kiosk, hydrant, letter box …"""
     thing = Soup()
     kind = rng.integers(9)
     hue = near(rng, pick(rng, o.CAR_COLOURS + 2 * [(0.2, 0.21, 0.2), (0.1, 0.13, 0.1), (0.3, 0.25, 0.2)]))
@@ -250,7 +256,7 @@ def furniture(rng) -> Soup:
 
 
 def bus_stop(rng) -> Soup:
-    """Shelter open towards -y, 3.5 m long: posts, roof, glazed back with an advert, bench. Class Other."""
+    """Build a bus shelter open towards -y, 3.5 m long, with an advert and a bench. Class Other."""
     stop = Soup()
     tone = near(rng, pick(rng, [o.STEEL, o.BLACK, (0.05, 0.12, 0.2)]))
     feet = np.array([[x, y, 0] for x in (-1.75, 1.75) for y in (-0.6, 0.7)], float)

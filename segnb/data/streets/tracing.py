@@ -1,7 +1,7 @@
-"""From a scene to a picture and its mask: rays, sky, light, lens and sensor.
+"""Rendering of a scene to an image and its mask: rays, sky, light, lens and sensor.
 
-Rays are traced by Embree; all shading is NumPy on arrays of hits. Four rays a pixel: their mean is the
-colour, their majority is the label, so a mask holds classes only and no blends.
+Embree traces the rays, and NumPy shades arrays of hits. Each pixel has four rays. Their mean is its colour
+and their majority its label, so a mask contains classes only and no mixtures.
 """
 
 import numpy as np
@@ -13,29 +13,29 @@ from segnb.data.streets.scene import Camera, Scene, Weather
 from segnb.labels import STREET
 
 SKY = STREET.id("Unlabeled")
-LAYERS = 8  # see-through surfaces that a ray may cross before the next one counts as solid
+LAYERS = 8  # see-through surfaces that a ray can cross; the next one is solid
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Dot products of vectors (n, 3) with (n, 3) or (3,). Written out: BLAS may split work over threads."""
+    """Return dot products of vectors (n, 3) with (n, 3) or (3,), without BLAS, which may use threads."""
     return a[:, 0] * b[..., 0] + a[:, 1] * b[..., 1] + a[:, 2] * b[..., 2]
 
 
 def normals_of(triangles: np.ndarray) -> np.ndarray:
-    """Unit normals (n, 3) of triangles (n, 3, 3)."""
+    """Return the unit normals (n, 3) of triangles (n, 3, 3)."""
     a, b = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     n = np.cross(a, b)
     return n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-9)
 
 
 class Tracer:
-    """A scene made ready for rays."""
+    """A scene prepared for rays."""
 
     def __init__(self, scene: Scene):
         self.scene = scene
         self.rays = EmbreeScene()
         TriangleMesh(self.rays, scene.world)
-        # Wire fences would throw solid shadows, so they throw none; crowns do throw solid ones.
+        # Wire fences cast no shadow, because it would be solid. Crowns do cast solid shadows.
         self.opaque = ~np.isin(scene.materials, (m.CHAIN, m.BARS))
         self.normals = normals_of(scene.world)
         flat = normals_of(scene.flat)
@@ -44,7 +44,7 @@ class Tracer:
         self.along = np.stack([-flat[:, 1] / across, flat[:, 0] / across], -1)
 
     def locate(self, triangle, b, c):
-        """Street coordinates (n, 3) and surface coordinates u, v (metres) of barycentric hits."""
+        """Return street coordinates (n, 3) and surface coordinates u, v (metres) of barycentric hits."""
         p, q, r = (self.scene.flat[triangle, k] for k in range(3))
         point = p + b[:, None] * (q - p) + c[:, None] * (r - p)
         level, along = self.level[triangle], self.along[triangle]
@@ -53,8 +53,12 @@ class Tracer:
         return point, u, v
 
     def cast(self, origins: np.ndarray, directions: np.ndarray):
-        """First solid hit of each ray: triangle (n,) int32 (-1: sky), distance, u, v, point in street
-        coordinates. Rays go on through the holes of leaves and fences."""
+        """Return the first solid hit of each ray. Rays continue through the holes of leaves and fences.
+
+        Returns:
+            Triangle int32 (n,), -1 for the sky, distance float32 (n,), and two barycentric coordinates,
+            float32 (n,) each.
+        """
         n = len(origins)
         triangle, distance = np.full(n, -1, np.int32), np.full(n, np.inf, np.float32)
         b, c = np.zeros((2, n), np.float32)
@@ -79,7 +83,7 @@ class Tracer:
         return triangle, distance, b, c
 
     def radiance(self, origins, directions, rng, mirrors: bool = True):
-        """Linear RGB (n, 3) along rays, their labels (n,) and distances (n,). One mirror bounce."""
+        """Return linear RGB (n, 3) along rays, their labels (n,) and distances (n,), with one reflection."""
         scene, weather = self.scene, self.scene.weather
         triangle, distance, b, c = self.cast(origins, directions)
         colour = np.empty((len(origins), 3), np.float32)
@@ -98,7 +102,7 @@ class Tracer:
         normal = np.where((dot(normal, ray) > 0)[:, None], -normal, normal)
         place = origins[i] + ray * far[:, None] + normal * 0.01
         lit = self.sunlight(place, normal, rng)
-        # Skylight from above, light thrown back by the ground from below.
+        # Skylight from above, and light that the ground reflects from below.
         up = (0.5 + 0.5 * normal[:, 2])[:, None]
         skylight = 0.55 * (weather.zenith + weather.horizon)
         bounce = 0.12 * (weather.sun_colour * max(weather.sun[2], 0.1) + skylight)
@@ -112,7 +116,10 @@ class Tracer:
         return colour, labels, distance
 
     def sunlight(self, place, normal, rng) -> np.ndarray:
-        """Cosine of the sun's angle on each surface, 0 in shadow; directions spread over the sun's disc."""
+        """Return the cosine of the sun's angle on each surface, 0 in shadow.
+
+        Directions are spread over the disc of the sun.
+        """
         weather = self.scene.weather
         spread = rng.standard_normal((len(place), 3), np.float32) * np.float32(weather.softness)
         towards = weather.sun.astype(np.float32) + spread
@@ -124,7 +131,7 @@ class Tracer:
         return cosine
 
     def mirrored(self, place, ray, normal, mirror, seen, tri, rng) -> np.ndarray:
-        """Mix what a mirroring surface shows with its own colour `seen`: more at grazing angles."""
+        """Return the surface colour `seen` mixed with its reflection, which is stronger at grazing angles."""
         facing = -dot(ray, normal)
         share = mirror + (1 - mirror) * np.minimum(1, 4 * mirror) * (1 - np.clip(facing, 0, 1)) ** 5
         ground = self.scene.materials[tri] < m.GRASS
@@ -134,7 +141,7 @@ class Tracer:
         bounced = ray - 2 * dot(ray, facet)[:, None] * facet
         bounced[ground, 2] = np.abs(bounced[ground, 2]) + 0.01
         bounced /= np.sqrt(dot(bounced, bounced))[:, None]
-        # Only the wet ground shows the street again; lacquer and glass show the sky and a dim street.
+        # Only wet ground reflects the street; lacquer and glass reflect the sky, darker towards the horizon.
         picture = sky(self.scene.weather, bounced)
         picture *= np.clip(0.35 + 3 * bounced[:, 2:], 0.2, 1)
         if ground.any():
@@ -143,13 +150,13 @@ class Tracer:
 
 
 def haze(weather: Weather, directions: np.ndarray) -> np.ndarray:
-    """Colour (n, 3) of the air at the horizon, brighter towards the sun."""
+    """Return the colour (n, 3) of the air at the horizon, brighter towards the sun."""
     towards = np.clip(dot(directions, weather.sun), 0, 1)[:, None]
     return (weather.horizon * (0.9 + 0.35 * towards**4)).astype(np.float32)
 
 
 def sky(weather: Weather, directions: np.ndarray) -> np.ndarray:
-    """Radiance (n, 3) of the sky: gradient, clouds and the sun with its glow."""
+    """Return the radiance (n, 3) of the sky: gradient, clouds, and the sun with its glow."""
     up = np.clip(directions[:, 2], 0, 1)
     blend = np.sqrt(up)[:, None]
     colour = haze(weather, directions) * (1 - blend) + weather.zenith.astype(np.float32) * blend
@@ -164,7 +171,7 @@ def sky(weather: Weather, directions: np.ndarray) -> np.ndarray:
 
 
 def camera_rays(camera: Camera, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Origins and unit directions, float32 (size·size·4, 3): pixel by pixel, four sub-pixels each."""
+    """Return origins and unit directions, float32 (size·size·4, 3): four rays per pixel, row by row."""
     steps = (np.arange(2 * size) + 0.5) / size - 1
     steps = steps.reshape(size, 2)
     half = np.tan(camera.field_of_view / 2)
@@ -182,23 +189,23 @@ def camera_rays(camera: Camera, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def majority(labels: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """The label of most of a pixel's rays, (pixels, rays) to (pixels,); a tie goes to the nearest hit."""
+    """Return the label of most rays of a pixel, (pixels, rays) to (pixels,); a tie goes to the nearest."""
     votes = (labels[:, :, None] == labels[:, None, :]).sum(2)
     score = votes + 1 / (2 + np.minimum(distance, 1e6))
     return np.take_along_axis(labels, score.argmax(1)[:, None], 1)[:, 0]
 
 
 def develop(rng, colour: np.ndarray) -> np.ndarray:
-    """Linear RGB (h, w, 3) to uint8: exposure, white balance, tone curve, vignette and sensor noise."""
+    """Return linear RGB (h, w, 3) as uint8, with exposure, white balance, vignette, tone curve and noise."""
     brightness = colour.mean(-1)
-    # A camera meters what it sees, here only in part: dusk stays darker than noon.
+    # Exposure compensates the brightness of the scene only in part: dusk stays darker than noon.
     key = np.exp(np.log(brightness + 0.02).mean())
     exposure = 0.21 / key**0.75 * rng.lognormal(0, 0.2)
     colour = colour * exposure * rng.lognormal(0, 0.04, 3)
     h, w = brightness.shape
     y, x = np.linspace(-1, 1, h)[:, None, None], np.linspace(-1, 1, w)[None, :, None]
     colour = colour * (1 - rng.uniform(0, 0.18) * (x**2 + y**2))
-    # Filmic curve (a common rational fit): dark parts get contrast, bright ones roll off.
+    # Filmic curve (a common rational fit), which increases contrast in dark parts and compresses bright ones.
     curve = colour * (2.51 * colour + 0.03) / (colour * (2.43 * colour + 0.59) + 0.14)
     value = np.clip(curve, 0, 1) ** (1 / 2.2)
     value = value + rng.standard_normal(value.shape) * rng.uniform(0.003, 0.013)
@@ -206,10 +213,10 @@ def develop(rng, colour: np.ndarray) -> np.ndarray:
 
 
 def take_picture(tracer: Tracer, size: int, rng) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 image (size, size, 3) and label map (size, size) of the tracer's scene."""
+    """Render the tracer's scene: image uint8 (size, size, 3) and labels uint8 (size, size)."""
     origins, directions = camera_rays(tracer.scene.camera, size)
     colour, labels, distance = tracer.radiance(origins, directions, rng)
     mask = majority(labels.reshape(-1, 4), distance.reshape(-1, 4)).reshape(size, size)
     mean = colour.reshape(-1, 4, 3)
-    # Clipping before averaging keeps a lamp's edge from spreading its glare as stair steps.
+    # Clipping before averaging avoids stair steps at the edge of a bright lamp.
     return develop(rng, np.minimum(mean, 4).mean(1).reshape(size, size, 3)), mask

@@ -1,1 +1,1 @@
-"""Tools for data folders that no training needs: `download` a public one, `check` one, `prepare` a copy."""
+"""Tools for data folders, not needed for training: `download`, `check` and `prepare`."""

@@ -1,4 +1,4 @@
-"""What a check of a data folder found: findings, counts, and both as a table for people and as JSON."""
+"""Result of a data folder's check: findings and counts, as a table for people and as JSON."""
 
 import textwrap
 from collections import Counter
@@ -15,32 +15,37 @@ from segnb.errors import one_line
 from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.storage.files import to_json
 
-SHOWN = 3  # findings of one kind in the table; JSON has all
-SCHEMA = 1  # of the JSON; goes up when a key changes its meaning or goes away
-KINDS = {  # what may be found: how bad it is
+SHOWN = 3  # findings per kind in the table; JSON has all
+SCHEMA = 1  # of the JSON; increases if a key changes its meaning or is removed
+KINDS = {  # {kind of finding: severity}
     "no-split": "error",  # too few pairs for training, validation and test, or a split that is all void
-    "no-partner": "error",  # an image without labels, or labels without image
-    "same-name": "error",  # two files that would be the same frame
-    "unreadable": "error",  # empty, cut short, damaged, of another format, or not to be read
-    "wrong-pixels": "error",  # an image that is not 8-bit RGB, a mask that has no 8-bit channels
-    "size-differs": "error",  # image and mask are not of one size
-    "unknown-ids": "error",  # ids or colours that stand for no class, or a palette that contradicts its ids
-    "other-ids": "error",  # ids that are not those of the layout, see `reading.contradiction`
-    "interpolated": "error",  # a mask with ids between ids, see `check.soft_share`
-    "leaked": "error",  # one picture in two splits
-    "nearly-leaked": "warning",  # nearly one picture in two splits, see `check.difference_hash`
-    "repeated": "warning",  # one picture several times in a split
-    "nearly-repeated": "warning",  # nearly
-    "no-labels": "warning",  # a mask that is nothing but void
-    "empty-class": "warning",  # a class that a split does not show
+    "no-partner": "error",  # an image without mask, or a mask without image
+    "same-name": "error",  # two files of the same frame
+    "unreadable": "error",  # empty, truncated, damaged, of another format, or without permission to read
+    "wrong-pixels": "error",  # an image that is not 8-bit RGB, or a mask without 8-bit channels
+    "size-differs": "error",  # image and mask differ in size
+    "unknown-ids": "error",  # ids or colours of no class, or a palette that contradicts its ids
+    "other-ids": "error",  # ids that do not fit the layout, see `reading.contradiction`
+    "interpolated": "error",  # a mask with values between ids, see `check.soft_share`
+    "leaked": "error",  # the same image in two splits
+    "nearly-leaked": "warning",  # nearly the same image in two splits, see `check.difference_hash`
+    "repeated": "warning",  # the same image several times in a split
+    "nearly-repeated": "warning",  # nearly the same image several times in a split
+    "no-labels": "warning",  # a mask of void only
+    "empty-class": "warning",  # a class without pixels in a split
     "many-sizes": "warning",  # images of several sizes
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: one of `KINDS`; files: those it is about, the first one first; message: one line that names the
-    file or split, what is wrong, and the remedy."""
+    """A fault of a data folder.
+
+    Args:
+        kind: one of `KINDS`
+        files: affected files, the one in the message first
+        message: one line with the file or split, the fault and the remedy
+    """
 
     kind: str
     files: tuple[str, ...]
@@ -48,19 +53,24 @@ class Finding:
 
     @property
     def severity(self) -> str:
+        """ "error" or "warning"."""
         return KINDS[self.kind]
 
 
 def finding(kind: str, message: str, *files: Path) -> Finding:
+    """Make a finding; control codes in its message are escaped."""
     return Finding(kind, tuple(map(str, files)), one_line(message))
 
 
 @dataclass
 class Counts:
-    """What the sound files of one split hold.
+    """Counts of the valid files of a split.
 
-    pairs: how many there are, sound or not; sizes: {(width, height): images}
-    pixels, pictures: int64 (256,): by class id or IGNORE_INDEX, how many there are and how many show it
+    Args:
+        pairs: number of pairs, including invalid ones
+        sizes: {(width, height): number of images}
+        pixels: number of pixels by class id or IGNORE_INDEX, int64 (256,)
+        pictures: number of masks with such pixels, int64 (256,)
     """
 
     pairs: int
@@ -71,11 +81,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class Report:
-    """What `check.inspect` found.
+    """Result of `check.inspect`.
 
-    pairs: by split; "all" alone where they cannot be split
-    digest: as `reading.digest` makes it; None where a file cannot be read
-    notes: what was decided for want of a word from the data, and drives on two sides, a sentence each
+    Args:
+        pairs: by split; under "all" if they cannot be split
+        counts: by split
+        digest: as `reading.digest` makes it; None if a file cannot be read
+        notes: sentences about decisions that the data leave open, and about drives in two splits
     """
 
     listing: Listing
@@ -86,17 +98,18 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def of(self, severity: str) -> list[Finding]:
-        return [one for one in self.findings if one.severity == severity]
+        """Return the findings of a severity."""
+        return [finding for finding in self.findings if finding.severity == severity]
 
     @property
     def sound(self) -> bool:
-        """Whether there is no error; there may be warnings."""
+        """Whether there are no errors; warnings do not count."""
         return not self.of("error")
 
     def as_dict(self) -> dict[str, Any]:
-        """All that is known, for JSON. Shares are of the labelled pixels, void's is of all."""
+        """Return everything, for JSON. A class's share is of labelled pixels, void's of all pixels."""
         classes = self.listing.coding.classes
-        found = [{"severity": one.severity} | asdict(one) for one in self.findings]
+        findings = [{"severity": finding.severity} | asdict(finding) for finding in self.findings]
         return {
             "schema": SCHEMA,
             "path": str(self.listing.path),
@@ -107,14 +120,18 @@ class Report:
             "splits": {split: _split_dict(counts, classes) for split, counts in self.counts.items()},
             "errors": len(self.of("error")),
             "warnings": len(self.of("warning")),
-            "findings": found,
+            "findings": findings,
         }
 
     def json(self) -> str:
         return to_json(self.as_dict(), indent=2)
 
     def table(self, width: int = 80) -> str:
-        """For people, in lines of at most `width` characters, 70 or more, but for longer file names."""
+        """Return a table for people.
+
+        Args:
+            width: characters per line, at least 70; only long file names exceed it
+        """
         width = max(width, 70)
         lines = [*_head(self, width), "", *_class_lines(self), "", *_finding_lines(self, width)]
         return "\n".join(one_line(line).rstrip() for line in lines)
@@ -135,10 +152,10 @@ def _split_dict(counts: Counts, classes: ClassMap) -> dict[str, Any]:
 
 
 def _shares(counts: Counts, classes: ClassMap) -> list[float]:
-    """Of each class among the labelled pixels, and of void among all, 0 to 1."""
+    """Return each class's share of the labelled pixels, and last void's share of all pixels, 0 to 1."""
     labelled, void = counts.pixels[: len(classes)], counts.pixels[IGNORE_INDEX]
-    every = labelled.sum()
-    return [*(labelled / max(every, 1)).tolist(), float(void / max(every + void, 1))]
+    total = labelled.sum()
+    return [*(labelled / max(total, 1)).tolist(), float(void / max(total + void, 1))]
 
 
 def _size(size: tuple[int, int]) -> str:
@@ -146,39 +163,39 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def size_list(sizes: Counter) -> str:
-    """The most frequent ones, each with how often it is there."""
+    """Return the three most frequent sizes as text, each with its number of images."""
     if len(sizes) == 1:
         return _size(*sizes)
-    told = [f"{_size(size)} ({n})" for size, n in sizes.most_common(3)]
-    return ", ".join([*told, f"{len(sizes) - 3} more"] if len(sizes) > 3 else told)
+    frequent = [f"{_size(size)} ({n})" for size, n in sizes.most_common(3)]
+    return ", ".join([*frequent, f"{len(sizes) - 3} more"] if len(sizes) > 3 else frequent)
 
 
 def _head(report: Report, width: int) -> list[str]:
     classes = report.listing.coding.classes
     void = " and void" if classes.void else ""
-    pairs = sum(one.pairs for one in report.counts.values())
-    rows = [f"{'split':<8}{'pairs':>8}   sizes of images"]
-    for split, one in report.counts.items():
-        rows.append(f"{split:<8}{one.pairs:>8}   {size_list(one.sizes)}")
+    pairs = sum(counts.pairs for counts in report.counts.values())
+    rows = [f"{'split':<8}{'pairs':>8}   image sizes"]
+    for split, counts in report.counts.items():
+        rows.append(f"{split:<8}{counts.pairs:>8}   {size_list(counts.sizes)}")
     plural = "s" * (pairs != 1)
-    told = f"layout {report.listing.layout.name}, {pairs} pair{plural}, {len(classes)} classes{void}"
+    summary = f"layout {report.listing.layout.name}, {pairs} pair{plural}, {len(classes)} classes{void}"
     notes = [line for note in report.notes for line in _wrapped(f"note: {note}", report, width, "")]
-    return [str(report.listing.path), told, *notes, "", *rows]
+    return [str(report.listing.path), summary, *notes, "", *rows]
 
 
 def _class_lines(report: Report) -> list[str]:
-    """A line a class: its share of the pixels of each split, and how many pictures show it."""
+    """Return a line per class: its share of the pixels of each split, and the number of its images."""
     classes, counts = report.listing.coding.classes, report.counts.values()
-    shares = [_shares(one, classes) for one in counts]
+    shares = [_shares(count, classes) for count in counts]
     splits_ = "".join(f"{split:>8}" for split in report.counts)
     wide = max(len(splits_), 21)
-    lines = [f"{'':<20}{'% of labelled pixels':>{wide}}  {'pictures with it':>{wide}}"]
+    lines = [f"{'':<20}{'% of labelled pixels':>{wide}}  {'images with it':>{wide}}"]
     lines.append(f"{'class':<20}{splits_:>{wide}}  {splits_:>{wide}}")
     rows = [*enumerate(classes.names), *([(IGNORE_INDEX, "void (% of all)")] if classes.void else [])]
     for i, name in rows:
-        share = "".join(f"{_percent(one[-1 if i == IGNORE_INDEX else i]):>8}" for one in shares)
-        pictures = "".join(f"{one.pictures[i]:>8}" for one in counts)
-        lines.append(f"{name if len(name) < 20 else name[:18] + '…':<20}{share:>{wide}}  {pictures:>{wide}}")
+        share = "".join(f"{_percent(part[-1 if i == IGNORE_INDEX else i]):>8}" for part in shares)
+        images = "".join(f"{count.pictures[i]:>8}" for count in counts)
+        lines.append(f"{name if len(name) < 20 else name[:18] + '…':<20}{share:>{wide}}  {images:>{wide}}")
     return lines
 
 
@@ -188,23 +205,26 @@ def _percent(share: float) -> str:
 
 def _finding_lines(report: Report, width: int) -> list[str]:
     lines = []
-    for kind, found in groupby(report.findings, key=lambda one: one.kind):
-        same = list(found)
-        lines.append(f"{KINDS[kind]}: {kind}, {len(same)}")
-        for one in same[:SHOWN]:
-            lines += _wrapped(one.message, report, width, "  ")
-        if len(same) > SHOWN:
-            lines.append(f"  … and {len(same) - SHOWN} more; --json lists them all")
-    many = Counter(one.severity for one in report.findings)
+    for kind, group in groupby(report.findings, key=lambda finding: finding.kind):
+        findings = list(group)
+        lines.append(f"{KINDS[kind]}: {kind}, {len(findings)}")
+        for finding in findings[:SHOWN]:
+            lines += _wrapped(finding.message, report, width, "  ")
+        if len(findings) > SHOWN:
+            lines.append(f"  … and {len(findings) - SHOWN} more (--json lists all)")
+    numbers = Counter(finding.severity for finding in report.findings)
     totals = " and ".join(
-        f"{n} {kind}{'s' * (n != 1)}" for kind in ("error", "warning") for n in [many[kind]]
+        f"{n} {severity}{'s' * (n != 1)}" for severity in ("error", "warning") for n in [numbers[severity]]
     )
     if lines:
         return [*lines, "", totals]
-    return ["nothing is wrong; mind the notes on top" if report.notes else "nothing is wrong"]
+    return [
+        "no errors and no warnings; read the notes above" if report.notes else "no errors and no warnings"
+    ]
 
 
 def _wrapped(text: str, report: Report, width: int, indent: str) -> list[str]:
+    """Return the lines of a message, in which paths are relative to the data folder."""
     text = one_line(text).replace(one_line(f"{report.listing.path}/"), "")
     return textwrap.wrap(
         text,

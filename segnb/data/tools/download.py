@@ -1,4 +1,4 @@
-"""Public data sets by name: where they are, under which licence, and fetching one on request."""
+"""Public data sets by name: their sources and licences, and their download."""
 
 import os
 import re
@@ -18,16 +18,19 @@ from segnb.storage.project import iso_now, root
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A published data set: what it is, where it comes from, and what its archive may hold.
+    """A published data set: content, licence, and the expected contents of its archive.
 
-    home:       the page that a person reads
-    url:        of the archive, a zip file
-    size:       of the archive
-    sha256:     of the archive; None if nobody has published one: then a person fetches it
-    keep:       pattern of the members to unpack; its group is the path they get
-    folders:    what has to be there in the end
-    most_bytes: unpacked; a larger archive is refused
-    facts:      sources of these facts
+    Args:
+        what: description
+        home: its web page
+        licence: its licence
+        url: of the archive, a zip file
+        size: of the archive
+        sha256: of the archive; None if none is published, then the user downloads it
+        keep: pattern of the members to unpack; its group is their new path
+        folders: folders of the complete set
+        most_bytes: limit of the unpacked size
+        facts: sources of these facts
     """
 
     what: str
@@ -54,9 +57,9 @@ SETS = {
         folders=("train", "trainannot", "val", "valannot", "test", "testannot"),
         most_bytes=200_000_000,  # 187,207,543
         facts=(
-            "Licence: the repository's README. MD5 of the archive, 11a475a60ed3006379e8272a3aca9884: the"
-            " datadings package (CAMVID_write.py). Size and SHA-256: of the file of that MD5 which"
-            " 'git archive --format=zip' makes of the commit in GitHub's time zone, America/Los_Angeles"
+            "Licence: README of the repository. MD5 of the archive, 11a475a60ed3006379e8272a3aca9884: the"
+            " datadings package (CAMVID_write.py). Size and SHA-256: a file with that MD5, made from the"
+            " commit by 'git archive --format=zip' in GitHub's time zone, America/Los_Angeles"
         ),
     ),
     "lyft-udacity": PublicSet(
@@ -69,65 +72,67 @@ SETS = {
         ),
         size="about 5 GB",
         sha256=None,
-        keep=r"(?:.*/)?(data[A-E]/Camera(?:RGB|Seg)/[^/]+\.png)",  # comes as dataA/dataA/CameraRGB
+        keep=r"(?:.*/)?(data[A-E]/Camera(?:RGB|Seg)/[^/]+\.png)",  # dataA/dataA/CameraRGB in the archive
         folders=tuple(f"data{drive}/Camera{kind}" for drive in "ABCDE" for kind in ("RGB", "Seg")),
-        most_bytes=8_000_000_000,  # 5,000 pictures, 1.44 MB each before compression, and their masks
+        most_bytes=8_000_000_000,  # 5,000 images, 1.44 MB each before compression, and their masks
         facts=(
-            "Licence and number of frames: github.com/dataset-ninja/self-driving-cars. That Kaggle asks for"
-            " no login where a set is public: github.com/Kaggle/kagglehub/issues/94. Size: what users of it"
-            " write"
+            "Licence and number of frames: github.com/dataset-ninja/self-driving-cars. Kaggle requires no"
+            " login for public sets: github.com/Kaggle/kagglehub/issues/94. Size: reports of users"
         ),
     ),
 }
 
 
 def listing() -> str:
-    """List what can be fetched: name, size, licence, content and home page."""
+    """Return a list of the data sets: name, size, licence, content and web page."""
     lines = []
     for name, public in SETS.items():
         lines.append(f"{name:<14}{public.size:<14}{public.licence}")
         lines.append(f"{'':<14}{public.what}")
-        lines.append(f"{'':<14}{public.home}{'' if public.sha256 else ' (by hand)'}")
+        lines.append(f"{'':<14}{public.home}{'' if public.sha256 else ' (manual download)'}")
     return "\n".join(lines)
 
 
 def get(name: str, destination: Path | None = None) -> Path:
-    """Fetch a public set into a folder, which appears only once it is complete.
+    """Download a public data set into a folder, which appears only when it is complete.
 
-    An archive NAME.zip that lies next to the folder is taken instead of a download, and stays there. The
-    file NAME.receipt.json next to the folder records where the data come from, and their SHA-256.
+    If NAME.zip is next to the folder, it is used instead of a download, and stays there. The file
+    NAME.receipt.json next to the folder records the source and the SHA-256 of the archive.
 
     Args:
-        name: a key of `SETS`.
-        destination: the folder; data/NAME of the project if None.
+        name: a key of `SETS`
+        destination: the folder; None: data/NAME of the project
 
     Returns:
         The absolute path of the folder.
 
     Raises:
-        SegnbError: for an unknown name, a folder that holds something else, no network, a set to be fetched
-            by hand, and an archive that is damaged, unsafe or another one.
+        SegnbError: for an unknown name, a folder with other contents, a missing network, a set that the user
+            has to download, and an archive that is damaged, unsafe or not the published one.
     """
     if name not in SETS:
-        raise SegnbError(f"data set {name!r} is unknown: choose from {', '.join(SETS)}")
+        raise SegnbError(f"unknown data set {name!r} (expected {' or '.join(SETS)}). Choose one of them.")
     folder = Path(destination or root() / "data" / name).expanduser().absolute()
     try:
         if not os.path.lexists(folder):
-            with held(folder.with_name(f".{folder.name}.lock"), f"fetching {name}"):
+            with held(folder.with_name(f".{folder.name}.lock"), f"downloading {name}"):
                 _get(name, SETS[name], folder)
     except OSError as error:
         where = error.filename or folder.parent
         raise SegnbError(
-            f"{where}: {error.strerror or error}; fix that or name another folder, and run this again"
+            f"{where}: {error.strerror or error}. Fix this or name another folder, then repeat the command."
         ) from error
     if missing := _missing(SETS[name], folder):
-        raise SegnbError(f"{folder}: is there, but without {missing}; move it away or name another folder")
-    print(f"{name} is there: {folder}")
+        raise SegnbError(
+            f"{folder}: exists, but without {missing} (expected the complete set). Move it away, or name"
+            " another folder."
+        )
+    print(f"{name} is complete: {folder}")
     return folder
 
 
 def _missing(public: PublicSet, folder: Path) -> str | None:
-    """The first folder of the set that is not there."""
+    """Return the first missing folder of the set, or None."""
     return next((name for name in public.folders if not (folder / name).is_dir()), None)
 
 
@@ -135,23 +140,23 @@ def _get(name: str, public: PublicSet, folder: Path) -> None:
     print(f"{name}: {public.what}")
     print(f"  {public.size}, {public.licence}; {public.home}", flush=True)
     archive = folder.with_name(f"{name}.zip")
-    given = archive.exists()
-    if given:
-        print(f"  taking {archive}, which is there", flush=True)
+    downloaded = not archive.exists()
+    if not downloaded:
+        print(f"  using the existing {archive}", flush=True)
     elif public.sha256:
         fetch_file(public.url, public.sha256, archive)
     else:
         raise SegnbError(
-            f"{name} is too large for a download that cannot be resumed. Fetch it with: curl -L -C - -o"
-            f" '{archive}' '{public.url}' and run this again (web page: {public.home})"
+            f"{name}: too large for a download that cannot be resumed ({public.size}). Run: curl -L -C - -o"
+            f" '{archive}' '{public.url}', then repeat this command (web page: {public.home})."
         )
     digest = sha256(archive)
     if public.sha256 not in (None, digest):
         raise SegnbError(
-            f"{archive}: is damaged or another file (SHA-256 {digest[:12]}… instead of"
-            f" {public.sha256[:12]}…); delete it and run this again"
+            f"{archive}: damaged or another file, SHA-256 {digest[:12]}… (expected {public.sha256[:12]}…)."
+            " Delete it and repeat the command."
         )
-    unpacked = folder.with_name(f".{folder.name}.unpacking")  # one name, so that a killed run's is found
+    unpacked = folder.with_name(f".{folder.name}.unpacking")  # fixed name, to find that of a killed process
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
         unpacked.mkdir()
@@ -162,42 +167,44 @@ def _get(name: str, public: PublicSet, folder: Path) -> None:
         os.replace(unpacked, folder)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
-    if not given:
+    if downloaded:
         archive.unlink()
 
 
 def unpack(archive: Path, folder: Path, public: PublicSet) -> None:
-    """Unpack the members of a zip file that `public.keep` names.
+    """Unpack the members of a zip file that match `public.keep`.
 
     Raises:
-        SegnbError: for an archive that is damaged, has a member that would land outside the folder, a link
-            or more bytes than `public.most_bytes`, or lacks one of the folders that it should have. What
-            was unpacked by then is still there.
+        SegnbError: for an archive that is damaged, contains a member outside the folder, a link or more
+            than `public.most_bytes`, or lacks one of `public.folders`. Members that are unpacked by then
+            stay in the folder.
     """
     try:
         with zipfile.ZipFile(archive) as content:
             members = content.infolist()
             if sum(member.file_size for member in members) > public.most_bytes:
-                raise SegnbError(f"{archive}: unpacks to more than {public.most_bytes} bytes; delete it")
+                raise SegnbError(
+                    f"{archive}: too large unpacked (expected at most {public.most_bytes} bytes). Delete it."
+                )
             for member in tqdm(members, "unpacking", unit="file", disable=None):
                 path = PurePosixPath(member.filename.replace("\\", "/"))
                 outside = path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", path.as_posix())
                 # The type is 0 in an archive that was packed on Windows.
                 if outside or stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise SegnbError(
-                        f"{archive}: {member.filename!r} would land outside the folder, or is a link; delete"
-                        " the archive"
+                        f"{archive}: unsafe member {member.filename!r} (expected files inside the folder, no"
+                        " links). Delete the archive."
                     )
                 if (match := re.fullmatch(public.keep, path.as_posix())) and not member.is_dir():
                     target = folder / match[1]
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with content.open(member) as source, open(target, "wb") as file:
-                        shutil.copyfileobj(source, file)  # at most member.file_size, and its CRC is checked
+                        shutil.copyfileobj(source, file)  # stops at member.file_size and checks the CRC
     except (SegnbError, OSError):
         raise
-    except Exception as error:  # what damage makes zipfile raise, nobody has listed
-        raise SegnbError(f"{archive}: is damaged or no zip file ({error}); delete it") from error
+    except Exception as error:  # zipfile documents no list of the errors that damage can cause
+        raise SegnbError(f"{archive}: damaged, or not a zip file ({error}). Delete it.") from error
     if missing := _missing(public, folder):
         raise SegnbError(
-            f"{archive}: has no {missing}, so its publisher has rearranged it; unpack it yourself"
+            f"{archive}: rearranged by its publisher (expected the folder {missing}). Unpack it yourself."
         )

