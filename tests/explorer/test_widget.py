@@ -24,7 +24,7 @@ def test_without_runs_each_part_says_what_to_do(project, capsys):
 def test_all_networks_are_shown_at_once_with_their_errors(networks, state):
     assert titles(networks.board) == ["U-Net", "Attention U-Net", "Class attention residual U-Net"]
     wrong = state.album.wrong([state.runs[0]])[state.scene.number]
-    assert networks.board.panels[0]["note"] == f"{100 * wrong:.1f} % wrong"
+    assert networks.board.panels[0]["note"] == f"{100 * wrong:.1f}% wrong"
     assert networks.board.pictures[0]["truth"] == state.scene.labels[SIZE].tobytes()
     networks.seed.value = 1
     assert titles(networks.board) == ["U-Net"]
@@ -46,7 +46,7 @@ def test_a_click_asks_every_network_about_that_pixel(networks, state):
     assert all(f">{title}<" in shown for title in titles(networks.board))
     chances = state.scene.at(state.runs[0], 0.999, 0.0)
     assert chances == pytest.approx(state.scene.probabilities(state.runs[0])[:, 0, -1].numpy())
-    assert f">{100 * chances.max():.0f} %</td>" in shown
+    assert f">{100 * chances.max():.0f}%</td>" in shown
     truth = STREET.names[state.scene.labels[SIZE][0, -1]]
     assert re.search(rf"{truth}<br>\(ground truth\)", shown)
     before = shown
@@ -129,7 +129,9 @@ def test_an_own_picture_takes_the_place_of_the_image_in_every_part(networks, ins
     assert networks.board.aspect == inside.board.aspect == 1
     own = state.scene
     networks.take("text.png", b"hello")
-    assert networks.board.said == "text.png: no PNG or JPEG file; choose a picture" and state.scene is own
+    assert (
+        networks.board.said == "text.png: not a PNG or JPEG file. Choose another file." and state.scene is own
+    )
     networks.back.click()
     assert state.scene.number is not None and inside.board.pictures[0]["truth"]
     assert networks.back.layout.display == "none"

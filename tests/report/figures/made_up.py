@@ -87,12 +87,12 @@ heat = np.stack([(labels == i).mean(0) for i in range(13)])
 
 
 def beside(names: list[str]) -> Picture:
-    """Made-up predictions of one image beside it; what such a picture shows its caller says."""
+    """Draw one image next to made-up predictions, with a description as callers write it."""
     panels = [("Image", images[1]), ("Ground truth", labels[1])]
-    panels += [(f"{name}\n12.3 % wrong", labels[1]) for name in names]
+    panels += [(f"{name}\n12.3% wrong", labels[1]) for name in names]
     fig = side_by_side(panels, STREET.seen(labels[1]), STREET, {})
-    told = f"One made-up image, its ground truth, and its prediction by {', '.join(names)}."
-    return fig.described(told, "The same made-up image through every one of the networks.")
+    alt = f"One made-up image, its ground truth, and its prediction by {', '.join(names)}."
+    return fig.described(alt, "The same made-up image through every one of the networks.")
 
 
 # What is left of linear RGB to someone who lacks one kind of cone: Machado, Oliveira and Fernandes 2009.

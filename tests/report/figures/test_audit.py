@@ -60,9 +60,10 @@ def test_slopes_do_not_turn_ties_into_swaps():
     for frame, swapped in ((tied, 0), (tied.assign(as_published=[0.9, 0.8]), 1)):
         fig = slopes({"ours": frame})
         assert f"Pairs that swap: ours {swapped}." in fig.alt
+        assert fig.caption.startswith(f"{swapped} of 1 (ours) pairs of networks swap places")
         level = [len(set(line.get_ydata())) == 1 for line in fig.axes[0].lines]
         assert level == [not swapped] * 2
-    assert "as published: U-Net; Residual U-Net. ours, mIoU: Residual U-Net; U-Net." in fig.alt
+    assert "ours, reported: U-Net; Residual U-Net. ours, mIoU: Residual U-Net; U-Net." in fig.alt
 
 
 def test_one_network_has_no_ranking():
@@ -130,7 +131,8 @@ def test_worked_example_shows_its_numbers():
         assert not overlaps(text for text in ax.findobj(Text) if text.get_visible())
     shown = [text.get_text() for text in bars.texts]
     assert shown[-3:] == [f"{value:.3f}" for value in (example.miou, example.accuracy, example.as_published)]
-    assert f"as published {example.as_published:.3f}" in fig.alt and "12 (1100)" in fig.alt
+    assert f"study's metric {example.as_published:.3f}" in fig.alt and "12 (1100)" in fig.alt
+    assert fig.caption.startswith(f"The study's metric is {example.as_published:.3f} and mIoU is")
 
 
 @pytest.mark.parametrize("sight", SIGHT)

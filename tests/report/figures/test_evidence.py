@@ -63,12 +63,12 @@ def test_convergence_marks_the_first_epoch_at_the_goal():
 
 def test_words_of_sizes_stand_only_where_there_is_room():
     words = {"tiny", "small", "medium", "large"}
-    for name, told in (("sizes", words), ("sizes without room", {"medium"})):
+    for name, expected in (("sizes", words), ("sizes without room", {"medium"})):
         for ax in FIGURES[name]().axes:
-            assert {text.get_text() for text in ax.texts} & words == told
+            assert {text.get_text() for text in ax.texts} & words == expected
 
 
-def test_sizes_are_told_in_pixels():
+def test_sizes_are_given_in_pixels():
     fig = FIGURES["sizes"]()
-    assert "strides 8, 16 and 32: 64, 256, 1,024 px in images of 224 px" in fig.caption
-    assert "px of area" in fig.axes[-1].get_xlabel() and "224 px" in fig.axes[0].get_title("left")
+    assert "strides 8, 16 and 32: 64, 256 and 1,024 px in images of 224×224 px." in fig.caption
+    assert "(px, log scale)" in fig.axes[-1].get_xlabel() and "224×224 px" in fig.axes[0].get_title("left")

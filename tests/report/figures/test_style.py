@@ -87,11 +87,11 @@ def test_bundle_is_a_sharp_png_with_its_description():
     fig = class_legend(STREET)
     data, metadata = fig.bundle()
     png = base64.b64decode(data["image/png"])
-    told = metadata["image/png"]
+    described = metadata["image/png"]
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     pixels = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-    assert pixels[0] == 2 * told["width"] and abs(pixels[1] - 2 * told["height"]) <= 1
-    assert told["alt"] == fig.alt and "12 Traffic sign" in told["alt"]
+    assert pixels[0] == 2 * described["width"] and abs(pixels[1] - 2 * described["height"]) <= 1
+    assert described["alt"] == fig.alt and "12 Traffic sign" in described["alt"]
     json.dumps([data, metadata])  # as notebooks are stored
 
 
@@ -249,7 +249,8 @@ def test_every_network_is_drawn_and_named(name, labels, monkeypatch):
     ],
 )
 def test_captions_say_what_the_intervals_are_and_of_how_many(draw):
-    assert "95 % interval" in draw({}).caption and " n: " not in draw({}).caption
+    assert "95% confidence intervals over the test images" in draw({}).caption
+    assert " n: " not in draw({}).caption
     assert draw({"images": 40, "seeds": 3}).caption.endswith(" n: 40 test images, 3 seeds.")
 
 
