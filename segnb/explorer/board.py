@@ -233,7 +233,7 @@ def probability_table(rows: dict[str, np.ndarray], classes: ClassMap, truth: int
         truth: id of the ground truth; None if unknown
     """
     values = np.stack(list(rows.values()))
-    shown = [i for i in range(len(classes)) if values[:, i].max() >= WORTH or i == truth]
+    columns = [i for i in range(len(classes)) if values[:, i].max() >= WORTH or i == truth]
 
     def cell(share: float, best: bool) -> str:
         text = f"{100 * share:.0f}%" if share >= WORTH else ""
@@ -251,16 +251,15 @@ def probability_table(rows: dict[str, np.ndarray], classes: ClassMap, truth: int
 
     lines = [
         f'<tr><th scope="row" style="text-align: left; {CELL}">{html.escape(title)}</th>'
-        + "".join(cell(line[i], i == line.argmax()) for i in shown)
+        + "".join(cell(line[i], i == line.argmax()) for i in columns)
         + "</tr>"
         for title, line in rows.items()
     ]
     caption = (
-        "Class probabilities at the crosshair. The highest is bold; values below"
-        f" {100 * WORTH:g}% are left out."
+        f"Class probabilities at the crosshair (the highest in bold, those below {100 * WORTH:g}% left out)"
     )
     return (
         '<div style="overflow-x: auto"><table><caption style="text-align: left; white-space: nowrap">'
-        f"{caption}</caption><thead><tr><td></td>{''.join(map(head, shown))}</tr></thead>"
+        f"{caption}</caption><thead><tr><td></td>{''.join(map(head, columns))}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )

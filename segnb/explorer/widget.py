@@ -39,7 +39,7 @@ class Networks:
         seeds = sorted({run.seed for run in state.runs})
         self.seed = board.dropdown("Seed", seeds)
         self.find = board.dropdown("Find images", [ALL, WORST, DIFFER, WITH])
-        self.of, self.one, self.other = (
+        self.of, self.first, self.second = (
             board.dropdown(text, (), board.LONG) for text in ("Worst for", "Between", "and")
         )
         self.kind = board.dropdown("Class", [(name, i) for i, name in enumerate(self.classes.names)])
@@ -57,7 +57,7 @@ class Networks:
         self.box = widgets.VBox(
             [
                 *note,
-                board.row(*several, self.find, self.of, self.one, self.other, self.kind),
+                board.row(*several, self.find, self.of, self.first, self.second, self.kind),
                 board.row(self.image, self.before, self.after, self.back, self.square),
                 self.board.view_controls(),
                 self.chooser,
@@ -71,7 +71,7 @@ class Networks:
             self.show_thumbs()
         turn = state.one_thread
         self.seed.observe(turn(self.of_seed), "value")
-        for control in (self.find, self.of, self.one, self.other, self.kind):
+        for control in (self.find, self.of, self.first, self.second, self.kind):
             control.observe(turn(self.list_images), "value")
         self.image.observe(turn(self.choose), "value")
         self.before.on_click(turn(lambda _: self.step(-1)))
@@ -95,8 +95,8 @@ class Networks:
         self.runs = {registry.label(run.variant): run for run in of_seed}
         names = list(self.runs)
         self.of.options = [("mean of all networks", ""), *((name, name) for name in names)]
-        self.one.options = self.other.options = names
-        for control, position in ((self.of, 0), (self.one, 0), (self.other, len(names) - 1)):
+        self.first.options = self.second.options = names
+        for control, position in ((self.of, 0), (self.first, 0), (self.second, len(names) - 1)):
             control.index = position
         hidden = {name for name, box in self.boxes.items() if not box.value}
         self.boxes = {name: board.checkbox(name, name not in hidden) for name in names}
@@ -119,21 +119,26 @@ class Networks:
         self.draw()
 
     @property
-    def shown(self) -> dict[str, Run]:
+    def ticked(self) -> dict[str, Run]:
         """Networks with a tick, by title."""
         return {title: run for title, run in self.runs.items() if self.boxes[title].value}
 
     def list_images(self, _=None) -> None:
         """List the images in the chosen order and choose the first of them."""
         how = self.find.value
-        for control, when in ((self.of, WORST), (self.one, DIFFER), (self.other, DIFFER), (self.kind, WITH)):
+        for control, when in (
+            (self.of, WORST),
+            (self.first, DIFFER),
+            (self.second, DIFFER),
+            (self.kind, WITH),
+        ):
             board.hide(control, how != when)
         runs = self.runs
         with self.board.at_work():
             if how == WORST:
                 images = self.album.worst([runs[self.of.value]] if self.of.value else list(runs.values()))
             elif how == DIFFER:
-                images = self.album.most_different(runs[self.one.value], runs[self.other.value])
+                images = self.album.most_different(runs[self.first.value], runs[self.second.value])
             elif how == WITH:
                 images = self.album.with_class(self.kind.value)
             else:
@@ -184,7 +189,7 @@ class Networks:
         if self.paused:
             return
         scene = self.state.scene
-        self.chooser.titles = (f"Networks shown: {len(self.shown)} of {len(self.runs)}",)
+        self.chooser.titles = (f"Networks shown: {len(self.ticked)} of {len(self.runs)}",)
         board.hide(self.back, scene.number is not None)
         board.hide(self.square, scene.aspect == 1)
         self.shape()
@@ -192,7 +197,7 @@ class Networks:
         with self.board.at_work():
             if scene.number is None or board.VIEWS[self.board.view] == "confidence":
                 self.ask_all()
-            panels = [self.panel(title, run) for title, run in self.shown.items()]
+            panels = [self.panel(title, run) for title, run in self.ticked.items()]
             self.board.show(scene.images, scene.labels, panels)
         self.ask()
         self.in_idle_moments()
@@ -209,19 +214,19 @@ class Networks:
 
     def ask_all(self) -> None:
         """Compute every network's probabilities for the image, and show the progress."""
-        for number, (title, run) in enumerate(self.shown.items(), start=1):
+        for number, (title, run) in enumerate(self.ticked.items(), start=1):
             if run not in self.state.scene.known:
-                self.board.busy = f"Running {title} ({number} of {len(self.shown)}) …"
+                self.board.busy = f"Running {title} ({number} of {len(self.ticked)}) …"
                 self.state.scene.probabilities(run)
 
     def ask(self, _=None) -> None:
         """Show every network's probabilities at the crosshair."""
         self.table.value = ""
-        if len(self.board.point) == 2 and self.shown:
+        if len(self.board.point) == 2 and self.ticked:
             with self.board.at_work():
                 self.ask_all()
                 point, scene = self.board.point, self.state.scene
-                rows = {title: scene.at(run, *point) for title, run in self.shown.items()}
+                rows = {title: scene.at(run, *point) for title, run in self.ticked.items()}
                 self.table.value = board.probability_table(rows, self.classes, scene.truth_at(*point))
 
     def in_idle_moments(self) -> None:
@@ -231,7 +236,7 @@ class Networks:
             return
 
         def ask_one() -> None:
-            missing = [run for run in self.shown.values() if run not in scene.known]
+            missing = [run for run in self.ticked.values() if run not in scene.known]
             if missing and scene is self.state.scene:
                 with suppress(SegnbError):  # shown when the user asks for the probabilities
                     scene.probabilities(missing[0])

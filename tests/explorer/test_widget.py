@@ -103,9 +103,9 @@ def test_images_are_found_and_gone_through(networks, state):
     networks.of.value = "Attention U-Net"
     assert list(networks.image.options) == state.album.worst([networks.runs["Attention U-Net"]])
     networks.find.value = widget.DIFFER
-    networks.one.value, networks.other.value = "Attention U-Net", "U-Net"
+    networks.first.value, networks.second.value = "Attention U-Net", "U-Net"
     assert "differ" in networks.image.options[0][0]
-    assert networks.of.layout.display == "none" and networks.one.layout.display is None
+    assert networks.of.layout.display == "none" and networks.first.layout.display is None
     networks.find.value = widget.WITH
     networks.kind.value = STREET.id("Car")
     assert list(networks.image.options) == state.album.with_class(STREET.id("Car"))

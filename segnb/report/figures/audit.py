@@ -116,16 +116,16 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     opposite = ax.twinx()
     places = [k + 0.62 * (k // 2) for k in range(len(columns))]  # with room for scores between two panels
     for k, (title, head, scores) in enumerate(columns):
-        beside = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL}
-        beside |= {"xytext": (8, 0), "ha": "left"} if k % 2 else {"xytext": (-8, 0), "ha": "right"}
+        offset = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL}
+        offset |= {"xytext": (8, 0), "ha": "left"} if k % 2 else {"xytext": (-8, 0), "ha": "right"}
         for y, (label, score) in enumerate(scores.items()):
             bold = label in swapped[title]
-            ax.annotate(f"{score:.3f}", (places[k], y), weight="bold" if bold else "normal", **beside)
+            ax.annotate(f"{score:.3f}", (places[k], y), weight="bold" if bold else "normal", **offset)
             if k % 2 == 0:
                 end = columns[k + 1][2].index.get_loc(label)
                 how = {"lw": 2.8 if bold else 1.2, "ms": 7, "clip_on": False}
                 ax.plot(places[k : k + 2], [y, end], **style_of(label).line, **how)
-        ax.annotate(head, (places[k], -0.9), **(beside | {"xytext": (-12 if k % 2 else 12, 0)}))
+        ax.annotate(head, (places[k], -0.9), **(offset | {"xytext": (-12 if k % 2 else 12, 0)}))
         if k % 2 == 0:
             ax.text(sum(places[k : k + 2]) / 2, -1.45, title, ha="center", weight="bold")
     for side, (title, _, scores) in ((ax, columns[0]), (opposite, columns[-1])):

@@ -81,7 +81,9 @@ def class_attention(gates: dict[str, np.ndarray], saved: dict[str, np.ndarray], 
     The image is the stored image with the most classes in its ground truth. The classes are up to five of
     these, evenly spaced from the most to the fewest pixels.
     """
-    counts = np.stack([np.bincount(one.ravel(), minlength=256)[: len(classes)] for one in saved["labels"]])
+    counts = np.stack(
+        [np.bincount(truth.ravel(), minlength=256)[: len(classes)] for truth in saved["labels"]]
+    )
     i = int((counts > 0).sum(1).argmax())
     present = [k for k in np.argsort(-counts[i], kind="stable") if counts[i, k]]
     chosen = [present[k] for k in evenly(len(present), 5)]
