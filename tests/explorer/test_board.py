@@ -1,4 +1,4 @@
-"""What the browser is sent, and what comes back."""
+"""Messages to the browser and from it."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""One network with switches: what its controls do to what the browser is sent."""
+"""One network with switches: effects of its controls on the data for the browser."""
 
 import re
 from types import SimpleNamespace
@@ -48,10 +48,10 @@ def test_the_maps_are_those_of_the_gates_of_the_chosen_class(inside, state):
     inside.run.value = next(run for run in state.runs if run.variant == CLASSY)
     assert inside.kind.layout.display is None
     inside.kind.value = STREET.id("Car")
-    found = evaluate.predict(inside.run.value, state.scene.images[SIZE]).maps
+    maps = evaluate.predict(inside.run.value, state.scene.images[SIZE]).maps
     for level, panel in zip(gates.LEVELS, inside.board.panels[1:], strict=True):
         assert panel["title"] == f"Gate {level}, Car" and panel["cell"] == 2 ** (level - 1)
-        values = (found[level][STREET.id("Car")] * 255).round().astype(np.uint8)
+        values = (maps[level][STREET.id("Car")] * 255).round().astype(np.uint8)
         assert panel["values"] == values.tobytes() and panel["width"] == SIZE >> (level - 1)
     inside.all_off.click()
     assert inside.board.said.startswith("Without skip 1, skip 2, skip 3, skip 4, the class")

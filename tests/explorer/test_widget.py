@@ -1,4 +1,4 @@
-"""All networks on one picture: what its controls do to what the browser is sent."""
+"""All networks on one image: effects of the controls on the data for the browser."""
 
 import json
 import re
@@ -51,11 +51,11 @@ def test_a_click_asks_every_network_about_that_pixel(networks, state):
     assert re.search(rf"{truth}<br>\(ground truth\)", shown)
     before = shown
     networks.after.click()
-    assert networks.table.value != before  # of the same point in the next image
+    assert networks.table.value != before  # the same point of the next image
 
 
 def test_every_network_is_asked_once_about_a_picture(networks, state, monkeypatch):
-    """What a click costs is the first one's; views of what is there cost nothing."""
+    """Only the first click on an image runs the networks; other views need no prediction."""
     asked = []
     predict = evaluate.predict
     monkeypatch.setattr(evaluate, "predict", lambda run, image: (asked.append(run), predict(run, image))[1])
@@ -64,7 +64,7 @@ def test_every_network_is_asked_once_about_a_picture(networks, state, monkeypatc
     networks.board.point = [0.7, 0.3]
     networks.board.view = board.VIEWS.index("confidence")
     networks.after.click()
-    networks.before.click()  # pictures of a moment ago are kept
+    networks.before.click()  # the last images are cached
     assert len(asked) == 2 * len(networks.runs)
 
 
@@ -83,7 +83,7 @@ def test_only_the_networks_that_are_ticked_are_shown_and_asked(networks, state):
     assert [title for title in everyone if f">{title}<" in networks.table.value] == everyone[1:2]
     assert networks.runs[everyone[1]] in state.scene.known
     assert networks.runs[everyone[0]] not in state.scene.known
-    networks.seed.value = 1  # has the first alone, which stays hidden
+    networks.seed.value = 1  # only the first network has seed 1, and it stays hidden
     assert titles(networks.board) == [] and networks.chooser.titles == ("Networks shown: 0 of 1",)
     networks.all_of_them.value = True
     assert titles(networks.board) == everyone[:1]
@@ -170,6 +170,6 @@ def test_each_part_shows_its_picture_before_its_widget(state, monkeypatch):
     state.networks()
     state.inside()
     assert [isinstance(one, str) for one in shown] == [True, False, True, False]
-    style = str(board.Board._css)  # which hides the one where there is the other
+    style = str(board.Board._css)  # hides the figure if the widget is there
     assert ".jp-OutputArea-child:has(+ .jp-OutputArea-child .segnb-board)" in style
     json.dumps(shown[0])

@@ -1,4 +1,4 @@
-"""What the figures of the audit say and mark."""
+"""Figures of the audit: their texts and marks."""
 
 from itertools import pairwise
 
@@ -51,7 +51,7 @@ def test_slopes_keep_room_for_lines_and_scores(name):
     ax, opposite = fig.axes
     texts = [*ax.texts, *ax.get_yticklabels(), *opposite.get_yticklabels()]
     assert not overlaps(texts)
-    for line in ax.lines:  # from the one score to the other
+    for line in ax.lines:
         assert np.ptp(line.get_window_extent().intervalx) > 0.08 * fig.bbox.width
 
 

@@ -1,4 +1,4 @@
-"""The two figures of a claim: what they pick, show and say."""
+"""The two figures of a claim: their images, contents and texts."""
 
 import numpy as np
 import pandas as pd
@@ -60,6 +60,6 @@ def test_the_caption_says_what_is_drawn():
 
 def test_examples_say_how_they_were_picked():
     fig = FIGURES["examples"]()
-    assert "largest +10.0 points of mIoU in test 0003, 0.0 %" in fig.alt
+    assert "largest +10.0 points of mIoU in test 0003, 0.0%" in fig.alt
     assert "the difference is −8.0 to +10.0 points of mIoU." in fig.caption
     assert "chosen automatically: of 6 test images" in fig.caption and "seed 0" in fig.caption

@@ -1,4 +1,4 @@
-"""Figures of the evidence: what they mark, name and compute."""
+"""Figures of the evidence: marks, names and computed values."""
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,7 @@ FIGURES = {
 
 
 def test_convergence_marks_the_first_epoch_at_the_goal():
-    """0.9 of the lower final score, 0.3 · (1 - e^-4) = 0.2945, is 0.265, where the better is in epoch 3."""
+    """The goal is 0.9 of the lower final score: 0.9 · 0.3 · (1 − e^−4) = 0.265."""
     fig = convergence({"U-Net": histories(1), "U-Net, no skips": histories(1, 0.3)}, 0.9)
     assert "U-Net, seed 0: epoch 3; U-Net, no skips, seed 0: epoch 7" in fig.alt
 
