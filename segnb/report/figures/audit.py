@@ -30,7 +30,7 @@ MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two metrics; no network has the
 PALE = "#a9c6ea"  # class IoUs, whose mean has the colour MIOU
 SCORES = {
     "mIoU": {"marker": "o", "ms": 8, "color": MIOU},
-    "reported score (the study's metric)": {
+    "study's metric": {
         "marker": "D",
         "ms": 7,
         "mfc": "none",
@@ -46,7 +46,7 @@ CLASS_IOUS = {
 
 @figure
 def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
-    """Draw the reported score and the mIoU, joined by a line, a row per network.
+    """Draw the score by the study's metric and the mIoU, joined by a line, a row per network.
 
     Args:
         panels: {title: frame indexed by label; columns as_published, miou, and seeds_as_published, seeds_miou
@@ -71,21 +71,22 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
         each = [f"{label} {row.as_published:.3f} and {row.miou:.3f}" for label, row in frame.iterrows()]
         texts.append(f"{title}, {len(frame)} networks: {'; '.join(each)}")
     return fig.described(
-        f"Dot plot of two scores, reported score and mIoU, for {len(labels)} networks. {'. '.join(texts)}.",
+        f"Dot plot of two scores, the study's metric and mIoU, for {len(labels)} networks."
+        f" {'. '.join(texts)}.",
         f"{gaps(panels)} Both scores are of the same predictions: the longer the line, the larger the effect"
         " of the metric." + (" Small ticks are single runs, and marks are their means." if several else ""),
     )
 
 
 def gaps(panels: dict[str, pd.DataFrame]) -> str:
-    """Say by how much the reported scores are above the mIoU, from least to most."""
+    """Say how far the study's metric is from the mIoU, from the least to the largest difference."""
     texts = []
     for title, frame in panels.items():
         gap = (frame.as_published - frame.miou).dropna()
         if len(gap):
             ends = dict.fromkeys(points(value) for value in (gap.min(), gap.max()))
             texts.append(f"{' to '.join(ends)} points ({title})")
-    return sentence(f"reported score minus mIoU is {' and '.join(texts)}" if texts else "")
+    return sentence(f"the study's metric minus mIoU is {' and '.join(texts)}" if texts else "")
 
 
 @figure
@@ -101,7 +102,7 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     panels = {title: frame for title, frame in panels.items() if len(frame) > 1}
     if not panels:
         return Picture()
-    ways = (("as_published", "reported"), ("miou", "mIoU"))
+    ways = (("as_published", "study's metric"), ("miou", "mIoU"))
     columns = []  # of the chart: (title, heading, scores by label with the best first)
     for title, frame in panels.items():
         for (column, head), (other, _) in zip(ways, ways[::-1], strict=True):
@@ -140,8 +141,8 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     texts = [f"{title}, {head}: {'; '.join(scores.index)}" for title, head, scores in columns]
     counts = [f"{title} {len(swap)}" for title, swap in pairs.items()]
     return fig.described(
-        f"Slope chart of networks ranked by reported score and by mIoU. Pairs that swap: {', '.join(counts)}."
-        f" Best first: {'. '.join(texts)}.",
+        "Slope chart of networks ranked by the study's metric and by mIoU. Pairs that swap:"
+        f" {', '.join(counts)}. Best first: {'. '.join(texts)}.",
         f"{swapped_pairs(panels)} The best network is on top, and networks of these pairs are in bold.",
     )
 

@@ -287,18 +287,20 @@ def examples(
         name = f"{why}: {gain}\n{short(row['name'], 20)}"
         drawn.append((name, [pictures[i], labels[i], *(guess[i] for guess in guesses.values())]))
         shares.append([percent(mistaken(labels[i], guess[i]).mean()) for guess in guesses.values()])
-        texts.append(f"{why} {gain} {part.unit} in {row['name']}, {' and '.join(shares[-1])} wrong")
+        difference = effect(replace(part, estimate=row.difference, low=None, high=None))
+        texts.append(f"{why} {difference} in {row['name']}, {' and '.join(shares[-1])} wrong")
     titles = [wrapped(title, 19) for title in ("Image", "Ground truth", *guesses)]
     fig, axes = picture_rows(drawn, titles, 0.45 + inches_of_classes(seen, classes), classes=classes)
     for ax, share in zip(axes[:, 2:].flat, np.ravel(shares), strict=True):
         ax.set_xlabel(f"{share} wrong", labelpad=3)
     legend_of_classes(fig, seen, classes)
     first, second = guesses
-    ends = [signed(rows.difference[why], part) for why in ("smallest", "largest")]
+    smallest, largest = (rows.difference[why] for why in ("smallest", "largest"))
+    ends = signed(smallest, part), effect(replace(part, estimate=largest, low=None, high=None))
     return fig.described(
         f"Three test images with ground truth and the predictions of {first} and {second}. Difference:"
         f" {'; '.join(texts)}.",
-        f"On single images, the difference is {' to '.join(ends)} {part.unit}. The images were chosen"
+        f"On single images, the difference is {' to '.join(ends)}. The images were chosen"
         f" automatically: of {len(labels)} test images, the ones with the largest, median and smallest"
         f" difference ({full_name(part)}). n: 3 images, seed {seed}.",
     )

@@ -63,7 +63,7 @@ def test_slopes_do_not_turn_ties_into_swaps():
         assert fig.caption.startswith(f"{swapped} of 1 (ours) pairs of networks swap places")
         level = [len(set(line.get_ydata())) == 1 for line in fig.axes[0].lines]
         assert level == [not swapped] * 2
-    assert "ours, reported: U-Net; Residual U-Net. ours, mIoU: Residual U-Net; U-Net." in fig.alt
+    assert "ours, study's metric: U-Net; Residual U-Net. ours, mIoU: Residual U-Net; U-Net." in fig.alt
 
 
 def test_one_network_has_no_ranking():

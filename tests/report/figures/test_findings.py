@@ -426,8 +426,8 @@ def test_the_shares_of_wrong_pixels(shares, expected):
     ("reported", "expected"),
     [
         ([NAN, NAN], ""),
-        ([0.75, NAN], "Reported score minus mIoU is +25.0 points (ours)."),
-        ([0.75, 0.5], "Reported score minus mIoU is −10.0 to +25.0 points (ours)."),
+        ([0.75, NAN], "The study's metric minus mIoU is +25.0 points (ours)."),
+        ([0.75, 0.5], "The study's metric minus mIoU is −10.0 to +25.0 points (ours)."),
     ],
 )
 def test_the_gap_between_the_scores(reported, expected):
@@ -470,7 +470,7 @@ def test_the_classes_that_the_metric_of_the_study_hides():
 
 UP, DOWN, OPEN = part(), part(low=-0.05, high=-0.01), part(low=-0.01, high=0.01)
 COUNTED = part(low=None, high=None)
-LEVEL = {"minus": (), "low": None, "high": None}
+LEVEL = {"label": "U-Net", "minus": (), "low": None, "high": None}
 
 
 @pytest.mark.parametrize(
