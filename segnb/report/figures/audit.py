@@ -20,8 +20,8 @@ from segnb.report.figures.style import (
     SMALL,
     WRONG,
     Picture,
-    error_bars,
     figure,
+    intervals,
     percent,
     style_of,
 )
@@ -194,7 +194,7 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
         f"{lower_classes(comparison)} The two IoUs of a row are from different test images."
         + (" Ticks below the dots are single runs, and dots are their means." if several else "")
         + (" Rows without a dot are classes that no test image shows." if absent else "")
-        + error_bars(comparison.values()),
+        + intervals(comparison.values()),
     )
 
 

@@ -228,20 +228,23 @@ def sample(frames: Iterable[pd.DataFrame]) -> str:
     return f" n: {', '.join(numbers)}." if numbers else ""
 
 
-def error_bars(frames: Iterable[pd.DataFrame]) -> str:
-    """Say what the error bars of a figure contain, and n; begins with a space.
+def intervals(frames: Iterable[pd.DataFrame]) -> str:
+    """Say what the error bars of a figure contain; begins with a space.
 
-    frames: columns low and high, the interval over test images; NaN without one. See `sample` for n.
+    frames: columns low and high, the interval over test images; NaN for a single image
     """
-    frames = list(frames)
     if any(np.isfinite(frame[["low", "high"]].to_numpy(float)).any() for frame in frames):
-        text = (
+        return (
             " Error bars are 95% confidence intervals over the test images; they do not include variation"
             " between training runs."
         )
-    else:
-        text = " There are no error bars, because a single test image gives no interval."
-    return text + sample(frames)
+    return " There are no error bars, because a single test image gives no interval."
+
+
+def error_bars(frames: Iterable[pd.DataFrame]) -> str:
+    """Say what the error bars of a figure contain, and n; see `intervals` and `sample`."""
+    frames = list(frames)
+    return intervals(frames) + sample(frames)
 
 
 def percent(share: float, digits: int = 1) -> str:
