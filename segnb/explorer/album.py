@@ -299,7 +299,9 @@ def fewest_wrong(shares: dict[str, float]) -> str:
             f"{values.index[0]} predicts the wrong class for {percent(values.iloc[0])} of the pixels"
         )
     ends = [f"{percent(value)} ({names(values, value, 3)[0]})" for value in (values.min(), values.max())]
-    return sentence(f"the share of wrong pixels is {' to '.join(dict.fromkeys(ends))}")
+    if ends[0] == ends[1]:
+        return sentence(f"the share of wrong pixels is {ends[0]}")
+    return sentence(f"the share of wrong pixels ranges from {' to '.join(ends)}")
 
 
 def taken_apart(album: Album, scene: Scene, run: Run) -> Picture:

@@ -173,7 +173,7 @@ def test_pictures_stand_in_for_both_parts(state):
     fig = overview(state.album, state.first)
     wrong = state.album.wrong(state.runs[:1])[state.first.number]
     assert f"U-Net {100 * wrong:.1f}%" in fig.alt and state.first.name in fig.alt
-    assert fig.caption.startswith("The share of wrong pixels is ")
+    assert fig.caption.startswith("The share of wrong pixels ranges from ")
     assert len(fig.axes) >= 5 and fig.png()
     taken = taken_apart(state.album, state.first, state.parted_first)
     assert "Attention U-Net, seed 0" in taken.alt and "Gate 4: mean" in taken.alt and taken.png()
@@ -186,8 +186,11 @@ def test_pictures_stand_in_for_both_parts(state):
     ("shares", "expected"),
     [
         ({"U-Net": 0.25}, "U-Net predicts the wrong class for 25.0% of the pixels."),
-        ({"A": 0.25, "B": 0.5}, "The share of wrong pixels is 25.0% (A) to 50.0% (B)."),
-        ({"A": 0.25, "B": 0.25, "C": 0.5}, "The share of wrong pixels is 25.0% (A and B) to 50.0% (C)."),
+        ({"A": 0.25, "B": 0.5}, "The share of wrong pixels ranges from 25.0% (A) to 50.0% (B)."),
+        (
+            {"A": 0.25, "B": 0.25, "C": 0.5},
+            "The share of wrong pixels ranges from 25.0% (A and B) to 50.0% (C).",
+        ),
         ({"A": 0.25, "B": 0.25}, "The share of wrong pixels is 25.0% (A and B)."),
     ],
 )

@@ -288,8 +288,12 @@ def openness(means: dict[tuple[str, int], float]) -> str:
     values = pd.Series({f"{label}, level {level}": mean for (label, level), mean in means.items()}).dropna()
     if values.empty:
         return ""
-    ends = [f"{value:.2f} ({names(values, value, 2, 'gates')[0]})" for value in (values.min(), values.max())]
-    return sentence(f"the mean gate value of a level is {' to '.join(dict.fromkeys(ends))}")
+    low, high = (
+        f"{value:.2f} ({names(values, value, 2, 'gates')[0]})" for value in (values.min(), values.max())
+    )
+    if low == high:
+        return sentence(f"the mean gate value is {low}")
+    return sentence(f"mean gate values range from {low} to {high}")
 
 
 def class_contrast(inside: dict[str, float], outside: dict[str, float]) -> str:

@@ -272,14 +272,14 @@ def test_the_best_epochs(lines, expected):
     ("means", "expected"),
     [
         ({}, ""),
-        ({("A", 1): 0.25}, "The mean gate value of a level is 0.25 (A, level 1)."),
+        ({("A", 1): 0.25}, "The mean gate value is 0.25 (A, level 1)."),
         (
             {("A", 1): 0.25, ("A", 2): 0.5, ("B", 1): 0.75},
-            "The mean gate value of a level is 0.25 (A, level 1) to 0.75 (B, level 1).",
+            "Mean gate values range from 0.25 (A, level 1) to 0.75 (B, level 1).",
         ),
         (
             {("A", 1): 0.25, ("A", 2): 0.5, ("B", 1): 0.25},
-            "The mean gate value of a level is 0.25 (A, level 1 and B, level 1) to 0.50 (A, level 2).",
+            "Mean gate values range from 0.25 (A, level 1 and B, level 1) to 0.50 (A, level 2).",
         ),
     ],
 )
