@@ -105,8 +105,8 @@ def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
     return fig.described(
         f"Recall of objects against their size. Smallest: {_numbers(curves, 0)}. Largest:"
         f" {_numbers(curves, -1)}.",
-        f"{finding} Dashed lines mark where small, medium and large objects begin, at the cell areas of strides"
-        f" 8, 16 and 32: {_ends(curves)}.{error_bars(curves.values())}",
+        f"{finding} Dashed lines mark where small, medium and large objects begin, at the cell areas of"
+        f" strides 8, 16 and 32: {_ends(curves)}.{error_bars(curves.values())}",
     )
 
 
