@@ -149,11 +149,9 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
 
 def swapped_pairs(panels: dict[str, pd.DataFrame]) -> str:
     """Say how many pairs of networks swap places by more than the reading error in both scores."""
-    counts = [f"{len(swaps(frame))} of {comb(len(frame), 2)} ({title})" for title, frame in panels.items()]
-    of = (
-        "pairs of networks swap places between the two rankings by more than the reading error in both scores"
-    )
-    return sentence(f"{' and '.join(counts)} {of}")
+    counts = [(len(swaps(frame)), comb(len(frame), 2), title) for title, frame in panels.items()]
+    texts = [f"{swapped} of {pairs} pairs of networks ({title})" for swapped, pairs, title in counts]
+    return f"By more than the reading error in both scores, {' and '.join(texts)} swap places."
 
 
 @figure

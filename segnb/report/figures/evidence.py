@@ -136,7 +136,7 @@ def _name_sizes(ax, ends: list[int]) -> None:
 def sight(curves: dict[str, pd.DataFrame]) -> Picture:
     """Draw the recall of objects against their visible share; `segnb.report.curves.sight_curves`."""
     fig = _by_family(curves, "recall of objects (1 is all)")
-    finding = findings.widest_gap(curves, "recall", lambda words: f"for objects {words}")
+    finding = findings.widest_gap(curves, "recall", lambda words: f"for objects that are {words}")
     return fig.described(
         f"Recall of objects against their visible share. Mostly hidden: {_numbers(curves, 0)}. In full sight:"
         f" {_numbers(curves, -1)}.",

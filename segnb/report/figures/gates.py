@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.labels import ClassMap
-from segnb.report.figures import findings
+from segnb.report.figures import gate_findings
 from segnb.report.figures.axes import (
     inches_of_names,
     legend_of_networks,
@@ -63,7 +63,7 @@ def attention(
         for k, level in enumerate(levels, start=1):
             means.setdefault((label, k), []).append(level.mean())
     scale_below(fig, axes.flat, axes[0, 1].images[0], VALUE)
-    finding = findings.openness({gate: float(np.mean(values)) for gate, values in means.items()})
+    finding = gate_findings.openness({gate: float(np.mean(values)) for gate, values in means.items()})
     return fig.described(
         f"Maps of the attention gates per level, finest first, for {len(rows)} pairs of image and network."
         f" {'; '.join(texts)}.",
@@ -105,9 +105,9 @@ def class_attention(gates: dict[str, np.ndarray], saved: dict[str, np.ndarray], 
     return fig.described(
         f"Maps of the class gates for {len(chosen)} classes in {saved['names'][i]}, a column per level,"
         f" finest first. Means: {'; '.join(texts)}.",
-        f"{findings.class_contrast(inside, outside)} Each class has its own gate, trained to be bright on the"
-        " class; in the left column, pixels of other classes are faded. The image is the stored image with"
-        " the most classes, and the classes are evenly spaced from the largest to the smallest.",
+        f"{gate_findings.class_contrast(inside, outside)} Each class has its own gate, trained to be bright"
+        " on the class; in the left column, pixels of other classes are faded. The image is the stored image"
+        " with the most classes, and the classes are evenly spaced from the largest to the smallest.",
     )
 
 
@@ -138,9 +138,9 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
     return fig.described(
         "Points of mIoU lost if the gate of a level, or of all levels, is replaced by its mean over the"
         f" image: {values}.",
-        f"{findings.gate_losses(levels)} On the left, a gate is replaced by its mean over the image, so that"
-        " it selects nothing. On the right, a standard deviation of 0 means that the gate has the same value"
-        f" everywhere in an image.{error_bars(levels.values())}",
+        f"{gate_findings.gate_losses(levels)} On the left, a gate is replaced by its mean over the image, so"
+        " that it selects nothing. On the right, a standard deviation of 0 means that the gate has the same"
+        f" value everywhere in an image.{error_bars(levels.values())}",
     )
 
 
@@ -178,7 +178,7 @@ def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Pi
     return fig.described(
         f"One street under each condition ({', '.join(kinds)}), and the test mIoU of networks with and"
         f" without gates under each. {values}.",
-        f"{findings.largest_drop(scores)} A network's loss is the distance from its clean score down to its"
-        " score under the condition; the mIoU axis does not start at 0. The images show the first street of"
-        f" the test set, and no network saw such conditions in training.{error_bars(scores.values())}",
+        f"{gate_findings.largest_drop(scores)} A network's loss is the distance from its clean score down to"
+        " its score under the condition; the mIoU axis does not start at 0. The images show the first street"
+        f" of the test set, and no network saw such conditions in training.{error_bars(scores.values())}",
     )

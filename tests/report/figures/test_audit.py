@@ -60,7 +60,7 @@ def test_slopes_do_not_turn_ties_into_swaps():
     for frame, swapped in ((tied, 0), (tied.assign(as_published=[0.9, 0.8]), 1)):
         fig = slopes({"ours": frame})
         assert f"Pairs that swap: ours {swapped}." in fig.alt
-        assert fig.caption.startswith(f"{swapped} of 1 (ours) pairs of networks swap places")
+        assert f"{swapped} of 1 pairs of networks (ours) swap places." in fig.caption
         level = [len(set(line.get_ydata())) == 1 for line in fig.axes[0].lines]
         assert level == [not swapped] * 2
     assert "ours, study's metric: U-Net; Residual U-Net. ours, mIoU: Residual U-Net; U-Net." in fig.alt
