@@ -61,7 +61,7 @@ def least_alike(pixels: pd.DataFrame) -> str:
 
 
 def wrong_pixels(label: str, shares: Sequence[float]) -> str:
-    """Say for which share of the pixels a network predicts the wrong class; shares are 0 to 1, per image."""
+    """Say which share of the pixels is wrong; shares are 0 to 1, one per image."""
     ends = list(dict.fromkeys(percent(value) for value in (min(shares), max(shares))))
     per = "of the pixels of each image" if len(shares) > 1 else "of the pixels of this image"
     return sentence(f"{label} predicts the wrong class for {' to '.join(ends)} {per}")
