@@ -1,3 +1,3 @@
-"""Looking through a study's predictions by hand: what notebooks/explore.ipynb shows."""
+"""Interactive explorer of a study's predictions, for notebooks/explore.ipynb."""
 
 from segnb.explorer.widget import Explorer as Explorer

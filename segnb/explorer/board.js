@@ -1,10 +1,10 @@
-// The board of board.py, which says what the traits mean. No library, no build step.
+// Front end of board.py, where the traits are documented. It needs no library and no build step.
 
 const VIEWS = ["prediction", "errors", "confidence"];
 const bytes = (view) => (view ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength) : null);
 const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const VOID = 255; // nobody labelled it
+const percent = (share) => `${(100 * share).toFixed(1)}%`;
+const VOID = 255; // pixels without a label
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -13,9 +13,9 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-// ---- what is laid over a picture -------------------------------------------------------------------------
+// ---- overlays of an image --------------------------------------------------------------------------------
 
-// A layer says for each pixel i which colour covers it, or null; `pale` fades the picture beneath.
+// A layer gives the colour over each pixel i, or null; `pale` fades the image below.
 function layer(panel, truth, state) {
   const { palette, scale, marks, only, view } = state;
   const ofClass = (id) => palette.subarray(3 * id, 3 * id + 3);
@@ -74,7 +74,7 @@ function draw(canvas, panel, picture, state) {
   canvas.getContext("2d").putImageData(drawn, 0, 0);
 }
 
-// ---- what is said of a panel -----------------------------------------------------------------------------
+// ---- text of a panel -------------------------------------------------------------------------------------
 
 function count(length, holds) {
   let many = 0;
@@ -88,13 +88,13 @@ function caption(panel, truth, state) {
   const [ids, sure] = [bytes(panel.classes), bytes(panel.confidence)];
   const all = ids.length;
   if (view === "confidence") {
-    if (!sure) return "asking the network …";
+    if (!sure) return "running the network …";
     const here = only < 0 ? all : count(all, (i) => ids[i] === only);
     let sum = 0;
     for (let i = 0; i < all; i++) if (only < 0 || ids[i] === only) sum += sure[i];
     return here ? `mean confidence ${(sum / here / 255).toFixed(2)}` : `predicts no ${names[only]}`;
   }
-  if (only < 0) return view === "errors" && !truth ? "no ground truth, no errors" : panel.note;
+  if (only < 0) return view === "errors" && !truth ? "errors need a ground truth" : panel.note;
   if (view !== "errors" || !truth) return `${percent(count(all, (i) => ids[i] === only) / all)} ${names[only]}`;
   const found = count(all, (i) => truth[i] === only && ids[i] === only);
   const either = count(all, (i) => truth[i] !== VOID && (truth[i] === only || ids[i] === only));
@@ -124,15 +124,15 @@ function key(panels, pictures, state) {
     const kinds = only < 0 ? { wrong: "wrong" } : { found: "found", missed: "missed", wrong: "false alarm" };
     for (const [name, text] of Object.entries(kinds)) entries.push(entry(text, css(marks[name])));
   }
-  if (networks && view === "confidence") entries.push(ramp("confidence from 0 to 1"));
+  if (networks && view === "confidence") entries.push(ramp("confidence, 0 to 1"));
   if (panels.some((panel) => panel.kind === "changed")) entries.push(entry("changed", css(marks.changed)));
-  if (panels.some((panel) => panel.kind === "map")) entries.push(ramp("gate from 0, shut, to 1, open"));
+  if (panels.some((panel) => panel.kind === "map")) entries.push(ramp("gate value, 0 (closed) to 1 (open)"));
   for (const id of classesSeen(panels, pictures, only))
     entries.push(entry(names[id], css(palette.subarray(3 * id, 3 * id + 3))));
   return entries;
 }
 
-// One sentence on a point: the ground truth, what most say, who says otherwise.
+// One sentence on a point: the ground truth, then each predicted class, from most to fewest networks.
 function sentence(point, panels, pictures, names) {
   const largest = pictures.reduce((a, b) => (a.size > b.size ? a : b));
   const place = (size) => point.map((part) => Math.min(Math.floor(part * size), size - 1));
@@ -165,10 +165,10 @@ function render({ model, el }) {
     class: "segnb-grid",
     role: "application",
     tabindex: "0",
-    "aria-roledescription": "crosshair on pictures",
-    "aria-label": `${model.get("label")}: arrow keys move a crosshair, with Shift by eight pixels`,
+    "aria-roledescription": "images with a crosshair",
+    "aria-label": `${model.get("label")}: arrow keys move the crosshair by one pixel, with Shift by eight`,
   });
-  const thumbs = make("div", { class: "segnb-thumbs", role: "group", "aria-label": "Images found" });
+  const thumbs = make("div", { class: "segnb-thumbs", role: "group", "aria-label": "Matching images" });
   const legend = make("ul", { class: "segnb-key", "aria-label": "Colours" });
   const here = make("p", { role: "status", class: "segnb-here" });
   const said = make("p", { role: "status", class: "segnb-said" });
@@ -211,7 +211,7 @@ function render({ model, el }) {
     if (!pictures.length) return;
     const now = state();
     const largest = pictures.reduce((a, b) => (a.size > b.size ? a : b));
-    const first = [{ kind: "picture", title: "Picture", note: "", size: largest.size }];
+    const first = [{ kind: "picture", title: "Image", note: "", size: largest.size }];
     if (largest.truth) first.push({ kind: "truth", title: "Ground truth", note: "", size: largest.size });
     const panels = [...first, ...model.get("panels")];
     while (grid.children.length > panels.length) grid.lastChild.remove();
@@ -233,7 +233,7 @@ function render({ model, el }) {
     aim();
   }
 
-  let waiting = 0; // one drawing for all that changes at once
+  let waiting = 0; // one drawing for all changes of a frame
   const soon = () => {
     cancelAnimationFrame(waiting);
     waiting = requestAnimationFrame(redraw);
@@ -243,7 +243,7 @@ function render({ model, el }) {
     const point = model.get("point");
     board.classList.toggle("segnb-aimed", point.length === 2);
     if (point.length !== 2 || !shown.pictures.length) {
-      here.textContent = "Click a pixel, or move the crosshair by arrow keys.";
+      here.textContent = "Click a pixel, or move the crosshair with the arrow keys.";
       return;
     }
     board.style.setProperty("--x", point[0]);
@@ -260,7 +260,7 @@ function render({ model, el }) {
     said.textContent = model.get("busy") || model.get("said");
   }
 
-  // -- the images found --
+  // -- thumbnails --
   function redrawThumbs() {
     const all = model.get("thumbs").map((one, n) => {
       const canvas = make("canvas");
@@ -279,7 +279,7 @@ function render({ model, el }) {
     all[focused]?.focus();
   }
 
-  // -- pointing: the kernel is told once the crosshair rests --
+  // -- the crosshair: the kernel receives its position once it rests --
   let resting = 0;
   function point(x, y, patience) {
     model.set("point", [x, y].map((part) => Math.min(Math.max(part, 0), 1)));
@@ -303,7 +303,7 @@ function render({ model, el }) {
     const size = Math.max(...shown.pictures.map((one) => one.size));
     const before = model.get("point").length === 2 ? model.get("point") : [0.5, 0.5];
     const by = event.shiftKey ? 8 : 1;
-    // From the middle of a pixel to the middle of another, so that rounding never sticks.
+    // From the centre of a pixel to the centre of another, so that rounding errors do not block a step.
     const to = before.map((part, axis) => {
       const pixel = Math.min(Math.floor(part * size), size - 1) + by * step[axis];
       return (Math.min(Math.max(pixel, 0), size - 1) + 0.5) / size;
@@ -311,11 +311,11 @@ function render({ model, el }) {
     point(...to, 150);
   });
 
-  // -- one's own picture --
+  // -- the user's image --
   async function take(file) {
     if (!file) return;
     if (file.size > model.get("takes")) {
-      said.textContent = `${file.name}: larger than ${model.get("takes") >> 20} MiB; make it smaller.`;
+      said.textContent = `${file.name}: the file is larger than ${model.get("takes") >> 20} MiB. Choose a smaller file.`;
       return;
     }
     said.textContent = `Sending ${file.name} …`;
@@ -324,8 +324,8 @@ function render({ model, el }) {
   if (model.get("takes")) {
     const input = make("input", { type: "file", accept: "image/png,image/jpeg" });
     input.addEventListener("change", () => take(input.files[0]).then(() => (input.value = "")));
-    const asks = "Your own picture, PNG or JPEG: drop it anywhere here, or choose it";
-    board.prepend(make("label", { class: "segnb-file" }, asks, input));
+    const text = "Your own image (PNG or JPEG): drop it anywhere here, or choose a file";
+    board.prepend(make("label", { class: "segnb-file" }, text, input));
     for (const kind of ["dragenter", "dragover", "dragleave", "drop"])
       board.addEventListener(kind, (event) => {
         if (!event.dataTransfer?.types.includes("Files")) return;
@@ -336,8 +336,8 @@ function render({ model, el }) {
       });
   }
 
-  // JupyterLab takes plain keys, such as arrows, to go from cell to cell, even from a control in an output.
-  // Here they are left to the controls; those with Ctrl or Cmd, such as to save, stay JupyterLab's.
+  // JupyterLab uses plain keys, such as arrows, to move between cells, even from a control in an output.
+  // Here, plain keys belong to the controls; keys with Ctrl or Cmd, such as "save", stay JupyterLab's.
   function leaveKeys(event) {
     const output = board.closest(".jp-OutputArea-output") ?? board;
     if (output.contains(event.target))

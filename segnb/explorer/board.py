@@ -1,7 +1,7 @@
-"""The picture board of the explorer: one picture as several networks see it, side by side, in the browser.
+"""Image board of the explorer: one image with the predictions of several networks, in the browser.
 
-It gets label maps and paints them itself (board.js), so that another view of what is there asks no kernel.
-Clicks, arrow keys and dropped files come back.
+The board receives label maps and paints them in the browser (board.js), so that a change of view needs no
+kernel. It sends back clicks, arrow keys and dropped files.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from segnb.report.figures.gates import OPEN
 from segnb.report.figures.images import coloured
 from segnb.report.figures.style import FOUND, MISSED, WRONG
 
-THUMB = 72  # pixels a side at most
+THUMB = 72  # most pixels per side of a thumbnail
 VIEWS = ("prediction", "errors", "confidence")
 
 
@@ -31,44 +31,60 @@ def _bytes(values: np.ndarray) -> bytes:
 
 
 def network_panel(title: str, classes: np.ndarray, confidence: np.ndarray | None = None, note="") -> dict:
-    """What a network says of the picture: classes and confidence, uint8 (S, S)."""
+    """Return the panel of a network's prediction: classes and confidence, uint8 (S, S)."""
     panel = {"kind": "network", "title": title, "note": note, "size": len(classes)}
-    sent = {"classes": classes} | ({} if confidence is None else {"confidence": confidence})
-    return panel | {name: _bytes(values) for name, values in sent.items()}
+    maps = {"classes": classes} | ({} if confidence is None else {"confidence": confidence})
+    return panel | {name: _bytes(values) for name, values in maps.items()}
 
 
 def changed_panel(title: str, changed: np.ndarray, note="") -> dict:
-    """Where something is: bool (S, S)."""
+    """Return the panel of changed pixels: bool (S, S)."""
     size = len(changed)
     return {"kind": "changed", "title": title, "note": note, "size": size, "mask": _bytes(changed)}
 
 
 def map_panel(title: str, values: np.ndarray, size: int, cell: int, note="") -> dict:
-    """Values from 0 to 1, (h, w), of cells of cell × cell pixels, on a picture of `size` pixels a side."""
-    told = {"kind": "map", "title": title, "note": note, "size": size, "cell": cell, "width": len(values[0])}
-    return told | {"values": _bytes((values * 255).round())}
+    """Return the panel of a map with values from 0 to 1.
+
+    Args:
+        title: title of the panel
+        values: float (h, w)
+        size: pixels per side of the image
+        cell: pixels per side of a value of the map
+        note: text below the title
+    """
+    panel = {"kind": "map", "title": title, "note": note, "size": size, "cell": cell, "width": len(values[0])}
+    return panel | {"values": _bytes((values * 255).round())}
 
 
 def thumb(text: str, image: np.ndarray) -> dict:
-    """A small picture to choose: uint8 (S, S, 3), of which so many rows and columns are left out."""
+    """Return a thumbnail with its text; image is uint8 (S, S, 3), of which rows and columns are skipped."""
     small = image[:: -(-len(image) // THUMB), :: -(-len(image) // THUMB)]
     return {"text": text, "size": len(small), "image": _bytes(small)}
 
 
 class Board(anywidget.AnyWidget):
-    """Panels of one picture with a crosshair at the same point of each.
+    """Panels of one image, with a crosshair at the same point of each.
 
-    label:   what a screen reader calls it
-    names, palette: of the classes; palette is RGB of ids 0 to 255
-    pictures: [{size, image: RGB, truth: ids, if known}], one for each size of a panel
-    panels:  see the functions above; the picture and its ground truth are put before them
-    view, only, strength, across: which of VIEWS; 0 or one more than the only class to show; opacity of what
-             is laid over, 0 to 1; pixels that a panel is wide at least
-    aspect:  width over height in which the picture is shown
-    point:   [x, y], each 0 to 1 from the upper left corner; empty without a crosshair
-    thumbs, picked: small pictures to choose from, and the position of the chosen one; -1: none
-    said, busy: sentences from the kernel, which screen readers read out; `busy` stands before the other
-    takes:   bytes that a dropped file may have; 0: none are taken
+    Attributes:
+        label: name for screen readers
+        names: names of the classes
+        palette: RGB of ids 0 to 255
+        scale: RGB of the values 0 to 255 of a map
+        marks: {wrong, missed, found, changed: colour}
+        pictures: [{size, image: RGB, truth: ids, if known}], one for each size of a panel
+        panels: see the functions above; the image and its ground truth come before them
+        view: position in VIEWS
+        only: 0, or 1 + id of the only class to show
+        strength: opacity of the overlay, 0 to 1
+        across: least width of a panel, in pixels
+        aspect: width / height in which the image is shown
+        point: [x, y], each 0 to 1 from the upper left corner; empty without a crosshair
+        thumbs: thumbnails
+        picked: position of the chosen thumbnail; -1 for none
+        said: sentence from the kernel, which screen readers read aloud
+        busy: sentence on work in progress, shown in place of `said`
+        takes: largest size of a dropped file, in bytes; 0 if the board accepts no files
     """
 
     _esm = Path(__file__).with_name("board.js")
@@ -103,7 +119,13 @@ class Board(anywidget.AnyWidget):
         )
 
     def show(self, images: dict[int, np.ndarray], labels: dict[int, np.ndarray], panels: list[dict]) -> None:
-        """Another picture, uint8 (S, S, 3) and (S, S) by size, and what is said of it."""
+        """Show another image with its panels.
+
+        Args:
+            images: {pixels per side: uint8 (S, S, 3)}
+            labels: {pixels per side: uint8 (S, S)}; empty without ground truth
+            panels: see the functions above
+        """
         pictures = [
             {"size": size, "image": _bytes(image)}
             | ({"truth": _bytes(labels[size])} if size in labels else {})
@@ -113,7 +135,7 @@ class Board(anywidget.AnyWidget):
             self.pictures, self.panels = pictures, panels
 
     def on_file(self, take: Callable[[str, bytes], None]) -> None:
-        """take(name, content) is called with each file that is dropped on the board or chosen."""
+        """Call take(name, content) with each file that the user drops on the board or chooses."""
 
         def received(widget, content: dict, buffers: list) -> None:
             if content.get("kind") == "file" and len(buffers) == 1:
@@ -122,7 +144,7 @@ class Board(anywidget.AnyWidget):
         self.on_msg(received)
 
     def view_controls(self) -> widgets.Box:
-        """Return the controls whose changes the browser shows without a kernel."""
+        """Return the controls that need no kernel."""
         view, only = dropdown("Show", VIEWS), dropdown("Only class", ["all classes", *self.names])
         for control, trait in (view, "view"), (only, "only"):
             widgets.jslink((control, "index"), (self, trait))
@@ -130,7 +152,7 @@ class Board(anywidget.AnyWidget):
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Turn an error into a sentence on the board; what was being done is no longer."""
+        """Show an error as a sentence on the board, and clear `busy` at the end."""
         try:
             yield
         except SegnbError as error:
@@ -139,41 +161,46 @@ class Board(anywidget.AnyWidget):
             self.busy = ""
 
 
-LONG = "30em"  # a list of names of networks
+LONG = "30em"  # width of a list of networks
 CHIP = "display: inline-block; width: 10px; height: 10px; border: 1px solid"
-BAR = 60  # pixels of a certainty
+BAR = 60  # pixels of a probability of 1
 CELL = f"padding: 2px 8px; min-width: {BAR}px; vertical-align: bottom"
-WORTH = 0.01  # probability from which a class is worth a number
+WORTH = 0.01  # least probability that is printed
 
 
 def dropdown(description: str, options=(), width: str = "23em") -> widgets.Dropdown:
+    """Return a list to choose from."""
     layout = {"width": width, "max_width": "98%"}
     style = {"description_width": "7em"}
     return widgets.Dropdown(options=options, description=description, layout=layout, style=style)
 
 
 def button(description: str) -> widgets.Button:
+    """Return a button."""
     return widgets.Button(description=description, layout={"width": "auto"})
 
 
 def checkbox(description: str, ticked: bool) -> widgets.Checkbox:
+    """Return a checkbox."""
     layout = {"width": "auto", "margin": "0 1em 0 0"}
     return widgets.Checkbox(ticked, description=description, indent=False, layout=layout)
 
 
 def hide(control: widgets.Widget, whether: bool) -> None:
+    """Hide or show a control."""
     control.layout.display = "none" if whether else None
 
 
 def row(*children: widgets.Widget) -> widgets.Box:
+    """Return a row of controls that wraps."""
     return widgets.Box(children, layout={"flex_flow": "row wrap", "align_items": "center"})
 
 
 class OneThread:
-    """Handlers that run one after the other in the thread that made this, in which a kernel runs its cells.
+    """Decorator of handlers that all have to run in the thread of the kernel's cells, one after the other.
 
-    JupyterLab has a kernel handle the messages of each widget in a thread of its own (subshells), so that a
-    click would come in the middle of a drawing.
+    JupyterLab lets a kernel handle the messages of each widget in a separate thread (subshells), so a click
+    could interrupt a drawing.
     """
 
     def __init__(self):
@@ -184,7 +211,7 @@ class OneThread:
             self.loop = None
 
     def __call__(self, act: Callable[..., None]) -> Callable[..., None]:
-        """The same, at once in this thread and in its turn from another."""
+        """Return a handler that runs at once in this thread, and is queued from another thread."""
 
         def handle(*arguments) -> None:
             if self.loop is None or threading.get_ident() == self._home:
@@ -196,13 +223,21 @@ class OneThread:
 
 
 def probability_table(rows: dict[str, np.ndarray], classes: ClassMap, truth: int | None) -> str:
-    """HTML: a row a network, a column a class that any of them gives a chance; {title: (C,), 0 to 1}."""
+    """Return an HTML table with a row per network and a column per class.
+
+    Classes are left out if all networks give them a probability below WORTH and the ground truth is another.
+
+    Args:
+        rows: {title: probabilities (C,), 0 to 1}
+        classes: label set
+        truth: id of the ground truth; None if unknown
+    """
     values = np.stack(list(rows.values()))
-    shown = [i for i in range(len(classes)) if values[:, i].max() >= WORTH or i == truth]
+    columns = [i for i in range(len(classes)) if values[:, i].max() >= WORTH or i == truth]
 
     def cell(share: float, best: bool) -> str:
-        text = f"{100 * share:.0f} %" if share >= WORTH else ""
-        # The bar is a tint that any text colour is legible on, in a light theme and in a dark one.
+        text = f"{100 * share:.0f}%" if share >= WORTH else ""
+        # Text is legible on this tint in light and dark themes.
         tint = "rgb(70 140 220 / 45%)"
         bar = f"linear-gradient({tint}, {tint}) no-repeat 0 / {BAR * share:.0f}px"
         weight = "bold" if best else "normal"
@@ -216,13 +251,15 @@ def probability_table(rows: dict[str, np.ndarray], classes: ClassMap, truth: int
 
     lines = [
         f'<tr><th scope="row" style="text-align: left; {CELL}">{html.escape(title)}</th>'
-        + "".join(cell(line[i], i == line.argmax()) for i in shown)
+        + "".join(cell(line[i], i == line.argmax()) for i in columns)
         + "</tr>"
         for title, line in rows.items()
     ]
-    told = f"Class probabilities at the crosshair: the highest bold, those below {100 * WORTH:g} % left out"
+    caption = (
+        f"Class probabilities at the crosshair (the highest in bold, those below {100 * WORTH:g}% left out)"
+    )
     return (
         '<div style="overflow-x: auto"><table><caption style="text-align: left; white-space: nowrap">'
-        f"{told}</caption><thead><tr><td></td>{''.join(map(head, shown))}</tr></thead>"
+        f"{caption}</caption><thead><tr><td></td>{''.join(map(head, columns))}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )

@@ -1,4 +1,4 @@
-"""One network of the explorer, with switches for its skips and gates."""
+"""Part of the explorer for one network, with switches for its skips and gates."""
 
 import ipywidgets as widgets
 import traitlets as t
@@ -12,16 +12,21 @@ from segnb.study.study import Run
 
 
 def part(run: Run, kind: str, level: int) -> str:
-    """What a skip or gate is called: "skip 1", "gate 1", or "pool4" of an FCN."""
+    """Name a skip or gate: "skip 1", "gate 1", or "pool4" of an FCN."""
     fcn = kind == "skip" and level in ablation.FUSED and VARIANTS[run.variant].family == "fcn"
     return f"pool{level - 1}" if fcn else f"{kind} {level}"
 
 
+def resolution(level: int) -> str:
+    """Name the resolution of a level relative to the image."""
+    return "full resolution" if level == 1 else f"1/{2 ** (level - 1)} resolution"
+
+
 class Inside:
-    """One network with switches for its skips and gates: before, after, what changed, and the gates' maps.
+    """One network with switches for its skips and gates: predictions, changed pixels, and gate maps.
 
     Args:
-        state: the `Explorer`, whose traits it follows
+        state: the `Explorer` whose image and aspect are shown
     """
 
     def __init__(self, state):
@@ -29,7 +34,7 @@ class Inside:
         self.run = board.dropdown("Network", [(album.named(run), run) for run in state.parted], board.LONG)
         self.run.value = state.parted_first
         self.switches = {
-            (kind, level): widgets.Checkbox(True, indent=False, layout={"width": "12em"})
+            (kind, level): widgets.Checkbox(True, indent=False, layout={"width": "15em"})
             for kind, levels in (("skip", range(1, 6)), ("gate", gates.LEVELS))
             for level in levels
         }
@@ -57,21 +62,20 @@ class Inside:
         t.dlink((state, "aspect"), (self.board, "aspect"))
 
     def levels(self, kind: str) -> tuple[int, ...]:
-        """Those at which the network has a "skip" or a "gate"."""
+        """Return the levels at which the network has a skip or a gate; kind is "skip" or "gate"."""
         variant = self.run.value.variant
         return (ablation.skip_levels if kind == "skip" else ablation.gate_levels)(variant)
 
     def fit(self, _=None) -> None:
-        """Show the switches that the network has."""
+        """Show the switches of the network's skips and gates."""
         for (kind, level), control in self.switches.items():
-            pixels = 2 ** (level - 1)
             name = part(self.run.value, kind, level)
-            control.description = f"{name[0].upper()}{name[1:]} on ({pixels} px)"
+            control.description = f"{name[0].upper()}{name[1:]}, {resolution(level)}"
             board.hide(control, level not in self.levels(kind))
         board.hide(self.kind, VARIANTS[self.run.value.variant].gate != "class")
 
     def switch(self, to: dict[str, bool]) -> None:
-        """All of a kind at once, and one drawing for them."""
+        """Set all switches of a kind, such as {"skip": False}, and draw once."""
         self.held = True
         for (kind, _), control in self.switches.items():
             control.value = to.get(kind, control.value)
@@ -81,53 +85,55 @@ class Inside:
     held = False
 
     def off(self, kind: str) -> list[int]:
-        """The levels that are switched off, of those that the network has."""
+        """Return the levels of the network's skips or gates that are switched off."""
         return [level for level in self.levels(kind) if not self.switches[kind, level].value]
 
     def draw(self, _=None) -> None:
+        """Predict with and without the parts that are off, and show both."""
         if self.held:
             return
         scene, run = self.state.scene, self.run.value
         size, skips, gated = run.recipe.size, self.off("skip"), self.off("gate")
         with self.board.at_work():
-            self.board.busy = f"asking {album.named(run)} …"
+            self.board.busy = f"Running {album.named(run)} …"
             whole = now = evaluate.predict(run, scene.images[size])
             panels = [self.panel("As trained", whole)]
-            said = "Nothing is switched off."
+            text = "Nothing is switched off."
             if skips or gated:
                 now = evaluate.predict(run, scene.images[size], skips, gated)
                 changed = now.classes != whole.classes
                 share = percent(changed.mean())
                 panels += [
                     self.panel("Switched off", now),
-                    board.changed_panel("What changed", changed, share),
+                    board.changed_panel("Changed pixels", changed, share),
                 ]
                 parts = [part(run, "skip", level) for level in skips]
                 parts += [part(run, "gate", level) for level in gated]
-                said = f"Without {', '.join(parts)}: {share} of the pixels get another class"
+                text = f"Without {', '.join(parts)}, the class changes for {share} of the pixels."
                 before, after = self.scores(whole), self.scores(now)
-                said += f"; before {before}, after {after}." if before else "."
+                text += f" Before: {before}. After: {after}." if before else ""
             panels += self.maps(now, size)
             labels = {size: scene.labels[size]} if scene.labels else {}
-            self.board.said = said
+            self.board.said = text
             self.board.show({size: scene.images[size]}, labels, panels)
 
     def maps(self, prediction: evaluate.Prediction, size: int) -> list[dict]:
-        """The gates' maps, of the chosen class where each has its own."""
+        """Return panels of the gate maps, for class gates those of the chosen class."""
         panels = []
         for level, maps in prediction.maps.items():
-            own = len(maps) > 1
-            one = maps[self.kind.value if own else 0]
-            title = f"Gate {level}" + (f", {self.classes.names[self.kind.value]}" if own else "")
-            note = f"mean {one.mean():.2f} ± {one.std():.2f}"
-            panels.append(board.map_panel(title, one, size, 2 ** (level - 1), note))
+            per_class = len(maps) > 1
+            values = maps[self.kind.value if per_class else 0]
+            title = f"Gate {level}" + (f", {self.classes.names[self.kind.value]}" if per_class else "")
+            note = f"mean {values.mean():.2f} ± {values.std():.2f}"
+            panels.append(board.map_panel(title, values, size, 2 ** (level - 1), note))
         return panels
 
     def panel(self, title: str, prediction: evaluate.Prediction) -> dict:
+        """Return the panel of a prediction."""
         return board.network_panel(title, prediction.classes, prediction.confidence, self.scores(prediction))
 
     def scores(self, prediction: evaluate.Prediction) -> str:
-        """Of the picture alone; "" without ground truth."""
+        """Print the scores of a prediction on this image alone; "" without ground truth."""
         truth = self.state.scene.labels.get(len(prediction.classes))
         if truth is None:
             return ""

@@ -1,4 +1,4 @@
-"""A study of drawn networks for the explorer, and its parts."""
+"""A study of untrained networks for the explorer, and the explorer's parts."""
 
 import io
 
@@ -26,7 +26,7 @@ SIZE, WIDTH = 64, 4
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Three U-Nets of 30 test images, one with two seeds, whose networks were drawn and never trained."""
+    """Return a study of three untrained U-Nets with 30 test images; one network has two seeds."""
     with pytest.MonkeyPatch.context() as patch:
         folder = make_project(tmp_path_factory.mktemp("explored") / "project")
         patch.setenv("SEGNB_ROOT", str(folder))
@@ -38,7 +38,7 @@ def study(tmp_path_factory):
         for run in made.finished():
             torch.manual_seed(len(run.variant) + run.seed)
             model = build(run.variant, len(STREET), WIDTH)
-            torch.nn.init.normal_(model.score.weight, std=30)  # otherwise all is about equally likely
+            torch.nn.init.normal_(model.score.weight, std=30)  # so that probabilities differ between classes
             checkpoint.save_model(run.model_path, model)
             done = read_json(run.path / "done.json")
             write_json(run.path / "done.json", done | {"model_sha256": sha256(run.model_path)})
@@ -47,7 +47,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    """As in all tests, which share a process."""
+    """Use one thread, as in all tests, which share a process."""
     monkeypatch.setattr(evaluate, "usable_cores", lambda: 1)
 
 

@@ -1,4 +1,4 @@
-"""What the explorer computes: images found, pictures of one's own, what stays without a kernel."""
+"""Computations of the explorer: search of images, a user's image, figures for readers without a kernel."""
 
 import shutil
 
@@ -16,12 +16,14 @@ from segnb.explorer.album import (
     LARGEST_FILE,
     Album,
     evaluated_runs,
+    fewest_wrong,
     overview,
     own_picture,
     taken_apart,
     wrong_share,
 )
 from segnb.labels import IGNORE_INDEX, STREET
+from segnb.report.text import network_count
 from segnb.study.study import Study
 
 from .conftest import CLASSY, GATED, PLAIN, SIZE, photograph, png
@@ -31,9 +33,9 @@ def test_the_worst_images_are_those_with_most_wrong_pixels(album, runs):
     wrong = (album.predicted(runs[0]) != np.stack([album.scene(i).labels[SIZE] for i in range(30)])).mean(
         (1, 2)
     )
-    found = album.worst(runs[:1])
-    assert [i for _, i in found] == np.argsort(-wrong, kind="stable").tolist()
-    assert found[0][0] == f"{album.names[found[0][1]]}: {100 * wrong.max():.1f} % wrong"
+    worst = album.worst(runs[:1])
+    assert [i for _, i in worst] == np.argsort(-wrong, kind="stable").tolist()
+    assert worst[0][0] == f"{album.names[worst[0][1]]}: {100 * wrong.max():.1f}% wrong"
     both = album.wrong(runs[:2])
     assert both == pytest.approx((album.wrong(runs[:1]) + album.wrong(runs[1:2])) / 2)
     typical = album.typical(runs)
@@ -64,7 +66,10 @@ def test_data_that_have_changed_leave_the_images_that_runs_kept(study, runs, mon
     settled = study.settings | {"data": study.settings["data"] | {"digest": "0" * 16}}
     monkeypatch.setattr(Study, "settings", settled)
     album = Album(runs)
-    assert len(album) == 24 and "has changed" in album.note and "24 images" in album.note
+    assert len(album) == 24 and album.note.startswith(
+        "Only the 24 images that the runs stored are available: "
+    )
+    assert album.note.endswith(".") and not album.note.endswith("..")
     number = int(album.index[5])
     assert number != 5 and album.names[5] == whole.names[number]
     assert (album.scene(5).images[SIZE] == whole.scene(number).images[SIZE]).all()
@@ -88,8 +93,9 @@ def test_the_study_is_named_and_so_are_others_with_runs(study, capsys):
         evaluated_runs(study.name)
     finally:
         shutil.rmtree(other.parents[1])
-    told = f"study {study.name}, 1 network of the study and 2 extensions; there are also of-my-own (1 run)\n"
-    assert capsys.readouterr().out == told
+    networks = network_count(study.finished())
+    others = "Other studies with finished runs: of-my-own (1 run)."
+    assert capsys.readouterr().out == f"Study {study.name}: {networks}. {others}\n"
 
 
 def test_runs_that_nobody_tested_are_tested_and_named(study, monkeypatch, capsys):
@@ -98,7 +104,7 @@ def test_runs_that_nobody_tested_are_tested_and_named(study, monkeypatch, capsys
     monkeypatch.setattr(evaluate, "measure", lambda run: (run.predicted_path.touch(), None)[1])
     try:
         assert len(evaluated_runs(study.name)) == 4
-        assert "testing Attention U-Net, seed 0 for the first time" in capsys.readouterr().out
+        assert "Evaluating Attention U-Net, seed 0. This can take minutes." in capsys.readouterr().out
     finally:
         for file in study.path.rglob("*.none"):
             file.unlink()
@@ -115,7 +121,7 @@ def test_a_run_that_cannot_be_tested_is_left_out(study, monkeypatch, capsys):
         assert [run.variant for run in evaluated_runs(study.name)] == [PLAIN, PLAIN, CLASSY]
     finally:
         path.with_suffix(".away").rename(path)
-    assert "Attention U-Net, seed 0 is left out: no data" in capsys.readouterr().out
+    assert "Skipping Attention U-Net, seed 0: no data" in capsys.readouterr().out
 
 
 def test_an_own_picture_is_squeezed_as_in_training(tmp_path):
@@ -126,16 +132,17 @@ def test_an_own_picture_is_squeezed_as_in_training(tmp_path):
     trained_on, _ = reading.read(Pair("image", *files), 32, STREET_CODING)
     scene = own_picture("mine.png", files[0].read_bytes(), [32, 64])
     assert (scene.images[32] == trained_on).all() and scene.images[64].shape == (64, 64, 3)
-    assert scene.told.startswith("90×50 pixels, squeezed to 32×32 and 64×64, as in training.")
+    expected = "The image has 90×50 pixels and was squeezed to 32×32 and 64×64, as in training."
+    assert scene.resizing.startswith(expected)
     assert scene.aspect == 1.8 and scene.number is None and not scene.labels
-    assert "resized to 32×32" in own_picture("a", png(photograph(40, 40)), [32]).told
+    assert "resized to 32×32" in own_picture("a", png(photograph(40, 40)), [32]).resizing
 
 
 def test_an_own_picture_is_turned_as_its_camera_says():
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter to the right
     scene = own_picture("mine.jpg", png(photograph(80, 40), format="JPEG", exif=exif), [32])
-    assert scene.told.startswith("40×80")
+    assert scene.resizing.startswith("The image has 40×80 pixels")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
@@ -145,19 +152,19 @@ def test_an_own_picture_may_have_any_usual_kind_of_pixels(mode):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "problem"),
     [
-        (b"hello", "no PNG or JPEG"),
-        (b"", "no PNG or JPEG"),
-        (png(photograph(8, 8), format="GIF"), "no PNG or JPEG"),
+        (b"hello", "not a PNG or JPEG file"),
+        (b"", "not a PNG or JPEG file"),
+        (png(photograph(8, 8), format="GIF"), "not a PNG or JPEG file"),
         (png(photograph(32, 32))[:600], "cannot be decoded"),
         (png(Image.fromarray(np.zeros((8, 8), np.uint16))), "8 bits"),
         (png(Image.new("1", (20_000, 20_000))), "cannot be decoded"),  # a decompression bomb
         (bytes(LARGEST_FILE + 1), "larger than 8 MiB"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_one_line(content, told):
-    with pytest.raises(SegnbError, match=told) as raised:
+def test_what_is_no_picture_is_refused_in_one_line(content, problem):
+    with pytest.raises(SegnbError, match=problem) as raised:
         own_picture("evil\n\x1bname", content, [32])
     assert "\n" not in str(raised.value) and str(raised.value).startswith("evil")
 
@@ -165,7 +172,27 @@ def test_what_is_no_picture_is_refused_in_one_line(content, told):
 def test_pictures_stand_in_for_both_parts(state):
     fig = overview(state.album, state.first)
     wrong = state.album.wrong(state.runs[:1])[state.first.number]
-    assert f"U-Net {100 * wrong:.1f} %" in fig.alt and state.first.name in fig.alt
+    assert f"U-Net {100 * wrong:.1f}%" in fig.alt and state.first.name in fig.alt
+    assert fig.caption.startswith("The share of wrong pixels ranges from ")
     assert len(fig.axes) >= 5 and fig.png()
     taken = taken_apart(state.album, state.first, state.parted_first)
     assert "Attention U-Net, seed 0" in taken.alt and "Gate 4: mean" in taken.alt and taken.png()
+    assert taken.caption.startswith(
+        "Switching off all skips of Attention U-Net, seed 0 changes the class of "
+    )
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ({"U-Net": 0.25}, "U-Net predicts the wrong class for 25.0% of the pixels."),
+        ({"A": 0.25, "B": 0.5}, "The share of wrong pixels ranges from 25.0% (A) to 50.0% (B)."),
+        (
+            {"A": 0.25, "B": 0.25, "C": 0.5},
+            "The share of wrong pixels ranges from 25.0% (A and B) to 50.0% (C).",
+        ),
+        ({"A": 0.25, "B": 0.25}, "The share of wrong pixels is 25.0% (A and B)."),
+    ],
+)
+def test_the_fewest_wrong_pixels_are_named(shares, expected):
+    assert fewest_wrong(shares) == expected

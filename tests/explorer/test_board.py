@@ -1,4 +1,4 @@
-"""What the browser is sent, and what comes back."""
+"""Messages to the browser and from it."""
 
 import asyncio
 import re
@@ -50,7 +50,7 @@ def test_the_table_shows_markup_as_it_is_written():
     classes = ClassMap(("<b>", "c"), ("#000000", '"><i>'))
     table = board.probability_table({"<i>": np.array([0.7, 0.3])}, classes, 0)
     assert "&lt;b&gt;" in table and "&lt;i&gt;" in table and '"><i>' not in table.replace('"></i>', "")
-    assert "70 %" in table and "30 %" in table and "(ground truth)" in table
+    assert "70%" in table and "30%" in table and "(ground truth)" in table
 
 
 def test_handlers_run_one_after_the_other_in_the_thread_of_the_cells():

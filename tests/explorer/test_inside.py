@@ -1,4 +1,4 @@
-"""One network with switches: what its controls do to what the browser is sent."""
+"""One network with switches: effects of its controls on the data for the browser."""
 
 import re
 from types import SimpleNamespace
@@ -20,22 +20,26 @@ def test_switches_show_before_and_after_and_what_changed(inside, state):
     assert titles(inside.board) == ["As trained", "Gate 1", "Gate 2", "Gate 3", "Gate 4"]
     assert inside.board.said == "Nothing is switched off."
     inside.switches["skip", 1].value = False
-    assert titles(inside.board)[:3] == ["As trained", "Switched off", "What changed"]
+    assert titles(inside.board)[:3] == ["As trained", "Switched off", "Changed pixels"]
     before, after, changed = inside.board.panels[:3]
     different = np.frombuffer(before["classes"], np.uint8) != np.frombuffer(after["classes"], np.uint8)
     assert different.any() and changed["mask"] == different.tobytes()
-    assert changed["note"] == f"{100 * different.mean():.1f} %"
-    told = re.fullmatch(
-        r"Without skip 1: ([\d.]+ %) of the pixels get another class; before mIoU (\S+), (\S+ %) wrong, after"
-        r" mIoU (\S+), (\S+ %) wrong\.",
+    assert changed["note"] == f"{100 * different.mean():.1f}%"
+    numbers = re.fullmatch(
+        r"Without skip 1, the class changes for ([\d.]+%) of the pixels\. Before: mIoU (\S+), (\S+%) wrong\."
+        r" After: mIoU (\S+), (\S+%) wrong\.",
         inside.board.said,
     )
-    assert told and told[1] == changed["note"] and before["note"] == f"mIoU {told[2]}, {told[3]} wrong"
+    assert (
+        numbers
+        and numbers[1] == changed["note"]
+        and before["note"] == f"mIoU {numbers[2]}, {numbers[3]} wrong"
+    )
     truth = state.scene.labels[SIZE]
     guess = np.frombuffer(after["classes"], np.uint8).reshape(SIZE, SIZE)
-    assert float(told[4]) == pytest.approx(image_miou(truth, guess, 13), abs=5e-4)
+    assert float(numbers[4]) == pytest.approx(image_miou(truth, guess, 13), abs=5e-4)
     inside.switches["gate", 2].value = False
-    assert inside.board.said.startswith("Without skip 1, gate 2:")
+    assert inside.board.said.startswith("Without skip 1, gate 2, the class changes for")
     inside.all_on.click()
     assert inside.board.said == "Nothing is switched off."
 
@@ -44,13 +48,13 @@ def test_the_maps_are_those_of_the_gates_of_the_chosen_class(inside, state):
     inside.run.value = next(run for run in state.runs if run.variant == CLASSY)
     assert inside.kind.layout.display is None
     inside.kind.value = STREET.id("Car")
-    found = evaluate.predict(inside.run.value, state.scene.images[SIZE]).maps
+    maps = evaluate.predict(inside.run.value, state.scene.images[SIZE]).maps
     for level, panel in zip(gates.LEVELS, inside.board.panels[1:], strict=True):
         assert panel["title"] == f"Gate {level}, Car" and panel["cell"] == 2 ** (level - 1)
-        values = (found[level][STREET.id("Car")] * 255).round().astype(np.uint8)
+        values = (maps[level][STREET.id("Car")] * 255).round().astype(np.uint8)
         assert panel["values"] == values.tobytes() and panel["width"] == SIZE >> (level - 1)
     inside.all_off.click()
-    assert inside.board.said.startswith("Without skip 1, skip 2, skip 3, skip 4:")
+    assert inside.board.said.startswith("Without skip 1, skip 2, skip 3, skip 4, the class")
 
 
 def test_switches_are_those_that_the_network_has(inside, state):
@@ -58,5 +62,6 @@ def test_switches_are_those_that_the_network_has(inside, state):
     shown = {key for key, control in inside.switches.items() if control.layout.display is None}
     assert shown == {("skip", level) for level in gates.LEVELS}
     assert titles(inside.board) == ["As trained"]
-    assert inside.switches["skip", 3].description == "Skip 3 on (4 px)"
+    assert inside.switches["skip", 1].description == "Skip 1, full resolution"
+    assert inside.switches["skip", 3].description == "Skip 3, 1/4 resolution"
     assert part(SimpleNamespace(variant="FCN8s_vgg16_freeze"), "skip", 4) == "pool3"

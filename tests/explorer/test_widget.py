@@ -1,4 +1,4 @@
-"""All networks on one picture: what its controls do to what the browser is sent."""
+"""All networks on one image: effects of the controls on the data for the browser."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def test_without_runs_each_part_says_what_to_do(project, capsys):
 def test_all_networks_are_shown_at_once_with_their_errors(networks, state):
     assert titles(networks.board) == ["U-Net", "Attention U-Net", "Class attention residual U-Net"]
     wrong = state.album.wrong([state.runs[0]])[state.scene.number]
-    assert networks.board.panels[0]["note"] == f"{100 * wrong:.1f} % wrong"
+    assert networks.board.panels[0]["note"] == f"{100 * wrong:.1f}% wrong"
     assert networks.board.pictures[0]["truth"] == state.scene.labels[SIZE].tobytes()
     networks.seed.value = 1
     assert titles(networks.board) == ["U-Net"]
@@ -46,16 +46,16 @@ def test_a_click_asks_every_network_about_that_pixel(networks, state):
     assert all(f">{title}<" in shown for title in titles(networks.board))
     chances = state.scene.at(state.runs[0], 0.999, 0.0)
     assert chances == pytest.approx(state.scene.probabilities(state.runs[0])[:, 0, -1].numpy())
-    assert f">{100 * chances.max():.0f} %</td>" in shown
+    assert f">{100 * chances.max():.0f}%</td>" in shown
     truth = STREET.names[state.scene.labels[SIZE][0, -1]]
     assert re.search(rf"{truth}<br>\(ground truth\)", shown)
     before = shown
     networks.after.click()
-    assert networks.table.value != before  # of the same point in the next image
+    assert networks.table.value != before  # the same point of the next image
 
 
 def test_every_network_is_asked_once_about_a_picture(networks, state, monkeypatch):
-    """What a click costs is the first one's; views of what is there cost nothing."""
+    """Only the first click on an image runs the networks; other views need no prediction."""
     asked = []
     predict = evaluate.predict
     monkeypatch.setattr(evaluate, "predict", lambda run, image: (asked.append(run), predict(run, image))[1])
@@ -64,7 +64,7 @@ def test_every_network_is_asked_once_about_a_picture(networks, state, monkeypatc
     networks.board.point = [0.7, 0.3]
     networks.board.view = board.VIEWS.index("confidence")
     networks.after.click()
-    networks.before.click()  # pictures of a moment ago are kept
+    networks.before.click()  # the last images are cached
     assert len(asked) == 2 * len(networks.runs)
 
 
@@ -83,7 +83,7 @@ def test_only_the_networks_that_are_ticked_are_shown_and_asked(networks, state):
     assert [title for title in everyone if f">{title}<" in networks.table.value] == everyone[1:2]
     assert networks.runs[everyone[1]] in state.scene.known
     assert networks.runs[everyone[0]] not in state.scene.known
-    networks.seed.value = 1  # has the first alone, which stays hidden
+    networks.seed.value = 1  # only the first network has seed 1, and it stays hidden
     assert titles(networks.board) == [] and networks.chooser.titles == ("Networks shown: 0 of 1",)
     networks.all_of_them.value = True
     assert titles(networks.board) == everyone[:1]
@@ -103,9 +103,9 @@ def test_images_are_found_and_gone_through(networks, state):
     networks.of.value = "Attention U-Net"
     assert list(networks.image.options) == state.album.worst([networks.runs["Attention U-Net"]])
     networks.find.value = widget.DIFFER
-    networks.one.value, networks.other.value = "Attention U-Net", "U-Net"
+    networks.first.value, networks.second.value = "Attention U-Net", "U-Net"
     assert "differ" in networks.image.options[0][0]
-    assert networks.of.layout.display == "none" and networks.one.layout.display is None
+    assert networks.of.layout.display == "none" and networks.first.layout.display is None
     networks.find.value = widget.WITH
     networks.kind.value = STREET.id("Car")
     assert list(networks.image.options) == state.album.with_class(STREET.id("Car"))
@@ -129,7 +129,9 @@ def test_an_own_picture_takes_the_place_of_the_image_in_every_part(networks, ins
     assert networks.board.aspect == inside.board.aspect == 1
     own = state.scene
     networks.take("text.png", b"hello")
-    assert networks.board.said == "text.png: no PNG or JPEG file; choose a picture" and state.scene is own
+    assert (
+        networks.board.said == "text.png: not a PNG or JPEG file. Choose another file." and state.scene is own
+    )
     networks.back.click()
     assert state.scene.number is not None and inside.board.pictures[0]["truth"]
     assert networks.back.layout.display == "none"
@@ -168,6 +170,6 @@ def test_each_part_shows_its_picture_before_its_widget(state, monkeypatch):
     state.networks()
     state.inside()
     assert [isinstance(one, str) for one in shown] == [True, False, True, False]
-    style = str(board.Board._css)  # which hides the one where there is the other
+    style = str(board.Board._css)  # hides the figure if the widget is there
     assert ".jp-OutputArea-child:has(+ .jp-OutputArea-child .segnb-board)" in style
     json.dumps(shown[0])

@@ -230,7 +230,7 @@ def test_a_claim_without_predictions_says_so(study, runs):
         drawn, notes = pictures(shown, Effects(study))
     finally:
         away.rename(run.predicted_path)
-    assert len(drawn) == 1 and "not every run kept" in notes[0]
+    assert len(drawn) == 1 and "some runs have no stored predictions" in notes[0]
 
 
 def test_a_claim_of_which_nothing_was_measured_has_no_figure(study):

@@ -69,7 +69,7 @@ def test_colours_are_exact(page: BeautifulSoup, networks) -> None:
 def test_the_numbers_are_those_of_the_pixels(page: BeautifulSoup, networks) -> None:
     one, i = networks["U-Net"], evenly(20, SHOWN)[1]
     truth, guess = one["labels"][i], one["predictions"][i]
-    wrong = f"{100 * (truth != guess).mean():.1f} % wrong"
+    wrong = f"{100 * (truth != guess).mean():.1f}% wrong"
     counts = np.zeros((13, 13))
     np.add.at(counts, (truth, guess), 1)
     cell = page.select("tbody tr")[1].find_all("td")[2]
@@ -103,7 +103,7 @@ def test_unlabelled_pixels_are_grey_and_never_wrong() -> None:
     one["labels"], one["predictions"] = np.full((1, 32, 32), IGNORE_INDEX, np.uint8), one["predictions"] % 11
     row = drawn({"U-Net": one}, classes=CAMVID).select_one("tbody tr")
     assert (pixels(row.select_one(".truth")) == 128).all()
-    assert "0.0 % wrong" in row.get_text()
+    assert "0.0% wrong" in row.get_text()
 
 
 def test_images_are_matched_by_name_and_may_be_missing() -> None:

@@ -1,6 +1,7 @@
-"""The charts of the metric audit: both scores, both rankings, sixteen pixels, and class IoUs."""
+"""Figures of the metric audit: both scores, both rankings, sixteen pixels, and class IoUs."""
 
 from itertools import groupby
+from math import comb
 
 import numpy as np
 import pandas as pd
@@ -12,26 +13,44 @@ from segnb.audit.example import Example, bits
 from segnb.audit.scores import swaps
 from segnb.labels import STREET
 from segnb.report.figures.axes import dot_rows, grid, name_rows, note, row_names, single_runs, wrapped
-from segnb.report.figures.style import INK, QUIET, SMALL, WRONG, Picture, figure, style_of
+from segnb.report.figures.findings import points, sentence
+from segnb.report.figures.style import (
+    INK,
+    QUIET,
+    SMALL,
+    WRONG,
+    Picture,
+    figure,
+    intervals,
+    percent,
+    style_of,
+)
 
-MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two ways to score, in no network's colour
-PALE = "#a9c6ea"  # what MIOU is the mean of
+MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two metrics; no network has these colours
+PALE = "#a9c6ea"  # class IoUs, whose mean has the colour MIOU
 SCORES = {
-    "dataset mIoU (mean of class IoU)": {"marker": "o", "ms": 8, "color": MIOU},
-    "as published": {"marker": "D", "ms": 7, "mfc": "none", "color": AS_PUBLISHED, "mew": 1.8},
+    "mIoU": {"marker": "o", "ms": 8, "color": MIOU},
+    "study's metric": {
+        "marker": "D",
+        "ms": 7,
+        "mfc": "none",
+        "color": AS_PUBLISHED,
+        "mew": 1.8,
+    },
 }
 CLASS_IOUS = {
-    "published class IoU": {"marker": "D", "ms": 6, "mfc": "white", "color": INK, "mew": 1.3},
+    "reported by the study": {"marker": "D", "ms": 6, "mfc": "white", "color": INK, "mew": 1.3},
     "measured here": {"marker": "o", "ms": 5.5, "color": MIOU, "zorder": 3},
 }
 
 
 @figure
 def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
-    """The score as published beside the dataset mIoU, joined by a line, a row a network.
+    """Draw the score by the study's metric and the mIoU, joined by a line, a row per network.
 
-    panels: {title: frame indexed by label with columns as_published, miou, and seeds_as_published,
-            seeds_miou: lists with a value a run}, see `audit.panels`; drawn side by side
+    Args:
+        panels: {title: frame indexed by label; columns as_published, miou, and seeds_as_published, seeds_miou
+            (lists with one value per run)}, see `segnb.audit.scores.panels`; drawn next to each other
     """
     labels = list(dict.fromkeys(label for frame in panels.values() for label in frame.index))
     fig = Picture(height=0.36 * len(labels) + 1.25)
@@ -45,42 +64,51 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
         for column, shift, colour in (("miou", 0.32, MIOU), ("as_published", -0.32, AS_PUBLISHED)):
             how = {"marker": "|", "ms": 5, "mew": 1.2, "color": colour}
             several |= single_runs(ax, drawn[f"seeds_{column}"], shift, **how)
-        ax.set(title=title, xlim=(0, 1), xlabel="score, 1 is perfect")
+        ax.set(title=title, xlim=(0, 1), xlabel="score (1 is perfect)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    told = []
+    texts = []
     for title, frame in panels.items():
         each = [f"{label} {row.as_published:.3f} and {row.miou:.3f}" for label, row in frame.iterrows()]
-        gap = frame.as_published - frame.miou
-        told.append(
-            f"{title}, {len(frame)} networks, as published minus mIoU {gap.min():+.3f} to {gap.max():+.3f}:"
-            f" {'; '.join(each)}"
-        )
+        texts.append(f"{title}, {len(frame)} networks: {'; '.join(each)}")
     return fig.described(
-        f"Dot plot of two scores, as published and dataset mIoU, for {len(labels)} networks."
-        f" {'. '.join(told)}.",
-        "The same predictions, scored twice; the longer the line, the more the published way differs."
-        + (" Small ticks: single runs; the marks are their means." if several else ""),
+        f"Dot plot of two scores, the study's metric and mIoU, for {len(labels)} networks."
+        f" {'. '.join(texts)}.",
+        f"{gaps(panels)} Both scores are of the same predictions: the longer the line, the larger the effect"
+        " of the metric." + (" Small ticks are single runs, and marks are their means." if several else ""),
     )
+
+
+def gaps(panels: dict[str, pd.DataFrame]) -> str:
+    """Say how far the study's metric is from the mIoU, from the least to the largest difference."""
+    texts = []
+    for title, frame in panels.items():
+        gap = (frame.as_published - frame.miou).dropna()
+        if len(gap):
+            ends = dict.fromkeys(points(value) for value in (gap.min(), gap.max()))
+            texts.append(f"{' to '.join(ends)} points ({title})")
+    return sentence(f"the study's metric minus mIoU is {' and '.join(texts)}" if texts else "")
 
 
 @figure
 def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
-    """Rankings of networks by the two scores, best on top, joined by lines.
+    """Draw the rankings of networks by the two scores, best on top, joined by lines.
 
-    panels: {title: frame indexed by label, columns as_published and miou}: one, or two side by side. One
-            with a single network has no ranking and is left out. Networks that tie in one score are put in
-            the order of the other, so that a tie never looks like a swap.
+    Networks with equal scores are in the order of the other score, so that a tie never looks like a swap.
+
+    Args:
+        panels: {title: frame indexed by label; columns as_published and miou}, one or two; a panel with
+            one network has no ranking and is left out
     """
     panels = {title: frame for title, frame in panels.items() if len(frame) > 1}
     if not panels:
         return Picture()
-    ways = (("as_published", "as published"), ("miou", "mIoU"))
-    columns = []  # of the chart: (title, heading, scores by label, best first)
+    ways = (("as_published", "study's metric"), ("miou", "mIoU"))
+    columns = []  # of the chart: (title, heading, scores by label with the best first)
     for title, frame in panels.items():
         for (column, head), (other, _) in zip(ways, ways[::-1], strict=True):
             columns.append((title, head, frame.sort_values([column, other], ascending=False)[column]))
     pairs = {title: swaps(frame) for title, frame in panels.items()}
-    swapped = {title: {*found.above, *found.below} for title, found in pairs.items()}
+    swapped = {title: {*swap.above, *swap.below} for title, swap in pairs.items()}
 
     most = max(map(len, panels.values()))
     names = {label: wrapped(label, 20) for frame in panels.values() for label in frame.index}
@@ -89,16 +117,16 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     opposite = ax.twinx()
     places = [k + 0.62 * (k // 2) for k in range(len(columns))]  # with room for scores between two panels
     for k, (title, head, scores) in enumerate(columns):
-        beside = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL}
-        beside |= {"xytext": (8, 0), "ha": "left"} if k % 2 else {"xytext": (-8, 0), "ha": "right"}
+        offset = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL}
+        offset |= {"xytext": (8, 0), "ha": "left"} if k % 2 else {"xytext": (-8, 0), "ha": "right"}
         for y, (label, score) in enumerate(scores.items()):
             bold = label in swapped[title]
-            ax.annotate(f"{score:.3f}", (places[k], y), weight="bold" if bold else "normal", **beside)
+            ax.annotate(f"{score:.3f}", (places[k], y), weight="bold" if bold else "normal", **offset)
             if k % 2 == 0:
                 end = columns[k + 1][2].index.get_loc(label)
                 how = {"lw": 2.8 if bold else 1.2, "ms": 7, "clip_on": False}
                 ax.plot(places[k : k + 2], [y, end], **style_of(label).line, **how)
-        ax.annotate(head, (places[k], -0.9), **(beside | {"xytext": (-12 if k % 2 else 12, 0)}))
+        ax.annotate(head, (places[k], -0.9), **(offset | {"xytext": (-12 if k % 2 else 12, 0)}))
         if k % 2 == 0:
             ax.text(sum(places[k : k + 2]) / 2, -1.45, title, ha="center", weight="bold")
     for side, (title, _, scores) in ((ax, columns[0]), (opposite, columns[-1])):
@@ -106,25 +134,35 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
         side.set_yticklabels([names[label] for label in scores.index])
         for label, text in zip(scores.index, side.get_yticklabels(), strict=True):
             text.set(fontsize=SMALL, weight="bold" if label in swapped[title] else "normal")
-        side.tick_params(length=0, pad=44)  # the scores stand between
+        side.tick_params(length=0, pad=44)  # room for the scores
         side.grid(False)
         side.set_frame_on(False)
     ax.set(xlim=(-0.05, places[-1] + 0.05), xticks=[])
-    told = [f"{title}, {head}: {'; '.join(scores.index)}" for title, head, scores in columns]
-    counts = [f"{title} {len(found)}" for title, found in pairs.items()]
+    texts = [f"{title}, {head}: {'; '.join(scores.index)}" for title, head, scores in columns]
+    counts = [f"{title} {len(swap)}" for title, swap in pairs.items()]
     return fig.described(
-        f"Slope chart of networks ranked as published and by mIoU. Pairs that swap: {', '.join(counts)}."
-        f" From the best: {'. '.join(told)}.",
-        "Best on top. Bold: networks of a pair that swaps by more than the reading error in both scores.",
+        "Slope chart of networks ranked by the study's metric and by mIoU. Pairs that swap:"
+        f" {', '.join(counts)}. Best first: {'. '.join(texts)}.",
+        f"{swapped_pairs(panels)} The best network is on top, and networks of these pairs are in bold.",
     )
+
+
+def swapped_pairs(panels: dict[str, pd.DataFrame]) -> str:
+    """Say how many pairs of networks swap places by more than the reading error in both scores."""
+    counts = [(len(swaps(frame)), comb(len(frame), 2), title) for title, frame in panels.items()]
+    texts = [f"{swapped} of {pairs} pairs of networks ({title})" for swapped, pairs, title in counts]
+    return f"By more than the reading error in both scores, {' and '.join(texts)} swap places."
 
 
 @figure
 def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
-    """Published class IoUs beside measured ones, a panel a network and a row a class.
+    """Draw reported and measured class IoUs, a panel per network and a row per class.
 
-    comparison: {label: frame by class with columns published, measured, low, high, seeds}, see
-                `audit.class_comparison`; the classes are put in the order of their published IoU
+    The classes are in the order of their reported IoU.
+
+    Args:
+        comparison: {label: frame indexed by class; columns published, measured, low, high, seeds}, see
+            `segnb.audit.scores.class_comparison`
     """
     published = pd.DataFrame({label: frame.published for label, frame in comparison.items()})
     order = published.mean(axis=1).sort_values(ascending=False, kind="stable").index
@@ -143,50 +181,74 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
         ax.set_title(wrapped(label, 15), fontsize=SMALL)
         ax.set(xlim=(-0.04, 1.04), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    told = []
+    texts = []
     for label, frame in comparison.items():
         both = frame.dropna(subset="measured")
         apart = (both.measured - both.published).abs().nlargest(3).index
         each = [f"{name} {both.published[name]:.2f} and {both.measured[name]:.2f}" for name in apart]
-        told.append(f"{label}, furthest apart: {', '.join(each)}")
+        texts.append(f"{label}, largest differences: {', '.join(each)}")
     return fig.described(
-        f"Dot plot of IoU by class, first published, then measured here. {'. '.join(told)}.",
-        "Each on its own test images. Lines: 95 % interval for these networks on new images."
-        + (" Ticks beneath: single runs; the dots are their means." if several else "")
-        + (" Without a dot: no test image shows the class." if absent else ""),
+        f"Dot plot of IoU per class, reported by the study and measured here. {'. '.join(texts)}.",
+        f"{lower_classes(comparison)} The two IoUs of a row are from different test images."
+        + (" Ticks below the dots are single runs, and dots are their means." if several else "")
+        + (" Rows without a dot are classes that no test image shows." if absent else "")
+        + intervals(comparison.values()),
+    )
+
+
+def lower_classes(comparison: dict[str, pd.DataFrame]) -> str:
+    """Say for how many pairs of network and class the measured IoU is below the reported IoU."""
+    both = pd.concat(comparison.values()).dropna(subset=["published", "measured"])
+    if both.empty:
+        return ""
+    gap = both.measured - both.published
+    return sentence(
+        f"the measured IoU is below the reported IoU in {(gap < 0).sum()} of {len(gap)} pairs of network and"
+        f" class; the median difference is {points(gap.median())} points"
     )
 
 
 @figure
 def worked_example(example: Example) -> Picture:
-    """The pixels of an example with their ids, bits, AND and OR, each row's ratio, and the class IoUs."""
+    """Draw the pixels of an example with ids, bits, AND and OR, the ratio of each row, and the class IoUs."""
     numbers = example.sums.index
     fig = Picture(height=2.0 * len(numbers) + 0.22 * len(example.ious) + 1.4)
     upper, lower = fig.subfigures(2, 1, height_ratios=[2.0 * len(numbers), 0.22 * len(example.ious) + 1.4])
     for row, ax in zip(numbers, upper.subplots(len(numbers), 1), strict=True):
         _bitwise(ax, example.pixels[example.pixels.row == row], example.sums.loc[row])
     _honest(lower.subplots(), example)
-    told = []
+    texts = []
     for row in numbers:
         mistakes = [
-            f"{STREET.names[one.truth]} {one.truth} ({bits(one.truth)}) taken for {STREET.names[one.guess]}"
-            f" {one.guess} ({bits(one.guess)}), AND {one.both_bits}, OR {one.any_bits}"
-            for one in example.pixels[example.pixels.row == row].itertuples()
-            if one.truth != one.guess
+            f"{STREET.names[pixel.truth]} {pixel.truth} ({bits(pixel.truth)}) predicted as"
+            f" {STREET.names[pixel.guess]} {pixel.guess} ({bits(pixel.guess)}), AND {pixel.both_bits}, OR"
+            f" {pixel.any_bits}"
+            for pixel in example.pixels[example.pixels.row == row].itertuples()
+            if pixel.truth != pixel.guess
         ]
-        told.append(f"Row {row + 1}: {'; '.join(mistakes)}; {_ratio(example.sums.loc[row])}")
+        texts.append(f"Row {row + 1}: {'; '.join(mistakes)}; {_ratio(example.sums.loc[row])}")
     ious = ", ".join(f"{name} {value:.2f}" for name, value in example.ious.items())
     return fig.described(
-        f"{len(numbers)} rows of {example.truth.shape[1]} pixels with the bits of their class numbers."
-        f" {'. '.join(told)}. Class IoU of the same pixels: {ious}. Mean class IoU {example.miou:.3f},"
-        f" pixels right {example.accuracy:.3f}, as published {example.as_published:.3f}.",
-        "Red: mistakes. The published way divides, row by row of an image, the sum of the ANDs by that of the"
-        " ORs, and takes the mean of the rows. Bars: the same pixels by class.",
+        f"{len(numbers)} rows of {example.truth.shape[1]} pixels with the bits of their class ids."
+        f" {'. '.join(texts)}. Class IoU of the same pixels: {ious}. mIoU {example.miou:.3f}, right pixels"
+        f" {example.accuracy:.3f}, study's metric {example.as_published:.3f}.",
+        f"{missed_classes(example)} Red frames mark wrong pixels. The study's metric divides the sum of the"
+        " ANDs by the sum of the ORs in each row and averages the rows. The bars score the same pixels.",
+    )
+
+
+def missed_classes(example: Example) -> str:
+    """Say how the two scores differ although some classes are never found."""
+    missed = (example.ious == 0).sum()
+    return sentence(
+        f"the study's metric is {example.as_published:.3f} and mIoU is {example.miou:.3f}; {missed} of"
+        f" {len(example.ious)} classes have an IoU of 0 and {percent(example.accuracy, 0)} of the pixels are"
+        " right"
     )
 
 
 def _bitwise(ax, pixels: pd.DataFrame, sums: pd.Series) -> None:
-    """One row of pixels, each a column of truth, prediction, AND and OR."""
+    """Draw a row of pixels, each as a column of ground truth, prediction, AND and OR."""
     width = len(pixels)
     ids = pixels[["truth", "guess", "both_bits", "any_bits"]].to_numpy().T
     shades = ids.copy()
@@ -194,7 +256,7 @@ def _bitwise(ax, pixels: pd.DataFrame, sums: pd.Series) -> None:
     how = {"annot": np.vectorize("{0}\n{0:04b}".format)(ids), "fmt": "", "annot_kws": {"fontsize": SMALL}}
     how |= {"linewidths": 0.6, "linecolor": QUIET, "cbar": False, "xticklabels": False}
     colours = ListedColormap([*STREET.colours, "white"])
-    names = ["truth", "prediction", "AND", "OR"]
+    names = ["ground truth", "prediction", "AND", "OR"]
     sns.heatmap(shades, vmin=0, vmax=len(STREET), cmap=colours, yticklabels=names, ax=ax, **how)
     for x in np.flatnonzero(ids[0] != ids[1]):
         ax.add_patch(Rectangle((x, 0), 1, 4, fill=False, ec=WRONG, lw=2.4, zorder=3, clip_on=False))
@@ -214,11 +276,11 @@ def _ratio(sums: pd.Series, between: str = " ") -> str:
 
 
 def _honest(ax, example: Example) -> None:
-    """Bars of the class IoUs, and beneath them of their mean, of right pixels and of the score."""
+    """Draw bars of the class IoUs, and below them of their mean, the right pixels and the study's metric."""
     whole = {
-        "mean class IoU": (example.miou, MIOU),
-        "pixels right": (example.accuracy, QUIET),
-        "as published": (example.as_published, AS_PUBLISHED),
+        "mIoU": (example.miou, MIOU),
+        "right pixels": (example.accuracy, QUIET),
+        "study's metric": (example.as_published, AS_PUBLISHED),
     }
     bars = [(name, value, PALE) for name, value in example.ious.items()]
     bars += [(name, *how) for name, how in whole.items()]

@@ -1,6 +1,6 @@
 """Parts of figures: names at line ends and in legends, bars, points and rows of networks, logarithmic axes.
 
-Many networks are named where their lines end (`name_ends`), few in a legend.
+Figures of many networks name them at the line ends (`name_ends`), figures of a few in a legend.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,10 @@ from segnb.report.figures.style import FAINT, INK, LINE, SMALL, Picture, style_o
 
 
 def wrapped(label: str, width: int = 24) -> str:
-    """A label over as few lines as `width` allows, about equally long, never broken inside "U-Net"."""
+    """Wrap a label into as few lines of at most `width` letters as possible, of similar length.
+
+    Lines are broken only at spaces, never inside "U-Net".
+    """
 
     def lines(width: int) -> str:
         return fill(label, width, break_on_hyphens=False, break_long_words=False)
@@ -27,24 +30,25 @@ def wrapped(label: str, width: int = 24) -> str:
 
 
 def row_names(names: Iterable[str]) -> tuple[list[str], float]:
-    """Names for the rows of a chart, over two lines where they are long, and inches per row."""
+    """Return names for the rows of a chart, long ones on two lines, and the height of a row in inches."""
     rows = ["\n".join(short(line, 26) for line in wrapped(name).split("\n")[:2]) for name in names]
     return rows, 0.38 if any("\n" in row for row in rows) else 0.3
 
 
-def legend_of_networks(fig: Picture, labels) -> None:
+def legend_of_networks(fig: Picture, labels: Iterable[str]) -> None:
+    """Draw a legend of networks below the axes."""
     keys = [Line2D([], [], **style_of(label).line, ms=7, lw=2, label=wrapped(label)) for label in labels]
     fig.legend(handles=keys, loc="outside lower center", ncols=min(3, len(keys)), handlelength=3)
 
 
 def spread(wanted: Sequence[float], heights: Sequence[float]) -> np.ndarray:
-    """Middles of labels of these heights that do not overlap, as near as possible to those wanted.
+    """Return centres of labels of these heights that do not overlap, close to the wanted centres.
 
-    In the same order as wanted; least squares, by pooling neighbours that would overlap.
+    The order stays. The sum of squared shifts is least: neighbours that would overlap are pooled.
     """
     order = np.argsort(wanted, kind="stable")
     tall = np.asarray(heights, float)[order]
-    stacked = np.concatenate([[0], np.cumsum((tall[1:] + tall[:-1]) / 2)])  # middles of a pile of them
+    stacked = np.concatenate([[0], np.cumsum((tall[1:] + tall[:-1]) / 2)])  # centres without any gap
     pools: list[list[float]] = []
     for free in np.asarray(wanted, float)[order] - stacked:
         pools.append([free])
@@ -56,53 +60,58 @@ def spread(wanted: Sequence[float], heights: Sequence[float]) -> np.ndarray:
 
 
 def inches_of_names(labels: Iterable[str]) -> float:
-    """How tall an axis has to be for `name_ends` to have room for these networks."""
-    return LINE * sum(_beside(label).count("\n") + 1.1 for label in labels)
+    """Return the height of an axis, in inches, in which `name_ends` has room for these networks."""
+    return LINE * sum(_end_name(label).count("\n") + 1.1 for label in labels)
 
 
-def _beside(label: str) -> str:
+def _end_name(label: str) -> str:
     return wrapped(label, 21)
 
 
 def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
-    """Networks' names right of an axis, each with its marker and as high as its line ends, or nearly so.
+    """Name each curve right of the axis, with its marker, at the height of its end.
 
-    ends:   {label: x and y of the last point}, in an axis whose limits and scale no longer change
-    inches: the height of the axis, about
+    Names are shifted vertically so that they do not overlap.
+
+    Args:
+        ends: {label: x and y of the last point}, in an axis whose limits and scale no longer change
+        inches: approximate height of the axis
     """
-    ax.get_xlim(), ax.get_ylim()  # settles both
+    ax.get_xlim(), ax.get_ylim()  # matplotlib computes the limits when they are read
     to_axes = ax.transScale + ax.transLimits
     last = {label: to_axes.transform(end) for label, end in ends.items() if np.isfinite(end[1])}
     if not last:
         return
-    names = {label: _beside(label) for label in last}
+    names = {label: _end_name(label) for label in last}
     heights = [LINE * (name.count("\n") + 1.1) / inches for name in names.values()]
     places = spread([y for _, y in last.values()], heights)
     halves = np.array(heights) / 2
     places -= max((places + halves).max() - 1.04, 0)
     places += max(-0.04 - (places - halves).min(), 0)
-    beside = {far: offset_copy(ax.transAxes, ax.figure, far, 0, "points") for far in (3, 15, 21, 28)}
+    right = {points: offset_copy(ax.transAxes, ax.figure, points, 0, "points") for points in (3, 15, 21, 28)}
     for (label, (x, y)), place in zip(last.items(), places, strict=True):
         style = style_of(label)
-        if x < 0.97:  # it ends before others do
+        if x < 0.97:  # the curve ends before others
             ax.plot([x, 1], [y, y], c=style.colour, lw=0.9, ls=(0, (1, 2)), transform=ax.transAxes, zorder=1)
         ax.annotate(
             "",
             (1, y),
-            xycoords=beside[3],
+            xycoords=right[3],
             xytext=(1, place),
-            textcoords=beside[15],
+            textcoords=right[15],
             arrowprops={"arrowstyle": "-", "color": style.colour, "lw": 1, "shrinkA": 0, "shrinkB": 0},
             annotation_clip=False,
         )
-        ax.plot(1, place, **style.point, ms=6, transform=beside[21], clip_on=False)
-        ax.text(1, place, names[label], transform=beside[28], va="center", fontsize=SMALL, linespacing=1.0)
+        ax.plot(1, place, **style.point, ms=6, transform=right[21], clip_on=False)
+        ax.text(1, place, names[label], transform=right[28], va="center", fontsize=SMALL, linespacing=1.0)
 
 
 def plain_log(ax, which: str = "y", times: float = 1) -> None:
-    """Make an axis of data logarithmic, its numbers written out: powers of ten would need math text.
+    """Make an axis logarithmic, with plain numbers, because powers of ten would need math text.
 
-    times: the factor of the numbers, 100 for percent
+    Args:
+        which: "x" or "y"
+        times: factor of the printed numbers, such as 100 for percent
     """
     ax.set(**{f"{which}scale": "log"})
     low, high = getattr(ax, f"get_{which}lim")()
@@ -113,13 +122,13 @@ def plain_log(ax, which: str = "y", times: float = 1) -> None:
 
 
 def note(ax, x: float, y: float, text: str, ground: str = "white", alpha: float = 0.85, **how) -> None:
-    """Write small letters on a ground that the drawing shows through a little; how: arguments of `text`."""
+    """Write small text on a slightly transparent background; `how` are arguments of `text`."""
     box = {"facecolor": ground, "edgecolor": "none", "pad": 1.5, "alpha": alpha}
     ax.text(x, y, text, fontsize=SMALL, bbox=box, **how)
 
 
 def grid(fig: Picture, count: int, columns: int, **how) -> np.ndarray:
-    """Return `count` axes in rows of so many columns; how: arguments of `subplots`."""
+    """Return `count` axes in rows of `columns` axes; `how` are arguments of `subplots`."""
     axes = fig.subplots(-(-count // columns), columns, squeeze=False, **how).ravel()
     for ax in axes[count:]:
         ax.set_axis_off()
@@ -127,7 +136,7 @@ def grid(fig: Picture, count: int, columns: int, **how) -> np.ndarray:
 
 
 def scale_below(fig: Picture, axes, drawn, words: str) -> None:
-    """Put the colour scale of what is drawn beneath all these axes."""
+    """Put the colour scale of an image (`drawn`) below these axes."""
     fig.colorbar(drawn, ax=list(axes), location="bottom", aspect=45, shrink=0.6, label=words)
 
 
@@ -135,7 +144,7 @@ def scale_below(fig: Picture, axes, drawn, words: str) -> None:
 
 
 def name_rows(ax, names: Iterable[str], y: Sequence[float] | None = None) -> None:
-    """Name the rows of a chart at y, by default 0, 1, 2 …, the first on top, without lines across."""
+    """Name the rows of a chart at y (default: 0, 1, 2 …), the first on top, without horizontal grid lines."""
     names = list(names)
     y = range(len(names)) if y is None else y
     ax.set(yticks=y, yticklabels=names, ylim=(y[-1] + 0.55, -0.55))
@@ -144,11 +153,12 @@ def name_rows(ax, names: Iterable[str], y: Sequence[float] | None = None) -> Non
 
 
 def network_bars(ax, frame: pd.DataFrame, column: str, height: float) -> None:
-    """Draw a horizontal bar for each network of the index, in rows; those of frozen trunks are hatched.
+    """Draw a horizontal bar for each network of the index; bars of frozen backbones are hatched.
 
     Args:
-        frame: columns low and high are the interval of an mIoU
-        height: of a bar, in rows
+        frame: indexed by label; the columns low and high are the interval of an mIoU
+        column: of the bar lengths; only "miou" gets error bars
+        height: height of a bar, in rows
     """
     styles = [style_of(label) for label in frame.index]
     ax.barh(
@@ -162,7 +172,7 @@ def network_bars(ax, frame: pd.DataFrame, column: str, height: float) -> None:
     )
     ends, y = frame[["low", "high"]].to_numpy().T, [range(len(frame))] * 2
     for colour, width in (("white", 3.6), (INK, 1.6)) if column == "miou" else ():
-        ax.plot(ends, y, color=colour, lw=width, marker="|", ms=8, mew=width)  # its edge shows on dark bars
+        ax.plot(ends, y, color=colour, lw=width, marker="|", ms=8, mew=width)  # white edge, for dark bars
 
 
 def network_points(
@@ -174,14 +184,15 @@ def network_points(
     lines: bool = False,
     size: float = 7,
 ) -> dict[str, tuple[float, float]]:
-    """Draw each network's values with their intervals, vertical lines.
+    """Draw each network's values with vertical error bars.
 
     Args:
-        curves: by label, columns value, low, high
-        apart: from network to network, so that their intervals do not lie on each other
-        x: column of the x positions; by default 0, 1, 2 …
-        factor: of the values, such as 100 for points
+        curves: by label; columns value, low, high
+        apart: horizontal distance between networks, so that their error bars do not overlap
+        x: column of the x positions (default: 0, 1, 2 …)
+        factor: factor of the values, such as 100 for points
         lines: whether to join the points
+        size: size of the markers, in points
 
     Returns:
         {label: x and y of the last point}
@@ -194,7 +205,7 @@ def network_points(
         ax.vlines(
             places, factor * curve["low"], factor * curve["high"], color=style.colour, lw=1.3, alpha=0.8
         )
-        # Marks that lie on each other stay apart: hollow ones let the others through.
+        # Hollow markers, so that markers at the same place stay visible.
         alone = style.point | ({"mfc": "none", "mew": 1.8} if style.frozen else {})
         ax.plot(places, values, **(style.line if lines else alone), ms=size, lw=1.8)
         ends[label] = places[-1], values.iloc[-1]
@@ -202,11 +213,11 @@ def network_points(
 
 
 def dot_rows(ax, frame: pd.DataFrame, styles: Iterable[dict], **how) -> None:
-    """Draw a named row of markers for each row of the frame, one marker per column, joined by a broad line.
+    """Draw a named row for each row of the frame: a marker per column, joined by a broad line.
 
     Args:
         styles: arguments of `plot` for the markers of each column
-        how: further arguments, for all markers
+        how: arguments of `plot` for all markers
     """
     y = np.arange(len(frame))
     ax.hlines(y, frame.min(axis=1), frame.max(axis=1), color=FAINT, lw=3.5)
@@ -216,15 +227,15 @@ def dot_rows(ax, frame: pd.DataFrame, styles: Iterable[dict], **how) -> None:
 
 
 def single_runs(ax, values: pd.Series, shift: float, **style) -> bool:
-    """Mark the single runs next to their rows, where there are several of them.
+    """Mark the single runs next to each row that has several runs.
 
     Args:
-        values: a list for each row of the chart; NaN, or an empty one, without runs
-        shift: of the marks, in rows
-        style: of the marks, arguments of `plot`
+        values: a list of values for each row of the chart; NaN or an empty list for a row without runs
+        shift: vertical shift of the marks, in rows
+        style: arguments of `plot` for the marks
 
     Returns:
-        Whether any row has several.
+        Whether any row has several runs.
     """
     runs = values.reset_index(drop=True).explode().astype(float)
     runs = runs[runs.index.duplicated(keep=False)]

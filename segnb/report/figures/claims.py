@@ -1,4 +1,4 @@
-"""The two figures of a claim: paired differences of its parts, and the images that a rule picks from them."""
+"""The two figures of a claim: its comparisons with their differences, and images chosen by a rule."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,10 +11,11 @@ from matplotlib.transforms import offset_copy
 from segnb.claims.effects import Effects, MeasuredContrast
 from segnb.claims.verdicts import Verdict
 from segnb.claims.wording import effect, full_name, signed
-from segnb.claims.wording import percent as percent_of
+from segnb.claims.wording import percent as level_in_percent
 from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.axes import name_rows, note, wrapped
+from segnb.report.figures.findings import excluding_zero, sentence
 from segnb.report.figures.images import mistaken
 from segnb.report.figures.label_maps import inches_of_classes, legend_of_classes, picture_rows, short
 from segnb.report.figures.style import (
@@ -27,15 +28,16 @@ from segnb.report.figures.style import (
     style_of,
 )
 
-BAND = "#e9edf2"  # of a margin
-ROWS = 12  # parts of one unit in a figure; more would be a wall of lines
-HEAD = 0.75  # of a row: the heading of a group
+BAND = "#e9edf2"  # colour of a margin
+ROWS = 12  # most comparisons of one unit in a figure
+HEAD = 0.75  # height of the heading of a group, in rows
 
 
 def grouped(contrasts: Sequence[MeasuredContrast]) -> dict[str, list[tuple[str, int]]]:
-    """Group contrasts under what they have in common: {heading: [(name of the row, position)]}.
+    """Group comparisons by networks or by metric, whichever gives fewer groups.
 
-    Headings are the contrasts and rows what is measured, or the other way round: whichever takes fewer.
+    Returns:
+        {heading: [(name of the row, position)]}
     """
     names = [(contrast.label, contrast.words) for contrast in contrasts]
     by_label = len({networks for networks, _ in names}) <= len({words for _, words in names})
@@ -46,26 +48,26 @@ def grouped(contrasts: Sequence[MeasuredContrast]) -> dict[str, list[tuple[str, 
     return groups
 
 
-def shown(parts: list[MeasuredContrast]) -> list[int]:
-    """Positions of the parts that a figure has room for: of each unit the first, deciding ones in front."""
+def with_room(parts: list[MeasuredContrast]) -> list[int]:
+    """Return the positions of the comparisons that fit into a figure: per unit, first the deciding."""
     order = sorted(range(len(parts)), key=lambda i: not parts[i].decides)
-    kept: dict[str, list[int]] = {}
+    by_unit: dict[str, list[int]] = {}
     for i in order:
-        kept.setdefault(parts[i].unit, []).append(i)
-    return [i for group in kept.values() for i in sorted(group[:ROWS])]
+        by_unit.setdefault(parts[i].unit, []).append(i)
+    return [i for group in by_unit.values() for i in sorted(group[:ROWS])]
 
 
 def _rows(
     parts: list[MeasuredContrast], which: list[int]
 ) -> tuple[dict[int, tuple[float, str]], dict[float, str]]:
-    """Where the parts of one unit stand, {position: (y, name)}, and the headings above them, {y: heading}."""
+    """Place the comparisons of one unit, {position: (y, name)}, and the headings above them, {y: heading}."""
     places, heads, y = {}, {}, 0.0
-    for head, rows in grouped(parts).items():
-        kept = [(name, i) for name, i in rows if i in which]
-        if kept:
+    for head, group in grouped(parts).items():
+        rows = [(name, i) for name, i in group if i in which]
+        if rows:
             heads[y] = head
             y += HEAD
-        for name, i in kept:
+        for name, i in rows:
             places[i] = y, name
             y += 1
     return places, heads
@@ -73,13 +75,15 @@ def _rows(
 
 @figure
 def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd.DataFrame]) -> Picture:
-    """Each part's paired difference with its intervals and seeds, beside how it is spread over the images.
+    """Draw the difference of each comparison with its interval and seeds, and its values on single images.
 
-    parts:    measured parts of one claim, one panel a unit
-    kind:     of the claim: with "≈" the margin is drawn as a band around zero
-    by_image: {position of a part: column difference, an image a row}; parts without images are left out
+    Args:
+        parts: measured comparisons of one claim, one panel per unit
+        kind: kind of the claim; with "≈", the margin is a band around zero
+        by_image: {position of a comparison: frame with a column difference and a row per image}; without the
+            comparisons that have no images
     """
-    drawn = shown(parts)
+    drawn = with_room(parts)
     units = list(dict.fromkeys(parts[i].unit for i in drawn))
     panels = [_rows(parts, [i for i in drawn if parts[i].unit == unit]) for unit in units]
     by_image = {i: frame for i, frame in by_image.items() if i in drawn and len(frame)}
@@ -98,10 +102,10 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
         y, names = zip(*places.values(), strict=True)
         name_rows(line[0], [wrapped(name, 26) for name in names], y)
         compared = any(parts[i].minus for i in places)
-        line[0].set_xlabel(", ".join(filter(None, ("difference" if compared else "", unit))))
+        line[0].set_xlabel(f"difference in {unit}" if compared and unit else unit or "difference")
         full = bool(by_image) and any(i in by_image for i in places)
         if full:
-            line[1].set_xlabel("of single images")
+            line[1].set_xlabel("on single images")
         elif by_image:
             line[1].set_axis_off()
         for ax in line[: 1 + full]:
@@ -110,7 +114,7 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
             ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    told = [f"{full_name(parts[i])}: {effect(parts[i])}" for i in drawn]
+    values = [f"{full_name(parts[i])}: {effect(parts[i])}" for i in drawn]
     spread = [
         f"{full_name(parts[i])} is above zero in"
         f" {percent((parts[i].scale * frame.difference > 0).mean(), 0)} of {len(frame)} images"
@@ -118,19 +122,19 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
         if parts[i].minus
     ]
     return fig.described(
-        f"Paired differences with their intervals. {'; '.join(told)}."
+        f"Comparisons with their intervals. {'; '.join(values)}."
         + (f" Image by image: {'; '.join(spread)}." if spread else ""),
         _caption([parts[i] for i in drawn], kind, list(map(len, by_image.values())), len(parts) - len(drawn)),
     )
 
 
 def _style(part: MeasuredContrast) -> NetworkStyle:
-    """That of the network which is said to be better, where it is one."""
+    """Return the style of the first network, or a neutral style if there are several."""
     return style_of(label(part.plus[0])) if len(part.plus) == 1 else NetworkStyle(QUIET, "o")
 
 
 def _heading(ax, y: float, text: str) -> None:
-    """A line of text across the figure, over the rows that follow."""
+    """Write a heading across the figure."""
     ax.annotate(
         text,
         (0.01, y),
@@ -143,7 +147,7 @@ def _heading(ax, y: float, text: str) -> None:
 
 
 def _estimate(ax, y: float, part: MeasuredContrast) -> None:
-    """A part's dot, its interval, and its seeds beneath."""
+    """Draw the estimate of a comparison, its interval, and its seeds below."""
     style, scale = _style(part), part.scale
     if part.low is not None:
         ends = [scale * part.low, scale * part.high]
@@ -159,21 +163,21 @@ def _estimate(ax, y: float, part: MeasuredContrast) -> None:
 
 
 def _spread(ax, y: float, part: MeasuredContrast, frame: pd.DataFrame) -> None:
-    """A dot an image, the middle half of them as a bar, the median as a tick, and the share above zero."""
+    """Draw a dot per image, their interquartile range, their median, and the share above zero."""
     values = part.scale * frame.difference.to_numpy()
     heights = y + np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
     ax.plot(values, heights, ".", ms=4, color=_style(part).colour, mec="none", alpha=0.35)
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     ax.plot([low, high], [y, y], color=INK, lw=2.4, solid_capstyle="butt")
     ax.plot(median, y, "|", color=INK, ms=13, mew=2.4)
-    if not part.minus:  # a level is above zero everywhere
+    if not part.minus:  # a level is always above zero
         return
     share = f"{percent((values > 0).mean(), 0)} above 0"
     note(ax, 0.99, y - 0.3, share, transform=ax.get_yaxis_transform(), ha="right", va="center")
 
 
 def _margin(ax, y: float, part: MeasuredContrast, kind: str) -> None:
-    """The band of an equivalence, or the line that a difference has to be beyond."""
+    """Draw the band of an equivalence, or the limit of a difference."""
     if kind == "≈" and part.margin:
         edge = part.scale * part.margin
         ax.fill_betweenx([y - 0.5, y + 0.5], -edge, edge, color=BAND, lw=0, zorder=0)
@@ -182,44 +186,70 @@ def _margin(ax, y: float, part: MeasuredContrast, kind: str) -> None:
         ax.plot([place, place], [y - 0.5, y + 0.5], color=QUIET, ls=(0, (3, 2)), lw=1.4, zorder=1)
 
 
+def comparisons(parts: list[MeasuredContrast]) -> str:
+    """Say on which side of zero the comparisons are, or give the value if there is only one comparison."""
+    parts = [part for part in parts if part.estimate is not None]
+    differences = [part for part in parts if part.minus]
+    if len(parts) == 1:
+        return sentence(f"the {'difference' if differences else 'level'} is {effect(parts[0])}")
+    if not differences:
+        levels = [part for part in parts if part.unit == parts[0].unit]
+        levels.sort(key=lambda part: part.scale * part.estimate)
+        if not levels:
+            return ""
+        lowest, highest = signed(levels[0].estimate, levels[0]), replace(levels[-1], low=None, high=None)
+        return sentence(f"the levels are {lowest} to {effect(highest)}")
+    ends = [(part.scale * part.low, part.scale * part.high) for part in differences if part.low is not None]
+    if not ends:
+        above = sum(part.scale * part.estimate > 0 for part in differences)
+        return sentence(f"the difference is above zero in {above} of {len(differences)} comparisons")
+    frame = pd.DataFrame([sorted(pair) for pair in ends], columns=["low", "high"])
+    return sentence(excluding_zero(frame, "comparisons"))
+
+
 def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_out: int) -> str:
-    """images: how many there are of each part whose images are drawn"""
+    """images: number of images of each comparison that has some"""
     bounded = [part for part in parts if part.low is not None]
     seeds = max(len(part.by_seed) for part in parts)
     compared = any(part.minus for part in parts)
-    told = [f"Right of zero {'the first network of a row has more' if compared else 'is more than none'}"]
+    sentences = [comparisons(parts)]
+    if compared:
+        sentences.append("Right of zero, the first network of a comparison has the higher value.")
+    if compared and not all(part.minus for part in parts):
+        sentences.append("Rows with a single network show its level.")
+    if kind == "≈":
+        sentences.append("In the grey band, two networks count as equal.")
+    if any(part.threshold for part in parts):
+        sentences.append("The dashed line is the limit of the claim.")
     if bounded:
-        told.append(
-            f"a thick line is the {percent_of(bounded[0].level)} interval, off which the verdict is read;"
-            " where it crosses zero, the sign of the difference is open"
+        level, one_seed = level_in_percent(bounded[0].level), seeds <= 1
+        over = f" over {'' if one_seed else 'seeds and '}test images"
+        over = over if all(part.image_se is not None for part in bounded) else ""
+        rest = (
+            "they do not include variation between training runs" if one_seed else "the verdict rests on them"
         )
+        sentences.append(f"Thick lines are {level} confidence intervals{over}; {rest}.")
     if seeds > 1:
         rounds = all(part.repeats == "rounds" for part in parts if part.by_seed)
-        told.append(f"small rings are the {seeds} single {'rounds of timing' if rounds else 'seeds'}")
-    if kind == "≈":
-        told.append("within the grey band two networks count as equal")
-    if compared and not all(part.minus for part in parts):
-        told.append("a row of one network shows its level")
-    if any(part.threshold for part in parts):
-        told.append("the dashed line is the limit that the claim goes by")
+        repeats = "rounds of timing" if rounds else "seeds"
+        sentences.append(f"Small rings are the {seeds} {repeats}.")
     if images:
-        many = f"{min(images)}" if len({*images}) == 1 else f"{min(images)} to {max(images)}"
-        told.append(f"to the right each dot is one of {many} test images, the bar the middle half of them")
-    caption = f"{'; '.join(told)}."
-    if bounded and seeds <= 1 and any(part.repeats == "seeds" for part in parts):
-        caption += (
-            " With one seed the interval is for these two networks on new images, which is not the claim."
+        number = f"{min(images)}" if len({*images}) == 1 else f"{min(images)} to {max(images)}"
+        sentences.append(
+            f"On the right, each dot is one of {number} test images, and the bar is their interquartile"
+            " range."
         )
     if left_out:
-        caption += f" {left_out} more parts are in the table only."
-    return caption
+        are = "comparison is" if left_out == 1 else "comparisons are"
+        sentences.append(f"{left_out} more {are} in the table only.")
+    return " ".join(filter(None, sentences))
 
 
 def chosen(frame: pd.DataFrame) -> pd.DataFrame:
-    """The images of largest, median and smallest difference: rows of `frame`, indexed by that word.
+    """Return the rows of the images with the largest, median and smallest difference, indexed by that word.
 
-    The median is that of the image in the middle when the images are in order; of two in the middle, the
-    upper one. Equal differences go by the image's number. Images without a difference do not take part.
+    Of two images in the middle, the median is the one with the larger difference. Images with equal
+    differences are in the order of their numbers. Images without a difference are left out.
     """
     order = frame.dropna(subset="difference").sort_values(
         ["difference", "index"], ascending=[False, True], kind="stable"
@@ -239,43 +269,50 @@ def examples(
     classes: ClassMap,
     seed: int,
 ) -> Picture:
-    """The images that `chosen` picked: image, ground truth, and the predictions of both networks.
+    """Draw the images of `chosen`: image, ground truth, and the predictions of both networks.
 
-    rows:     name, index, difference; indexed by why the image was picked
-    pictures: uint8 (N, S, S, 3), labels uint8 (N, S, S), of which `rows.index` are shown
-    guesses:  {label of a network: uint8 (N, S, S)}, two of them
-    seed:     of the predictions
+    Args:
+        rows: columns name, index, difference; indexed by the reason for the choice
+        part: the comparison of which the rows have the differences
+        pictures: uint8 (N, S, S, 3); `rows["index"]` are positions in it
+        labels: uint8 (N, S, S)
+        guesses: {label of a network: uint8 (N, S, S)} of two networks
+        classes: label set of labels and guesses
+        seed: seed of the predictions
     """
     seen = classes.seen(*(maps[rows["index"]] for maps in (labels, *guesses.values())))
-    drawn, told, shares = [], [], []
+    drawn, texts, shares = [], [], []
     for why, row in rows.iterrows():
         i, gain = row["index"], signed(row.difference, part)
         name = f"{why}: {gain}\n{short(row['name'], 20)}"
         drawn.append((name, [pictures[i], labels[i], *(guess[i] for guess in guesses.values())]))
         shares.append([percent(mistaken(labels[i], guess[i]).mean()) for guess in guesses.values()])
-        told.append(f"{why} {gain} {part.unit} in {row['name']}, {' and '.join(shares[-1])} wrong")
+        difference = effect(replace(part, estimate=row.difference, low=None, high=None))
+        texts.append(f"{why} {difference} in {row['name']}, {' and '.join(shares[-1])} wrong")
     titles = [wrapped(title, 19) for title in ("Image", "Ground truth", *guesses)]
     fig, axes = picture_rows(drawn, titles, 0.45 + inches_of_classes(seen, classes), classes=classes)
     for ax, share in zip(axes[:, 2:].flat, np.ravel(shares), strict=True):
         ax.set_xlabel(f"{share} wrong", labelpad=3)
     legend_of_classes(fig, seen, classes)
-    one, other = guesses
+    first, second = guesses
+    smallest, largest = (rows.difference[why] for why in ("smallest", "largest"))
+    ends = signed(smallest, part), effect(replace(part, estimate=largest, low=None, high=None))
     return fig.described(
-        f"Three test images with ground truth and the predictions of {one} and {other}. Difference:"
-        f" {'; '.join(told)}.",
-        f"Picked by rule, not by hand: those of {len(labels)} test images in which the difference"
-        f" {part.label}, {part.words}, is largest, in the middle and smallest. The predictions are of"
-        f" seed {seed}.",
+        f"Three test images with ground truth and the predictions of {first} and {second}. Difference:"
+        f" {'; '.join(texts)}.",
+        f"On single images, the difference is {' to '.join(ends)}. The images were chosen"
+        f" automatically: of {len(labels)} test images, the ones with the largest, median and smallest"
+        f" difference ({full_name(part)}). n: 3 images, seed {seed}.",
     )
 
 
 def pictures(claim: Verdict, effects: Effects) -> tuple[list[Picture], list[str]]:
-    """The figures of a claim, and sentences on what is not shown.
+    """Return the figures of a claim, and a sentence for each figure that is left out.
 
-    Images are shown for the contrast that decides, or else for the first that compares two networks.
+    Images are of the decisive comparison, or of the first comparison of two networks if that one has none.
     """
     parts = claim.measured_contrasts
-    by_image = {i: effects.by_image(parts[i]) for i in shown(parts)}
+    by_image = {i: effects.by_image(parts[i]) for i in with_room(parts)}
     drawn = [differences(parts, claim.kind, by_image)]
     order = sorted(by_image, key=lambda i: (parts[i] is not claim.decisive_contrast, not parts[i].decides, i))
     place = next((i for i in order if _is_pair(parts[i]) and len(chosen(by_image[i]))), None)
@@ -283,12 +320,14 @@ def pictures(claim: Verdict, effects: Effects) -> tuple[list[Picture], list[str]
         return drawn, []
     part, seed = parts[place], effects.seeds(parts[place])[0]
     frame = by_image[place]
-    if part.at_most:  # from here on as it is printed
+    if part.at_most:  # negated, so that values are as printed
         part = replace(part, weight=-part.weight, scale=-part.scale)
         frame = frame.assign(difference=-frame.difference)
     runs = [effects.runs()[name, seed] for name in (*part.plus, *part.minus)]
     if not all(run.predicted_path.exists() for run in runs):
-        return drawn, ["Images are left out, because not every run kept its predictions of all test images."]
+        return drawn, [
+            "There are no example images, because some runs have no stored predictions of all test images."
+        ]
     split = effects.study.split("test", runs[0].recipe.size)
     guesses = {label(run.variant): run.predicted() for run in runs}
     rows = chosen(frame)
@@ -297,6 +336,6 @@ def pictures(claim: Verdict, effects: Effects) -> tuple[list[Picture], list[str]
 
 
 def _is_pair(part: MeasuredContrast) -> bool:
-    """Whether a part sets one network of the study against another of the same family."""
+    """Return whether a comparison has one network of the study on each side."""
     networks = [*part.plus, *part.minus]
     return len(part.plus) == len(part.minus) == 1 and not any(":" in network for network in networks)

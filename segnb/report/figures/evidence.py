@@ -1,14 +1,16 @@
-"""The figures of the evidence: by distance to an edge, by size, by class, by level of a gate, by epoch.
+"""Figures of the evidence: by distance to an edge, by size and visibility of objects, by class, by epoch.
 
-Data come from `segnb.report.curves`. Lines carry their networks' names at their ends.
+The data come from `segnb.report.curves`. Curves have the names of their networks at their ends.
 """
 
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from segnb.claims.wording import listed
 from segnb.labels import ClassMap
 from segnb.metrics.objects import SIZES
+from segnb.report.figures import findings
 from segnb.report.figures.axes import (
     grid,
     legend_of_networks,
@@ -26,28 +28,27 @@ from segnb.report.figures.style import (
     QUIET,
     SMALL,
     Picture,
+    error_bars,
     family_of,
     figure,
     percent,
-    sample,
     style_of,
 )
 
 TITLES = {"fcn": "FCN", "unet": "U-Net"}  # of families
 TALL = 3.1  # inches of an axis with its labels
-NEW_IMAGES = "Vertical lines: 95 % interval for these very networks on new images."
 
 
 def _by_family(
     curves: dict[str, pd.DataFrame], measured: str, x_label: str = "", x: str | None = None
 ) -> Picture:
-    """Draw curves with intervals, an axis per family, with the networks' names right of the last points.
+    """Draw curves with error bars, an axis per family, with the networks' names right of the last points.
 
     Args:
-        curves: see `network_points`; of one family all over the same rows
+        curves: see `network_points`; curves of a family have the same rows
         measured: label of the y axes
-        x_label: of the lowest x axis
-        x: column of the x positions, on a logarithmic scale; None for the rows' own order
+        x_label: label of the lowest x axis
+        x: column of the x positions, on a logarithmic scale; None for the order of the rows
     """
     families: dict[str, dict[str, pd.DataFrame]] = {}
     for label, curve in curves.items():
@@ -69,7 +70,7 @@ def _by_family(
         else:
             ax.set_xticks(range(len(first)), first.index)
         name_ends(ax, ends, TALL - 0.8)
-        images = f", images of {first.attrs['size']} px a side" if x else ""
+        images = ", images of {0}×{0} px".format(first.attrs["size"]) if x else ""
         ax.set(title=TITLES.get(family, family) + images, ylabel=measured)
     axes[-1].set_xlabel(x_label)
     return fig
@@ -81,43 +82,45 @@ def _numbers(curves: dict[str, pd.DataFrame], which: int) -> str:
 
 @figure
 def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
-    """IoU by distance to the nearest true edge, a line a network; `segnb.report.curves.trimap_curves`."""
+    """Draw IoU against the distance to the nearest edge; `segnb.report.curves.trimap_curves`."""
     fig = _by_family(
-        curves, "mIoU of these pixels, 1 is perfect", "distance to the nearest true edge, pixels"
+        curves, "mIoU of these pixels (1 is perfect)", "distance to the nearest edge of the ground truth (px)"
     )
+    finding = findings.widest_gap(curves, "mIoU", lambda px: f"at {px} px from an edge")
     return fig.described(
-        "IoU among pixels by their distance to the nearest edge of the ground truth. Nearest bin:"
-        f" {_numbers(curves, 0)}. Farthest: {_numbers(curves, -1)}.",
-        "Left are the pixels at the outlines, right those deep inside. A network that is coarse only at the"
-        f" outlines falls behind only on the left. {NEW_IMAGES}{sample(curves.values())}",
+        "mIoU of pixels against their distance to the nearest edge of the ground truth. Nearest bin:"
+        f" {_numbers(curves, 0)}. Farthest bin: {_numbers(curves, -1)}.",
+        f"{finding} The distance to an edge grows to the right: a network that is coarse only at outlines is"
+        " low only on the left."
+        f"{error_bars(curves.values())}",
     )
 
 
 @figure
 def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
-    """Recall of objects by size, a line a network; `segnb.report.curves.size_curves`."""
-    fig = _by_family(
-        curves, "objects found, share of 1", "size of the object, px of area (log scale)", "area"
-    )
+    """Draw the recall of objects against their size; `segnb.report.curves.size_curves`."""
+    fig = _by_family(curves, "recall of objects (1 is all)", "area of the object (px, log scale)", "area")
+    by_area = {label: curve.set_index("area") for label, curve in curves.items()}
+    finding = findings.widest_gap(by_area, "recall", lambda area: f"for objects of about {area:,.0f} px")
     return fig.described(
-        f"Share of objects found by their size. Smallest: {_numbers(curves, 0)}. Largest:"
+        f"Recall of objects against their size. Smallest: {_numbers(curves, 0)}. Largest:"
         f" {_numbers(curves, -1)}.",
-        "Objects of the test images by their size; one counts as found when at least half of its pixels get"
-        " its class. Dashed: where small, medium and large begin, which are the cells of strides 8, 16 and"
-        f" 32: {_ends(curves)}. {NEW_IMAGES}{sample(curves.values())}",
+        f"{finding} Dashed lines mark where small, medium and large objects begin, at the cell areas of"
+        f" strides 8, 16 and 32: {_ends(curves)}.{error_bars(curves.values())}",
     )
 
 
 def _ends(curves: dict[str, pd.DataFrame]) -> str:
-    """Say from how many pixels on an object is small, medium and large."""
+    """List the areas from which an object is small, medium and large, for each size of the images."""
     ends = {curve.attrs["size"]: curve.attrs["ends"] for curve in curves.values()}
-    return "; ".join(
-        f"{', '.join(map('{:,}'.format, px))} px in images of {size} px" for size, px in ends.items()
+    return ", and ".join(
+        f"{listed([f'{area:,}' for area in areas])} px in images of {size}×{size} px"
+        for size, areas in ends.items()
     )
 
 
 def _name_sizes(ax, ends: list[int]) -> None:
-    """Dashed lines where small, medium and large begin, and these words where there is room for them."""
+    """Draw dashed lines where small, medium and large begin, and name the ranges with room for it."""
     left, right = ax.get_xlim()
     edges = np.clip([left, *ends, right], left, right)
     for edge in ends:
@@ -131,20 +134,20 @@ def _name_sizes(ax, ends: list[int]) -> None:
 
 @figure
 def sight(curves: dict[str, pd.DataFrame]) -> Picture:
-    """Recall by how much of an object is in sight; `segnb.report.curves.sight_curves`."""
-    fig = _by_family(curves, "objects found, share of 1")
+    """Draw the recall of objects against their visible share; `segnb.report.curves.sight_curves`."""
+    fig = _by_family(curves, "recall of objects (1 is all)")
+    finding = findings.widest_gap(curves, "recall", lambda words: f"for objects that are {words}")
     return fig.described(
-        f"Share of objects found by how much of each is in sight. Mostly hidden: {_numbers(curves, 0)}."
-        f" In full sight: {_numbers(curves, -1)}.",
-        "Hidden objects are those that stand behind others; the renderer knows how much is in sight. Where a"
-        f" line rises to the right, a network misses above all what is hidden. {NEW_IMAGES}"
-        f"{sample(curves.values())}",
+        f"Recall of objects against their visible share. Mostly hidden: {_numbers(curves, 0)}. In full sight:"
+        f" {_numbers(curves, -1)}.",
+        f"{finding} If a curve rises to the right, the network misses mainly objects that other objects hide."
+        f" The renderer records the visible share of each object.{error_bars(curves.values())}",
     )
 
 
 @figure
 def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap) -> Picture:
-    """Gain in IoU by class of network `plus` over `minus`; `segnb.report.curves.class_gains`."""
+    """Draw IoU per class of network `plus` minus that of `minus`; `segnb.report.curves.class_gains`."""
     names, inches = row_names(frame.index)
     fig = Picture(height=inches * len(frame) + 0.9)
     ax = fig.subplots()
@@ -156,81 +159,84 @@ def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap)
     for y, (name, gain) in enumerate(points["value"].items()):
         ax.plot(gain, y, "o", ms=9, mfc=colours[name], mec=INK, mew=0.8, zorder=3)
         how = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": SMALL}
-        ax.text(1.01, y, f"{gain:+.1f}".replace("-", "−"), **how)
+        ax.text(1.01, y, findings.points(gain / 100), **how)
     ax.set_xlabel(wrapped(f"{plus} minus {minus}, points of class IoU", 56))
-    told = ", ".join(f"{name} {gain:+.1f}" for name, gain in points["value"].items())
+    values = ", ".join(f"{name} {findings.points(gain / 100)}" for name, gain in points["value"].items())
     return fig.described(
-        f"Gain in IoU by class of {plus} over {minus}, in points: {told}.",
-        f"Right of zero {plus} is better at the class; a line that crosses zero leaves open which is. Lines:"
-        f" 95 % interval for these very networks on new images.{sample([frame])}",
+        f"IoU of {plus} minus IoU of {minus} for each class, in points: {values}.",
+        f"{findings.class_gain(frame, plus, minus)} Right of zero, {plus} is better at the class."
+        f"{error_bars([frame])}",
     )
 
 
 @figure
 def stride_bounds(frame: pd.DataFrame) -> Picture:
-    """FCN scores beside the best that their stride allows; `segnb.report.curves.stride_bounds`."""
+    """Draw FCN scores and the bounds of their strides; `segnb.report.curves.stride_bounds`."""
     fig = Picture(height=0.46 * len(frame) + 0.9)
     ax = fig.subplots()
     name_rows(ax, frame.index)
     ax.barh(range(len(frame)), frame["bound"], 0.66, color="#eef0f2", edgecolor=QUIET, lw=0.8)
     network_bars(ax, frame, "miou", 0.4)
     texts = [f"{row['miou']:.3f} of {row['bound']:.3f}" for _, row in frame.iterrows()]
-    ends = frame[["bound", "miou", "high"]].max(axis=1)  # a network may get beyond the bound
+    ends = frame[["bound", "miou", "high"]].max(axis=1)  # a network can exceed the bound
     ax.bar_label(ax.barh(range(len(frame)), ends, fill=False, lw=0), texts, padding=4, fontsize=SMALL)
-    ax.set(xlim=(0, 1.25 * ends.max() or 1), xlabel="test mIoU, 1 is perfect")
+    ax.set(xlim=(0, 1.25 * ends.max() or 1), xlabel="test mIoU (1 is perfect)")
     ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-    told = "; ".join(f"{label} {text}" for label, text in zip(frame.index, texts, strict=True))
+    values = "; ".join(f"{label} {text}" for label, text in zip(frame.index, texts, strict=True))
     return fig.described(
-        f"Test mIoU of each FCN within the best that any network of its stride could reach: {told}.",
-        "Grey: perfect scores on the grid of that stride, which are the share of each class in a cell,"
-        " enlarged as an FCN's scores are at first. A network whose enlarging learns may get beyond it: where"
-        " the bar ends far within the grey, the stride is not what limits it. Black lines: 95 % interval for"
-        f" these very networks on new images.{sample([frame])}",
+        f"Test mIoU of each FCN within the mIoU of a perfect prediction at its stride: {values}.",
+        f"{findings.share_of_bound(frame)} Grey bars are that prediction: the true share of each class per"
+        " cell of the stride's grid, upsampled bilinearly. A network can exceed its grey bar, because its"
+        " upsampling learns; a bar that ends far below has other limits than the stride."
+        f"{error_bars([frame])}",
     )
 
 
 @figure
 def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Picture:
-    """Validation mIoU by epoch of two networks, and when each reaches `share` of the lower final one.
+    """Draw validation mIoU per epoch of two networks, and when each reaches `share` of the lower final mIoU.
 
-    pair: {label: {seed: history}}, the same seeds for both
+    pair: {label: {seed: history}}, with the same seeds for both
     """
     seeds = sorted(next(iter(pair.values())))
     columns, lines = min(len(seeds), 2), -(-len(seeds) // 2)
     fig = Picture(height=2.4 * lines + 0.6)
     axes = grid(fig, len(seeds), columns, sharex=True, sharey=True)
-    told = []
+    epochs: dict[str, list[float]] = {label: [] for label in pair}
+    texts = []
     for number, (ax, seed) in enumerate(zip(axes, seeds, strict=True)):
         goal = share * min(histories[seed]["val_miou"].iloc[-1] for histories in pair.values())
         ax.axhline(goal, color=QUIET, lw=1.2, ls=(0, (3, 3)))
         for label, histories in pair.items():
             style, history = style_of(label), histories[seed]
             ax.plot(history["epoch"], history["val_miou"], **style.line | {"marker": ""}, lw=2)
-            there = history[history["val_miou"] >= goal]
-            if len(there):
-                epoch, value = there.iloc[0][["epoch", "val_miou"]]
+            reached = history[history["val_miou"] >= goal]
+            epoch = np.nan
+            if len(reached):
+                epoch, value = reached.iloc[0][["epoch", "val_miou"]]
                 ax.plot([epoch, epoch], [0, value], color=style.colour, lw=1, ls=":")
                 ax.plot(epoch, value, **style.point, ms=9, mec="white", mew=1)
-            told.append(f"{label}, seed {seed}: {f'epoch {epoch:.0f}' if len(there) else 'never'}")
+            epochs[label].append(epoch)
+            texts.append(f"{label}, seed {seed}: {f'epoch {epoch:.0f}' if len(reached) else 'never'}")
         ax.set(title=f"seed {seed}", ylim=(0, None))
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        if number >= len(seeds) - columns:  # nothing is below
+        if number >= len(seeds) - columns:  # in the lowest row
             ax.set_xlabel("epoch")
             ax.tick_params(labelbottom=True)
     axes[0].set_ylabel("validation mIoU")
     legend_of_networks(fig, pair)
     return fig.described(
-        f"Validation mIoU by epoch. First epoch at {percent(share, 0)} of the lower final score of the pair:"
-        f" {'; '.join(told)}.",
-        f"Dashed: {percent(share, 0)} of the lower of the two final scores; marks: the first epoch there. The"
-        " farther left a mark, the faster the network learns. Each panel is one seed, so that no interval is"
-        " drawn.",
+        f"Validation mIoU per epoch. First epoch at {percent(share, 0)} of the lower final mIoU of the pair:"
+        f" {'; '.join(texts)}.",
+        f"{findings.first_at_goal(epochs)} The dashed line is {percent(share, 0)} of the lower final mIoU of"
+        " the pair, and a mark further left means faster learning. Each panel is one seed, so there are no"
+        " error bars.",
     )
 
 
 @figure
 def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
-    """Gradient-to-weight ratio by layer; `segnb.report.curves.gradient_ratios`."""
+    """Draw the ratio of gradient to weights per layer; `segnb.report.curves.gradient_ratios`."""
     longest = max(ratios.values(), key=len)
     fig = Picture(height=3.6)
     ax = fig.subplots()
@@ -239,14 +245,15 @@ def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
     )
     plain_log(ax)
     ax.set_xticks(range(len(longest)), longest.index, rotation=90)
-    ax.set_ylabel("length of gradient / weights")
+    ax.set_ylabel("norm of gradient / weights")
     legend_of_networks(fig, ratios)
     several = any((frame["low"] < frame["high"]).any() for frame in ratios.values())
-    told = "; ".join(f"{label} {frame['value'].iloc[0]:.2g}" for label, frame in ratios.items())
+    values = "; ".join(f"{label} {frame['value'].iloc[0]:.2g}" for label, frame in ratios.items())
     return fig.described(
-        f"Ratio of gradient to weights by layer over the first epochs. First layer: {told}.",
-        "Length of the gradient divided by that of the weights: the higher, the more a step of training moves"
-        " the layer. Layers in the order in which an image passes them: down1 is the finest level on the way"
-        " down, bottom the coarsest, up1 the last on the way up."
-        + (" Vertical lines: lowest and highest seed." if several else ""),
+        f"Norm of the gradient divided by norm of the weights per layer, over the first epochs. First layer:"
+        f" {values}.",
+        f"{findings.strongest_layer(ratios)} The higher the ratio, the more a step changes the layer."
+        " Layers are in the order in which an image passes them: down1 is the finest level of the encoder,"
+        " bottom the coarsest level, and up1 the last block of the decoder."
+        + (" Error bars extend from the lowest to the highest seed." if several else ""),
     )

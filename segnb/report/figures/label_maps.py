@@ -1,6 +1,6 @@
-"""Parts of figures that show label maps: panels, rows of pictures, the legend of classes.
+"""Parts of figures that show label maps: panels, rows of images, the legend of classes.
 
-Classes whose colours look alike to some readers carry marks (`PATTERNS`).
+Classes whose colours look alike to some readers have marks (`PATTERNS`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,28 +15,28 @@ from segnb.report.figures.style import FAINT, INK, QUIET, SMALL, WIDTH, Picture
 
 
 def short(name: str, most: float = 13) -> str:
-    """A class's name where there is room for so many letters of usual width."""
+    """Cut a name that is wider than `most` letters of average width, and end it with an ellipsis."""
     wide = np.cumsum([1.5 if c in "mwMW@%" else 0.55 if c in "fijlrtI.,'| " else 1 for c in name])
     if not len(wide) or wide[-1] <= most:
         return name
     return f"{name[: int((wide <= most - 1).sum())].rstrip()}…"
 
 
-# Marks on classes whose colours come near to others' (in brackets) for those who do not see red or green:
+# Marks for readers who do not see red or green, on classes whose colours look like the colours in brackets:
 # dots on Vegetation (Building, Fence, Pedestrian) and Sky (Pole, Sidewalk), strokes on Sidewalk (Pole), Other
-# and Bicyclist (Road). A test finds the pairs. The colours stay as they are, since those of a folder's
-# classes are part of its data's digest; and `ClassMap.paint` has no marks: pages know classes by colour.
+# and Bicyclist (Road). A test finds the pairs. The colours cannot change, because those of a folder's classes
+# are part of the digest of its data. `ClassMap.paint` draws no marks: pages identify classes by colour.
 PATTERNS = {"Vegetation": ".", "Sky": ".", "Sidewalk": "/", "Other": "/", "Bicyclist": "/"}
 
 
 def pattern(classes: ClassMap, i: int) -> str:
-    """The mark of a class of our own label sets: ".", "/" or none, ""."""
+    """Return the mark of a class of segnb's own label sets, "." or "/"; "" for none."""
     return PATTERNS.get(classes.names[i], "") if classes.key in LABEL_SETS else ""
 
 
 def marks(classes: ClassMap, i: int) -> dict:
-    """How matplotlib draws a class's marks."""
-    light = classes.palette[i] @ (0.299, 0.587, 0.114) > 0.45 * 255  # ink is legible from there on
+    """Return arguments of `plot` for the marks of a class."""
+    light = classes.palette[i] @ (0.299, 0.587, 0.114) > 0.45 * 255  # light enough for dark marks
     dot = pattern(classes, i) == "."
     return {
         "marker": "o" if dot else [(-1, -1), (1, 1)],
@@ -51,10 +51,11 @@ def marks(classes: ClassMap, i: int) -> dict:
 def legend_of_classes(
     fig: Picture, ids, classes: ClassMap, extra: dict[str, str] | None = None, numbered: bool = False, **how
 ) -> None:
-    """Draw colour chips of the classes that the picture shows, then of `extra` {name: colour}.
+    """Draw a legend of classes, then of `extra` {name: colour}.
 
     Args:
-        numbered: whether ids stand before the names
+        ids: ids of the classes
+        numbered: whether to print ids before the names
         how: arguments of `legend`
     """
     chips = {f"{i}  " * numbered + classes.names[i]: _chip(classes.colours[i], classes, i) for i in ids}
@@ -75,7 +76,7 @@ def _columns_of(names: Iterable[str]) -> int:
 
 
 def inches_of_classes(ids, classes: ClassMap, extra: Iterable[str] = ()) -> float:
-    """How tall the legend of these classes will be."""
+    """Return the height of the legend of these classes, in inches."""
     names = [*(classes.names[i] for i in ids), *extra]
     return 0.2 * -(-len(names) // _columns_of(names)) + 0.1
 
@@ -86,10 +87,12 @@ def _chip(colour: str, classes: ClassMap | None = None, i: int = 0) -> tuple:
 
 
 def panel(ax, picture: np.ndarray, title: str = "", classes: ClassMap | None = None, **how) -> None:
-    """Draw a picture without axes; nothing wraps the title.
+    """Draw an image without axes.
 
     Args:
-        picture: with `classes`, two dimensions are a label map, drawn in class colours with their marks
+        picture: an array for `imshow`; with `classes`, an array of two dimensions is a label map and is drawn
+            in class colours with their marks
+        title: not wrapped
         how: arguments of `imshow`
     """
     labelled = classes is not None and picture.ndim == 2
@@ -103,10 +106,10 @@ def panel(ax, picture: np.ndarray, title: str = "", classes: ClassMap | None = N
 
 
 def _mark_classes(ax, labels: np.ndarray, classes: ClassMap) -> None:
-    """Draw the marks of classes that have some, a fixed distance apart in print, none across an edge."""
+    """Draw the marks of classes, at a fixed distance in print, none across the edge of a class."""
     columns = ax.get_subplotspec().get_gridspec().ncols
     high, wide = labels.shape
-    step = wide * columns * 0.075 / WIDTH  # pixels between marks, which are so many inches apart
+    step = wide * columns * 0.075 / WIDTH  # pixels between marks that are 0.075 inches apart
     y, x = np.mgrid[step / 2 : high : step, step / 2 : wide : step]
     x = x + step / 2 * (np.arange(len(x)) % 2)[:, None]
 
@@ -131,12 +134,12 @@ def picture_rows(
     gap: float = 0.12,
     **how,
 ) -> tuple[Picture, np.ndarray]:
-    """Draw rows of pictures, each row with its name on the left.
+    """Draw rows of images, each row with its name on the left.
 
     Args:
-        rows: name and pictures of each row
-        titles: of the columns
-        room: inches for titles and what stands below the rows
+        rows: name and images of each row
+        titles: titles of the columns
+        room: inches for titles above and legends below the rows
         gap: inches between rows
         how: arguments of `panel`
 

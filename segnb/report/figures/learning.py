@@ -1,4 +1,4 @@
-"""Learning curves, of finished runs and of one that is being trained."""
+"""Learning curves of finished runs and of a run in training."""
 
 import os
 
@@ -7,22 +7,26 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 
+from segnb.report.figures import findings
 from segnb.report.figures.axes import inches_of_names, legend_of_networks, name_ends, plain_log
 from segnb.report.figures.style import Picture, figure, style_of
 
 
 def _mean_over_seeds(histories: list[pd.DataFrame]) -> pd.DataFrame:
-    """Mean by epoch, up to the last epoch that every seed reached; beyond it the mean would jump."""
+    """Average per epoch, up to the last epoch that all seeds reached; after it, the mean would jump."""
     last = min(len(history) for history in histories)
     return pd.concat([history.iloc[:last] for history in histories]).groupby("epoch").mean()
 
 
 @figure
 def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
-    """Learning curves, {label: [history of each seed]}: loss and mIoU, training and validation.
+    """Draw loss and mIoU per epoch, in training and validation.
 
-    A history has a row an epoch and the columns of `segnb.training.loop.fit`. With several seeds each is
-    drawn thin and their mean bold.
+    With several seeds, each seed is a thin line and their mean a bold line.
+
+    Args:
+        histories: {label: [history of each seed]}; a history has a row per epoch and the columns of
+            `segnb.training.loop.fit`
     """
     histories = {label: [h for h in seeds if len(h)] for label, seeds in histories.items()}
     histories = {label: seeds for label, seeds in histories.items() if seeds}
@@ -35,7 +39,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     axes = fig.subplots(2, 2, sharex=True, sharey="row")
     for number, (label, seeds) in enumerate(histories.items()):
         style, mean = style_of(label), means[label]
-        step = max(1, len(mean) // 5)  # each network has its markers at epochs of its own, as far as they go
+        step = max(1, len(mean) // 5)  # networks have their markers at different epochs
         for ax, column in zip(axes.flat, ("train_loss", "val_loss", "train_miou", "val_miou"), strict=True):
             for history in seeds if len(seeds) > 1 else []:
                 ax.plot(history["epoch"], history[column], color=style.colour, lw=0.8, alpha=0.5)
@@ -43,12 +47,12 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
             ax.plot(mean.index, mean[column], **style.line, **how)
     for ax, title in zip(axes.flat, ("Training", "Validation"), strict=False):
         ax.set_title(title)
-    axes[0, 0].set_ylabel("cross-entropy loss, nats")
-    axes[1, 0].set_ylabel("mIoU, 1 is perfect")
+    axes[0, 0].set_ylabel("cross-entropy loss (nats)")
+    axes[1, 0].set_ylabel("mIoU (1 is perfect)")
     values = np.concatenate([line.get_ydata() for ax in axes[0] for line in ax.lines])
     if values.min() > 0 and values.max() > 4 * values.min():
         plain_log(axes[0, 0])
-        axes[0, 0].set_ylabel("cross-entropy loss, nats (log scale)")
+        axes[0, 0].set_ylabel("cross-entropy loss (nats, log scale)")
     axes[1, 0].set_ylim(bottom=0)
     for ax in axes[1]:
         ax.set_xlabel("epoch")
@@ -57,35 +61,38 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
         axes[0, 0].set_xlim(0.5, 1.5)
     if many:
         for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
-            ax.set_ylim(ax.get_ylim())  # lines to the names change it no more
+            ax.set_ylim(ax.get_ylim())  # fixed, because the lines to the names would change it
             ends = {label: (mean.index[-1], mean[column].iloc[-1]) for label, mean in means.items()}
             name_ends(ax, ends, tall)
     else:
         legend_of_networks(fig, histories)
-    told = []
+    texts = []
     for label, seeds in histories.items():
         best = np.mean([history["val_miou"].max() for history in seeds])
         epochs = " or ".join(sorted({str(len(history)) for history in seeds}))
-        told.append(f"{label} {best:.3f} in {epochs} epochs")
-    several = any(len(seeds) > 1 for seeds in histories.values())
+        texts.append(f"{label} {best:.3f} in {epochs} epoch{'s' * (epochs != '1')}")
+    counts = sorted({len(seeds) for seeds in histories.values()})
+    several = counts[-1] > 1
     return fig.described(
-        f"Learning curves of loss and mIoU, training beside validation. Best validation mIoU"
-        f"{' (mean over seeds)' if several else ''}: {'; '.join(told)}.",
-        "Training scores are taken while the weights still change, validation scores after each epoch. A line"
-        " that still rises at its end was not done; a validation loss that rises again is overfitting."
+        "Learning curves of loss and mIoU, training next to validation. Best validation mIoU"
+        f"{' (mean over seeds)' if several else ''}: {'; '.join(texts)}.",
+        f"{findings.best_epochs(means)} A curve that still rises at its end could improve with more epochs; a"
+        " validation loss that rises again shows overfitting. Training scores are computed while the weights"
+        " change, validation scores after each epoch."
         + (
-            " Thin lines are single seeds, bold ones their mean, as far as all seeds go."
+            " Thin lines are single seeds, and bold lines are their mean up to the last epoch of all seeds."
+            f" n: {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds per network."
             if several
-            else " One seed each, so that no spread is drawn."
+            else " There are no error bars, because each network has one seed."
         ),
     )
 
 
 class LiveCurves:
-    """What a training shows of itself: a line an epoch, and curves that redraw where a person watches.
+    """Progress of a training run: a line per epoch, and in Jupyter also curves that are redrawn in place.
 
-    Jupyter's server names the session in the kernel's environment; papermill and nbclient start
-    kernels without it, so that a batch run leaves plain lines and spends no time on drawing.
+    Jupyter's server names the session in the environment of the kernel. papermill and nbclient start kernels
+    without it, so a batch run prints lines only and spends no time on drawing.
     """
 
     def __init__(self, epochs: int):
@@ -95,7 +102,7 @@ class LiveCurves:
         self.handle = None
 
     def update(self, rows: list[dict]) -> None:
-        """Show the history so far: one dict an epoch, as `segnb.training.loop.fit` hands it over."""
+        """Show the history up to now: one dict per epoch, as `segnb.training.loop.fit` passes it."""
         if self.watched and rows:
             data, metadata = learning_curves({"this run": [pd.DataFrame(rows)]}).bundle(drawing=False)
             if self.handle is None:

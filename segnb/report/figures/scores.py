@@ -1,4 +1,4 @@
-"""Figures of scores and costs, by network or class."""
+"""Figures of scores and costs per network and class."""
 
 import matplotlib as mpl
 import numpy as np
@@ -6,6 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
+from segnb.report.figures import findings
 from segnb.report.figures.axes import (
     inches_of_names,
     name_ends,
@@ -16,16 +17,17 @@ from segnb.report.figures.axes import (
     single_runs,
     wrapped,
 )
-from segnb.report.figures.style import INK, SMALL, WIDTH, Picture, figure, sample, style_of
+from segnb.report.figures.style import INK, SMALL, WIDTH, Picture, error_bars, figure, sample, style_of
 from segnb.report.text import with_interval
 
 
 @figure
 def score_bars(scores: pd.DataFrame) -> Picture:
-    """Bars of test mIoU and test loss, one row a network.
+    """Draw bars of test mIoU and test loss, one row per network.
 
-    scores: indexed by label; columns miou, low, high (interval), loss, and seeds_miou, seeds_loss:
-            lists with a value a seed
+    Args:
+        scores: indexed by label; columns miou, low, high (interval), loss, and seeds_miou, seeds_loss (lists
+            with one value per seed)
     """
     fig = Picture(height=0.42 * len(scores) + 0.85)
     axes = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
@@ -41,25 +43,29 @@ def score_bars(scores: pd.DataFrame) -> Picture:
             ax.text(end + 0.02 * ends.max(), y, f"{value:.3f}", va="center", fontsize=SMALL)
         ax.set_xlim(0, room * ends.max() or 1)
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes[0].set_xlabel("test mIoU, 1 is perfect")
-    axes[1].set_xlabel("test loss, nats")
-    told = [f"{label} {with_interval(row)}" for label, row in scores.iterrows()]
+    axes[0].set_xlabel("test mIoU (1 is perfect)")
+    axes[1].set_xlabel("test loss (nats)")
+    values = [f"{label} {with_interval(row)}" for label, row in scores.iterrows()]
+    reading = " A high mIoU and a low loss are better."
+    if any(style_of(label).frozen for label in scores.index):
+        reading += " Hatched bars are networks with a frozen backbone."
+    if several:
+        reading += " Dots are single seeds, and each bar is their mean."
     return fig.described(
-        f"Bars of test mIoU with 95 % intervals and of test loss. mIoU: {'; '.join(told)}.",
-        "Black lines: 95 % interval for these very networks on new images of the same kind; another"
-        " training is not in it."
-        + (" Dots: single seeds, of which the bar is the mean." if several else "")
-        + (" Hatched: frozen trunk." if any(style_of(label).frozen for label in scores.index) else "")
-        + sample([scores]),
+        f"Bars of test mIoU with 95% confidence intervals and of test loss. mIoU: {'; '.join(values)}.",
+        f"{findings.highest(scores)}{reading}{error_bars([scores])}",
     )
 
 
 @figure
 def class_scores(iou: pd.DataFrame) -> Picture:
-    """Heat map of test IoU: a row a class (and the mean), a column a network; NaN where a class is absent."""
+    """Draw a heat map of test IoU: a row per class (and the mean), a column per network.
+
+    iou: NaN if no test image shows the class
+    """
     classes, inches = row_names(iou.index)
     left = max(len(line) for name in classes for line in name.split("\n")) * 0.075
-    upright = (WIDTH - 0.2 - left) / len(iou.columns) < 0.75  # inches; names that do not fit are turned
+    upright = (WIDTH - 0.2 - left) / len(iou.columns) < 0.75  # inches; longer names are rotated
     fig = Picture(height=inches * len(iou) + (2.1 if upright else 1.3))
     ax = fig.subplots()
     sns.heatmap(
@@ -89,30 +95,32 @@ def class_scores(iou: pd.DataFrame) -> Picture:
         for text in ax.texts:
             text.set_weight("bold" if text.get_position()[1] > mean else "normal")
     best = iou.max(axis=1)
-    told = ", ".join(f"{name} {value:.2f}" for name, value in best.items() if not np.isnan(value))
+    values = ", ".join(f"{name} {value:.2f}" for name, value in best.items() if not np.isnan(value))
     absent = ", ".join(name for name, value in best.items() if np.isnan(value))
     return fig.described(
-        f"Heat map of test IoU by class for {'; '.join(iou.columns)}. Best of them by class: {told}."
+        f"Heat map of test IoU per class for {'; '.join(iou.columns)}. Best IoU of each class: {values}."
         + (f" Not in the test images: {absent}." if absent else ""),
-        "IoU by class, from 0 (light) to 1 (dark, perfect): along a row, which network is better at a class;"
-        " down a column, what a network is bad at. Without intervals."
-        + (" A dash: the class is in no test image." if absent else "")
-        + sample([iou]),
+        f"{findings.hardest_classes(iou)} Darker cells are better: compare networks along a row and classes"
+        " down a column."
+        + (" A dash marks a class that no test image shows." if absent else "")
+        + f" The heat map has no error bars.{sample([iou])}",
     )
 
 
 @figure
 def cost_quality(table: pd.DataFrame) -> Picture:
-    """Quality against cost, one point a network.
+    """Draw quality against cost, one point per network.
 
-    table: indexed by label; columns miou, low, high, predict_seconds, train_seconds, parameters
+    Args:
+        table: indexed by label; columns miou, low, high, predict_seconds and train_seconds (per image),
+            parameters
     """
     tall = max(2.4, inches_of_names(table.index))
     fig = Picture(height=tall + 0.75)
     axes = fig.subplots(1, 3, sharey=True)
     units = {
-        "predict_seconds": ("predicting,\nms an image", 1e3),
-        "train_seconds": ("training,\nms an image", 1e3),
+        "predict_seconds": ("prediction,\nms per image", 1e3),
+        "train_seconds": ("training,\nms per image", 1e3),
         "parameters": ("parameters,\nmillions", 1e-6),
     }
     drawn = table.rename(columns={"miou": "value"})
@@ -122,18 +130,17 @@ def cost_quality(table: pd.DataFrame) -> Picture:
         ends = network_points(ax, curves, x=column, size=8.5)
         ax.set(xlabel=title, xlim=(0, 1.12 * drawn[column].max()))
         ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-    axes[0].set_ylabel("test mIoU, 1 is perfect")
+    axes[0].set_ylabel("test mIoU (1 is perfect)")
     axes[0].margins(y=0.1)
     name_ends(axes[-1], ends, tall)
-    told = [
+    values = [
         f"{label} {row.miou:.3f} at {1e3 * row.predict_seconds:.1f} ms and {row.parameters / 1e6:.2f} million"
         for label, row in table.iterrows()
     ]
     return fig.described(
-        "Test mIoU against time to predict an image, time to train on one, and parameters."
-        f" mIoU at prediction time and parameters: {'; '.join(told)}.",
-        "Up and to the left is better"
-        + ("; mIoU does not begin at 0 here" if axes[0].get_ylim()[0] > 0 else "")
-        + ". Lines: 95 % interval for these networks"
-        f" on new images.{sample([table])}",
+        "Test mIoU against prediction time per image, training time per image, and number of parameters."
+        f" mIoU at prediction time and parameters: {'; '.join(values)}.",
+        f"{findings.cost(table)} Networks toward the upper left are better"
+        + ("; the mIoU axis does not start at 0." if axes[0].get_ylim()[0] > 0 else ".")
+        + error_bars([table]),
     )

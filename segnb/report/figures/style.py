@@ -1,8 +1,8 @@
-"""What all figures share: a figure with its description, one style, and one look for each network.
+"""Parts that all figures share: a figure with its description, one style, and one look for each network.
 
-A figure is a function that takes data and returns a `Picture`; it reads no file and keeps no global
-state. Networks go by their label ("U-Net") and keep one colour and one marker everywhere; frozen ones
-are dashed or hollow. No letter is smaller than SMALL.
+A figure is a function that takes data and returns a `Picture`. It reads no file and has no global state.
+Networks go by their label ("U-Net") and have one colour and one marker everywhere. Networks with a
+frozen backbone have dashed lines and hollow markers. No text is smaller than SMALL.
 """
 
 import base64
@@ -16,6 +16,7 @@ from functools import lru_cache, wraps
 from typing import NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
@@ -26,15 +27,15 @@ from matplotlib.text import Text
 from segnb.models.registry import VARIANTS
 
 WIDTH = 6.5  # inches
-SMALL = 9.5  # points: 6.6 CSS pixels where a page shows the figure at half its width
-LINE = 0.165  # inches of a line of letters of that size
-DPI = 100  # CSS pixels an inch
-SCALE = 2  # image pixels a CSS pixel, for sharp text on dense screens
+SMALL = 9.5  # points: 6.6 CSS pixels if a page shows the figure at half its width
+LINE = 0.165  # inches: height of a line of text of that size
+DPI = 100  # CSS pixels per inch
+SCALE = 2  # image pixels per CSS pixel, for sharp text on dense screens
 
-# How a notebook stores the drawing beside the PNG: gzip, base64. JupyterLab passes over a kind that it does
-# not know; the report offers it for download.
+# MIME type under which a notebook stores the drawing next to the PNG (gzip, base64). JupyterLab ignores types
+# that it does not know; the report offers the drawing for download.
 SVG = "application/vnd.segnb.svg+gzip"
-RASTER = 1000  # pixels; an array of more that is drawn as a picture is a photograph or a mask, not a heat map
+RASTER = 1000  # pixels: a larger array in a figure is a photograph or a mask, not a heat map
 
 INK, QUIET, FAINT = "#1c2127", "#59626c", "#d5d9dd"
 WRONG, MISSED, FOUND = "#d1281f", "#1467b8", "#3f9b5a"
@@ -44,7 +45,7 @@ STYLE = (
     | dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), SMALL)
     | dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False)
     | {
-        "text.parse_math": False,  # names of classes and files come from data, where a dollar is a dollar
+        "text.parse_math": False,  # names of classes and files may contain a dollar sign
         "axes.titlesize": 10,
         "axes.titlelocation": "left",
         "axes.grid": True,
@@ -56,29 +57,30 @@ STYLE = (
 )
 
 
-NO_GLYPH = r"Glyph (\d+) "  # how matplotlib begins to say that a font lacks a letter
+NO_GLYPH = r"Glyph (\d+) "  # start of matplotlib's warning that a font lacks a letter
 
 
 @lru_cache
 def fonts_with(letters: frozenset[int]) -> tuple[str, ...]:
-    """Return families of installed fonts that have as many of these letters (code points) as can be had."""
+    """Return families of installed fonts that together have as many of these code points as possible."""
     has: dict[str, frozenset[int]] = {}
     for font in fontManager.ttflist if letters else ():
-        if "Last Resort" not in font.name:  # which has a box for each letter
-            with suppress(OSError, RuntimeError):  # it has been removed, or is of a kind that cannot be drawn
+        if "Last Resort" not in font.name:  # that font has a box for every letter
+            with suppress(OSError, RuntimeError):  # removed, or of a format that cannot be drawn
                 has[font.name] = letters & FT2Font(font.fname).get_charmap().keys()
-    found = []
+    families = []
     while has and letters & has[best := max(has, key=lambda name: len(letters & has[name]))]:
-        found.append(best)
+        families.append(best)
         letters -= has.pop(best)
-    return tuple(found)
+    return tuple(families)
 
 
 class Picture(Figure):
-    """A figure that also says in words what it shows.
+    """A figure with a description in words.
 
-    alt:     for a reader who cannot see it: what is drawn, with the main numbers
-    caption: printed beneath: how to read it
+    Attributes:
+        alt: text for a reader who cannot see the figure: its content with the main numbers
+        caption: text below the figure: the main finding, how to read the figure, its error bars, n
     """
 
     alt = ""
@@ -89,18 +91,22 @@ class Picture(Figure):
         self.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
 
     def described(self, alt: str, caption: str = "") -> "Picture":
+        """Set both texts and return the figure."""
         self.alt, self.caption = alt, caption
         return self
 
     def savefig(self, file: io.BytesIO, **options) -> None:
-        """Save it; letters that its font lacks are taken from other fonts of this machine that have them."""
-        with warnings.catch_warnings(record=True) as told:
+        """Save the figure. Letters that its font lacks come from other installed fonts."""
+        with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
             super().savefig(file, **options)
-        lacking = [re.match(NO_GLYPH, str(one.message)) for one in told]
-        for one in (one for one, lacks in zip(told, lacking, strict=True) if not lacks):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        fonts = fonts_with(frozenset(int(lacks[1]) for lacks in lacking if lacks))
+        letters = set()
+        for warning in raised:
+            if glyph := re.match(NO_GLYPH, str(warning.message)):
+                letters.add(int(glyph[1]))
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        fonts = fonts_with(frozenset(letters))
         texts = [text for text in self.findobj(Text) if not {*fonts} <= {*text.get_fontfamily()}]
         if texts:
             for text in texts:
@@ -110,66 +116,65 @@ class Picture(Figure):
             self.savefig(file, **options)
 
     def png(self) -> bytes:
+        """Return the figure as a PNG of SCALE image pixels per CSS pixel."""
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=DPI * SCALE)
         return buffer.getvalue()
 
     @property
     def scales(self) -> bool:
-        """Whether it is lines and letters, which an SVG draws better than a PNG; photographs are not."""
-        drawn = (image.get_array() for ax in self.axes for image in ax.images)
-        return not any(array.shape[0] * array.shape[1] > RASTER for array in drawn)
+        """Whether the figure has only lines and text, which an SVG shows better than a PNG."""
+        arrays = (image.get_array() for ax in self.axes for image in ax.images)
+        return not any(array.shape[0] * array.shape[1] > RASTER for array in arrays)
 
     def svg(self) -> bytes:
-        """The same drawing for any size of print, with its description; equal figures give equal bytes.
+        """Return the figure as an SVG with its description; equal figures give equal bytes.
 
-        Letters are outlines: the font is on few machines other than this, and another would not fit.
+        Text is drawn as outlines, because other machines may lack the font.
         """
         buffer = io.BytesIO()
-        told = {"Date": None, "Creator": "segnb", "Description": self.alt}
+        metadata = {"Date": None, "Creator": "segnb", "Description": self.alt}
         with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "segnb"}):
-            self.savefig(buffer, format="svg", dpi=DPI * SCALE, metadata=told)
+            self.savefig(buffer, format="svg", dpi=DPI * SCALE, metadata=metadata)
         return buffer.getvalue()
 
     def bundle(self, drawing: bool = True) -> tuple[dict, dict]:
-        """Data and metadata as notebooks store them; width and height are in CSS pixels.
+        """Return data and metadata as notebooks store them; width and height are in CSS pixels.
 
-        drawing: with an SVG beside the PNG where that is worth it
+        drawing: whether to add an SVG next to the PNG if the figure has only lines and text
         """
         width, height = (round(inches * DPI) for inches in self.get_size_inches())
-        told = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
+        described = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
         data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
         if drawing and self.scales:
-            self.set_layout_engine(
-                "none"
-            )  # for the PNG it has been laid out, which takes longer than drawing
+            # The layout was computed for the PNG; to compute it again takes longer than to draw.
+            self.set_layout_engine("none")
             data[SVG] = base64.b64encode(gzip.compress(self.svg(), mtime=0)).decode()
-        return data, {"image/png": told}
+        return data, {"image/png": described}
 
 
 def show(fig: Picture) -> None:
-    """Display a picture with its description. One without axes had no data to draw and is left out."""
+    """Display a picture with its description, unless it is empty: without axes it had no data to draw."""
     if fig.axes:
         data, metadata = fig.bundle()
         display(data, metadata=metadata, raw=True)
 
 
 def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:
-    """Decorator: draw in the common style, and draw nothing when the first argument is empty."""
+    """Decorate a function to draw in the common style, and nothing if its first argument is empty."""
 
     @wraps(draw)
     def drawn(data, *args, **kwargs) -> Picture:
         with mpl.rc_context(STYLE), warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", NO_GLYPH
-            )  # where letters are measured: `Picture.savefig` sees to them
+            # Text is measured while drawing; `Picture.savefig` replaces fonts that lack a letter.
+            warnings.filterwarnings("ignore", NO_GLYPH)
             return draw(data, *args, **kwargs) if len(data) else Picture()
 
     return drawn
 
 
 class NetworkStyle(NamedTuple):
-    """How a network is drawn, in every figure."""
+    """The look of a network, the same in every figure."""
 
     colour: str
     marker: str
@@ -177,6 +182,7 @@ class NetworkStyle(NamedTuple):
 
     @property
     def fill(self) -> str:
+        """Fill colour of markers and bars."""
         return "white" if self.frozen else self.colour
 
     @property
@@ -195,7 +201,7 @@ UNKNOWN = NetworkStyle(QUIET, "h")
 
 
 def style_of(label: str) -> NetworkStyle:
-    """The style of the network with that label; grey for one that is not in the registry."""
+    """Return the style of the network with that label; grey if it is not in the registry."""
     if label not in BY_LABEL:
         return UNKNOWN
     variant = BY_LABEL[label]
@@ -203,24 +209,44 @@ def style_of(label: str) -> NetworkStyle:
 
 
 def family_of(label: str) -> str:
-    """The family of the network with that label; "" for one that is not in the registry."""
+    """Return the family of the network with that label; "" if it is not in the registry."""
     return BY_LABEL[label].family if label in BY_LABEL else ""
 
 
 def sample(frames: Iterable[pd.DataFrame]) -> str:
-    """How much stands behind what is drawn, a sentence for a caption that begins with a space.
+    """Say how many images and seeds a figure rests on, as a sentence for a caption that begins with a space.
 
-    frames: their attrs may say "images" and "seeds", and a column of that name as well; "" if nothing does
+    frames: `attrs` may have "images" and "seeds", or columns of these names; "" if none has
     """
     frames = list(frames)
-    told = []
-    for what, one in (("images", "test image"), ("seeds", "seed")):
-        counts = sorted({n for frame in frames for n in frame.get(what, [frame.attrs.get(what)]) if n})
+    numbers = []
+    for key, thing in (("images", "test image"), ("seeds", "seed")):
+        counts = sorted({n for frame in frames for n in frame.get(key, [frame.attrs.get(key)]) if n})
         if counts:
-            many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-            told.append(f"{many} {one}{'s' * (counts[-1] != 1)}")
-    return f" n: {', '.join(told)}." if told else ""
+            span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+            numbers.append(f"{span} {thing}{'s' * (counts[-1] != 1)}")
+    return f" n: {', '.join(numbers)}." if numbers else ""
+
+
+def intervals(frames: Iterable[pd.DataFrame]) -> str:
+    """Say what the error bars of a figure contain; begins with a space.
+
+    frames: columns low and high, the interval over test images; NaN for a single image
+    """
+    if any(np.isfinite(frame[["low", "high"]].to_numpy(float)).any() for frame in frames):
+        return (
+            " Error bars are 95% confidence intervals over the test images; they do not include variation"
+            " between training runs."
+        )
+    return " There are no error bars, because a single test image gives no interval."
+
+
+def error_bars(frames: Iterable[pd.DataFrame]) -> str:
+    """Say what the error bars of a figure contain, and n; see `intervals` and `sample`."""
+    frames = list(frames)
+    return intervals(frames) + sample(frames)
 
 
 def percent(share: float, digits: int = 1) -> str:
-    return f"{100 * share:.{digits}f} %"
+    """Print a share, 0 to 1, in percent, such as "12.3%"."""
+    return f"{100 * share:.{digits}f}%"

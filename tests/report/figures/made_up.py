@@ -1,4 +1,4 @@
-"""Data for figures that nobody measured: one network and many, one seed and several, absent classes."""
+"""Made-up data for figures: one network and many, one seed and several, absent classes."""
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ def history(epochs: int = 3, seed: int = 0) -> pd.DataFrame:
 
 
 def scores(names: list[str], seeds: int) -> pd.DataFrame:
-    """Made-up test scores; with a single image there is no interval."""
+    """Return made-up test scores."""
     frame = pd.DataFrame({"miou": np.linspace(0.3, 0.9, len(names))}, index=names)
     frame["low"], frame["high"] = frame.miou - 0.05, frame.miou + 0.05
     frame["loss"] = 1 - frame.miou
@@ -52,7 +52,7 @@ def ious(names: list[str]) -> pd.DataFrame:
 
 
 def both_scores(names: list[str], seeds: int) -> pd.DataFrame:
-    """Made-up scores as of `audit.panels`; the first network swaps with the second."""
+    """Return made-up scores in the form of `audit.panels`; the first network swaps with the second."""
     frame = pd.DataFrame({"miou": np.linspace(0.3, 0.9, len(names))}, index=names)
     frame["as_published"] = 0.5 + frame.miou / 2
     frame.loc[names[:1], "as_published"] += 0.03
@@ -62,7 +62,7 @@ def both_scores(names: list[str], seeds: int) -> pd.DataFrame:
 
 
 def class_comparison(names: list[str], seeds: int) -> dict[str, pd.DataFrame]:
-    """Made-up class IoUs as of `audit.class_comparison`, without pedestrians; no interval for one seed."""
+    """Return made-up class IoUs in the form of `audit.class_comparison`; NaN without pedestrians."""
     frames = {}
     for name in names:
         frame = pd.DataFrame(draw.random((13, 2)), index=STREET.names, columns=["published", "measured"])
@@ -87,15 +87,15 @@ heat = np.stack([(labels == i).mean(0) for i in range(13)])
 
 
 def beside(names: list[str]) -> Picture:
-    """Made-up predictions of one image beside it; what such a picture shows its caller says."""
+    """Draw one image next to made-up predictions, with a description as callers write it."""
     panels = [("Image", images[1]), ("Ground truth", labels[1])]
-    panels += [(f"{name}\n12.3 % wrong", labels[1]) for name in names]
+    panels += [(f"{name}\n12.3% wrong", labels[1]) for name in names]
     fig = side_by_side(panels, STREET.seen(labels[1]), STREET, {})
-    told = f"One made-up image, its ground truth, and its prediction by {', '.join(names)}."
-    return fig.described(told, "The same made-up image through every one of the networks.")
+    alt = f"One made-up image, its ground truth, and its prediction by {', '.join(names)}."
+    return fig.described(alt, "The same made-up image through every one of the networks.")
 
 
-# What is left of linear RGB to someone who lacks one kind of cone: Machado, Oliveira and Fernandes 2009.
+# Linear RGB as seen with one kind of cone missing (Machado, Oliveira and Fernandes 2009).
 SIGHT = {
     "all three": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
     "no red": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
@@ -105,7 +105,7 @@ SIGHT = {
 
 
 def lab(colour: str, sight) -> np.ndarray:
-    """A colour as CIELAB under D65, in which distances are about as large as they look."""
+    """Return a colour in CIELAB under D65, where distances match perceived differences."""
     rgb = np.array(to_rgb(colour))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(np.array(sight) @ linear, 0, 1)
@@ -128,10 +128,10 @@ def curves(names: list[str], index, **columns) -> dict[str, pd.DataFrame]:
 
 
 def by_size(ends: list[int], area: list[float] | None = None) -> dict[str, pd.DataFrame]:
-    found = curves(MANY, range(6), area=area or AREA)
-    for frame in found.values():
+    frames = curves(MANY, range(6), area=area or AREA)
+    for frame in frames.values():
         frame.attrs |= {"ends": ends, "size": 224}
-    return found
+    return frames
 
 
 def gates(maps: int) -> dict[str, np.ndarray]:
@@ -180,19 +180,19 @@ LEVELS = [*(f"level {k}" for k in range(1, 5)), "all levels"]
 
 
 def named(frame: pd.DataFrame, classes: ClassMap) -> pd.DataFrame:
-    """The frame with these names instead of STREET's."""
+    """Replace the class names of STREET."""
     return frame.rename(index=dict(zip(STREET.names, classes.names, strict=True)))
 
 
 def unknown(frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Without intervals, as with a single image, and one value missing."""
+    """Remove the intervals, as with a single image, and one value."""
     frames = {label: frame.assign(low=np.nan, high=np.nan) for label, frame in frames.items()}
     next(iter(frames.values())).iloc[-1, 0] = np.nan
     return frames
 
 
 def stopped(seeds: int) -> dict[str, list[pd.DataFrame]]:
-    """Histories of all networks, each with an end of its own."""
+    """Return histories of all networks, each with a different number of epochs."""
     return {label: [history(6 + i, seed=10 * i + k) for k in range(seeds)] for i, label in enumerate(MANY)}
 
 
@@ -212,12 +212,12 @@ def with_attrs(frames: dict[str, pd.DataFrame], attrs: dict) -> dict[str, pd.Dat
 
 
 def overlaps(texts) -> list[tuple[str, str]]:
-    """Pairs of texts that lie on each other, in a picture that has been laid out."""
+    """Return pairs of texts that overlap, in a figure with a computed layout."""
     boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
     assert boxes
     return [
-        (one, other)
-        for i, (one, box) in enumerate(boxes)
-        for other, beside in boxes[i + 1 :]
-        if box.overlaps(beside)
+        (text, other)
+        for i, (text, box) in enumerate(boxes)
+        for other, near in boxes[i + 1 :]
+        if box.overlaps(near)
     ]

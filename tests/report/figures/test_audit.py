@@ -1,4 +1,4 @@
-"""What the figures of the audit say and mark."""
+"""Figures of the audit: their texts and marks."""
 
 from itertools import pairwise
 
@@ -51,7 +51,7 @@ def test_slopes_keep_room_for_lines_and_scores(name):
     ax, opposite = fig.axes
     texts = [*ax.texts, *ax.get_yticklabels(), *opposite.get_yticklabels()]
     assert not overlaps(texts)
-    for line in ax.lines:  # from the one score to the other
+    for line in ax.lines:
         assert np.ptp(line.get_window_extent().intervalx) > 0.08 * fig.bbox.width
 
 
@@ -60,9 +60,10 @@ def test_slopes_do_not_turn_ties_into_swaps():
     for frame, swapped in ((tied, 0), (tied.assign(as_published=[0.9, 0.8]), 1)):
         fig = slopes({"ours": frame})
         assert f"Pairs that swap: ours {swapped}." in fig.alt
+        assert f"{swapped} of 1 pairs of networks (ours) swap places." in fig.caption
         level = [len(set(line.get_ydata())) == 1 for line in fig.axes[0].lines]
         assert level == [not swapped] * 2
-    assert "as published: U-Net; Residual U-Net. ours, mIoU: Residual U-Net; U-Net." in fig.alt
+    assert "ours, study's metric: U-Net; Residual U-Net. ours, mIoU: Residual U-Net; U-Net." in fig.alt
 
 
 def test_one_network_has_no_ranking():
@@ -112,7 +113,7 @@ def test_class_dots_put_what_the_study_finds_on_top():
     assert list(means[order]) == sorted(means, reverse=True)
     (dots,) = [line for line in fig.axes[0].lines if line.get_marker() == "o"]
     assert np.isnan(dots.get_xdata()).sum() == 1  # no pedestrians
-    assert "no test image shows the class" in fig.caption
+    assert "classes that no test image shows" in fig.caption
     row = frames["U-Net"].loc["Car"]
     assert dots.get_xdata()[list(dots.get_ydata()).index(order.index("Car"))] == row.measured
 
@@ -130,7 +131,8 @@ def test_worked_example_shows_its_numbers():
         assert not overlaps(text for text in ax.findobj(Text) if text.get_visible())
     shown = [text.get_text() for text in bars.texts]
     assert shown[-3:] == [f"{value:.3f}" for value in (example.miou, example.accuracy, example.as_published)]
-    assert f"as published {example.as_published:.3f}" in fig.alt and "12 (1100)" in fig.alt
+    assert f"study's metric {example.as_published:.3f}" in fig.alt and "12 (1100)" in fig.alt
+    assert fig.caption.startswith(f"The study's metric is {example.as_published:.3f} and mIoU is")
 
 
 @pytest.mark.parametrize("sight", SIGHT)

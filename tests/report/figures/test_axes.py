@@ -1,4 +1,4 @@
-"""Parts of figures: labels that keep apart, and marks on classes that look alike."""
+"""Parts of figures: labels that do not overlap, and marks on classes that look alike."""
 
 import itertools
 
@@ -70,7 +70,7 @@ def test_names_are_cut_where_the_room_ends(name, expected):
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """CIEDE2000 of two colours of CIELAB: 1 can just be seen, 10 at a glance.
+    """Return the CIEDE2000 difference of two CIELAB colours: 1 is just visible, 10 is obvious.
 
     Formulae and names as in Sharma, Wu and Dalal, Color Research and Application 30(1), 2005.
     """
@@ -110,7 +110,7 @@ def test_the_difference_is_that_of_the_paper(one, other, expected):
 
 
 def alike(classes: ClassMap) -> set[tuple[str, str]]:
-    """Pairs of classes whose colours somebody does not tell apart at a glance."""
+    """Return pairs of classes whose colours look alike to some readers."""
     colours = [[lab(colour, sight) for colour in classes.colours] for sight in SIGHT.values()]
     return {
         (classes.names[i], classes.names[k])
@@ -124,7 +124,7 @@ def alike(classes: ClassMap) -> set[tuple[str, str]]:
 def test_classes_that_look_alike_to_somebody_have_different_marks(classes):
     mark = {name: label_maps.pattern(classes, i) for i, name in enumerate(classes.names)}
     assert all(mark[one] != mark[other] for one, other in alike(classes))
-    assert sum(map(bool, mark.values())) <= len(alike(classes))  # none without need
+    assert sum(map(bool, mark.values())) <= len(alike(classes))  # no unnecessary mark
 
 
 def test_users_classes_have_no_marks():
@@ -133,7 +133,7 @@ def test_users_classes_have_no_marks():
 
 
 def test_marks_lie_on_their_classes_alone():
-    """And far from other classes: half of the width of a mark."""
+    """Marks are half of their width away from other classes."""
     green, pink, road = (STREET.id(name) for name in ("Vegetation", "Sidewalk", "Road"))
     labels = np.full((64, 64), road, np.uint8)
     labels[:32, :40], labels[40:, 10:] = green, pink

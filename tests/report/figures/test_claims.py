@@ -1,10 +1,10 @@
-"""The two figures of a claim: what they pick, show and say."""
+"""The two figures of a claim: their images, contents and texts."""
 
 import numpy as np
 import pandas as pd
 
 from segnb.labels import STREET
-from segnb.report.figures.claims import chosen, differences, examples, shown
+from segnb.report.figures.claims import chosen, differences, examples, with_room
 from tests.report.figures.made_up import BY_IMAGE, EXACT, GUESSES, LONG, THREE, all_labels, images, part
 
 PARTS = [part(f"FCN-8s − FCN-{k}s, fine-tuned", metric=m) for m in ("miou", "miou:thin") for k in (32, 16)]
@@ -33,31 +33,33 @@ FIGURES = {
 
 
 def test_images_are_chosen_by_rule():
-    found = pd.DataFrame(
+    frame = pd.DataFrame(
         {"name": list("abcdef"), "index": range(6), "difference": [0.1, 0.3, -0.2, 0.3, np.nan, 0.0]}
     )
-    rows = chosen(found)
+    rows = chosen(frame)
     assert rows["name"].to_dict() == {"largest": "b", "median": "a", "smallest": "c"}  # b before its equal d
-    assert chosen(found.iloc[:2]).empty
+    assert chosen(frame.iloc[:2]).empty
 
 
 def test_a_figure_shows_deciding_parts_first():
     parts = [part(decides=False) for _ in range(12)] + [part(), part(unit="px")]
-    assert shown(parts) == [*range(11), 12, 13]
+    assert with_room(parts) == [*range(11), 12, 13]
 
 
 def test_the_caption_says_what_is_drawn():
-    fig = FIGURES["equivalence"]()
-    assert "within the grey band two networks count as equal" in fig.caption
-    assert "With one seed" in fig.caption and "single seeds" not in fig.caption
-    assert "8 more parts are in the table only" in FIGURES["many"]().caption
-    assert "dashed line" in FIGURES["above a threshold"]().caption
-    assert (
-        "67 % of 60 images" in FIGURES["differences"]().alt or "of 60 images" in FIGURES["differences"]().alt
-    )
+    caption = FIGURES["equivalence"]().caption
+    assert "In the grey band, two networks count as equal." in caption
+    assert "over test images; they do not include variation between training runs." in caption
+    assert "seeds" not in caption
+    assert "8 more comparisons are in the table only." in FIGURES["many"]().caption
+    assert "dashed line is the limit of the claim" in FIGURES["above a threshold"]().caption
+    assert "97.5%" in caption.replace(" %", "%") and "over seeds and test images" in FIGURES["many"]().caption
+    fig = FIGURES["differences"]()
+    assert "one of 60 test images" in fig.caption and "% of 60 images" in fig.alt
 
 
 def test_examples_say_how_they_were_picked():
     fig = FIGURES["examples"]()
-    assert "largest +10.0 points of mIoU in test 0003, 0.0 %" in fig.alt
-    assert "Picked by rule" in fig.caption and "seed 0" in fig.caption
+    assert "largest +10.0 points of mIoU in test 0003, 0.0%" in fig.alt
+    assert "the difference is −8.0 to +10.0 points of mIoU." in fig.caption
+    assert "chosen automatically: of 6 test images" in fig.caption and "seed 0" in fig.caption

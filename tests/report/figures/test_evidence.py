@@ -1,4 +1,4 @@
-"""Figures of the evidence: what they mark, name and compute."""
+"""Figures of the evidence: marks, names and computed values."""
 
 import numpy as np
 import pandas as pd
@@ -56,19 +56,19 @@ FIGURES = {
 
 
 def test_convergence_marks_the_first_epoch_at_the_goal():
-    """0.9 of the lower final score, 0.3 · (1 - e^-4) = 0.2945, is 0.265, where the better is in epoch 3."""
+    """The goal is 0.9 of the lower final score: 0.9 · 0.3 · (1 − e^−4) = 0.265."""
     fig = convergence({"U-Net": histories(1), "U-Net, no skips": histories(1, 0.3)}, 0.9)
     assert "U-Net, seed 0: epoch 3; U-Net, no skips, seed 0: epoch 7" in fig.alt
 
 
 def test_words_of_sizes_stand_only_where_there_is_room():
     words = {"tiny", "small", "medium", "large"}
-    for name, told in (("sizes", words), ("sizes without room", {"medium"})):
+    for name, expected in (("sizes", words), ("sizes without room", {"medium"})):
         for ax in FIGURES[name]().axes:
-            assert {text.get_text() for text in ax.texts} & words == told
+            assert {text.get_text() for text in ax.texts} & words == expected
 
 
-def test_sizes_are_told_in_pixels():
+def test_sizes_are_given_in_pixels():
     fig = FIGURES["sizes"]()
-    assert "strides 8, 16 and 32: 64, 256, 1,024 px in images of 224 px" in fig.caption
-    assert "px of area" in fig.axes[-1].get_xlabel() and "224 px" in fig.axes[0].get_title("left")
+    assert "strides 8, 16 and 32: 64, 256 and 1,024 px in images of 224×224 px." in fig.caption
+    assert "(px, log scale)" in fig.axes[-1].get_xlabel() and "224×224 px" in fig.axes[0].get_title("left")

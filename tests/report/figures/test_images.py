@@ -51,7 +51,8 @@ FIGURES = {
         STREET,
         {"wrong": "#000000"},
     ).described(
-        "An image beside its labels, as a caller would say.", "How to read it, which the caller says as well."
+        "An image next to its labels, as a caller would say.",
+        "How to read it, which the caller says as well.",
     ),
     "shares of long names": lambda: class_shares(*(named(frame, LONG) for frame in share_tables())),
     "legend of long names": lambda: class_legend(LONG),
@@ -69,7 +70,7 @@ FIGURES = {
 def test_masks_say_what_is_absent():
     fig = class_masks(images[0], np.full((SIZE, SIZE), 7, np.uint8), STREET)
     panels = {ax.get_title(loc="left").strip(): ax for ax in fig.axes}
-    assert [text.get_text() for text in panels["Road"].texts] == ["100.0 %"]
+    assert [text.get_text() for text in panels["Road"].texts] == ["100.0%"]
     assert [text.get_text() for text in panels["Car"].texts] == ["absent"]
     assert "Absent: Unlabeled" in fig.alt
 

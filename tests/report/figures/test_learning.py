@@ -1,4 +1,4 @@
-"""Learning curves, of finished runs and live."""
+"""Learning curves of finished runs and of a run in training."""
 
 import pytest
 
@@ -17,7 +17,7 @@ FIGURES = {
 
 
 def test_means_stop_where_the_first_seed_does():
-    """Averaging over fewer and fewer seeds would make the bold line jump."""
+    """The bold line would jump if it averaged fewer and fewer seeds."""
     one, other = history(5), history(2, seed=1)
     mean = _mean_over_seeds([one, other])
     assert list(mean.index) == [1, 2]
@@ -33,7 +33,7 @@ def test_live_curves_print_each_epoch_once(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[2].startswith("epoch 3/3  loss ")
     assert f"val {rows[2]['val_miou']:.3f}" in lines[2]
-    LiveCurves(12).update(rows)  # a run that goes on, or is shown again, comes with all its rows
+    LiveCurves(12).update(rows)  # a resumed or finished run has all its rows at once
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 

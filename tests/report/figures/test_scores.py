@@ -36,4 +36,4 @@ def test_alt_text_tells_the_numbers():
     fig = class_scores(ious(["U-Net"]))
     assert "Not in the test images: Pedestrian." in fig.alt
     wrong = (kept["labels"][0] != kept["predictions"][0]).mean()
-    assert f"{100 * wrong:.1f} % in test 0" in predictions(kept, "U-Net", STREET).alt
+    assert f"{100 * wrong:.1f}% in test 0" in predictions(kept, "U-Net", STREET).alt

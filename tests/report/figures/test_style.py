@@ -1,4 +1,4 @@
-"""One style for all figures: nothing cut off or printed over, legible, networks in their looks."""
+"""One style for all figures: no text is clipped, overlaps or is too small; each network has its look."""
 
 import base64
 import importlib
@@ -66,7 +66,7 @@ def test_names_in_any_script_are_drawn_without_a_warning(name):
 
 def test_letters_that_the_font_lacks_come_from_one_that_has_them(monkeypatch):
     usual, other = (FT2Font(findfont(name)).get_charmap().keys() for name in ("DejaVu Sans", "STIXGeneral"))
-    letter = min(other - usual)  # matplotlib brings both fonts along
+    letter = min(other - usual)  # matplotlib contains both fonts
     fonts = style.fonts_with(frozenset([letter]))
     assert len(fonts) == 1 and letter in FT2Font(findfont(fonts[0])).get_charmap()
     fig = named([chr(letter)])
@@ -87,11 +87,11 @@ def test_bundle_is_a_sharp_png_with_its_description():
     fig = class_legend(STREET)
     data, metadata = fig.bundle()
     png = base64.b64decode(data["image/png"])
-    told = metadata["image/png"]
+    described = metadata["image/png"]
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     pixels = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-    assert pixels[0] == 2 * told["width"] and abs(pixels[1] - 2 * told["height"]) <= 1
-    assert told["alt"] == fig.alt and "12 Traffic sign" in told["alt"]
+    assert pixels[0] == 2 * described["width"] and abs(pixels[1] - 2 * described["height"]) <= 1
+    assert described["alt"] == fig.alt and "12 Traffic sign" in described["alt"]
     json.dumps([data, metadata])  # as notebooks are stored
 
 
@@ -115,7 +115,7 @@ def test_colours_stay_apart_for_colour_blind_readers(sight):
 
 
 def modules(package) -> dict[str, ModuleType]:
-    """Each module of a package, by name."""
+    """Return the modules of a package by name."""
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
     return {name: importlib.import_module(f"{package.__name__}.{name}") for name in names}
 
@@ -156,7 +156,7 @@ def test_no_data_gives_no_picture(name, capsys):
 
 
 def drawn(fig: style.Picture, monkeypatch) -> list[Text]:
-    """The texts that a reader gets to see; ticks beyond an axis, say, are never drawn."""
+    """Return the texts that are drawn; ticks outside an axis, for example, are not."""
     texts = []
     whole = Text.draw
 
@@ -170,7 +170,7 @@ def drawn(fig: style.Picture, monkeypatch) -> list[Text]:
 
 
 def looks_in(fig: style.Picture) -> set[tuple[str, str, bool]]:
-    """(colour, marker, whether hollow) of all that is marked in the colour of a network."""
+    """Return (colour, marker, whether hollow) of all markers in the colour of a network."""
     colours = {style.style_of(label).colour for label in MANY}
     found = set()
     for line in fig.findobj(Line2D):
@@ -205,7 +205,7 @@ def test_a_figure_is_in_the_style(name, monkeypatch):
     boxes = {text: Text.get_window_extent(text) for text in texts}
     for text, box in boxes.items():
         assert text.get_fontsize() >= style.SMALL, text.get_text()
-        assert "math" not in text.get_text()  # a dollar is a dollar, so matplotlib must not write math text
+        assert "math" not in text.get_text()  # a dollar sign must not start math text
         assert box.x0 >= -1 and box.y0 >= -1, f"{text.get_text()!r} is cut off"
         assert box.x1 <= fig.bbox.x1 + 1 and box.y1 <= fig.bbox.y1 + 1, f"{text.get_text()!r} is cut off"
     for (one, box), (other, beside) in itertools.combinations(boxes.items(), 2):
@@ -249,7 +249,8 @@ def test_every_network_is_drawn_and_named(name, labels, monkeypatch):
     ],
 )
 def test_captions_say_what_the_intervals_are_and_of_how_many(draw):
-    assert "95 % interval" in draw({}).caption and " n: " not in draw({}).caption
+    assert "95% confidence intervals over the test images" in draw({}).caption
+    assert " n: " not in draw({}).caption
     assert draw({"images": 40, "seeds": 3}).caption.endswith(" n: 40 test images, 3 seeds.")
 
 

@@ -1,0 +1,510 @@
+"""First sentences of captions: they change with the data, name ties, and claim no more than the intervals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segnb.audit.example import worked_example
+from segnb.labels import STREET
+from segnb.report.figures import audit, claims, findings, gate_findings, image_findings
+from segnb.report.figures.findings import percent
+from tests.report.figures.made_up import class_comparison, part
+
+FCN8, FCN16, UNET, NO_SKIPS = "FCN-8s frozen", "FCN-16s frozen", "U-Net", "U-Net, no skips"
+NAN = np.nan
+
+
+def frame(values, index=None, low=NAN, high=NAN) -> pd.DataFrame:
+    return pd.DataFrame({"value": values, "low": low, "high": high}, index=index)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ({}, ""),
+        ({UNET: (NAN, NAN, NAN)}, ""),
+        ({UNET: (0.4754, 0.45, 0.5)}, "U-Net has an mIoU of 0.475."),
+        (
+            {UNET: (0.5, 0.45, 0.55), NO_SKIPS: (0.488, 0.44, 0.53)},
+            "U-Net has the highest mIoU, 0.500, 1.2 points above U-Net, no skips; their intervals overlap.",
+        ),
+        (
+            {NO_SKIPS: (0.3, 0.2, 0.4), UNET: (0.5, 0.45, 0.55)},
+            "U-Net has the highest mIoU, 0.500, 20.0 points above U-Net, no skips; their intervals do not"
+            " overlap.",
+        ),
+        (
+            {UNET: (0.5, NAN, NAN), NO_SKIPS: (0.4, NAN, NAN)},
+            "U-Net has the highest mIoU, 0.500, 10.0 points above U-Net, no skips.",
+        ),
+        ({UNET: (0.5, 0, 1), NO_SKIPS: (0.50001, 0, 1)}, "The 2 U-Nets have the same mIoU, 0.500."),
+        (
+            {UNET: (0.5, 0, 1), NO_SKIPS: (0.5, 0, 1), "Residual U-Net": (0.4, 0, 1)},
+            "U-Net and U-Net, no skips have the highest mIoU, 0.500.",
+        ),
+        (
+            {FCN8: (0.5, NAN, NAN), FCN16: (0.4, NAN, NAN), UNET: (0.9, NAN, NAN)},
+            "Of the FCNs, FCN-8s frozen has the highest mIoU, 0.500, 10.0 points above FCN-16s frozen."
+            " U-Net has an mIoU of 0.900.",
+        ),
+    ],
+)
+def test_the_highest_score_of_each_family(rows, expected):
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["miou", "low", "high"], dtype=float)
+    assert findings.highest(table) == expected
+
+
+@pytest.mark.parametrize(
+    ("ious", "expected"),
+    [
+        ({}, ""),
+        ({"A": {"Car": NAN}}, ""),
+        (
+            {"A": {"Car": 0.5, "Wall": 0.25, "mIoU": 0.1}},
+            "The IoU of A is lowest for Wall, 0.25, and highest for Car, 0.50.",
+        ),
+        ({"A": {"Car": 0.5, "Wall": 0.5}}, "The IoU of A is 0.50 for Car and Wall."),
+        ({"A": {"Car": 0.5, "Wall": 0.001}}, "A has an IoU of 0.00 for 1 of 2 classes (Wall)."),
+        (
+            {"A": {"Car": 0.5, "Wall": 0.1}, "B": {"Car": 0.4, "Wall": 0.2}},
+            "The best IoU of any network is lowest for Wall, 0.20, and highest for Car, 0.50.",
+        ),
+        (
+            {"A": {"Car": 0.5, "Wall": 0}, "B": {"Car": 0.4, "Wall": 0}},
+            "Both networks have an IoU of 0.00 for 1 of 2 classes (Wall).",
+        ),
+        (
+            {name: {f"class {i}": 0.5 * (i > 3) for i in range(6)} for name in "AB"},
+            "Both networks have an IoU of 0.00 for 4 of 6 classes.",
+        ),
+    ],
+)
+def test_the_hardest_classes(ious, expected):
+    assert findings.hardest_classes(pd.DataFrame(ious, dtype=float)) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ({}, ""),
+        ({"A": (NAN, 0.1)}, ""),
+        ({"A": (0.5, 0.0123)}, "A has an mIoU of 0.500 and predicts an image in 12.3 ms."),
+        (
+            {"A": (0.5, 0.01), "B": (0.4, 0.02)},
+            "A has the highest mIoU, 0.500, and predicts an image fastest, in 10.0 ms.",
+        ),
+        (
+            {"A": (0.5, 0.02), "B": (0.4, 0.01)},
+            "A has the highest mIoU, 0.500, and takes 20.0 ms to predict an image;"
+            " B needs the least time, 10.0 ms.",
+        ),
+        (
+            {"A": (0.5, 0.02), "B": (0.5, 0.01), "C": (0.4, 0.03)},
+            "A and B have the highest mIoU, 0.500; B needs the least time, 10.0 ms.",
+        ),
+        (
+            {"A": (0.5, 0.02), "B": (0.4, 0.01), "C": (0.4, 0.01)},
+            "A has the highest mIoU, 0.500; B and C predict an image in 10.0 ms.",
+        ),
+    ],
+)
+def test_the_most_accurate_and_the_fastest_network(rows, expected):
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["miou", "predict_seconds"], dtype=float)
+    assert findings.cost(table) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({}, ""),
+        ({UNET: [NAN, NAN]}, ""),
+        ({UNET: [0.2, 0.5]}, "The mIoU of U-Net is 0.20 at 0–1 px and 0.50 at 1–2 px."),
+        ({UNET: [0.5, 0.5]}, "The mIoU of U-Net is 0.50 at 0–1 px."),
+        (
+            {UNET: [0.2, 0.5], NO_SKIPS: [0.1, 0.2]},
+            "The mIoU of the U-Nets differs most at 1–2 px: 0.20 (U-Net, no skips) to 0.50 (U-Net).",
+        ),
+        (
+            {UNET: [0.5, 0.5], NO_SKIPS: [0.1, NAN]},
+            "The mIoU of the U-Nets differs most at 0–1 px: 0.10 (U-Net, no skips) to 0.50 (U-Net).",
+        ),
+        (
+            {UNET: [0.2, 0.5], NO_SKIPS: [0.1999, 0.5]},
+            "The mIoU of the U-Nets differs by less than 0.01 everywhere.",
+        ),
+        ({UNET: [NAN, 0.5], NO_SKIPS: [0.1, NAN]}, ""),
+        (
+            {UNET: [0.2, 0.5], FCN8: [0.3, 0.6], FCN16: [0.1, 0.6], "FCN-32s frozen": [0.1, 0.6]},
+            "The mIoU of U-Net is 0.20 at 0–1 px and 0.50 at 1–2 px."
+            " The mIoU of the FCNs differs most at 0–1 px: 0.10 (FCN-16s frozen and FCN-32s frozen) to 0.30"
+            " (FCN-8s frozen).",
+        ),
+    ],
+)
+def test_the_position_of_the_widest_gap(lines, expected):
+    curves = {label: frame(values, ["0–1", "1–2"]) for label, values in lines.items()}
+    assert findings.widest_gap(curves, "mIoU", lambda px: f"at {px} px") == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high", "expected"),
+    [
+        ([NAN], NAN, NAN, ""),
+        ([0.05, -0.2], NAN, NAN, "A differs most from B on Wall, by −20.0 points of IoU."),
+        (
+            [0.3, -0.2],
+            [0.1, -0.3],
+            [0.4, -0.1],
+            "A differs most from B on Car, by +30.0 points of IoU; the interval is above zero for 1 and"
+            " below zero for 1 of 2 classes.",
+        ),
+        (
+            [0.3, -0.2],
+            [-0.1, -0.3],
+            [0.4, 0.1],
+            "A differs most from B on Car, by +30.0 points of IoU; both intervals include zero.",
+        ),
+        (
+            [0.3],
+            -0.1,
+            0.4,
+            "A differs most from B on Car, by +30.0 points of IoU; the interval is on both sides of zero.",
+        ),
+    ],
+)
+def test_the_class_of_the_largest_gain(values, low, high, expected):
+    gains = frame(values, ["Car", "Wall"][: len(values)], low, high)
+    assert findings.class_gain(gains, "A", "B") == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ({}, ""),
+        ({"A": (0.3, 0)}, ""),
+        ({"A": (0.3, 0.5)}, "A reaches 60% of the mIoU of a perfect prediction at the same stride."),
+        (
+            {"A": (0.3, 0.5), "B": (0.6, 0.5)},
+            "The networks reach 60% (A) to 120% (B) of the mIoU of a perfect prediction at the same stride.",
+        ),
+        (
+            {"A": (0.3, 0.5), "B": (0.6, 1)},
+            "A and B reach 60% of the mIoU of a perfect prediction at the same stride.",
+        ),
+    ],
+)
+def test_the_share_of_the_bound(rows, expected):
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["miou", "bound"], dtype=float)
+    assert findings.share_of_bound(table) == expected
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [
+        ({"A": [NAN], "B": [NAN]}, ""),
+        ({"A": [3, 4]}, "A reaches the dashed line at epoch 3.5 on average."),
+        (
+            {"A": [3, 4], "B": [7, 3]},
+            "No network is at the dashed line first with more seeds than another; the mean epoch is 3.5 for A"
+            " and 5.0 for B.",
+        ),
+        (
+            {"A": [3, 4, 3], "B": [7, 3, 3]},
+            "No network is at the dashed line first with more seeds than another; the mean epoch is 3.3 for A"
+            " and 4.3 for B.",
+        ),
+        (
+            {"A": [3, 4, 3], "B": [7, 8, 3]},
+            "A is at the dashed line first with 2 of 3 seeds; the mean epoch is 3.3 for A and 6.0 for B.",
+        ),
+        (
+            {"A": [3], "B": [NAN]},
+            "A is at the dashed line first with 1 of 1 seed; the mean epoch is 3.0 for A.",
+        ),
+    ],
+)
+def test_the_first_network_at_the_goal(epochs, expected):
+    assert findings.first_at_goal(epochs) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ({"A": [NAN, NAN]}, ""),
+        ({"A": [0.001, 0.02]}, "The ratio of A is smallest in down1, 0.001, and largest in down2, 0.02."),
+        (
+            {"A": [0.001, 0.02], "B": [0.004, 0.02]},
+            "The networks differ most in down1: 0.004 (B) is 4.0 times 0.001 (A).",
+        ),
+        (
+            {"A": [NAN, 0.02], "B": [0.004, 0.01]},
+            "The networks differ most in down2: 0.02 (A) is 2.0 times 0.01 (B).",
+        ),
+    ],
+)
+def test_the_layer_of_the_largest_ratio(ratios, expected):
+    frames = {label: frame(values, ["down1", "down2"]) for label, values in ratios.items()}
+    assert findings.strongest_layer(frames) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({}, ""),
+        ({"A": [NAN, NAN, NAN]}, ""),
+        ({"A": [0.2, 0.5, 0.4]}, "A has its highest validation mIoU, 0.500, after epoch 2 of 3."),
+        (
+            {"A": [0.2, 0.5, 0.4], "B": [0.1, 0.2, 0.3]},
+            "A has the highest validation mIoU, 0.500; 1 of 2 networks is best after the last epoch.",
+        ),
+        (
+            {"A": [0.2, 0.5, 0.4], "B": [0.1, 0.2, 0.5]},
+            "Both networks have the same highest validation mIoU, 0.500.",
+        ),
+        (
+            {"A": [0.2, 0.5, 0.4], "B": [0.1, 0.2, 0.5], "C": [0.1, 0.2, 0.3]},
+            "A and B have the highest validation mIoU, 0.500; 2 of 3 networks are best after the last epoch.",
+        ),
+    ],
+)
+def test_the_best_epochs(lines, expected):
+    means = {label: pd.DataFrame({"val_miou": line}, index=[1, 2, 3]) for label, line in lines.items()}
+    assert findings.best_epochs(means) == expected
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"),
+    [
+        ({}, ""),
+        ({("A", 1): 0.25}, "The mean gate value is 0.25 (A, level 1)."),
+        (
+            {("A", 1): 0.25, ("A", 2): 0.5, ("B", 1): 0.75},
+            "Mean gate values range from 0.25 (A, level 1) to 0.75 (B, level 1).",
+        ),
+        (
+            {("A", 1): 0.25, ("A", 2): 0.5, ("B", 1): 0.25},
+            "Mean gate values range from 0.25 (A, level 1 and B, level 1) to 0.50 (A, level 2).",
+        ),
+    ],
+)
+def test_the_most_open_gate(means, expected):
+    assert gate_findings.openness(means) == expected
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "expected"),
+    [
+        ({}, {}, ""),
+        (
+            {"Car": 0.25},
+            {"Car": 0.75},
+            "At level 1, no gate is on average more open on its class than elsewhere.",
+        ),
+        (
+            {"Car": 0.75},
+            {"Car": 0.25},
+            "At level 1, the gate of Car has a mean value of 0.75 on the class and 0.25 elsewhere.",
+        ),
+        (
+            {"Car": 0.75, "Wall": 0.5},
+            {"Car": 0.5, "Wall": 0.125},
+            "At level 1, the gate of Wall has a mean value of 0.50 on the class and 0.12 elsewhere, the"
+            " largest difference.",
+        ),
+    ],
+)
+def test_the_class_gate_that_differs_most(inside, outside, expected):
+    assert gate_findings.class_contrast(inside, outside) == expected
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ({"A": frame([NAN], ["level 1"])}, ""),
+        ({"A": frame([0.01], ["level 1"])}, "The largest loss is 1.0 points of mIoU (A, level 1)."),
+        (
+            {"A": frame([0.01, 0.05], ["level 1", "all levels"], [0.0, 0.02], [0.02, 0.07])},
+            "The largest loss is 5.0 points of mIoU (A, all levels) and the smallest 1.0"
+            " (A, level 1); the interval is above zero for 1 of 2 losses.",
+        ),
+        (
+            {"A": frame([0.01], ["level 1"], -0.1, 0.2), "B": frame([-0.02], ["level 1"], -0.1, 0.2)},
+            "The largest loss is 1.0 points of mIoU (A, level 1) and the smallest −2.0"
+            " (B, level 1); both intervals include zero.",
+        ),
+    ],
+)
+def test_the_largest_loss_without_a_gate(levels, expected):
+    assert gate_findings.gate_losses(levels) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({"A": [0.5, NAN, NAN]}, ""),
+        ({"A": [0.5, 0.4, 0.2]}, "Night costs most: mIoU falls by 30.0 points (A)."),
+        ({"A": [0.5, 0.1, 0.2]}, "Fog costs most: mIoU falls by 40.0 points (A)."),
+        (
+            {"A": [0.5, 0.4, 0.2], "B": [0.6, 0.4, 0.4]},
+            "Night costs most: mIoU falls by 20.0 (B) to 30.0 points (A).",
+        ),
+        ({"A": [0.5, 0.6, 0.7]}, "On average, mIoU falls under no condition."),
+    ],
+)
+def test_the_condition_of_the_largest_drop(lines, expected):
+    curves = {label: frame(values, ["clean", "fog", "night"]) for label, values in lines.items()}
+    assert gate_findings.largest_drop(curves) == expected
+
+
+# ---- images ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ids", "images", "expected"),
+    [
+        ([7, 7, 7, 9], "2 images", "2 images show 2 of 13 classes; Road covers most, 75.0% of the pixels."),
+        (
+            [7, 255, 255, 9],
+            "this image",
+            "This image shows 2 of 13 classes; Road and Vegetation cover most, 25.0% of the pixels.",
+        ),
+        ([7, 7], "1 image", "1 image shows 1 of 13 classes; Road covers most, 100.0% of the pixels."),
+        ([255], "1 image", ""),
+    ],
+)
+def test_the_largest_class(ids, images, expected):
+    assert image_findings.largest_class(np.array([ids], np.uint8), STREET, images) == expected
+
+
+@pytest.mark.parametrize(
+    ("centres", "expected"),
+    [
+        ({}, ""),
+        ({"Road": 0.75}, "Road is on average 75% of the image height below the top."),
+        (
+            {"Road": 0.75, "Building": 0.25},
+            "Building is highest in the image, on average 25% of the height below the top, and Road lowest,"
+            " 75%.",
+        ),
+    ],
+)
+def test_the_highest_and_the_lowest_class(centres, expected):
+    assert image_findings.heights(centres) == expected
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ({"train": [0, 0]}, ""),
+        ({"train": [0.25, 0.5]}, "Wall covers most pixels, 50.0%."),
+        (
+            {"train": [0.25, 0.5], "test": [0.5, 0.4]},
+            "The sources differ most for Car: 25.00% of the pixels in train and 50.00% of the pixels in"
+            " test.",
+        ),
+        (
+            {"train": [0.25, 0.5], "test": [0.25, 0.1]},
+            "The sources differ most for Wall: 10.00% of the pixels in test and 50.00% of the pixels in"
+            " train.",
+        ),
+    ],
+)
+def test_the_class_that_the_sources_show_most_differently(shares, expected):
+    assert image_findings.least_alike(pd.DataFrame(shares, ["Car", "Wall"], dtype=float)) == expected
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([0.25], "U-Net predicts the wrong class for 25.0% of the pixels of this image."),
+        (
+            [0.25, 0.125, 0.2],
+            "U-Net predicts the wrong class for 12.5% to 25.0% of the pixels of each image.",
+        ),
+        ([0.25, 0.25], "U-Net predicts the wrong class for 25.0% of the pixels of each image."),
+    ],
+)
+def test_the_shares_of_wrong_pixels(shares, expected):
+    assert image_findings.wrong_pixels("U-Net", shares) == expected
+
+
+# ---- audit and claims ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reported", "expected"),
+    [
+        ([NAN, NAN], ""),
+        ([0.75, NAN], "The study's metric minus mIoU is +25.0 points (ours)."),
+        ([0.75, 0.5], "The study's metric minus mIoU is −10.0 to +25.0 points (ours)."),
+    ],
+)
+def test_the_gap_between_the_scores(reported, expected):
+    panel = pd.DataFrame({"as_published": reported, "miou": [0.5, 0.6]}, ["A", "B"])
+    assert audit.gaps({"ours": panel}) == expected
+
+
+@pytest.mark.parametrize(("miou", "swaps"), [([0.5, 0.55, 0.1], 1), ([0.5, 0.502, 0.1], 0)])
+def test_the_number_of_swapped_pairs(miou, swaps):
+    panel = pd.DataFrame({"as_published": [0.9, 0.8, 0.3], "miou": miou}, ["A", "B", "C"])
+    assert f"{swaps} of 3 pairs of networks (ours) swap places." in audit.swapped_pairs({"ours": panel})
+
+
+def test_the_classes_measured_below_their_reported_iou():
+    both = class_comparison([UNET, NO_SKIPS], 1)
+    gaps = pd.concat(both.values()).eval("measured - published").dropna()
+    text = audit.lower_classes(both)
+    assert (
+        f"in {(gaps < 0).sum()} of 24 pairs" in text and f"{findings.points(gaps.median())} points." in text
+    )
+    lower = {label: rows.assign(measured=rows.published - 0.125) for label, rows in both.items()}
+    assert "in 26 of 26 pairs" in audit.lower_classes(lower) and "is −12.5 points." in audit.lower_classes(
+        lower
+    )
+    absent = {label: rows.assign(measured=NAN) for label, rows in both.items()}
+    assert audit.lower_classes(absent) == ""
+
+
+def test_the_classes_that_the_metric_of_the_study_hides():
+    example = worked_example()
+    missed = sum(example.ious == 0)
+    assert audit.missed_classes(example) == (
+        f"The study's metric is {example.as_published:.3f} and mIoU is {example.miou:.3f}; {missed} of"
+        f" {len(example.ious)} classes have an IoU of 0 and {percent(example.accuracy, 0)} of the pixels are"
+        " right."
+    )
+
+
+UP, DOWN, OPEN = part(), part(low=-0.05, high=-0.01), part(low=-0.01, high=0.01)
+COUNTED = part(low=None, high=None)
+LEVEL = {"label": "U-Net", "minus": (), "low": None, "high": None}
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([part(estimate=None)], ""),
+        ([UP], "The difference is +3.1 points of mIoU (0.4 to 5.8)."),
+        ([part(**LEVEL)], "The level is 3.1 points of mIoU."),
+        ([UP, UP, OPEN, DOWN], "The interval is above zero for 2 and below zero for 1 of 4 comparisons."),
+        ([OPEN, OPEN], "Both intervals include zero."),
+        ([UP, UP, UP], "All 3 intervals are above zero."),
+        ([DOWN, DOWN], "Both intervals are below zero."),
+        (
+            [part(**LEVEL), part(**LEVEL, estimate=0.5)],
+            "The levels are 3.1 to 50.0 points of mIoU.",
+        ),
+        (
+            [COUNTED, part(low=None, high=None, estimate=-0.1)],
+            "The difference is above zero in 1 of 2 comparisons.",
+        ),
+        ([UP, part(**LEVEL)], "The interval is above zero."),
+        # A claim of "at most" is printed as the negative.
+        (
+            [part(scale=-100, weight=-1), OPEN],
+            "The interval is below zero for 1 of 2 comparisons.",
+        ),
+    ],
+)
+def test_the_comparisons_of_a_claim(parts, expected):
+    assert claims.comparisons(parts) == expected
