@@ -19,6 +19,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
@@ -95,11 +97,18 @@ class Picture(Figure):
         self.alt, self.caption = alt, caption
         return self
 
-    def savefig(self, file: io.BytesIO, **options) -> None:
-        """Save the figure. Letters that its font lacks come from other installed fonts."""
+    def _printed(self, kind: str, **options) -> bytes:
+        """Return the figure as a PNG or SVG. Letters that its font lacks come from other installed fonts.
+
+        `savefig` would draw twice, the first time only for the layout, which drawing brings along.
+        """
+        file, dpi = io.BytesIO(), self.dpi
+        canvas = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG}[kind](self)
+        self.dpi = DPI * SCALE
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
-            super().savefig(file, **options)
+            getattr(canvas, f"print_{kind}")(file, **options)
+        self.dpi = dpi
         letters = set()
         for warning in raised:
             if glyph := re.match(NO_GLYPH, str(warning.message)):
@@ -111,15 +120,12 @@ class Picture(Figure):
         if texts:
             for text in texts:
                 text.set_fontfamily([*text.get_fontfamily(), *fonts])
-            file.seek(0)
-            file.truncate()
-            self.savefig(file, **options)
+            return self._printed(kind, **options)
+        return file.getvalue()
 
     def png(self) -> bytes:
         """Return the figure as a PNG of SCALE image pixels per CSS pixel."""
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=DPI * SCALE)
-        return buffer.getvalue()
+        return self._printed("png")
 
     @property
     def scales(self) -> bool:
@@ -132,11 +138,9 @@ class Picture(Figure):
 
         Text is drawn as outlines, because other machines may lack the font.
         """
-        buffer = io.BytesIO()
         metadata = {"Date": None, "Creator": "segnb", "Description": self.alt}
         with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "segnb"}):
-            self.savefig(buffer, format="svg", dpi=DPI * SCALE, metadata=metadata)
-        return buffer.getvalue()
+            return self._printed("svg", metadata=metadata)
 
     def bundle(self, drawing: bool = True) -> tuple[dict, dict]:
         """Return data and metadata as notebooks store them; width and height are in CSS pixels.
@@ -166,7 +170,7 @@ def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:
     @wraps(draw)
     def drawn(data, *args, **kwargs) -> Picture:
         with mpl.rc_context(STYLE), warnings.catch_warnings():
-            # Text is measured while drawing; `Picture.savefig` replaces fonts that lack a letter.
+            # Text is measured while drawing; `Picture` replaces fonts that lack a letter.
             warnings.filterwarnings("ignore", NO_GLYPH)
             return draw(data, *args, **kwargs) if len(data) else Picture()
 

@@ -78,7 +78,9 @@ def test_letters_that_the_font_lacks_come_from_one_that_has_them(monkeypatch):
 
 @pytest.mark.filterwarnings("error")
 def test_another_warning_is_still_one(monkeypatch):
-    monkeypatch.setattr(style.Figure, "savefig", lambda *_, **__: warnings.warn("another", stacklevel=1))
+    monkeypatch.setattr(
+        style.FigureCanvasAgg, "print_png", lambda *_, **__: warnings.warn("another", stacklevel=1)
+    )
     with pytest.raises(UserWarning, match="another"):
         named(["a"]).png()
 
