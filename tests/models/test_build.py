@@ -43,5 +43,5 @@ def test_parameter_groups_hold_every_trained_parameter_once(variant):
 
 
 def test_an_unknown_name_is_an_error():
-    with pytest.raises(SegnbError, match="'UNet' is unknown: choose from"):
+    with pytest.raises(SegnbError, match="unknown variant 'UNet' .expected one of"):
         build("UNet")

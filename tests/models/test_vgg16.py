@@ -107,7 +107,7 @@ def test_a_file_of_another_network_is_refused_by_name(trunk, tmp_path, change):
     else:
         del state["features.28.bias"]
     save_file(state, tmp_path / "other.safetensors")
-    with pytest.raises(SegnbError, match="other.safetensors is not a readable VGG16 file"):
+    with pytest.raises(SegnbError, match="other.safetensors: not a readable VGG16 file"):
         load_trunk(resolve_weights(str(tmp_path / "other.safetensors")))
 
 

@@ -326,7 +326,7 @@ def test_damaged_weights_of_a_finished_run_are_refused_by_name(project, dataset)
     content = bytearray(run.model_path.read_bytes())
     content[-1] ^= 1
     run.model_path.write_bytes(content)
-    with pytest.raises(SegnbError, match=r"model\.safetensors is damaged"):
+    with pytest.raises(SegnbError, match=r"model\.safetensors: missing or damaged"):
         load(run)
 
 
