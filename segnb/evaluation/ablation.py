@@ -43,8 +43,8 @@ def without(
 ) -> Iterator[None]:
     """Replace skips and gate maps by their means over the image, within a `with` statement.
 
-    A mean removes all detail of a channel or map and keeps its magnitude. Zeros would remove the detail too, but
-    the network has never met them, so it would be unclear which of the two costs accuracy.
+    A mean removes all detail of a channel or map and keeps its magnitude. Zeros would remove the detail too,
+    but the network has never met them, so it would be unclear which of the two costs accuracy.
 
     Args:
         model: the network

@@ -1,6 +1,6 @@
 """Boundary metrics: sums for each image, and the reducers that turn sums into scores.
 
-`statistics` computes the sums; those that need logits are in `segnb.metrics.softness`. A bootstrap weights
+`statistics` computes the sums, and `segnb.metrics.softness` the sums that need logits. A bootstrap weights
 and adds the sums of the images. A **reducer** (`boundary_iou`, `roughness` …) computes a score from the
 total. Its parameters have the names of the sums and may have more axes in front: totals (B, …) give scores
 (B, …).
@@ -140,7 +140,7 @@ def gradient_ranks(images: np.ndarray) -> np.ndarray:
 
 
 def to_nearest(where: np.ndarray) -> np.ndarray:
-    """Compute each pixel's distance in px to the nearest True pixel of its image; inf if there is none."""
+    """Compute each pixel's distance in px to the nearest True pixel of its image; inf without one."""
     distances = np.full(where.shape, np.inf)
     for target, mask in zip(distances, where, strict=True):
         if mask.any():

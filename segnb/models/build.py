@@ -41,7 +41,7 @@ def parameter_groups(model: nn.Module, learning_rate: float, backbone_learning_r
         backbone_learning_rate: of a fine-tuned backbone
 
     Returns:
-        A group named "trunk" for the backbone, if it is trained, and a group named "network" for all other
+        A group named `trunk` for the backbone, if it is trained, and a group named `network` for all other
         parameters.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}

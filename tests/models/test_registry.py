@@ -1,4 +1,4 @@
-"""The registry: what is true of its entries, whichever they are."""
+"""The registry: properties that all entries have."""
 
 import re
 import subprocess
@@ -58,7 +58,7 @@ def test_the_registry_needs_no_torch():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_is_a_run_of_names_within_the_study(family):
-    """So that it is one block in every table."""
+    """Each family is one block in every table."""
     places = [i for i, name in enumerate(STUDY) if VARIANTS[name].family == family]
     assert places == list(range(places[0], places[-1] + 1))
 

@@ -1,4 +1,4 @@
-"""What a training goes on from: two generations, and never the wrong weights."""
+"""Checkpoints: training resumes from one of two, and never with the wrong weights."""
 
 import shutil
 
@@ -19,14 +19,14 @@ from tests.training.test_loop import trained
 
 
 def flip(path) -> None:
-    """One bit of a byte in the middle."""
+    """Flip one bit in the middle of a file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
 def stopped_in(tmp_path, epoch: int) -> Run:
-    """A run whose process died in that epoch."""
+    """Return a run whose process died in that epoch."""
 
     def stop(rows):
         if len(rows) == epoch - 1:
@@ -44,7 +44,7 @@ def stopped_in(tmp_path, epoch: int) -> Run:
 
 
 def epochs_trained(monkeypatch) -> list:
-    """Grows by one with each epoch that is trained from here on."""
+    """Return a list that grows by one with each further epoch."""
     seen, train = [], loop.train_one_epoch
     monkeypatch.setattr(loop, "train_one_epoch", lambda *given: (seen.append(1), train(*given))[1])
     return seen
@@ -117,7 +117,7 @@ def test_history_is_that_of_the_state_it_goes_on_from(tmp_path, whole):
 
 
 def test_an_earlier_state_finds_its_own_best_weights(tmp_path):
-    """As on a GPU, where an epoch that is trained again may no longer be the best."""
+    """On a GPU, an epoch that is trained again may no longer be the best."""
     run, layer = Run(tmp_path / "A" / "seed0"), nn.Linear(2, 2)
     progress = Progress(run)
     progress.save_best(1, layer)
