@@ -2,14 +2,14 @@
 
 Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", MIDL 2018, section 2.
 
-A gate compares the skip with a gating signal from the decoder, which covers a larger part of the image. It is
-called as gate(skip, below, raised) and returns M maps, one for all channels or one per class:
+A gate compares the skip with a **gating signal**, features of the decoder that cover a larger part of the
+image. It is called as gate(skip, below, raised) and returns M maps, one for all channels or one per class:
     skip    the encoder's features at this level               (N, F, H, W)
     below   the decoder's features, one level down             (N, 2F, H/2, W/2)
     raised  `below` after the up-convolution                   (N, F, H, W)
     ->      the gate maps, strictly in (0, 1) up to rounding   (N, M, H, W)
-The gating signal is either `below` or `raised`, depending on the gate.
-gate.per_channel(maps) returns the factor of the skip: (N, F, H, W), or (N, 1, H, W) for all channels alike.
+The gating signal is either `below` or `raised`, depending on the gate. gate.per_channel(maps) returns the
+factor by which the skip is multiplied: (N, F, H, W), or (N, 1, H, W) for all channels alike.
 """
 
 import math
@@ -22,7 +22,7 @@ from segnb.labels import IGNORE_INDEX
 
 
 class AdditiveGate(nn.Module):
-    """The gate of the study's networks: sigmoid(psi(relu(Wg·raised + Wx·skip))).
+    """The study's gate: sigmoid(psi(relu(Wg·raised + Wx·skip))).
 
     The gating signal is taken after the up-convolution, where it has the size of the skip. There is no batch
     normalisation.
@@ -133,7 +133,7 @@ EPSILON = torch.finfo(torch.float32).eps  # added to the arguments of logarithms
 
 
 def class_gate_loss(gates: tuple[Tensor, ...], labels: Tensor) -> Tensor:
-    """Compare the class gate maps with the ground truth by binary cross-entropy.
+    """Compute the binary cross-entropy between class gate maps and ground truth.
 
     A cell of level k + 1 covers 2**k × 2**k pixels. Its target is the share of each class among the
     labelled pixels of the cell. The most frequent class alone would not do: at coarse levels it would never

@@ -4,8 +4,10 @@ Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmenta
 The head is the study's: a 7×7 convolution (fc6) and a 1×1 convolution to the classes. The paper has another
 1×1 convolution (fc7) between them.
 
-The number in a name is the output stride: FCN-32s computes one score per 32×32 pixels. FCN-16s and FCN-8s add
-the scores of finer backbone features on the way up.
+The backbone computes features on coarse grids. The head turns its coarsest features into scores, one per
+class and cell, and learned upsampling brings the scores to the size of the image, where they are the logits.
+The **stride** is the number in a network's name, the side of a cell in pixels: FCN-32s has one score per
+32×32 pixels. FCN-16s and FCN-8s add scores of finer features on the way up.
 """
 
 import torch
@@ -71,7 +73,7 @@ class Upsampling(nn.ConvTranspose2d):
         matrix = halves.permute(2, 4, 0, 1, 3, 5).reshape(4 * k, k * f * f)
         pixels = (cells.reshape(-1, 4 * k) @ matrix).view(n, h + 1, w + 1, k, f, f)
         image = pixels.permute(0, 3, 1, 4, 2, 5).reshape(n, k, (h + 1) * f, (w + 1) * f)
-        edge = f // 2
+        edge = f // 2  # the border corners' pixels are half outside the image
         return image[..., edge:-edge, edge:-edge] + self.bias.view(-1, 1, 1)
 
 
@@ -90,9 +92,9 @@ class FCN(nn.Module):
     """A fully convolutional network: images (N, 3, H, W) -> logits (N, classes, H, W), both float.
 
     Images are ImageNet-normalised, and H and W are arbitrary. Images are padded at the bottom and on the
-    right to a multiple of 32, and the logits are cropped. So no pooling drops a row, and pool3, pool4 and
-    pool5 differ by exact factors of two. (The paper pads by 100 pixels and crops at each fusion.) The
-    padding is zero after normalisation, which is the mean colour. The study's sizes 224 and 256 need no
+    right to a multiple of 32, and the logits are cropped. So no pooling drops a row, and the sizes of pool3,
+    pool4 and pool5 differ by exact factors of two. (The paper pads by 100 pixels and crops at each fusion.)
+    The padding is zero after normalisation, which is the mean colour. The study's sizes 224 and 256 need no
     padding.
 
     Each tap is multiplied by a constant before it is scored (`tap_scales`), as in all-at-once training

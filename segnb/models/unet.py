@@ -4,6 +4,11 @@ Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Ima
 2015, section 2; here with padded convolutions and batch normalisation (BN). Residual blocks in a U-Net
 follow Zhang, Liu and Wang, "Road Extraction by Deep Residual U-Net", 2018. Gates are in
 `segnb.models.attention`.
+
+The encoder halves height and width at each level and doubles the channels, down to the bottom (the
+bottleneck). The decoder reverses this. A **skip connection** (skip) hands the encoder's features of a level
+to the decoder, which concatenates them with its own, so that fine detail need not pass through the bottom. A
+**gate** multiplies a skip by a map between 0 and 1.
 """
 
 import torch
@@ -93,7 +98,7 @@ class UNet(nn.Module):
 
     Images are ImageNet-normalised, and H and W are arbitrary. Images are padded at the bottom and on the
     right to a multiple of 16, and the logits are cropped. So each level has exactly half the height and
-    width of the level above, and skips fit without shifting or stretching. The padding is zero after
+    width of the level above, and each skip has the size of the decoder's features. The padding is zero after
     normalisation, which is the mean colour. The study's size 256 needs no padding.
 
     `forward(images, return_gates=True)` returns (logits, gates). gates[k] is the gate map of level k + 1,

@@ -124,7 +124,7 @@ def tap_scales(trunk: VGG16) -> Tensor:
         return torch.ones(len(TAPS), device="meta")
     side = 128
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side))
-    frequency[0, 0] = np.inf  # no offset: the noise has mean 0, ImageNet's after normalisation
+    frequency[0, 0] = np.inf  # makes the mean of the noise 0, which is ImageNet's after normalisation
     spectrum = np.fft.fft2(np.random.default_rng(0).standard_normal((side, side))) / frequency
     noise = np.fft.ifft2(spectrum).real  # (side, side)
     noise = torch.from_numpy(noise / noise.std()).float().to(trunk.input_scale.device)

@@ -70,8 +70,8 @@ class Progress:
     """The checkpoints of a run: of the last two epochs, each with the best weights so far.
 
     The epoch is part of the file name of the best weights. If the newer checkpoint is damaged, training
-    resumes from the older one, whose best weights may be of another epoch. A GPU would not compute the same
-    weights again.
+    resumes from the older one, whose best weights may be of another epoch. Both are stored, because a GPU may
+    not compute the same weights again.
     """
 
     def __init__(self, run: RunFolder):
@@ -129,13 +129,13 @@ class Progress:
             return
         path = self.run.best_path(best["epoch"])
         if not path.exists() or sha256(path) != best["sha256"]:
-            raise SegnbError(f"{path}: damaged file (SHA-256 differs).")
+            raise SegnbError(f"{path}: missing or damaged file (SHA-256 differs).")
 
     def keep_best(self) -> None:
         """Copy the best weights to their final name.
 
         Raises:
-            SegnbError: if the weights are damaged.
+            SegnbError: if the weights are missing or damaged.
         """
         self._check(self.best)
         with open(self.run.best_path(self.best["epoch"]), "rb") as best, atomic(self.run.model_path) as file:

@@ -138,7 +138,7 @@ def test_an_earlier_state_finds_its_own_best_weights(tmp_path):
     assert sha256(run.model_path) == first
 
     flip(run.best_path(1))
-    with pytest.raises(SegnbError, match="best-1.safetensors: damaged file"):
+    with pytest.raises(SegnbError, match="best-1.safetensors: missing or damaged file"):
         again.keep_best()
     assert sha256(run.model_path) == first
 
