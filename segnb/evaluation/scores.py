@@ -53,13 +53,15 @@ def ranking(runs: list[Run]) -> pd.DataFrame:
 
 
 def spreads(runs: list[Run]) -> pd.DataFrame:
-    """Compare how far mIoU spreads between networks with how far it spreads between seeds, per family.
+    """Compute for each family the spread of mIoU between networks and between seeds.
 
-    A benchmark tells networks apart if the ratio is well above 1 (Isensee et al. 2024, nnU-Net Revisited).
+    A benchmark distinguishes networks if the ratio is well above 1 (Isensee et al. 2024, nnU-Net Revisited).
 
     Returns:
-        A row per family that has two networks with two seeds: the standard deviations `networks`, of
-        the means over seeds, and `seeds`, pooled over networks; and their `ratio`.
+        One row per family with at least two networks of two or more seeds, and the columns
+            networks: standard deviation of the networks' means over seeds
+            seeds: standard deviation over seeds, pooled over networks
+            ratio: networks / seeds
     """
     rows = {}
     for name in ("fcn", "unet"):

@@ -83,7 +83,7 @@ def components(
 
 
 def _joined(pieces: np.ndarray, count: int, numbers: np.ndarray) -> np.ndarray:
-    """Return the object, from 0, of each of `count` pieces: pieces with the same number in an image are one."""
+    """Return the object of each piece, from 0: pieces of an image with the same number are one object."""
     at = np.flatnonzero((pieces > 0) & (numbers > 0))
     thing = at // pieces[0].size * (1 << 16) + numbers.ravel()[at]  # unique over all images
     _, thing = np.unique(thing, return_inverse=True)
