@@ -30,7 +30,7 @@ from segnb.runtime.machine import (
 from segnb.storage.files import locked, read_json, to_json, write_json
 from segnb.training.loop import train_step
 
-WORTH = 0.8  # a lower precision is chosen if it takes at most this share of the time
+WORTH = 0.8  # a lower precision is chosen if it takes less than this share of the time
 COMPILE_FROM = 1200  # seconds of two complete runs; for shorter ones compilation takes longer than it saves
 TRIAL_IMAGES = 2  # per step
 TRIED = ("precision", "channels_last", "fused")  # settings that trials vary; torch.compile is separate
