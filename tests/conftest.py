@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a project folder of their own, and a tiny data set."""
+"""Fixtures shared by all tests: a separate project folder, and a tiny data set."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before NumPy comes
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported, as in the command line
 
 import numpy as np
 import pytest
@@ -16,14 +16,15 @@ from PIL import Image
 
 from segnb.storage.project import share_code
 
-pytest.register_assert_rewrite("tests.models.base")  # so that the shared tester's failures show values
+pytest.register_assert_rewrite("tests.models.base")  # so that failures of the shared tester show values
 
 CHECKOUT = Path(__file__).parents[1]
 
 REPORT = "tests/notebooks/test_report.py"  # shares `reported` with the tests in tests/browser
 
-# A network of each kind that a step, a chapter or a claim treats in its own way: trunks that share frozen
-# features and one that learns, a U-Net with skips and without, residual blocks, a gate, and a gate a class.
+# One network of each kind that a step, chapter or claim treats differently: frozen FCNs that share features
+# and a fine-tuned one, U-Nets with and without skips, with residual blocks, with a gate, and with a gate per
+# class.
 REPORTED = (
     "FCN32s_vgg16_freeze",
     "FCN8s_vgg16_freeze",
@@ -36,18 +37,20 @@ REPORTED = (
 )
 
 os.environ["SEGNB_OFFLINE"] = "1"  # nothing is fetched
-# Tests stop processes by Ctrl-C, which what a script starts in the background ignores, children included.
+# Tests stop processes by Ctrl-C, which processes that a script starts in the background ignore, with their
+# children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# One thread, as in a run: on a busy machine two are many times slower, and bits depend on the number.
+# One thread, as in a run. On a busy machine two threads are many times slower, and the last bits depend on
+# the number.
 torch.set_num_threads(1)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """Of the processes of `make test`, one gets all tests of a file, and one all that use `reported`.
+    """Give all tests of a file to one process of `make test`, and all tests that use `reported` to one.
 
-    The groups that xdist has for this (`--dist loadgroup`) do nothing under pytest 9.2, whose ids they cannot
-    write to.
+    The groups of xdist (`--dist loadgroup`) have no effect under pytest 9.2, because they cannot change its
+    ids.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -60,7 +63,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
 
 def make_project(folder: Path) -> Path:
-    """A project folder that shares this checkout's code and has runs, cache and report of its own."""
+    """Make a project folder with this checkout's code and its own runs, cache and report."""
     folder.mkdir(exist_ok=True)
     share_code(CHECKOUT, folder)
     return folder
@@ -68,14 +71,14 @@ def make_project(folder: Path) -> Path:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
-    """An empty project folder that segnb takes for the checkout."""
+    """An empty project folder, which segnb uses in place of the checkout."""
     folder = make_project(tmp_path / "project")
     monkeypatch.setenv("SEGNB_ROOT", str(folder))
     return folder
 
 
 def segnb(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """The command line, at work in a project folder."""
+    """Run the command line in a project folder."""
     return subprocess.run(
         [sys.executable, "-m", "segnb.cli", *arguments],
         cwd=project,
@@ -107,9 +110,9 @@ def execute(notebook: Path, out: Path, project: Path) -> subprocess.CompletedPro
 
 
 def make_reported(folder: Path) -> Path:
-    """A project folder in which `make report` has been run on preset smoke for `REPORTED`.
+    """Make a project folder with the report of `make report` for `REPORTED`, on preset smoke.
 
-    Beside it `report` is a copy of what came out, for who comes after a test that made it anew.
+    The folder `report` next to it is a copy of the report, for tests that run after one that made it again.
     """
     done = segnb(
         make_project(folder), "report", "--preset", "smoke", "--jobs", "2", "--variants", ",".join(REPORTED)
@@ -122,13 +125,13 @@ def make_reported(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory) -> Path:
-    """The one project folder with a whole report in it, which takes minutes to make: see `make_reported`."""
+    """The only project folder with a complete report, which takes minutes; see `make_reported`."""
     return make_reported(tmp_path_factory.mktemp("engine") / "project")
 
 
 @pytest.fixture(scope="module")
 def few_draws():
-    """Claims weighed with fewer draws of the bootstrap than a report takes."""
+    """Decide claims with fewer bootstrap draws than a report."""
     from segnb.stats import bootstrap
 
     with pytest.MonkeyPatch.context() as patch:
@@ -139,7 +142,7 @@ def few_draws():
 
 
 def make_dataset(folder: Path, train: int = 10, test: int = 3, size: int = 48) -> Path:
-    """A folder in the study's layout: stripes of three classes, coloured by class, with noise."""
+    """Make a folder in the study's layout: stripes of three classes, coloured by class, with noise."""
     draw = np.random.default_rng(0)
     for split, count in (("train", train), ("test", test)):
         for kind in ("images", "labels"):

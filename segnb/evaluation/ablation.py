@@ -1,4 +1,7 @@
-"""Parts of a finished network switched off: skips and gates of some levels, and what gates listen to."""
+"""Ablations at test time: a network without its skips or gates, or with another gating signal.
+
+A part is removed by replacing its values with their mean over the image. Nothing is trained again.
+"""
 
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,13 +17,14 @@ from segnb.models.registry import VARIANTS, UNetConfig
 from segnb.runtime.machine import Machine
 from segnb.training.loop import evaluate
 
-FUSED = {4: "score_pool3", 5: "score_pool4"}  # layers of an FCN, by level
+FUSED = {4: "score_pool3", 5: "score_pool4"}  # by level, the layer whose scores an FCN adds
 
 
 def skip_levels(variant: str) -> tuple[int, ...]:
-    """The levels at which a network hands something across, finest first; level k has 2^(k-1) px a cell.
+    """Return the levels at which a network has skips, finest first.
 
-    Of an FCN these are the scores of pool3 (8 px) and pool4 (16 px) that join the coarser ones.
+    A cell of level k covers 2^(k-1) × 2^(k-1) px. The skips of an FCN are the scores of pool3 (8 px) and
+    pool4 (16 px) that are added to coarser scores.
     """
     config = VARIANTS[variant].config
     if isinstance(config, UNetConfig):
@@ -29,7 +33,7 @@ def skip_levels(variant: str) -> tuple[int, ...]:
 
 
 def gate_levels(variant: str) -> tuple[int, ...]:
-    """The levels whose skips have gates."""
+    """Return the levels whose skips have gates, finest first."""
     return gates.LEVELS if VARIANTS[variant].gate != "none" else ()
 
 
@@ -37,14 +41,16 @@ def gate_levels(variant: str) -> tuple[int, ...]:
 def without(
     model: nn.Module, size: int, skips: Collection[int] = (), gated: Collection[int] = ()
 ) -> Iterator[None]:
-    """While it lasts, skips and gates of these levels say no more than their mean over the image.
+    """Replace skips and gate maps by their means over the image, within a `with` statement.
 
-    size: pixels a side of the image
+    A mean removes all detail of a channel or map and keeps its magnitude. Zeros would remove the detail too,
+    but the network has never met them, so it would be unclear which of the two costs accuracy.
 
-    Each channel of a skip becomes its own mean, each map of a gate likewise. So no detail comes across, and
-    what comes is still of a size that the network knows; zeros, which it has never met, would also shift all
-    that follows, and what that costs could not be told from what the detail is worth. A gate whose skip is
-    off does nothing.
+    Args:
+        model: the network
+        size: side of the images in pixels
+        skips: levels whose skips are replaced
+        gated: levels whose gate maps are replaced; without effect where the skip is replaced
     """
 
     def flat(level: int, values: Tensor) -> Tensor:
@@ -52,7 +58,7 @@ def without(
 
     def joined(level: int):
         def hook(block, inputs):
-            (x,) = inputs  # the skip's channels, then as many from below
+            (x,) = inputs  # (B, 2F, h, w): F channels of the skip, then F from below
             skip, below = x.chunk(2, dim=1)
             return (torch.cat([flat(level, skip), below], dim=1),)
 
@@ -78,15 +84,21 @@ def without(
 
 @contextmanager
 def signalled(model: nn.Module, size: int, kind: str) -> Iterator[None]:
-    """While it lasts, the signal of every gate is "shuffled", that of another image, or its "mean"."""
+    """Replace the gating signals of all gates, within a `with` statement.
+
+    Args:
+        model: a U-Net with gates
+        size: side of the images in pixels
+        kind: "shuffled", the signal of another image; or "mean", the mean over the image
+    """
 
     def other(level: int, signal: Tensor) -> Tensor:
         if kind == "shuffled":
-            return signal.roll(1, 0)  # of the image before in the batch
+            return signal.roll(1, 0)  # the previous image in the batch
         return gates.image_mean(signal, level, size).to(signal.dtype).expand_as(signal)
 
     def hook(level: int):
-        # Of `below` and `raised` a gate takes one; both are replaced.
+        # A gate uses either `below` or `raised` as its signal; both are replaced.
         return lambda gate, args, kwargs: (
             (args[0], other(level + 1, args[1])),
             {name: other(level, signal) for name, signal in kwargs.items()},
@@ -102,11 +114,16 @@ def signalled(model: nn.Module, size: int, kind: str) -> Iterator[None]:
 def confusions(
     variant: str, model: nn.Module, split: Split, batch_size: int, machine: Machine
 ) -> dict[str, np.ndarray]:
-    """Test a network without each of its parts: names (K,) and confusion int64 (K, N, C, C).
+    """Evaluate a network without each of its parts.
 
-    pool3, pool4:  an FCN's scores of that layer; skips: all skips of a U-Net, see `without`
-    signal:shuffled, signal:mean: the signal of all gates, see `signalled`; shuffled within a batch, so an
-                   image that is alone in the last one keeps its own
+    The parts are "pool3" and "pool4" (scores of an FCN), "skips" (all skips of a U-Net; see `without`), and
+    "signal:shuffled" and "signal:mean" (all gating signals; see `signalled`). Signals are shuffled within a
+    batch, so an image that is alone in the last batch keeps its own signal.
+
+    Returns:
+        names: (K,), the parts
+        confusion: int64 (K, N, C, C), the confusion of each image without that part
+        An empty dict for a network without such parts.
     """
     size, levels = split.labels.shape[1], skip_levels(variant)
     fcn = isinstance(model, FCN)
@@ -116,8 +133,8 @@ def confusions(
     if gate_levels(variant):
         kinds = ("shuffled", "mean") if min(batch_size, len(split)) > 1 else ("mean",)
         parts |= {f"signal:{kind}": signalled(model, size, kind) for kind in kinds}
-    found = []
+    counts = []
     for part in parts.values():
         with part:
-            found.append(evaluate(model, split, batch_size, machine).confusion.numpy())
-    return {"names": np.array(list(parts)), "confusion": np.stack(found)} if parts else {}
+            counts.append(evaluate(model, split, batch_size, machine).confusion.numpy())
+    return {"names": np.array(list(parts)), "confusion": np.stack(counts)} if parts else {}

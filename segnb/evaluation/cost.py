@@ -1,6 +1,7 @@
-"""What a network costs: parameters, FLOPs, seconds an image and memory of a training step.
+"""Cost of a network: parameters, FLOPs, seconds per image and memory of a training step.
 
-Measured on a machine that does nothing else, variants interleaved, nothing cached (CLAIMS F7, F8, U8).
+Claims F7, F8 and U8 compare the costs. No other process should run meanwhile. Networks are timed in
+alternating rounds and without the feature cache.
 """
 
 import time
@@ -15,24 +16,27 @@ from segnb.models.registry import VARIANTS
 from segnb.study.study import Study
 from segnb.training.loop import train_step
 
-# Passes over all variants, so that a slow minute of the machine hits all of them; how far passes differ says
-# how sure a comparison is.
+# Rounds over all networks, so that a slow minute of the machine affects all of them. The spread between
+# rounds shows how reliable a comparison is.
 ROUNDS = 3
-REPEATS = 2  # times measured per variant and round
-GPU_SECONDS = 0.2  # of steps per variant and round on a GPU, where one of them takes milliseconds
+REPEATS = 2  # timings per network and round
+GPU_SECONDS = 0.2  # minimum seconds per network and round on a GPU, where a step takes milliseconds
 
 
 def measure(study: Study, variants: list[str]) -> dict[str, dict]:
-    """Cost by variant at the study's size, width, batch size, precision and threads.
+    """Measure the cost of each network at the study's sizes, batch sizes, precision and threads.
 
-    parameters, trained_parameters: counts
-    gflops:          10⁹ floating-point operations of one image forwards; a multiply-add is two
-    train_gflops:    the same of a training step, per image
-    train_seconds:   median seconds an image of a training step (forwards, backwards, optimiser)
-    predict_seconds: median seconds an image of a forward pass without gradients
-    train_samples, predict_samples: what they are the medians of: a list a round, all variants alike
-    memory_mib:      peak of a training step: allocated on the GPU; on a CPU the sum of parameters,
-                     gradients, optimiser state and the activations saved for the backward pass
+    Returns:
+        For each network:
+            parameters, trained_parameters: counts
+            gflops: 10⁹ floating-point operations of a forward pass per image; a multiply-add counts as two
+            train_gflops: the same for a training step, per image
+            train_seconds: median seconds per image of a training step (forward, backward, optimiser)
+            predict_seconds: median seconds per image of a forward pass without gradients
+            train_samples, predict_samples: the timings, one list per round
+            memory_mib: peak memory of a training step in MiB. On a GPU it is the allocated memory; on a CPU
+                the sum of parameters, buffers, gradients, optimiser state and the activations saved for the
+                backward pass.
     """
     rows: dict[str, dict] = {name: {"train_samples": [], "predict_samples": []} for name in variants}
     study.machine.apply()
@@ -46,7 +50,7 @@ def measure(study: Study, variants: list[str]) -> dict[str, dict]:
 
 
 class Bench:
-    """A variant at work on a batch of noise: what the images show does not change what a step costs."""
+    """A network with an optimiser and a batch of noise; the cost does not depend on the images."""
 
     def __init__(self, study: Study, name: str):
         self.machine, recipe = study.machine, study.recipe(VARIANTS[name].family)
@@ -60,13 +64,13 @@ class Bench:
         self.labels = torch.randint(0, len(study.classes), (shape[0], *shape[2:]), device=self.machine.device)
 
     def step(self) -> float:
-        """Train on the batch once."""
+        """Make one training step and return its loss."""
         batch = self.model.train(), self.images, self.labels
-        return train_step(*batch, self.optimizer, self.scaler, self.machine)[0].item()  # waits for a GPU
+        return train_step(*batch, self.optimizer, self.scaler, self.machine)[0].item()  # waits for the GPU
 
     @torch.no_grad()
     def forward(self) -> int:
-        """Predict the batch."""
+        """Predict the batch and return the class of one pixel, which waits for the GPU."""
         self.model.eval()
         with self.machine.autocast():
             return self.model(self.images).argmax(1)[0, 0, 0].item()
@@ -89,7 +93,7 @@ def _one_round(study: Study, name: str, row: dict) -> None:
 
 
 def _seconds(work: Callable[[], object], device: str) -> list[float]:
-    """Measure REPEATS times what a call of `work` takes: the call itself, or on a GPU the median of many."""
+    """Time a call of `work` REPEATS times; on a GPU, each timing is the median of many calls."""
     shortest = GPU_SECONDS / REPEATS if device == "cuda" else 0.0
 
     def measured() -> float:
@@ -100,7 +104,7 @@ def _seconds(work: Callable[[], object], device: str) -> list[float]:
             seconds.append(time.perf_counter() - start)
         return median(seconds)
 
-    measured()  # first calls set up kernels and optimiser state, and let a GPU raise its clock
+    measured()  # warm-up: the first calls set up kernels and optimiser state, and the GPU raises its clock
     return [measured() for _ in range(REPEATS)]
 
 
@@ -111,13 +115,13 @@ def _step_flops(bench: Bench) -> int:
 
 
 def _step_memory(bench: Bench) -> int:
-    """Return the bytes at the peak of a training step; see `measure` for what counts on a CPU."""
+    """Return the peak memory of a training step in bytes; `measure` lists the parts that count on a CPU."""
     if bench.machine.device == "cuda":
         bench.step()
         torch.cuda.reset_peak_memory_stats()
         bench.step()
         return torch.cuda.max_memory_allocated()
-    saved: dict[int, int] = {}  # by storage, since several saved tensors may share one
+    saved: dict[int, int] = {}  # bytes by storage, because several saved tensors may share a storage
 
     def pack(tensor):
         storage = tensor.untyped_storage()
@@ -127,7 +131,7 @@ def _step_memory(bench: Bench) -> int:
     own = [*bench.model.parameters(), *bench.model.buffers()]
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         bench.step()
-    for tensor in own:  # which are no activations
+    for tensor in own:  # parameters and buffers are not activations
         saved.pop(tensor.untyped_storage().data_ptr(), None)
     gradients = [p.grad for p in own if p.grad is not None]
     state = [v for s in bench.optimizer.state.values() for v in s.values() if torch.is_tensor(v)]

@@ -1,4 +1,4 @@
-"""A finished run's network at work: load it, test it, predict with it."""
+"""Evaluation of a finished run: load its network, compute its metrics, predict with it."""
 
 from collections.abc import Collection
 from contextlib import nullcontext
@@ -27,14 +27,23 @@ from segnb.study.study import Run, Study
 from segnb.training import checkpoint
 from segnb.training.loop import evaluate
 
-SHOWN = 24  # test images whose predictions a run keeps for the report and the explorer
+SHOWN = 24  # test images whose predictions are stored for the report and the explorer
 
 
 def load(run: Run, machine: Machine | None = None) -> torch.nn.Module:
-    """The run's best network, in eval mode, on the study's device, or on that of `machine`."""
+    """Load the best weights of a run, in eval mode.
+
+    Args:
+        run: a finished run
+        machine: sets the device and the memory layout; None means the study's
+
+    Raises:
+        SegnbError: if the weights are missing or damaged.
+    """
     if not run.model_path.exists() or sha256(run.model_path) != run.summary["model_sha256"]:
         raise SegnbError(
-            f"{run.model_path} is damaged (its SHA-256 differs) or gone; delete {run.path} to train again"
+            f"{run.model_path}: missing or damaged file (SHA-256 differs). Delete {run.path} to train this"
+            " run again."
         )
     study = run.study
     model = build(run.variant, len(study.classes), run.recipe.width)
@@ -43,21 +52,25 @@ def load(run: Run, machine: Machine | None = None) -> torch.nn.Module:
 
 
 def shown(count: int) -> np.ndarray:
-    """Indices of the images to keep: spread evenly over the split, the same for every run."""
+    """Return the indices of the stored images: spread evenly over a split of `count`, equal for all runs."""
     return np.unique(np.linspace(0, count - 1, SHOWN).round().astype(int))
 
 
 def measure(run: Run) -> None:
-    """Test a finished run and write all that reports and claims need to know of it: see `Run`.
+    """Evaluate a finished run on the test images and write the files that report and claims read.
 
-    Each file is whole or not there, and a second call writes the same ones again. test_confusion.npz is
-    written last: with it, the others are there too. Raises SegnbError if another process is at work on it.
+    `segnb.storage.run_folder` lists the files. Each file is complete or absent, and a second call writes
+    equal files. test_confusion.npz is written last, so if it exists, all files exist.
+
+    Raises:
+        SegnbError: if another process trains or evaluates the run, or if its weights are missing or damaged.
     """
     with run.at_work("testing"):
         _measure(run)
 
 
 def _measure(run: Run) -> None:
+    """Evaluate as `measure` describes, in the process that holds the lock of the run."""
     study, machine = run.study, run.study.machine
     machine.apply()
     family, classes = VARIANTS[run.variant].family, study.classes
@@ -74,7 +87,7 @@ def _measure(run: Run) -> None:
         softness.see(logits)
 
     with gates.watched(model, openness.see, openness.weigh) if openness else nullcontext():
-        found = evaluate(model, split, recipe.batch_size, machine, see)
+        evaluation = evaluate(model, split, recipe.batch_size, machine, see)
     predictions = np.concatenate(parts)
     things = [classes.id(name) for name in classes.things]
 
@@ -110,47 +123,48 @@ def _measure(run: Run) -> None:
         predictions=predictions[index],
     )
     copied = {}
-    if study.settings["data"]["name"] in DRIVES:  # what the claim on splits asks
+    if study.settings["data"]["name"] in DRIVES:  # for the claim on splits
         copies = torch.from_numpy(most_alike(study.split("train", recipe.size), split))
         copied["copied"] = confusion.confusion(
             torch.from_numpy(np.array(split.labels)), copies, len(classes)
         ).numpy()
     run.write_arrays(
         run.confusion_path,
-        confusion=found.confusion.numpy(),
+        confusion=evaluation.confusion.numpy(),
         names=np.array(split.names),
-        loss=np.array(found.loss),
+        loss=np.array(evaluation.loss),
         as_published=np.array(as_published_score(split.labels, predictions, len(classes))),
         **copied,
     )
 
 
 def most_alike(train: Split, test: Split) -> np.ndarray:
-    """For each test image the label map (N, S, S) of the training image that looks most alike.
+    """Return for each test image the label map of the most similar training image, (N, S, S).
 
-    Alike is a small distance of colours between the two, each shrunk to 16×16.
+    The most similar image has the smallest Euclidean distance of colours, after both images are reduced to
+    16×16.
     """
-    cells = test.images.shape[1] // 16
+    side = test.images.shape[1] // 16  # px of a cell
 
-    def shrunk(split: Split) -> np.ndarray:
-        cut = (image[: 16 * cells, : 16 * cells].reshape(16, cells, 16, cells, 3) for image in split.images)
-        return np.stack([one.mean((1, 3), dtype=np.float32).ravel() for one in cut])
+    def thumbnails(split: Split) -> np.ndarray:
+        blocks = (image[: 16 * side, : 16 * side].reshape(16, side, 16, side, 3) for image in split.images)
+        return np.stack([block.mean((1, 3), dtype=np.float32).ravel() for block in blocks])
 
-    known = shrunk(train)
-    nearest = [((known - one) ** 2).sum(1).argmin() for one in shrunk(test)]
+    candidates = thumbnails(train)
+    nearest = [((candidates - image) ** 2).sum(1).argmin() for image in thumbnails(test)]
     return train.labels[nearest]
 
 
 def _test_shifts(run: Run, model: torch.nn.Module, recipe: Recipe) -> None:
-    """Count how the network does under other conditions, where there are scenes under such."""
+    """Write the confusion under other conditions (fog, night …), if the data set has such scenes."""
     scenes = {kind: run.study.shifted(kind, recipe.size) for kind in KINDS}
     if None in scenes.values():
         return
-    found = [evaluate(model, split, recipe.batch_size, run.study.machine) for split in scenes.values()]
+    evaluations = [evaluate(model, split, recipe.batch_size, run.study.machine) for split in scenes.values()]
     run.write_arrays(
         run.shifts_path,
         kinds=np.array(list(scenes)),
-        confusion=np.stack([evaluation.confusion.numpy() for evaluation in found]),
+        confusion=np.stack([evaluation.confusion.numpy() for evaluation in evaluations]),
     )
 
 
@@ -158,9 +172,10 @@ def _test_shifts(run: Run, model: torch.nn.Module, recipe: Recipe) -> None:
 
 
 def here(study: Study) -> Machine:
-    """The settings to look with: the study's on all cores, or the CPU in full precision where its GPU is not.
+    """Return the settings for interactive predictions: the study's, but on all cores.
 
-    Whoever waits is glad of the cores; sums in another order may tip a pixel that two classes share.
+    Without the study's GPU, the CPU computes in fp32. Sums in another order may change the class of a pixel
+    at which two classes are almost equal.
     """
     machine = replace(study.machine, threads=usable_cores())
     if machine.device == "cuda" and not torch.cuda.is_available():
@@ -168,19 +183,20 @@ def here(study: Study) -> Machine:
     return replace(machine, environment=bits_environment(machine.device))
 
 
-@lru_cache(maxsize=16)  # all variants of a seed: half a gigabyte at quick size, four at the study's own
+@lru_cache(maxsize=16)  # all networks of a seed: 0.5 GB at the size of preset quick, 4 GB at that of paper
 def network(run: Run) -> torch.nn.Module:
-    """Return the run's network, kept in memory. Raises SegnbError as `evaluate.load` does."""
+    """Return a run's network, which stays in memory; see `load`."""
     machine = here(run.study)
     machine.apply()
     return load(run, machine)
 
 
 class Prediction(NamedTuple):
-    """What a network makes of one image.
+    """The prediction of a network for one image.
 
-    probabilities: float (C, S, S)
-    maps:          {level: float (M, h, w)} of its gates, M one or one per class; empty without gates
+    Attributes:
+        probabilities: float (C, S, S), 0 to 1
+        maps: the gate maps by level, float (M, h, w) with M = 1 or one per class; empty without gates
     """
 
     probabilities: Tensor
@@ -188,28 +204,34 @@ class Prediction(NamedTuple):
 
     @property
     def classes(self) -> np.ndarray:
-        """uint8 (S, S): the class of highest probability."""
+        """The class with the highest probability, uint8 (S, S)."""
         return self.probabilities.max(0).indices.byte().numpy()
 
     @property
     def confidence(self) -> np.ndarray:
-        """uint8 (S, S): that probability × 255."""
+        """The highest probability × 255, uint8 (S, S)."""
         return (self.probabilities.amax(0) * 255).round().byte().numpy()
 
 
 def predict(
     run: Run, image: np.ndarray, skips: Collection[int] = (), gated: Collection[int] = ()
 ) -> Prediction:
-    """Predict an image, uint8 (S, S, 3), with skips and gates of some levels switched off, see `without`."""
+    """Predict one image, optionally without some skips and gates.
+
+    Args:
+        run: a finished run
+        image: RGB, uint8 (S, S, 3)
+        skips, gated: levels whose skips and gate maps are replaced by their means; see `ablation.without`
+    """
     model, machine, size = network(run), here(run.study), len(image)
     maps: dict[int, np.ndarray] = {}
 
-    def see(level: int, found: Tensor) -> None:
-        maps[level] = gates.on_image(found, level, size)[0].float().cpu().numpy()
+    def see(level: int, batch: Tensor) -> None:
+        maps[level] = gates.on_image(batch, level, size)[0].float().cpu().numpy()
 
     watching = gates.watched(model, see) if gates.has_gates(model) else nullcontext()
     batch = machine.arrange(normalise(torch.from_numpy(image[None]).to(machine.device)))
-    # Watched last, to see what `without` makes of the maps.
+    # `watching` is entered after `without`, so that it sees the replaced maps.
     with ablation.without(model, size, skips, gated), watching, torch.inference_mode(), machine.autocast():
         logits = model(batch)
     return Prediction(logits[0].float().softmax(0).cpu(), dict(sorted(maps.items())))

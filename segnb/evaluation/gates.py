@@ -1,8 +1,8 @@
-"""What the gates on a U-Net's skips do: how open they are, where, and what is lost without their maps.
+"""Attention gates at test time: their maps, how open they are, and the loss without them.
 
-That a gate lets through 0.9 or 0.3 of a skip means nothing in itself, as the layers behind it make up for any
-constant. What counts is how its values vary within an image, and how much worse the network gets once each
-value is replaced by the mean over its image: not at all, if the gate did no more than scale.
+The mean of a gate map has no meaning, because the layers after the gate can compensate for any constant. So
+two questions matter: how much the map varies within an image, and how much worse the network is if the map
+is replaced by its mean over the image. If a gate only scales the skip, the network is no worse.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +17,11 @@ from segnb.models.unet import UNet
 from segnb.runtime.machine import Machine
 from segnb.training.loop import evaluate
 
-LEVELS = (1, 2, 3, 4)  # finest first; maps of level k have a value for each cell of 2^(k-1) × 2^(k-1) pixels
+LEVELS = (1, 2, 3, 4)  # of a U-Net, finest first; a cell of level k covers 2^(k-1) × 2^(k-1) pixels
 
 
 def has_gates(model: torch.nn.Module) -> bool:
+    """Return whether the network is a U-Net with gates."""
     return isinstance(model, UNet) and model.config.gate != "none"
 
 
@@ -30,10 +31,14 @@ def watched(
     see: Callable[[int, Tensor], Tensor | None],
     weigh: Callable[[int, Tensor, Tensor], None] = lambda level, skip, gate: None,
 ) -> Iterator[None]:
-    """While it lasts, see(level, maps) is called with what each gate returns, (B, M, h, w).
+    """Observe, and optionally replace, the gate maps of a network, within a `with` statement.
 
-    What `see` returns takes the maps' place, unless it is None. Before that weigh(level, skip, gate) gets the
-    skip (B, F, h, w) and what it is multiplied by.
+    Args:
+        model: a U-Net with gates
+        see: called as see(level, maps) with the maps (B, M, h, w) of each gate. Its result replaces the
+            maps, unless it is None.
+        weigh: called before `see` as weigh(level, skip, gate), with the skip (B, F, h, w) and the factor of
+            the skip, (B, F, h, w) or (B, 1, h, w)
     """
 
     def hook(level: int):
@@ -52,7 +57,7 @@ def watched(
 
 
 def on_image(maps: Tensor, level: int, size: int) -> Tensor:
-    """The part of maps (B, M, h, w) that lies on an image of `size` pixels a side, without the padding."""
+    """Crop maps (B, M, h, w) to an image of `size` pixels per side, without the padding."""
     side = -(-size // 2 ** (level - 1))
     return maps[..., :side, :side]
 
@@ -63,11 +68,11 @@ def image_mean(maps: Tensor, level: int, size: int) -> Tensor:
 
 
 class Openness:
-    """Record what the gates let through of each image of a split while the network predicts it.
+    """Statistics of the gate maps of each image, recorded while the network predicts a split.
 
     Args:
-        size: side of the images, in pixels
-        keep: indices of the images whose maps are saved
+        size: side of the images in pixels
+        keep: indices of the images whose maps are stored
     """
 
     def __init__(self, size: int, keep: np.ndarray):
@@ -77,37 +82,41 @@ class Openness:
         self._passed: dict[int, list] = {level: [] for level in LEVELS}
 
     def weigh(self, level: int, skip: Tensor, gate: Tensor) -> None:
-        """The skips of the next images and what they are multiplied by, for `watched`."""
-        skip, gate = (on_image(one, level, self.size).float() for one in (skip, gate))
-        whole, passed = (one.square().sum((1, 2, 3)) for one in (skip, skip * gate))
-        self._passed[level].append((passed / whole.clamp(min=1e-12)).double().cpu().numpy())
+        """Add the skips of the next images and their factors; see `watched`."""
+        skip, gate = (on_image(values, level, self.size).float() for values in (skip, gate))
+        energy, passed = (values.square().sum((1, 2, 3)) for values in (skip, skip * gate))
+        self._passed[level].append((passed / energy.clamp(min=1e-12)).double().cpu().numpy())
 
     def see(self, level: int, maps: Tensor) -> None:
-        """The maps of the next images, for `watched`."""
-        for one in on_image(maps, level, self.size).float().cpu().numpy():
+        """Add the maps of the next images; see `watched`."""
+        for image in on_image(maps, level, self.size).float().cpu().numpy():  # (M, h, w)
             if len(self._std[level]) in self.keep:
-                self._maps[level].append(one.astype(np.float16))
-            self._std[level].append(one.std((1, 2)))
+                self._maps[level].append(image.astype(np.float16))
+            self._std[level].append(image.std((1, 2)))
 
     def statistics(self) -> dict[str, np.ndarray]:
-        """With L levels and M maps per level (one, or one per class):
+        """Return the statistics, for L levels and M maps per level (one, or one per class).
 
-        levels          (L,)
-        passed          float64 (N,), share of the skips' energy (sum of squares) that gates let through, mean
-                        over levels
-        std             float32 (N, L, M), within the image
-        maps1 … maps4   float16 (K, M, h, w), of the images to keep
+        Returns:
+            levels: (L,)
+            passed: float64 (N,), 0 to 1, share of the skips' energy (sum of squares) that the gates pass,
+                mean over levels
+            std: float32 (N, L, M), standard deviation of a map within the image
+            maps1 … maps4: float16 (K, M, h, w), the maps of the K images to keep
         """
-        maps = {f"maps{level}": np.stack(kept) for level, kept in self._maps.items()}
+        maps = {f"maps{level}": np.stack(images) for level, images in self._maps.items()}
         passed = np.mean([np.concatenate(shares) for shares in self._passed.values()], axis=0)
         std = np.stack([*self._std.values()], 1)
         return {"levels": np.array(LEVELS), "std": std, "passed": passed} | maps
 
 
 def neutral_confusion(model: UNet, split: Split, batch_size: int, machine: Machine) -> np.ndarray:
-    """Confusion without the maps of one level after the other, and last without any: int64 (L + 1, N, C, C).
+    """Evaluate a network without the gate maps of each level, and of all levels.
 
-    Without them means that each gate's value is the mean over its image.
+    Each map is replaced by its mean over the image.
+
+    Returns:
+        Confusion of each image, int64 (L + 1, N, C, C): without level 1, 2, …, and without all levels.
     """
     size = split.labels.shape[1]
 

@@ -1,4 +1,4 @@
-"""Tables of test scores, from the confusion matrices that runs keep; and what labels alone tell."""
+"""Tables of test scores, from the confusion matrices of runs, and statistics of the labels."""
 
 import numpy as np
 import pandas as pd
@@ -12,16 +12,17 @@ COLUMNS = ["miou", "seeds", "low", "high", "as_published", "loss", "seeds_miou",
 
 
 def scores(runs: list[Run]) -> pd.DataFrame:
-    """Test scores by variant (the index), in the order in which the variants come.
+    """Make a table of test scores, one row per variant (the index), in the order of the runs.
 
-    miou:         dataset mIoU, mean over seeds
-    seeds:        how many there are
-    low, high:    95 % interval, see `segnb.stats.bootstrap.image_interval`
-    as_published: the study's own score of the same predictions, mean over seeds
-    loss:         mean cross-entropy a pixel, mean over seeds
-    seeds_miou, seeds_loss: lists with a value a seed
-
-    `attrs["images"]`: how many test images they are of, at most
+    Returns:
+        A table with the columns
+            miou: mIoU, mean over seeds, 0 to 1
+            seeds: number of seeds
+            low, high: 95% confidence interval, see `segnb.stats.bootstrap.image_interval`
+            as_published: reported score of the same predictions, mean over seeds, 0 to 1
+            loss: mean cross-entropy in nats per pixel, mean over seeds
+            seeds_miou, seeds_loss: lists with one value per seed
+        `attrs["images"]` is the number of test images (the largest, if runs differ).
     """
     rows, images = {}, 0
     for name, group in by_variant(runs).items():
@@ -47,18 +48,20 @@ def scores(runs: list[Run]) -> pd.DataFrame:
 
 
 def ranking(runs: list[Run]) -> pd.DataFrame:
-    """The numeric columns of `scores`, the highest mIoU first."""
+    """Return the first five columns of `scores`, sorted by mIoU, highest first."""
     return scores(runs)[COLUMNS[:5]].sort_values("miou", ascending=False, kind="stable")
 
 
 def spreads(runs: list[Run]) -> pd.DataFrame:
-    """Compare how far mIoU spreads between networks with how far it spreads between seeds, per family.
+    """Compute for each family the spread of mIoU between networks and between seeds.
 
-    A benchmark tells networks apart if the ratio is well above 1 (Isensee et al. 2024, nnU-Net Revisited).
+    A benchmark distinguishes networks if the ratio is well above 1 (Isensee et al. 2024, nnU-Net Revisited).
 
     Returns:
-        A row per family that has two networks with two seeds: the standard deviations `networks`, of
-        the means over seeds, and `seeds`, pooled over networks; and their `ratio`.
+        One row per family with at least two networks of two or more seeds, and the columns
+            networks: standard deviation of the networks' means over seeds
+            seeds: standard deviation over seeds, pooled over networks
+            ratio: networks / seeds
     """
     rows = {}
     for name in ("fcn", "unet"):
@@ -75,9 +78,9 @@ def spreads(runs: list[Run]) -> pd.DataFrame:
 
 
 def class_ious(runs: list[Run]) -> pd.DataFrame:
-    """Test IoU, mean over seeds: a row a class and a last one "mIoU", a column a variant.
+    """Make a table of the test IoU, mean over seeds: one row per class, one column per variant.
 
-    NaN for a class that no test image shows. The column's class IoUs average to its mIoU.
+    The last row, "mIoU", is the mean of the column. A class without test pixels is NaN.
     """
     columns = {}
     for name, group in by_variant(runs).items():
@@ -89,15 +92,15 @@ def class_ious(runs: list[Run]) -> pd.DataFrame:
 
 
 def image_miou(truth: np.ndarray, guess: np.ndarray, classes: int) -> float:
-    """mIoU of one image alone, (S, S) each, over the classes that its ground truth shows."""
-    maps = (torch.from_numpy(one[None].astype(np.int64)) for one in (truth, guess))
+    """Compute the mIoU of one image over the classes in its ground truth; truth, guess: (S, S)."""
+    maps = (torch.from_numpy(ids[None].astype(np.int64)) for ids in (truth, guess))
     return float(confusion.mean_iou(confusion.confusion(*maps, classes)[0].numpy()))
 
 
 def worst_images(run: Run, count: int = 3) -> dict[str, np.ndarray]:
-    """The test images that a run gets most wrong, in the form of `Run.predictions()`, worst first.
+    """Return the `count` test images with the lowest pixel accuracy, lowest first.
 
-    By the share of their labelled pixels that are wrong; of equal ones the earlier image first.
+    If two are equal, the earlier image comes first. The result has the form of `Run.predictions()`.
     """
     worst = np.argsort(confusion.pixel_accuracy(run.test()["confusion"]), kind="stable")[:count]
     split = run.study.split("test", run.recipe.size)
@@ -110,16 +113,16 @@ def worst_images(run: Run, count: int = 3) -> dict[str, np.ndarray]:
 
 
 def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Pixels by class of each image: labels uint8 (N, S, S) to int64 (N, classes)."""
-    return np.stack([np.bincount(one.ravel(), minlength=classes)[:classes] for one in labels])
+    """Count the pixels of each class in each image: labels uint8 (N, S, S) -> int64 (N, classes)."""
+    return np.stack([np.bincount(image.ravel(), minlength=classes)[:classes] for image in labels])
 
 
 def class_shares(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Share of all pixels, and share of the images that show the class at all: both (classes,), 0 to 1."""
+    """Return each class's share of all pixels, and the share of images with it: both (classes,), 0 to 1."""
     counts = class_counts(labels, classes)
     return counts.sum(0) / counts.sum(), (counts > 0).mean(0)
 
 
 def class_heat(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Share of the images whose pixel there is of the class: labels (N, S, S) to float (classes, S, S)."""
+    """Compute for each position the share of images with a class there: (N, S, S) -> (classes, S, S)."""
     return np.stack([(labels == i).mean(0) for i in range(classes)])

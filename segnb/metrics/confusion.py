@@ -1,8 +1,8 @@
-"""Scores, all of them from counts.
+"""The confusion matrix of each image, and the scores computed from it.
 
-One confusion matrix an image is the sufficient statistic: summed over a split it gives dataset IoU,
-mean IoU and pixel accuracy, and re-weighted by image the bootstrap. The only score here that does
-not come from it is the study's own, which is not a function of it.
+One matrix per image is enough for the IoU of each class, mIoU and pixel accuracy of a split (from the sum of
+its matrices), and for a bootstrap over images (from weighted sums). The study's reported score cannot be
+computed from it; see `segnb.metrics.published_score`.
 """
 
 import numpy as np
@@ -13,21 +13,29 @@ from segnb.labels import IGNORE_INDEX
 
 
 def _check_maps(labels: np.ndarray | Tensor, predictions: np.ndarray | Tensor) -> None:
+    """Raise ValueError unless both are (N, H, W) of the same shape."""
     if labels.ndim != 3 or tuple(labels.shape) != tuple(predictions.shape):
         shapes = f"{tuple(labels.shape)} and {tuple(predictions.shape)}"
         raise ValueError(f"labels and predictions must both be (N, H, W), not {shapes}")
 
 
 def confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
-    """Count the pixels of each image by true and predicted class, exactly, on the tensors' device.
+    """Count the pixels of each image by true and predicted class, on the device of the tensors.
 
-    labels, predictions: integer (N, H, W), ids from 0 to classes - 1; labels may be IGNORE_INDEX
+    Every pixel counts once, except for void pixels, which do not count.
 
-    Returns int64 (N, classes, classes): image, truth (row), prediction (column). The matrix of a split
-    is the sum over images. Every pixel is counted once, but for those that are IGNORE_INDEX in the labels.
+    Args:
+        labels: ground truth, integer (N, H, W), ids 0 to classes - 1, or IGNORE_INDEX for void
+        predictions: integer (N, H, W), ids 0 to classes - 1
+        classes: number of classes
 
-    Raises ValueError for shapes that differ, for other than whole numbers, and for an id outside the
-    classes, which would otherwise be counted in some other cell.
+    Returns:
+        int64 (N, classes, classes): image, true class (row), predicted class (column). The matrix of a split
+        is the sum over its images.
+
+    Raises:
+        ValueError: if shapes differ, numbers are not integers, or an id is not a class. Without this check,
+            such an id would count in the cell of another pair of classes.
     """
     _check_maps(labels, predictions)
     if labels.is_floating_point() or predictions.is_floating_point():
@@ -38,8 +46,8 @@ def confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
     for name, ids in (("labels", truth), ("predictions", guess)):
         if ids.numel() and (ids.min() < 0 or ids.max() >= classes):
             raise ValueError(f"{name} hold ids {ids.min()} to {ids.max()}, classes are 0 to {classes - 1}")
-    # Every (image, truth, guess) has a number of its own. `image` is int64 and comes first, so that ids
-    # stored in a byte are widened before they are multiplied.
+    # Number all cells (image, truth, guess). `image` is int64 and comes first, so that ids of one byte are
+    # widened before the multiplication.
     image = torch.arange(len(truth), device=truth.device)[:, None]  # (N, 1)
     cell = (image * classes + truth) * classes + guess  # (N, H·W)
     every = len(truth) * classes**2
@@ -48,16 +56,19 @@ def confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
 
 
 def most_likely(logits: Tensor) -> Tensor:
-    """The class of highest logit: (N, C, H, W) to long (N, H, W); the first of several that are equal."""
-    return logits.max(dim=1).indices  # argmax takes four times as long on a CPU, unless in channels_last
+    """Return the class with the highest logit: (N, C, H, W) -> long (N, H, W). The first wins a tie."""
+    return logits.max(dim=1).indices  # argmax takes four times as long on a CPU, except in channels_last
 
 
 def ratio(above, below, where=None) -> np.ndarray | float:
-    """Divide, with NaN where there is nothing to divide by.
+    """Divide, with NaN in place of a division by zero.
 
     Args:
-        above, below: numbers or arrays that broadcast.
-        where: which results have a value; those whose `below` is above 0 by default.
+        above, below: numbers or arrays that broadcast
+        where: bool, False makes a result NaN; by default `below` > 0
+
+    Returns:
+        float64, of the broadcast shape
     """
     above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
     return np.divide(
@@ -66,11 +77,16 @@ def ratio(above, below, where=None) -> np.ndarray | float:
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class: confusion (..., C, C) to float64 (..., C), 0 to 1.
+    """Compute the intersection over union (IoU) of each class.
 
-    NaN for a class without a pixel of *ground truth*, whether predicted or not: its IoU would be 0 by
-    definition for one stray pixel, and averaging that in would make the mean jump. The stray pixel does
-    not go free, as it is missing from the class that it belongs to.
+    A class without ground truth has IoU NaN, even if it is predicted. Otherwise a single wrong pixel would
+    give it IoU 0, and the mean would jump. Such a pixel still lowers the IoU of its true class.
+
+    Args:
+        confusion: counts (..., C, C)
+
+    Returns:
+        float64 (..., C), 0 to 1 or NaN
     """
     counts = np.asarray(confusion, np.float64)
     hit = np.diagonal(counts, axis1=-2, axis2=-1)
@@ -79,16 +95,22 @@ def class_iou(confusion: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(confusion: np.ndarray) -> np.ndarray | float:
-    """Mean IoU over the classes that occur in the ground truth: (..., C, C) to (...), 0 to 1.
+    """Compute the mean IoU over the classes that occur in the ground truth.
 
-    It is the mean of the numbers of `class_iou`, unrounded. For the dataset mIoU, sum the images'
-    matrices first; the mean of the images' own mIoU is another quantity. NaN where nothing was counted.
+    For the mIoU of a split, sum the matrices of its images first. The mean of the mIoUs of single images is
+    another quantity.
+
+    Args:
+        confusion: counts (..., C, C)
+
+    Returns:
+        float64 (...), 0 to 1, or NaN for a matrix of zeros
     """
     iou = class_iou(confusion)
     return ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
 
 
 def pixel_accuracy(confusion: np.ndarray) -> np.ndarray | float:
-    """Share of pixels whose class is right: (..., C, C) to (...), 0 to 1. NaN where nothing was counted."""
+    """Return the share of correct pixels: (..., C, C) -> (...), 0 to 1, or NaN for a matrix of zeros."""
     counts = np.asarray(confusion, np.float64)
     return ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))

@@ -1,10 +1,12 @@
-"""Objects: which of those in the ground truth a prediction finds, by how large and how visible they are.
+"""Object recall: which objects of the ground truth a prediction finds, by size and visibility.
 
-An object is a connected component of a thing class (`ClassMap.things`) in the labels, neighbours at corners
-included: two cars that touch in the picture are one. Components that show pieces of the same thing, such as a
-car behind a pole, are one object where the renderer says so. An object is found when at least half of its
-pixels are predicted as its class. Each is a row of a table (`components`), of which `binned` makes sums per
-image, so that a bootstrap can weigh the images before `confusion.ratio` makes a score of the total.
+An **object** is a connected component of a thing class (`ClassMap.things`) in the labels. Pixels that touch
+at a corner are connected, and two cars that touch in the image are one object. If the renderer numbers the
+things, components with the same number, such as a car behind a pole, are pieces of one object. An object is
+**found** if at least half of its pixels are predicted as its class.
+
+`components` makes a table with one row per object. `binned` sums it by image, so that a bootstrap can weight
+the images before `confusion.ratio` computes a score from the total.
 """
 
 import numpy as np
@@ -14,21 +16,21 @@ from scipy import ndimage, sparse
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import ratio
 
-FOUND = 0.5  # the share of an object that has to be recalled
-# Pixels below which a component is no object but what is left of one between leaves or railings.
+FOUND = 0.5  # share of an object's pixels that must be recalled
+# Smaller components, in pixels, are remains of an object between leaves or railings.
 SMALLEST = 4
-# Sizes follow the cells of the strides, 8, 16 and 32 px, not what sizes there are: an object within one cell
-# of a network's finest scores is what its stride can hardly tell. (A third of all objects has 4 to 11 px, of
-# which even perfect scores at stride 8 find 1 %.) All are px a side, of an image of CELLS_OF px a side.
+# Sizes are bounded by the cells of the strides 8, 16 and 32 px, because an object within one cell of a
+# network's finest scores is hard to resolve. (A third of all objects has 4 to 11 px; even perfect scores at
+# stride 8 find 1% of them.) Sides are in px, for an image of CELLS_OF px per side.
 CELLS, CELLS_OF = (8, 16, 32), 224
 SIZES = ("tiny", "small", "medium", "large")
-SIDES = dict(zip(SIZES, ("below 8", "8–16", "16–32", "32 or more"), strict=True))  # in words
-# Ends of the bins, as shares of the image: just below, as an object of 8 × 8 px is small.
+SIDES = dict(zip(SIZES, ("below 8", "8–16", "16–32", "32 or more"), strict=True))  # for readers
+# Upper ends of the size bins, as shares of the image. Just below the square, so that 8×8 px is small.
 AREAS = tuple(float(np.nextafter(side**2 / CELLS_OF**2, 0)) for side in CELLS)
 VISIBILITIES = ("mostly hidden", "partly hidden", "in full sight")
-VISIBLE = (0.5, 0.95)  # ends of the bins of that name: the share of an object that is in sight
+VISIBLE = (0.5, 0.95)  # upper ends of the visibility bins: visible share of an object
 
-# Eight neighbours in the same image and none in the one before or behind it: all images of an array at once.
+# Connects a pixel with its eight neighbours in the same image, but not with the images before and after it.
 WITHIN_IMAGE = np.zeros((3, 3, 3), bool)
 WITHIN_IMAGE[1] = True
 
@@ -41,30 +43,35 @@ def components(
     numbers: np.ndarray | None = None,
     smallest: int = SMALLEST,
 ) -> pd.DataFrame:
-    """A row an object of the ground truth, by image and class.
+    """Make a table of the objects in the ground truth, sorted by image and class.
 
-    labels, predictions: uint8 (N, S, S) ids; where the labels are IGNORE_INDEX, the prediction is ignored
-    things:              ids of the classes whose objects are counted
-    smallest:            pixels that an object has at least
-    visible:             uint8 (N, S, S), 255 × the share of the object that is in sight, at its pixels; 0
-                         where there is none. None where nobody knows
-    numbers:             uint16 (N, S, S), which thing of the image a pixel shows, 0 for none: components that
-                         share a number are one object. None where nobody knows
+    Args:
+        labels: uint8 (N, S, S), class ids, or IGNORE_INDEX for void
+        predictions: uint8 (N, S, S), class ids; void pixels of the labels are left out
+        things: ids of the classes whose objects count
+        visible: uint8 (N, S, S), at each pixel of an object 255 × its visible share, elsewhere 0; None if
+            unknown
+        numbers: uint16 (N, S, S), the number of the thing at each pixel within its image, 0 without a thing;
+            components that share a number are one object. None if unknown
+        smallest: minimum pixels of an object
 
-    image, class  index and id
-    pixels, area  how large it is, in px and as a share of the image, 0 to 1
-    visible       share that is in sight, 0 to 1, mean over its pixels (it may consist of several that touch);
-                  NaN if unknown
-    recalled      its pixels that are predicted as its class
-    union         pixels of it and of all predicted components of its class that overlap it
-    found, iou    whether recalled / pixels ≥ 0.5; recalled / union
-    intact        whether it is found, by no more predicted components than it has pieces, none of which
-                  overlaps another object
+    Returns:
+        One row per object with the columns
+            image, class: index of the image and id of the class
+            pixels, area: size in px, and as a share of the image, 0 to 1
+            visible: visible share, 0 to 1, mean over the pixels (touching objects are one component); NaN if
+                unknown
+            recalled: pixels of the object that are predicted as its class
+            union: pixels of the object and of all predicted components of its class that overlap it
+            found: whether recalled / pixels ≥ 0.5
+            iou: recalled / union, 0 to 1
+            intact: whether it is found, by at most as many predicted components as it has pieces, none of
+                which overlaps another object
     """
     guess = np.where(labels == IGNORE_INDEX, IGNORE_INDEX, predictions)
-    # With no thing there is an empty table, of the background's no objects.
+    # Without thing classes, an empty mask gives an empty table with all columns.
     parts = [(c, labels == c, guess == c) for c in things] or [(0, *np.zeros((2, *labels.shape), bool))]
-    tables = [_components(truth, found, visible, numbers).assign(**{"class": c}) for c, truth, found in parts]
+    tables = [_components(truth, mask, visible, numbers).assign(**{"class": c}) for c, truth, mask in parts]
     table = pd.concat(tables, ignore_index=True).sort_values(["image", "class"])
     table = table[table["pixels"] >= smallest]
     table["area"] = table["pixels"] / labels[0].size
@@ -76,9 +83,9 @@ def components(
 
 
 def _joined(pieces: np.ndarray, count: int, numbers: np.ndarray) -> np.ndarray:
-    """Return the object, from 0, of each of `count` pieces: those that share a number in an image are one."""
+    """Return the object of each piece, from 0: pieces of an image with the same number are one object."""
     at = np.flatnonzero((pieces > 0) & (numbers > 0))
-    thing = at // pieces[0].size * (1 << 16) + numbers.ravel()[at]
+    thing = at // pieces[0].size * (1 << 16) + numbers.ravel()[at]  # unique over all images
     _, thing = np.unique(thing, return_inverse=True)
     links = sparse.coo_array(
         (np.ones(len(at)), (pieces.ravel()[at] - 1, count + thing)), (count + len(at), count + len(at))
@@ -90,33 +97,33 @@ def _joined(pieces: np.ndarray, count: int, numbers: np.ndarray) -> np.ndarray:
 def _components(
     truth: np.ndarray, guess: np.ndarray, visible: np.ndarray | None, numbers: np.ndarray | None
 ) -> pd.DataFrame:
-    """The objects of one class: truth, guess bool (N, S, S)."""
+    """Make the rows of one class from its masks; truth, guess: bool (N, S, S)."""
     objects, pieces = ndimage.label(truth, WITHIN_IMAGE)
-    joined = np.arange(pieces) if numbers is None else _joined(objects, pieces, numbers)
+    joined = np.arange(pieces) if numbers is None else _joined(objects, pieces, numbers)  # (pieces,)
     count = joined.max(initial=-1) + 1
     objects = np.concatenate([[0], joined + 1])[objects]
     guesses, guess_count = ndimage.label(guess, WITHIN_IMAGE)
-    at = np.flatnonzero(objects)  # their pixels
-    of = objects.ravel()[at] - 1  # whose they are
-    also = guesses.ravel()[at]  # the predicted component there, 0 for none
+    at = np.flatnonzero(objects)  # indices of the objects' pixels, (P,)
+    of = objects.ravel()[at] - 1  # object of each pixel, from 0
+    overlap = guesses.ravel()[at]  # predicted component at each pixel, 0 without one
 
     pixels = np.bincount(of, minlength=count)
-    recalled = np.bincount(of, also > 0, minlength=count).astype(np.int64)
+    recalled = np.bincount(of, overlap > 0, minlength=count).astype(np.int64)
     image = np.zeros(count, np.int64)
     image[of] = at // truth[0].size
-    # Each pair of an object and a predicted component that overlap, once.
-    pairs = np.unique(of[also > 0] * (guess_count + 1) + also[also > 0])
-    one, other = np.divmod(pairs, guess_count + 1)
-    predicted = np.bincount(guesses.ravel(), minlength=guess_count + 1)[other]
-    touched = np.bincount(one, predicted, minlength=count).astype(np.int64)
-    shared = np.bincount(other, minlength=guess_count + 1)[other] > 1  # with another object
-    merged = np.bincount(one, shared, minlength=count) > 0
+    # Each overlapping pair of an object and a predicted component counts once.
+    pairs = np.unique(of[overlap > 0] * (guess_count + 1) + overlap[overlap > 0])
+    true, predicted = np.divmod(pairs, guess_count + 1)
+    sizes = np.bincount(guesses.ravel(), minlength=guess_count + 1)[predicted]
+    touched = np.bincount(true, sizes, minlength=count).astype(np.int64)
+    shared = np.bincount(predicted, minlength=guess_count + 1)[predicted] > 1  # with another object
+    merged = np.bincount(true, shared, minlength=count) > 0
 
     share = np.full(count, np.nan)
     if visible is not None:
-        sight = np.asarray(visible).ravel()[at]
-        known = np.bincount(of, sight > 0, minlength=count)
-        share = ratio(np.bincount(of, sight / 255, minlength=count), known)
+        shares = np.asarray(visible).ravel()[at]
+        known = np.bincount(of, shares > 0, minlength=count)
+        share = ratio(np.bincount(of, shares / 255, minlength=count), known)
     return pd.DataFrame(
         {
             "image": image,
@@ -124,29 +131,37 @@ def _components(
             "visible": share,
             "recalled": recalled,
             "union": pixels + touched - recalled,
-            "whole": (np.bincount(one, minlength=count) <= np.bincount(joined, minlength=count)) & ~merged,
+            "whole": (np.bincount(true, minlength=count) <= np.bincount(joined, minlength=count)) & ~merged,
         }
     )
 
 
 def specks(labels: np.ndarray, predictions: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Pixels of each image in specks, and all that are labelled: int64 (N,) specks and pixels.
+    """Count the pixels in specks.
 
-    A speck is a connected component of a prediction without a single right pixel. Where the labels are
-    IGNORE_INDEX, the prediction is ignored. labels, predictions: uint8 (N, S, S)
+    A **speck** is a connected component of a prediction without a single correct pixel. Void pixels are left
+    out.
+
+    Args:
+        labels, predictions: uint8 (N, S, S)
+        classes: number of classes
+
+    Returns:
+        specks: int64 (N,), pixels of each image in specks
+        pixels: int64 (N,), labelled pixels of each image
     """
     labelled = labels != IGNORE_INDEX
-    found = np.zeros(len(labels), np.int64)
+    speck_pixels = np.zeros(len(labels), np.int64)
     for c in range(classes):
         parts, count = ndimage.label((predictions == c) & labelled, WITHIN_IMAGE)
         right = np.bincount(parts[labels == c], minlength=count + 1) > 0
-        right[0] = True  # what is of no part
-        found += (~right[parts]).sum((1, 2))
-    return {"specks": found, "pixels": labelled.sum((1, 2))}
+        right[0] = True  # the background is no speck
+        speck_pixels += (~right[parts]).sum((1, 2))
+    return {"specks": speck_pixels, "pixels": labelled.sum((1, 2))}
 
 
 def pixel_ends(size: int) -> list[int]:
-    """Return the fewest pixels of a small, a medium and a large object in an image of `size` px a side."""
+    """Return the minimum pixels of small, medium and large objects in an image of `size` px per side."""
     return [int(np.ceil(side**2 * size**2 / CELLS_OF**2)) for side in CELLS]
 
 
@@ -157,11 +172,17 @@ def binned(
     images: int,
     columns: tuple[str, ...] = ("found", "iou"),
 ) -> dict[str, np.ndarray]:
-    """Sums of columns by image and bin, each float64 (images, len(ends) + 1), and count.
+    """Sum columns of the table by image and bin.
 
-    table:   rows of `components`, all or some
-    values:  what they are binned by, (rows,); a row whose value is NaN is left out
-    ends:    upper ends, inclusive, of all bins but the last; () for one bin that holds all
+    Args:
+        table: rows of `components`
+        values: (rows,), the value that selects the bin; rows with NaN are left out
+        ends: upper ends, inclusive, of all bins except the last; () for a single bin
+        images: number of images
+        columns: to sum
+
+    Returns:
+        The sum of each column, and "count", the number of rows; each float64 (images, len(ends) + 1)
     """
     values = np.asarray(values, float)
     known = ~np.isnan(values)

@@ -1,6 +1,6 @@
-"""How soft a network's edges are: what has to be taken from its logits while they are there.
+"""The softness of a network's edges, summed from its logits while they are in memory.
 
-What makes scores of the sums is in `segnb.metrics.boundaries`: `softness` and `missing_edges`.
+`segnb.metrics.boundaries.softness` and `missing_edges` compute scores from the sums.
 """
 
 import numpy as np
@@ -10,25 +10,28 @@ from segnb.labels import IGNORE_INDEX
 
 
 class Softness:
-    """Width of the transition of the soft-max between the two classes of a true edge.
+    """The width of softmax transitions at true edges.
 
-    labels: uint8 (N, S, S), of the images in the order in which their logits will be seen
+    Across an edge from class a to class b, the share p = P(a) / (P(a) + P(b)) should fall from 1 to 0. It is
+    computed for `reach` pixels on each side. An edge counts only if all those pixels are of class a before
+    it and of class b after it, so edges of thin objects such as poles do not count.
 
-    At an edge between classes a and b the share p = P(a) / (P(a) + P(b)) is followed across it, `reach`
-    pixels to either side. Edges without that many pixels of a before and of b behind them, such as those of
-    a thin pole, are not looked at. The width is 6 · Σ p (1 - p) px: w for a ramp of w pixels and 0 for a
-    step, wherever within reach it lies. An edge across which p does not fall from above to below one half
-    has no transition and no width; `missing_edges` says how often that is so.
+    The **width** of the transition is 6 · Σ p (1 - p), in pixels. It is w for a linear ramp of w pixels and
+    0 for a step, independent of its position within reach. If p does not fall from above 1/2 to below 1/2,
+    the edge has no transition and no width; `missing_edges` is the share of such edges.
+
+    Args:
+        labels: ground truth, uint8 (N, S, S), of the images in the order of their logits
     """
 
     def __init__(self, labels: np.ndarray):
         self.labels = labels
-        self.reach = max(2, labels.shape[1] // 32)
+        self.reach = max(2, labels.shape[1] // 32)  # px
         self._seen = 0
-        self._sums = np.zeros((3, len(labels)))  # widths, edges with a transition, edges
+        self._sums = np.zeros((3, len(labels)))  # widths, edges with a transition, all edges that count
 
     def see(self, logits: torch.Tensor) -> None:
-        """The logits of the next images, (B, C, S, S)."""
+        """Add the logits of the next images, (B, C, S, S)."""
         part = slice(self._seen, self._seen + len(logits))
         labels = torch.from_numpy(np.array(self.labels[part])).to(logits.device)
         self._across(logits, labels, part)
@@ -36,20 +39,20 @@ class Softness:
         self._seen = part.stop
 
     def _across(self, logits: torch.Tensor, labels: torch.Tensor, part: slice) -> None:
-        """Edges between pixels that are beside each other."""
+        """Add the edges between horizontal neighbours."""
         reach = self.reach
-        same = labels[..., 1:] == labels[..., :-1]  # (B, S, S - 1): a pixel and the next
-        starts = labels.shape[2] - 2 * reach + 1  # as many windows of 2 · reach pixels are in a row
-        clean = ~same[..., reach - 1 : reach - 1 + starts]  # an edge in the middle, and no other
+        same = labels[..., 1:] == labels[..., :-1]  # (B, S, S - 1), a pixel and the next
+        starts = labels.shape[2] - 2 * reach + 1  # number of windows of 2 · reach pixels in a row
+        clean = ~same[..., reach - 1 : reach - 1 + starts]  # windows whose only edge is in the middle
         for step in (*range(reach - 1), *range(reach, 2 * reach - 1)):
             clean = clean & same[..., step : step + starts]
         clean &= (labels[..., :starts] != IGNORE_INDEX) & (labels[..., 2 * reach - 1 :] != IGNORE_INDEX)
-        image, row, start = (found[:, None] for found in clean.nonzero(as_tuple=True))  # (E, 1)
+        image, row, start = (index[:, None] for index in clean.nonzero(as_tuple=True))  # (E, 1) each
         columns = start + torch.arange(2 * reach, device=labels.device)  # (E, 2 · reach)
         before, after = labels[image, row, start].long(), labels[image, row, start + 2 * reach - 1].long()
-        # The share of two classes of a soft-max is the sigmoid of the difference of their logits.
+        # P(a) / (P(a) + P(b)) of a softmax is the sigmoid of the difference of the two logits.
         difference = logits[image, before, row, columns].float() - logits[image, after, row, columns].float()
-        share = difference.sigmoid()
+        share = difference.sigmoid()  # (E, 2 · reach)
         falls = (share[:, 0] > 0.5) & (share[:, -1] < 0.5)
         widths = torch.where(falls, 6 * (share * (1 - share)).sum(1), 0)
         image = image[:, 0].cpu().numpy()
@@ -57,8 +60,13 @@ class Softness:
             sums[part] += np.bincount(image, values.double().cpu().numpy(), minlength=len(logits))
 
     def statistics(self) -> dict[str, np.ndarray]:
-        """softness_sum float64 (N,), px; softness_count and softness_edges int64 (N,): the edges with a
-        transition, and all that were looked at."""
+        """Return the sums of each image.
+
+        Returns:
+            softness_sum: float64 (N,), widths in px
+            softness_count: int64 (N,), edges with a transition
+            softness_edges: int64 (N,), all edges that count
+        """
         widths, falls, every = self._sums
         counts = {"softness_count": falls.astype(np.int64), "softness_edges": every.astype(np.int64)}
         return {"softness_sum": widths} | counts

@@ -1,4 +1,4 @@
-"""From a name in the registry to its network, and to the parameter groups that an optimiser needs."""
+"""Building a network by its name in the registry, and the parameter groups of its optimiser."""
 
 from dataclasses import replace
 
@@ -11,21 +11,38 @@ from segnb.models.unet import UNet
 
 
 def build(name: str, classes: int = 13, width: int = 64, weights: Weights | None = None) -> nn.Module:
-    """The network of that name: images, float (N, 3, H, W), ImageNet-normalised -> logits (N, classes, H, W).
+    """Build a network: images, float (N, 3, H, W), ImageNet-normalised -> logits (N, classes, H, W).
 
-    width:   64 is the published size; it scales U-Nets and the FCN head, never the VGG16 trunk
-    weights: settled trunk weights, see `resolve_weights`; None is random. U-Nets have no trunk and ignore it.
+    Layers are initialised at random, from the current state of torch's generator.
 
-    Initialised from torch's generator as it stands. Raises SegnbError for an unknown name.
+    Args:
+        name: of a network in `segnb.models.registry.VARIANTS`
+        classes: number of classes
+        width: channels of a U-Net's first level; the head of an FCN has 64 × width channels. The study's
+            networks have width 64. The VGG16 backbone does not depend on it.
+        weights: backbone weights, from `segnb.models.pretrained.resolve_weights`; None is random. U-Nets have
+            no backbone and ignore them.
+
+    Raises:
+        SegnbError: for an unknown name, and for weights that cannot be loaded.
     """
     config = replace(variant_named(name).config, classes=classes, width=width)
     return FCN(config, weights) if isinstance(config, FCNConfig) else UNet(config)
 
 
 def parameter_groups(model: nn.Module, learning_rate: float, backbone_learning_rate: float) -> list[dict]:
-    """What to hand to an optimiser: a "trunk" group, if it is trained, and a "network" group for all else.
+    """Return the parameter groups for an optimiser.
 
-    Frozen parameters are in neither, so that the optimiser holds no state for them.
+    Frozen parameters are in no group, so the optimiser stores no state for them.
+
+    Args:
+        model: an `FCN` or a `UNet`
+        learning_rate: of all parameters outside the backbone
+        backbone_learning_rate: of a fine-tuned backbone
+
+    Returns:
+        A group named `trunk` for the backbone, if it is trained, and a group named `network` for all other
+        parameters.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     trunk = [p for name, p in trained.items() if name.startswith("trunk.")]

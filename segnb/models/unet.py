@@ -1,8 +1,14 @@
-"""U-Nets that differ only by the block, the skip and the gate they are given.
+"""U-Nets, which differ only in their blocks, skip connections and gates.
 
-Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
-section 2, with padded convolutions and batch normalisation. Residual blocks in a U-Net follow Zhang, Liu and
-Wang, "Road Extraction by Deep Residual U-Net", 2018; gates are in `segnb.models.attention`.
+Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI
+2015, section 2; here with padded convolutions and batch normalisation (BN). Residual blocks in a U-Net
+follow Zhang, Liu and Wang, "Road Extraction by Deep Residual U-Net", 2018. Gates are in
+`segnb.models.attention`.
+
+The encoder halves height and width at each level and doubles the channels, down to the bottom (the
+bottleneck). The decoder reverses this. A **skip connection** (skip) hands the encoder's features of a level
+to the decoder, which concatenates them with its own, so that fine detail need not pass through the bottom. A
+**gate** multiplies a skip by a map between 0 and 1.
 """
 
 import torch
@@ -16,7 +22,7 @@ from segnb.models.registry import UNetConfig
 
 
 def two_convolutions(inputs: int, outputs: int) -> list[nn.Module]:
-    """conv 3×3, BN, ReLU, conv 3×3, BN. The convolutions have no bias: BN would subtract it again."""
+    """Make conv 3×3, BN, ReLU, conv 3×3, BN. The convolutions have no bias, as BN would subtract it again."""
     return [
         nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -34,10 +40,10 @@ class DoubleConv(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """The same two convolutions beside a 1×1 shortcut, added before the last ReLU. Shapes as `DoubleConv`.
+    """Two 3×3 convolutions plus a 1×1 shortcut: (N, inputs, H, W) -> (N, outputs, H, W).
 
-    He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 3.2, equation 2: the
-    shortcut is a projection, here in every block, because every block changes the number of channels.
+    He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 3.2, equation 2. The
+    shortcut of every block is a projection, because every block changes the number of channels.
     """
 
     def __init__(self, inputs: int, outputs: int):
@@ -58,10 +64,15 @@ BLOCKS = {"double": DoubleConv, "residual": ResidualBlock}
 
 
 class Up(nn.Module):
-    """One step up the right side of the U, to `channels` channels (F).
+    """One level of the decoder: upsample, gate the skip, concatenate, convolve.
 
-    forward: below (N, 2F, H/2, W/2), skip (N, F, H, W)
-             -> features (N, F, H, W), the gate's maps (N, 1 or classes, H, W) or None
+    `forward` takes the features of the level below, (N, 2F, H/2, W/2), and the encoder's features of this
+    level, the skip (N, F, H, W). It returns features (N, F, H, W) and the gate maps, (N, 1 or classes, H,
+    W), or None without a gate.
+
+    Args:
+        channels: F
+        config: block, skip and gate
     """
 
     def __init__(self, channels: int, config: UNetConfig):
@@ -73,25 +84,30 @@ class Up(nn.Module):
         self.block = block(2 * channels if config.skip else channels, channels)
 
     def forward(self, below: Tensor, skip: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, maps = self.upconv(below), None  # (N, F, H, W)
+        x, maps = self.upconv(below), None  # x: (N, F, H, W)
         if self.gate is not None:
             maps = self.gate(skip, below, raised=x)  # (N, 1 or classes, H, W)
-            skip = skip * self.gate.per_channel(maps)
+            skip = skip * self.gate.per_channel(maps)  # (N, F, H, W)
         if self.concatenate:
             x = torch.cat([skip, x], dim=1)  # (N, 2F, H, W)
-        return self.block(x), maps
+        return self.block(x), maps  # (N, F, H, W)
 
 
 class UNet(nn.Module):
-    """images, float (N, 3, H, W), ImageNet-normalised -> logits, float (N, classes, H, W), for any H and W.
+    """A U-Net of five levels: images (N, 3, H, W) -> logits (N, classes, H, W), both float.
 
-    With `return_gates=True` -> (logits, gates): gates[k] are the maps on the skip of level k + 1, finest
-    first, float (N, 1, h, w) in (0, 1), h = ceil(H / 2**k); an empty tuple for a network without gates.
-    Where `has_class_gates`, they are (N, classes, h, w), and map c is the one of class c.
+    Images are ImageNet-normalised, and H and W are arbitrary. Images are padded at the bottom and on the
+    right to a multiple of 16, and the logits are cropped. So each level has exactly half the height and
+    width of the level above, and each skip has the size of the decoder's features. The padding is zero after
+    normalisation, which is the mean colour. The study's size 256 needs no padding.
 
-    Images are padded below and to the right to a multiple of 16 and the logits cropped, so that every level
-    is the exact half of the one above and no skip has to be shifted or stretched to fit. Zeros after
-    normalisation are the mean colour. The study's 256 needs no padding.
+    `forward(images, return_gates=True)` returns (logits, gates). gates[k] is the gate map of level k + 1,
+    finest first: float (N, 1, h, w) in (0, 1) with h = ceil(H / 2**k) and w = ceil(W / 2**k). If
+    `has_class_gates`, it is (N, classes, h, w), and channel c belongs to class c. Without gates the tuple
+    is empty.
+
+    Args:
+        config: width w (channels of the first level), block, skip, gate and number of classes
     """
 
     def __init__(self, config: UNetConfig):
@@ -111,12 +127,12 @@ class UNet(nn.Module):
 
     @property
     def has_class_gates(self) -> bool:
-        """Whether its maps belong to classes, and so need `class_gate_loss` beside the loss of the logits."""
+        """Whether each gate map belongs to a class and must be trained with `class_gate_loss`."""
         return self.config.gate == "class"
 
     def forward(self, images: Tensor, return_gates: bool = False) -> Tensor | tuple[Tensor, tuple]:
         height, width = images.shape[-2:]
-        x = F.pad(images, (0, -width % 16, 0, -height % 16))  # (N, 3, H, W), from here on multiples of 16
+        x = F.pad(images, (0, -width % 16, 0, -height % 16))  # (N, 3, H, W), H and W now multiples of 16
 
         d1 = self.down1(x)  # (N, w, H, W)
         d2 = self.down2(F.max_pool2d(d1, 2))  # (N, 2w, H/2, W/2)
@@ -128,9 +144,9 @@ class UNet(nn.Module):
         u2, g2 = self.up2(u3, d2)  # (N, 2w, H/2, W/2)
         u1, g1 = self.up1(u2, d1)  # (N, w, H, W)
 
-        logits = self.score(u1)[..., :height, :width]  # (N, classes, H, W), as the images came
+        logits = self.score(u1)[..., :height, :width]  # (N, classes, H, W) of the unpadded images
         if not return_gates:
             return logits
         gates = [gate for gate in (g1, g2, g3, g4) if gate is not None]
-        # Minus and floor division twice is division rounded up: the part of each map that lies on the image.
+        # -(-a // b) is a / b rounded up. Each map is cropped to the cells that overlap the unpadded image.
         return logits, tuple(g[..., : -(-height // 2**k), : -(-width // 2**k)] for k, g in enumerate(gates))

@@ -1,7 +1,7 @@
-"""Choose what this machine trains fastest with: precision, memory layout, optimiser kernel, compilation.
+"""The fastest settings of this machine: precision, memory layout, optimiser kernel and compilation.
 
-Two threads and one thread, or fp32 and bf16, give slightly different numbers. So the choice is part of a
-study's identity, and segnb keeps it in runs/machine.json. Delete that file to choose again.
+Two threads and one thread, or fp32 and bf16, give slightly different numbers. So the settings are part of a
+study's identity, and segnb keeps them in runs/machine.json. Delete that file to time them again.
 """
 
 import json
@@ -30,24 +30,29 @@ from segnb.runtime.machine import (
 from segnb.storage.files import locked, read_json, to_json, write_json
 from segnb.training.loop import train_step
 
-WORTH = 0.8  # fewer digits have to save at least a fifth of the time
-COMPILE_FROM = 1200  # seconds of two whole runs, below which torch.compile hardly wins back its start
+WORTH = 0.8  # a lower precision is chosen if it takes less than this share of the time
+COMPILE_FROM = 1200  # seconds of two complete runs; for shorter ones compilation takes longer than it saves
 TRIAL_IMAGES = 2  # per step
-TRIED = ("precision", "channels_last", "fused")  # in turn; torch.compile for long runs alone
-PATIENCE = 300  # seconds after which a trial is given up
+TRIED = ("precision", "channels_last", "fused")  # settings that trials vary; torch.compile is separate
+PATIENCE = 300  # seconds until a trial is aborted
 
 
 def resolve_machine(runs: Path, preset: Preset, precision: str = "auto") -> Machine:
-    """This machine's settings for a preset: from `runs/machine.json` if known, otherwise by trying.
+    """Return this machine's settings for a preset, from `runs/machine.json` or from trials.
 
-    precision: "auto", or one that is taken as it is, with no trial: the study is then trained in it anywhere
+    Args:
+        runs: folder with machine.json
+        preset: sets image sizes, widths and the length of runs
+        precision: "auto" runs trials. A named precision is used without trials, so that the study has the
+            same precision on every machine.
 
-    Raises SegnbError for a precision that the device does not have.
+    Raises:
+        SegnbError: for a precision that the device does not support, or if a plain training step fails.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision not in ("auto", *PRECISIONS[device]):
         choices = ", ".join(("auto", *PRECISIONS[device]))
-        raise SegnbError(f"precision={precision!r} does not exist on {device}: choose from {choices}")
+        raise SegnbError(f"unsupported precision {precision!r} on {device} (expected one of {choices})")
     name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     environment = bits_environment(device)
     plain = Machine(
@@ -59,12 +64,12 @@ def resolve_machine(runs: Path, preset: Preset, precision: str = "auto") -> Mach
     if precision != "auto":
         return replace(plain, precision=precision, channels_last=True, fused=True)
     sizes = "; ".join(f"{r.size} px, width {r.width}" for r in (preset.fcn, preset.unet))
-    key = f"{name}, {usable_cores()} cores, torch {torch.__version__}, {sizes}"  # what a trial depends on
+    key = f"{name}, {usable_cores()} cores, torch {torch.__version__}, {sizes}"  # a trial depends on this
     key += "".join(f", {name}={value}" for name, value in environment.items())
     path = runs / "machine.json"
     known = read_json(path) if path.exists() else {}
     if key not in known:
-        print(f"trying out what {name} trains fastest with, once for this preset …", flush=True)
+        print(f"timing training settings on {name}, once per preset …", flush=True)
         machine, trials = choose(plain, preset)
         known[key] = {"chosen": asdict(machine), "trials": trials}
         _remember(path, key, known[key])
@@ -75,73 +80,81 @@ def resolve_machine(runs: Path, preset: Preset, precision: str = "auto") -> Mach
         return machine
     compiled = replace(machine, compile=True)
     if "compiled" not in entry:
-        print("trying out torch.compile …", flush=True)
+        print("timing torch.compile …", flush=True)
         entry["compiled"] = try_out(compiled, preset)
         _remember(path, key, entry)
     return compiled if _run_seconds(entry["compiled"], preset) < _run_seconds(eager, preset) else machine
 
 
 def _remember(path: Path, key: str, entry: dict) -> None:
-    """Beside what another process may have found in the meantime."""
+    """Add an entry to machine.json; the entries of other processes stay."""
     with locked(path.with_name(".machine.lock")):
         write_json(path, (read_json(path) if path.exists() else {}) | {key: entry})
 
 
 def choose(plain: Machine, preset: Preset) -> tuple[Machine, list[dict]]:
-    """The fastest settings by trial steps, and what was tried: settings and seconds, or why it failed.
+    """Choose the fastest settings by timing trial steps.
 
-    plain: fp32, NCHW, no fused optimiser: what everything else is held against, and has to work
+    Trials vary the layout, then the precision, then the optimiser, each based on the fastest settings so far.
 
-    Layout, then precision, then the optimiser; each in turn on top of the last choice.
+    Args:
+        plain: the baseline, which has to work: fp32, NCHW, no fused optimiser
+        preset: sets image sizes and widths
+
+    Returns:
+        The settings, and the trials: settings with seconds, or with the reason of a failure.
+
+    Raises:
+        SegnbError: if a step fails with the settings of `plain`.
     """
     trials: list[dict] = []
 
     def seconds(machine: Machine) -> float:
-        found = try_out(machine, preset)
-        trials.append({field: getattr(machine, field) for field in TRIED} | found)
-        return float("inf") if "failed" in found else found["unet"] + found["fcn"]
+        trial = try_out(machine, preset)
+        trials.append({field: getattr(machine, field) for field in TRIED} | trial)
+        return float("inf") if "failed" in trial else trial["unet"] + trial["fcn"]
 
     best, fastest = plain, seconds(plain)
     if fastest == float("inf"):
-        told = trials[-1]["failed"]
-        raise SegnbError(f"a trial step on {plain.device} failed: {told}; check the torch installation")
+        reason = trials[-1]["failed"]
+        raise SegnbError(f"{plain.device}: trial step failed ({reason}). Check the installation of torch.")
 
     def consider(machine: Machine, worth: float = 1.0) -> None:
         nonlocal best, fastest
-        if (found := seconds(machine)) < worth * fastest:
-            best, fastest = machine, found
+        if (duration := seconds(machine)) < worth * fastest:
+            best, fastest = machine, duration
 
     consider(replace(best, channels_last=True))
     for precision in PRECISIONS[plain.device][1:]:
-        # On CPUs half precision pays in channels_last alone, and has crashed the process in NCHW.
+        # On CPUs, half precision is faster only in channels_last, and can crash the process in NCHW.
         consider(replace(best, precision=precision, channels_last=True), WORTH)
     consider(replace(best, fused=True))
     return best, trials
 
 
 def _run_seconds(trial: dict, preset: Preset) -> float:
-    """How long a U-Net's and a fine-tuned FCN's training take together at a trial's pace, start included."""
+    """Estimate the seconds of a U-Net's and a fine-tuned FCN's run together, from a trial."""
     if "failed" in trial:
         return float("inf")
-    seen = {family: preset.train * preset.recipe(family).epochs for family in ("unet", "fcn")}
-    return trial["start"] + sum(trial[family] / TRIAL_IMAGES * images for family, images in seen.items())
+    total = {family: preset.train * preset.recipe(family).epochs for family in ("unet", "fcn")}  # images
+    return trial["start"] + sum(trial[family] / TRIAL_IMAGES * images for family, images in total.items())
 
 
 def try_out(machine: Machine, preset: Preset) -> dict:
-    """Seconds of a training step: {"unet": of a U-Net, "fcn": of a fine-tuned FCN-8s, "start": of the first
-    step of both, which is when compilation happens}.
+    """Time training steps in another process, because a poorly supported precision may crash it.
 
-    In a process of its own, because a half-supported precision may take the process down; then
-    {"failed": why}.
+    Returns:
+        Seconds per step: "unet" (U-Net), "fcn" (fine-tuned FCN-8s), and "start" (the first steps of both
+        together, which include compilation); or {"failed": reason}.
     """
-    told = to_json({"machine": asdict(machine), "recipes": [asdict(preset.unet), asdict(preset.fcn)]})
-    command = [sys.executable, "-m", "segnb.training.autotune", told]
+    job = to_json({"machine": asdict(machine), "recipes": [asdict(preset.unet), asdict(preset.fcn)]})
+    command = [sys.executable, "-m", "segnb.training.autotune", job]
     try:
         result = subprocess.run(
             command, capture_output=True, text=True, timeout=PATIENCE, env=os.environ | ALLOCATOR
         )
     except subprocess.TimeoutExpired:
-        return {"failed": f"no answer within {PATIENCE} s"}
+        return {"failed": f"no result after {PATIENCE} s"}
     if result.returncode:
         last = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
         return {"failed": last}
@@ -149,8 +162,11 @@ def try_out(machine: Machine, preset: Preset) -> dict:
 
 
 def _time_steps(machine: Machine, recipes: list[Recipe]) -> dict:
-    """What `try_out` returns, in this process: the best of three steps after the first, because other work on
-    the machine can only make a step slower."""
+    """Time training steps in this process; see `try_out`.
+
+    The result is the fastest of three steps after the first, because other processes can only slow a step
+    down.
+    """
     machine.apply()
     seconds = {"start": 0.0}
     for name, recipe in zip(("UNet_Standard_256", "FCN8s_vgg16_finetune"), recipes, strict=True):
@@ -163,15 +179,15 @@ def _time_steps(machine: Machine, recipes: list[Recipe]) -> dict:
         labels = torch.zeros(shape, dtype=torch.long, device=machine.device)
         times = []
         for _ in range(4):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             loss, _ = train_step(model, images, labels, optimizer, scaler, machine)
-            loss.item()  # waits for a GPU
-            times.append(time.perf_counter() - begun)
+            loss.item()  # waits for the GPU
+            times.append(time.perf_counter() - start)
         seconds[VARIANTS[name].family] = min(times[1:])
         seconds["start"] += times[0]
     return seconds
 
 
 if __name__ == "__main__":
-    asked = json.loads(sys.argv[1])
-    print(to_json(_time_steps(Machine(**asked["machine"]), [Recipe(**one) for one in asked["recipes"]])))
+    job = json.loads(sys.argv[1])
+    print(to_json(_time_steps(Machine(**job["machine"]), [Recipe(**recipe) for recipe in job["recipes"]])))

@@ -1,7 +1,8 @@
-"""A frozen trunk is computed once: pool3, pool4 and pool5 of every training view, kept on disk.
+"""The cache of a frozen backbone's features: pool3, pool4 and pool5 of every view, on disk.
 
-A view is an image or its mirror image. Half precision holds bf16 activations without loss (from 6e-5 up) and
-fp32 ones to three digits. Used for training only: cost is measured without it (`segnb.evaluation.cost`).
+A **view** is an image or its horizontal flip. Features are stored in half precision (fp16), which is exact
+for bf16 activations from 6e-5 up and has three significant digits of fp32 ones. Only training uses the
+cache; `segnb.evaluation.cost` times networks without it.
 """
 
 import hashlib
@@ -22,15 +23,18 @@ from segnb.runtime.machine import Machine
 from segnb.storage.files import locked, new_array, read_json, write_json
 from segnb.training.fingerprint import code_digest
 
-LIMIT = 16 * 10**9  # bytes that the cache may take
-SPARE = 10**9  # bytes of the disk that it leaves to runs and their checkpoints
+LIMIT = 16 * 10**9  # bytes, maximum size of the cache
+SPARE = 10**9  # bytes of the disk that stay free for runs and their checkpoints
 
 
 @dataclass(frozen=True)
 class FeatureSplit:
-    """A split whose images have been through the trunk.
+    """A split with features in place of images.
 
-    taps: by name, float16 (views, N, h, w, C), memory-mapped; view 0 is the image, view 1 its mirror image
+    Attributes:
+        split: the images and labels
+        taps: by name, float16 (views, N, h, w, C), memory-mapped; view 0 is the image, view 1 its horizontal
+            flip
     """
 
     split: Split
@@ -45,10 +49,20 @@ class FeatureSplit:
         return self.split.labels.shape[1:]
 
     def batch(self, chosen: np.ndarray, flips: np.ndarray, machine: Machine) -> tuple[Taps, torch.Tensor]:
-        """Taps, float (B, C, h, w), None for those that nobody reads, and labels, long (B, S, S)."""
+        """Return the features and labels of a batch.
+
+        Args:
+            chosen: indices of the images, (B,)
+            flips: bool (N,), whether to flip each image of the split
+            machine: sets the device
+
+        Returns:
+            Taps, each float (B, C, h, w), or None for a tap that the network does not score; and labels, long
+            (B, S, S).
+        """
         views = flips[chosen].astype(int)
         taps = {
-            # NHWC seen as NCHW is what channels_last means.
+            # NHWC in memory with the axes permuted to NCHW is PyTorch's channels_last.
             name: torch.from_numpy(tap[views, chosen]).to(machine.device).float().permute(0, 3, 1, 2)
             for name, tap in self.taps.items()
         }
@@ -58,14 +72,27 @@ class FeatureSplit:
 def cached(
     model: FCN, split: Split, mirror: bool, folder: Path, machine: Machine, batch_size: int
 ) -> FeatureSplit | None:
-    """The split's features, computed on the first call and found on the next.
+    """Return the features of a split, from the cache or computed.
 
-    None if they are beyond LIMIT or beyond half precision: what the data and the weights decide, and never
-    the state of the disk, because a training without them differs in its last digits. The trunk's weights,
-    the pictures, the code and the machine's settings decide what is found: FCN-32s, 16s and 8s on the same
-    weights share one copy. Processes that want it at the same time wait for the first.
+    The key of an entry consists of the backbone's weights, the images, the code and the machine's settings,
+    so FCN-32s, FCN-16s and FCN-8s with the same backbone weights share one entry. If several processes need
+    the same entry, one computes it and the others wait.
 
-    Raises SegnbError if the disk is too full.
+    Args:
+        model: an FCN with a frozen backbone
+        split: the images
+        mirror: True includes the horizontal flips
+        folder: of the cache
+        machine: device and precision
+        batch_size: images per forward pass
+
+    Returns:
+        The features; None if they are larger than LIMIT or beyond the range of fp16. Both depend on data and
+        weights alone. A full disk raises an error instead, because training without the cache would change
+        the last digits of a run's numbers.
+
+    Raises:
+        SegnbError: if the disk is too full.
     """
     entry = folder / _key(model, split, mirror, machine)
     with locked(folder / ".lock"):
@@ -74,12 +101,12 @@ def cached(
             if not _fill(entry, model, split, mirror, machine, batch_size):
                 return None
             taps = _load(entry, model)
-        (entry / "done.json").touch()  # last used
+        (entry / "done.json").touch()  # its time is that of the last use
     return FeatureSplit(split, taps)
 
 
 def _fill(entry: Path, model: FCN, split: Split, mirror: bool, machine: Machine, batch_size: int) -> bool:
-    """Compute an entry of the cache; False, with the reason printed, if it must not be there."""
+    """Compute an entry of the cache; print the reason and return False if it is too large or beyond fp16."""
     size = sum(2 * math.prod(shape) for shape in _shapes(split, mirror).values())  # two bytes per value
     if size > LIMIT:
         print(f"features of the frozen trunk are not kept: {size / 1e9:.1f} GB do not fit", flush=True)
@@ -90,7 +117,7 @@ def _fill(entry: Path, model: FCN, split: Split, mirror: bool, machine: Machine,
         with full_disk_told(entry):
             sound = _compute(model, split, mirror, entry, machine, batch_size)
     except BaseException:
-        shutil.rmtree(entry, ignore_errors=True)  # a disk that is full should not stay so
+        shutil.rmtree(entry, ignore_errors=True)  # free the disk, which may be full
         raise
     if not sound:
         shutil.rmtree(entry)
@@ -106,7 +133,7 @@ def _fill(entry: Path, model: FCN, split: Split, mirror: bool, machine: Machine,
 
 
 def _load(entry: Path, model: FCN) -> dict[str, np.ndarray] | None:
-    """The taps that the network reads; None if they are not there whole, and then nothing of them is."""
+    """Open the taps that the network scores; remove an incomplete entry and return None."""
     try:
         read_json(entry / "done.json")
         return {name: np.load(entry / f"{name}.npy", mmap_mode="r") for name in model.reads}
@@ -116,13 +143,13 @@ def _load(entry: Path, model: FCN) -> dict[str, np.ndarray] | None:
 
 
 def entries(folder: Path) -> dict[Path, int]:
-    """Bytes by entry of the cache, the one that was used longest ago first."""
+    """Return the size of each entry of the cache in bytes, least recently used first."""
     done = sorted(folder.glob("*/done.json"), key=lambda path: path.stat().st_mtime)
     return {path.parent: read_json(path)["bytes"] for path in done}
 
 
 def clear(folder: Path) -> None:
-    """Remove every entry. A run that trains on one keeps its mapped files until it ends."""
+    """Remove all entries. A run that is training keeps its memory-mapped files until it ends."""
     if folder.exists():
         with locked(folder / ".lock"):
             for entry in folder.iterdir():
@@ -131,6 +158,7 @@ def clear(folder: Path) -> None:
 
 
 def _key(model: FCN, split: Split, mirror: bool, machine: Machine) -> str:
+    """Return 16 hex digits of SHA-256 over everything that the features depend on."""
     digest = hashlib.sha256(repr((mirror, asdict(machine), torch.__version__, code_digest())).encode())
     for name, tensor in sorted(model.trunk.state_dict().items()):
         digest.update(name.encode())
@@ -140,6 +168,7 @@ def _key(model: FCN, split: Split, mirror: bool, machine: Machine) -> str:
 
 
 def _shapes(split: Split, mirror: bool) -> dict[str, tuple[int, ...]]:
+    """Return the shape (views, N, h, w, C) of each tap's array."""
     height, width = (-(-side // 32) * 32 for side in split.labels.shape[1:])  # padded as FCN pads
     return {
         name: (1 + mirror, len(split), height // stride, width // stride, channels)
@@ -148,9 +177,10 @@ def _shapes(split: Split, mirror: bool) -> dict[str, tuple[int, ...]]:
 
 
 def _make_room(folder: Path, size: int) -> None:
-    """Drop what a killed process left and what was used longest ago until `size` bytes fit into LIMIT.
+    """Remove entries until `size` bytes fit: incomplete ones, then the least recently used.
 
-    Raises SegnbError, before anything is dropped, if the disk is too full all the same.
+    Raises:
+        SegnbError: if the disk would be too full even with an empty cache; nothing is removed then.
     """
     sizes = entries(folder)
     free = shutil.disk_usage(folder).free + sum(sizes.values())
@@ -171,7 +201,7 @@ def _make_room(folder: Path, size: int) -> None:
 
 @torch.no_grad()
 def _compute(model: FCN, split: Split, mirror: bool, folder: Path, machine: Machine, batch_size: int) -> bool:
-    """Fill `folder`; False if an activation is too large for half precision."""
+    """Compute the features and write them to `folder`; return False if one exceeds the range of fp16."""
     folder.mkdir(parents=True)
     files = {
         name: new_array(folder / f"{name}.npy", shape, np.float16)

@@ -1,11 +1,12 @@
-"""A digest of the code whose change makes a run's numbers different."""
+"""The digest of the training code: the code whose changes can change a run's numbers."""
 
 from pathlib import Path
 
 from segnb.storage.checksums import fingerprint
 
-# The loop, the networks and the batches. Not the registry: a run records the configuration of its own network
-# (`segnb.study.create`), so that a new network or another label retrains nothing. Data have their own digest.
+# The loop, the networks and the batches. The registry is not included: a run records the configuration of
+# its own network (`segnb.study.create`), so a new network or another label retrains nothing. Data have a
+# digest of their own.
 TRAINING_CODE = (
     "data/batches.py",
     "metrics/confusion.py",

@@ -1,7 +1,7 @@
-"""The training loop, to be read from top to bottom.
+"""The training loop, in reading order.
 
-`criterion` is the loss of a batch, `train_step` one update, `train_one_epoch` one pass over the training
-images, `evaluate` one pass over a split without updates, and `fit` a whole training. None of them draws.
+`criterion` computes the loss of a batch, `train_step` makes one update, `train_one_epoch` goes once over the
+training images, `evaluate` computes loss and confusion of a split, and `fit` trains a network to the end.
 """
 
 import math
@@ -27,42 +27,46 @@ from segnb.storage.run_folder import RunFolder
 from segnb.training import checkpoint
 from segnb.training.feature_cache import cached
 
-# Nats a pixel, mean over an epoch: beyond them a training has diverged, though its loss is a number. A guess
-# among 255 classes costs 5.5.
+# Nats per pixel, mean over an epoch. A run with a higher loss has diverged, even if its loss is finite.
+# Guessing among 255 classes has a loss of 5.5.
 DIVERGED = 1000.0
-HIGHEST = 0.01  # learning rate that is proposed where one was too high: with Adam more hardly ever trains
+HIGHEST = 0.01  # highest learning rate proposed after a divergence; Adam hardly ever trains at higher ones
 
 
 def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Average the cross-entropy over all labelled pixels.
+    """Compute the mean cross-entropy over all labelled pixels of a batch.
 
     Args:
-        logits: of any float type, (N, C, H, W)
-        labels: long (N, H, W), class ids from 0, or IGNORE_INDEX
+        logits: (N, C, H, W), of any float type
+        labels: long (N, H, W), class ids 0 to C - 1, or IGNORE_INDEX for void
+
+    Returns:
+        float32 scalar in nats per pixel; 0 if all pixels are void
     """
-    pixels = (labels != IGNORE_INDEX).sum().clamp(min=1)  # a batch of nothing but void costs nothing
+    pixels = (labels != IGNORE_INDEX).sum().clamp(min=1)
     return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum") / pixels
 
 
 def train_step(
     model, images, labels, optimizer, scaler, machine: Machine
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predict a batch, compute its gradients and update the weights.
+    """Update the weights with the gradients of one batch.
 
     Args:
-        images: float (B, 3, S, S), or their Taps for a network that starts from features
-        labels: long (B, S, S)
+        images: float (B, 3, S, S), ImageNet-normalised, or their Taps for a `FromFeatures` network
+        labels: long (B, S, S), class ids or IGNORE_INDEX
+        scaler: of the loss; it does nothing except in fp16
 
     Returns:
-        The cross-entropy and the logits (B, C, S, S), both detached.
+        The cross-entropy (scalar, nats per pixel) and the logits (B, C, S, S), both detached.
     """
-    tied = getattr(model, "has_class_gates", False)  # gate maps have a loss of their own
+    tied = getattr(model, "has_class_gates", False)  # gate maps tied to classes have a loss of their own
     with machine.autocast():
         logits, gates = model(images, return_gates=True) if tied else (model(images), ())
     loss = criterion(logits, labels)
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss + CLASS_GATE_WEIGHT * class_gate_loss(gates, labels) if tied else loss).backward()
-    scaler.unscale_(optimizer)
+    scaler.unscale_(optimizer)  # so that `train_one_epoch` can take the norms of the gradients
     scaler.step(optimizer)
     scaler.update()
     return loss.detach(), logits.detach()
@@ -72,8 +76,10 @@ def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machi
     """Update the weights once per batch.
 
     Returns:
-        train_loss and train_miou, of the predictions made while learning; and gradients, by layer: the norm
-        of its weight's gradient over that of the weight, both means over the steps.
+        train_loss: mean cross-entropy in nats per pixel, of the predictions made during training
+        train_miou: mIoU of the same predictions, 0 to 1
+        gradients: for each layer, the norm of its weight's gradient divided by the norm of the weight, both
+            averaged over the steps
     """
     model.train()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
@@ -86,7 +92,7 @@ def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machi
         gradients += torch.stack([w.grad.norm() for w in layers.values()])
         weights += torch.stack([w.detach().norm() for w in layers.values()])
         seen = confusion_by_image(labels, most_likely(logits), logits.shape[1]).sum(0)
-        loss_sum += loss * seen.sum()  # the matrix counts the labelled pixels
+        loss_sum += loss * seen.sum()  # the matrix sums to the number of labelled pixels
         confusion = seen if confusion is None else confusion + seen
     return {
         "train_loss": (loss_sum / confusion.sum()).item(),
@@ -96,19 +102,20 @@ def train_one_epoch(model, batches, optimizer, scheduler, scaler, machine: Machi
 
 
 def trained_layers(model) -> dict[str, torch.nn.Parameter]:
-    """Return the weights of the convolutions that learn, by the layer's name: {"down1.0": …}."""
+    """Return the weights of all trained convolutions, by the name of the layer: {"down1.0": …}."""
     kinds = torch.nn.Conv2d | torch.nn.ConvTranspose2d
     found = {name: layer.weight for name, layer in model.named_modules() if isinstance(layer, kinds)}
-    # A network that starts from features carries the whole one, and its names, inside.
+    # `FromFeatures` wraps an FCN. Without its prefix, names are the same with and without the cache.
     return {name.removeprefix("fcn."): weight for name, weight in found.items() if weight.requires_grad}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network makes of a split.
+    """Loss and confusion matrices of a network on a split.
 
-    loss:      mean cross-entropy per pixel
-    confusion: int64 (N, C, C) on the CPU, one matrix of counts per image, ground truth by row
+    Attributes:
+        loss: mean cross-entropy in nats per pixel
+        confusion: int64 (N, C, C) on the CPU, pixels of each image by ground truth (row) and prediction
     """
 
     loss: float
@@ -116,7 +123,7 @@ class Evaluation:
 
     @property
     def miou(self) -> float:
-        """Mean IoU of the whole split."""
+        """The mIoU of the split, 0 to 1."""
         return float(mean_iou(self.confusion.sum(0).numpy()))
 
 
@@ -128,10 +135,10 @@ def evaluate(
     machine: Machine,
     see: Callable[[torch.Tensor], None] = lambda logits: None,
 ) -> Evaluation:
-    """Compute loss and confusion of a whole split, no image dropped.
+    """Compute loss and confusion of all images of a split, without updates.
 
     Args:
-        see: called with the logits of each batch, (B, C, S, S), for what else there is to know of them
+        see: called with the logits of each batch, (B, C, S, S), for further metrics
     """
     model.eval()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
@@ -140,7 +147,7 @@ def evaluate(
         with machine.autocast():
             logits = model(images)
         confusions.append(confusion_by_image(labels, most_likely(logits), logits.shape[1]))
-        loss_sum += criterion(logits, labels) * confusions[-1].sum()  # of its labelled pixels
+        loss_sum += criterion(logits, labels) * confusions[-1].sum()  # times the labelled pixels
         see(logits)
     confusion = torch.cat(confusions)
     return Evaluation((loss_sum / confusion.sum()).item(), confusion.cpu())
@@ -157,39 +164,41 @@ def fit(
     on_epoch: Callable[[list[dict]], None] = lambda rows: None,
     feature_cache: Path | None = None,
 ) -> list[dict]:
-    """Train by the recipe and keep the weights of the epoch of highest validation mIoU.
+    """Train a network and keep the weights of the epoch with the highest validation mIoU.
 
-    Writes history.csv, gradients.csv and what `segnb.training.checkpoint.Progress` keeps into the run folder
-    after every epoch, and model.safetensors at the end. Called again after an interruption, it resumes after
-    the last whole epoch; everything drawn at random depends on (seed, epoch) alone, so the numbers are the
-    same. A finished run is returned as it is.
+    After every epoch, the run folder contains history.csv, gradients.csv and the checkpoints of
+    `segnb.training.checkpoint.Progress`; at the end, it contains model.safetensors. After an interruption,
+    call `fit` again to resume after the last completed epoch. All random numbers depend on (seed, epoch)
+    alone, so the results are the same. If the run is finished, nothing is trained.
 
     Args:
-        on_epoch: called with the history so far after every epoch
-        feature_cache: folder for the features of a frozen trunk, so that they are computed once for all
+        seed: fixes the order of the images, horizontal flips and dropout
+        run: folder for the results
+        on_epoch: called after every epoch with the history so far
+        feature_cache: folder for the features of a frozen backbone, which are then computed once for all
             epochs, seeds and strides; None computes them in every step
 
     Returns:
         The history, one dict per epoch.
 
     Raises:
-        SegnbError: if another process is training this run, if what it kept is damaged, or if the training
-            diverges, now or earlier, see `RunFolder.diverged`.
+        SegnbError: if another process trains this run, if all checkpoints are damaged, or if the run
+            diverges or has diverged before (see `RunFolder.diverged`).
     """
     if not run.done:
         with run.at_work("training"):
             if run.diverged:
                 raise SegnbError(f"{run.diverged['error']}; to train this run again, delete {run.path}")
-            if not run.done:  # while this process waited
+            if not run.done:  # unless another process finished it in the meantime
                 return _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
-    run.tidy()  # in case it was killed right after it had finished
+    run.tidy()  # removes the checkpoints if the process was killed right after it had finished
     rows = run.history().to_dict("records")
     on_epoch(rows)
     return rows
 
 
 def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache) -> list[dict]:
-    """Do what `fit` says, in the one process that may."""
+    """Train as `fit` describes, in the process that holds the lock of the run."""
     machine.place(model)
     optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.backbone_learning_rate))
     scaler = machine.scaler()
@@ -212,24 +221,24 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
     rows, gradients = [], []
     state = progress.load(machine.device)
     if state is None:
-        save()  # a cell stopped in the first epoch and run again starts from the same weights
+        save()  # so that a run interrupted in its first epoch starts again from the same weights
     else:
         for name, part in parts.items():
             part.load_state_dict(state[name])
         rows, gradients = state["rows"], state["gradients"]
-        write_tables()  # the state may be older than they are
+        write_tables()  # the tables on disk may be newer than the checkpoint
         on_epoch(rows)
     for row in rows:
         stopper.update(row)
 
     network, train, val = _from_features(model, train, val, recipe, machine, feature_cache)
     if machine.compile:
-        network.compile(dynamic=False)  # the short last batch has its own kernels from the first epoch on
+        network.compile(dynamic=False)  # static shapes; a smaller last batch is compiled separately
     for epoch in range(len(rows) + 1, recipe.epochs + 1):
         if stopper.stop:
             break
         start = time.perf_counter()
-        torch.manual_seed(seed * 1_000_003 + epoch)  # dropout; the batches draw from (seed, epoch) themselves
+        torch.manual_seed(seed * 1_000_003 + epoch)  # for dropout; the batches have a generator of their own
         batches = shuffled(train, recipe.batch_size, machine, seed, epoch, recipe.mirror)
         rate = optimizer.param_groups[-1]["lr"]
         trained = train_one_epoch(network, batches, optimizer, scheduler, scaler, machine)
@@ -273,8 +282,8 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
 
 
 def _divergence(row: dict, recipe: Recipe, optimizer, machine: Machine) -> str:
-    """Say in a line that an epoch's losses are those of a training that diverges; "" if they are not."""
-    if row["train_loss"] <= DIVERGED and math.isfinite(row["val_loss"]):  # NaN is not smaller
+    """Return an error message if the losses of an epoch show a divergence, otherwise ""."""
+    if row["train_loss"] <= DIVERGED and math.isfinite(row["val_loss"]):  # False if the training loss is NaN
         return ""
     rates = {"LEARNING_RATE": recipe.learning_rate}
     if len(optimizer.param_groups) > 1:
@@ -288,7 +297,11 @@ def _divergence(row: dict, recipe: Recipe, optimizer, machine: Machine) -> str:
 
 
 def _from_features(model, train: Split, val: Split, recipe: Recipe, machine: Machine, folder: Path | None):
-    """Return what to train and on what: as given, or for a frozen trunk the rest of it on kept features."""
+    """Return the network and the splits to train with.
+
+    If the backbone is frozen and its features fit into the cache, these are the layers above the backbone
+    and the cached features; otherwise the arguments are returned unchanged.
+    """
     if folder is None or not isinstance(model, FCN) or not model.config.freeze_trunk:
         return model, train, val
     found = []
@@ -300,9 +313,10 @@ def _from_features(model, train: Split, val: Split, recipe: Recipe, machine: Mac
 
 
 class EarlyStopping:
-    """Stop once neither validation loss nor mIoU has improved by `min_delta` for `patience` epochs.
+    """The study's rule of early stopping.
 
-    The study's rule: both must fail to improve. Without a patience it never stops.
+    Training stops once neither the validation loss nor the validation mIoU has improved by more than
+    `recipe.min_delta` for `recipe.patience` epochs. If the patience is None, it never stops early.
     """
 
     def __init__(self, recipe: Recipe):
@@ -310,6 +324,7 @@ class EarlyStopping:
         self.loss, self.miou, self.idle = float("inf"), float("-inf"), 0
 
     def update(self, row: dict) -> None:
+        """Take the validation loss and mIoU of the next epoch into account."""
         lower = row["val_loss"] < self.loss - self.min_delta
         higher = row["val_miou"] > self.miou + self.min_delta
         self.loss = row["val_loss"] if lower else self.loss
@@ -318,11 +333,12 @@ class EarlyStopping:
 
     @property
     def stop(self) -> bool:
+        """Whether to stop training."""
         return self.patience is not None and self.idle >= self.patience
 
 
 def _schedule(optimizer, recipe: Recipe, steps: int):
-    """Schedule the learning rate: constant, or one cycle (Smith 2018) over all epochs of `steps` steps."""
+    """Make the schedule of the learning rate: constant, or one cycle (Smith 2018) over the run."""
     if recipe.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
     return torch.optim.lr_scheduler.OneCycleLR(

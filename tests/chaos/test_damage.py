@@ -82,7 +82,7 @@ def test_best_weights_that_are_damaged_never_become_a_model(stage, how, record_p
         harm(project, how, f"{RUN}/best-*.safetensors")
         second = stage.perform("train-unet", project)
         assert second.told["error"] == "SegnbError" and one_line(second.told["text"])
-        assert "best-" in second.told["text"] and "delete" in second.told["text"]
+        assert "best-" in second.told["text"] and "Delete" in second.told["text"]
 
 
 @pytest.mark.chaos
@@ -93,7 +93,7 @@ def test_two_damaged_generations_are_refused_in_one_line(stage, record_property)
         harm(project, flip, f"{RUN}/last.pt", f"{RUN}/previous.pt")
         second = stage.perform("train-unet", project)
         assert second.told["error"] == "SegnbError" and one_line(second.told["text"])
-        assert "last.pt" in second.told["text"] and "delete" in second.told["text"]
+        assert "last.pt" in second.told["text"] and "Delete" in second.told["text"]
 
 
 @pytest.mark.chaos

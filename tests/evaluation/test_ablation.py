@@ -1,4 +1,4 @@
-"""Skips and gates switched off: what a network then sees, and what stays as it is."""
+"""Ablations of skips and gates: the replaced values, and that nothing else changes."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ SIZE, WIDTH = 64, 4
 
 
 def blocks_see(model, images) -> dict[int, torch.Tensor]:
-    """What arrives at the block of each level on the way up."""
+    """Record the input of the block at each level of the decoder."""
     seen = {}
     handles = [
         getattr(model, f"up{level}").block.register_forward_pre_hook(
@@ -52,7 +52,7 @@ def test_a_skip_that_is_off_is_its_mean_over_the_image_without_the_padding():
     mean = before[2].chunk(2, dim=1)[0][..., :10, :10].mean((2, 3), keepdim=True)  # cells of 2 px
     assert torch.allclose(skip, mean.expand_as(skip))
     assert torch.equal(below, before[2].chunk(2, dim=1)[1])
-    assert torch.equal(off[3], before[3]) and not torch.equal(off[1], before[1])  # only what comes after
+    assert torch.equal(off[3], before[3]) and not torch.equal(off[1], before[1])  # only later layers change
     assert all(torch.equal(one, before[level]) for level, one in blocks_see(model, images).items())
 
 
@@ -88,7 +88,7 @@ def test_of_an_fcn_the_fused_scores_are_switched_off():
         with ablation.without(model, 64, skips=(5,)):
             model(images)
     handle.remove()
-    lost = scores[0] - scores[1]  # what varies of pool4's score
+    lost = scores[0] - scores[1]  # the varying part of pool4's score
     assert lost.abs().max() > 0 and lost.mean((2, 3)) == pytest.approx(0, abs=1e-3 * float(lost.abs().max()))
 
 
@@ -121,11 +121,11 @@ def test_gates_get_another_signal_and_their_own_skip(gate, kind):
             handle.remove()
         after = model(images)
     (own,), (other,) = heard, told
-    if kind == "mean":  # of the image, without the padding; levels below have changed what the signal is
+    if kind == "mean":  # of the image, without the padding; lower levels have changed the signal
         assert (other == other[..., :1, :1]).all() and not (own == own[..., :1, :1]).all()
     else:
         assert other.shape == own.shape and not torch.equal(other, own)
-    assert torch.equal(after, model(images))  # the hooks are gone
+    assert torch.equal(after, model(images))  # the hooks are removed
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,10 @@ def test_a_network_is_tested_without_each_of_its_parts(variant, parts, split):
     for layer in ("score_pool3", "score_pool4"):
         if hasattr(model, layer):  # it starts at zero
             torch.nn.init.normal_(getattr(model, layer).weight)
-    if variant.startswith("UNet") or variant == GATED:  # or one class would be the likeliest everywhere
+    if variant.startswith("UNet") or variant == GATED:  # or one class would win everywhere
         with torch.no_grad():
             model.score.bias -= model(torch.randn(2, 3, SIZE, SIZE)).mean((0, 2, 3))
-    for level in ablation.gate_levels(variant):  # as flat as a gate begins, no signal would matter
+    for level in ablation.gate_levels(variant):  # an untrained gate is almost flat
         gate = getattr(model, f"up{level}").gate
         gate.from_signal.weight.data.mul_(20)
         gate.psi.weight.data.mul_(20)

@@ -1,6 +1,6 @@
-"""Cost: counts by hand, what makes two networks differ in it, and what is timed in which order.
+"""Cost: counts by hand, differences between networks, and the order of timings.
 
-No time of the clock is compared with another: a busy machine may make any step the slower one.
+No test compares two times of the real clock, because a busy machine can slow any step.
 """
 
 from itertools import count
@@ -31,7 +31,7 @@ def test_counts_and_memory_are_those_of_the_networks(study, monkeypatch):
     assert frozen["parameters"] - frozen["trained_parameters"] == TRUNK
     assert tuned["gflops"] == frozen["gflops"]
     assert frozen["gflops"] < frozen["train_gflops"] < tuned["train_gflops"] / 2 < 1.5 * tuned["gflops"]
-    # The trunk's gradients, Adam's two moments and its activations are what freezing saves.
+    # A frozen backbone saves its gradients, Adam's two moments and its activations.
     assert tuned["memory_mib"] - frozen["memory_mib"] > 3 * 4 * TRUNK / 2**20
     assert plain["gflops"] > no_skip["gflops"] and plain["memory_mib"] > no_skip["memory_mib"]
     for row in rows.values():
@@ -42,7 +42,7 @@ def test_counts_and_memory_are_those_of_the_networks(study, monkeypatch):
 
 
 def test_rounds_pass_over_all_variants_and_times_are_those_of_the_clock(study, monkeypatch):
-    """With a clock on which the n-th step of all takes n seconds."""
+    """On a clock where the n-th step of all takes n seconds."""
     variants, done, clock = NAMES[2:], [], [0]
     steps = count(1)
 
@@ -67,7 +67,7 @@ def test_rounds_pass_over_all_variants_and_times_are_those_of_the_clock(study, m
     monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     rows = cost.measure(study, variants)
     one_round = [(name, kind) for name in variants for kind in ("train", "predict")]
-    calls = 1 + cost.REPEATS  # the first is not timed
+    calls = 1 + cost.REPEATS  # the first is the warm-up
     assert [call[:2] for call in done] == [pair for pair in one_round for _ in range(calls)] * cost.ROUNDS
     batch = study.recipe("unet").batch_size
     for name, kind in one_round:

@@ -1,5 +1,4 @@
-"""segnb/evaluation/evaluate.py: what `segnb measure` leaves in a run's folder, and that all of it tells one
-story."""
+"""Evaluation: the files that `segnb measure` writes, and that their numbers agree."""
 
 from dataclasses import replace
 
@@ -32,7 +31,7 @@ GATED, PLAIN, FCN = "AttentionUNet_256", "UNet_Standard_256", "FCN32s_vgg16_free
 
 @pytest.fixture
 def study(project, dataset):
-    """A study of a folder with two cars in each test image."""
+    """A study on a folder of images, with two cars in each test image."""
     for file in (dataset / "test" / "labels").glob("*.png"):
         labels = np.array(Image.open(file))
         labels[2:12, 2:16], labels[30:33, 40:44] = STREET.id("Car"), STREET.id("Car")
@@ -42,7 +41,7 @@ def study(project, dataset):
 
 @pytest.fixture
 def rendered(monkeypatch):
-    """As if its scenes were rendered: no condition changes them, and two fifths of each car are in sight."""
+    """The study as if rendered: conditions change nothing, and two fifths of each car are visible."""
     monkeypatch.setattr(Data, "shifted", lambda data, cache, kind, size: data.split(cache, "test", size))
 
     def visibility(data, cache, size):
@@ -53,7 +52,7 @@ def rendered(monkeypatch):
 
 
 def finished(study, variant: str) -> Run:
-    """A run whose network was never trained."""
+    """A run with an untrained network."""
     run = study.run(variant, 0)
     torch.manual_seed(0)
     checkpoint.save_model(run.model_path, build(variant, 13, study.recipe("unet").width))
@@ -66,7 +65,7 @@ def contents(run: Run) -> dict[str, dict[str, np.ndarray]]:
 
 
 def test_the_most_alike_training_image_lends_its_labels(study, monkeypatch):
-    """Copied from pictures that were seen, labels are right; and a run of drives keeps what they score."""
+    """Labels copied from equal training images are right, and a run on drives stores their confusion."""
     seen = study.split("train", 64)
     order = [3, 0, 2]
     again = Split(seen.images[order] // 2 + 1, seen.labels[order], ["a", "b", "c"])
@@ -104,7 +103,7 @@ def test_all_files_tell_one_story(study):
     }
     for name in names:
         np.testing.assert_array_equal(kept[name], found[name])
-    # Every pixel is at some distance from an edge: the trimap's bins add up to the confusion matrix.
+    # Each pixel is in one bin of the trimap, so the bins add up to the confusion matrix.
     np.testing.assert_array_equal(kept["trimap_hits"].sum(1), np.diagonal(confusion, axis1=1, axis2=2))
     np.testing.assert_array_equal(kept["trimap_predicted"].sum(1), confusion.sum(1))
     assert (kept["softness_edges"] > 0).all()
@@ -115,7 +114,7 @@ def test_all_files_tell_one_story(study):
     assert table["visible"].isna().all()
     sums = objects.binned(table, table["area"], objects.AREAS, len(labels))
     assert sums["count"].sum() == 6
-    # No gates, and nobody rendered these scenes.
+    # The network has no gates, and the scenes are not rendered.
     assert not run.gates_path.exists() and not run.shifts_path.exists()
 
 
@@ -167,7 +166,7 @@ def test_measuring_again_writes_the_same_numbers(study, rendered):
 
 
 def test_measuring_does_not_disturb_the_predictions(study):
-    """Hooks and callbacks look on: counts are those of a plain evaluation."""
+    """Hooks and callbacks only observe: counts are those of a plain evaluation."""
     run = finished(study, "ClassAttentionResidualUNet_256")
     measure(run)
     study.machine.apply()
@@ -206,7 +205,7 @@ def test_a_run_that_is_not_finished_is_refused(study, capsys):
 
 
 def test_pixels_that_nobody_labelled_are_in_no_file(study, monkeypatch):
-    """With void on half of each image, every count is that of the other half."""
+    """If half of each image is void, all counts are those of the other half."""
     split = study.split("test", 64)
     labels = np.array(split.labels)
     labels[:, 32:] = IGNORE_INDEX

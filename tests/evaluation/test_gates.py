@@ -1,4 +1,4 @@
-"""segnb/evaluation/gates.py against arithmetic by hand, and what is lost without the maps of gates."""
+"""Gate maps compared with arithmetic by hand, and the loss without them."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from segnb.training.loop import criterion, evaluate
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
 CLASSES = 4
-SIZE = 40  # no multiple of 16: maps have a padding that lies on no image
+SIZE = 40  # no multiple of 16, so maps have a padding outside the image
 
 
 def network(gate: str) -> UNet:
@@ -27,7 +27,7 @@ def network(gate: str) -> UNet:
 
 
 def trained(gate: str) -> UNet:
-    """A network that tells classes apart, on maps that are steep enough to matter for it."""
+    """A network that distinguishes classes, with gate maps steep enough to matter."""
     model = network(gate)
     for level in gates.LEVELS:
         getattr(model, f"up{level}").gate.psi.weight.data.mul_(20)
@@ -57,7 +57,7 @@ def watched(model: UNet, data: Split, batch_size: int = 2) -> dict:
 
 
 def maps_of(model: UNet, data: Split) -> list[np.ndarray]:
-    """What the network itself hands out, one array a level."""
+    """Return the gate maps of the network itself, one array per level."""
     images, _ = next(in_order(data, len(data), CPU))
     with torch.no_grad():
         return [gate.numpy() for gate in model(images, return_gates=True)[1]]
@@ -98,7 +98,7 @@ def test_a_gate_that_only_scales_loses_nothing_without_its_map():
 
 @pytest.mark.parametrize("gate", ["additive", "strided", "class"])
 def test_without_its_map_a_level_s_gate_is_the_mean_over_the_image(gate):
-    """As a network whose gate modules are replaced by constants of the same mean."""
+    """The result equals that of a network whose gates are constants with the same mean."""
     model, data = trained(gate), split()
     without = gates.neutral_confusion(model, data, 2, CPU)
     whole = evaluate(model, data, 2, CPU).confusion.numpy()
@@ -126,7 +126,7 @@ def test_without_its_map_a_level_s_gate_is_the_mean_over_the_image(gate):
 
 
 class Bright(torch.nn.Module):
-    """Channel 0 is 1 everywhere, channel 1 how bright a pixel is, the others 0."""
+    """Channel 0 is 1 everywhere, channel 1 is the brightness, the others are 0."""
 
     def forward(self, images):
         ones = torch.ones_like(images[:, :1])
@@ -154,11 +154,11 @@ def test_a_network_that_sees_by_its_gate_alone_loses_what_the_map_told():
     model.down1, model.up1.gate, model.up1.block = Bright(), OpenWhereBright(), SkipAlone()
     model.score.weight.data.zero_()
     model.score.bias.data = torch.tensor([0.0, -0.5, -9, -9])
-    model.score.weight.data[1, 0] = 1  # class 1 where the gate lets more than half through
+    model.score.weight.data[1, 0] = 1  # class 1 where the gate passes more than half
 
     assert mean_iou(evaluate(model, data, 2, CPU).confusion.numpy().sum(0)) == 1
     left = mean_iou(gates.neutral_confusion(model, data, 2, CPU).sum(1))
-    # At its mean of 0.75 the first level's gate says class 1 everywhere: IoUs of 0 and 3/4.
+    # With the first level's gate at its mean of 0.75, class 1 is predicted everywhere: IoUs of 0 and 3/4.
     assert left.tolist() == [0.375, 1, 1, 1, 0.375]
 
 

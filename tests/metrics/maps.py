@@ -1,4 +1,4 @@
-"""Label maps and predictions, as uneven as a street, for the tests of metrics."""
+"""Label maps and predictions for the tests of metrics, with class shares as uneven as in a street."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ CLASSES = 5
 
 
 def scenes(count: int = 4, size: int = 30, void: bool = False, seed: int = 0):
-    """Images, label maps and predictions of overlapping boxes, as uneven as a street."""
+    """Make images, label maps and predictions of overlapping boxes."""
     draw = np.random.default_rng(seed)
     labels = np.zeros((count, size, size), np.uint8)
     for one in labels:
@@ -26,12 +26,12 @@ def scenes(count: int = 4, size: int = 30, void: bool = False, seed: int = 0):
     return images, labels, predictions
 
 
-# Pixel shares of the classes in the study's training images, in per cent, by id.
+# Pixel shares of the classes in the study's training images in percent, by id.
 SHARES = np.array([31.11, 8.45, 1.03, 1.03, 0.05, 0.49, 0.75, 19.41, 7.89, 12.38, 16.69, 0.70, 0.08])
 
 
 def random_maps(images: int, classes: int = 13, size: int = 24, right: float = 0.7, seed: int = 0):
-    """Label maps and predictions of which about `right` agree: int64 tensors (N, size, size)."""
+    """Make label maps and predictions that agree at a share `right`: int64 tensors (N, size, size)."""
     draw = np.random.default_rng(seed)
     shares = SHARES[:classes] / SHARES[:classes].sum()
     labels = draw.choice(classes, (images, size, size), p=shares)
@@ -41,5 +41,5 @@ def random_maps(images: int, classes: int = 13, size: int = 24, right: float = 0
 
 
 def counted(labels, predictions, classes: int) -> np.ndarray:
-    """Dataset confusion (C, C) as an array."""
+    """Compute the confusion of all images, (C, C), as an array."""
     return confusion.confusion(labels, predictions, classes).sum(0).numpy()

@@ -1,5 +1,4 @@
-"""segnb/metrics/boundaries.py and segnb/metrics/softness.py against cases by hand, slow loops, scipy and
-skimage."""
+"""Boundary metrics compared with cases by hand, slow loops, scipy and scikit-image."""
 
 import inspect
 
@@ -27,7 +26,7 @@ def total(found: dict, *names: str) -> dict:
 
 
 def reduced(reducer, found: dict):
-    """What the reducer makes of a run's totals, which it names itself."""
+    """Apply a reducer to the totals that its parameters name."""
     return reducer(**total(found, *inspect.signature(reducer).parameters))
 
 
@@ -43,7 +42,7 @@ def test_what_a_class_counts_does_not_depend_on_its_id_nor_on_how_many_classes_t
     for name, counts in few.items():
         of_these = many[name][..., ids] if counts.ndim > 1 else many[name]
         np.testing.assert_array_equal(of_these, counts, name)
-        assert many[name].sum() == pytest.approx(counts.sum())  # none is of another class
+        assert many[name].sum() == pytest.approx(counts.sum())  # no neighbour is of another class
 
 
 # -- boundary IoU --------------------------------------------------------------------------------------
@@ -54,19 +53,19 @@ def test_the_band_of_a_square_by_hand():
     labels[0, 1:6, 1:6] = 1
     bands = [band[0] for band in boundaries.bands(labels)]
     inside = [band & (labels[0] == 1) for band in bands]
-    assert [band.sum() for band in inside] == [16, 24, 25]  # a ring of one pixel, of two, all of it
+    assert [band.sum() for band in inside] == [16, 24, 25]  # rings of 1 and 2 px, all
     assert all(band[0].all() for band in bands)  # the background touches the image's border
 
 
 @pytest.mark.parametrize("void", [False, True])
 def test_bands_are_each_class_s_mask_less_its_erosion(void):
-    """As the authors' code has them: d erosions by 3×3, with a border of zeros around the image."""
+    """Compute bands as in the authors' code: d erosions by 3×3, with a border of zeros around the image."""
     _, labels, _ = scenes(void=void)
     for d, band in zip(DISTANCES, boundaries.bands(labels), strict=True):
         for one, found in zip(labels, band, strict=True):
             wanted = np.zeros(one.shape, bool)
             for c in range(CLASSES):
-                # Where nobody knows, the mask might go on: it does not end there.
+                # The mask may continue in void pixels, so it does not end there.
                 known = ndimage.binary_erosion(
                     (one == c) | (one == IGNORE_INDEX), np.ones((3, 3)), d, border_value=0
                 )
@@ -119,7 +118,7 @@ def test_boundary_f1_is_that_of_distance_maps(void):
     guess = cut(labels, predictions)
 
     def boundary(one, c):
-        """Pixels of c with another class beside them, as skimage finds them around what is known."""
+        """Find the pixels of class c next to another class with scikit-image, void left out."""
         known = one != IGNORE_INDEX
         return find_boundaries((one == c) | ~known, connectivity=1, mode="inner") & (one == c)
 
@@ -131,7 +130,7 @@ def test_boundary_f1_is_that_of_distance_maps(void):
     for i, d in enumerate(DISTANCES):
         scores = []
         for c in range(CLASSES):
-            counts = np.zeros(4)  # predicted and met, predicted, true and met, true
+            counts = np.zeros(4)  # predicted and correct, predicted, true and found, true
             for image, (one, other) in enumerate(zip(labels, guess, strict=True)):
                 true, guessed = boundary(one, c), boundary(other, c)
                 now = met(guessed, true, d), guessed.sum(), met(true, guessed, d), true.sum()
@@ -144,18 +143,18 @@ def test_boundary_f1_is_that_of_distance_maps(void):
 
 
 def test_boundary_f1_by_hand():
-    # Two halves, and the prediction's line two pixels further right: nothing within 1 px of its own class …
+    # Two halves, and the predicted edge is two pixels further right: no pixel has its class within 1 px …
     labels, predictions = np.zeros((2, 1, 6, 12), np.uint8)
     labels[..., 6:], predictions[..., 8:] = 1, 1
     found = boundaries.statistics(np.zeros((1, 6, 12, 3), np.uint8), labels, predictions, 2)
-    # … and everything within 2.
+    # … and all have it within 2 px.
     assert reduced(boundaries.boundary_f1, found).tolist() == [0, 1, 1]
 
 
 def test_a_class_that_is_never_predicted_scores_0_and_one_that_is_not_there_is_left_out():
     labels, predictions = np.zeros((2, 1, 8, 8), np.uint8)
     labels[0, :, 4:] = 1
-    predictions[0, :, 4:] = 2  # 2 is nowhere in the truth, 1 nowhere in the prediction
+    predictions[0, :, 4:] = 2  # class 2 is not in the ground truth, class 1 not in the prediction
     found = boundaries.statistics(np.zeros((1, 8, 8, 3), np.uint8), labels, predictions, 4)
     assert reduced(boundaries.boundary_f1, found).tolist() == [0.5] * 3
     assert reduced(boundaries.boundary_iou, found).tolist() == [0.5] * 3
@@ -241,12 +240,13 @@ def test_edges_distances_and_trimap_against_loops(void):
 
 
 def test_trimap_and_distance_by_hand():
-    # A line between columns 5 and 6 predicted one to the right: column 6 is wrong, and is an edge pixel.
+    # The edge between columns 5 and 6 is predicted one column to the right: column 6 is wrong, and an edge
+    # pixel.
     labels, predictions = np.zeros((2, 1, 8, 12), np.uint8)
     labels[..., 6:], predictions[..., 7:] = 1, 1
     found = boundaries.statistics(np.zeros((1, 8, 12, 3), np.uint8), labels, predictions, 2)
     curve = reduced(boundaries.trimap, found)
-    # Columns 5 and 6 are at distance 0: class 0 has 1 hit of 2 columns, class 1 none of 1.
+    # Columns 5 and 6 are at distance 0: class 0 has 1 hit in 2 columns, class 1 has 0 hits in 1 column.
     assert curve[:4].tolist() == [0.25, 1, 1, 1] and np.isnan(curve[5:]).all()
     # Column 5 is one pixel from the predicted edge (columns 6 and 7), column 6 is on it.
     assert reduced(boundaries.edge_distance, found) == 0.5
@@ -266,7 +266,7 @@ def test_without_a_predicted_edge_the_distance_is_the_diagonal_and_without_a_tru
 
 def test_gradient_ranks_are_scipy_s():
     images, labels, _ = scenes(size=20)
-    images[0, :8] = 7  # many pixels without any gradient share their rank
+    images[0, :8] = 7  # many pixels without gradient share a rank
     ranks = boundaries.gradient_ranks(images)
     for image, rank in zip(images, ranks, strict=True):
         grey = image.sum(-1).astype(float)
@@ -331,7 +331,7 @@ def test_statistics_are_those_of_each_image_alone():
 
 def test_maps_of_different_pixels_are_refused():
     images, labels, predictions = scenes()
-    with pytest.raises(ValueError, match="of the same pixels"):
+    with pytest.raises(ValueError, match="different sizes"):
         boundaries.statistics(images, labels, predictions[:2], CLASSES)
 
 
@@ -340,9 +340,9 @@ def test_maps_of_different_pixels_are_refused():
 
 def test_a_stride_leaves_cells_whole_and_loses_what_is_smaller():
     labels = np.zeros((1, 32, 32), np.uint8)
-    labels[0, :, 16:] = 1  # a border between cells: nothing is lost
+    labels[0, :, 16:] = 1  # an edge between cells: nothing is lost
     assert mean_iou(boundaries.stride_bound(labels, 8, 3)[0]) == 1
-    labels[0, 3, 3] = 2  # one pixel of 64 is never the most likely
+    labels[0, 3, 3] = 2  # one pixel of 64 never has the highest score
     counts = boundaries.stride_bound(labels, 8, 3)[0]
     assert counts[2].tolist() == [1, 0, 0] and counts.sum() == 32 * 32
 
@@ -365,7 +365,7 @@ def test_the_shares_of_cells_leave_more_than_their_most_frequent_class():
 
 def test_edges_between_things_are_those_of_two_things():
     labels = np.zeros((1, 4, 8), np.uint8)
-    labels[0, :2, :4], labels[0, :2, 4:], labels[0, 3, :2] = 1, 2, 1  # side by side, and one on the road
+    labels[0, :2, :4], labels[0, :2, 4:], labels[0, 3, :2] = 1, 2, 1  # two touch, one is alone
     nothing, right = np.zeros_like(labels), labels
     assert boundaries.between(labels, right, [1, 2])["between_count"].tolist() == [4]
     assert boundaries.between(labels, right, [1, 2])["between_hits"].tolist() == [4]

@@ -1,5 +1,4 @@
-"""segnb/metrics/confusion.py against counts by hand, set counting in NumPy and torchmetrics' Jaccard
-index."""
+"""Confusion and scores compared with counts by hand, sets in NumPy and torchmetrics' Jaccard index."""
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from .maps import counted, random_maps
 
 
 def miou_by_sets(labels, predictions, classes: int) -> float:
-    """Mean IoU of the classes in the ground truth, by counting sets of pixels."""
+    """Compute the mean IoU of the classes in the ground truth by counting sets of pixels."""
     truth, guess = np.asarray(labels), np.asarray(predictions)
     ious = []
     for c in range(classes):
@@ -54,7 +53,7 @@ def test_confusion_counts_every_pixel_of_its_image(device):
 
 
 def test_confusion_of_bytes():
-    # 40 images × 13 × 13 cells do not fit into the uint8 that the labels are stored in.
+    # 40 images × 13 × 13 cells exceed uint8, the type of the labels.
     labels, predictions = random_maps(40)
     counts = confusion.confusion(labels.to(torch.uint8), predictions.to(torch.uint8), 13)
     assert torch.equal(counts, confusion.confusion(labels, predictions, 13))
@@ -122,7 +121,7 @@ def test_all_wrong_is_zero():
 
 def test_absent_class_is_left_out_but_its_pixels_cost_others():
     #          predicted: 0  1  2
-    counts = np.array([[4, 0, 2], [0, 6, 0], [0, 0, 0]])  # class 2 is predicted and never true
+    counts = np.array([[4, 0, 2], [0, 6, 0], [0, 0, 0]])  # class 2 is predicted and not in the ground truth
     iou = confusion.class_iou(counts)
     assert iou[:2].tolist() == pytest.approx([4 / 6, 1]) and np.isnan(iou[2])
     assert confusion.mean_iou(counts) == pytest.approx((4 / 6 + 1) / 2)
@@ -158,7 +157,7 @@ def test_class_ious_average_to_the_mean():
 def test_class_iou_agrees_with_jaccard_index():
     labels, predictions = random_maps(6)
     oracle = JaccardIndex(task="multiclass", num_classes=13, average="none")
-    for image in range(6):  # accumulated, so that it is the dataset's
+    for image in range(6):  # accumulated over all images
         oracle.update(predictions[image], labels[image])
     ours = confusion.class_iou(counted(labels, predictions, 13))
     assert not np.isnan(ours).any()

@@ -1,4 +1,4 @@
-"""segnb/metrics/objects.py against cases by hand and scikit-image's labelling."""
+"""Objects compared with cases by hand and with scikit-image's labelling."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ components = partial(objects.components, smallest=1)  # the cases are drawn smal
 
 
 def maps(*rows: str) -> np.ndarray:
-    """A label map (1, H, W) from digits; "." is class 0 and "v" is IGNORE_INDEX."""
+    """Make a label map (1, H, W) from digits; "." is class 0 and "v" is IGNORE_INDEX."""
     ids = {".": 0, "v": IGNORE_INDEX} | {str(i): i for i in range(10)}
     return np.array([[[ids[one] for one in row] for row in rows]], np.uint8)
 
@@ -30,7 +30,7 @@ def test_what_is_too_small_to_be_an_object_is_not_counted():
     assert found["pixels"].tolist() == [objects.SMALLEST]
 
 
-@pytest.mark.parametrize("things", [[], [3]])  # the label set has none, or the images show none
+@pytest.mark.parametrize("things", [[], [3]])  # the label set has no things, or the images contain none
 @pytest.mark.parametrize("visible", [None, np.full((2, 3, 8), 255, np.uint8)])
 def test_without_a_thing_there_is_a_table_without_rows_that_can_be_binned(things, visible):
     labels = np.repeat(maps("11....22", "11.vv.22", "..1....."), 2, axis=0)
@@ -61,7 +61,7 @@ def test_objects_by_hand():
     )
     found = components(labels, predictions, [1, 2])
     assert found["class"].tolist() == [1, 1, 2, 2] and (found["image"] == 0).all()
-    # The first joins its corner neighbour: 5 pixels, of which 4 are found, and one predicted outside.
+    # The first object includes its corner neighbour: 5 pixels, 4 of them recalled, and one predicted outside.
     assert found["pixels"].tolist() == [5, 1, 4, 4]
     assert found["recalled"].tolist() == [4, 0, 0, 3]
     assert found["union"].tolist() == [6, 1, 4, 5]
@@ -198,13 +198,13 @@ def test_an_object_is_intact_in_one_piece_that_is_no_other_s():
     labels = maps("1111.", ".....", "11.11", ".....", "1111.")
     predictions = maps("11.11", ".....", "11111", ".....", "1111.")
     found = components(labels, predictions, [1])
-    assert found["found"].all()  # split in two, merged with a neighbour (both of them), whole
+    assert found["found"].all()  # split in two, merged with a neighbour (both), intact
     assert found["intact"].tolist() == [False, False, False, True]
 
 
 def test_specks_are_parts_without_a_right_pixel():
     labels = maps("111..", "111..", "....v")
     predictions = maps("11.22", "1.1..", "..2.2")
-    found = objects.specks(labels, predictions, 3)  # 2, 2 and 2: the last one nobody labelled
+    found = objects.specks(labels, predictions, 3)  # 2, 2 and 2; the last is void
     assert found["specks"].tolist() == [3] and found["pixels"].tolist() == [14]
     assert objects.specks(labels, labels, 3)["specks"].tolist() == [0]

@@ -1,4 +1,4 @@
-"""The study's own score against its formula, bit by bit, and by hand."""
+"""The reported score compared with its formula, bit by bit, and with cases by hand."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from .maps import counted, random_maps
 
 
 def published_formula(labels, predictions) -> float:
-    """Mean over all rows of pixels of Σ(label AND prediction) / Σ(label OR prediction), bit by bit."""
+    """Compute the mean over all rows of pixels of Σ(label AND prediction) / Σ(label OR prediction)."""
     ratios = []
     for truth, guess in zip(np.asarray(labels), np.asarray(predictions), strict=True):
         for row in range(truth.shape[0]):
@@ -23,14 +23,14 @@ def published_formula(labels, predictions) -> float:
     return float(np.mean(ratios))
 
 
-@pytest.mark.parametrize("images", [1, 8, 20])  # a short batch, a full one, two full and a short one
+@pytest.mark.parametrize("images", [1, 8, 20])  # part of a batch, a full batch, two and a part
 def test_it_is_the_formula(images):
     labels, predictions = random_maps(images, seed=images)
     labels[:, :5] = predictions[:, :5] = 0  # sky rows
     score = as_published_score(labels, predictions)
     assert score == pytest.approx(published_formula(labels, predictions), abs=1e-6)
     stored = labels.numpy().astype(np.uint8)
-    stored.flags.writeable = False  # as memory-mapped arrays are
+    stored.flags.writeable = False  # like memory-mapped arrays
     assert as_published_score(stored, predictions.numpy()) == score
 
 
@@ -66,7 +66,7 @@ def test_a_perfect_prediction_scores_1():
 
 
 def test_it_inflates():
-    # A network that is right about everything big and never finds the seven rare classes.
+    # This prediction is right about all frequent classes and never contains the seven rare ones.
     labels, _ = random_maps(16)
     predictions = labels.clone()
     predictions[torch.isin(labels, torch.tensor([2, 3, 4, 5, 6, 11, 12]))] = 7
@@ -76,7 +76,7 @@ def test_it_inflates():
 
 
 def test_it_is_no_function_of_the_confusion():
-    # The same pixels in other rows: the confusion stays, the score does not.
+    # The same pixels in other rows have the same confusion, but another score.
     labels, predictions = torch.tensor([[[7, 7], [1, 1]]]), torch.tensor([[[7, 7], [1, 0]]])
     shuffled = labels.transpose(1, 2), predictions.transpose(1, 2)
     assert torch.equal(confusion.confusion(labels, predictions, 13), confusion.confusion(*shuffled, 13))

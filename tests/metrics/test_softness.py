@@ -1,4 +1,4 @@
-"""Widths of transitions across true edges: of ramps and steps, and against a loop over edges."""
+"""Widths of transitions across true edges: ramps, steps, and a comparison with a loop over edges."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from .maps import CLASSES, scenes
 
 
 def ramp(centre: float, width: float, size: int = 64) -> torch.Tensor:
-    """Logits (1, 3, size, size) whose share of class 0 falls from 1 to 0 over `width` px around `centre`."""
+    """Make logits (1, 3, size, size) whose share of class 0 falls from 1 to 0 over `width` px at `centre`."""
     share = np.clip(0.5 - (np.arange(size) - centre) / width, 1e-9, 1 - 1e-9)
     logits = torch.full((1, 3, size, size), -4.0)
     logits[0, 0] = torch.from_numpy(np.log(share)).float()

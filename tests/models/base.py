@@ -1,4 +1,4 @@
-"""The promises that every network keeps: a subclass says which networks, and inherits the tests."""
+"""Tests that every network has to pass. A subclass names the networks and inherits the tests."""
 
 from copy import deepcopy
 from functools import lru_cache
@@ -13,7 +13,7 @@ from segnb.models.registry import VARIANTS
 
 CLASSES = 13
 
-# Thirteen classes, width 64. A network that is not listed is tested in every other way.
+# Parameters at 13 classes and width 64. The other tests also cover networks that are not listed.
 PARAMETERS = {
     "FCN32s_vgg16_freeze": 118_224_730,
     "FCN32s_vgg16_finetune": 118_224_730,
@@ -27,25 +27,25 @@ PARAMETERS = {
     "AttentionResidualUNet_256": 32_786_737,
     "AttentionUNet_256": 31_388_017,
     "AttentionResidualUNet_StridedGate_256": 33_483_057,
-    # AttentionResidualUNet's, and for each gate, on F = 64, 128, 256 or 512 channels, twelve more outputs of
-    # psi with F / 2 weights and a bias, and a mixing of 13 F: 12 · (480 + 4) + 13 · 960 = 18,288.
+    # AttentionResidualUNet's, plus for each gate, with F = 64, 128, 256 or 512 channels, twelve more outputs
+    # of psi with F / 2 weights and a bias, and a mixing of 13 F: 12 · (480 + 4) + 13 · 960 = 18,288.
     "ClassAttentionResidualUNet_256": 32_805_025,
 }
 
 
 def names(**wanted):
-    """The variants with these properties, such as family="fcn"."""
+    """Return the names of the variants with these properties, such as family="fcn"."""
     return [name for name, v in VARIANTS.items() if all(getattr(v, key) == wanted[key] for key in wanted)]
 
 
-@lru_cache(maxsize=8)  # to draw 15 million weights of VGG16 and measure its scales takes half a second
+@lru_cache(maxsize=8)  # initialising VGG16 and computing its scales takes half a second
 def _made(name, width, seed, classes):
     torch.manual_seed(seed)
     return build(name, classes=classes, width=width)
 
 
 def make(name, width, seed=0, classes=CLASSES):
-    """A network drawn with that seed, which the caller may change."""
+    """Return a network initialised with that seed; the caller may change it."""
     torch.manual_seed(seed)
     return deepcopy(_made(name, width, seed, classes))
 
@@ -55,14 +55,14 @@ def images(height=64, width=64, count=2, seed=1):
 
 
 def backward(model, seed=2):
-    """One training pass and its gradients."""
+    """Make one forward and backward pass in training mode."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(CLASSES, (2, 64, 64), generator=generator)
     F.cross_entropy(model.train()(images()), labels).backward()
 
 
 class ModelTester:
-    """A subclass has a fixture `name`, which runs through its networks."""
+    """Tests of one network; a subclass has a fixture `name` with its networks."""
 
     width: int  # of the small networks that the tests use
     padding: tuple[int, int, int, int]  # left, right, top, bottom of an image of 67 × 93
@@ -72,7 +72,7 @@ class ModelTester:
         return make(name, self.width)
 
     def test_parameter_count_is_the_published_one(self, name):
-        with torch.device("meta"):  # shapes without memory
+        with torch.device("meta"):  # on the meta device, which has shapes but no memory
             model = build(name)
         count = sum(p.numel() for p in model.parameters())
         assert count == PARAMETERS.get(name, count)

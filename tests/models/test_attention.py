@@ -1,4 +1,4 @@
-"""Gates by their formulas, and the loss that ties maps to classes."""
+"""Attention gates compared with their formulas, and the loss of class gates."""
 
 import math
 
@@ -26,7 +26,7 @@ def signals():
 
 
 def affine(convolution, pixels):
-    """A convolution that covers its whole input, as a plain matrix product."""
+    """Compute a convolution that covers its whole input as a matrix product."""
     return convolution.weight.flatten(1) @ pixels.flatten() + convolution.bias
 
 
@@ -54,7 +54,7 @@ def test_the_strided_gate_follows_its_formula_on_the_coarse_grid(signals):
     fine = gate(**signals)[1, 0]
     assert fine.shape == (8, 6)
     torch.testing.assert_close(fine[0, 0], coarse[0, 0])  # the corner repeats
-    # Half a pixel from the coarse centre each way: weights 3/4 and 1/4 along each axis.
+    # A fine centre is a quarter of a coarse cell from the coarse one: weights 3/4 and 1/4 along each axis.
     weights = torch.outer(torch.tensor([0.75, 0.25]), torch.tensor([0.75, 0.25]))
     torch.testing.assert_close(fine[1, 1], (weights * coarse[:2, :2]).sum())
 
@@ -76,7 +76,7 @@ def test_each_channel_starts_mostly_in_the_group_of_one_class():
     maps = torch.zeros(1, CLASSES, 2, 2)
     maps[:, 0], maps[:, 1], maps[:, 2] = 0.2, 0.6, 1.0
     gate = ClassGate(CHANNELS, CLASSES).per_channel(maps)
-    # 90 % of the own class's map and 5 % of either other; channel 3 is in the first group again.
+    # 90% of the map of the channel's own class, 5% of each other one; channel 3 is in the first group again.
     expected = [0.9 * 0.2 + 0.05 * 1.6, 0.9 * 0.6 + 0.05 * 1.2, 0.9 * 1.0 + 0.05 * 0.8, 0.26]
     assert gate.shape == (1, CHANNELS, 2, 2)
     for channel, value in enumerate(expected):
@@ -110,7 +110,7 @@ def test_a_single_class_has_every_channel_to_itself():
 
 @torch.no_grad()
 def test_in_bf16_the_maps_of_classes_are_still_float32(signals):
-    """Rounded to bf16 they would be 1, out of reach of their loss, from a logit of about 6 on."""
+    """In bf16, maps would round to 1 from a logit of about 6, where their loss has no gradient."""
     gate = ClassGate(CHANNELS, CLASSES)
     gate.psi.bias.fill_(10)
     with torch.autocast("cpu", torch.bfloat16):
@@ -136,30 +136,31 @@ def test_a_gate_takes_its_signal_from_one_place(make_gate, used, signals):
     assert changed == {"skip", used}
 
 
-# ---- the loss that ties maps to classes ------------------------------------------------------------------
+# ---- loss of class gates ---------------------------------------------------------------------------------
 
 
 def maps_of(*levels):
-    """Gates of two classes from the first class's map a level, rows of numbers; the other has the rest."""
+    """Make the gates of two classes from one map of class 0 per level; class 1 has the complement."""
     first = [torch.tensor(level)[None] for level in levels]
     return tuple(torch.stack([one, 1 - one], dim=1) for one in first)
 
 
 def entropy(share, value):
-    """Binary cross-entropy of a map's value in a cell of which the class has that share."""
+    """Return the binary cross-entropy of a map's value in a cell with that share of the class."""
     return -share * math.log(value) - (1 - share) * math.log(1 - value)
 
 
 def test_the_loss_of_maps_by_hand():
-    """A 3×3 image at two levels: cells of 2×2 reach over its edge, and one pixel is void."""
+    """A 3×3 image at two levels: 2×2 cells reach beyond its edge, and one pixel is void."""
     labels = torch.tensor([[[0, 0, 1], [1, V, 1], [0, 0, 1]]])
     fine = [[0.9, 0.6, 0.2], [0.4, 0.7, 0.1], [0.8, 0.5, 0.3]]
     coarse = [[0.7, 0.2], [0.6, 0.3]]
     loss = class_gate_loss(maps_of(fine, coarse), labels)
-    # Two classes that share a cell between them have the same entropy: its mean is that of one.
+    # With two classes, both have the same entropy in a cell, so the mean equals that of one class.
     right = [(1, 0.9), (1, 0.6), (0, 0.2), (0, 0.4), (0, 0.1), (1, 0.8), (1, 0.5), (0, 0.3)]  # 0.7 is void
     level1 = sum(entropy(*cell) for cell in right) / 8
-    # First cell: two of three labelled pixels are 0. The others hold two pixels and one of the image's.
+    # First cell: two of three labelled pixels are of class 0. The others contain two pixels and one of the
+    # image.
     level2 = sum(entropy(*cell) for cell in [(2 / 3, 0.7), (0, 0.2), (1, 0.6), (0, 0.3)]) / 4
     assert loss.item() == pytest.approx((level1 + level2) / 2, rel=1e-6)
 
@@ -183,7 +184,7 @@ def test_it_is_the_cross_entropy_of_torch_over_shares_counted_one_by_one(size):
     torch.manual_seed(0)
     labels = torch.randint(CLASSES, (2, *size))
     labels[torch.rand(labels.shape) < 0.3] = V
-    labels[:, 16:32, :16] = V  # cells of nothing else at every level
+    labels[:, 16:32, :16] = V  # whole cells are void at every level
     gates, losses = [], []
     for side in (1, 2, 4, 8):
         h, w = (math.ceil(length / side) for length in size)
@@ -212,14 +213,14 @@ def test_maps_of_exactly_nought_and_one_have_a_finite_loss_and_gradient(dtype):
 def test_a_logit_feels_how_far_its_map_is_from_the_share_however_sure_it_is():
     logits = torch.tensor([-12.0, -1.0, 0.0, 3.0, 12.0], requires_grad=True)
     gate = torch.sigmoid(logits).view(1, 1, 1, 5)
-    labels = torch.tensor([[[0, 0, V, V, V]]])  # with a single class the share is 1 wherever it is known
+    labels = torch.tensor([[[0, 0, V, V, V]]])  # with a single class its share is 1 in every labelled cell
     class_gate_loss((gate,), labels).backward()
     expected = (torch.sigmoid(logits.detach()) - 1) * torch.tensor([1, 1, 0, 0, 0]) / 2
     torch.testing.assert_close(logits.grad, expected, rtol=0.03, atol=1e-6)
 
 
 def test_training_with_it_gives_each_class_its_map():
-    """Without it nothing would: which map goes with which class would be left to chance."""
+    """Without that loss, nothing would assign a map to a class."""
     model = make("ClassAttentionResidualUNet_256", width=8, classes=CLASSES).train()
     labels = torch.zeros(2, 32, 32, dtype=torch.long)
     labels[:, :, 10:], labels[:, 20:, 10:] = 1, 2

@@ -1,4 +1,4 @@
-"""From a name to a network, and from a network to what an optimiser is handed."""
+"""Building networks by name, and the parameter groups of their optimisers."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def variant(request):
 
 
 def test_build_scales_the_network_and_not_the_backbone(variant):
-    with torch.device("meta"):  # shapes without memory
+    with torch.device("meta"):  # on the meta device, which has shapes but no memory
         small, full = build(variant.name, classes=5, width=16), build(variant.name)
     fcn = variant.family == "fcn"
     assert isinstance(small, FCN if fcn else UNet)
@@ -43,5 +43,5 @@ def test_parameter_groups_hold_every_trained_parameter_once(variant):
 
 
 def test_an_unknown_name_is_an_error():
-    with pytest.raises(SegnbError, match="'UNet' is unknown: choose from"):
+    with pytest.raises(SegnbError, match="unknown variant 'UNet' .expected one of"):
         build("UNet")

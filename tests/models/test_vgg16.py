@@ -1,4 +1,4 @@
-"""The trunk: its contract, how it is filled, and the size of its activations."""
+"""The VGG16 backbone: its outputs, loading weights, and the scale of its activations."""
 
 from copy import deepcopy
 
@@ -61,7 +61,7 @@ def test_an_input_step_comes_before_the_first_convolution_and_its_padding(trunk)
         assert torch.equal(found, wanted)
 
 
-# ---- filling it ----------------------------------------------------------------------------------
+# ---- loading weights -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -107,11 +107,11 @@ def test_a_file_of_another_network_is_refused_by_name(trunk, tmp_path, change):
     else:
         del state["features.28.bias"]
     save_file(state, tmp_path / "other.safetensors")
-    with pytest.raises(SegnbError, match="other.safetensors is not a readable VGG16 file"):
+    with pytest.raises(SegnbError, match="other.safetensors: not a readable VGG16 file"):
         load_trunk(resolve_weights(str(tmp_path / "other.safetensors")))
 
 
-# ---- the size of its activations -----------------------------------------------------------------
+# ---- scale of activations ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +142,9 @@ def test_scales_follow_the_weights_and_nothing_else(trunk):
 
 @torch.no_grad()
 def test_fc6_becomes_the_7_by_7_convolution(trunk, tmp_path):
-    """On 7×7 cells the head's first layer gives in the middle what the fully connected layer gives."""
+    """On 7×7 cells, the head's first layer equals VGG's fully connected layer in the middle cell."""
     torch.manual_seed(0)
-    fc6 = torch.nn.Linear(512 * 7 * 7, 64)  # 4096 in a real file; the head is made as wide as the file says
+    fc6 = torch.nn.Linear(512 * 7 * 7, 64)  # 4096 in a real file; the head here has the width of this file
     state = {f"features.{name}": value for name, value in trunk.features.state_dict().items()}
     classifier = {"classifier.0.weight": fc6.weight.data, "classifier.0.bias": fc6.bias.data}
     file = tmp_path / "vgg.safetensors"

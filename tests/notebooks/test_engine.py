@@ -72,7 +72,7 @@ def test_a_failed_step_shows_its_log_and_what_is_done_is_kept(own, monkeypatch):
     run.model_path.write_bytes(b"damaged")
     done = segnb(project, "report", *options)
     assert done.returncode == 1
-    assert "model.safetensors is damaged" in done.stdout + done.stderr
+    assert "model.safetensors: missing or damaged" in done.stdout + done.stderr
     assert "run the same command to resume" in done.stderr
     assert run.history_path.stat().st_mtime_ns == trained
 

@@ -1,4 +1,4 @@
-"""Trainings write checkpoints after every epoch, which no test needs after a power cut."""
+"""Runs write checkpoints after every epoch; tests need not force them to the disk."""
 
 import pytest
 

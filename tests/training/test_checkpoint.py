@@ -1,4 +1,4 @@
-"""What a training goes on from: two generations, and never the wrong weights."""
+"""Checkpoints: training resumes from one of two, and never with the wrong weights."""
 
 import shutil
 
@@ -19,14 +19,14 @@ from tests.training.test_loop import trained
 
 
 def flip(path) -> None:
-    """One bit of a byte in the middle."""
+    """Flip one bit in the middle of a file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
 def stopped_in(tmp_path, epoch: int) -> Run:
-    """A run whose process died in that epoch."""
+    """Return a run whose process died in that epoch."""
 
     def stop(rows):
         if len(rows) == epoch - 1:
@@ -44,7 +44,7 @@ def stopped_in(tmp_path, epoch: int) -> Run:
 
 
 def epochs_trained(monkeypatch) -> list:
-    """Grows by one with each epoch that is trained from here on."""
+    """Return a list that grows by one with each further epoch."""
     seen, train = [], loop.train_one_epoch
     monkeypatch.setattr(loop, "train_one_epoch", lambda *given: (seen.append(1), train(*given))[1])
     return seen
@@ -69,7 +69,7 @@ def test_a_flipped_byte_costs_one_epoch_and_no_number(tmp_path, whole, monkeypat
     seen = epochs_trained(monkeypatch)
     trained(tmp_path / "run")
     assert len(seen) == 2 and same(run, whole)
-    assert "last.pt is damaged (its SHA-256 differs); going on from previous.pt" in capsys.readouterr().out
+    assert "last.pt: damaged file (SHA-256 differs). Resuming from previous.pt" in capsys.readouterr().out
 
 
 def test_killed_between_the_two_generations_no_epoch_is_lost(tmp_path, whole, monkeypatch):
@@ -83,7 +83,7 @@ def test_killed_between_the_two_generations_no_epoch_is_lost(tmp_path, whole, mo
 def test_two_damaged_generations_are_refused_by_name(tmp_path):
     run = stopped_in(tmp_path, epoch=3)
     flip(run.last_path), flip(run.previous_path)
-    with pytest.raises(SegnbError, match=r"last.pt is damaged .*; delete .*seed0 to train this run from"):
+    with pytest.raises(SegnbError, match=r"last.pt: damaged file .* Delete .*seed0 to train this run from"):
         trained(tmp_path / "run")
     assert not run.done and not run.model_path.exists()
 
@@ -117,7 +117,7 @@ def test_history_is_that_of_the_state_it_goes_on_from(tmp_path, whole):
 
 
 def test_an_earlier_state_finds_its_own_best_weights(tmp_path):
-    """As on a GPU, where an epoch that is trained again may no longer be the best."""
+    """On a GPU, an epoch that is trained again may no longer be the best."""
     run, layer = Run(tmp_path / "A" / "seed0"), nn.Linear(2, 2)
     progress = Progress(run)
     progress.save_best(1, layer)
@@ -138,7 +138,7 @@ def test_an_earlier_state_finds_its_own_best_weights(tmp_path):
     assert sha256(run.model_path) == first
 
     flip(run.best_path(1))
-    with pytest.raises(SegnbError, match="best-1.safetensors is damaged"):
+    with pytest.raises(SegnbError, match="best-1.safetensors: missing or damaged file"):
         again.keep_best()
     assert sha256(run.model_path) == first
 
@@ -166,7 +166,7 @@ def test_a_state_that_would_run_code_is_refused(tmp_path):
     body = pickle.dumps(Trap())
     path = tmp_path / "last.pt"
     path.write_bytes(hashlib.sha256(body).hexdigest().encode() + body)
-    with pytest.raises(SegnbError, match="last.pt is no training state"):
+    with pytest.raises(SegnbError, match="last.pt: not a checkpoint"):
         checkpoint.load_state(path, "cpu")
     assert not (tmp_path / "ran.npy").exists()
 
@@ -217,7 +217,7 @@ def test_tables_of_a_finished_run_are_as_they_were_or_refused_by_name(tmp_path, 
 def test_weights_that_are_gone_are_named(tmp_path):
     run = trained(tmp_path / "run")
     run.model_path.unlink()
-    with pytest.raises(SegnbError, match="model.safetensors is damaged .* or gone; delete"):
+    with pytest.raises(SegnbError, match="model.safetensors: missing or damaged .* Delete"):
         load(run)
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_state_is_refused_by_name(tmp_path, damage):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content if damage == "flip" else content[:-10])
-    with pytest.raises(SegnbError, match=r"last\.pt is damaged"):
+    with pytest.raises(SegnbError, match=r"last\.pt: damaged file"):
         checkpoint.load_state(path, "cpu")
 
 

@@ -1,4 +1,4 @@
-"""Features of a frozen trunk: computed once, the same training, bounded, shared and cleared."""
+"""The feature cache of a frozen backbone: equal results, limits, sharing and clearing."""
 
 import multiprocessing
 from dataclasses import replace
@@ -44,7 +44,7 @@ def cached(folder, model=None, data=None, mirror=True, machine=CPU):
     return feature_cache.cached(model or frozen(), data or split(3), mirror, folder, machine, 2)
 
 
-# ---- what is kept --------------------------------------------------------------------------------
+# ---- contents ------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -57,7 +57,7 @@ def test_a_batch_is_what_the_trunk_gives_for_each_view(tmp_path):
     for found, expected in zip(taps, model.features(images), strict=True):
         assert found.dtype == torch.float32 and found.shape == expected.shape
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)  # half precision
-    assert not torch.equal(taps.pool3[0], taps.pool3[0].flip(-1))  # the image tells its mirror image apart
+    assert not torch.equal(taps.pool3[0], taps.pool3[0].flip(-1))  # an image and its flip differ
 
 
 def test_bf16_activations_are_kept_without_loss(tmp_path):
@@ -67,7 +67,7 @@ def test_bf16_activations_are_kept_without_loss(tmp_path):
     images, _ = data.batch(np.arange(2), np.zeros(2, bool), half)
     with torch.no_grad(), half.autocast():
         expected = model.features(images).pool4.float()
-    # Exact, but for what is so small that half precision counts it in steps of 6e-8.
+    # Exact, except for tiny values, which half precision stores in steps of 6e-8.
     torch.testing.assert_close(taps.pool4, expected, rtol=0, atol=3e-8)
     assert (taps.pool4 == expected)[expected > 6.2e-5].all()
 
@@ -103,7 +103,7 @@ def test_what_is_there_is_not_computed_again(tmp_path, monkeypatch, capsys):
     assert not capsys.readouterr().out
 
 
-# ---- training on it ------------------------------------------------------------------------------
+# ---- training ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stride", [32, 8])
@@ -116,7 +116,7 @@ def test_training_agrees_with_the_path_through_the_trunk(tmp_path, stride):
     plain, kept = trained("plain", None), trained("kept", tmp_path / "features")
     for column in ("train_loss", "val_loss"):
         np.testing.assert_allclose(kept[column], plain[column], atol=1e-3)
-        assert plain[column].iloc[-1] < plain[column].iloc[0]  # there was something to agree on
+        assert plain[column].iloc[-1] < plain[column].iloc[0]  # the comparison is not empty
     assert len(entries(tmp_path / "features")) == 2  # train and val
 
 
@@ -141,7 +141,7 @@ def test_what_has_no_frozen_trunk_keeps_nothing(tmp_path, name):
     assert run.done and not (tmp_path / "features").exists()
 
 
-# ---- bounds --------------------------------------------------------------------------------------
+# ---- limits --------------------------------------------------------------------------------------
 
 
 def test_the_longest_unused_makes_room_and_what_never_fits_is_not_kept(tmp_path, monkeypatch, capsys):
@@ -152,7 +152,7 @@ def test_the_longest_unused_makes_room_and_what_never_fits_is_not_kept(tmp_path,
     monkeypatch.setattr(feature_cache, "LIMIT", 2 * size)
     first = entries(tmp_path)[0]
     cached(tmp_path, frozen(seed=1))
-    cached(tmp_path)  # used again, so that the other one is now the older
+    cached(tmp_path)  # used again, so the other entry is now the least recently used
     cached(tmp_path, frozen(seed=2))
     assert len(entries(tmp_path)) == 2 and first in entries(tmp_path)
     capsys.readouterr()
@@ -163,7 +163,7 @@ def test_the_longest_unused_makes_room_and_what_never_fits_is_not_kept(tmp_path,
     run = Run(tmp_path / "study" / "FCN32s_vgg16_freeze" / "seed0")
     monkeypatch.setattr(feature_cache, "LIMIT", 0)
     fit(frozen(32), split(2), split(2, 1), replace(RECIPE, epochs=1), 0, run, CPU, feature_cache=tmp_path)
-    assert run.done  # trained all the same
+    assert run.done  # training works nevertheless
 
 
 def test_a_full_disk_is_an_error_before_anything_is_dropped(tmp_path, monkeypatch):
@@ -199,7 +199,7 @@ def test_what_a_killed_process_left_is_computed_anew(tmp_path, left):
     if left == "no mark":
         (kept / "done.json").unlink()
     (kept / "pool5.npy").write_bytes(b"half")
-    (tmp_path / "0123456789abcdef").mkdir()  # of another key, which nobody may ever ask for again
+    (tmp_path / "0123456789abcdef").mkdir()  # with a key that may never be needed again
     taps, _ = cached(tmp_path).batch(np.arange(2), np.zeros(3, bool), CPU)
     assert taps.pool5.isfinite().all() and entries(tmp_path) == [kept.name]
 

@@ -1,4 +1,4 @@
-"""The code digest: what trains is what changes training."""
+"""The code digest covers exactly the code that can change a run's numbers."""
 
 import ast
 import shutil
@@ -12,7 +12,8 @@ from segnb.training.fingerprint import TRAINING_CODE, code_digest
 
 PACKAGE = Path(segnb.__file__).parent
 
-# What the loop imports and the digest leaves out, each with the reason why it changes no number unnoticed.
+# Modules that training imports and the digest leaves out, with the reason why they cannot change numbers
+# unnoticed.
 EXEMPT = {
     "errors.py": "sentences",
     "labels.py": "names and colours; the classes of a study are part of its identity",
@@ -29,14 +30,14 @@ EXEMPT = {
 
 
 def file_of(module: str) -> Path | None:
-    """The file of a module of the package; None for any other name."""
+    """Return the file of a module of the package; None for any other name."""
     path = PACKAGE.parent.joinpath(*module.split("."))
     found = [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()]
     return found[0] if found and module.startswith("segnb.") else None
 
 
 def imported(module: str) -> set[str]:
-    """The modules of the package that a module imports when it is imported itself."""
+    """Return the modules of the package that a module imports at import time."""
     names = set()
     for node in ast.parse(file_of(module).read_text()).body:
         if isinstance(node, ast.Import):
@@ -47,8 +48,8 @@ def imported(module: str) -> set[str]:
 
 
 def loop_imports() -> set[str]:
-    """The files that training needs, "models/unet.py", however many imports away; empty ones left out."""
-    # `build` makes the networks that the loop is handed.
+    """Return the files that training imports, directly or not, such as "models/unet.py"; no empty ones."""
+    # `build` makes the networks for the loop.
     known, new = set(), {"segnb.training.loop", "segnb.models.build"}
     while new:
         known |= new
@@ -58,7 +59,7 @@ def loop_imports() -> set[str]:
 
 @pytest.fixture
 def package(tmp_path) -> Path:
-    """A copy of the package whose files a test may change."""
+    """A copy of the package, whose files a test may change."""
     return Path(shutil.copytree(PACKAGE, tmp_path / "segnb", ignore=shutil.ignore_patterns("__pycache__")))
 
 
@@ -97,6 +98,6 @@ def test_every_file_of_the_training_code_counts(package):
 
 
 def test_whatever_the_loop_imports_is_training_code_or_exempt_for_a_reason():
-    """A new module that training needs has to be put into TRAINING_CODE or into EXEMPT."""
+    """A new module that training imports must be in TRAINING_CODE or in EXEMPT."""
     assert loop_imports() == {*TRAINING_CODE, *EXEMPT}
     assert not set(TRAINING_CODE) & set(EXEMPT) and all(EXEMPT.values())

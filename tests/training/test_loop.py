@@ -1,4 +1,4 @@
-"""Loop, checkpoints and run folders: the same numbers bit for bit, interrupted or not."""
+"""Loop, checkpoints and run folders: interrupted runs have the same numbers bit for bit."""
 
 import json
 import math
@@ -54,7 +54,7 @@ def trained(
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Runs that nothing interrupted, each trained once: whole(variant, precision)."""
+    """Uninterrupted runs, each trained once: whole(variant, precision)."""
 
     @cache
     def run(variant="UNet_Standard_256", precision="fp32") -> Run:
@@ -65,7 +65,7 @@ def whole(tmp_path_factory):
 
 
 def timeless(run: Run) -> pd.DataFrame:
-    """The history without what the clock says."""
+    """Return the history without its times."""
     rows = run.history()
     return rows[[column for column in rows if "seconds" not in column]]
 
@@ -94,7 +94,7 @@ def test_evaluate_counts_and_averages_over_uneven_batches():
 
 
 def test_one_batch_golden_run():
-    """First loss near that of a uniform guess, and learning lowers it well below."""
+    """The first loss is near that of a uniform guess, and training lowers it far below."""
     torch.manual_seed(0)
     model, data = build("UNet_Standard_256", 13, 8), split(4)
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
@@ -129,7 +129,7 @@ def test_a_batch_of_nothing_but_void_spoils_no_loss():
     data = split(5)
     labels = data.labels.copy()
     labels[4] = IGNORE_INDEX
-    found = evaluate(Table(), replace(data, labels=labels), 2, CPU)  # the last batch has that image alone
+    found = evaluate(Table(), replace(data, labels=labels), 2, CPU)  # the last batch contains only that image
     share = (labels[:4] == 1).mean()
     assert found.loss == pytest.approx(math.log(math.e + 2) - share, abs=1e-5)
 
@@ -141,7 +141,7 @@ def test_criterion_is_the_mean_over_pixels():
 
 def test_train_loss_and_miou_are_those_of_the_predictions_made_while_learning():
     model, data = nn.Sequential(nn.Conv2d(3, 3, 1)), split(5)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # nothing moves, so both can be had afterwards
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # weights do not change
     scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
     seen = train_one_epoch(model, in_order(data, 2, CPU), optimizer, scheduler, CPU.scaler(), CPU)
     found = evaluate(model, data, 2, CPU)
@@ -181,9 +181,9 @@ def test_same_seed_same_numbers_and_another_seed_other_numbers(tmp_path, whole):
     [
         ("UNet_Standard_256", "fp32"),
         ("FCN8s_vgg16_finetune", "fp32"),
-        ("FCN16s_vgg16_freeze", "fp32"),  # on kept features
+        ("FCN16s_vgg16_freeze", "fp32"),  # on cached features
         ("ClassAttentionResidualUNet_256", "bf16"),
-        ("UNet_NoSkip_256", "fp16"),  # with a loss scaler, which remembers
+        ("UNet_NoSkip_256", "fp16"),  # with a loss scaler, which has a state
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, whole, variant, precision):
@@ -220,7 +220,7 @@ def test_a_cell_stopped_in_the_first_epoch_and_run_again_starts_from_the_initial
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, "train_one_epoch", stop_half_way)
         fit(*again)
-    fit(*again)  # the same model, a batch wiser
+    fit(*again)  # the same model after one more batch
     assert run.model_path.read_bytes() == whole().model_path.read_bytes()
 
 
@@ -242,9 +242,9 @@ def test_a_training_that_diverges_stops_in_one_line_is_marked_and_not_tried_agai
     assert f"LEARNING_RATE={min(rate / 10, 0.01):g}" in str(told.value)
     run = Run(tmp_path / "UNet_Standard_256" / "seed0")
     assert not run.done and run.diverged["epoch"] == 1 and run.diverged["error"] == str(told.value)
-    assert len(run.history()) == len(seen[-1]) == 1  # told like any other epoch
+    assert len(run.history()) == len(seen[-1]) == 1  # reported like any other epoch
     kept = {path.name for path in run.path.iterdir()}
-    assert kept - {".lock"} == {"diverged.json", "history.csv", "gradients.csv"}  # no state, no weights
+    assert kept - {".lock"} == {"diverged.json", "history.csv", "gradients.csv"}  # no checkpoint, no weights
     with pytest.raises(SegnbError, match="diverged in epoch 1 .*; to train this run again, delete .*seed0"):
         trained(tmp_path, seen.append, recipe=recipe)
 
@@ -272,7 +272,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch(whole):
 
 
 def test_gradient_ratios_are_those_of_the_steps(tmp_path):
-    """One epoch of one batch: ‖gradient‖ / ‖weight‖ of each layer, before and after the same step by hand."""
+    """For one batch, ‖gradient‖ / ‖weight‖ of each layer equals that of the same step by hand."""
     recipe = replace(RECIPE, epochs=1, batch_size=10, mirror=False)
     run = Run(tmp_path / "UNet_Standard_256" / "seed0")
     torch.manual_seed(0)
@@ -326,7 +326,7 @@ def test_damaged_weights_of_a_finished_run_are_refused_by_name(project, dataset)
     content = bytearray(run.model_path.read_bytes())
     content[-1] ^= 1
     run.model_path.write_bytes(content)
-    with pytest.raises(SegnbError, match=r"model\.safetensors is damaged"):
+    with pytest.raises(SegnbError, match=r"model\.safetensors: missing or damaged"):
         load(run)
 
 
@@ -343,7 +343,7 @@ def test_a_measured_run_has_everything_a_report_needs(project, dataset):
     test, shown = run.test(), run.predictions()
     assert test["confusion"].shape == (3, 13, 13) and test["confusion"].sum() == 3 * 64 * 64
     assert 0 <= test["as_published"] <= 1 and test["loss"] > 0
-    # The kept pictures and the counts tell the same story.
+    # The stored predictions and the counts agree.
     again = confusion(torch.tensor(shown["labels"]), torch.tensor(shown["predictions"]), 13)
     assert np.array_equal(again.numpy(), test["confusion"][shown["index"]])
     assert next(load(run).parameters()).dtype == torch.float32
