@@ -32,7 +32,7 @@ def no_engine(project, monkeypatch):
     [
         (["--preset", "fast"], "unknown preset 'fast' (expected one of smoke"),
         (["--data", "nowhere"], "unknown data 'nowhere'"),
-        (["--variants", "UNet"], "choose from"),
+        (["--variants", "UNet"], "variants: unknown name 'UNet' (expected one or more of all"),
         (["--seeds", "x"], "invalid seeds 'x' (expected comma-separated integers"),
         (["--seeds", "12345678901234567890"], "integers from 0 to 9,000,000,000,000"),
         (["--learning-rate", "inf"], "invalid learning_rate inf (expected the peak learning rate"),
