@@ -45,7 +45,7 @@ SEE_ALSO = {
 }
 CHAPTERS = {"F": "fcn.ipynb", "U": "unet.ipynb", "M": "audit.ipynb"}  # with the claims of a family
 COLUMNS = 2  # reference studies that fit into the table of verdicts on a screen of 1,440 px
-RULES_PLACE = "claims.ipynb#How-a-verdict-is-reached"
+RULES_PLACE = "claims.ipynb#How-to-read-a-verdict"
 
 
 # --- sentences about all claims ---
@@ -94,10 +94,14 @@ def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
         f"{seeds} seeds would support or refute about {number:.0f} of the {len(source.claims)} claims",
         *(f"{seeds} seeds about {number:.0f}" for seeds, number in others),
     ]
-    return (
-        f"{'' if source is verdicts else 'Judging by the spread in reference study 1: '}"
-        f"If effects and spreads stay the same, {listed(numbers)}."
-    )
+    if source is verdicts:
+        condition = "stay the same"
+    elif len(saved) == 1:
+        condition = "are as in the reference study"
+    else:
+        place = next(place for place, study in enumerate(saved, start=1) if study is source)
+        condition = f"are as in reference study {place}"
+    return f"If effects and spreads {condition}, {listed(numbers)}."
 
 
 def saved_studies(folder: Path | None = None) -> list[StudyVerdicts]:

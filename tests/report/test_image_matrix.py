@@ -46,7 +46,9 @@ def page(networks: dict[str, dict]) -> BeautifulSoup:
     return drawn(networks)
 
 
-def test_a_row_an_image_and_a_column_a_network(page: BeautifulSoup, networks) -> None:
+def test_a_row_per_image_and_a_column_per_network(page: BeautifulSoup, networks) -> None:
+    caption = " ".join(page.caption.get_text().split())
+    assert caption.startswith(f"Predictions of 3 networks on {SHOWN} test images.")
     heads = [head.get_text() for head in page.select("thead th")]
     assert heads == ["Image", "Ground truth", *networks]
     rows = page.select("tbody tr")
@@ -73,7 +75,7 @@ def test_the_numbers_are_those_of_the_pixels(page: BeautifulSoup, networks) -> N
     counts = np.zeros((13, 13))
     np.add.at(counts, (truth, guess), 1)
     cell = page.select("tbody tr")[1].find_all("td")[2]
-    assert cell.img["alt"] == f"U-Net on street {i}: {wrong}"
+    assert cell.img["alt"] == f"Prediction of U-Net on street {i}: {wrong}"
     assert [span.get_text() for span in cell.find_all("span")] == [
         wrong,
         f"mIoU {np.nanmean(class_iou(counts)):.3f}",
@@ -111,7 +113,7 @@ def test_images_are_matched_by_name_and_may_be_missing() -> None:
     page = drawn({"U-Net": first, "FCN-8s": second}, images=[1, 0])
     b, a = page.select("tbody tr")
     assert (pixels(b.select(".guess")[1]) == STREET.paint(second["predictions"][1])).all()
-    assert a.th.span.get_text() == "a" and a.find_all("td")[-1].get_text() == "not kept"
+    assert a.th.span.get_text() == "a" and a.find_all("td")[-1].get_text() == "not stored"
 
 
 def test_names_stay_text() -> None:
@@ -120,7 +122,7 @@ def test_names_stay_text() -> None:
     assert not page.find("script")
     assert page.select("thead th")[-1].get_text() == evil
     assert page.select_one("tbody th span").get_text() == evil
-    assert page.select_one(".guess")["alt"].startswith(f"{evil} on {evil}: ")
+    assert page.select_one(".guess")["alt"].startswith(f"Prediction of {evil} on {evil}: ")
 
 
 def test_nothing_without_networks() -> None:

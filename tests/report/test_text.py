@@ -111,33 +111,35 @@ def test_sentences_follow_the_numbers():
         [fake("UNet_Standard_256", 0, PERFECT), fake("FCN8s_vgg16_freeze", 0, MIDDLING)]
     )
     sentence = text.best_and_worst(one_seed)
-    assert (
-        "U-Net scores highest, 1.000" in sentence and f"FCN-8s frozen lowest, {MIDDLING_MIOU:.3f}" in sentence
-    )
+    assert "U-Net has the highest mIoU on the test images, 1.000" in sentence
+    assert f"FCN-8s frozen the lowest, {MIDDLING_MIOU:.3f}" in sentence
     assert "inconclusive" in text.seeds_caveat(one_seed)
     two_seeds = scores.ranking([fake("UNet_Standard_256", seed, MIDDLING) for seed in (0, 1)])
     assert "inconclusive" not in text.seeds_caveat(two_seeds)
     assert text.best_and_worst(two_seeds) == ""  # one network has no rank
 
 
-def test_networks_of_the_study_are_counted_apart_from_extensions():
+def test_networks_of_the_study_are_counted_apart_from_additional_networks():
     def counted(*names):
         return text.network_count([fake(name, seed, PERFECT) for name in names for seed in (0, 1)])
 
-    extensions = sum(variant.extension for variant in VARIANTS.values())
-    study = len(VARIANTS) - extensions
-    assert counted(*VARIANTS) == f"{study} networks of the study and {extensions} extensions"
+    additional = sum(variant.extension for variant in VARIANTS.values())
+    study = len(VARIANTS) - additional
+    assert counted(*VARIANTS) == f"{study} networks of the study and {additional} additional networks"
     assert counted("UNet_Standard_256") == "1 network of the study"
-    assert counted("AttentionUNet_256") == "1 extension"
+    assert counted("AttentionUNet_256") == "1 additional network"
     assert counted() == ""
 
 
-def test_the_scope_names_the_extensions():
+def test_the_scope_names_the_additional_networks_and_no_identifier():
     machine = SimpleNamespace(device_name="a CPU", precision="fp32")
-    study = SimpleNamespace(name="s", machine=machine, preset=SimpleNamespace(name="quick"))
+    study = SimpleNamespace(name="quick-0", machine=machine, preset=SimpleNamespace(name="quick"))
     runs = [fake(name, 0, PERFECT) for name in ("UNet_Standard_256", "AttentionUNet_256")]
-    assert text.scope_sentence(study, runs).endswith("gives no scores: Attention U-Net.")
-    assert "xtension" not in text.scope_sentence(study, runs[:1])
+    scope = text.scope_sentence(study, runs)
+    assert scope.endswith("reports no scores for the additional networks (Attention U-Net).")
+    assert "quick-0" not in scope and "_256" not in scope
+    assert "additional" not in text.scope_sentence(study, runs[:1])
+    assert text.scope_sentence(study, []).startswith("No run is finished yet")
 
 
 def test_missing_networks_are_named():
@@ -145,12 +147,12 @@ def test_missing_networks_are_named():
     assert "Residual U-Net" in text.missing(runs, "unet") and "; U-Net;" not in text.missing(runs, "unet")
     assert text.missing(runs, "unet", "UNet_Standard_256") == ""
     assert text.missing([], "fcn").startswith("No network of this family has been trained")
-    assert text.missing([], "fcn", "unet").startswith("No network of this family was asked for")
+    assert text.missing([], "fcn", "unet").startswith("No network of this family was requested")
     assert of_family(runs, "fcn") == [] and of_family(runs, "unet") == runs
 
 
 def test_stride_grid_warns_of_small_images():
-    assert "4×4" in text.stride_grid(128) and "study's 224 pixels" in text.stride_grid(128)
+    assert "4×4" in text.stride_grid(128) and "the study's 224 px give 7×7" in text.stride_grid(128)
     assert text.stride_grid(224).endswith("7×7 cells.")
 
 
@@ -175,13 +177,16 @@ def test_tables_say_what_they_show():
     html = tables.scores(scores.ranking(runs)).to_html()
     assert html.index("U-Net, no skips") < html.index(f"{MIDDLING_MIOU:.3f}") and "<caption>" in html
     networks = tables.networks(runs).to_html()
-    assert "UNet_NoSkip_256" in networks and "1.0" in networks and "xtension" not in networks
+    assert "U-Net, no skips" in networks and "1.0" in networks and "dditional network" not in networks
+    assert "2 networks and 2 runs" in networks
+    assert not any("_256" in page for page in (html, networks))  # identifiers are in the appendix alone
 
 
 def test_tables_cope_with_networks_that_the_study_does_not_have():
     runs = [fake(name, 0, MIDDLING) for name in ("UNet_Standard_256", "AttentionUNet_256")]
     networks = tables.networks(runs).to_html()
-    assert networks.count("Extension. ") == 1 and "Extension: a network for which" in networks
+    assert networks.count("Additional network. ") == 1
+    assert "The study reports no scores for additional networks." in networks
 
 
 def test_cost_table_keeps_to_the_networks_of_the_chapter():
@@ -192,23 +197,40 @@ def test_cost_table_keeps_to_the_networks_of_the_chapter():
     cost = pd.DataFrame.from_dict({"UNet_Standard_256": row, "FCN8s_vgg16_freeze": row}, orient="index")
     html = tables.costs(cost, ["UNet_Standard_256", "ResidualUNet_256"]).to_html()
     assert "31,038,413" in html and "12.3" in html and "45.6" in html and "FCN" not in html
+    assert "U-Net takes the most time to train, 45.6 ms per image." in html
     assert tables.costs(pd.DataFrame(), ["UNet_Standard_256"]) is None
 
 
 def test_the_sentence_on_classes_says_what_counts():
     street, camvid = (text.classes_sentence(LABEL_SETS[name]) for name in ("street", "camvid"))
-    assert street == "All 13 classes count in every score, also *Unlabeled*, which is mostly sky."
-    assert camvid.startswith("All 11 classes count") and camvid.endswith("count in none.")
+    assert street == "All 13 classes count in every score, including *Unlabeled*, which is mostly sky."
+    assert camvid.startswith("All 11 classes count") and camvid.endswith(
+        "grey in the figures, count in no score."
+    )
     own = ClassMap.of({"Unlabeled": "#000000", "cell": "#ffffff"})  # whose is no sky
     assert text.classes_sentence(own) == "All 2 classes count in every score."
 
 
 @pytest.mark.parametrize(
-    ("things", "told"), [(("cell", "crack"), "Counted here: cell, crack."), ((), "No class of these data")]
+    ("things", "sentence"),
+    [
+        (("cell", "crack"), "Objects of these classes are counted: cell, crack."),
+        ((), "No class of these data has countable objects"),
+    ],
 )
-def test_the_sentence_on_objects_is_about_the_classes_of_the_data(things, told):
+def test_the_sentence_on_objects_is_about_the_classes_of_the_data(things, sentence):
     own = ClassMap(("rest", "cell", "crack"), ("#000000", "#ff0000", "#00ff00"), things=things)
-    assert text.things_sentence(own).startswith(told)
+    assert text.things_sentence(own).startswith(sentence)
+
+
+def test_the_sentence_on_rare_classes():
+    pixels = pd.Series({"a": 0.6, "b": 0.392, "c": 0.008, "d": 0.0})
+    images = pd.Series({"a": 1.0, "b": 1.0, "c": 0.25, "d": 0.0})
+    assert text.rare_sentence(pixels, images, 8) == (
+        "a, b, c cover 100% of the training pixels. 1 class covers less than 1%; the rarest, c, covers 0.8%,"
+        " in 2 of 8 images. No training image shows d."
+    )
+    assert "No class that occurs covers less than 1%." in text.rare_sentence(pixels[:2], images[:2], 8)
 
 
 def test_no_word_of_ours_takes_the_data_for_streets():
@@ -232,12 +254,12 @@ def test_no_word_of_ours_takes_the_data_for_streets():
 @pytest.mark.parametrize(
     ("fcn", "unet", "variants", "told"),
     [
-        (224, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], "224 pixels a side and U-Nets of 128"),
+        (224, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], "at 224×224 px, U-Nets at 128×128 px"),
         (128, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], ""),
         (224, 128, ["UNet_NoSkip_256", "UNet_Standard_256"], ""),
     ],
 )
-def test_families_of_different_sizes_are_held_against_each_other_with_a_caveat(fcn, unet, variants, told):
+def test_families_of_different_sizes_are_compared_with_a_caveat(fcn, unet, variants, told):
     sizes = {"fcn": fcn, "unet": unet}
     study = SimpleNamespace(recipe=lambda family: SimpleNamespace(size=sizes[family]))
     found = text.sizes_caveat(study, [fake(name, 0, PERFECT) for name in variants])
@@ -263,13 +285,13 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     from segnb.presets import PRESETS
 
     study = make_study(tmp_path, 1, variants=["UNet_Standard_256"], images=4)
-    told = study.settings
-    counts = told["data"]["counts"] | {"train": PRESETS[preset].train}
-    changed = {"preset": PRESETS[preset].as_dict(), "data": told["data"] | {"counts": counts}}
-    write_json(study.path / "study.json", told | changed | {"warnings": ["Beware."]})
+    settings = study.settings
+    counts = settings["data"]["counts"] | {"train": PRESETS[preset].train}
+    changed = {"preset": PRESETS[preset].as_dict(), "data": settings["data"] | {"counts": counts}}
+    write_json(study.path / "study.json", settings | changed | {"warnings": ["Beware."]})
     study = Study(study.path)
     ledger = verdicts(claim("F1", "not measured"), claim("U1"))
-    told = text.limits(study, study.measured(), ledger)
-    assert told[0] == "Beware." and "With one seed a network" in told[1]
-    assert any("the published recipe has 1,600 images" in one for one in told) == smaller
-    assert told[-1] == "Not measured, for the reason that stands with each: F1."
+    sentences = text.limits(study, study.measured(), ledger)
+    assert sentences[0] == "Beware." and "With one seed per network" in sentences[1]
+    assert any("The study trained on 1,600 images" in sentence for sentence in sentences) == smaller
+    assert sentences[-1] == "Not measured, for a reason given with each claim: F1."
