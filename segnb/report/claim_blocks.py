@@ -196,8 +196,8 @@ def p_sentence(claim: Verdict) -> str:
     if claim.p_for is None:
         return ""
     return (
-        f"The table gives p for each comparison. For the whole claim, p for is {p_cell(claim.p_for)} and p"
-        f" against {p_cell(claim.p_against)}; a verdict needs p ≤ {1 - claim.level:.2g}."
+        f"For the whole claim, p for is {p_cell(claim.p_for)} and p against {p_cell(claim.p_against)}; a"
+        f" verdict needs p ≤ {1 - claim.level:.2g}."
     )
 
 

@@ -297,7 +297,7 @@ def test_one_notebook_as_a_page_links_back(chapters: list[Path], tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("cell", "told"),
+    ("cell", "message"),
     [
         (picture(), "image without alt text. Add alt"),
         (picture(alt="  "), "image without alt text. Add alt"),
@@ -328,11 +328,11 @@ def test_one_notebook_as_a_page_links_back(chapters: list[Path], tmp_path: Path)
         ),
     ],
 )
-def test_what_would_spoil_the_file_stops_the_export(cell, told: str, tmp_path: Path) -> None:
+def test_what_would_spoil_the_file_stops_the_export(cell, message: str, tmp_path: Path) -> None:
     cell = cell if isinstance(cell, str) else code("p", cell)
     out = tmp_path / "index.html"
     out.write_text("the report of yesterday")
-    with pytest.raises(SegnbError, match=f"a.ipynb: cell 2: {told}") as raised:
+    with pytest.raises(SegnbError, match=f"a.ipynb: cell 2: {message}") as raised:
         report_of(tmp_path, cell)
     assert "\n" not in str(raised.value)
     assert out.read_text() == "the report of yesterday"

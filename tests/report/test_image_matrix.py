@@ -15,7 +15,7 @@ from segnb.report.figures.images import evenly
 from segnb.report.image_matrix import SHOWN, matrix
 
 
-def kept(names: list[str], size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
+def predictions(names: list[str], size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
     """Predictions as `RunDir.predictions()` gives them, of blocks of classes."""
     chance = np.random.default_rng(seed)
     blocks = chance.integers(0, len(STREET), (2, len(names), 4, 4), dtype=np.uint8)
@@ -38,7 +38,11 @@ def pixels(image: Tag) -> np.ndarray:
 @pytest.fixture(scope="module")
 def networks() -> dict[str, dict]:
     names = [f"street {i}" for i in range(20)]
-    return {"FCN-8s": kept(names, 64, 1), "U-Net": kept(names, 32, 2), "Residual U-Net": kept(names, 32, 3)}
+    return {
+        "FCN-8s": predictions(names, 64, 1),
+        "U-Net": predictions(names, 32, 2),
+        "Residual U-Net": predictions(names, 32, 3),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +105,7 @@ def test_it_is_whole_without_a_script(page: BeautifulSoup) -> None:
 
 
 def test_unlabelled_pixels_are_grey_and_never_wrong() -> None:
-    one = kept(["a"])
+    one = predictions(["a"])
     one["labels"], one["predictions"] = np.full((1, 32, 32), IGNORE_INDEX, np.uint8), one["predictions"] % 11
     row = drawn({"U-Net": one}, classes=CAMVID).select_one("tbody tr")
     assert (pixels(row.select_one(".truth")) == 128).all()
@@ -109,7 +113,7 @@ def test_unlabelled_pixels_are_grey_and_never_wrong() -> None:
 
 
 def test_images_are_matched_by_name_and_may_be_missing() -> None:
-    first, second = kept(["a", "b"]), kept(["c", "b"], seed=5)
+    first, second = predictions(["a", "b"]), predictions(["c", "b"], seed=5)
     page = drawn({"U-Net": first, "FCN-8s": second}, images=[1, 0])
     b, a = page.select("tbody tr")
     assert (pixels(b.select(".guess")[1]) == STREET.paint(second["predictions"][1])).all()
@@ -118,7 +122,7 @@ def test_images_are_matched_by_name_and_may_be_missing() -> None:
 
 def test_names_stay_text() -> None:
     evil = '<script>alert("x")</script>'
-    page = drawn({evil: kept([evil])})
+    page = drawn({evil: predictions([evil])})
     assert not page.find("script")
     assert page.select("thead th")[-1].get_text() == evil
     assert page.select_one("tbody th span").get_text() == evil

@@ -44,12 +44,12 @@ MIDDLING_MIOU = (9 / 13 + 3 / 7) / 2
 @pytest.mark.filterwarnings("error")
 def test_a_network_that_is_never_right_on_one_image_can_be_drawn():
     """Without an interval, and with a score of zero, which makes no end of an axis."""
-    found = scores.scores(
+    table = scores.scores(
         [fake(name, 0, [[[0, 4], [0, 0]]]) for name in ("UNet_Standard_256", "FCN8s_vgg16_freeze")]
     )
-    assert found["low"].dtype == found["high"].dtype == float and found["miou"].tolist() == [0, 0]
-    assert score_bars(found.rename(index=label)).axes[0].get_xlim() == (0, 1)
-    assert stride_bounds(found.assign(bound=0.0).rename(index=label)).axes[0].get_xlim() == (0, 1)
+    assert table["low"].dtype == table["high"].dtype == float and table["miou"].tolist() == [0, 0]
+    assert score_bars(table.rename(index=label)).axes[0].get_xlim() == (0, 1)
+    assert stride_bounds(table.assign(bound=0.0).rename(index=label)).axes[0].get_xlim() == (0, 1)
 
 
 def test_ranking_is_sorted_and_right():
@@ -236,34 +236,34 @@ def test_the_sentence_on_rare_classes():
 def test_no_word_of_ours_takes_the_data_for_streets():
     """Chapters and captions are about any data; names of classes come from the label set."""
     words = re.compile(r"\b(cars|people|poles?|signs|roads?|sky)\b", re.IGNORECASE)
-    told = {}
+    texts = {}
     for path in (CHECKOUT / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        told[path.name] = " ".join(
+        texts[path.name] = " ".join(
             "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
         )
     for path in (CHECKOUT / "segnb" / "report" / "figures").glob("*.py"):
         strings = (
             node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
         )
-        told[path.name] = " ".join(one for one in strings if isinstance(one, str) and " " in one)
-    found = {name: words.findall(text) for name, text in told.items() if name != "audit.ipynb"}
-    assert {name: hits for name, hits in found.items() if hits} == {}
+        texts[path.name] = " ".join(value for value in strings if isinstance(value, str) and " " in value)
+    matches = {name: words.findall(text) for name, text in texts.items() if name != "audit.ipynb"}
+    assert {name: hits for name, hits in matches.items() if hits} == {}
 
 
 @pytest.mark.parametrize(
-    ("fcn", "unet", "variants", "told"),
+    ("fcn", "unet", "variants", "words"),
     [
         (224, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], "at 224×224 px, U-Nets at 128×128 px"),
         (128, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], ""),
         (224, 128, ["UNet_NoSkip_256", "UNet_Standard_256"], ""),
     ],
 )
-def test_families_of_different_sizes_are_compared_with_a_caveat(fcn, unet, variants, told):
+def test_families_of_different_sizes_are_compared_with_a_caveat(fcn, unet, variants, words):
     sizes = {"fcn": fcn, "unet": unet}
     study = SimpleNamespace(recipe=lambda family: SimpleNamespace(size=sizes[family]))
-    found = text.sizes_caveat(study, [fake(name, 0, PERFECT) for name in variants])
-    assert told in found and bool(told) == bool(found)
+    caveat = text.sizes_caveat(study, [fake(name, 0, PERFECT) for name in variants])
+    assert words in caveat and bool(words) == bool(caveat)
 
 
 def test_the_worst_images_come_first():
@@ -274,10 +274,10 @@ def test_the_worst_images_come_first():
     run.recipe = SimpleNamespace(size=2)
     run.study.split = lambda name, size: {("test", 2): split}[name, size]
     run.predicted = lambda: pictures[..., 1]
-    found = scores.worst_images(run, 2)
-    assert found["names"].tolist() == ["worst", "middle"]
-    assert np.array_equal(found["images"], pictures[[1, 2]])
-    assert np.array_equal(found["predictions"], pictures[[1, 2]][..., 1])
+    worst = scores.worst_images(run, 2)
+    assert worst["names"].tolist() == ["worst", "middle"]
+    assert np.array_equal(worst["images"], pictures[[1, 2]])
+    assert np.array_equal(worst["predictions"], pictures[[1, 2]][..., 1])
 
 
 @pytest.mark.parametrize(("preset", "smaller"), [("quick", True), ("paper", False)])
