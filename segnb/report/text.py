@@ -114,11 +114,15 @@ def seeds_caveat(scores: pd.DataFrame) -> str:
 
 
 def spread_sentence(spreads: pd.DataFrame) -> str:
-    """One sentence per family on `segnb.evaluation.scores.spreads`; "" with one seed."""
+    """Compare the spread between networks and between seeds per family; "" with one seed.
+
+    Args:
+        spreads: From `segnb.evaluation.scores.spreads`.
+    """
     return " ".join(
         f"Among the {'FCNs' if name == 'fcn' else 'U-Nets'}, the standard deviation of mIoU is"
-        f" {100 * row.networks:.1f} points between networks and {100 * row.seeds:.1f} points between seeds of"
-        f" one network: a ratio of {row.ratio:.1f}."
+        f" {100 * row.networks:.1f} points between networks and {100 * row.seeds:.1f} points between the seeds"
+        f" of one network, a ratio of {row.ratio:.1f}."
         for name, row in spreads.iterrows()
     )
 
