@@ -110,11 +110,12 @@ def class_ious(ious: pd.DataFrame) -> Styler | None:
         return None
     means = ious.iloc[:-1].mean(axis=1)  # the last row is the mIoU
     several = "Over all networks, " if ious.shape[1] > 1 else ""
+    absent = " A dash marks a class that no test image shows; it does not count in the mIoU."
     return table(
         ious.rename(columns=label),
         f"{several}{means.idxmax()} has the highest mean IoU, {means.max():.3f}, and {means.idxmin()} the"
         f" lowest, {means.min():.3f}. Cells are means over seeds. The last row, the mIoU, is the mean of the"
-        " rows above it. A dash marks a class that no test image shows; it does not count in the mIoU.",
+        f" rows above it.{absent if ious.isna().any(axis=None) else ''}",
         "{:.3f}",
     )
 

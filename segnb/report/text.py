@@ -121,8 +121,8 @@ def spread_sentence(spreads: pd.DataFrame) -> str:
     """
     return " ".join(
         f"Among the {'FCNs' if name == 'fcn' else 'U-Nets'}, the standard deviation of mIoU is"
-        f" {100 * row.networks:.1f} points between networks and {100 * row.seeds:.1f} points between the seeds"
-        f" of one network, a ratio of {row.ratio:.1f}."
+        f" {100 * row.networks:.1f} points between networks and {100 * row.seeds:.1f} points between the"
+        f" seeds of one network, a ratio of {row.ratio:.1f}."
         for name, row in spreads.iterrows()
     )
 
@@ -156,7 +156,6 @@ def sizes_caveat(study: Study, runs: list[Run]) -> str:
 def limits(study: Study, runs: list[Run], ledger: "StudyVerdicts") -> list[str]:
     """List the limits of this study, one sentence or two per item."""
     sentences = [*study.warnings, _seeds(runs), _smaller(study), _other_images(study), _backbone(study)]
-    sentences.append(sizes_caveat(study, runs))
     sentences.append(
         f"Times and memory were measured on {study.machine.device_name} in {study.machine.precision}; the"
         " order of the networks may differ on other hardware."

@@ -104,6 +104,10 @@ def test_class_ious_average_to_the_miou_of_the_ranking():
     assert np.isnan(column["Pedestrian"])
     assert column[:-1].mean() == pytest.approx(column["mIoU"], abs=1e-15)
     assert column["mIoU"] == pytest.approx(scores.ranking(runs).miou.iloc[0], abs=1e-15)
+    caption = tables.class_ious(table).caption
+    assert f"{column[:-1].idxmax()} has the highest mean IoU, {column[:-1].max():.3f}, and" in caption
+    assert "A dash marks a class that no test image shows" in caption
+    assert "dash" not in tables.class_ious(table.dropna()).caption
 
 
 def test_sentences_follow_the_numbers():
