@@ -284,7 +284,7 @@ def block(
 
 def sentences(verdicts: StudyVerdicts) -> HTML:
     """Show the study's sentences in their order, one row each, with the verdicts on them."""
-    latex = partial(re.sub, r"\$(\d+)\times\$", r"\1×")  # the study is in LaTeX
+    latex = partial(re.sub, r"\$(\d+)\\times\$", r"\1×")  # the study is in LaTeX
     plain = [replace(sentence, text=latex(sentence.text)) for sentence in SENTENCES]
     places = [(place, list(group)) for place, group in groupby(plain, lambda sentence: sentence.place)]
     return _html("sentences.html.j2", count=len(plain), places=places, verdicts=verdicts, chapters=CHAPTERS)

@@ -270,7 +270,8 @@ def test_a_block_shows_the_verdicts_of_reference_studies_and_their_numbers():
     saved_part = part(minus=(), plus=())  # as saved files have it
     open_claim = claim("U1", "inconclusive", seeds_needed=22, contrasts=(saved_part, part("other")))
     others = [verdicts(open_claim), verdicts(claim("F1"))]
-    page = parsed(claim_blocks.block(claim("U1"), saved=others))
+    own = claim("U1", reason="It is so.")
+    page = parsed(claim_blocks.block(own, saved=others))
     facts = {term.get_text(): term.find_next("dd").get_text() for term in page.find_all("dt")}
     assert facts["Reference study 1"] == (
         "? Inconclusive. U-Net − U-Net, no skips, mIoU: +3.1 points of mIoU (0.4 to 5.8), the least certain"
@@ -278,8 +279,8 @@ def test_a_block_shows_the_verdicts_of_reference_studies_and_their_numbers():
     )
     assert "Reference study 2" not in facts
     others.append(verdicts(claim("U1", "not measured", reason="It was never trained.")))
-    assert "never trained" not in str(claim_blocks.block(claim("U1"), saved=others).data)
-    alone = parsed(claim_blocks.block(claim("U1"), saved=others[:1]))
+    assert "never trained" not in str(claim_blocks.block(own, saved=others).data)
+    alone = parsed(claim_blocks.block(own, saved=others[:1]))
     assert "Reference study" in [term.get_text() for term in alone.find_all("dt")]
 
 

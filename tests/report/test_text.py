@@ -179,7 +179,9 @@ def test_published_shares_cover_all_pixels():
 def test_tables_say_what_they_show():
     runs = [fake("UNet_Standard_256", 0, MIDDLING), fake("UNet_NoSkip_256", 0, PERFECT)]
     html = tables.scores(scores.ranking(runs)).to_html()
-    assert html.index("U-Net, no skips") < html.index(f"{MIDDLING_MIOU:.3f}") and "<caption>" in html
+    caption, _, body = html.partition("</caption>")
+    assert body.index("U-Net, no skips") < body.index(f"{MIDDLING_MIOU:.3f}")
+    assert f"The test mIoU ranges from {MIDDLING_MIOU:.3f} to 1.000." in caption
     networks = tables.networks(runs).to_html()
     assert "U-Net, no skips" in networks and "1.0" in networks and "dditional network" not in networks
     assert "2 networks and 2 runs" in networks
