@@ -30,7 +30,8 @@ def sentence(runs: list[Run]) -> str:
     else:
         text += f" runs, started {f'from {days[0]} to {days[-1]}' if len(days) > 1 else f'on {days[0]}'}."
     if shared:
-        text += f" All runs have in common: {'; '.join(shared)}."
+        which = "All runs" if len(records) == len(runs) else "Runs with a record"
+        text += f" {which} have in common: {'; '.join(shared)}."
     if varying:
         text += f" They differ in: {'; '.join(varying)} (see the table)."
     return text

@@ -292,7 +292,8 @@ def test_records_of_older_versions_can_be_read_and_hide_no_difference(study):
     assert "not known: UNet_Standard_256 seed 0" in rows["commit"]
     assert "packages" not in rows and "uncommitted changes" not in rows
     (study.run("UNet_NoSkip_256", 0).path / "provenance.json").unlink()
-    assert sentence(runs).startswith("4 runs")
+    assert ": 4 runs, started from 2026-11-01 to" in sentence(runs)
+    assert "Runs with a record have in common: segnb 0.1.0" in sentence(runs)
 
 
 @pytest.mark.parametrize(
