@@ -25,6 +25,7 @@ from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import SVG, Picture
 from segnb.report.html import shell
 from segnb.report.text import counted, origin
+from segnb.stats.decisions import MOST_SEEDS
 from segnb.storage.files import markdown_table, read_json
 from segnb.storage.project import root
 from segnb.study.study import Study
@@ -181,7 +182,7 @@ def seeds_sentence(claim: Verdict) -> str:
     seeds = f"{claim.seeds} seed{'s' * (claim.seeds != 1)} here"
     chances = [f"{100 * chance:.0f}% with {number} seeds" for number, chance in claim.power.items()]
     needed = (
-        "No number of seeds reaches 80% on these test images."
+        f"It would take more than {MOST_SEEDS:,} seeds to reach 80%."
         if claim.seeds_needed is None
         else f"{claim.seeds_needed:,} seeds reach 80%."
     )
@@ -196,8 +197,8 @@ def p_sentence(claim: Verdict) -> str:
     if claim.p_for is None:
         return ""
     return (
-        f"For the whole claim, p for is {p_cell(claim.p_for)} and p against {p_cell(claim.p_against)}; a"
-        f" verdict needs p ≤ {1 - claim.level:.2g}."
+        f"For the whole claim, p for it is {p_cell(claim.p_for)} and p against it {p_cell(claim.p_against)};"
+        f" a verdict needs p ≤ {1 - claim.level:.2g}."
     )
 
 
@@ -212,8 +213,9 @@ def reference_reason(claim: Verdict) -> str:
     weakest = f", the least certain of {comparisons} comparisons" if comparisons > 1 else ""
     sentences = [f"{wording.headline(decisive)}{weakest}."]
     if claim.word == "inconclusive" and claim.power:
-        needed = "No number of" if claim.seeds_needed is None else f"About {claim.seeds_needed:,}"
-        sentences.append(f"{needed} seeds would decide it.")
+        few = claim.seeds_needed is not None
+        needed = f"About {claim.seeds_needed:,}" if few else f"More than {MOST_SEEDS:,}"
+        sentences.append(f"{needed} seeds would {'decide it' if few else 'be needed'}.")
     return " ".join(sentences)
 
 
