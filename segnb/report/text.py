@@ -162,7 +162,9 @@ def limits(study: Study, runs: list[Run], ledger: "StudyVerdicts") -> list[str]:
     )
     unmeasured = [claim.id for claim in ledger.claims if claim.word == "not measured"]
     if unmeasured:
-        sentences.append(f"Not measured, for a reason given with each claim: {', '.join(unmeasured)}.")
+        sentences.append(
+            f"These claims are not measured, for a reason given with each: {', '.join(unmeasured)}."
+        )
     return [sentence for sentence in sentences if sentence]
 
 
@@ -189,8 +191,8 @@ def _smaller(study: Study) -> str:
         f" {counted(here.unet.epochs, 'epoch')} at {here.unet.size}×{here.unet.size} px. The study trained on"
         f" {paper.train:,} images: FCNs for {paper.fcn.epochs} epochs at {paper.fcn.size}×{paper.fcn.size}"
         f" px, U-Nets of width {paper.unet.width} for up to {paper.unet.epochs} epochs at"
-        f" {paper.unet.size}×{paper.unet.size} px. Results may differ there for classes that are slow to"
-        " learn or small in the image."
+        f" {paper.unet.size}×{paper.unet.size} px. With the study's settings, results may differ for classes"
+        " that are slow to learn or small in the image."
     )
 
 

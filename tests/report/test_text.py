@@ -300,4 +300,4 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     sentences = text.limits(study, study.measured(), ledger)
     assert sentences[0] == "Beware." and "With one seed per network" in sentences[1]
     assert any("The study trained on 1,600 images" in sentence for sentence in sentences) == smaller
-    assert sentences[-1] == "Not measured, for a reason given with each claim: F1."
+    assert sentences[-1] == "These claims are not measured, for a reason given with each: F1."
