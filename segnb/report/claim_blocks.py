@@ -207,8 +207,6 @@ def reference_reason(claim: Verdict) -> str:
     decisive = claim.decisive_contrast
     if decisive is None or decisive.estimate is None:
         return claim.reason[:1].upper() + claim.reason[1:]
-    if " − " in decisive.label:  # a difference needs a sign, but saved files do not name its networks
-        decisive = replace(decisive, minus=("",))
     comparisons = len(claim.deciding)
     weakest = f", the least certain of {comparisons} comparisons" if comparisons > 1 else ""
     sentences = [f"{wording.headline(decisive)}{weakest}."]
