@@ -274,7 +274,7 @@ def test_a_block_shows_the_verdicts_of_reference_studies_and_their_numbers():
     page = parsed(claim_blocks.block(own, saved=others))
     facts = {term.get_text(): term.find_next("dd").get_text() for term in page.find_all("dt")}
     assert facts["Reference study 1"] == (
-        "? Inconclusive. U-Net − U-Net, no skips, mIoU: +3.1 points of mIoU (0.4 to 5.8), the least certain"
+        "? Inconclusive. U-Net − U-Net, no skips, mIoU: +3.1 points (0.4 to 5.8), the least certain"
         " of 2 comparisons. About 22 seeds would decide it."
     )
     assert "Reference study 2" not in facts
