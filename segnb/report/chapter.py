@@ -1,4 +1,4 @@
-"""A chapter of the report: what its notebook reads, gathered once."""
+"""A chapter of the report: the study, runs and verdicts that its notebook uses."""
 
 from functools import cached_property
 
@@ -16,8 +16,8 @@ class Chapter:
     """The study of a chapter, its evaluated runs and its verdicts.
 
     Args:
-        params: study, variants and seeds
-        family: "fcn" or "unet", whose runs alone the chapter is about; "" for all
+        params: Study, variants and seeds.
+        family: "fcn" or "unet" limits the chapter to the runs of that family; "" for all.
     """
 
     def __init__(self, params: ReportParams, family: str = ""):
@@ -36,7 +36,7 @@ class Chapter:
         return verdicts_of(self.study, self.params.variants, self.params.seeds)
 
     def show_claims(self, *names: str) -> None:
-        """Display claims of the ledger in the order of their names, each as a block with its figures."""
+        """Display the named claims of the ledger in order, each as a block with its figures."""
         saved = saved_studies()
         for name in names:
             claim = self.verdicts.by_id[name]

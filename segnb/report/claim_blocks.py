@@ -1,7 +1,7 @@
-"""Verdicts as HTML: sentences of counts, the table of verdicts, and a block per claim that opens.
+"""Verdicts as HTML: summary sentences, the table of verdicts, and a folding block per claim.
 
-What is shown is what `segnb.claims.decide` computed; nothing is decided here. The blocks are `<details>`, so
-that they open without a script, by keyboard too. `segnb.report.html` gives them the looks of the report.
+`segnb.claims.decide` computes the verdicts; this module only displays them. The blocks are `<details>`, so
+they open without a script and by keyboard. `segnb.report.html` styles them for the report.
 """
 
 import re
@@ -20,19 +20,21 @@ from segnb.claims.decide import decide
 from segnb.claims.ledger import SENTENCES, STUDY
 from segnb.claims.saved import from_dict, is_verdicts
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import can_tell, listed, p_cell, percent
+from segnb.claims.wording import can_tell, listed, p_cell
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import SVG, Picture
 from segnb.report.html import shell
+from segnb.report.text import counted, origin
+from segnb.stats.decisions import MOST_SEEDS
 from segnb.storage.files import markdown_table, read_json
 from segnb.storage.project import root
 from segnb.study.study import Study
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
-# Of the page.
+# CSS classes of the page.
 COLOURS = dict.fromkeys(WORDS, "quiet") | {"supported": "good", "refuted": "bad", "inconclusive": ""}
 FAMILIES = {"F": "FCN", "U": "U-Net", "M": "The study's scores"}
-# Where else the report shows what a claim is about, next to the section it stands in: heading -> claims.
+# Further sections that show evidence for a claim: {heading: claims}.
 SEE_ALSO = {
     "fcn.ipynb#Upper-bound-of-each-stride": ("F1", "F13", "F14"),
     "fcn.ipynb#IoU-near-edges": ("F6", "F15"),
@@ -42,25 +44,27 @@ SEE_ALSO = {
     "audit.ipynb#Reported-score-and-mIoU": ("M1",),
     "audit.ipynb#Rankings": ("M2",),
 }
-CHAPTERS = {"F": "fcn.ipynb", "U": "unet.ipynb", "M": "audit.ipynb"}  # in which a family's claims stand
-COLUMNS = 2  # saved studies that the table of verdicts has room for on a screen of 1,440 pixels
+CHAPTERS = {"F": "fcn.ipynb", "U": "unet.ipynb", "M": "audit.ipynb"}  # with the claims of a family
+COLUMNS = 2  # reference studies that fit into the table of verdicts on a screen of 1,440 px
+RULES_PLACE = "claims.ipynb#How-to-read-a-verdict"
 
 
-# --- what has been decided ---
+# --- sentences about all claims ---
 
 
 def verdicts_of(study: Study, variants: str = "all", seeds: str | int = "all") -> StudyVerdicts:
-    """Return the study's claims.json, or decide again where that is of other networks or seeds."""
+    """Read the verdicts of claims.json, or compute them if that file is about other networks or seeds."""
     if study.claims_path.exists():
         entry, runs = read_json(study.claims_path), study.measured(variants, seeds)
-        asked = {run.variant for run in runs}, {run.seed for run in runs}
-        if entry["schema"] == StudyVerdicts.schema and asked == (set(entry["networks"]), set(entry["seeds"])):
+        current = {run.variant for run in runs}, {run.seed for run in runs}
+        stored = set(entry["networks"]), set(entry["seeds"])
+        if entry["schema"] == StudyVerdicts.schema and current == stored:
             return from_dict(entry)
     return decide(study, variants, seeds)
 
 
 def counts(verdicts: StudyVerdicts) -> str:
-    """Say how many claims of the study have which verdict, and how many questions of ours."""
+    """Count the claims of the study by verdict, then our further questions."""
     groups = {"claims of the study": [], "further questions of ours": []}
     for claim in verdicts.claims:
         groups["further questions of ours" if claim.origin == "ours" else "claims of the study"].append(claim)
@@ -74,31 +78,38 @@ def counts(verdicts: StudyVerdicts) -> str:
 
 
 def citation() -> str:
-    """Name the study that is tested and its code, in Markdown."""
+    """Cite the study and its code, in Markdown."""
     return f"“{STUDY['title']}”, {STUDY['about']} ([code]({STUDY['code']}))"
 
 
 def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
-    """Say in one sentence how many claims 3, 5 and 10 seeds would decide; "" where nothing is known of it.
+    """Say how many claims 3, 5 and 10 seeds would decide; "" if no study gives an estimate.
 
-    One seed knows no spread, so then it is what the first of the saved studies knows.
+    One seed shows no spread, so the estimate then comes from the first of the saved studies.
     """
     source = next((study for study in (verdicts, *saved) if study.decided), None)
     if source is None:
         return ""
-    of_other = "One seed does not tell what more of them would decide; the kept study does. "
-    numbers = [f"{seeds} seeds about {number:.0f}" for seeds, number in source.decided.items()]
-    return (
-        f"{'' if source is verdicts else of_other}If effects and spreads stay as they are, {listed(numbers)}"
-        f" of the {len(source.claims)} claims would be decided, that is, supported or refuted."
-    )
+    (seeds, number), *others = source.decided.items()
+    numbers = [
+        f"{seeds} seeds would support or refute about {number:.0f} of the {len(source.claims)} claims",
+        *(f"{seeds} seeds about {number:.0f}" for seeds, number in others),
+    ]
+    if source is verdicts:
+        condition = "stay the same"
+    elif len(saved) == 1:
+        condition = "are as in the reference study"
+    else:
+        place = next(place for place, study in enumerate(saved, start=1) if study is source)
+        condition = f"are as in reference study {place}"
+    return f"If effects and spreads {condition}, {listed(numbers)}."
 
 
 def saved_studies(folder: Path | None = None) -> list[StudyVerdicts]:
-    """Read saved verdicts of studies of several seeds (one decides nothing), the most decided first.
+    """Read the saved verdicts of studies with several seeds, the most decided study first.
 
     Args:
-        folder: where they are, the project's results/ by default; files of another kind are passed over.
+        folder: Folder of JSON files, the project's results/ by default; files of other kinds are skipped.
     """
     files = sorted((folder or root() / "results").glob("*.json"))
     entries = [read_json(file) for file in files if file.read_bytes().lstrip().startswith(b"{")]
@@ -109,31 +120,52 @@ def saved_studies(folder: Path | None = None) -> list[StudyVerdicts]:
 
 
 def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
-    """Say what the saved studies are and how far they agree with this one; "" where none is saved."""
-    sentences = []
-    for number, study in enumerate(saved, start=1):
-        pairs = [(mine.word, study.by_id[mine.id].word) for mine in verdicts.claims if mine.id in study.by_id]
-        both = [mine == other for mine, other in pairs if mine in DECIDED and other in DECIDED]
-        name = "The last column" if len(saved) == 1 else f"*Kept study {number}*"
-        where = "" if number <= COLUMNS else ", told of in the claims' blocks only,"
-        sentences.append(
-            f"{name}{where} is an earlier study that comes with segnb ({described(study)}); it decided"
-            f" {study.count(*DECIDED)} claims"
-            + (f", and of the {len(both)} that both decide {sum(both)} alike." if both else ".")
+    """List the reference studies and how far they agree with this one, in Markdown; "" without any."""
+    if not saved:
+        return ""
+    text = "Reference studies are finished studies that come with segnb."
+    if any(study.schema < StudyVerdicts.schema for study in saved):
+        text += (
+            " Their verdicts were decided with Holm's correction and not by the printed 95% intervals, so an"
+            " interval may exclude values that its verdict leaves open."
         )
-    return " ".join(sentences)
+    items = []
+    for number, study in enumerate(saved, start=1):
+        decided = study.count(*DECIDED)
+        hidden = "; shown in the claim blocks only" if number > COLUMNS else ""
+        items.append(
+            f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides {decided}"
+            f" claim{'s' * (decided != 1)}{_agreement(verdicts, study)}."
+        )
+    return "\n".join([text, "", *items])
+
+
+def _agreement(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
+    """Compare the verdicts on claims that both studies decide; "" without such claims."""
+    pairs = [(claim, other.by_id[claim.id].word) for claim in verdicts.claims if claim.id in other.by_id]
+    both = [(claim, word) for claim, word in pairs if claim.word in DECIDED and word in DECIDED]
+    differing = [claim.id for claim, word in both if claim.word != word]
+    if not both:
+        return ""
+    agreement = f"; this report decides {len(both)} of them, with the same verdict"
+    return f"{agreement} except on {listed(differing)}" if differing else agreement
+
+
+def reference_name(number: int, saved: Sequence[StudyVerdicts]) -> str:
+    """Name a reference study, with its number if there are several."""
+    return f"Reference study {number}" if len(saved) > 1 else "Reference study"
 
 
 def described(verdicts: StudyVerdicts) -> str:
-    """Name preset, data, seeds, machine and date of a study."""
+    """Name the preset, data, seeds, machine and date of a study."""
     return (
-        f"preset {verdicts.preset}, {verdicts.data['origin']},"
+        f"preset {verdicts.preset}, {origin(verdicts.data)},"
         f" seed{'s' * (len(verdicts.seeds) > 1)} {', '.join(map(str, verdicts.seeds))}, {verdicts.machine},"
         f" {verdicts.date[:10]}"
     )
 
 
-# --- in print ---
+# --- sentences about one claim ---
 
 
 def unbroken(text: str) -> Markup:
@@ -146,45 +178,70 @@ def unbroken(text: str) -> Markup:
 
 
 def seeds_sentence(claim: Verdict) -> str:
-    """Say what seeds are worth to a claim, and how many would decide it."""
-    chances = [f"{seeds} seeds {100 * chance:.0f} %" for seeds, chance in claim.power.items()]
-    bring = (
-        "no number of seeds brings it to 80 % on these test images"
+    """Say what the seeds of a claim can resolve, and how many would decide it."""
+    seeds = f"{claim.seeds} seed{'s' * (claim.seeds != 1)} here"
+    chances = [f"{100 * chance:.0f}% with {number} seeds" for number, chance in claim.power.items()]
+    needed = (
+        f"It would take more than {MOST_SEEDS:,} seeds to reach 80%."
         if claim.seeds_needed is None
-        else f"{claim.seeds_needed:,} seeds bring it to 80 %"
-    )
-    told = (
-        f"{claim.seeds} here, which can tell {can_tell(claim)}." if claim.widest else f"{claim.seeds} here."
+        else f"{claim.seeds_needed:,} seeds reach 80%."
     )
     return (
-        f"{told} If effect and spread stay as they are, the chance of a decision is with"
-        f" {listed(chances)}; {bring}."
+        f"{seeds}{f', which resolve {can_tell(claim)}' if claim.widest else ''}. If effect and spread stay"
+        f" the same, the chance of a decision is {listed(chances)}. {needed}"
     )
 
 
 def p_sentence(claim: Verdict) -> str:
-    """Give the claim's p, for and against, and what decides; "" where nothing was tested."""
+    """Give the p values of the whole claim and the value that decides; "" if nothing was tested."""
     if claim.p_for is None:
         return ""
     return (
         f"For the whole claim, p for it is {p_cell(claim.p_for)} and p against it {p_cell(claim.p_against)};"
-        f" at most {1 - claim.level:.3f} decides, as the intervals at {percent(claim.level)} do."
+        f" a verdict needs p ≤ {1 - claim.level:.2g}."
     )
+
+
+def reference_reason(claim: Verdict) -> str:
+    """Give the numbers behind the verdict of a reference study."""
+    decisive = claim.decisive_contrast
+    if decisive is None or decisive.estimate is None:
+        return claim.reason[:1].upper() + claim.reason[1:]
+    comparisons = len(claim.deciding)
+    weakest = f", the least certain of {comparisons} comparisons" if comparisons > 1 else ""
+    sentences = [f"{wording.headline(decisive)}{weakest}."]
+    if claim.word == "inconclusive" and claim.power:
+        few = claim.seeds_needed is not None
+        needed = f"About {claim.seeds_needed:,}" if few else f"More than {MOST_SEEDS:,}"
+        sentences.append(f"{needed} seeds would {'decide it' if few else 'be needed'}.")
+    return " ".join(sentences)
+
+
+def command_label(claim: Verdict) -> str:
+    """Say what the command of a claim is for."""
+    if claim.command.startswith("segnb claims") or claim.word not in ("inconclusive", "not measured"):
+        return "To recompute it"
+    if claim.word == "not measured":
+        return "To test it"
+    return "More seeds" if claim.seeds == 1 else "To decide it"
 
 
 # --- HTML ---
 
 
 def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
-    """Show a row per claim: verdict, sentence, effect, seeds; then the verdicts of COLUMNS saved studies."""
+    """Show one row per claim, with the verdicts of the first COLUMNS reference studies."""
     groups: dict[str, list[Verdict]] = {}
     for claim in verdicts.claims:
         groups.setdefault(FAMILIES[claim.family], []).append(claim)
+    columns = saved[:COLUMNS]
     return _html(
         "claims.html.j2",
         groups=groups,
+        count=len(verdicts.claims),
         several=any(claim.seeds > 1 for claim in verdicts.claims),
-        saved=[{claim.id: claim.word for claim in study.claims} for study in saved[:COLUMNS]],
+        saved=[{claim.id: claim.word for claim in study.claims} for study in columns],
+        names=[reference_name(number, saved) for number in range(1, len(columns) + 1)],
         chapters=CHAPTERS,
         levels=wording.levels(verdicts),
     )
@@ -196,42 +253,51 @@ def block(
     notes: Sequence[str] = (),
     saved: Sequence[StudyVerdicts] = (),
 ) -> HTML:
-    """Show one claim, folded: sentence, verdict and why, what was measured, its contrasts and `pictures`.
+    """Show one claim as a folded block: quote, verdict and reason, comparisons and figures.
 
     Args:
-        claim: of a study's verdicts.
-        pictures: its figures.
-        notes: sentences under the pictures, such as why there are none.
-        saved: saved studies, whose verdicts and reasons stand next to it where they measured it.
+        claim: One verdict of a study.
+        pictures: Figures of the claim.
+        notes: Sentences under the figures, such as why a figure is missing.
+        saved: Reference studies. One is left out if it did not measure the claim or has the same reason, as
+            for claims about the study's own scores.
     """
-    others = [(number, study.by_id.get(claim.id)) for number, study in enumerate(saved, start=1)]
+    references = [
+        (reference_name(number, saved), study.by_id[claim.id])
+        for number, study in enumerate(saved, start=1)
+        if claim.id in study.by_id
+    ]
     return _html(
         "claim.html.j2",
         claim=claim,
-        saved=[(number, other) for number, other in others if other and other.word != "not measured"],
-        many=len(saved) > 1,
+        references=[
+            (name, other)
+            for name, other in references
+            if other.word != "not measured" and other.reason != claim.reason
+        ],
         links=[place for place, claims in SEE_ALSO.items() if claim.id in claims],
+        rules=RULES_PLACE,
         pictures=[_embedded(picture) for picture in pictures if picture.axes],
         notes=notes,
     )
 
 
 def sentences(verdicts: StudyVerdicts) -> HTML:
-    """Show the study's text in its own order, a row per sentence, with the verdicts on it."""
-    latex = partial(re.sub, r"\$(\d+)\\times\$", r"\1×")  # the study's own
-    shown = [replace(sentence, text=latex(sentence.text)) for sentence in SENTENCES]
-    places = [(place, list(group)) for place, group in groupby(shown, lambda sentence: sentence.place)]
-    return _html("sentences.html.j2", places=places, verdicts=verdicts, chapters=CHAPTERS)
+    """Show the study's sentences in their order, one row each, with the verdicts on them."""
+    latex = partial(re.sub, r"\$(\d+)\\times\$", r"\1×")  # the study is in LaTeX
+    plain = [replace(sentence, text=latex(sentence.text)) for sentence in SENTENCES]
+    places = [(place, list(group)) for place, group in groupby(plain, lambda sentence: sentence.place)]
+    return _html("sentences.html.j2", count=len(plain), places=places, verdicts=verdicts, chapters=CHAPTERS)
 
 
 def limits() -> str:
-    """Tabulate what the study's absolute words are taken to mean, and why, in Markdown."""
+    """Tabulate the limit that each absolute word of the study stands for, and why, in Markdown."""
     rows = [[f"“{word}”", limit.claim, limit.why] for word, limit in LIMITS.items()]
-    return markdown_table(["The study's word", "True where", "Why"], rows)
+    return markdown_table(["The study's word", "Limit", "Reason"], rows)
 
 
 def rules(verdicts: StudyVerdicts) -> HTML:
-    """Show how a verdict is reached, as a list."""
+    """Show the rules for verdicts as a list."""
     return _html("rules.html.j2", sentences=verdicts.rules["sentences"])
 
 
@@ -247,5 +313,6 @@ def _html(template: str, **values) -> HTML:
     environment = shell()
     environment.filters["unbroken"] = unbroken
     values |= {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS}
-    values |= {call.__name__: call for call in (grouped, p_sentence, seeds_sentence)}
+    calls = (grouped, p_sentence, seeds_sentence, reference_reason, command_label, counted)
+    values |= {call.__name__: call for call in calls}
     return HTML(environment.get_template(template).render(values))

@@ -1,7 +1,7 @@
-"""From runs to the curves that the evidence is drawn as: by distance to an edge, by size, by class, by level.
+"""Curves of the evidence figures: metrics by distance to an edge, by object size, by class and by level.
 
-Every curve comes with the 95 % CI over test images, seeds fixed, of `segnb.stats.bootstrap`.
-A function gives an empty result where the files that it needs were not written.
+Every curve has a 95% confidence interval over test images, with seeds fixed (`segnb.stats.bootstrap`). The
+result of a function is empty if the files that it needs do not exist.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from segnb.models.registry import VARIANTS, label
 from segnb.stats.bootstrap import interval
 from segnb.study.study import Run, Study, by_variant
 
-# Ends of the bins by area that `size_curves` draws: those of small, medium and large, and one within each.
+# Upper ends of the area bins of `size_curves`: the limits of small, medium and large, and twice each limit.
 SIZE_BINS = tuple(end * times for end in objects.AREAS for times in (1, 2))
 
 
@@ -26,31 +26,32 @@ def with_interval(
     """Tabulate the mean of a metric over seeds, with its interval.
 
     Args:
-        group: runs of which any has the names of the test images.
-        sums: per seed arrays (N, ...) whose sums over images `reduce` takes by name, giving (...) or (K,).
-        reduce: see `segnb.stats.bootstrap.resample`.
+        group: Runs on the same test images.
+        sums: Per seed, arrays (N, ...) by name; `reduce` takes their sums over the N images.
+        reduce: Function of these sums that returns a scalar or (K,), see `segnb.stats.bootstrap.resample`.
 
     Returns:
-        Columns value, low, high; NaN for one image. `attrs` has how many images and seeds there are.
+        Columns value, low, high; low and high are NaN for one image. `attrs` has the numbers of images and
+        seeds.
     """
-    values = [reduce(**{name: one.sum(0) for name, one in arrays.items()}) for arrays in sums]
+    values = [reduce(**{name: counts.sum(0) for name, counts in arrays.items()}) for arrays in sums]
     names = group[0].test()["names"]
     low, high = interval(sums, reduce, names)
     columns = {"value": np.mean(values, axis=0), "low": low, "high": high}
     frame = pd.DataFrame({name: np.atleast_1d(column) for name, column in columns.items()})
-    frame.attrs.update(images=len(names), seeds=len(sums))  # which the caption names
+    frame.attrs.update(images=len(names), seeds=len(sums))  # for the caption
     return frame
 
 
-def if_empty(found, sentence: str) -> str:
-    """The sentence where there is nothing to draw, "" otherwise."""
-    return "" if len(found) else sentence
+def if_empty(curves, sentence: str) -> str:
+    """Return the sentence if there is nothing to draw, "" otherwise."""
+    return "" if len(curves) else sentence
 
 
 def _groups(runs: list[Run], file: str) -> Iterator[tuple[str, list[Run], list]]:
-    """Yield label, runs of each seed, and what `Run.<file>()` reads of each, of those that have that file."""
-    there = [run for run in runs if getattr(run, f"{file}_path").exists()]
-    for name, group in by_variant(there).items():
+    """Yield the label, the runs with that file, and the result of `Run.<file>()` for each, by network."""
+    with_file = [run for run in runs if getattr(run, f"{file}_path").exists()]
+    for name, group in by_variant(with_file).items():
         yield label(name), group, [getattr(run, file)() for run in group]
 
 
@@ -58,27 +59,33 @@ def _groups(runs: list[Run], file: str) -> Iterator[tuple[str, list[Run], list]]
 
 
 def trimap_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
-    """IoU by distance from the nearest true edge, {label: value, low, high; indexed by the bin in words}."""
+    """Return the IoU by distance from the nearest true edge.
+
+    Returns:
+        {label: columns value, low, high}, indexed by bins such as "1–3" (px).
+    """
     names = ("trimap_hits", "trimap_truth", "trimap_predicted")
     curves = {}
     for network, group, files in _groups(runs, "boundary"):
-        sums = [{name: one[name] for name in names} for one in files]
+        sums = [{name: arrays[name] for name in names} for arrays in files]
         curve = with_interval(group, sums, boundaries.trimap)
         curves[network] = curve.set_axis(_bins_in_words(files[0]["trimap_edges"]))
     return curves
 
 
 def _bins_in_words(edges: np.ndarray) -> list[str]:
-    """Half-open bins of distances in words: (0, 1, 3, inf) -> 0–1, 1–3, 3+."""
+    """Name half-open bins of distances: (0, 1, 3, inf) -> 0–1, 1–3, 3+."""
     pairs = zip(edges[:-1], edges[1:], strict=True)
     return [f"{low:g}–{high:g}" if np.isfinite(high) else f"{low:g}+" for low, high in pairs]
 
 
 def size_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
-    """Recall of objects by size, {label: area, value, low, high}.
+    """Return the recall of objects by size.
 
-    area: px, the median of the bin's objects; bins without any are left out. Networks that were tested at one
-    size have the same bins. `attrs` of a curve: "ends", see `objects.pixel_ends`, and "size" of the images.
+    Returns:
+        {label: columns area, value, low, high}. The area is the median of the objects in a bin, in px; empty
+        bins are left out. Networks evaluated at the same image size have the same bins. `attrs` has "ends"
+        (see `objects.pixel_ends`) and "size" of the images.
     """
     curves = {}
     for network, group, tables in _groups(runs, "objects"):
@@ -93,9 +100,11 @@ def size_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
 
 
 def sight_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
-    """Recall of objects by how much of each is in sight, {label: value, low, high; indexed by words}.
+    """Return the recall of objects by their visible share.
 
-    Empty where nobody knows how much is in sight, as in photographs.
+    Returns:
+        {label: columns value, low, high}, indexed by `objects.VISIBILITIES`; empty if the visible share is
+        unknown, as in photographs.
     """
     curves = {}
     for network, group, tables in _groups(runs, "objects"):
@@ -107,40 +116,43 @@ def sight_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
 
 def _recall_by(group: list[Run], tables: list[pd.DataFrame], column: str, edges: tuple) -> pd.DataFrame:
     images = len(group[0].test()["names"])
-    sums = [objects.binned(table, table[column], edges, images) for table in tables]
-    counted = [{"found": one["found"], "count": one["count"]} for one in sums]
-    return with_interval(group, counted, lambda found, count: ratio(found, count))
+    bins = [objects.binned(table, table[column], edges, images) for table in tables]
+    sums = [{"found": counts["found"], "count": counts["count"]} for counts in bins]
+    return with_interval(group, sums, lambda found, count: ratio(found, count))
 
 
 # --- of pairs and families ---
 
 
 def class_gains(runs: list[Run], plus: str, minus: str) -> pd.DataFrame:
-    """IoU by class of one variant minus that of another: value, low, high; indexed by class, best first.
+    """Return the class IoUs of variant `plus` minus those of variant `minus`.
 
-    Only seeds that both have. Classes in no test image are left out.
+    Returns:
+        Columns value, low, high, indexed by class, the largest gain first. Only common seeds count; classes
+        that no test image shows are left out.
     """
     pairs = _paired(runs, plus, minus)
     if not pairs:
         return pd.DataFrame()
-    sums = [{"one": one.test()["confusion"], "other": other.test()["confusion"]} for one, other in pairs]
-    gains = with_interval(runs, sums, lambda one, other: class_iou(one) - class_iou(other))
+    sums = [{"plus": a.test()["confusion"], "minus": b.test()["confusion"]} for a, b in pairs]
+    gains = with_interval(runs, sums, lambda plus, minus: class_iou(plus) - class_iou(minus))
     gains.index = pd.Index(runs[0].study.classes.names, name="class")
     return gains.dropna(subset="value").sort_values("value", ascending=False)
 
 
 def _paired(runs: list[Run], plus: str, minus: str) -> list[tuple[Run, Run]]:
-    """(run of plus, run of minus) of each seed that both have."""
-    here = {(run.variant, run.seed): run for run in runs}
-    seeds = sorted(seed for variant, seed in here if variant == plus)
-    return [(here[plus, seed], here[minus, seed]) for seed in seeds if (minus, seed) in here]
+    """Pair the runs of two variants by seed."""
+    by_seed = {(run.variant, run.seed): run for run in runs}
+    seeds = sorted(seed for variant, seed in by_seed if variant == plus)
+    return [(by_seed[plus, seed], by_seed[minus, seed]) for seed in seeds if (minus, seed) in by_seed]
 
 
 def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
-    """FCN scores beside the best that any network of that stride could reach.
+    """Return the scores of FCNs and the best possible score at their stride.
 
-    Indexed by label: stride, miou (mean over seeds), low, high (interval), bound (mIoU of perfect
-    scores on the stride's grid, see `boundaries.stride_bound`). Empty without FCNs.
+    Returns:
+        Columns stride, miou (mean over seeds), low, high (interval), bound (mIoU of perfect scores on the
+        grid of the stride, see `boundaries.stride_bound`), indexed by label; empty without FCNs.
     """
     groups = {name: group for name, group in by_variant(runs).items() if VARIANTS[name].family == "fcn"}
     if not groups:
@@ -160,19 +172,21 @@ def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
 
 
 def gate_levels(runs: list[Run]) -> dict[str, pd.DataFrame]:
-    """What gates do, by level: {label: value, low, high (mIoU lost with the level's gate at its image mean),
-    spread (mean within-image standard deviation of the gate's values, 0 to 1; NaN in the last row)}.
+    """Return the mIoU that is lost without the gates of each level, and the spread of the gates.
 
-    Indexed by level in words, finest first; the last row is all levels at once.
+    Returns:
+        {label: columns value, low, high, spread}, indexed by level, the finest first, then "all levels". The
+        value is the mIoU lost when each gate map is replaced by its mean over the image. The spread is the
+        mean standard deviation of the gate's values within an image, 0 to 1; NaN in the last row.
     """
     levels = {}
     for network, group, files in _groups(runs, "gates"):
         sums = [  # neutral: (N, L + 1, C, C)
-            {"own": run.test()["confusion"], "neutral": np.moveaxis(one["neutral_confusion"], 0, 1)}
-            for run, one in zip(group, files, strict=True)
+            {"own": run.test()["confusion"], "neutral": np.moveaxis(arrays["neutral_confusion"], 0, 1)}
+            for run, arrays in zip(group, files, strict=True)
         ]
         frame = with_interval(group, sums, _lost)
-        spread = np.mean([one["std"].mean((0, 2)) for one in files], axis=0)
+        spread = np.mean([arrays["std"].mean((0, 2)) for arrays in files], axis=0)
         frame["spread"] = [*spread, np.nan]
         levels[network] = frame.set_axis([*(f"level {k}" for k in files[0]["levels"]), "all levels"])
     return levels
@@ -183,23 +197,24 @@ def _lost(own: np.ndarray, neutral: np.ndarray) -> np.ndarray:
 
 
 def shifted_scores(runs: list[Run]) -> dict[str, pd.DataFrame]:
-    """mIoU on the shifted test sets, {label: value, low, high}; indexed by kind, "clean" first.
+    """Return the mIoU on the shifted test sets.
 
-    Clean is the same networks on the same streets as they are.
+    Returns:
+        {label: columns value, low, high}, indexed by condition; "clean", the unchanged scenes, comes first.
     """
     curves = {}
     for network, group, files in _groups(runs, "shifts"):
         sums = []
-        for run, one in zip(group, files, strict=True):
-            clean = run.test()["confusion"][: one["confusion"].shape[1]]
-            sums.append({"confusion": np.stack([clean, *one["confusion"]], axis=1)})  # (N, K + 1, C, C)
+        for run, arrays in zip(group, files, strict=True):
+            clean = run.test()["confusion"][: arrays["confusion"].shape[1]]
+            sums.append({"confusion": np.stack([clean, *arrays["confusion"]], axis=1)})  # (N, K + 1, C, C)
         frame = with_interval(group, sums, lambda confusion: mean_iou(confusion))
         curves[network] = frame.set_axis(["clean", *map(str, files[0]["kinds"])])
     return curves
 
 
 def shifted_street(study: Study, scores: dict[str, pd.DataFrame]) -> dict[str, np.ndarray]:
-    """The first test scene under each condition of `shifted_scores`: {kind: uint8 (S, S, 3)}."""
+    """Return the first test scene under each condition of `shifted_scores`, {kind: uint8 (S, S, 3)}."""
     kinds = list(next(iter(scores.values())).index) if scores else []
     size = study.recipe("unet").size
     splits = {
@@ -209,33 +224,39 @@ def shifted_street(study: Study, scores: dict[str, pd.DataFrame]) -> dict[str, n
 
 
 def gate_maps(runs: list[Run], by_class: bool = False) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
-    """Gates of networks with one map a level, or with one a class: {label: what `Run.gates()` gives}.
+    """Return the gate maps of the first seed of each network, and their images.
 
-    Of the first seed of each; and the images that they were shown, as `Run.predictions()` gives them.
+    Args:
+        runs: Evaluated runs.
+        by_class: Choose networks with one map per class instead of one map per level.
+
+    Returns:
+        `Run.gates()` by label, and `Run.predictions()` of the first network.
     """
-    gates, kept = {}, {}
+    gates, predictions = {}, {}
     for name, group in by_variant([run for run in runs if run.gates_path.exists()]).items():
-        found = group[0].gates()
-        if (found["maps1"].shape[1] > 1) == by_class:
-            gates[label(name)] = found
-            kept = kept or group[0].predictions()
-    return gates, kept
+        maps = group[0].gates()
+        if (maps["maps1"].shape[1] > 1) == by_class:
+            gates[label(name)] = maps
+            predictions = predictions or group[0].predictions()
+    return gates, predictions
 
 
 def histories(runs: list[Run], *variants: str) -> dict[str, dict[int, pd.DataFrame]]:
-    """Histories of networks by seed, {label: {seed: history}}, of seeds that all of them have."""
-    found = {name: {run.seed: run.history() for run in runs if run.variant == name} for name in variants}
-    common = set.intersection(*(set(seeds) for seeds in found.values()))
+    """Return training histories by network and seed, {label: {seed: history}}, for common seeds only."""
+    by_seed = {name: {run.seed: run.history() for run in runs if run.variant == name} for name in variants}
+    common = set.intersection(*(set(seeds) for seeds in by_seed.values()))
     if not common:
         return {}
-    return {label(name): {seed: seeds[seed] for seed in sorted(common)} for name, seeds in found.items()}
+    return {label(name): {seed: seeds[seed] for seed in sorted(common)} for name, seeds in by_seed.items()}
 
 
 def gradient_ratios(runs: list[Run], epochs: int) -> dict[str, pd.DataFrame]:
-    """Gradient-to-weight ratio by layer over the first `epochs`, {label: value, low, high}.
+    """Return the ratio of gradient to weight norms by layer over the first `epochs`.
 
-    Mean over epochs and seeds, of logarithms; low and high are the lowest and highest seed. Indexed by layer,
-    in the order in which an image passes them.
+    Returns:
+        {label: columns value, low, high}, indexed by layer in the order of the forward pass. The value is the
+        geometric mean over epochs and seeds; low and high are the lowest and highest seed.
     """
     ratios = {}
     for network, _, tables in _groups(runs, "gradients"):

@@ -1,15 +1,16 @@
-"""Where the runs of a report come from: what they have in common, and what differs between them."""
+"""The origin of the runs of a report: shared facts, differences, and the names of networks in files."""
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from segnb.models.registry import label
 from segnb.report import tables
 from segnb.study.provenance import in_turn, listed, record
 from segnb.study.study import Run, by_variant
 
 
 def sentence(runs: list[Run]) -> str:
-    """Say when the runs were made and what they have in common; "" if none has a record."""
+    """Say when the runs were started and what they share; "" if none has a record."""
     records = [origin for run in runs if (origin := record(run))]
     if not records:
         return ""
@@ -22,29 +23,45 @@ def sentence(runs: list[Run]) -> str:
         if len(group) == len(records)
     ]
     varying = [fact for fact, values in facts.items() if len(values) > 1]
-    period = " to ".join(dict.fromkeys((days[0], days[-1])))
-    text = f"{len(runs)} run{'s' * (len(runs) > 1)}, started {period}."
+    study = runs[0].study
+    text = f"Study `{study.name}` on data set `{study.settings['data']['digest']}`: {len(runs)}"
+    if len(runs) == 1:
+        text += f" run, started on {days[0]}."
+    else:
+        text += f" runs, started {f'from {days[0]} to {days[-1]}' if len(days) > 1 else f'on {days[0]}'}."
     if shared:
-        text += f" The same in all: {'; '.join(shared)}."
+        which = "All runs" if len(records) == len(runs) else "Runs with a record"
+        text += f" {which} have in common: {'; '.join(shared)}."
     if varying:
-        text += f" Not the same in all, see the table: {'; '.join(varying)}."
+        text += f" They differ in: {'; '.join(varying)} (see the table)."
     return text
 
 
-def table(runs: list[Run]) -> Styler | None:
-    """Show `differences` as a table of the report; None if there are none."""
+def identifiers(runs: list[Run]) -> Styler | None:
+    """Show the name of each network in settings, commands and files; None without runs."""
+    names = {label(name): {"identifier": name} for name in by_variant(runs)}
     return tables.table(
-        differences(runs),
-        "What is not the same in all runs, with the runs that each value belongs to. Scores are not expected"
-        " to depend on it beyond their last digits; what else they depend on is the same in all runs.",
+        pd.DataFrame.from_dict(names, orient="index"),
+        "Settings, commands and files use these names for the networks.",
+    )
+
+
+def table(runs: list[Run]) -> Styler | None:
+    """Show `differences` as a table of the report; None without differences."""
+    rows = differences(runs)
+    return tables.table(
+        rows,
+        f"The runs differ in {len(rows)} {'fact' if len(rows) == 1 else 'facts'}. Each value is followed by"
+        " its runs. These facts should change scores in their last digits only; everything else that scores"
+        " depend on is the same in all runs.",
     )
 
 
 def differences(runs: list[Run]) -> pd.DataFrame:
-    """Tabulate what differs in where runs come from; what an old version did not record does not count.
+    """Tabulate the facts that differ between runs; facts that a run did not record do not count.
 
     Returns:
-        One row per fact (index), column "runs": each value with its runs.
+        One row per fact (index); the column "runs" has each value with its runs.
     """
     rows = {
         fact: "; ".join(f"{value}: {_named(group, len(runs))}" for value, group in values.items())
@@ -55,7 +72,7 @@ def differences(runs: list[Run]) -> pd.DataFrame:
 
 
 def _by_value(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
-    """{fact: {value: [runs]}}, both in the order in which they come."""
+    """Group runs by fact and value, {fact: {value: [runs]}}, in order of appearance."""
     records = [record(run) for run in runs]
     table: dict[str, dict[str, list[Run]]] = {}
     for run, origin, packages in zip(runs, records, _varying_packages(records), strict=True):
@@ -66,7 +83,7 @@ def _by_value(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
 
 
 def _facts(origin: dict) -> dict[str, str | None]:
-    """What a reader may want to know of a run's origin, but for packages and dates."""
+    """List the facts of a run's origin, without packages and dates."""
     machine = origin.get("machine") or {}
     device = machine.get("device_name")
     on_cpu = machine.get("device", "cpu") == "cpu"
@@ -99,7 +116,7 @@ def _as_locked(unlocked: dict | None) -> str | None:
 
 
 def _varying_packages(records: list[dict]) -> list[str]:
-    """Per run, its versions of the packages that all runs recorded and that differ: "pillow 13.0.0"."""
+    """List, per run, the packages whose versions differ between runs, such as "pillow 13.0.0"."""
     recorded = [packages for origin in records if (packages := origin.get("packages"))]
     names = set(recorded[0]).intersection(*recorded[1:]) if recorded else set()
     varying = sorted(name for name in names if len({packages[name] for packages in recorded}) > 1)
@@ -112,7 +129,7 @@ def _varying_packages(records: list[dict]) -> list[str]:
 
 
 def _named(runs: list[Run], total: int) -> str:
-    """Which of `total` runs: "UNet_NoSkip_256 seeds 0 and 1", or how many if that would be long."""
+    """Name runs, as in "UNet_NoSkip_256 seeds 0 and 1", or count them if they are many."""
     if len(runs) > 6:
         return f"{len(runs)} of {total} runs"
     return ", ".join(

@@ -1,4 +1,4 @@
-"""The report: executed chapters of one study, joined under a head that says what was measured on what."""
+"""The report: the executed chapters of a study as one page, and one page per training run."""
 
 import os
 from pathlib import Path
@@ -8,13 +8,13 @@ from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
 from segnb.params import ReportParams
 from segnb.report.html.page import export_page
-from segnb.report.text import counted, image_counts, network_count
+from segnb.report.text import counted, image_counts, network_count, origin
 from segnb.study.provenance import check
 from segnb.study.study import Run, Study, open_study
 
 
 def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
-    """Write the report, and next to it a page per training notebook.
+    """Write the report and, next to it, one page per training notebook.
 
     Args:
         params: Study, networks and seeds.
@@ -28,7 +28,7 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
     runs = study.measured(params.variants, params.seeds)
     check(study, runs)
     pages = out.parent / "training"
-    for old in pages.glob("*-seed*.html"):  # of another study, which nothing links to now
+    for old in pages.glob("*-seed*.html"):  # of another study
         old.unlink()
     links = []
     for run in (run for run in runs if run.notebook_path.exists()):
@@ -39,9 +39,9 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
     return export_page(
         chapters,
         out,
-        # Of a folder's own classes nobody knows whether they are those of a street.
-        title=f"{'S' if study.classes.key == 'own' else 'Street-scene s'}egmentation, measured again",
-        subtitle="The FCN and U-Net variants of a student's course report, trained and tested by one command",
+        # The classes of a user's folder need not be those of a street.
+        title=f"{'S' if study.classes.key == 'own' else 'Street-scene s'}egmentation: which claims hold?",
+        subtitle="The FCNs and U-Nets of a student's course report, trained and evaluated again",
         facts=facts(study, runs),
         warnings=study.warnings,
         pages=links,
@@ -49,29 +49,32 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
 
 
 def facts(study: Study, runs: list[Run]) -> dict[str, str]:
-    """What a reader needs to place the numbers, name to value."""
-    settled, machine = study.settings, study.machine
+    """Summarise data, settings, machine and software of a study.
+
+    Returns:
+        {name: value}, as the head of the page shows them.
+    """
+    settings, machine = study.settings, study.machine
     fcn, unet = study.preset.fcn, study.preset.unet
     seeds = sorted({run.seed for run in runs})
     days = sorted({run.provenance["started"][:10] for run in runs})
     return {
-        "Data": f"{settled['data']['origin']}: {image_counts(study)}",
+        "Data": f"{origin(settings['data'])}: {image_counts(study)}",
         "Preset": f"{study.preset.name}: FCN {fcn.size} px, head of {64 * fcn.width} channels,"
         f" {counted(fcn.epochs, 'epoch')}; U-Net {unet.size} px, width {unet.width},"
         f" {counted(unet.epochs, 'epoch')}",
         "Runs": f"{network_count(runs)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
         if runs
         else "none yet",
-        "Trunk weights": _described(settled["weights"]["source"]),
-        "Machine": f"{machine.device_name}, {counted(machine.threads, 'thread')} a run, {machine.precision}"
+        "Backbone weights": _described(settings["weights"]["source"]),
+        "Machine": f"{machine.device_name}, {counted(machine.threads, 'thread')} per run, {machine.precision}"
         + "".join(f", {name}={value}" for name, value in machine.environment.items()),
         "Trained": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "nothing yet",
-        "Study": study.name,
-        "Software": f"segnb {__version__}, torch {settled['versions']['torch']}",
+        "Software": f"segnb {__version__}, torch {settings['versions']['torch']}",
     }
 
 
 def _described(source: str) -> str:
-    """A weight source with what it is."""
+    """Join a source of weights and its description."""
     known = SOURCES.get(source.removesuffix("+fc6"))
     return f"{source}: {known.what}" if known else source

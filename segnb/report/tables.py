@@ -1,55 +1,67 @@
-"""The tables of the report: numbers in, styled table with a caption out; None where there is nothing to show.
+"""Tables of the report: styled tables with captions, or None if there is nothing to show.
 
-Rows go by a network's label; captions say what the columns mean.
+Rows are named by the labels of networks.
 """
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from segnb.audit.scores import FAILING, READING_ERROR, by_run, published, published_scores
-from segnb.claims.verdicts import StudyVerdicts
+from segnb.claims.verdicts import DECIDED, StudyVerdicts
 from segnb.claims.wording import can_tell, goal, needed
 from segnb.labels import STREET
 from segnb.models.registry import VARIANTS, label
 from segnb.presets import preset
+from segnb.report.text import counted
 from segnb.study.study import Run, Study, by_variant
 
 
 def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styler | None:
-    """A frame as a table: `formats` for all columns or by column; NaN becomes a dash, and markup is shown as
-    it is written."""
+    """Style a frame as a table of the report; markup in its cells stays text.
+
+    Args:
+        frame: Cells; NaN becomes a dash.
+        caption: Text above the table.
+        formats: For all columns, or by column.
+    """
     if frame.empty:
         return None
     style = Styler(frame.rename_axis(None), cell_ids=False).format(formats, na_rep="–", escape="html")
     return style.format_index(escape="html").format_index(escape="html", axis=1).set_caption(caption)
 
 
+def signed(value: float) -> str:
+    """Print a difference of scores, such as "−0.061"."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
 def networks(runs: list[Run]) -> Styler | None:
-    """What was trained: a row a network, with its identifier and a sentence."""
+    """Describe each network and its training."""
     rows = {}
     for name, group in by_variant(runs).items():
         done = pd.DataFrame([run.summary for run in group])
-        kind = VARIANTS[name]
+        variant = VARIANTS[name]
         rows[label(name)] = {
-            "identifier": name,
-            "what it is": f"Extension. {kind.summary}" if kind.extension else kind.summary,
+            "description": f"Additional network. {variant.summary}" if variant.extension else variant.summary,
             "seeds": len(group),
             "epochs": _range(done.epochs),
             "best epoch": _range(done.best_epoch),
             "minutes": f"{done.seconds.median() / 60:.1f}",
         }
-    extended = any(VARIANTS[run.variant].extension for run in runs)
+    additional = any(VARIANTS[run.variant].extension for run in runs)
     frozen = any(VARIANTS[run.variant].frozen for run in runs)
     return table(
         pd.DataFrame.from_dict(rows, orient="index"),
-        "The networks of this chapter. An epoch is one pass over all training images; the best one is that"
-        " of highest validation mIoU, and its weights are kept. Minutes of training: mean over seeds."
+        f"This chapter covers {counted(len(rows), 'network')} and {counted(len(runs), 'run')}. An epoch is"
+        " one pass over all training images. The best epoch has the highest validation mIoU, and its weights"
+        " are kept. Minutes are the median training time of a run."
         + (
-            " A frozen trunk's are few because it is computed once; the costs below are without."
+            " Frozen networks train fast because the features of their backbone are cached; the cost table"
+            " measures training without this cache."
             if frozen
             else ""
         )
-        + (" Extension: a network for which the study gives no scores." if extended else ""),
+        + (" The study reports no scores for additional networks." if additional else ""),
     )
 
 
@@ -58,22 +70,30 @@ def _range(values: pd.Series) -> str:
     return f"{low}" if low == high else f"{low}–{high}"
 
 
-def scores(found: pd.DataFrame) -> Styler | None:
-    """A row a network from `segnb.evaluation.scores`, in its order."""
+def scores(ranked: pd.DataFrame) -> Styler | None:
+    """Show the scores of each network.
+
+    Args:
+        ranked: From `segnb.evaluation.scores`, in the order of the rows.
+    """
     frame = pd.DataFrame(
         {
-            "test mIoU": found.miou.map("{:.3f}".format),
-            "95 % interval": [_interval(row) for row in found.itertuples()],
-            "seeds": found.seeds,
-            "as published": found.as_published.map("{:.3f}".format, na_action="ignore"),
-            "identifier": found.index,
+            "test mIoU": ranked.miou.map("{:.3f}".format),
+            "95% CI": [_interval(row) for row in ranked.itertuples()],
+            "seeds": ranked.seeds,
+            "study's metric": ranked.as_published.map("{:.3f}".format, na_action="ignore"),
         }
     ).rename(index=label)
     return table(
         frame,
-        "Test mIoU: from one confusion matrix over all test images, mean over seeds. The interval is for"
-        " these very networks on new images. As published: the study's own score of the same predictions.",
+        f"The test mIoU {_spread(ranked.miou)}. The last column scores the same predictions with the study's"
+        " metric.",
     )
+
+
+def _spread(values: pd.Series) -> str:
+    low, high = values.min(), values.max()
+    return f"is {low:.3f}" if len(values) == 1 else f"ranges from {low:.3f} to {high:.3f}"
 
 
 def _interval(row) -> str | float:
@@ -81,17 +101,32 @@ def _interval(row) -> str | float:
 
 
 def class_ious(ious: pd.DataFrame) -> Styler | None:
-    """IoU by class from `segnb.evaluation.scores.class_ious`, a column a network."""
+    """Show the IoU of each class, one column per network.
+
+    Args:
+        ious: From `segnb.evaluation.scores.class_ious`.
+    """
+    if ious.empty:
+        return None
+    means = ious.iloc[:-1].mean(axis=1)  # the last row is the mIoU
+    several = "Over all networks, " if ious.shape[1] > 1 else ""
+    absent = " A dash marks a class that no test image shows; it does not count in the mIoU."
     return table(
         ious.rename(columns=label),
-        "Test IoU by class, mean over seeds; the last row is the mean of the rows above it, which is the"
-        " mIoU. A dash: no test image shows the class, and it is left out of the mean.",
+        f"{several}{means.idxmax()} has the highest mean IoU, {means.max():.3f}, and {means.idxmin()} the"
+        f" lowest, {means.min():.3f}. Cells are means over seeds. The last row, the mIoU, is the mean of the"
+        f" rows above it.{absent if ious.isna().any(axis=None) else ''}",
         "{:.3f}",
     )
 
 
 def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
-    """What each network costs, from `Study.cost()`."""
+    """Show the size, operations, time and memory of each network.
+
+    Args:
+        cost: From `Study.cost()`.
+        names: Networks to show, if they have a cost.
+    """
     cost = cost.loc[[name for name in names if name in cost.index]]
     if cost.empty:
         return None
@@ -105,71 +140,91 @@ def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
             "memory, MiB": cost.memory_mib.map("{:,.0f}".format),
         }
     ).rename(index=label)
+    seconds = cost.train_seconds
     return table(
         frame,
-        "Cost of a network. Trained: parameters that learning changes. GFLOPs: billions of floating-point"
-        " operations to predict one image, a multiply-add counted as two. Predict and train: median"
-        " milliseconds an image, in batches, nothing cached. Memory: peak of a training step.",
+        f"{label(seconds.idxmax())} takes the most time to train, {1e3 * seconds.max():.1f} ms per image."
+        " The column “trained” counts the parameters that training changes. GFLOPs are billions of"
+        " floating-point operations to predict one image, with a multiply-add counted as two. Times are"
+        " medians per image, in batches and without caches. Memory is the peak of a training step.",
     )
 
 
 def recipes(study: Study) -> Styler | None:
-    """How the networks of this study were trained, beside the published recipe."""
+    """Compare how networks are trained here and in the study."""
     columns = {}
-    for name, chosen in {"published": preset("paper"), "this study": study.preset}.items():
-        for family, of in {"FCN": chosen.fcn, "U-Net": chosen.unet}.items():
-            columns[f"{family}, {name}"] = {
-                "image side, px": f"{of.size}",
-                "channels": f"{64 * of.width} in the head" if family == "FCN" else f"{of.width} at first",
-                "epochs": f"{of.epochs}" if of.patience is None else f"at most {of.epochs}",
-                "images a batch": f"{of.batch_size}",
-                "learning rate": f"{of.learning_rate:g}",
-                "of a fine-tuned trunk": f"{of.backbone_learning_rate:g}" if family == "FCN" else None,
-                "schedule": of.schedule,
-                "mirrored": "half of the images" if of.mirror else "no",
+    for place, chosen in {"in the study": preset("paper"), "here": study.preset}.items():
+        for family, recipe in {"FCN": chosen.fcn, "U-Net": chosen.unet}.items():
+            fcn = family == "FCN"
+            columns[f"{family}, {place}"] = {
+                "image side, px": f"{recipe.size}",
+                "channels": f"{64 * recipe.width} in the head"
+                if fcn
+                else f"{recipe.width} at the first level",
+                "epochs": f"{recipe.epochs}" if recipe.patience is None else f"at most {recipe.epochs}",
+                "batch size": f"{recipe.batch_size}",
+                "learning rate": f"{recipe.learning_rate:g}",
+                "learning rate of a fine-tuned backbone": f"{recipe.backbone_learning_rate:g}"
+                if fcn
+                else None,
+                "schedule": recipe.schedule,
+                "horizontal flips": "half of the images" if recipe.mirror else "no",
                 "weights kept": "best validation mIoU",
             }
-    order = ["FCN, this study", "FCN, published", "U-Net, this study", "U-Net, published"]
+    frame = pd.DataFrame(columns)
+    frame = frame[["FCN, here", "FCN, in the study", "U-Net, here", "U-Net, in the study"]]
+    epochs = frame.loc["epochs"]
     return table(
-        pd.DataFrame(columns)[order],
-        "How networks are trained: Adam on the cross-entropy. Channels of a U-Net: at its first level, twice"
-        " as many at each below. One-cycle: the learning rate rises to its value and falls again.",
+        frame,
+        f"FCNs train for {epochs['FCN, here']} epochs here and {epochs['FCN, in the study']} in the study,"
+        f" U-Nets for {epochs['U-Net, here']} and {epochs['U-Net, in the study']}. All networks minimise the"
+        " cross-entropy with Adam. A U-Net has twice as many channels at each level below the first. In a"
+        " one-cycle schedule, the learning rate rises to the given value and falls again.",
     )
 
 
 def open_questions(ledger: StudyVerdicts) -> Styler | None:
-    """What would change the verdicts: of each claim that seeds can decide, how many it would take."""
+    """Show how many seeds would decide each claim that depends on training."""
+    claims = [claim for claim in ledger.claims if claim.power]
     rows = {
         claim.id: {
             "verdict": claim.word,
-            "seeds here": f"{claim.seeds}",
-            "can tell": can_tell(claim),
-            "has to lie": goal(claim, claim.decisive_contrast),
-            "seeds to decide": needed(claim),
+            "seeds": f"{claim.seeds}",
+            "half-width": can_tell(claim),
+            "claimed": goal(claim, claim.decisive_contrast),
+            "seeds needed": needed(claim),
         }
-        | {f"chance with {n}": f"{100 * chance:.0f} %" for n, chance in claim.power.items()}
-        for claim in ledger.claims
-        if claim.power
+        | {f"chance with {n} seeds": f"{100 * chance:.0f}%" for n, chance in claim.power.items()}
+        for claim in claims
     }
+    undecided = sum(claim.word not in DECIDED for claim in claims)
     return table(
         pd.DataFrame.from_dict(rows, orient="index"),
-        "What would change the verdicts: the chance that so many seeds decide a claim, as supported or"
-        " refuted, if effect and spread stay as they are. Can tell: half the width of the widest deciding"
-        " interval; where that is more than a margin of equivalence, the claim could not be supported."
-        " Seeds to decide: those for a chance of 80 %. Claims that rest on counted numbers are left out.",
+        f"Of {counted(len(claims), 'claim')} that depend on training, {undecided} are not decided. The"
+        " chance is the probability that this number of seeds supports or refutes the claim if effect and"
+        " spread stay the same; the seeds needed give a chance of 80%. The half-width is that of the widest"
+        " deciding interval: if it exceeds the margin of a claim of equality, that claim cannot be"
+        " supported.",
     )
 
 
 def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:
-    """Shares of pixels and of images by class, 0 to 1 in, per cent out; a column a source."""
+    """Show how much of each class there is.
+
+    Args:
+        pixels: Share of all pixels, 0 to 1, by class; one column per source.
+        images: Share of the images that show the class, 0 to 1, likewise.
+    """
     frame = pd.concat({"% of pixels": 100 * pixels, "% of images": 100 * images}, axis=1)
     formats = {column: "{:.2f}" if column[0] == "% of pixels" else "{:.0f}" for column in frame}
+    source = pixels.columns[0]
+    largest = pixels[source].idxmax()
     return table(
         frame,
-        "How much of each class there is: its share of all pixels, and the share of images that show it at"
-        " all."
+        f"{largest} covers the most pixels, {100 * pixels[source].max():.0f}% of the {source} split. The"
+        " columns on the right show the share of images in which a class appears."
         + (
-            " The study's data: the published counts over its 2,000 training images."
+            " The study's data are the 2,000 images with which it trained (1,600) and validated (400)."
             if "study's data" in pixels
             else ""
         ),
@@ -177,53 +232,60 @@ def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:
     )
 
 
-FORMATS = {"difference": "{:+.3f}", "failing": "{:.3g}"}
+FORMATS = {"difference": signed, "failing": "{:.3g}"}
 
 
 def every_run(runs: list[Run]) -> Styler:
-    """Both scores of every run, a row each, beside the study's own of the same network.
+    """Show both scores of every run, next to the study's scores of the same network.
 
-    Networks come in the study's order, then those that it does not have. Where there are several seeds, a
-    row with their means follows; a network that was not trained here has one row.
+    Networks are in the study's order, additional networks last. If there are several seeds, a row with their
+    means follows. A network without runs has one row.
     """
     study, ours = published_scores(), by_run(runs)
+    gap = study.as_published - study.miou
     study["failing"] = (published()[list(STREET.names)] < FAILING).sum(axis=1)
     ours["failing"] = ours.failing.map(len).astype(float)  # a mean over seeds need not be whole
     parts = []
     for name in dict.fromkeys([*study.index, *ours.variant]):
-        found = ours[ours.variant == name]
-        rows = found[study.columns].set_axis([f"{label(name)}, seed {seed}" for seed in found.seed])
+        own = ours[ours.variant == name]
+        rows = own[study.columns].set_axis([f"{label(name)}, seed {seed}" for seed in own.seed])
         if len(rows) > 1:
             rows.loc[f"{label(name)}, mean"] = rows.mean()
         if rows.empty:
             rows.loc[label(name)] = float("nan")
         parts.append(rows.assign(variant=name))
     here = pd.concat(parts)
-    there = study.reindex(here.variant).set_axis(here.index)
-    frame = pd.concat({"published numbers": _told(there), "trained here": _told(here)}, axis=1)
+    reported = study.reindex(here.variant).set_axis(here.index)
+    frame = pd.concat({"in the study": _both_scores(reported), "trained here": _both_scores(here)}, axis=1)
     return table(
         frame,
-        "Each network's score as the study computes it, and the mean of its class IoUs, which is the dataset"
-        f" mIoU. Failing: how many classes have a test IoU below {FAILING}. The class means of the published"
-        f" numbers are read off bar charts, to about ±{READING_ERROR}.",
+        f"In the study, its metric lies {gap.min():.3f} to {gap.max():.3f} above the mIoU. “Failing” counts"
+        f" classes with a test IoU below {FAILING}. The study's mIoU is the mean of class IoUs read off its"
+        f" bar charts, to about ±{READING_ERROR}.",
         {column: FORMATS.get(column[1], "{:.3f}") for column in frame},
     )
 
 
-def _told(scores: pd.DataFrame) -> pd.DataFrame:
-    columns = {"as_published": "as published", "miou": "class mean", "difference": "difference"}
-    told = scores.assign(difference=scores.as_published - scores.miou)
-    return told[[*columns, "failing"]].rename(columns=columns)
+def _both_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    columns = {"as_published": "study's metric", "miou": "mIoU", "difference": "difference"}
+    scores = scores.assign(difference=scores.as_published - scores.miou)
+    return scores[[*columns, "failing"]].rename(columns=columns)
 
 
 def swaps(pairs: pd.DataFrame) -> Styler | None:
-    """Pairs from `audit.swaps`."""
+    """Show pairs of networks that the two scores rank in opposite order.
+
+    Args:
+        pairs: From `segnb.audit.scores.swaps`.
+    """
     frame = pairs.assign(above=pairs.above.map(label), below=pairs.below.map(label))
-    frame.columns = ["above, as published", "below, as published", "gap as published", "gap by class mean"]
+    gaps = {"published_gap": "gap by the study's metric", "miou_gap": "gap by mIoU"}
+    ranks = {"above": "above by the study's metric", "below": "below by the study's metric"}
+    frame = frame.rename(columns=ranks | gaps)
     frame.index = range(1, len(frame) + 1)
-    formats = {"gap as published": "{:+.3f}", "gap by class mean": "{:+.3f}"}
     return table(
         frame,
-        f"Pairs that the two scores rank in opposite order, beyond ±{READING_ERROR} in both.",
-        formats,
+        f"{counted(len(frame), 'pair')} of networks {'has' if len(frame) == 1 else 'have'} opposite orders"
+        f" by the two scores, with gaps beyond ±{READING_ERROR} in both.",
+        dict.fromkeys(gaps.values(), signed),
     )

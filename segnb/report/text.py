@@ -1,10 +1,10 @@
-"""From runs to tables and sentences: what was trained on what, scores by network, the ranking.
+"""Sentences of the report that contain numbers, computed from the files of runs.
 
-The running text of the report that holds a number is made here, from the files of runs. Verdicts on claims
-are in `segnb.claims`, the audit of the published metric in `segnb.audit.scores`.
+Verdicts on claims are in `segnb.claims`, the audit of the reported scores is in `segnb.audit.scores`.
 """
 
 import html
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,128 +21,132 @@ if TYPE_CHECKING:
 
 
 def say(sentence: str) -> None:
-    """Display a computed sentence as running text; nothing for an empty one.
+    """Display a computed sentence as running text; display nothing if it is empty.
 
-    Markdown, but no HTML: a sentence may name classes and files, which come from data.
+    Markdown is rendered, HTML is not: a sentence may contain names of classes and files, which are data.
     """
     if sentence:
         display(Markdown(html.escape(sentence, quote=False)))
 
 
 def network_count(runs: list[Run]) -> str:
-    """How many networks there are, as in "10 networks of the study and 3 extensions"; "" without runs."""
+    """Count networks, as in "10 networks of the study and 3 additional networks"; "" without runs."""
     names = by_variant(runs)
-    extensions = sum(VARIANTS[name].extension for name in names)
-    told = [f"{counted(len(names) - extensions, 'network')} of the study"] if len(names) > extensions else []
-    told += [counted(extensions, "extension")] if extensions else []
-    return " and ".join(told)
+    additional = sum(VARIANTS[name].extension for name in names)
+    own = len(names) - additional
+    counts = [f"{counted(own, 'network')} of the study"] if own else []
+    counts += [counted(additional, "additional network")] if additional else []
+    return " and ".join(counts)
 
 
 def scope_sentence(study: Study, runs: list[Run]) -> str:
-    """What this report rests on: study, data, runs and machine."""
+    """Say which networks, seeds, preset and machine the report covers."""
     if not runs:
-        return f"Study {study.name} has no finished run yet, so only the published numbers are looked at."
+        return "No run is finished yet, so this report covers only the numbers that the study reports."
 
     seeds = sorted({run.seed for run in runs})
-    machine = study.machine
-    extensions = "; ".join(VARIANTS[name].label for name in by_variant(runs) if VARIANTS[name].extension)
+    additional = "; ".join(VARIANTS[name].label for name in by_variant(runs) if VARIANTS[name].extension)
     return (
-        f"Study `{study.name}`: {network_count(runs)} with"
-        f" {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), {counted(len(runs), 'training')},"
-        f" preset {study.preset.name}, on {machine.device_name} in {machine.precision}."
-        + (f" Extensions, for which the study gives no scores: {extensions}." if extensions else "")
+        f"This report covers {network_count(runs)}: {counted(len(runs), 'run')} with"
+        f" {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))}) and preset {study.preset.name}, on"
+        f" {study.machine.device_name} in {study.machine.precision}."
+        + (f" The study reports no scores for the additional networks ({additional})." if additional else "")
     )
 
 
 def counted(number: int, thing: str) -> str:
-    """A number and its thing, as in "1 epoch" and "2 epochs"."""
+    """Join a number and its noun, as in "1 epoch" and "2 epochs"."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def missing(runs: list[Run], name: str, wanted: str = "all") -> str:
-    """One sentence on the networks of a family that were asked for and have no run; "" if all are there."""
-    there = {run.variant for run in runs}
-    asked = [v for v in parse_variants(wanted) if VARIANTS[v].family == name]
-    gone = [label(v) for v in asked if v not in there]
-    if not asked:
-        return "No network of this family was asked for, so this chapter is empty."
-    if not gone:
+    """Name the requested networks of a family that have no run; "" if all have one.
+
+    Args:
+        runs: Evaluated runs.
+        name: Family, "fcn" or "unet".
+        wanted: Requested networks, as the parameter `variants` of a notebook.
+    """
+    variants = {run.variant for run in runs}
+    requested = [v for v in parse_variants(wanted) if VARIANTS[v].family == name]
+    absent = [label(v) for v in requested if v not in variants]
+    if not requested:
+        return "No network of this family was requested, so this chapter is empty."
+    if not absent:
         return ""
-    if len(gone) == len(asked):
-        return f"No network of this family has been trained and tested in this study yet: {'; '.join(gone)}."
-    return f"Left out, because no run of them is finished: {'; '.join(gone)}."
+    if len(absent) == len(requested):
+        return f"No network of this family has been trained and evaluated yet: {'; '.join(absent)}."
+    return f"These networks are left out because they have no finished run: {'; '.join(absent)}."
 
 
 # --- scores ---
 
 
 def best_and_worst(scores: pd.DataFrame) -> str:
-    """One sentence that sums up a ranking or `scores`; "" for fewer than two networks."""
+    """Compare the best and the worst network of `segnb.evaluation.scores`; "" for fewer than two networks."""
     if len(scores) < 2:
         return ""
     order = scores.sort_values("miou", ascending=False)
     best, second, worst = order.iloc[0], order.iloc[1], order.iloc[-1]
     sentence = (
-        f"On the test images {label(best.name)} scores highest, {with_interval(best)}, and"
-        f" {label(worst.name)} lowest, {with_interval(worst)}: {100 * (best.miou - worst.miou):.1f} points of"
-        " mIoU apart."
+        f"{label(best.name)} has the highest mIoU on the test images, {with_interval(best)}, and"
+        f" {label(worst.name)} the lowest, {with_interval(worst)}. They are"
+        f" {100 * (best.miou - worst.miou):.1f} points apart."
     )
     if len(order) > 2 and second.high >= best.low:
-        sentence += f" The intervals of the first two, {label(best.name)} and {label(second.name)}, overlap."
+        sentence += f" The intervals of the best two, {label(best.name)} and {label(second.name)}, overlap."
     return sentence
 
 
 def with_interval(row) -> str:
-    """The mIoU of a row of `segnb.evaluation.scores.scores`, with its interval where it has one."""
+    """Print the mIoU of a row of `segnb.evaluation.scores.scores`, with its interval if it has one."""
     return f"{row.miou:.3f}" + ("" if np.isnan(row.low) else f" ({row.low:.3f} to {row.high:.3f})")
 
 
 def seeds_caveat(scores: pd.DataFrame) -> str:
-    """What the number of seeds allows to be said; "" without runs."""
+    """Say what the number of seeds allows to conclude; "" without runs."""
     if scores.empty:
         return ""
-    if scores.seeds.min() == 1:
-        return (
-            "With one seed a network, whether one *kind* of network beats another is inconclusive: the"
-            " intervals are about these very networks on new images, not about training them again."
-        )
     low, high = scores.seeds.min(), scores.seeds.max()
-    return (
-        f"The means are over {low if low == high else f'{low} to {high}'} seeds a network; the intervals are"
-        " about these very networks on new images, and the spread of the seeds shows what training adds."
-    )
+    if low == 1:
+        return "With one seed per network, it is inconclusive whether one architecture beats another."
+    return f"Scores are means over {low if low == high else f'{low} to {high}'} seeds per network."
 
 
 def spread_sentence(spreads: pd.DataFrame) -> str:
-    """One sentence per family on `segnb.evaluation.scores.spreads`; "" with one seed."""
+    """Compare the spread between networks and between seeds per family; "" with one seed.
+
+    Args:
+        spreads: From `segnb.evaluation.scores.spreads`.
+    """
     return " ".join(
         f"Among the {'FCNs' if name == 'fcn' else 'U-Nets'}, the standard deviation of mIoU is"
-        f" {100 * row.networks:.1f} points between networks and {100 * row.seeds:.1f} points between seeds of"
-        f" one network: a ratio of {row.ratio:.1f}."
+        f" {100 * row.networks:.1f} points between networks and {100 * row.seeds:.1f} points between the"
+        f" seeds of one network, a ratio of {row.ratio:.1f}."
         for name, row in spreads.iterrows()
     )
 
 
 def stride_grid(size: int) -> str:
-    """One sentence on what a stride of 32 leaves of an image of `size` pixels a side."""
+    """Say how many cells a stride of 32 leaves of an image with `size` pixels per side."""
     cells = size // 32
-    sentence = f"At {size} pixels a side, a stride of 32 leaves a grid of {cells}×{cells} cells"
+    sentence = f"At {size} px per side, a stride of 32 leaves a grid of {cells}×{cells} cells"
     if cells >= 7:
         return sentence + "."
     return sentence + (
-        ", where the study's 224 pixels give 7×7: every cell covers a larger part of the picture, so the"
-        " gap between FCN-32s and the finer strides says more about this image size than about the study."
+        "; the study's 224 px give 7×7. Each cell covers a larger share of the image, so the gap between"
+        " FCN-32s and the finer strides cannot be compared with the study's."
     )
 
 
 def sizes_caveat(study: Study, runs: list[Run]) -> str:
-    """What to mind when an FCN is held against a U-Net; "" where both see images of one size."""
+    """Warn against comparing FCNs with U-Nets; "" if both are evaluated at the same image size."""
     fcn, unet = study.recipe("fcn").size, study.recipe("unet").size
     if fcn == unet or not (of_family(runs, "fcn") and of_family(runs, "unet")):
         return ""
     return (
-        f"FCNs see, and are tested on, images of {fcn} pixels a side and U-Nets of {unet}: scores of the two"
-        " families are not of the same pixels."
+        f"FCNs are trained and evaluated at {fcn}×{fcn} px, U-Nets at {unet}×{unet} px: do not compare scores"
+        " across the two families."
     )
 
 
@@ -150,52 +154,65 @@ def sizes_caveat(study: Study, runs: list[Run]) -> str:
 
 
 def limits(study: Study, runs: list[Run], ledger: "StudyVerdicts") -> list[str]:
-    """What a reader has to keep in mind, a sentence each: all that this study can be told to lack."""
-    seeds = pd.DataFrame({"seeds": [len(group) for group in by_variant(runs).values()]})
-    told = [*study.warnings, seeds_caveat(seeds), _smaller(study), _other_pictures(study)]
-    told += [_trunk(study), sizes_caveat(study, runs)]
-    told.append(
-        f"Times and memory are those of {study.machine.device_name} in {study.machine.precision}; on other"
-        " machines the networks may stand otherwise to each other."
+    """List the limits of this study, one sentence or two per item."""
+    sentences = [*study.warnings, _seeds(runs), _smaller(study), _other_images(study), _backbone(study)]
+    sentences.append(
+        f"Times and memory were measured on {study.machine.device_name} in {study.machine.precision}; the"
+        " order of the networks may differ on other hardware."
     )
-    missing = [claim.id for claim in ledger.claims if claim.word == "not measured"]
-    if missing:
-        told.append(f"Not measured, for the reason that stands with each: {', '.join(missing)}.")
-    return [sentence for sentence in told if sentence]
+    unmeasured = [claim.id for claim in ledger.claims if claim.word == "not measured"]
+    if unmeasured:
+        sentences.append(
+            f"These claims are not measured, for a reason given with each: {', '.join(unmeasured)}."
+        )
+    return [sentence for sentence in sentences if sentence]
+
+
+def _seeds(runs: list[Run]) -> str:
+    """Say what the intervals of scores cover; "" without runs."""
+    seeds = [len(group) for group in by_variant(runs).values()]
+    if not seeds:
+        return ""
+    covered = "The intervals of scores cover the choice of test images, not variation between runs"
+    if min(seeds) == 1:
+        return f"{covered}. With one seed per network, no claim about an architecture is decided."
+    return f"{covered}; the intervals of claims cover both."
 
 
 def _smaller(study: Study) -> str:
-    """How a preset differs from the published recipe; "" for that recipe itself."""
+    """Compare a preset with the study's recipe; "" for that recipe itself."""
     paper = preset("paper")
     here, images = study.preset, study.settings["data"]["counts"]["train"]
     if (here.fcn, here.unet, images) == (paper.fcn, paper.unet, paper.train):
         return ""
     return (
-        f"Networks learnt from {images:,} images, FCNs for {counted(here.fcn.epochs, 'epoch')} at"
-        f" {here.fcn.size} pixels and U-Nets of width {here.unet.width} for {here.unet.epochs} at"
-        f" {here.unet.size}; the published recipe has {paper.train:,} images, {paper.fcn.epochs} epochs at"
-        f" {paper.fcn.size} pixels, and width {paper.unet.width} for up to {paper.unet.epochs} at"
-        f" {paper.unet.size}. What is slow to learn, or small in the picture, may come out otherwise there."
+        f"The networks learned from {images:,} images: FCNs for {counted(here.fcn.epochs, 'epoch')} at"
+        f" {here.fcn.size}×{here.fcn.size} px, U-Nets of width {here.unet.width} for"
+        f" {counted(here.unet.epochs, 'epoch')} at {here.unet.size}×{here.unet.size} px. The study trained on"
+        f" {paper.train:,} images: FCNs for {paper.fcn.epochs} epochs at {paper.fcn.size}×{paper.fcn.size}"
+        f" px, U-Nets of width {paper.unet.width} for up to {paper.unet.epochs} epochs at"
+        f" {paper.unet.size}×{paper.unet.size} px. With the study's settings, results may differ for classes"
+        " that are slow to learn or small in the image."
     )
 
 
-def _other_pictures(study: Study) -> str:
+def _other_images(study: Study) -> str:
     data = study.settings["data"]
     if not data["name"].startswith("streets"):
         return ""
     return (
-        "The study's pictures are from the CARLA simulator. These were rendered by segnb, with the same"
-        " classes, so verdicts are about streets like these; `DATA=` takes others."
+        "The study's images come from the CARLA simulator. These come from segnb's own renderer, with the"
+        " same classes, and the verdicts apply to such scenes; `DATA=` selects other images."
     )
 
 
-def _trunk(study: Study) -> str:
+def _backbone(study: Study) -> str:
     source = study.settings["weights"]["source"]
     if source.startswith("imagenet"):
         return ""
     return (
-        f"The FCNs' trunk started from {source}, not from ImageNet classification as the study's: that moves"
-        " all six FCNs, and by how much fine-tuning helps."
+        f"The FCN backbones start with other weights ({source}) than the study's (ImageNet classification)."
+        " This changes the scores of all six FCNs and the gain from fine-tuning."
     )
 
 
@@ -203,59 +220,66 @@ def _trunk(study: Study) -> str:
 
 
 def classes_sentence(classes: ClassMap) -> str:
-    """How many classes there are and which pixels count."""
+    """Say how many classes there are and which pixels count."""
     sentence = f"All {len(classes)} classes count in every score"
     if classes.key == STREET.key:
-        sentence += ", also *Unlabeled*, which is mostly sky"
-    if classes.void:
-        sentence += "; pixels that nobody labelled, grey in the pictures, count in none"
-    return sentence + "."
+        sentence += ", including *Unlabeled*, which is mostly sky"
+    return f"{sentence}." + (" Void pixels, grey in the figures, count in no score." if classes.void else "")
 
 
 def things_sentence(classes: ClassMap) -> str:
-    """Whose objects are counted."""
+    """Name the classes whose objects are counted."""
     if classes.things:
-        return f"Counted here: {', '.join(classes.things)}."
-    return (
-        "No class of these data is marked as one whose objects can be counted (column `thing` of its"
-        " classes.csv), so none are."
-    )
+        return f"Objects of these classes are counted: {', '.join(classes.things)}."
+    return "No class of these data has countable objects (column `thing` of its classes.csv)."
 
 
 def image_counts(study: Study) -> str:
-    """How many images there are of each split, as part of a sentence."""
+    """Count the images of each split, as part of a sentence."""
     return "{train} training, {val} validation and {test} test images".format_map(
         study.settings["data"]["counts"]
     )
 
 
+def origin(data: dict) -> str:
+    """Describe the images of a study without the module that renders them.
+
+    Args:
+        data: Entry `data` of study.json.
+    """
+    return re.sub(r" \(segnb\.[\w.]+\)$", "", data["origin"])
+
+
 def data_sentence(study: Study) -> str:
-    """Where the images come from, how many there are and how large they are."""
-    data = study.settings["data"]
-    origin = data["origin"]
-    sides = [f"{study.recipe(name).size}×{study.recipe(name).size}" for name in ("fcn", "unet")]
-    sizes = (
-        f"{sides[0]} pixels" if sides[0] == sides[1] else f"{sides[0]} (FCN) and {sides[1]} (U-Net) pixels"
-    )
-    return (
-        f"{origin[0].upper()}{origin[1:]}: {image_counts(study)}, of {sizes}. The set is identified by"
-        f" `{data['digest']}`."
-    )
+    """Say where the images come from, how many there are and how large they are."""
+    source = origin(study.settings["data"])
+    sides = [study.recipe(name).size for name in ("fcn", "unet")]
+    sizes = [f"{side}×{side} px" for side in sides]
+    size = sizes[0] if sides[0] == sides[1] else f"{sizes[0]} for FCNs and {sizes[1]} for U-Nets"
+    return f"{source[0].upper()}{source[1:]}: {image_counts(study)}, at {size}."
 
 
 def rare_sentence(pixels: pd.Series, images: pd.Series, count: int) -> str:
-    """One sentence on the scarce classes of a split: shares of pixels and images by class, 0 to 1."""
+    """Name the most frequent and the rarest classes of the training split.
+
+    Args:
+        pixels: Share of all pixels by class, 0 to 1.
+        images: Share of the images that show the class, 0 to 1.
+        count: Number of images.
+    """
     order = pixels.sort_values()
     below = [name for name in order.index if 0 < pixels[name] < 0.01]
     absent = [name for name in order.index if pixels[name] == 0]
     largest = order.index[::-1][:3]
-    sentence = (
-        f"{', '.join(largest)} make up {100 * pixels[largest].sum():.0f} % of the training pixels;"
-        f" {len(below)} classes stay below 1 %"
-    )
+    sentences = [f"{', '.join(largest)} cover {100 * pixels[largest].sum():.0f}% of the training pixels."]
     if below:
-        sentence += (
-            f", the rarest, {below[0]}, at {100 * pixels[below[0]]:.2g} %"
-            f" in {images[below[0]] * count:.0f} of {count} images"
+        sentences.append(
+            f"{len(below)} {'class covers' if len(below) == 1 else 'classes cover'} less than 1%; the"
+            f" rarest, {below[0]}, covers {100 * pixels[below[0]]:.2g}%, in"
+            f" {images[below[0]] * count:.0f} of {count} images."
         )
-    return sentence + "." + (f" Not there at all: {', '.join(absent)}." if absent else "")
+    else:
+        sentences.append("No class that occurs covers less than 1%.")
+    if absent:
+        sentences.append(f"No training image shows {', '.join(absent)}.")
+    return " ".join(sentences)

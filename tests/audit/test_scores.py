@@ -270,7 +270,7 @@ def test_table_of_every_run(runs):
         "7",
         f"{one.as_published:.3f}",
         f"{one.miou:.3f}",
-        f"{one.as_published - one.miou:+.3f}",
+        f"{one.as_published - one.miou:+.3f}".replace("-", "−"),
         "3",
     ]
     means = scores.panels(runs)["trained here"].loc["U-Net, no skips"]
@@ -280,4 +280,4 @@ def test_table_of_every_run(runs):
 
 def test_table_of_swaps():
     rows = cells(tables.swaps(scores.swaps(scores.published_scores())))
-    assert rows["1"] == ["FCN-8s frozen", "FCN-32s fine-tuned", "+0.006", "-0.061"]
+    assert rows["1"] == ["FCN-8s frozen", "FCN-32s fine-tuned", "+0.006", "−0.061"]

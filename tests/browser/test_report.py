@@ -167,7 +167,7 @@ def test_a_click_unfolds_code_and_a_claim(own):
 
 
 def test_one_button_unfolds_all_claims_of_a_chapter_and_folds_them_again(own):
-    buttons = own.page.get_by_role("button", name=re.compile("^(Open|Fold) all claims"))
+    buttons = own.page.get_by_role("button", name=re.compile("^(Open|Close) all claims"))
     assert buttons.count() >= 1
     for button in buttons.all():
         claims = button.locator("xpath=ancestor::article").locator("details.claim")
@@ -255,7 +255,7 @@ def saved(page, button) -> tuple[str, bytes]:
 
 def test_a_table_is_saved_as_it_stands(own):
     """Each cell is in the file, none is broken by a comma or a quote in it, and all lines are as long."""
-    buttons = own.page.get_by_role("button", name="CSV of this table")
+    buttons = own.page.get_by_role("button", name="Download this table as CSV")
     assert buttons.count() >= 5
     table = own.page.locator(".table:has(+ .tools) > table").first
     name, content = saved(own.page, buttons.first)
@@ -279,12 +279,12 @@ def test_a_figure_is_enlarged_and_saved(own):
     own.page.keyboard.press("Escape")
     assert dialog.count() == 0 and enlarge.evaluate("(button) => button === document.activeElement")
 
-    name, content = saved(own.page, figure.get_by_role("button", name="PNG of this figure"))
+    name, content = saved(own.page, figure.get_by_role("button", name="Download this figure as PNG"))
     assert name.endswith(".png")
     assert Image.open(io.BytesIO(content)).width == figure.locator("img").first.evaluate(
         "(image) => image.naturalWidth"
     )
-    name, content = saved(own.page, figure.get_by_role("button", name="SVG of this figure"))
+    name, content = saved(own.page, figure.get_by_role("button", name="Download this figure as SVG"))
     assert name.endswith(".svg") and ElementTree.fromstring(content).tag.endswith("svg")  # noqa: S314
     assert (own.trouble, own.requests) == ([], [])
 
@@ -293,7 +293,7 @@ def test_verdicts_of_one_kind_alone_are_shown(own):
     rows = own.page.locator("table.verdicts tbody tr:has(td.verdict)")
     every = rows.count()
     assert every == len(LEDGER)
-    bar = own.page.get_by_role("group", name="Claims by verdict")
+    bar = own.page.get_by_role("group", name="Filter claims by verdict")
     bar.get_by_role("button", name=re.compile("^inconclusive")).click()
     shown = [row.locator("td.verdict").first.inner_text() for row in rows.all() if row.is_visible()]
     assert 0 < len(shown) < every and all("inconclusive" in verdict for verdict in shown)

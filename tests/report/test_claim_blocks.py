@@ -1,4 +1,4 @@
-"""claims.json in print: sentences, numbers, the table of verdicts and the blocks, in the page too."""
+"""Verdicts in print: sentences, numbers, the table of verdicts and the claim blocks, also in the page."""
 
 import json
 from dataclasses import replace
@@ -30,20 +30,20 @@ def parsed(html) -> BeautifulSoup:
 
 
 def test_counts_add_up():
-    told = claim_blocks.counts(verdicts())
-    assert told == (
+    assert claim_blocks.counts(verdicts()) == (
         "Of 3 claims of the study, 1 is supported, 1 is refuted and 1 is not measured."
         " Of 2 further questions of ours, 1 is refuted and 1 is inconclusive."
     )
 
 
 def test_power_tells_each_number_of_seeds():
-    assert "3 seeds about 2, 5 seeds about 4 and 10 seeds about 4 of the 5 claims" in claim_blocks.power(
-        verdicts()
-    )
+    numbers = "3 seeds would support or refute about 2 of the 5 claims, 5 seeds about 4 and 10 seeds about 4."
+    assert claim_blocks.power(verdicts()) == f"If effects and spreads stay the same, {numbers}"
     assert claim_blocks.power(verdicts(decided={})) == ""
-    told = claim_blocks.power(verdicts(decided={}), [verdicts()])
-    assert told.startswith("One seed does not tell") and "3 seeds about 2" in told
+    sentence = claim_blocks.power(verdicts(decided={}), [verdicts()])
+    assert sentence == f"If effects and spreads are as in the reference study, {numbers}"
+    several = claim_blocks.power(verdicts(decided={}), [verdicts(decided={}), verdicts()])
+    assert several == f"If effects and spreads are as in reference study 2, {numbers}"
 
 
 def test_saved_studies_are_told_apart_from_other_results(tmp_path):
@@ -53,19 +53,26 @@ def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     (tmp_path / "few.json").write_text(json.dumps(saved.as_dict(few)))
     (tmp_path / "many.json").write_text(json.dumps(saved.as_dict(verdicts(study="many"))))
     others = claim_blocks.saved_studies(tmp_path)
-    assert [one.study for one in others] == ["many", "few"]
-    told = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
-    assert "preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02" in told
-    assert "decided 3 claims, and of the 2 that both decide 1 alike." in told
-    assert "decided 1 claims, and of the 1 that both decide 1 alike." in told
+    assert [study.study for study in others] == ["many", "few"]
+    text = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
+    assert "(preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02)" in text
+    assert "decides 3 claims; this report decides 2 of them, with the same verdict except on F1." in text
+    assert "decides 1 claim; this report decides 1 of them, with the same verdict." in text
+    assert "Holm" not in text
     assert claim_blocks.saved_sentence(verdicts(), []) == ""
+    older = claim_blocks.saved_sentence(verdicts(), [verdicts(schema=1)])
+    assert "*Reference study* (" in older and "Holm's correction" in older
+
+
+def test_the_module_that_renders_the_images_is_not_named():
+    data = verdicts().data | {"origin": "rendered street scenes (segnb.data.streets)"}
+    assert "rendered street scenes, seeds" in claim_blocks.described(verdicts(data=data))
 
 
 def test_what_seeds_would_bring_is_told():
-    assert "3 seeds 50 %, 5 seeds 90 % and 10 seeds 100 %; 4 seeds bring it to 80 %." in (
-        claim_blocks.seeds_sentence(CLAIMS[2])
-    )
-    assert "no number of seeds" in claim_blocks.seeds_sentence(CLAIMS[3])
+    chances = "50% with 3 seeds, 90% with 5 seeds and 100% with 10 seeds. 4 seeds reach 80%."
+    assert claim_blocks.seeds_sentence(CLAIMS[2]).endswith(f"the chance of a decision is {chances}")
+    assert claim_blocks.seeds_sentence(CLAIMS[3]).endswith("more than 1,000 seeds to reach 80%.")
 
 
 def test_parts_are_grouped_under_whichever_repeats():
@@ -78,8 +85,7 @@ def test_parts_are_grouped_under_whichever_repeats():
 
 
 def test_names_of_networks_stay_on_one_line():
-    told = claim_blocks.unbroken("FCN-8s & U-Net, a U-Nets-like <b>")
-    assert told == (
+    assert claim_blocks.unbroken("FCN-8s & U-Net, a U-Nets-like <b>") == (
         '<span class="name">FCN-8s</span> &amp; <span class="name">U-Net</span>, a'
         ' <span class="name">U-Nets</span>-like &lt;b&gt;'
     )
@@ -92,10 +98,11 @@ def test_each_kind_of_claim_goes_by_its_own_rules():
     assert {one.kind for one in LEDGER.values()} <= set(RULES_OF_KIND)
     assert claim(kind="≈").rules == f"{RULES['equal']} {RULES['family']}"
     assert claim(kind="exact", seeds=0).rules == RULES["counted"]
+    assert [RULES["one seed"] in claim(seeds=seeds).rules for seeds in (1, 3)] == [True, False]
 
 
 def test_cross_references_lead_somewhere():
-    for place, names in claim_blocks.SEE_ALSO.items():
+    for place, names in (claim_blocks.SEE_ALSO | {claim_blocks.RULES_PLACE: ()}).items():
         assert set(names) <= set(LEDGER)
         file, _, heading = place.partition("#")
         notebook = nbformat.read(CHECKOUT / "notebooks" / file, as_version=4)
@@ -129,47 +136,47 @@ def test_the_table_has_a_row_a_claim_with_sign_and_word():
     ]
     assert cells[1][2:] == ["–", "–", "–", "– not measured"]
     assert [row.get_text() for row in page.select("tr.group")] == ["FCN", "U-Net", "The study's scores"]
-    assert "very networks" not in page.caption.get_text()
+    assert "With one seed" not in page.caption.get_text()
 
 
 def test_a_block_quotes_the_study_or_says_that_the_question_is_ours():
     said = claim("U1", quote="Skips are key.", place="Q2, Bottom Line")
-    for origin, told in {
+    for origin, words in {
         "stated": "The study says “Skips are key.” (Q2, Bottom Line)",
         "implied": "The study implies “Skips are key.” (Q2, Bottom Line)",
-        "ours": "Our question Skip connections raise quality. The study does not say so; the question is"
-        " ours.",
+        "ours": "Our question Skip connections raise quality. The study does not say this.",
     }.items():
         page = parsed(claim_blocks.block(replace(said, origin=origin)))
-        assert " ".join(page.dl.div.get_text(" ").split()) == told
+        assert " ".join(page.dl.div.get_text(" ").split()) == words
 
 
 def test_the_study_is_gone_through_in_its_own_order():
     page = parsed(claim_blocks.sentences(verdicts()))
     rows = [row for row in page.select("tbody tr") if row.td]
     assert len(rows) == len(SENTENCES) and "2×, combines" in page.get_text()
-    told = [" ".join(row.get_text(" ").split()) for row in rows]
-    best = next(one for one in told if "steadily improve" in one)
+    texts = [" ".join(row.get_text(" ").split()) for row in rows]
+    best = next(text for text in texts if "steadily improve" in text)
     assert "✗ refuted F1 Skip connections" in best  # the made-up claims have one sentence
-    assert all(said.note in one for one, said in zip(told, SENTENCES, strict=True))
+    assert all(sentence.note in text for text, sentence in zip(texts, SENTENCES, strict=True))
+    assert f"{len(SENTENCES)} sentences of the study" in page.caption.get_text()
 
 
 def test_with_one_seed_the_table_says_what_its_intervals_are():
     page = parsed(claim_blocks.verdict_table(verdicts(claim(seeds=1))))
-    assert "these very networks on new images, which is not the claim" in " ".join(
-        page.caption.get_text().split()
-    )
+    caption = " ".join(page.caption.get_text().split())
+    assert "the CI covers only the choice of test images, so the claim stays inconclusive" in caption
 
 
 def test_a_block_is_folded_and_says_why():
     (page,) = parsed(claim_blocks.block(claim())).find_all("details")
     assert page["id"] == "claim-U1" and not page.has_attr("open")
     assert " ".join(page.summary.get_text().split()) == "U1 Skip connections raise quality. ✓ supported"
-    told = {row.dt.get_text(): " ".join(row.dd.get_text().split()) for row in page.select("dl > div")}
-    assert told["Verdict"].startswith("✓ Supported. U-Net − U-Net, no skips")
-    assert told["Rule"] == f"{RULES['larger']} {RULES['family']}"
-    assert told["To compute it again"] == "segnb claims"
-    assert told["Seeds"].startswith("3 here, which can tell ±2.7 points.")
+    facts = {row.dt.get_text(): " ".join(row.dd.get_text().split()) for row in page.select("dl > div")}
+    assert facts["Verdict"].startswith("✓ Supported. U-Net − U-Net, no skips")
+    assert page.find("a", string="Rules")["href"] == claim_blocks.RULES_PLACE
+    assert not any(rule in page.get_text() for rule in RULES.values())  # which the page has once
+    assert facts["To recompute it"] == "segnb claims"
+    assert facts["Seeds"].startswith("3 seeds here, which resolve ±2.7 points.")
     assert [cell.get_text() for cell in page.select("tbody tr:last-child > *")] == [
         "mIoU",
         "+3.1",
@@ -178,15 +185,43 @@ def test_a_block_is_folded_and_says_why():
         "0.012",
         "0.99",
     ]
-    assert "97.5% interval" in page.thead.get_text()
+    assert "97.5% CI" in page.thead.get_text()
     caption = page.caption.get_text()
-    assert "p for it is 0.012 and p against it 0.99; at most 0.025 decides" in caption
+    assert caption.startswith("U1 rests on 1 comparison. ")
+    assert "p for it is 0.012 and p against it 0.99; a verdict needs p ≤ 0.025." in caption
+
+
+def test_a_caption_says_how_many_comparisons_decide():
+    parts = (part(), part(metric="recall", decides=False))
+    caption = parsed(claim_blocks.block(claim(contrasts=parts))).caption.get_text()
+    assert caption.startswith("U1 rests on 1 comparison; the others are shown with it.")
+
+
+@pytest.mark.parametrize(
+    ("word", "seeds", "command", "label"),
+    [
+        ("supported", 3, "segnb claims", "To recompute it"),
+        ("inconclusive", 3, "segnb claims --study a", "To recompute it"),  # no number of seeds would decide
+        ("inconclusive", 3, "make report SEEDS=0,1,2,3", "To decide it"),
+        ("inconclusive", 1, "make report SEEDS=0,1,2", "More seeds"),
+        ("not measured", 0, "make report", "To test it"),
+        ("not measured", 3, "segnb cost --study a", "To test it"),
+    ],
+)
+def test_a_command_is_labelled_by_its_use(word, seeds, command, label):
+    page = parsed(claim_blocks.block(claim("U1", word, seeds=seeds, command=command)))
+    assert page.find("code", string=command).find_previous("dt").get_text() == label
+
+
+def test_the_rules_are_a_list():
+    items = [item.get_text() for item in parsed(claim_blocks.rules(verdicts())).find_all("li")]
+    assert items == list(RULES.values())
 
 
 def test_a_block_of_what_is_missing_says_so():
     page = parsed(claim_blocks.block(CLAIMS[1], [Picture()], ["No images."]))
     assert page.select_one("tbody td").get_text() == "not measured: there is no study of cars"
-    assert "To decide it" in page.get_text() and "No images." in page.get_text()
+    assert "segnb claims" in page.get_text() and "No images." in page.get_text()
     assert not page.img
 
 
@@ -220,29 +255,38 @@ def test_blocks_in_the_page(tmp_path: Path):
     assert "claim" in page.select_one("script").string  # a link opens what it leads to
 
 
-def test_the_table_has_columns_for_two_kept_studies_and_the_text_says_where_others_are():
+def test_the_table_has_columns_for_two_reference_studies_and_the_text_says_where_others_are():
     others = [verdicts(claim("U1", word)) for word in ("refuted", "supported", "inconclusive")]
     heads = [
         head.get_text() for head in parsed(claim_blocks.verdict_table(verdicts(), others)).select("thead th")
     ]
-    assert heads[-2:] == ["Kept study 1", "Kept study 2"]
-    told = claim_blocks.saved_sentence(verdicts(), others)
-    assert "*Kept study 2* is an earlier study" in told
-    assert "*Kept study 3*, told of in the claims' blocks only, is an earlier study" in told
+    assert heads[-2:] == ["Reference study 1", "Reference study 2"]
+    _, second, third = claim_blocks.saved_sentence(verdicts(), others).split("\n- ")[1:]
+    assert second.startswith("*Reference study 2* (preset quick") and "blocks only" not in second
+    assert third.startswith("*Reference study 3* (") and "; shown in the claim blocks only) decides" in third
 
 
-def test_a_block_says_what_kept_studies_found_and_why():
-    others = [verdicts(claim("U1", "refuted", reason="it is the other way round.")), verdicts(claim("F1"))]
-    page = parsed(claim_blocks.block(claim("U1"), saved=others))
+def test_a_block_shows_the_verdicts_of_reference_studies_and_their_numbers():
+    saved_part = part(minus=(), plus=())  # as saved files have it
+    open_claim = claim("U1", "inconclusive", seeds_needed=22, contrasts=(saved_part, part("other")))
+    others = [verdicts(open_claim), verdicts(claim("F1"))]
+    own = claim("U1", reason="It is so.")
+    page = parsed(claim_blocks.block(own, saved=others))
     facts = {term.get_text(): term.find_next("dd").get_text() for term in page.find_all("dt")}
-    assert facts["Kept study 1"] == "✗ Refuted. It is the other way round." and "Kept study 2" not in facts
+    assert facts["Reference study 1"] == (
+        "? Inconclusive. U-Net − U-Net, no skips, mIoU: +3.1 points (0.4 to 5.8), the least certain"
+        " of 2 comparisons. About 22 seeds would decide it."
+    )
+    assert "Reference study 2" not in facts
     others.append(verdicts(claim("U1", "not measured", reason="It was never trained.")))
-    assert "never trained" not in str(claim_blocks.block(claim("U1"), saved=others).data)
-    alone = parsed(claim_blocks.block(claim("U1"), saved=others[:1]))
-    assert "Kept study" in [term.get_text() for term in alone.find_all("dt")]
+    assert "never trained" not in str(claim_blocks.block(own, saved=others).data)
+    alone = parsed(claim_blocks.block(own, saved=others[:1]))
+    assert "Reference study" in [term.get_text() for term in alone.find_all("dt")]
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_the_rule_of_one_seed_stands_where_there_is_one(seeds):
-    page = parsed(claim_blocks.block(claim("U1", seeds=seeds)))
-    assert ("With one seed" in page.find("dt", string="Rule").find_next("dd").get_text()) == (seeds == 1)
+def test_a_reference_study_without_comparisons_gives_its_reason_unless_it_is_the_same():
+    audit = CLAIMS[-1]
+    for reason, count in ((audit.reason, 0), ("it is the other way round.", 1)):
+        page = parsed(claim_blocks.block(audit, saved=[verdicts(replace(audit, reason=reason))]))
+        assert page.get_text().count("Reference study") == count
+    assert "✗ Refuted. It is the other way round." in page.get_text()

@@ -65,23 +65,23 @@ def test_one_image_has_no_interval(runs):
 
 
 def test_curves_by_distance(runs):
-    found = curves.trimap_curves(runs)
-    assert list(found)[:2] == ["FCN-32s frozen", "FCN-8s frozen"] and len(found) == len(NAMES)
+    by_network = curves.trimap_curves(runs)
+    assert list(by_network)[:2] == ["FCN-32s frozen", "FCN-8s frozen"] and len(by_network) == len(NAMES)
     files = [run.boundary() for run in seeds(runs, "UNet_Standard_256")]
     names = ("trimap_hits", "trimap_truth", "trimap_predicted")
     plain = np.mean(
         [boundaries.trimap(**{name: one[name].sum(0) for name in names}) for one in files], axis=0
     )
-    curve = found["U-Net"]
+    curve = by_network["U-Net"]
     assert curve["value"].to_numpy() == pytest.approx(plain)
     assert (curve["low"] <= curve["value"]).all() and (curve["value"] <= curve["high"]).all()
     assert curve.index[0] == "0–1" and curve.index[-1].endswith("+")
-    assert trimap(found).axes
+    assert trimap(by_network).axes
 
 
 def test_curves_by_size(runs):
-    found = curves.size_curves(runs)
-    curve = found["U-Net"]
+    by_network = curves.size_curves(runs)
+    curve = by_network["U-Net"]
     size = runs[0].recipe.size
     assert curve.attrs["size"] == size and curve.attrs["ends"] == objects.pixel_ends(size)
     tables = [run.objects() for run in seeds(runs, "UNet_Standard_256")]
@@ -90,14 +90,14 @@ def test_curves_by_size(runs):
     smallest = area < curves.SIZE_BINS[np.digitize(area.min(), curves.SIZE_BINS)]
     plain = np.mean([table["found"][smallest].mean() for table in tables])
     assert curve["value"].iloc[0] == pytest.approx(plain)
-    assert sizes(found).axes
+    assert sizes(by_network).axes
 
 
 def test_curves_by_sight(runs):
-    found = curves.sight_curves(seeds(runs, "UNet_Standard_256"))
+    by_network = curves.sight_curves(seeds(runs, "UNet_Standard_256"))
     tables = [run.objects() for run in seeds(runs, "UNet_Standard_256")]
     plain = np.mean([table["found"][table["visible"] <= 0.5].mean() for table in tables])
-    assert found["U-Net"]["value"]["mostly hidden"] == pytest.approx(plain)
+    assert by_network["U-Net"]["value"]["mostly hidden"] == pytest.approx(plain)
 
 
 def test_gains_by_class_come_in_order(runs):
@@ -138,18 +138,18 @@ def test_what_gates_are_worth(runs):
 
 
 def test_gate_maps_of_one_and_of_all_classes(runs):
-    one, kept = curves.gate_maps(runs)
-    assert list(one) == ["Attention U-Net"] and attention(one, kept).axes
-    each, kept = curves.gate_maps(runs, by_class=True)
-    (maps,) = each.values()
-    assert list(each) == ["Class attention residual U-Net"]
-    assert class_attention(maps, kept, STREET).axes
+    maps, images = curves.gate_maps(runs)
+    assert list(maps) == ["Attention U-Net"] and attention(maps, images).axes
+    by_network, images = curves.gate_maps(runs, by_class=True)
+    (maps,) = by_network.values()
+    assert list(by_network) == ["Class attention residual U-Net"]
+    assert class_attention(maps, images, STREET).axes
     assert curves.gate_maps(seeds(runs, "UNet_Standard_256")) == ({}, {})
 
 
 def test_shifted_scores_begin_with_the_same_streets_as_they_are(runs):
     shifted = curves.shifted_scores(runs)
-    assert list(shifted)[0] == "U-Net"  # there is none of an FCN
+    assert list(shifted)[0] == "U-Net"  # FCNs have no shifted scores
     frame = shifted["U-Net"]
     group = seeds(runs, "UNet_Standard_256")
     assert list(frame.index) == ["clean", "fog", "night", "noise", "occlusion"]
@@ -163,20 +163,23 @@ def test_a_folder_of_photographs_has_no_shifted_street(study):
 
 
 def test_gradient_ratios_are_means_of_logarithms(runs):
-    found = curves.gradient_ratios(runs, epochs=2)
+    by_network = curves.gradient_ratios(runs, epochs=2)
     tables = [run.gradients() for run in seeds(runs, "UNet_Standard_256")]
     ratios = [table[(table["layer"] == "down2.0") & (table["epoch"] <= 2)]["ratio"] for table in tables]
     plain = np.exp(np.mean([np.log(one).mean() for one in ratios]))
-    frame = found["U-Net"]
+    frame = by_network["U-Net"]
     assert frame["value"]["down2.0"] == pytest.approx(plain)
     assert list(frame.index)[0] == "down1.0"
     assert (frame["low"] <= frame["value"]).all() and (frame["value"] <= frame["high"]).all()
 
 
 def test_histories_are_of_seeds_in_common(runs):
-    found = curves.histories(runs, "UNet_Standard_256", "UNet_NoSkip_256")
-    assert {label: list(one) for label, one in found.items()} == {"U-Net": [0, 1], "U-Net, no skips": [0, 1]}
-    assert convergence(found, 0.9).axes
+    by_network = curves.histories(runs, "UNet_Standard_256", "UNet_NoSkip_256")
+    assert {label: list(one) for label, one in by_network.items()} == {
+        "U-Net": [0, 1],
+        "U-Net, no skips": [0, 1],
+    }
+    assert convergence(by_network, 0.9).axes
     assert curves.histories(runs, "UNet_Standard_256", "ResidualUNet_256") == {}
 
 

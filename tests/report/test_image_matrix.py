@@ -15,7 +15,7 @@ from segnb.report.figures.images import evenly
 from segnb.report.image_matrix import SHOWN, matrix
 
 
-def kept(names: list[str], size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
+def predictions(names: list[str], size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
     """Predictions as `RunDir.predictions()` gives them, of blocks of classes."""
     chance = np.random.default_rng(seed)
     blocks = chance.integers(0, len(STREET), (2, len(names), 4, 4), dtype=np.uint8)
@@ -38,7 +38,11 @@ def pixels(image: Tag) -> np.ndarray:
 @pytest.fixture(scope="module")
 def networks() -> dict[str, dict]:
     names = [f"street {i}" for i in range(20)]
-    return {"FCN-8s": kept(names, 64, 1), "U-Net": kept(names, 32, 2), "Residual U-Net": kept(names, 32, 3)}
+    return {
+        "FCN-8s": predictions(names, 64, 1),
+        "U-Net": predictions(names, 32, 2),
+        "Residual U-Net": predictions(names, 32, 3),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,9 @@ def page(networks: dict[str, dict]) -> BeautifulSoup:
     return drawn(networks)
 
 
-def test_a_row_an_image_and_a_column_a_network(page: BeautifulSoup, networks) -> None:
+def test_a_row_per_image_and_a_column_per_network(page: BeautifulSoup, networks) -> None:
+    caption = " ".join(page.caption.get_text().split())
+    assert caption.startswith(f"Predictions of 3 networks on {SHOWN} test images.")
     heads = [head.get_text() for head in page.select("thead th")]
     assert heads == ["Image", "Ground truth", *networks]
     rows = page.select("tbody tr")
@@ -73,7 +79,7 @@ def test_the_numbers_are_those_of_the_pixels(page: BeautifulSoup, networks) -> N
     counts = np.zeros((13, 13))
     np.add.at(counts, (truth, guess), 1)
     cell = page.select("tbody tr")[1].find_all("td")[2]
-    assert cell.img["alt"] == f"U-Net on street {i}: {wrong}"
+    assert cell.img["alt"] == f"Prediction of U-Net on street {i}: {wrong}"
     assert [span.get_text() for span in cell.find_all("span")] == [
         wrong,
         f"mIoU {np.nanmean(class_iou(counts)):.3f}",
@@ -99,7 +105,7 @@ def test_it_is_whole_without_a_script(page: BeautifulSoup) -> None:
 
 
 def test_unlabelled_pixels_are_grey_and_never_wrong() -> None:
-    one = kept(["a"])
+    one = predictions(["a"])
     one["labels"], one["predictions"] = np.full((1, 32, 32), IGNORE_INDEX, np.uint8), one["predictions"] % 11
     row = drawn({"U-Net": one}, classes=CAMVID).select_one("tbody tr")
     assert (pixels(row.select_one(".truth")) == 128).all()
@@ -107,20 +113,20 @@ def test_unlabelled_pixels_are_grey_and_never_wrong() -> None:
 
 
 def test_images_are_matched_by_name_and_may_be_missing() -> None:
-    first, second = kept(["a", "b"]), kept(["c", "b"], seed=5)
+    first, second = predictions(["a", "b"]), predictions(["c", "b"], seed=5)
     page = drawn({"U-Net": first, "FCN-8s": second}, images=[1, 0])
     b, a = page.select("tbody tr")
     assert (pixels(b.select(".guess")[1]) == STREET.paint(second["predictions"][1])).all()
-    assert a.th.span.get_text() == "a" and a.find_all("td")[-1].get_text() == "not kept"
+    assert a.th.span.get_text() == "a" and a.find_all("td")[-1].get_text() == "not stored"
 
 
 def test_names_stay_text() -> None:
     evil = '<script>alert("x")</script>'
-    page = drawn({evil: kept([evil])})
+    page = drawn({evil: predictions([evil])})
     assert not page.find("script")
     assert page.select("thead th")[-1].get_text() == evil
     assert page.select_one("tbody th span").get_text() == evil
-    assert page.select_one(".guess")["alt"].startswith(f"{evil} on {evil}: ")
+    assert page.select_one(".guess")["alt"].startswith(f"Prediction of {evil} on {evil}: ")
 
 
 def test_nothing_without_networks() -> None:

@@ -1,4 +1,4 @@
-"""Tables and sentences show what data say and run none of it: names of classes and files are a user's."""
+"""Tables and sentences: names from data stay text, and columns and captions are right."""
 
 from types import SimpleNamespace
 
@@ -35,16 +35,16 @@ def test_names_are_drawn_as_they_are_and_never_as_formulas(name):
     assert name in drawn.alt and drawn.png().startswith(b"\x89PNG")
 
 
-def test_recipes_stand_beside_the_published_one():
+def test_recipes_are_next_to_those_of_the_study():
     frame = tables.recipes(SimpleNamespace(preset=PRESETS["quick"])).data
-    families, sides = ("FCN", "U-Net"), ("this study", "published")
+    families, sides = ("FCN", "U-Net"), ("here", "in the study")
     assert frame.columns.tolist() == [f"{a}, {b}" for a in families for b in sides]
     assert frame.loc["image side, px"].tolist() == ["224", "224", "128", "256"]
     assert frame.loc["channels"].tolist() == [
         "256 in the head",
         "4096 in the head",
-        "16 at first",
-        "64 at first",
+        "16 at the first level",
+        "64 at the first level",
     ]
     assert frame.loc["epochs"].tolist() == ["3", "15", "20", "at most 50"]
 
@@ -54,9 +54,11 @@ def test_what_would_change_the_verdicts_leaves_out_what_seeds_cannot():
     never = few | {"seeds_needed": None, "power": {"3": 0.0, "5": 0.0}}
     counted = claim("M1", power={})
     claims = claim("F1", "inconclusive", **few), counted, claim("F2", "inconclusive", **never)
-    frame = tables.open_questions(verdicts(*claims)).data
+    table = tables.open_questions(verdicts(*claims))
+    assert table.caption.startswith("Of 2 claims that depend on training, 2 are not decided.")
+    frame = table.data
     assert frame.index.tolist() == ["F1", "F2"]
-    assert frame["seeds to decide"].tolist() == ["1,234", "> 1,000"]
-    assert frame["can tell"].tolist() == ["±2.7 points"] * 2 and frame["has to lie"].iloc[0] == "above zero"
-    assert frame["chance with 5"].tolist() == ["50 %", "0 %"]
+    assert frame["seeds needed"].tolist() == ["1,234", "> 1,000"]
+    assert frame["half-width"].tolist() == ["±2.7 points"] * 2 and frame["claimed"].iloc[0] == "above zero"
+    assert frame["chance with 5 seeds"].tolist() == ["50%", "0%"]
     assert tables.open_questions(verdicts(counted)) is None

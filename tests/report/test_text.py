@@ -44,12 +44,12 @@ MIDDLING_MIOU = (9 / 13 + 3 / 7) / 2
 @pytest.mark.filterwarnings("error")
 def test_a_network_that_is_never_right_on_one_image_can_be_drawn():
     """Without an interval, and with a score of zero, which makes no end of an axis."""
-    found = scores.scores(
+    table = scores.scores(
         [fake(name, 0, [[[0, 4], [0, 0]]]) for name in ("UNet_Standard_256", "FCN8s_vgg16_freeze")]
     )
-    assert found["low"].dtype == found["high"].dtype == float and found["miou"].tolist() == [0, 0]
-    assert score_bars(found.rename(index=label)).axes[0].get_xlim() == (0, 1)
-    assert stride_bounds(found.assign(bound=0.0).rename(index=label)).axes[0].get_xlim() == (0, 1)
+    assert table["low"].dtype == table["high"].dtype == float and table["miou"].tolist() == [0, 0]
+    assert score_bars(table.rename(index=label)).axes[0].get_xlim() == (0, 1)
+    assert stride_bounds(table.assign(bound=0.0).rename(index=label)).axes[0].get_xlim() == (0, 1)
 
 
 def test_ranking_is_sorted_and_right():
@@ -104,6 +104,10 @@ def test_class_ious_average_to_the_miou_of_the_ranking():
     assert np.isnan(column["Pedestrian"])
     assert column[:-1].mean() == pytest.approx(column["mIoU"], abs=1e-15)
     assert column["mIoU"] == pytest.approx(scores.ranking(runs).miou.iloc[0], abs=1e-15)
+    caption = tables.class_ious(table).caption
+    assert f"{column[:-1].idxmax()} has the highest mean IoU, {column[:-1].max():.3f}, and" in caption
+    assert "A dash marks a class that no test image shows" in caption
+    assert "dash" not in tables.class_ious(table.dropna()).caption
 
 
 def test_sentences_follow_the_numbers():
@@ -111,33 +115,35 @@ def test_sentences_follow_the_numbers():
         [fake("UNet_Standard_256", 0, PERFECT), fake("FCN8s_vgg16_freeze", 0, MIDDLING)]
     )
     sentence = text.best_and_worst(one_seed)
-    assert (
-        "U-Net scores highest, 1.000" in sentence and f"FCN-8s frozen lowest, {MIDDLING_MIOU:.3f}" in sentence
-    )
+    assert "U-Net has the highest mIoU on the test images, 1.000" in sentence
+    assert f"FCN-8s frozen the lowest, {MIDDLING_MIOU:.3f}" in sentence
     assert "inconclusive" in text.seeds_caveat(one_seed)
     two_seeds = scores.ranking([fake("UNet_Standard_256", seed, MIDDLING) for seed in (0, 1)])
     assert "inconclusive" not in text.seeds_caveat(two_seeds)
     assert text.best_and_worst(two_seeds) == ""  # one network has no rank
 
 
-def test_networks_of_the_study_are_counted_apart_from_extensions():
+def test_networks_of_the_study_are_counted_apart_from_additional_networks():
     def counted(*names):
         return text.network_count([fake(name, seed, PERFECT) for name in names for seed in (0, 1)])
 
-    extensions = sum(variant.extension for variant in VARIANTS.values())
-    study = len(VARIANTS) - extensions
-    assert counted(*VARIANTS) == f"{study} networks of the study and {extensions} extensions"
+    additional = sum(variant.extension for variant in VARIANTS.values())
+    study = len(VARIANTS) - additional
+    assert counted(*VARIANTS) == f"{study} networks of the study and {additional} additional networks"
     assert counted("UNet_Standard_256") == "1 network of the study"
-    assert counted("AttentionUNet_256") == "1 extension"
+    assert counted("AttentionUNet_256") == "1 additional network"
     assert counted() == ""
 
 
-def test_the_scope_names_the_extensions():
+def test_the_scope_names_the_additional_networks_and_no_identifier():
     machine = SimpleNamespace(device_name="a CPU", precision="fp32")
-    study = SimpleNamespace(name="s", machine=machine, preset=SimpleNamespace(name="quick"))
+    study = SimpleNamespace(name="quick-0", machine=machine, preset=SimpleNamespace(name="quick"))
     runs = [fake(name, 0, PERFECT) for name in ("UNet_Standard_256", "AttentionUNet_256")]
-    assert text.scope_sentence(study, runs).endswith("gives no scores: Attention U-Net.")
-    assert "xtension" not in text.scope_sentence(study, runs[:1])
+    scope = text.scope_sentence(study, runs)
+    assert scope.endswith("reports no scores for the additional networks (Attention U-Net).")
+    assert "quick-0" not in scope and "_256" not in scope
+    assert "additional" not in text.scope_sentence(study, runs[:1])
+    assert text.scope_sentence(study, []).startswith("No run is finished yet")
 
 
 def test_missing_networks_are_named():
@@ -145,12 +151,12 @@ def test_missing_networks_are_named():
     assert "Residual U-Net" in text.missing(runs, "unet") and "; U-Net;" not in text.missing(runs, "unet")
     assert text.missing(runs, "unet", "UNet_Standard_256") == ""
     assert text.missing([], "fcn").startswith("No network of this family has been trained")
-    assert text.missing([], "fcn", "unet").startswith("No network of this family was asked for")
+    assert text.missing([], "fcn", "unet").startswith("No network of this family was requested")
     assert of_family(runs, "fcn") == [] and of_family(runs, "unet") == runs
 
 
 def test_stride_grid_warns_of_small_images():
-    assert "4×4" in text.stride_grid(128) and "study's 224 pixels" in text.stride_grid(128)
+    assert "4×4" in text.stride_grid(128) and "the study's 224 px give 7×7" in text.stride_grid(128)
     assert text.stride_grid(224).endswith("7×7 cells.")
 
 
@@ -173,15 +179,20 @@ def test_published_shares_cover_all_pixels():
 def test_tables_say_what_they_show():
     runs = [fake("UNet_Standard_256", 0, MIDDLING), fake("UNet_NoSkip_256", 0, PERFECT)]
     html = tables.scores(scores.ranking(runs)).to_html()
-    assert html.index("U-Net, no skips") < html.index(f"{MIDDLING_MIOU:.3f}") and "<caption>" in html
+    caption, _, body = html.partition("</caption>")
+    assert body.index("U-Net, no skips") < body.index(f"{MIDDLING_MIOU:.3f}")
+    assert f"The test mIoU ranges from {MIDDLING_MIOU:.3f} to 1.000." in caption
     networks = tables.networks(runs).to_html()
-    assert "UNet_NoSkip_256" in networks and "1.0" in networks and "xtension" not in networks
+    assert "U-Net, no skips" in networks and "1.0" in networks and "dditional network" not in networks
+    assert "2 networks and 2 runs" in networks
+    assert not any("_256" in page for page in (html, networks))  # identifiers are in the appendix alone
 
 
 def test_tables_cope_with_networks_that_the_study_does_not_have():
     runs = [fake(name, 0, MIDDLING) for name in ("UNet_Standard_256", "AttentionUNet_256")]
     networks = tables.networks(runs).to_html()
-    assert networks.count("Extension. ") == 1 and "Extension: a network for which" in networks
+    assert networks.count("Additional network. ") == 1
+    assert "The study reports no scores for additional networks." in networks
 
 
 def test_cost_table_keeps_to_the_networks_of_the_chapter():
@@ -192,56 +203,73 @@ def test_cost_table_keeps_to_the_networks_of_the_chapter():
     cost = pd.DataFrame.from_dict({"UNet_Standard_256": row, "FCN8s_vgg16_freeze": row}, orient="index")
     html = tables.costs(cost, ["UNet_Standard_256", "ResidualUNet_256"]).to_html()
     assert "31,038,413" in html and "12.3" in html and "45.6" in html and "FCN" not in html
+    assert "U-Net takes the most time to train, 45.6 ms per image." in html
     assert tables.costs(pd.DataFrame(), ["UNet_Standard_256"]) is None
 
 
 def test_the_sentence_on_classes_says_what_counts():
     street, camvid = (text.classes_sentence(LABEL_SETS[name]) for name in ("street", "camvid"))
-    assert street == "All 13 classes count in every score, also *Unlabeled*, which is mostly sky."
-    assert camvid.startswith("All 11 classes count") and camvid.endswith("count in none.")
+    assert street == "All 13 classes count in every score, including *Unlabeled*, which is mostly sky."
+    assert camvid.startswith("All 11 classes count") and camvid.endswith(
+        "grey in the figures, count in no score."
+    )
     own = ClassMap.of({"Unlabeled": "#000000", "cell": "#ffffff"})  # whose is no sky
     assert text.classes_sentence(own) == "All 2 classes count in every score."
 
 
 @pytest.mark.parametrize(
-    ("things", "told"), [(("cell", "crack"), "Counted here: cell, crack."), ((), "No class of these data")]
+    ("things", "sentence"),
+    [
+        (("cell", "crack"), "Objects of these classes are counted: cell, crack."),
+        ((), "No class of these data has countable objects"),
+    ],
 )
-def test_the_sentence_on_objects_is_about_the_classes_of_the_data(things, told):
+def test_the_sentence_on_objects_is_about_the_classes_of_the_data(things, sentence):
     own = ClassMap(("rest", "cell", "crack"), ("#000000", "#ff0000", "#00ff00"), things=things)
-    assert text.things_sentence(own).startswith(told)
+    assert text.things_sentence(own).startswith(sentence)
+
+
+def test_the_sentence_on_rare_classes():
+    pixels = pd.Series({"a": 0.6, "b": 0.392, "c": 0.008, "d": 0.0})
+    images = pd.Series({"a": 1.0, "b": 1.0, "c": 0.25, "d": 0.0})
+    assert text.rare_sentence(pixels, images, 8) == (
+        "a, b, c cover 100% of the training pixels. 1 class covers less than 1%; the rarest, c, covers 0.8%,"
+        " in 2 of 8 images. No training image shows d."
+    )
+    assert "No class that occurs covers less than 1%." in text.rare_sentence(pixels[:2], images[:2], 8)
 
 
 def test_no_word_of_ours_takes_the_data_for_streets():
     """Chapters and captions are about any data; names of classes come from the label set."""
     words = re.compile(r"\b(cars|people|poles?|signs|roads?|sky)\b", re.IGNORECASE)
-    told = {}
+    texts = {}
     for path in (CHECKOUT / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        told[path.name] = " ".join(
+        texts[path.name] = " ".join(
             "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
         )
     for path in (CHECKOUT / "segnb" / "report" / "figures").glob("*.py"):
         strings = (
             node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
         )
-        told[path.name] = " ".join(one for one in strings if isinstance(one, str) and " " in one)
-    found = {name: words.findall(text) for name, text in told.items() if name != "audit.ipynb"}
-    assert {name: hits for name, hits in found.items() if hits} == {}
+        texts[path.name] = " ".join(value for value in strings if isinstance(value, str) and " " in value)
+    matches = {name: words.findall(text) for name, text in texts.items() if name != "audit.ipynb"}
+    assert {name: hits for name, hits in matches.items() if hits} == {}
 
 
 @pytest.mark.parametrize(
-    ("fcn", "unet", "variants", "told"),
+    ("fcn", "unet", "variants", "words"),
     [
-        (224, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], "224 pixels a side and U-Nets of 128"),
+        (224, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], "at 224×224 px, U-Nets at 128×128 px"),
         (128, 128, ["FCN8s_vgg16_freeze", "UNet_Standard_256"], ""),
         (224, 128, ["UNet_NoSkip_256", "UNet_Standard_256"], ""),
     ],
 )
-def test_families_of_different_sizes_are_held_against_each_other_with_a_caveat(fcn, unet, variants, told):
+def test_families_of_different_sizes_are_compared_with_a_caveat(fcn, unet, variants, words):
     sizes = {"fcn": fcn, "unet": unet}
     study = SimpleNamespace(recipe=lambda family: SimpleNamespace(size=sizes[family]))
-    found = text.sizes_caveat(study, [fake(name, 0, PERFECT) for name in variants])
-    assert told in found and bool(told) == bool(found)
+    caveat = text.sizes_caveat(study, [fake(name, 0, PERFECT) for name in variants])
+    assert words in caveat and bool(words) == bool(caveat)
 
 
 def test_the_worst_images_come_first():
@@ -252,10 +280,10 @@ def test_the_worst_images_come_first():
     run.recipe = SimpleNamespace(size=2)
     run.study.split = lambda name, size: {("test", 2): split}[name, size]
     run.predicted = lambda: pictures[..., 1]
-    found = scores.worst_images(run, 2)
-    assert found["names"].tolist() == ["worst", "middle"]
-    assert np.array_equal(found["images"], pictures[[1, 2]])
-    assert np.array_equal(found["predictions"], pictures[[1, 2]][..., 1])
+    worst = scores.worst_images(run, 2)
+    assert worst["names"].tolist() == ["worst", "middle"]
+    assert np.array_equal(worst["images"], pictures[[1, 2]])
+    assert np.array_equal(worst["predictions"], pictures[[1, 2]][..., 1])
 
 
 @pytest.mark.parametrize(("preset", "smaller"), [("quick", True), ("paper", False)])
@@ -263,13 +291,13 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     from segnb.presets import PRESETS
 
     study = make_study(tmp_path, 1, variants=["UNet_Standard_256"], images=4)
-    told = study.settings
-    counts = told["data"]["counts"] | {"train": PRESETS[preset].train}
-    changed = {"preset": PRESETS[preset].as_dict(), "data": told["data"] | {"counts": counts}}
-    write_json(study.path / "study.json", told | changed | {"warnings": ["Beware."]})
+    settings = study.settings
+    counts = settings["data"]["counts"] | {"train": PRESETS[preset].train}
+    changed = {"preset": PRESETS[preset].as_dict(), "data": settings["data"] | {"counts": counts}}
+    write_json(study.path / "study.json", settings | changed | {"warnings": ["Beware."]})
     study = Study(study.path)
     ledger = verdicts(claim("F1", "not measured"), claim("U1"))
-    told = text.limits(study, study.measured(), ledger)
-    assert told[0] == "Beware." and "With one seed a network" in told[1]
-    assert any("the published recipe has 1,600 images" in one for one in told) == smaller
-    assert told[-1] == "Not measured, for the reason that stands with each: F1."
+    sentences = text.limits(study, study.measured(), ledger)
+    assert sentences[0] == "Beware." and "With one seed per network" in sentences[1]
+    assert any("The study trained on 1,600 images" in sentence for sentence in sentences) == smaller
+    assert sentences[-1] == "These claims are not measured, for a reason given with each: F1."

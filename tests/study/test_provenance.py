@@ -16,7 +16,7 @@ from segnb import cli
 from segnb.claims import saved
 from segnb.claims.decide import decide
 from segnb.errors import SegnbError
-from segnb.report.provenance import _facts, differences, sentence, table
+from segnb.report.provenance import _facts, differences, identifiers, sentence, table
 from segnb.storage.files import read_json, write_json
 from segnb.study import provenance
 from segnb.study.study import Run
@@ -237,10 +237,13 @@ def test_runs_alike_are_one_sentence_and_no_table(study):
     runs = study.measured()
     assert differences(runs).empty and table(runs) is None
     told = sentence(runs)
-    assert told.startswith("4 runs, started 2026-11-20. The same in all: ")
+    assert told.startswith(f"Study `{runs[0].study.name}` on data set `")
+    assert "4 runs, started on 2026-11-20. All runs have in common: " in told
     for fact in ("commit cccccccccccc", "uncommitted changes none", "Python 3.11.7", "processor a chip"):
         assert fact in told
-    assert "Not the same" not in told
+    assert "differ" not in told
+    assert identifiers(runs).data["identifier"]["U-Net, no skips"] == "UNet_NoSkip_256"
+    assert identifiers([]) is None
     assert sentence([]) == ""
 
 
@@ -266,7 +269,7 @@ def test_what_differs_is_in_the_table_with_its_runs_and_markup_is_text(study):
     assert rows["requirements.lock"].endswith("not met by pillow: UNet_NoSkip_256 seed 1")
     told = sentence(runs)
     assert (
-        "2026-11-20 to 2026-11-22" in told
+        "started from 2026-11-20 to 2026-11-22" in told
         and "commit; uncommitted changes; requirements.lock; packages" in told
     )
     shown = table(runs).to_html()
@@ -289,7 +292,8 @@ def test_records_of_older_versions_can_be_read_and_hide_no_difference(study):
     assert "not known: UNet_Standard_256 seed 0" in rows["commit"]
     assert "packages" not in rows and "uncommitted changes" not in rows
     (study.run("UNet_NoSkip_256", 0).path / "provenance.json").unlink()
-    assert sentence(runs).startswith("4 runs")
+    assert ": 4 runs, started from 2026-11-01 to" in sentence(runs)
+    assert "Runs with a record have in common: segnb 0.1.0" in sentence(runs)
 
 
 @pytest.mark.parametrize(

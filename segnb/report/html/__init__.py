@@ -1,4 +1,4 @@
-"""HTML of the report: its templates here, notebooks and pages in the modules of this folder."""
+"""HTML of the report: templates here, notebooks and pages in the modules of this folder."""
 
 from functools import cache
 from pathlib import Path
@@ -8,9 +8,9 @@ import jinja2
 FOLDER = Path(__file__).parent / "segnb"
 
 
-@cache  # with the templates that it has compiled
+@cache  # which keeps the compiled templates
 def shell() -> jinja2.Environment:
-    """Loads templates by name; filters and globals are the caller's to add."""
+    """Return the environment that loads the templates; callers add filters and globals."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )

@@ -1,9 +1,10 @@
-"""Executed notebooks, joined and rendered by nbconvert; what would spoil a page is refused.
+"""Executed notebooks, joined and rendered by nbconvert, with checks of their outputs.
 
-What a notebook can say about its cells:
-- the tag `remove_cell` drops a cell, `remove_input` only its code; `parameters` cells are labelled as such
-- display(figure, metadata={"image/png": {"alt": ..., "caption": ...}}); only the caption may be left out
-- what `segnb.report.figures.style.show` displays brings its drawing along (SVG), for download from the page
+A notebook controls its rendering as follows:
+- the tag `remove_cell` drops a cell, `remove_input` only its code; `parameters` cells are labelled
+- display(figure, metadata={"image/png": {"alt": ..., "caption": ...}}) describes an image; the caption is
+  optional
+- `segnb.report.figures.style.show` adds an SVG, which the page offers for download
 """
 
 import base64
@@ -25,53 +26,52 @@ from traitlets.config import Config
 from segnb.errors import SegnbError
 from segnb.report.html import FOLDER
 
-# The best form of an output first. Widgets are left out: without a kernel they are dead, and what they
-# leave next to them (a picture, a line of text) is shown instead.
+# The best form of an output first. Widgets are not in it: they need a kernel, so their image or text is used.
 FORMS = ("text/html", "text/markdown", "image/png", "text/plain")
 
-# nbconvert writes this where a picture has no description.
+# nbconvert writes this if an image has no description.
 NO_ALT = "No description has been provided for this image"
 
 PROGRESS = re.compile(r"\d+%\|.*|.*\b(it/s|s/it)\b.*|\s*")
-WARNED = re.compile(r".*:\d+: \w*Warning: ")  # as Python tells of one
+WARNED = re.compile(r".*:\d+: \w*Warning: ")  # as Python prints it
 PLACE = re.compile(r"(?<![\w./:])(~|[A-Za-z]:)?[/\\][\w.+@ -]+[/\\]\S")  # a path of this machine
 FORBIDDEN = ("script", "link", "iframe", "object", "embed", "base", "form", "meta")
 LOADS = re.compile(r"@import|url\((?!\s*[\"']?\s*(data:|#))", re.IGNORECASE)
 
 
 def _read(path: Path) -> NotebookNode:
-    """Read an executed notebook whose cells then say where they come from.
+    """Read an executed notebook and record the origin of each cell in its metadata.
 
     Raises:
         SegnbError: The notebook is missing or unreadable, or has a failed cell.
     """
     if not path.is_file():
-        raise SegnbError(f"{path} is missing; run 'make report' to execute it")
+        raise SegnbError(f"{path}: no such notebook. Run 'make report' to execute it.")
     try:
         nb = nbformat.read(path, as_version=4)
         cells = list(nb.cells)
     except Exception as error:  # nbformat raises half a dozen kinds, AttributeError among them
         reason = str(error).strip().split("\n")[0][:120]
         raise SegnbError(
-            f"{path} is no readable notebook ({reason}); delete it and run 'make report' again"
+            f"{path}: not a readable notebook ({reason}). Delete it and run 'make report' again."
         ) from None
 
     injected = any("injected-parameters" in cell.metadata.get("tags", []) for cell in cells)
     for number, cell in enumerate(cells, 1):
         cell.metadata |= {"notebook": str(path), "place": f"{path}: cell {number}"}
         if injected and "parameters" in (tags := cell.metadata.get("tags", [])):
-            tags.append("remove_cell")  # what a run was given stands for what it would have taken
+            tags.append("remove_cell")  # the injected parameters replace the defaults
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 reason = f"{output.ename}: {output.evalue}".split("\n")[0]
                 raise SegnbError(
-                    f"{cell.metadata.place} ended in {reason}; fix it and execute the notebook again"
+                    f"{cell.metadata.place}: {reason}. Fix the cell and execute the notebook again."
                 )
     return nb
 
 
 def _merged(paths: list[Path]) -> NotebookNode:
-    """Join notebooks into one."""
+    """Join notebooks into one notebook."""
     notebooks = [_read(path) for path in paths]
     cells = [cell for nb in notebooks for cell in nb.cells]
     for index, cell in enumerate(cells):
@@ -83,33 +83,40 @@ def _merged(paths: list[Path]) -> NotebookNode:
 
 
 class CheckForms(Preprocessor):
-    """Refuse pictures in a form that a page has no place for."""
+    """Check that every image is available as PNG."""
 
     def preprocess_cell(self, cell, resources, index):
         for output in cell.get("outputs", []):
             forms = output.get("data", {})
             picture = next((form for form in forms if form.startswith("image/")), "")
             if picture and not any(form in forms for form in FORMS if form != "text/plain"):
-                raise SegnbError(f"{cell.metadata.place} shows a picture as {picture}; show it as PNG")
+                raise SegnbError(
+                    f"{cell.metadata.place}: image as {picture} (expected image/png). Display it as PNG."
+                )
         return cell, resources
 
 
 def _messages(text: str) -> str:
-    """The lines of stderr that are for readers: no progress bar, and no warning of a library.
+    """Return the lines of stderr without progress bars and without warnings of libraries.
 
-    Such warnings name places of this machine; the step's log has them.
+    Such warnings contain paths of this machine; the step's log has them.
     """
-    kept, published = [], True
+    lines, public = [], True
     for line in re.split(r"[\r\n]+", text):
-        if not line[:1].isspace():  # or it belongs to the one before, as the code of a warning does
-            published = not (WARNED.match(line) or PLACE.search(line))
-        if published and not PROGRESS.fullmatch(line):
-            kept.append(line)
-    return "\n".join(kept)
+        if not line[:1].isspace():  # an indented line belongs to the line before, as the code of a warning
+            public = not (WARNED.match(line) or PLACE.search(line))
+        if public and not PROGRESS.fullmatch(line):
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def render(paths: list[Path]) -> BeautifulSoup:
-    """Render notebooks, an article each. Raises SegnbError for anything that they would load from outside."""
+    """Render notebooks as HTML, one article each.
+
+    Raises:
+        SegnbError: A notebook cannot be read, an image has no alt text, or something would be loaded from
+            outside.
+    """
     exporter = HTMLExporter(
         config=Config(
             NbConvertBase={"display_data_priority": FORMS},
@@ -128,47 +135,50 @@ def render(paths: list[Path]) -> BeautifulSoup:
     )
     folder = str(paths[0].resolve().parent)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Your element with mimetype")  # of widgets alone; see FORMS
+        warnings.filterwarnings("ignore", "Your element with mimetype")  # of widgets, see FORMS
         html, _ = exporter.from_notebook_node(_merged(paths), {"metadata": {"path": folder}})
     soup = BeautifulSoup(html, "html.parser")
-    # What counts is what a browser gets, so it is this that is checked, not what it was made from.
+    # The check is made on the HTML that a browser gets, not on its sources.
     for tag in soup.find_all(True):
         if problem := _problem(tag):
-            cell = tag.find_previous(attrs={"data-place": True})  # an output may have closed what it is in
-            raise SegnbError(f"{cell['data-place']} {problem}")
+            cell = tag.find_previous(attrs={"data-place": True})  # an output may have closed its own cell
+            raise SegnbError(f"{cell['data-place']}: {problem}")
     for cell in soup.find_all(attrs={"data-place": True}):
         del cell["data-place"]
     return soup
 
 
 def _problem(tag: Tag) -> str:
-    """What keeps the tag from being in a file that loads nothing, with what to do; empty if nothing does."""
+    """Say why a self-contained file cannot contain the tag, and what to do; "" if it can."""
     names = ("src", "srcset", "poster", "xlink:href", *(("href",) if tag.name != "a" else ()))
     sources = [tag[name] for name in names if not (tag.get(name) or "#").startswith(("data:", "#"))]
     if tag.name == "img" and tag.get("alt", "").strip() in ("", NO_ALT):
         return (
-            "shows a picture without a description; give its <img> an alt text, or use"
-            ' display(figure, metadata={"image/png": {"alt": "what it shows"}})'
+            "image without alt text. Add alt to its <img>, or use"
+            ' display(figure, metadata={"image/png": {"alt": "a description"}}).'
         )
     if tag.name in FORBIDDEN:
-        return f"holds a <{tag.name}>, which a file without a network cannot use; remove it"
+        return f"<{tag.name}> does not work in an offline file. Remove it."
     if sources:
-        return f"loads {sources[0][:80]!r} from outside; put the picture next to the notebook or into it"
+        return f"loads {sources[0][:80]!r} from outside. Put the image next to the notebook or into it."
     if LOADS.search(tag.get("style", "") + (str(tag.string) if tag.name == "style" else "")):
-        return "has a style that loads something from outside; remove it"
+        return "a style loads something from outside. Remove it."
     return ""
 
 
-WORTH_IT = 50_000  # bytes; smaller pictures stay as they are
-FLAT = 1 / 2000  # a colour that covers this share of a picture keeps its exact value
+WORTH_IT = 50_000  # bytes; smaller images stay unchanged
+FLAT = 1 / 2000  # a colour that covers this share of an image keeps its exact value
 EMBEDDED = re.compile(r"(data:image/png;base64,)([A-Za-z0-9+/=]+)")
 
 
 def compact(png: bytes) -> bytes:
-    """The picture in at most 256 colours, about a third of the size; as it was if that gains nothing.
+    """Reduce an image to at most 256 colours, which makes it about a third as large.
 
-    Colours that cover much (the ground, lines, classes) stay exact; what varies, as in photographs, is
-    rounded to the rest (median cut, Heckbert 1982). Transparent pictures stay as they are.
+    Colours of large areas (background, lines, classes) stay exact. All others, as in photographs, are rounded
+    to the remaining palette (median cut, Heckbert 1982).
+
+    Returns:
+        The smaller PNG; the original if it is transparent or would not shrink.
     """
     if len(png) < WORTH_IT:
         return png
@@ -178,7 +188,7 @@ def compact(png: bytes) -> bytes:
         pixels = np.asarray(picture.convert("RGB"))
     colours = pixels @ np.array([1 << 16, 1 << 8, 1])
     values, counts = np.unique(colours, return_counts=True)
-    flat = values[counts >= FLAT * colours.size][:192]  # room for others is left
+    flat = values[counts >= FLAT * colours.size][:192]  # which leaves room for others
     varied = ~np.isin(colours, flat)
     places = np.searchsorted(flat, colours).astype(np.uint8)
     palette = np.stack([flat >> 16, flat >> 8 & 255, flat & 255], axis=1).astype(np.uint8).tobytes()
@@ -194,9 +204,9 @@ def compact(png: bytes) -> bytes:
 
 
 class CompactPictures(Preprocessor):
-    """Shrink the PNGs of a notebook's outputs, also those in HTML, and note the size of each that has none.
+    """Shrink the PNGs of a notebook's outputs, including those in HTML, and record missing sizes.
 
-    Sizes are in CSS pixels, so that the page does not jump while pictures are decoded.
+    Sizes are in CSS pixels, so that the page does not jump while images are decoded.
     """
 
     def preprocess_cell(self, cell, resources, index):
@@ -205,9 +215,7 @@ class CompactPictures(Preprocessor):
                 self._shrink(output)
             except (OSError, ValueError, SyntaxError):  # of Pillow and of base64
                 place = cell.metadata.place
-                raise SegnbError(
-                    f"{place} holds a picture that cannot be decoded; execute the notebook again"
-                ) from None
+                raise SegnbError(f"{place}: damaged image. Execute the notebook again.") from None
         return cell, resources
 
     def _shrink(self, output: NotebookNode) -> None:

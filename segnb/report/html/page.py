@@ -1,15 +1,15 @@
-"""Executed notebooks to HTML: one file that needs no network, readable on a phone, in print, light and dark.
+"""Executed notebooks as one HTML file that works offline, on phones, in print, and in light and dark mode.
 
-nbconvert renders the notebooks as articles (`segnb.report.html.notebook`), which are made fit to share a page
-here: headings one level down, unique anchors, links between notebooks turned into links within the page,
-tables wrapped. `page.html.j2` adds header, contents and footer.
+nbconvert renders the notebooks as articles (`segnb.report.html.notebook`). This module prepares the articles
+for one page: it moves headings one level down, makes anchors unique, turns links between notebooks into links
+within the page, and wraps tables. `page.html.j2` adds header, contents and footer.
 
-Table cells may have the classes `good`, `bad` and `quiet`, coloured for light and dark; `<style scoped>` is
-for JupyterLab and is dropped; `<details class="claim">` has the looks of the page; the table of
-`segnb.report.image_matrix` stays as it is, and gets its controls from the script.
+Table cells may have the classes `good`, `bad` and `quiet`, coloured for light and dark mode. `<style scoped>`
+is for JupyterLab and is dropped. `<details class="claim">` is styled by the page. The table of
+`segnb.report.image_matrix` stays unchanged; the script adds its controls.
 
-The script adds what a page without one can do without: sorting and CSV of tables, larger figures and their
-files, the controls of a matrix, a filter of verdicts. It takes what it needs from what is shown.
+The script adds conveniences: sorting and CSV of tables, larger figures and their files, the controls of a
+matrix, a filter by verdict. It reads everything that it needs from the page.
 """
 
 import base64
@@ -29,7 +29,7 @@ from segnb.storage.files import write_text
 
 LICENCE = "MIT"
 
-# The page's one script: what the others are made with, and then what each is for.
+# Parts of the page's script: helpers first, then one part per feature.
 SCRIPTS = ("tools.js", "page.js", "tables.js", "pictures.js", "matrix.js")
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -38,7 +38,7 @@ NUMBER = re.compile(r"[+\-−±<>≤≥≈~×]?\s*\d[\d.,\s]*(e[+-]?\d+)?\s*(%|�
 NO_VALUE = {"", "–", "—", "-", "nan", "n/a", "None"}
 
 
-# --- articles: what lets them share a page ---
+# --- articles of one page ---
 
 
 def _text(tag: Tag) -> str:
@@ -56,11 +56,11 @@ def _mark(tag: Tag, name: str) -> None:
 
 
 def _tidy_table(table: Tag) -> None:
-    """Wrap the table so that it scrolls inside its own box; mark its columns by what is in them."""
+    """Wrap the table so that it scrolls inside its own box, and mark its columns by their contents."""
     del table["border"]
     rows = [row.find_all(["th", "td"], recursive=False) for row in table.find_all("tr")]
     width = max((sum(int(cell.get("colspan", 1)) for cell in row) for row in rows), default=0)
-    # Only rows in which every column has its own cell can be read by position.
+    # Only rows with one cell per column can be read by position.
     full = [row for row in rows if row and len(row) == width]
     for column in zip(*full, strict=True):
         body = [cell for cell in column if not cell.find_parent("thead") and _text(cell) not in NO_VALUE]
@@ -72,21 +72,21 @@ def _tidy_table(table: Tag) -> None:
     for cell in table.find_all("td"):
         if len(_text(cell)) > 30:
             _mark(cell, "long")
-    # Where there is something to sort, tables.js makes a button of the last row's corner.
+    # If there are rows to sort, tables.js turns the corner of the last head row into a button.
     sorts = len(table.select("tbody > tr:not(.group)")) > 1
     for cell in table.select(f"thead tr{':not(:last-child)' if sorts else ''} > th"):
         if not _text(cell):
-            cell.name = "td"  # the corner above the names of the rows is the head of nothing
+            cell.name = "td"  # the corner above the row names heads no column
     if width > 9:
         _mark(table, "wide")
-    # Focusable, or the keyboard cannot scroll it.
+    # Focusable, so that the keyboard can scroll it.
     label = _text(table.caption) if table.caption else "Table"
     attributes = {"class": "table", "role": "group", "tabindex": "0", "aria-label": label}
     table.wrap(BeautifulSoup().new_tag("div", attrs=attributes))
 
 
 def _free(text: str, taken: set[str]) -> str:
-    """An anchor for the text that the page does not have yet; taken from now on."""
+    """Return a new anchor for the text and add it to `taken`."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     name = unique = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "section"
     number = 1
@@ -98,13 +98,12 @@ def _free(text: str, taken: set[str]) -> str:
 
 
 def _name_headings(article: Tag, taken: set[str]) -> dict[str, str]:
-    """Move headings one level down and give each an anchor; without a title the file name becomes one.
+    """Move headings one level down and give each an anchor; a missing title is made from the file name.
 
-    Anchors come from the file name and the heading's text, never from a position, so that a link
-    from elsewhere survives a new chapter.
+    Anchors consist of the file name and the heading's text, so links from elsewhere survive a new chapter.
 
     Returns:
-        Anchors by what a link in a notebook calls a heading; the title's by "".
+        Anchors by the name that links in notebooks use for a heading, which is "" for the title.
     """
     stem = Path(article["data-notebook"]).stem
     first = article.find(HEADINGS)
@@ -117,14 +116,14 @@ def _name_headings(article: Tag, taken: set[str]) -> dict[str, str]:
         if not heading.get("id"):
             heading["id"] = _free(f"{anchors['']} {_text(heading)}" if anchors else stem, taken)
         anchors.setdefault("", heading["id"])
-        anchors.setdefault(_text(heading).replace(" ", "-"), heading["id"])  # Jupyter's own rule
+        anchors.setdefault(_text(heading).replace(" ", "-"), heading["id"])  # Jupyter's rule
     return anchors
 
 
 def _link(soup: BeautifulSoup) -> None:
-    """Give headings their anchors and point links between and within notebooks at them.
+    """Add anchors to headings and point links between and within notebooks at them.
 
-    An id that comes again is dropped, and a link that leads nowhere in the page becomes plain text.
+    A repeated id is dropped. A link without a target in the page becomes plain text.
     """
     taken = set(PAGE_IDS)
     for tag in soup.find_all(id=True):
@@ -135,7 +134,7 @@ def _link(soup: BeautifulSoup) -> None:
     articles = soup.select("article[data-notebook]")
     names = [Path(article["data-notebook"]).name for article in articles]
     anchors = [_name_headings(article, taken) for article in articles]
-    by_name = dict(zip(reversed(names), reversed(anchors), strict=True))  # of two alike the first
+    by_name = dict(zip(reversed(names), reversed(anchors), strict=True))  # the first of equal names
     for article, own in zip(articles, anchors, strict=True):
         article.attrs = {"aria-labelledby": own[""]}
         for link in article.find_all("a", href=True):
@@ -156,7 +155,7 @@ def _articles(paths: list[Path]) -> BeautifulSoup:
     soup = render(paths)
     for style in soup.find_all("style"):
         if style.has_attr("scoped") or not (style.string or "").strip():
-            style.decompose()  # how pandas wants plain tables to look; the page has its own way
+            style.decompose()  # the style that pandas adds to plain tables
     for table in soup.find_all("table"):
         if not table.find_parent(class_="matrix"):
             _tidy_table(table)
@@ -177,7 +176,7 @@ def _contents(soup: BeautifulSoup) -> list[dict]:
 
 
 def _script() -> str:
-    """The parts as one script, each but the first in a block, so that a name is its own."""
+    """Join the parts into one script; all but the first are in blocks of their own, for separate names."""
     tools, *parts = [(FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS]
     return "\n".join([tools, *(f"{{\n{part}}}" for part in parts)])
 
@@ -185,23 +184,23 @@ def _script() -> str:
 def export_page(
     notebooks: list[Path], out: Path, *, title: str, pages: Sequence[tuple[str, Path]] = (), **head
 ) -> Path:
-    """Join executed notebooks of one folder, one article each in their order, into one self-contained file.
+    """Join executed notebooks of one folder into one self-contained file, one article per notebook.
 
     Args:
-        notebooks: Executed notebooks; pictures that they name are looked up next to the first.
+        notebooks: Executed notebooks in order; image files are looked up next to the first.
         out: File to write, once everything is ready.
         title: Heading of the page.
-        pages: Label and address relative to `out` of each executed training notebook.
-        head: What else stands above the articles. subtitle: line below the title. facts: what a report was
-            made from (preset, data, seeds …), name to value. warnings: what the reader must know before
-            believing a number. home: address of the report relative to `out`, for a link back to it.
+        pages: Label and address, relative to `out`, of each executed training notebook.
+        head: Further contents of the head. subtitle: line below the title. facts: preset, data, seeds and so
+            on, {name: value}. warnings: sentences that qualify all numbers. home: address of the report
+            relative to `out`, for a link back to it.
 
     Returns:
         `out`.
 
     Raises:
-        SegnbError: A notebook is missing, unreadable or has a failed cell, a picture has no alt text, or
-            something would be loaded from outside the file. An earlier file stays as it was.
+        SegnbError: A notebook is missing, unreadable or has a failed cell, an image has no alt text, or
+            something would be loaded from outside the file. An earlier file stays unchanged.
     """
     soup, script = _articles(notebooks), _script()
     contents = _contents(soup)

@@ -1,5 +1,5 @@
-// The matrix of test images by networks: errors, one class alone, and one picture over another, all read from
-// the colours of the pictures that are there.
+// The matrix of predictions: errors, a single class, and one image laid over another. Classes are read from the
+// colours of the images.
 
 // --- pixels ---
 
@@ -19,13 +19,13 @@ const pixels = (image, size) => {
 
 const rgb = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 
-// A label map at a size of its own, and what it is at another by nearest neighbour.
+// A label map at the size of its image; `resized` scales it with nearest neighbours.
 const map = (image, ids) => {
   const size = image.naturalWidth;
   const data = pixels(image, size);
   const labels = new Int16Array(size * size);
   for (let i = 0; i < labels.length; i += 1) {
-    labels[i] = ids.get((data[4 * i] << 16) | (data[4 * i + 1] << 8) | data[4 * i + 2]) ?? -1;  // -1: nobody labelled it
+    labels[i] = ids.get((data[4 * i] << 16) | (data[4 * i + 1] << 8) | data[4 * i + 2]) ?? -1;  // -1: void
   }
   return { size, labels };
 };
@@ -41,7 +41,7 @@ const resized = ({ size, labels }, to) => {
   return out;
 };
 
-// The photograph in light greys with colours laid over it: `colour` takes a place and gives [r, g, b] or nothing.
+// The photograph in light grey with colours over it: `colour` maps a pixel's index to [r, g, b] or nothing.
 const overlaid = (photo, size, colour) => {
   const on = canvas(size);
   on.drawImage(photo, 0, 0, size, size);
@@ -68,7 +68,7 @@ const rowsOf = (matrix) => {
   }));
 };
 
-// What the pictures hold, from where they came and not from what is painted over them now.
+// The label maps of a row, from the original images and not from the current paint.
 const read = async (row, sources, ids) => {
   const images = [...row.truths, ...row.guesses.map((guess) => guess.image)];
   const ready = await Promise.all(images.map((image) => loaded(sources.get(image))));
@@ -83,18 +83,18 @@ for (const matrix of document.querySelectorAll(".matrix")) {
   const [wrong, missed, found] = [marks.wrong, marks.missed, marks.found].map(rgb);
   const rows = rowsOf(matrix);
   const sources = new Map([...matrix.querySelectorAll("img")].map((image) => [image, image.src]));
-  const held = new Map();  // what has been read of a row
+  const originals = new Map();  // what `read` gives for each row
   let turn = 0;
 
-  // --- what is laid over the pale photograph: a colour by place, or nothing ---
+  // --- colours over the pale photograph, by the index of the pixel ---
 
   const alone = (labels, only) => (place) => labels[place] === only && colours.get(only);
 
   const mistakes = (labels, truth, only) => (place) => {
-    const [is, said] = [truth[place], labels[place]];
-    if (only === null) return is !== said && is !== -1 && wrong;
-    if (is === only) return said === only ? found : missed;
-    return said === only && is !== -1 && wrong;
+    const [right, predicted] = [truth[place], labels[place]];
+    if (only === null) return right !== predicted && right !== -1 && wrong;
+    if (right === only) return predicted === only ? found : missed;
+    return predicted === only && right !== -1 && wrong;
   };
 
   const paint = ({ truths, guesses }, { photo, maps }, errors, only) => {
@@ -110,7 +110,7 @@ for (const matrix of document.querySelectorAll(".matrix")) {
     }
   };
 
-  // --- controls: what is shown, and of which class ---
+  // --- controls: predictions or errors, and the class ---
 
   const key = matrix.querySelector(".key");
   const chips = (entries) => entries.map(([name, colour]) => {
@@ -122,7 +122,7 @@ for (const matrix of document.querySelectorAll(".matrix")) {
 
   const draw = async () => {
     const errors = show.value === "errors";
-    const only = one.value === "" ? null : Number(one.value);
+    const only = selected.value === "" ? null : Number(selected.value);
     const { name, colour } = classes.find(({ id }) => id === only) || {};
     let entries = only === null ? all : [[name, colour]];
     if (errors && only === null) entries = [["wrong", marks.wrong]];
@@ -132,18 +132,18 @@ for (const matrix of document.querySelectorAll(".matrix")) {
     turn += 1;
     const mine = turn;
     for (const row of rows) {
-      if (!held.has(row)) held.set(row, await read(row, sources, ids));
-      await new Promise((next) => setTimeout(next));  // the page stays alive, and a later choice goes first
+      if (!originals.has(row)) originals.set(row, await read(row, sources, ids));
+      await new Promise((next) => setTimeout(next));  // keeps the page responsive, so a later choice can take over
       if (mine !== turn) return;
-      paint(row, held.get(row), errors, only);
+      paint(row, originals.get(row), errors, only);
     }
   };
-  const [shown, show] = choice("Show", [["predictions", "predictions"], ["errors", "errors"]], draw);
-  const [filter, one] = choice("Class", [["", "all classes"], ...classes.map(({ id, name }) => [id, name])], draw);
-  const hint = make("span", { textContent: "Click a picture to compare it with another." });
-  matrix.prepend(make("div", { className: "tools" }, shown, filter, hint));
+  const [view, show] = choice("Show", [["predictions", "predictions"], ["errors", "errors"]], draw);
+  const [filter, selected] = choice("Class", [["", "all classes"], ...classes.map(({ id, name }) => [id, name])], draw);
+  const hint = make("span", { textContent: "Click an image to compare it with another." });
+  matrix.prepend(make("div", { className: "tools" }, view, filter, hint));
 
-  // --- comparison: a picture over another, with a divider to move ---
+  // --- comparison: one image over another, with a movable divider ---
 
   const compare = (row, label, from) => {
     const pictures = new Map([["Image", row.photo], ["Ground truth", row.truths[0]],
@@ -155,7 +155,7 @@ for (const matrix of document.querySelectorAll(".matrix")) {
 
     const follow = () => {
       stack.style.setProperty("--at", `${divider.value}%`);
-      divider.setAttribute("aria-valuetext", `${divider.value} % ${left.value}, then ${right.value}`);
+      divider.setAttribute("aria-valuetext", `${divider.value}% ${left.value}, ${100 - divider.value}% ${right.value}`);
     };
     const choose = () => {
       [left, right].forEach((select, i) => {
@@ -178,7 +178,7 @@ for (const matrix of document.querySelectorAll(".matrix")) {
     stack.addEventListener("pointerdown", drag);
     stack.addEventListener("pointermove", drag);
     choose();
-    open("viewer compare", `Compare on ${row.name}`, from, make("h2", { textContent: row.name }),
+    open("viewer compare", `Comparison on ${row.name}`, from, make("h2", { textContent: row.name }),
       make("div", { className: "tools" }, onLeft, onRight), stack, make("label", { className: "divider" }, "Divider ", divider),
       make("ul", { className: "key", ariaLabel: "Colours" }, ...chips(all)));
   };
@@ -187,7 +187,7 @@ for (const matrix of document.querySelectorAll(".matrix")) {
     for (const { label, image } of [{ label: "Ground truth", image: row.truths[0] }, ...row.guesses]) {
       const button = press("", "", () => compare(row, label, button));
       button.className = "cell-button";
-      button.title = "Compare";
+      button.title = "Compare with another image";
       button.setAttribute("aria-haspopup", "dialog");
       image.before(button);
       button.append(image);

@@ -1,4 +1,4 @@
-// --- contents: open beside the text, folded above it, with a mark at the current section ---
+// --- contents: open next to the text, folded above it on narrow screens, with a mark at the current section ---
 
 const contents = document.querySelector(".contents");
 const fold = contents.querySelector("details");
@@ -22,7 +22,7 @@ const mark = () => {
     if (link === here) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
-  // Keeps the mark in view without moving the page, which scrollIntoView may do.
+  // Keeps the mark in view; scrollIntoView might move the page.
   const gap = here.getBoundingClientRect().top - contents.getBoundingClientRect().top;
   if (gap < 0 || gap > contents.clientHeight - 40) contents.scrollTop += gap - contents.clientHeight / 2;
 };
@@ -31,7 +31,7 @@ if (headings.length) {
   headings.forEach((heading) => watch.observe(heading));
 }
 
-// --- claims are folded: a link to one opens it, and so does printing; without this script a click does ---
+// --- claims: a link to a folded claim opens it, and printing opens all; without this script a click does ---
 
 const claims = [...document.querySelectorAll("details.claim")];
 const reveal = () => {
@@ -42,7 +42,7 @@ const reveal = () => {
 addEventListener("hashchange", reveal);
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='#claim-']");
-  if (link && link.hash === location.hash) reveal();  // the address stays as it is, and so tells nobody
+  if (link && link.hash === location.hash) reveal();  // the hash does not change, so no event follows
 });
 reveal();
 let folded = [];
@@ -61,7 +61,7 @@ for (const chapter of document.querySelectorAll("article")) {
     for (const claim of here) claim.open = open;
   });
   button.className = "open-all";
-  const name = () => { button.textContent = `${all() ? "Fold" : "Open"} all claims of this chapter`; };
+  const name = () => { button.textContent = `${all() ? "Close" : "Open"} all claims in this chapter`; };
   for (const claim of here) claim.addEventListener("toggle", name);
   name();
   here[0].closest(".cell").before(button);

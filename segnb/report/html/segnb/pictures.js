@@ -1,4 +1,4 @@
-// --- under each figure: a larger view, and the picture as a file ---
+// --- below each figure: a larger view, and downloads ---
 
 const PNG = "data:image/png;base64,";
 
@@ -19,12 +19,12 @@ for (const [figure, name] of figures) {
   image.addEventListener("click", () => enlarge.click());
   const tools = make("p", { className: "tools" }, enlarge);
   if (image.src.startsWith(PNG)) {
-    tools.append(press("PNG", `PNG of this figure, ${name}.png`, () => {
+    tools.append(press("PNG", `Download this figure as PNG (${name}.png)`, () => {
       save(new Blob([bytes(image.src.slice(PNG.length))], { type: "image/png" }), `${name}.png`);
     }));
   }
   if (figure.dataset.svg && "DecompressionStream" in window) {
-    tools.append(press("SVG", `SVG of this figure, ${name}.svg`, async () => {
+    tools.append(press("SVG", `Download this figure as SVG (${name}.svg)`, async () => {
       save(await inflated(figure.dataset.svg), `${name}.svg`);
     }));
   }

@@ -1,6 +1,6 @@
-// --- what a table says ---
+// --- the cells of a table ---
 
-// The rows with spans filled in: a row of `th` and `td` in which each column has its cell.
+// The rows with spans filled in, so that each line has one cell per column.
 const filled = (rows) => {
   const lines = rows.map(() => []);
   rows.forEach((row, y) => {
@@ -23,7 +23,7 @@ const words = (cell) => {
 
 const bodyRows = (table) => [...table.tBodies].flatMap((body) => [...body.rows]);
 
-// --- CSV: the head as one line, then the rows as they stand; the name of a group in a column of its own ---
+// --- CSV: the head as one line, then the rows in their current order; groups get a column of their own ---
 
 const PRINTED = /^[+−-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[+-]?\d+)?$/;
 const field = (text) => {
@@ -48,29 +48,29 @@ const csv = (table) => {
 };
 
 for (const [table, name] of tables) {
-  const download = press("CSV", `CSV of this table, ${name}.csv`, () => {
+  const download = press("CSV", `Download this table as CSV (${name}.csv)`, () => {
     save(new Blob([csv(table)], { type: "text/csv;charset=utf-8" }), `${name}.csv`);
   });
   table.parentElement.after(make("p", { className: "tools" }, download));
 }
 
-// --- sorting: up, down, as it was; groups stay together and a mean stays below what it is the mean of ---
+// --- sorting: ascending, descending, original; groups stay together and a row of means stays last ---
 
 const NUMBER = /^[<>≤≥≈~×+±[(\s]*([−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?![\d.:-])(?=$|[\s%×(±,;–…\]]|[a-zA-Zµ]{1,3}\b)/;
-const MISSING = /^(|[–—-]|nan|n\/a|none|no number|no value|not (measured|measurable|kept)\b.*)$/i;
+const MISSING = /^(|[–—-]|nan|n\/a|none|no value|not (measured|measurable|stored)\b.*)$/i;
 const order = new Intl.Collator("en", { numeric: true });
 
 const amount = (text) => {
-  const found = NUMBER.exec(text);
-  if (!found) return null;
-  const value = Number(found[1].replace("−", "-").replaceAll(",", ""));
+  const match = NUMBER.exec(text);
+  if (!match) return null;
+  const value = Number(match[1].replace("−", "-").replaceAll(",", ""));
   return text.startsWith("<") ? value - Math.abs(value) * 1e-9 : value;
 };
 
-// A comparison of rows by their texts; what is missing comes last, upwards and downwards.
+// Compares rows by their texts; missing values come last in both directions.
 const comparison = (texts, sign) => {
-  const told = [...texts.values()].filter((text) => !MISSING.test(text));
-  const numbers = told.length > 0 && told.filter((text) => amount(text) !== null).length > told.length / 2;
+  const values = [...texts.values()].filter((text) => !MISSING.test(text));
+  const numbers = values.length > 0 && values.filter((text) => amount(text) !== null).length > values.length / 2;
   const value = (row) => {
     const text = texts.get(row);
     if (text === undefined || MISSING.test(text)) return null;
@@ -109,7 +109,7 @@ const sortable = (table) => {
   const heads = filled([...table.tHead.rows]).at(-1);
   heads.forEach((head, column) => {
     if (head.colSpan > 1) return;
-    const button = press("", words(head) ? "" : "Row", () => {
+    const button = press("", words(head) ? "" : "Sort by row name", () => {
       const next = { ascending: "descending", descending: "" };
       const state = head.hasAttribute("aria-sort") ? next[head.getAttribute("aria-sort")] : "ascending";
       for (const other of heads) other.removeAttribute("aria-sort");
@@ -124,11 +124,11 @@ const sortable = (table) => {
 };
 for (const table of tables.keys()) if (!table.closest(".matrix")) sortable(table);
 
-// --- verdicts: only those of one word ---
+// --- verdicts: a filter by verdict ---
 
 for (const table of document.querySelectorAll("table.verdicts")) {
   const rows = bodyRows(table).filter((row) => row.querySelector("td.verdict"));
-  const verdict = (row) => words(row.querySelector("td.verdict")).replace(/^[^a-z]+/, "");  // without its sign
+  const verdict = (row) => words(row.querySelector("td.verdict")).replace(/^[^a-z]+/, "");  // without its symbol
   const buttons = ["all", "supported", "refuted", "inconclusive", "not measurable at this size", "not measured"].map((word) => {
     const count = word === "all" ? rows.length : rows.filter((row) => verdict(row) === word).length;
     const button = press(`${word} (${count})`, "", () => {
@@ -142,6 +142,6 @@ for (const table of document.querySelectorAll("table.verdicts")) {
   });
   const bar = make("div", { className: "tools filter" }, ...buttons);
   bar.setAttribute("role", "group");
-  bar.setAttribute("aria-label", "Claims by verdict");
+  bar.setAttribute("aria-label", "Filter claims by verdict");
   if (rows.length) table.parentElement.before(bar);
 }

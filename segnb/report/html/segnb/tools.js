@@ -1,10 +1,10 @@
 "use strict";
-// What the other parts are made with. page.py joins them into one script, each in a block of its own.
+// Helpers of the other parts. page.py joins all parts into one script, each in a block of its own.
 
 const make = (name, properties, ...children) => {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
 };
 
 const press = (text, label, act) => {
@@ -28,7 +28,7 @@ const save = (blob, name) => {
 
 const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 
-// A dialog over the page. Esc, its button and a click beside it close it, and the focus goes back to `from`.
+// A dialog over the page. Esc, its button or a click outside closes it, and the focus returns to `from`.
 const open = (className, label, from, ...content) => {
   const dialog = make("dialog", { className }, press("Close", "", () => dialog.close()), ...content);
   dialog.setAttribute("aria-label", label);
@@ -38,8 +38,8 @@ const open = (className, label, from, ...content) => {
   dialog.showModal();
 };
 
-// Figures and tables go by the claim or the heading that they stand under, numbered from the second on; their
-// files are called so: claim-F1.svg, fcn-learning.csv.
+// Files of figures and tables are named after their claim or heading, with a number from the second on:
+// claim-F1.svg, fcn-learning.csv.
 const figures = new Map();
 const tables = new Map();
 {
