@@ -235,7 +235,7 @@ def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) 
     for claim in verdicts.claims:
         groups.setdefault(FAMILIES[claim.family], []).append(claim)
     columns = saved[:COLUMNS]
-    return _html(
+    return render(
         "claims.html.j2",
         groups=groups,
         count=len(verdicts.claims),
@@ -267,7 +267,7 @@ def block(
         for number, study in enumerate(saved, start=1)
         if claim.id in study.by_id
     ]
-    return _html(
+    return render(
         "claim.html.j2",
         claim=claim,
         references=[
@@ -287,7 +287,7 @@ def sentences(verdicts: StudyVerdicts) -> HTML:
     latex = partial(re.sub, r"\$(\d+)\\times\$", r"\1×")  # the study is in LaTeX
     plain = [replace(sentence, text=latex(sentence.text)) for sentence in SENTENCES]
     places = [(place, list(group)) for place, group in groupby(plain, lambda sentence: sentence.place)]
-    return _html("sentences.html.j2", count=len(plain), places=places, verdicts=verdicts, chapters=CHAPTERS)
+    return render("sentences.html.j2", count=len(plain), places=places, verdicts=verdicts, chapters=CHAPTERS)
 
 
 def limits() -> str:
@@ -298,7 +298,7 @@ def limits() -> str:
 
 def rules(verdicts: StudyVerdicts) -> HTML:
     """Show the rules for verdicts as a list."""
-    return _html("rules.html.j2", sentences=verdicts.rules["sentences"])
+    return render("rules.html.j2", sentences=verdicts.rules["sentences"])
 
 
 def _embedded(picture: Picture) -> dict:
@@ -309,7 +309,8 @@ def _embedded(picture: Picture) -> dict:
     }
 
 
-def _html(template: str, **values) -> HTML:
+def render(template: str, **values) -> HTML:
+    """Fill a template with values and with what all templates of verdicts use."""
     environment = shell()
     environment.filters["unbroken"] = unbroken
     values |= {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS}

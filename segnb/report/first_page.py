@@ -1,0 +1,111 @@
+"""The first page of the report: findings, all claims in one figure, and reasons for caution."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from IPython.display import HTML
+
+from segnb.claims.findings import findings
+from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
+from segnb.claims.wording import effect, listed
+from segnb.report.claim_blocks import FAMILIES, described, reference_name, render
+from segnb.report.text import counted
+from segnb.study.study import Run, by_variant, of_family
+
+HALF = 5.0  # half-widths of an interval on either side of the figure's centre line; marks beyond end in an arrow
+STILL_RISING = 0.01  # mIoU per epoch: a point in the last epoch means that training stopped early
+
+
+def leading(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> StudyVerdicts:
+    """Return the study whose findings lead: this one, or with one seed the first reference study."""
+    one_seed = max((claim.seeds for claim in verdicts.claims), default=0) < 2
+    return saved[0] if one_seed and saved else verdicts
+
+
+def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
+    """List the findings in Markdown, with the study that they come from and the data that contradict them."""
+    lead = leading(verdicts, saved)
+    items = ["- **{}.** {}".format(*finding.split(". ", 1)) for finding in findings(lead)]
+    if lead is verdicts:
+        intro = "The findings of this report:"
+    else:
+        intro = (
+            f"One seed cannot decide a claim about a network. The findings below are those of"
+            f" {reference_name(1, saved).lower()} ({described(lead)}); the figure shows this report's numbers"
+            " next to them."
+        )
+    return "\n".join([intro, "", *items, "", *reversals(lead, [verdicts, *saved])])
+
+
+def reversals(lead: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[str]:
+    """Say, one sentence per study of other data, which verdicts are opposite to those of the leading study."""
+    sentences = []
+    for other in others:
+        opposite = [
+            claim.id
+            for claim in other.claims
+            if claim.id in lead.by_id and {claim.word, lead.by_id[claim.id].word} == {*DECIDED}
+        ]
+        if opposite and other.data["digest"] != lead.data["digest"]:
+            verb = "has the opposite verdict" if len(opposite) == 1 else "have the opposite verdict"
+            sentences.append(f"**Other data disagree:** on {other.data['origin']}, {listed(opposite)} {verb}.")
+    return sentences
+
+
+def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
+    """Show all claims in one figure: a row per claim with its mark, its interval and the reference studies."""
+    groups: dict[str, list[dict]] = {}
+    for claim in verdicts.claims:
+        others = [study.by_id[claim.id] for study in saved if claim.id in study.by_id]
+        marks = [mark for mark in map(_mark, others) if mark]
+        row = {"claim": claim, "mark": _mark(claim), "references": marks}
+        groups.setdefault(FAMILIES[claim.family], []).append(row)
+    return render(
+        "overview.html.j2", groups=groups, half=HALF, one_seed=leading(verdicts, ()) is not verdicts, saved=saved
+    )
+
+
+def _mark(claim: Verdict) -> dict | None:
+    """Place a claim in the figure, in half-widths of its interval; None if nothing was measured.
+
+    0 is where the verdict turns: the threshold of the deciding comparison, or the end of the margin.
+    """
+    decisive = claim.decisive_contrast
+    if decisive is None or decisive.estimate is None:
+        return None
+    lead, half_width = claim.lead(decisive), decisive.half_width
+    place = np.sign(lead) * np.inf if not half_width else lead / half_width
+    return {
+        "x": float(np.clip(place, -HALF, HALF)),
+        "beyond": abs(place) > HALF,
+        "exact": not half_width,
+        "word": claim.word,
+        "effect": effect(decisive),
+    }
+
+
+def caution(runs: list[Run], verdicts: StudyVerdicts) -> list[str]:
+    """List reasons for caution, a sentence each: runs that stopped early, and metrics without room."""
+    sentences = []
+    for family, name in (("fcn", "FCNs"), ("unet", "U-Nets")):
+        rises = {
+            variant: np.mean([_last_rise(run) for run in group])
+            for variant, group in by_variant(of_family(runs, family)).items()
+        }
+        rising = [rise for rise in rises.values() if rise > STILL_RISING]
+        if rising:
+            sentences.append(
+                f"{len(rising)} of {counted(len(rises), 'network')} among the {name} still gain more than"
+                f" {100 * STILL_RISING:.0f} point of validation mIoU in the last epoch (up to"
+                f" {100 * max(rising):.1f}): more epochs would change their scores."
+            )
+    floors = [claim.id for claim in verdicts.claims if claim.floors]
+    if floors:
+        sentences.append(f"The networks score too low or too high to be compared for {listed(floors)}.")
+    return sentences
+
+
+def _last_rise(run: Run) -> float:
+    """Return the gain in validation mIoU of the last epoch; 0 for a single epoch."""
+    mious = run.history()["val_miou"].to_numpy()
+    return float(mious[-1] - mious[-2]) if len(mious) > 1 else 0.0
