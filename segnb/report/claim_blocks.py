@@ -242,7 +242,6 @@ def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) 
         several=any(claim.seeds > 1 for claim in verdicts.claims),
         saved=[{claim.id: claim.word for claim in study.claims} for study in columns],
         names=[reference_name(number, saved) for number in range(1, len(columns) + 1)],
-        chapters=CHAPTERS,
         levels=wording.levels(verdicts),
     )
 
@@ -287,7 +286,7 @@ def sentences(verdicts: StudyVerdicts) -> HTML:
     latex = partial(re.sub, r"\$(\d+)\\times\$", r"\1×")  # the study is in LaTeX
     plain = [replace(sentence, text=latex(sentence.text)) for sentence in SENTENCES]
     places = [(place, list(group)) for place, group in groupby(plain, lambda sentence: sentence.place)]
-    return render("sentences.html.j2", count=len(plain), places=places, verdicts=verdicts, chapters=CHAPTERS)
+    return render("sentences.html.j2", count=len(plain), places=places, verdicts=verdicts)
 
 
 def limits() -> str:
@@ -313,7 +312,7 @@ def render(template: str, **values) -> HTML:
     """Fill a template with values and with what all templates of verdicts use."""
     environment = shell()
     environment.filters["unbroken"] = unbroken
-    values |= {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS}
+    values |= {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS, "chapters": CHAPTERS}
     calls = (grouped, p_sentence, seeds_sentence, reference_reason, command_label, counted)
     values |= {call.__name__: call for call in calls}
     return HTML(environment.get_template(template).render(values))

@@ -84,8 +84,8 @@ def _mark(claim: Verdict) -> dict | None:
     }
 
 
-def caution(runs: list[Run], verdicts: StudyVerdicts) -> list[str]:
-    """List reasons for caution, a sentence each: runs that stopped early, and metrics without room."""
+def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
+    """Give reasons for caution: networks that needed more epochs, and metrics without room; "" without any."""
     sentences = []
     for family, name in (("fcn", "FCNs"), ("unet", "U-Nets")):
         rises = {
@@ -102,7 +102,7 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> list[str]:
     floors = [claim.id for claim in verdicts.claims if claim.floors]
     if floors:
         sentences.append(f"The networks score too low or too high to be compared for {listed(floors)}.")
-    return sentences
+    return " ".join(sentences)
 
 
 def _last_rise(run: Run) -> float:
