@@ -1,6 +1,8 @@
 """The first page of the report: findings, all claims in one figure, and reasons for caution."""
 
+import re
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from IPython.display import HTML
@@ -8,24 +10,28 @@ from IPython.display import HTML
 from segnb.claims.findings import findings
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
-from segnb.report.claim_blocks import FAMILIES, described, reference_name, render
+from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, reference_name, render
 from segnb.report.text import counted
 from segnb.study.study import Run, by_variant, of_family
 
-HALF = 5.0  # half-widths of an interval on either side of the figure's centre line; marks beyond end in an arrow
+HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond it are triangles
 STILL_RISING = 0.01  # mIoU per epoch: a point in the last epoch means that training stopped early
+
+
+def _one_seed(verdicts: StudyVerdicts) -> bool:
+    return max((claim.seeds for claim in verdicts.claims), default=0) < 2
 
 
 def leading(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> StudyVerdicts:
     """Return the study whose findings lead: this one, or with one seed the first reference study."""
-    one_seed = max((claim.seeds for claim in verdicts.claims), default=0) < 2
-    return saved[0] if one_seed and saved else verdicts
+    return saved[0] if _one_seed(verdicts) and saved else verdicts
 
 
 def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
     """List the findings in Markdown, with the study that they come from and the data that contradict them."""
     lead = leading(verdicts, saved)
     items = ["- **{}.** {}".format(*finding.split(". ", 1)) for finding in findings(lead)]
+    link = partial(re.sub, r"\(claim (\w)(\d+)\)", _link)
     if lead is verdicts:
         intro = "The findings of this report:"
     else:
@@ -34,11 +40,17 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
             f" {reference_name(1, saved).lower()} ({described(lead)}); the figure shows this report's numbers"
             " next to them."
         )
-    return "\n".join([intro, "", *items, "", *reversals(lead, [verdicts, *saved])])
+    return "\n".join([intro, "", *map(link, items), "", *reversals(lead, [verdicts, *saved])])
+
+
+def _link(claim: re.Match) -> str:
+    """Link "(claim U1)" to its block, in Markdown."""
+    family, number = claim.groups()
+    return f"([claim {family}{number}]({CHAPTERS[family]}#claim-{family}{number}))"
 
 
 def reversals(lead: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[str]:
-    """Say, one sentence per study of other data, which verdicts are opposite to those of the leading study."""
+    """Say, one sentence per study of other data, which verdicts are opposite to the leading study's."""
     sentences = []
     for other in others:
         opposite = [
@@ -46,14 +58,16 @@ def reversals(lead: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[str]
             for claim in other.claims
             if claim.id in lead.by_id and {claim.word, lead.by_id[claim.id].word} == {*DECIDED}
         ]
-        if opposite and other.data["digest"] != lead.data["digest"]:
+        if opposite and other.data["name"] != lead.data["name"]:
             verb = "has the opposite verdict" if len(opposite) == 1 else "have the opposite verdict"
-            sentences.append(f"**Other data disagree:** on {other.data['origin']}, {listed(opposite)} {verb}.")
+            sentences.append(
+                f"**Other data disagree:** on {other.data['origin']}, {listed(opposite)} {verb}."
+            )
     return sentences
 
 
 def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
-    """Show all claims in one figure: a row per claim with its mark, its interval and the reference studies."""
+    """Show all claims in one figure: a row per claim with its interval and the reference studies."""
     groups: dict[str, list[dict]] = {}
     for claim in verdicts.claims:
         others = [study.by_id[claim.id] for study in saved if claim.id in study.by_id]
@@ -61,7 +75,11 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
         row = {"claim": claim, "mark": _mark(claim), "references": marks}
         groups.setdefault(FAMILIES[claim.family], []).append(row)
     return render(
-        "overview.html.j2", groups=groups, half=HALF, one_seed=leading(verdicts, ()) is not verdicts, saved=saved
+        "overview.html.j2",
+        groups=groups,
+        half=HALF,
+        one_seed=_one_seed(verdicts),
+        saved=saved,
     )
 
 
@@ -71,21 +89,24 @@ def _mark(claim: Verdict) -> dict | None:
     0 is where the verdict turns: the threshold of the deciding comparison, or the end of the margin.
     """
     decisive = claim.decisive_contrast
-    if decisive is None or decisive.estimate is None:
+    if decisive is not None and decisive.estimate is not None:
+        lead, half_width, printed = claim.lead(decisive), decisive.half_width, effect(decisive)
+    elif claim.word in DECIDED:  # from the study's own numbers
+        lead, half_width, printed = 1 - 2 * DECIDED.index(claim.word), None, ""
+    else:
         return None
-    lead, half_width = claim.lead(decisive), decisive.half_width
-    place = np.sign(lead) * np.inf if not half_width else lead / half_width
+    place = lead / half_width if half_width else np.sign(lead) * np.inf
     return {
         "x": float(np.clip(place, -HALF, HALF)),
         "beyond": abs(place) > HALF,
         "exact": not half_width,
         "word": claim.word,
-        "effect": effect(decisive),
+        "effect": printed,
     }
 
 
 def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
-    """Give reasons for caution: networks that needed more epochs, and metrics without room; "" without any."""
+    """Give reasons for caution: networks that need more epochs, and metrics without room; or ""."""
     sentences = []
     for family, name in (("fcn", "FCNs"), ("unet", "U-Nets")):
         rises = {

@@ -1,0 +1,114 @@
+"""The first page: the findings that lead, the figure of all claims, and reasons for caution."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+
+from segnb.report import first_page
+from tests.claims.examples import claim, part, verdicts
+
+
+def rows(html) -> dict:
+    """The rows of the figure by claim."""
+    found = BeautifulSoup(html.data, "html5lib").select(".overview li:not(.family)")
+    return {row.b.get_text(): row for row in found}
+
+
+def place(row) -> float:
+    return float(row.select_one("circle")["cx"])
+
+
+def test_a_row_shows_where_the_interval_lies_and_links_to_its_claim():
+    half = 0.027
+    comparison = part(estimate=2 * half, low=half, high=3 * half)
+    row = rows(first_page.overview(verdicts(claim("F1", contrasts=(comparison,)))))["F1"]
+    assert place(row) == pytest.approx(100 + 2 * 95 / first_page.HALF)
+    ends = [float(row.select_one("line.interval")[name]) for name in ("x1", "x2")]
+    assert ends == pytest.approx([100 + 95 / first_page.HALF, 100 + 3 * 95 / first_page.HALF])
+    assert row.a["href"] == "fcn.ipynb#claim-F1" and row.svg["aria-label"].startswith(
+        "supported: +5.4 points"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sign"),
+    [
+        ({"estimate": 0.02, "low": 0.01, "high": 0.03}, -1),  # beyond the margin of one point
+        ({"estimate": -0.02, "low": -0.03, "high": -0.01}, -1),
+        ({"estimate": 0.001, "low": -0.002, "high": 0.004}, 1),
+    ],
+)
+def test_a_claim_of_no_difference_turns_at_the_end_of_its_margin(changes, sign):
+    equal = claim("U7", kind="≈", margin=0.01, contrasts=(part(**changes),))
+    assert (place(rows(first_page.overview(verdicts(equal)))["U7"]) - 100) * sign > 0
+
+
+def test_marks_without_interval_beyond_the_scale_and_without_any_number():
+    counted = part(repeats="", low=None, high=None, estimate=1.2)
+    far = part(estimate=1.0, low=0.99, high=1.01)
+    shown = rows(
+        first_page.overview(
+            verdicts(
+                claim("F8", contrasts=(counted,)),
+                claim("U1", contrasts=(far,)),
+                claim("M1", "refuted", kind="audit", contrasts=(), decisive=None),
+                claim("F23", "not measured", contrasts=(), decisive=None),
+            )
+        )
+    )
+    assert shown["F8"].rect and not shown["F8"].select("line.interval")
+    assert shown["U1"].select_one("path.good") and not shown["U1"].circle
+    assert float(shown["M1"].rect["x"]) < 100 and "bad" in shown["M1"].rect["class"]
+    assert shown["F23"].select_one("text").get_text() == "not measured"
+
+
+def test_reference_studies_are_marks_in_the_same_row():
+    other = verdicts(claim("U1", "refuted"), study="other")
+    row = rows(first_page.overview(verdicts(), [other, verdicts(claim("F1"))]))["U1"]
+    assert [("bad" in mark["class"]) for mark in row.select("path.reference")] == [True]
+
+
+def test_with_one_seed_the_reference_study_leads():
+    one = verdicts(*(replace(each, seeds=1, word="inconclusive") for each in (claim("U1"), claim("M1"))))
+    reference = verdicts(claim("U1"), claim("M1", "refuted", kind="audit", contrasts=(), decisive=None))
+    text = first_page.abstract(one, [reference])
+    assert "One seed cannot decide" in text and "those of reference study (preset quick" in text
+    assert "- **Skip connections raise mIoU.** " in text and "([claim U1](unet.ipynb#claim-U1))" in text
+    own = first_page.abstract(reference, [reference])
+    assert own.startswith("The findings of this report:") and "One seed" not in own
+    assert "It is not decided whether skip connections raise mIoU" in first_page.abstract(one, [])
+    assert (
+        "one-seed" in first_page.overview(one).data and "one-seed" not in first_page.overview(reference).data
+    )
+
+
+def test_opposite_verdicts_on_other_data_are_said():
+    photographs = {"name": "cam300", "origin": "the folder cam300", "digest": "1", "counts": {}}
+    other = verdicts(claim("F1", "supported"), claim("U1", "inconclusive"), data=photographs)
+    lead = verdicts(claim("F1", "refuted"), claim("U1"))
+    (sentence,) = first_page.reversals(lead, [other, lead])
+    assert sentence == "**Other data disagree:** on the folder cam300, F1 has the opposite verdict."
+    assert first_page.reversals(lead, [replace(other, data=lead.data)]) == []
+
+
+def test_networks_that_still_improve_are_a_reason_for_caution():
+    def run(variant: str, *mious: float):
+        history = pd.DataFrame({"val_miou": mious})
+        family = "fcn" if variant.startswith("FCN") else "unet"
+        return SimpleNamespace(variant=variant, family=family, seed=0, history=lambda: history)
+
+    runs = [
+        run("FCN32s_vgg16_freeze", 0.1, 0.15),
+        run("FCN8s_vgg16_freeze", 0.1, 0.105),
+        run("UNet_Standard_256", 0.4),
+    ]
+    floored = claim("U19", contrasts=(part(floor="even U-Net has a recall of 1%"),))
+    assert first_page.caution(runs, verdicts(floored)) == (
+        "1 of 2 networks among the FCNs still gain more than 1 point of validation mIoU in the last epoch (up"
+        " to 5.0): more epochs would change their scores. The networks score too low or too high to be compared"
+        " for U19."
+    )
+    assert first_page.caution(runs[2:], verdicts(claim("U1"))) == ""
