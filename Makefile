@@ -78,11 +78,13 @@ bench: $(TEST_READY)  ## compare training with plain alternatives (7 minutes on 
 transfer: $(RUN_READY)  ## measure transfer from rendered scenes to photographs: make transfer DATA=FOLDER
 	@"$(PY)" -m benchmarks transfer "$(DATA)"
 
-lint: $(TEST_READY)  ## check style, imports and notebooks, and audit packages for known vulnerabilities
+lint: $(TEST_READY)  ## check style, imports, notebooks, phrases and spelling, and audit packages for known vulnerabilities
 	@"$(PY)" -m ruff check .
 	@"$(PY)" -m ruff format --check .
 	@"$(PY)" -c "from importlinter.cli import lint_imports_command; lint_imports_command()" --no-logo
 	@"$(PY)" -m nbstripout --verify notebooks/*.ipynb
+	@"$(PY)" -m tests.prose
+	@"$$(dirname "$(PY)")/typos"
 	@"$(PY)" -m tests.vulnerabilities requirements.lock
 
 lock: $(TEST_READY)  ## update requirements.lock: every package with the SHA-256 of its files

@@ -33,7 +33,7 @@ _COUNTED = (
     "|rows?|lines?|networks?|steps?|cores?|objects?|scenes?|batches|points?|gates?|files?|frames?|classes"
 )
 _UNIT = "seed|network|image|class|run|epoch|step|batch|pixel|side|row|column|study|drive|claim|level|core|GPU"
-_US = "behavior|color(?!map|bar|s?=)|gray|center|optimizer|normalize|initialize|recognize|summarize"
+_US = "behavior|color(?!map|bar|s?=|:|-)|gray|center|optimizer|normalize|initialize|recognize|summarize"
 # Pattern: the word to use instead. A word in `backticks` is a name and is not looked at.
 PATTERNS = {
     rf"\b({_COUNTED}) an? ({_UNIT})\b(?! (of|that|from|with|in)\b)": "per",
@@ -66,7 +66,14 @@ PATTERNS = {
 }
 _PATTERNS = [(re.compile(pattern), better) for pattern, better in PATTERNS.items()]
 # {file: words that are right there}, each for a reason.
-ALLOWED: dict[str, tuple[str, ...]] = {}
+ALLOWED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(  # matplotlib's name of a place
+        [f"segnb/report/figures/{name}.py" for name in ("audit", "axes", "images", "label_maps")], ("center",)
+    ),
+    # Strings of the training code, whose change would orphan every trained run.
+    "segnb/runtime/machine.py": ("mended",),
+    "segnb/training/feature_cache.py": ("trunk",),
+}
 
 
 def _markdown(text: str) -> Iterator[tuple[int, str]]:

@@ -108,7 +108,7 @@ def test_networks_that_still_improve_are_a_reason_for_caution():
     floored = claim("U19", contrasts=(part(floor="even U-Net has a recall of 1%"),))
     assert first_page.caution(runs, verdicts(floored)) == (
         "1 of 2 networks among the FCNs still gain more than 1 point of validation mIoU in the last epoch (up"
-        " to 5.0): more epochs would change their scores. The networks score too low or too high to be compared"
-        " for U19."
+        " to 5.0): more epochs would change their scores. The networks score too low or too high to be"
+        " compared for U19."
     )
     assert first_page.caution(runs[2:], verdicts(claim("U1"))) == ""
