@@ -3,6 +3,8 @@
 Rows are named by the labels of networks.
 """
 
+import html
+
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -27,7 +29,8 @@ def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styl
     if frame.empty:
         return None
     style = Styler(frame.rename_axis(None), cell_ids=False).format(formats, na_rep="–", escape="html")
-    return style.format_index(escape="html").format_index(escape="html", axis=1).set_caption(caption)
+    style = style.format_index(escape="html").format_index(escape="html", axis=1)
+    return style.set_caption(html.escape(caption, quote=False))  # it may name classes, which come from data
 
 
 def signed(value: float) -> str:
