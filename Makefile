@@ -43,7 +43,7 @@ help:  ## list targets and settings
 	@echo "  DATA=streets                  streets, streets-false-colours, streets-car, streets-drives,"
 	@echo "                                streets-drives-interleaved, or your own: FOLDER, LAYOUT:FOLDER"
 	@echo "  VARIANTS=all                  all, study, fcn, unet, or comma-separated names of networks"
-	@echo "  SEEDS=0,1,2                   comma-separated seeds"
+	@echo "  SEEDS=0,1,2                   comma-separated seeds (default: from the preset)"
 	@echo "  EPOCHS=n                      epochs per run"
 	@echo "  LEARNING_RATE=x               peak learning rate of U-Nets and FCN heads"
 	@echo "  BACKBONE_LEARNING_RATE=x      peak learning rate of fine-tuned backbones"

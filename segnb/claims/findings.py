@@ -2,8 +2,8 @@
 
 from segnb.audit import scores
 from segnb.claims.saved import CLAIMS_PAGE, source
-from segnb.claims.verdicts import UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.claims.wording import effect
+from segnb.claims.verdicts import UNMEASURABLE, WORDS, StudyVerdicts, Verdict
+from segnb.claims.wording import effect, listed
 from segnb.stats.decisions import MOST_SEEDS
 from segnb.storage.files import between
 
@@ -47,7 +47,9 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str) -> str:
     lines = ["- **{}.** {}".format(*finding.split(". ", 1)) for finding in findings(verdicts)]
     old = verdicts.schema < StudyVerdicts.schema
     note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
-    return between(text, MARKS, "\n".join([*lines, "", source(verdicts, name) + note]))
+    words = [f"{n} {'is' if n == 1 else 'are'} {word}" for word in WORDS if (n := verdicts.count(word))]
+    counts = f" Of its {len(verdicts.claims)} claims, {listed(words)}."
+    return between(text, MARKS, "\n".join([*lines, "", source(verdicts, name) + counts + note]))
 
 
 def _reported_scores(claims: dict[str, Verdict]) -> str:
@@ -63,8 +65,8 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
     undecided = "It is not decided whether the study's headline scores are right."
     sentences = [
         conclusion.get(claims["M1"].word, undecided),
-        f"The study reports mIoU of {reported} for its {len(table)} networks; the mean of its own class IoUs"
-        f" is {mean}, read off bar charts to ±{scores.READING_ERROR} (claim M1).",
+        f"The study reports mIoU of {reported} for its {len(table)} networks. The mean of its own class IoUs,"
+        f" read off its bar charts to ±{scores.READING_ERROR}, is {mean} (claim M1).",
     ]
     if "M2" in claims and claims["M2"].word in conclusion:
         pairs = len(scores.swaps(table))
@@ -81,6 +83,7 @@ def _conclusion(subject: str, claim: Verdict) -> str:
         state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
         return f"It is {state} whether {subject} {'raise' if larger else 'change'} mIoU."
     margin = f"{100 * (claim.margin or 0):g} point{'s' * (claim.margin != 0.01)}"
+    agrees = ", as the study claims" if claim.word == "supported" else ", contrary to the study"
     if claim.word == "supported":
         verb = "raise mIoU" if larger else f"change mIoU by less than {margin}"
     elif several:
@@ -88,7 +91,7 @@ def _conclusion(subject: str, claim: Verdict) -> str:
         verb = "do not always raise mIoU" if larger else at_least
     else:
         verb = "raise mIoU" if claim.decisive_contrast.estimate > 0 else "lower mIoU"
-    return f"{subject.capitalize()} {verb}."
+    return f"{subject.capitalize()} {verb}{agrees}."
 
 
 def _effects(sentences: str, claim: Verdict) -> str:

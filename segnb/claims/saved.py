@@ -31,7 +31,8 @@ OLDER = {"low95": "low", "high95": "high"}  # keys of schema 1
 HOLM = (
     "The verdicts follow an older rule: Holm's correction decided, not the 95% intervals, so an interval may"
     " exclude a value that its verdict leaves open. The file does not contain the numbers needed to decide"
-    " again by the present rule."
+    " again by the present rule. It has the claims and metrics of an earlier version, in which seconds still"
+    " decided."
 )
 
 

@@ -64,7 +64,7 @@ def claims(options: argparse.Namespace) -> None:
 def claims_diff(options: argparse.Namespace) -> int:
     """Compare the verdicts of two studies.
 
-    Prints the settings, verdicts and effects that differ.
+    The output has the settings, verdicts and effects that differ.
 
     Exit codes:
       0  every claim has the same verdict in both studies

@@ -101,8 +101,8 @@ def _add_examples(parser: argparse.ArgumentParser, examples: str) -> None:
 def data_check(options: argparse.Namespace) -> int:
     """Check every file of a data folder.
 
-    Prints the number of pairs, the share of each class, and all errors and warnings. The exit code is 1 if
-    there are errors. The folder is never changed.
+    The output has the number of pairs, the share of each class, and all errors and warnings. The exit code
+    is 1 if there are errors. The folder is never changed.
     """
     report = check.look(options.path)
     print(report.json() if options.json else report.table(shutil.get_terminal_size().columns))

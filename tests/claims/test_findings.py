@@ -14,6 +14,8 @@ from tests.conftest import CHECKOUT
 TRAINED = list(findings.TOPICS)
 SUBJECTS = {name: subject for name, (subject, _) in findings.TOPICS.items()}
 
+GATES = "Attention gates change mIoU by more than 1 point in at least one network, contrary to the study."
+
 
 def decided(name: str, word: str, sign: int = 1, **changes) -> Verdict:
     """A claim of the ledger with made-up effects of one sign."""
@@ -63,15 +65,15 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
 @pytest.mark.parametrize(
     ("name", "word", "sign", "conclusion"),
     [
-        ("U1", "supported", 1, "Skip connections raise mIoU."),
-        ("U1", "refuted", -1, "Skip connections lower mIoU."),
-        ("F1", "supported", 1, "Finer strides raise mIoU."),
-        ("F1", "refuted", -1, "Finer strides do not always raise mIoU."),
-        ("U7", "supported", -1, "Residual blocks change mIoU by less than 1 point."),
-        ("U7", "refuted", 1, "Residual blocks raise mIoU."),
-        ("U7", "refuted", -1, "Residual blocks lower mIoU."),
-        ("U9", "supported", 1, "Attention gates change mIoU by less than 1 point."),
-        ("U9", "refuted", -1, "Attention gates change mIoU by more than 1 point in at least one network."),
+        ("U1", "supported", 1, "Skip connections raise mIoU, as the study claims."),
+        ("U1", "refuted", -1, "Skip connections lower mIoU, contrary to the study."),
+        ("F1", "supported", 1, "Finer strides raise mIoU, as the study claims."),
+        ("F1", "refuted", -1, "Finer strides do not always raise mIoU, contrary to the study."),
+        ("U7", "supported", -1, "Residual blocks change mIoU by less than 1 point, as the study claims."),
+        ("U7", "refuted", 1, "Residual blocks raise mIoU, contrary to the study."),
+        ("U7", "refuted", -1, "Residual blocks lower mIoU, contrary to the study."),
+        ("U9", "supported", 1, "Attention gates change mIoU by less than 1 point, as the study claims."),
+        ("U9", "refuted", -1, GATES),
         ("U9", "inconclusive", -1, "It is not decided whether attention gates change mIoU."),
     ],
 )
@@ -129,6 +131,7 @@ def test_files_of_the_older_rule_have_findings_and_name_the_rule(name, count):
     assert len(texts) == count and all("points (" in text for text in texts[1:])
     page = findings.in_readme(" ".join(findings.MARKS), study, f"{name}.json")
     assert ("The verdicts follow an older rule" in page) == (study.schema == 1)
+    assert f" Of its {len(study.claims)} claims, " in page
 
 
 def test_a_saved_study_says_the_same(verdicts):

@@ -76,7 +76,10 @@ def test_with_one_seed_the_reference_study_leads():
     reference = verdicts(claim("U1"), claim("M1", "refuted", kind="audit", contrasts=(), decisive=None))
     text = first_page.abstract(one, [reference])
     assert "One seed cannot decide" in text and "those of reference study (preset quick" in text
-    assert "- **Skip connections raise mIoU.** " in text and "([claim U1](unet.ipynb#claim-U1))" in text
+    assert (
+        "- **Skip connections raise mIoU, as the study claims.** " in text
+        and "([claim U1](unet.ipynb#claim-U1))" in text
+    )
     own = first_page.abstract(reference, [reference])
     assert own.startswith("The findings of this report:") and "One seed" not in own
     assert "It is not decided whether skip connections raise mIoU" in first_page.abstract(one, [])
