@@ -51,8 +51,7 @@ def companion(study: Study, place: str) -> Study:
     evaluated = [other for other in alike(study, place) if other.measured()]
     if not evaluated:
         raise Missing(
-            f"there is no study of {COMPANIONS[place]} with the same preset, backbone weights, machine and"
-            " code"
+            f"no study with the same preset, backbone weights, machine and code uses {COMPANIONS[place]}"
         )
     images, here = (other.settings["data"]["counts"]["train"] for other in (evaluated[0], study))
     if images != here:

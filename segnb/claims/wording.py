@@ -57,7 +57,7 @@ def levels(verdicts: StudyVerdicts) -> str:
     if not verdicts.levels:
         return "All confidence intervals are at 95%."
     by_family = [
-        f"{percent(level)} ({family.replace(', ours', ', our own questions')})"
+        f"{percent(level)} (claims {family.replace(', ours', ', our own questions')})"
         for family, level in verdicts.levels.items()
     ]
     return (

@@ -126,8 +126,8 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
     text = "Reference studies are finished studies that come with segnb."
     if any(study.schema < StudyVerdicts.schema for study in saved):
         text += (
-            " Their verdicts were decided with Holm's correction and not by the printed 95% intervals, so an"
-            " interval may exclude values that its verdict leaves open."
+            " Their verdicts follow an older rule, Holm's correction, and not the printed 95% intervals. A"
+            " claim can therefore be inconclusive although its printed interval would decide it."
         )
     items = []
     for number, study in enumerate(saved, start=1):
@@ -179,7 +179,11 @@ def unbroken(text: str) -> Markup:
 
 def seeds_sentence(claim: Verdict) -> str:
     """Say what the seeds of a claim can resolve, and how many would decide it."""
-    seeds = f"{claim.seeds} seed{'s' * (claim.seeds != 1)} here"
+    seeds = f"{counted(claim.seeds, 'seed')} here"
+    if claim.widest:
+        seeds = f"The {seeds} resolve{'s' * (claim.seeds == 1)} {can_tell(claim)}."
+    else:
+        seeds = f"This report has {counted(claim.seeds, 'seed')}."
     chances = [f"{100 * chance:.0f}% with {number} seeds" for number, chance in claim.power.items()]
     needed = (
         f"It would take more than {MOST_SEEDS:,} seeds to reach 80%."
@@ -187,8 +191,7 @@ def seeds_sentence(claim: Verdict) -> str:
         else f"{claim.seeds_needed:,} seeds reach 80%."
     )
     return (
-        f"{seeds}{f', which resolve {can_tell(claim)}' if claim.widest else ''}. If effect and spread stay"
-        f" the same, the chance of a decision is {listed(chances)}. {needed}"
+        f"{seeds} If effect and spread stay the same, the chance of a decision is {listed(chances)}. {needed}"
     )
 
 
@@ -196,9 +199,10 @@ def p_sentence(claim: Verdict) -> str:
     """Give the p values of the whole claim and the value that decides; "" if nothing was tested."""
     if claim.p_for is None:
         return ""
+    p_for, p_against = (p_cell(p).replace("<", "below") for p in (claim.p_for, claim.p_against))
     return (
-        f"For the whole claim, p for it is {p_cell(claim.p_for)} and p against it {p_cell(claim.p_against)};"
-        f" a verdict needs p ≤ {1 - claim.level:.2g}."
+        f"For the whole claim, p is {p_for} for it and {p_against} against it; a verdict needs"
+        f" p ≤ {1 - claim.level:.2g}."
     )
 
 
@@ -208,7 +212,8 @@ def reference_reason(claim: Verdict) -> str:
     if decisive is None or decisive.estimate is None:
         return claim.reason[:1].upper() + claim.reason[1:]
     comparisons = len(claim.deciding)
-    weakest = f", the least certain of {comparisons} comparisons" if comparisons > 1 else ""
+    least = "favourable" if decisive.low is None else "certain"  # an exact number has no interval
+    weakest = f", the least {least} of {comparisons} comparisons" if comparisons > 1 else ""
     sentences = [f"{wording.headline(decisive)}{weakest}."]
     if claim.word == "inconclusive" and claim.power:
         few = claim.seeds_needed is not None

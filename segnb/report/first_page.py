@@ -11,7 +11,7 @@ from segnb.claims.findings import findings
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, reference_name, render
-from segnb.report.text import counted
+from segnb.report.text import origin
 from segnb.study.study import Run, by_variant, of_family
 
 HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond it are triangles
@@ -59,9 +59,11 @@ def reversals(lead: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[str]
             if claim.id in lead.by_id and {claim.word, lead.by_id[claim.id].word} == {*DECIDED}
         ]
         if opposite and other.data["name"] != lead.data["name"]:
-            verb = "has the opposite verdict" if len(opposite) == 1 else "have the opposite verdict"
+            one = len(opposite) == 1
+            claims, verb = ("claim", "has") if one else ("claims", "have")
             sentences.append(
-                f"**Other data disagree:** on {other.data['origin']}, {listed(opposite)} {verb}."
+                f"**Other data disagree:** with {origin(other.data)} instead of {origin(lead.data)},"
+                f" {claims} {listed(opposite)} {verb} the opposite verdict."
             )
     return sentences
 
@@ -107,7 +109,7 @@ def _mark(claim: Verdict) -> dict | None:
 
 def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
     """Give reasons for caution: networks that need more epochs, and metrics without room; or ""."""
-    sentences = []
+    sentences, parts = [], []
     for family, name in (("fcn", "FCNs"), ("unet", "U-Nets")):
         rises = {
             variant: np.mean([_last_rise(run) for run in group])
@@ -115,14 +117,15 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
         }
         rising = [rise for rise in rises.values() if rise > STILL_RISING]
         if rising:
-            sentences.append(
-                f"{len(rising)} of {counted(len(rises), 'network')} among the {name} still gain more than"
-                f" {100 * STILL_RISING:.0f} point of validation mIoU in the last epoch (up to"
-                f" {100 * max(rising):.1f}): more epochs would change their scores."
-            )
+            parts.append(f"{len(rising)} of {len(rises)} {name} (up to {100 * max(rising):.1f} points)")
+    if parts:
+        sentences.append(
+            f"In the last epoch, {listed(parts)} still gain more than {100 * STILL_RISING:.0f} point of"
+            " validation mIoU: more epochs would change their scores."
+        )
     floors = [claim.id for claim in verdicts.claims if claim.floors]
     if floors:
-        sentences.append(f"The networks score too low or too high to be compared for {listed(floors)}.")
+        sentences.append(f"For {listed(floors)}, the networks score too low or too high to be compared.")
     return " ".join(sentences)
 
 

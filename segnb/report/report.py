@@ -52,7 +52,7 @@ def facts(study: Study, runs: list[Run]) -> dict[str, str]:
     """Summarise data, settings, machine and software of a study.
 
     Returns:
-        {name: value}, as the head of the page shows them.
+        {name: value}, as the end of the page shows them.
     """
     settings, machine = study.settings, study.machine
     fcn, unet = study.preset.fcn, study.preset.unet

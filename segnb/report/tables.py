@@ -275,11 +275,12 @@ def _both_scores(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[[*columns, "failing"]].rename(columns=columns)
 
 
-def swaps(pairs: pd.DataFrame) -> Styler | None:
+def swaps(pairs: pd.DataFrame, where: str) -> Styler | None:
     """Show pairs of networks that the two scores rank in opposite order.
 
     Args:
         pairs: From `segnb.audit.scores.swaps`.
+        where: Words for the source of the scores, such as "the study".
     """
     frame = pairs.assign(above=pairs.above.map(label), below=pairs.below.map(label))
     gaps = {"published_gap": "gap by the study's metric", "miou_gap": "gap by mIoU"}
@@ -288,7 +289,7 @@ def swaps(pairs: pd.DataFrame) -> Styler | None:
     frame.index = range(1, len(frame) + 1)
     return table(
         frame,
-        f"{counted(len(frame), 'pair')} of networks {'has' if len(frame) == 1 else 'have'} opposite orders"
-        f" by the two scores, with gaps beyond ±{READING_ERROR} in both.",
+        f"In {where}, {counted(len(frame), 'pair')} of networks {'has' if len(frame) == 1 else 'have'}"
+        f" opposite orders by the two scores, with gaps beyond ±{READING_ERROR} in both.",
         dict.fromkeys(gaps.values(), signed),
     )

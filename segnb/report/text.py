@@ -82,35 +82,18 @@ def missing(runs: list[Run], name: str, wanted: str = "all") -> str:
 # --- scores ---
 
 
-def best_and_worst(scores: pd.DataFrame) -> str:
-    """Compare the best and the worst network of `segnb.evaluation.scores`; "" for fewer than two networks."""
-    if len(scores) < 2:
-        return ""
-    order = scores.sort_values("miou", ascending=False)
-    best, second, worst = order.iloc[0], order.iloc[1], order.iloc[-1]
-    sentence = (
-        f"{label(best.name)} has the highest mIoU on the test images, {with_interval(best)}, and"
-        f" {label(worst.name)} the lowest, {with_interval(worst)}. They are"
-        f" {100 * (best.miou - worst.miou):.1f} points apart."
-    )
-    if len(order) > 2 and second.high >= best.low:
-        sentence += f" The intervals of the best two, {label(best.name)} and {label(second.name)}, overlap."
-    return sentence
-
-
 def with_interval(row) -> str:
     """Print the mIoU of a row of `segnb.evaluation.scores.scores`, with its interval if it has one."""
     return f"{row.miou:.3f}" + ("" if np.isnan(row.low) else f" ({row.low:.3f} to {row.high:.3f})")
 
 
 def seeds_caveat(scores: pd.DataFrame) -> str:
-    """Say what the number of seeds allows to conclude; "" without runs."""
+    """Say that one seed does not compare architectures; "" with several seeds or without runs."""
     if scores.empty:
         return ""
-    low, high = scores.seeds.min(), scores.seeds.max()
-    if low == 1:
-        return "With one seed per network, it is inconclusive whether one architecture beats another."
-    return f"Scores are means over {low if low == high else f'{low} to {high}'} seeds per network."
+    if scores.seeds.min() > 1:  # captions say that scores are means
+        return ""
+    return "With one seed per network, it is inconclusive whether one architecture beats another."
 
 
 def spread_sentence(spreads: pd.DataFrame) -> str:

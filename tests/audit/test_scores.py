@@ -52,7 +52,7 @@ def test_swaps_within_the_reading_error_do_not_count():
     frame = pd.DataFrame({"as_published": [0.9, 0.8], "miou": [0.5, 0.502]}, index=["a", "b"])
     assert scores.swaps(frame).empty
     assert len(scores.swaps(frame, tolerance=0.001)) == 1
-    assert tables.swaps(scores.swaps(frame)) is None
+    assert tables.swaps(scores.swaps(frame), "the study") is None
 
 
 def test_m1_is_decided_by_the_reading_error():
@@ -279,5 +279,5 @@ def test_table_of_every_run(runs):
 
 
 def test_table_of_swaps():
-    rows = cells(tables.swaps(scores.swaps(scores.published_scores())))
+    rows = cells(tables.swaps(scores.swaps(scores.published_scores()), "the study"))
     assert rows["1"] == ["FCN-8s frozen", "FCN-32s fine-tuned", "+0.006", "−0.061"]

@@ -87,7 +87,7 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
         ):
             write_json(cars.path / "study.json", settled | {key: value})
             assert (
-                "no study of the scenes with two classes, cars and the rest"
+                "code uses the scenes with two classes, cars and the rest"
                 in Effects(study).measure(FOCUS).missing
             )
     finally:

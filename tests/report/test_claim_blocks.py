@@ -176,7 +176,7 @@ def test_a_block_is_folded_and_says_why():
     assert page.find("a", string="Rules")["href"] == claim_blocks.RULES_PLACE
     assert not any(rule in page.get_text() for rule in RULES.values())  # which the page has once
     assert facts["To recompute it"] == "segnb claims"
-    assert facts["Seeds"].startswith("3 seeds here, which resolve ±2.7 points.")
+    assert facts["Seeds"].startswith("The 3 seeds here resolve ±2.7 points.")
     assert [cell.get_text() for cell in page.select("tbody tr:last-child > *")] == [
         "mIoU",
         "+3.1",
@@ -188,7 +188,7 @@ def test_a_block_is_folded_and_says_why():
     assert "97.5% CI" in page.thead.get_text()
     caption = page.caption.get_text()
     assert caption.startswith("U1 rests on 1 comparison. ")
-    assert "p for it is 0.012 and p against it 0.99; a verdict needs p ≤ 0.025." in caption
+    assert "p is 0.012 for it and 0.99 against it; a verdict needs p ≤ 0.025." in caption
 
 
 def test_a_caption_says_how_many_comparisons_decide():

@@ -93,7 +93,10 @@ def test_opposite_verdicts_on_other_data_are_said():
     other = verdicts(claim("F1", "supported"), claim("U1", "inconclusive"), data=photographs)
     lead = verdicts(claim("F1", "refuted"), claim("U1"))
     (sentence,) = first_page.reversals(lead, [other, lead])
-    assert sentence == "**Other data disagree:** on the folder cam300, F1 has the opposite verdict."
+    assert sentence == (
+        "**Other data disagree:** with the folder cam300 instead of rendered street scenes, claim F1 has the"
+        " opposite verdict."
+    )
     assert first_page.reversals(lead, [replace(other, data=lead.data)]) == []
 
 
@@ -110,8 +113,8 @@ def test_networks_that_still_improve_are_a_reason_for_caution():
     ]
     floored = claim("U19", contrasts=(part(floor="even U-Net has a recall of 1%"),))
     assert first_page.caution(runs, verdicts(floored)) == (
-        "1 of 2 networks among the FCNs still gain more than 1 point of validation mIoU in the last epoch (up"
-        " to 5.0): more epochs would change their scores. The networks score too low or too high to be"
-        " compared for U19."
+        "In the last epoch, 1 of 2 FCNs (up to 5.0 points) still gain more than 1 point of validation mIoU:"
+        " more epochs would change their scores. For U19, the networks score too low or too high to be"
+        " compared."
     )
     assert first_page.caution(runs[2:], verdicts(claim("U1"))) == ""

@@ -69,7 +69,7 @@ def test_ranking_is_sorted_and_right():
 
 def test_nothing_to_rank():
     assert scores.ranking([]).empty and list(scores.ranking([]).columns)[:2] == ["miou", "seeds"]
-    assert text.best_and_worst(scores.ranking([])) == text.seeds_caveat(scores.ranking([])) == ""
+    assert text.seeds_caveat(scores.ranking([])) == ""
     assert tables.scores(scores.ranking([])) is None and tables.networks([]) is None
     assert tables.class_ious(scores.class_ious([])) is None
 
@@ -114,13 +114,9 @@ def test_sentences_follow_the_numbers():
     one_seed = scores.ranking(
         [fake("UNet_Standard_256", 0, PERFECT), fake("FCN8s_vgg16_freeze", 0, MIDDLING)]
     )
-    sentence = text.best_and_worst(one_seed)
-    assert "U-Net has the highest mIoU on the test images, 1.000" in sentence
-    assert f"FCN-8s frozen the lowest, {MIDDLING_MIOU:.3f}" in sentence
     assert "inconclusive" in text.seeds_caveat(one_seed)
     two_seeds = scores.ranking([fake("UNet_Standard_256", seed, MIDDLING) for seed in (0, 1)])
-    assert "inconclusive" not in text.seeds_caveat(two_seeds)
-    assert text.best_and_worst(two_seeds) == ""  # one network has no rank
+    assert text.seeds_caveat(two_seeds) == ""
 
 
 def test_networks_of_the_study_are_counted_apart_from_additional_networks():

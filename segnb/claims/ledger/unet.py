@@ -110,8 +110,8 @@ SKIP_CLAIMS = (
         "U-Net: skips",
         "Skips preserve the structure of objects.",
         "Share of medium and large objects that are found in one piece and apart from their neighbours:"
-        " exactly one predicted part lies on the object, and it lies on no other object. With skips minus"
-        " without; both sizes decide.",
+        " by no more predicted parts than the object has, none of which lies on another object. With skips"
+        " minus without; both sizes decide.",
         pair(UNET, NO_SKIP, "intact:medium", "intact:large"),
     ),
     Claim(

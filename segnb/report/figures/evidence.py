@@ -187,7 +187,7 @@ def stride_bounds(frame: pd.DataFrame) -> Picture:
         f"Test mIoU of each FCN within the mIoU of a perfect prediction at its stride: {values}.",
         f"{findings.share_of_bound(frame)} Grey bars are that prediction: the true share of each class per"
         " cell of the stride's grid, upsampled bilinearly. A network can exceed its grey bar, because its"
-        " upsampling learns; a bar that ends far below has other limits than the stride."
+        " upsampling learns. If it ends far below, something other than the stride limits it."
         f"{error_bars([frame])}",
     )
 
