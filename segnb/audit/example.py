@@ -97,10 +97,8 @@ def sentence(example: Example) -> str:
     mildest = wrong.loc[(wrong.both_bits / wrong.any_bits).idxmax()]
     truth, guess = (f"{STREET.names[i]} ({i} = {bits(i)})" for i in (mildest.truth, mildest.guess))
     return (
-        f"{np.trace(example.confusion)} of {len(pixels)} pixels are right ({100 * example.accuracy:.0f}%),"
-        f" and {len(missed)} of {len(example.ious)} classes are never found ({', '.join(missed.index)})."
-        f" The mean class IoU is {example.miou:.3f}, but the study's metric gives"
-        f" {example.as_published:.3f}. It counts {truth} taken for {guess} as"
-        f" {mildest.both_bits}/{mildest.any_bits} right, because the numbers share these bits. It also scores"
-        " each row as a whole, so that many right pixels outweigh the missed classes."
+        f"{len(missed)} classes are never found: {', '.join(missed.index)}. The study's metric counts"
+        f" {truth} taken for {guess} as {mildest.both_bits}/{mildest.any_bits} right, because the numbers"
+        " share these bits. It also scores each row as a whole, so that many right pixels outweigh the missed"
+        " classes."
     )

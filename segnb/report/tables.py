@@ -90,7 +90,7 @@ def scores(ranked: pd.DataFrame) -> Styler | None:
     return table(
         frame,
         f"The test mIoU {_spread(ranked.miou)}. The last column scores the same predictions with the study's"
-        " metric.",
+        " metric, which the chapter “The study's reported scores” explains.",
     )
 
 
@@ -262,9 +262,9 @@ def every_run(runs: list[Run]) -> Styler:
     frame = pd.concat({"in the study": _both_scores(reported), "trained here": _both_scores(here)}, axis=1)
     return table(
         frame,
-        f"In the study, its metric lies {gap.min():.3f} to {gap.max():.3f} above the mIoU. “Failing” counts"
-        f" classes with a test IoU below {FAILING}. The study's mIoU is the mean of class IoUs read off its"
-        f" bar charts, to about ±{READING_ERROR}.",
+        f"In the study's results, its metric is {gap.min():.3f} to {gap.max():.3f} above the mIoU. “Failing”"
+        f" counts classes with a test IoU below {FAILING}. The study's mIoU is the mean of class IoUs read"
+        f" off its bar charts, to about ±{READING_ERROR}.",
         {column: FORMATS.get(column[1], "{:.3f}") for column in frame},
     )
 

@@ -48,6 +48,5 @@ def test_example_pixels_are_the_bits_of_the_ids(example):
 
 def test_example_sentence_tells_its_numbers(example):
     text = sentence(example)
-    assert "12 of 16 pixels are right (75%)" in text and "4 of 9 classes" in text
+    assert text.startswith("4 classes are never found: Pedestrian, Pole, Roadline, Traffic sign.")
     assert "Roadline (6 = 0110) taken for Road (7 = 0111) as 6/7 right" in text
-    assert f"{example.as_published:.3f}" in text and "0.444" in text

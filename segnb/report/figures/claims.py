@@ -300,9 +300,9 @@ def examples(
     return fig.described(
         f"Three test images with ground truth and the predictions of {first} and {second}. Difference:"
         f" {'; '.join(texts)}.",
-        f"On single images, the difference is {' to '.join(ends)}. The images were chosen"
-        f" automatically: of {len(labels)} test images, the ones with the largest, median and smallest"
-        f" difference ({full_name(part)}). n: 3 images, seed {seed}.",
+        f"On these images, the difference is {' to '.join(ends)}. A rule chooses them: of"
+        f" {len(labels)} test images, those with the largest, median and smallest difference"
+        f" ({full_name(part)}). n: 3 images, seed {seed}.",
     )
 
 

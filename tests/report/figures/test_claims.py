@@ -62,4 +62,4 @@ def test_examples_say_how_they_were_picked():
     fig = FIGURES["examples"]()
     assert "largest +10.0 points of mIoU in test 0003, 0.0%" in fig.alt
     assert "the difference is −8.0 to +10.0 points of mIoU." in fig.caption
-    assert "chosen automatically: of 6 test images" in fig.caption and "seed 0" in fig.caption
+    assert "A rule chooses them: of 6 test images" in fig.caption and "seed 0" in fig.caption
