@@ -73,7 +73,7 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
     groups: dict[str, list[dict]] = {}
     for claim in verdicts.claims:
         others = [study.by_id[claim.id] for study in saved if claim.id in study.by_id]
-        marks = [mark for mark in map(_mark, others) if mark]
+        marks = [mark for other in others if _comparable(claim, other) and (mark := _mark(other))]
         row = {"claim": claim, "mark": _mark(claim), "references": marks}
         groups.setdefault(FAMILIES[claim.family], []).append(row)
     return render(
@@ -83,6 +83,12 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
         one_seed=_one_seed(verdicts),
         saved=saved,
     )
+
+
+def _comparable(claim: Verdict, other: Verdict) -> bool:
+    """Whether two studies decided a claim by the same kind of comparison; claims change between versions."""
+    metrics = [{contrast.metric for contrast in each.deciding} for each in (claim, other)]
+    return not metrics[0] or not metrics[1] or bool(metrics[0] & metrics[1])
 
 
 def _mark(claim: Verdict) -> dict | None:
@@ -97,7 +103,10 @@ def _mark(claim: Verdict) -> dict | None:
         lead, half_width, printed = 1 - 2 * DECIDED.index(claim.word), None, ""
     else:
         return None
-    place = lead / half_width if half_width else np.sign(lead) * np.inf
+    if half_width:
+        place = lead / half_width
+    else:  # without an error, a verdict is certain, and anything else is not known
+        place = np.sign(lead) * np.inf if claim.word in DECIDED else 0.0
     return {
         "x": float(np.clip(place, -HALF, HALF)),
         "beyond": abs(place) > HALF,

@@ -118,3 +118,17 @@ def test_networks_that_still_improve_are_a_reason_for_caution():
         " compared."
     )
     assert first_page.caution(runs[2:], verdicts(claim("U1"))) == ""
+
+
+def test_a_reference_study_that_decided_by_another_metric_has_no_mark():
+    older = verdicts(claim("U1", contrasts=(part(metric="boundary_iou:1"),)), study="older")
+    row = rows(first_page.overview(verdicts(), [older]))["U1"]
+    assert not row.select(".reference")
+
+
+def test_a_mark_without_interval_and_verdict_is_in_the_middle():
+    open_claim = claim("U21", "inconclusive", contrasts=(part(low=None, high=None),))
+    counted = claim("F8", contrasts=(part(low=None, high=None),))
+    page = rows(first_page.overview(verdicts(open_claim, counted), [verdicts(counted)]))
+    assert float(page["U21"].rect["x"]) == pytest.approx(96.5)
+    assert [("reference" in mark["class"]) for mark in page["F8"].select("rect")] == [True, False]
