@@ -35,7 +35,8 @@ def with_interval(
         seeds.
     """
     values = [reduce(**{name: counts.sum(0) for name, counts in arrays.items()}) for arrays in sums]
-    names = group[0].test()["names"]
+    images = len(next(iter(sums[0].values())))
+    names = group[0].test()["names"][:images]  # shifted scenes are the first test scenes
     low, high = interval(sums, reduce, names)
     columns = {"value": np.mean(values, axis=0), "low": low, "high": high}
     frame = pd.DataFrame({name: np.atleast_1d(column) for name, column in columns.items()})

@@ -12,6 +12,7 @@ from segnb.report.figures.claims import chosen, pictures
 from segnb.report.figures.evidence import convergence, sizes, stride_bounds, trimap
 from segnb.report.figures.gates import attention, class_attention, worth
 from segnb.report.figures.style import Picture
+from segnb.study.study import Run
 from tests.claims.examples import claim, part
 from tests.conftest import make_project
 from tests.synthetic_study import make_study
@@ -156,6 +157,18 @@ def test_shifted_scores_begin_with_the_same_streets_as_they_are(runs):
     assert frame["value"]["clean"] == pytest.approx(np.mean([miou(run) for run in group]))
     night = [confusion.mean_iou(run.shifts()["confusion"][1].sum(0)) for run in group]
     assert frame["value"]["night"] == pytest.approx(np.mean(night))
+
+
+def test_shifted_scenes_may_be_fewer_than_the_test_images(runs, monkeypatch):
+    whole = Run.shifts
+    monkeypatch.setattr(Run, "shifts", lambda run: whole(run) | {"confusion": whole(run)["confusion"][:, :4]})
+    frame = curves.shifted_scores(runs)["U-Net"]
+    group = [run for run in runs if run.variant == "UNet_Standard_256"]
+    first = [confusion.mean_iou(run.test()["confusion"][:4].sum(0)) for run in group]
+    assert frame.value["clean"] == pytest.approx(np.mean(first))
+    assert (
+        (frame.low <= frame.value).all() and (frame.value <= frame.high).all() and frame.attrs["images"] == 4
+    )
 
 
 def test_a_folder_of_photographs_has_no_shifted_street(study):
