@@ -26,7 +26,9 @@ UNWRITTEN = ("effect", "caveat", "outlook")  # fields that are not written
 SAVED_CLAIM = (
     "id family sentence kind margin verdict headline reason p_for p_against seeds seeds_needed power decisive"
 )
-SAVED_CONTRAST = "label measure words unit scale decides estimate low high level se dof seeds missing"
+SAVED_CONTRAST = (
+    "label measure words unit scale weight threshold decides estimate low high level se dof seeds missing"
+)
 OLDER = {"low95": "low", "high95": "high"}  # keys of schema 1
 HOLM = (
     "The verdicts follow an older rule: Holm's correction decided, not the 95% intervals, so an interval may"

@@ -56,7 +56,9 @@ def reversals(lead: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[str]
         opposite = [
             claim.id
             for claim in other.claims
-            if claim.id in lead.by_id and {claim.word, lead.by_id[claim.id].word} == {*DECIDED}
+            if (ours := lead.by_id.get(claim.id))
+            and {claim.word, ours.word} == {*DECIDED}
+            and _comparable(claim, ours)
         ]
         if opposite and other.data["name"] != lead.data["name"]:
             one = len(opposite) == 1

@@ -10,8 +10,10 @@ from segnb.claims import findings, saved
 from segnb.claims.decide import decide
 from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import WORDS
+from segnb.claims.wording import effect
 from segnb.cli.__main__ import main
 from segnb.storage.files import read_json, write_json
+from tests.claims import examples
 from tests.conftest import CHECKOUT
 
 pytestmark = pytest.mark.usefixtures("few_draws")
@@ -172,3 +174,15 @@ def test_a_file_of_an_older_version_is_read_and_told_apart(verdicts, tmp_path):
     for text in (saved.table(old, "old.json"), saved.differences(old, verdicts)[1]):
         assert "older rule: Holm's correction decided, not the 95% intervals" in text
     assert "older rule" not in saved.table(verdicts, "new.json")
+
+
+def test_a_saved_level_is_printed_and_placed_as_before(tmp_path):
+    """A claim of "at most" is stored as the negative, with a threshold below 0."""
+    most = examples.part(
+        estimate=-0.117, low=-0.145, high=-0.089, weight=-1.0, threshold=-0.1, scale=-100, minus=()
+    )
+    before = examples.claim("F2", "inconclusive", contrasts=(most,))
+    saved.write(examples.verdicts(before), tmp_path / "a.json")
+    after = saved.read(tmp_path / "a.json").by_id["F2"]
+    assert "11.7 points of mIoU (8.9 to 14.5)" in effect(after.decisive_contrast)
+    assert after.lead(after.decisive_contrast) == before.lead(most) < 0
