@@ -72,6 +72,7 @@ def reversals(lead: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[str]
 
 def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
     """Show all claims in one figure: a row per claim with its interval and the reference studies."""
+    saved = [study for study in saved if study.study != verdicts.study]
     groups: dict[str, list[dict]] = {}
     for claim in verdicts.claims:
         others = [study.by_id[claim.id] for study in saved if claim.id in study.by_id]
@@ -89,8 +90,8 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
 
 def _comparable(claim: Verdict, other: Verdict) -> bool:
     """Whether two studies decided a claim by the same kind of comparison; claims change between versions."""
-    metrics = [{contrast.metric for contrast in each.deciding} for each in (claim, other)]
-    return not metrics[0] or not metrics[1] or bool(metrics[0] & metrics[1])
+    mine, theirs = ({(part.label, part.metric) for part in each.deciding} for each in (claim, other))
+    return not mine or not theirs or bool(mine & theirs)
 
 
 def _mark(claim: Verdict) -> dict | None:

@@ -67,7 +67,9 @@ def test_marks_without_interval_beyond_the_scale_and_without_any_number():
 
 def test_reference_studies_are_marks_in_the_same_row():
     other = verdicts(claim("U1", "refuted"), study="other")
-    row = rows(first_page.overview(verdicts(), [other, verdicts(claim("F1"))]))["U1"]
+    row = rows(first_page.overview(verdicts(), [other, verdicts(claim("F1"), study="third"), verdicts()]))[
+        "U1"
+    ]
     assert [("bad" in mark["class"]) for mark in row.select("path.reference")] == [True]
 
 
@@ -120,8 +122,9 @@ def test_networks_that_still_improve_are_a_reason_for_caution():
     assert first_page.caution(runs[2:], verdicts(claim("U1"))) == ""
 
 
-def test_a_reference_study_that_decided_by_another_metric_has_no_mark():
-    older = verdicts(claim("U1", contrasts=(part(metric="boundary_iou:1"),)), study="older")
+@pytest.mark.parametrize("changes", [{"metric": "boundary_iou:1"}, {"label": "U-Net"}])
+def test_a_reference_study_that_decided_by_another_comparison_has_no_mark(changes):
+    older = verdicts(claim("U1", contrasts=(part(**changes),)), study="older")
     row = rows(first_page.overview(verdicts(), [older]))["U1"]
     assert not row.select(".reference")
 
@@ -129,6 +132,6 @@ def test_a_reference_study_that_decided_by_another_metric_has_no_mark():
 def test_a_mark_without_interval_and_verdict_is_in_the_middle():
     open_claim = claim("U21", "inconclusive", contrasts=(part(low=None, high=None),))
     counted = claim("F8", contrasts=(part(low=None, high=None),))
-    page = rows(first_page.overview(verdicts(open_claim, counted), [verdicts(counted)]))
+    page = rows(first_page.overview(verdicts(open_claim, counted), [verdicts(counted, study="other")]))
     assert float(page["U21"].rect["x"]) == pytest.approx(96.5)
     assert [("reference" in mark["class"]) for mark in page["F8"].select("rect")] == [True, False]
