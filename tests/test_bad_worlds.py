@@ -21,7 +21,7 @@ from tests.bad_worlds import NAMES, STUDY, World, live
 from tests.synthetic_study import make_study
 
 SOME, ALL = 30, 500
-PLACE = r"[/'=]|ulimit|YAML|^segnb: (data|variants|seeds|jobs)\b"  # what a path or a parameter is told by
+PLACE = r"[/'=]|ulimit|YAML|^segnb: (data|variants|invalid [a-z_]+)\b"  # marks of a path or a parameter
 PATIENCE = 120  # seconds on a busy machine
 
 

@@ -226,7 +226,8 @@ function render({ model, el }) {
       draw(canvas, panel, picture, now);
       const text = caption(panel, bytes(picture.truth), now);
       [title.textContent, note.textContent] = [panel.title, text];
-      canvas.setAttribute("aria-label", text ? `${panel.title}: ${text}` : panel.title);
+      const label = panel.kind === "picture" ? "Selected image" : panel.title; // "Image" is the list's name
+      canvas.setAttribute("aria-label", text ? `${label}: ${text}` : label);
     });
     shown = { panels, pictures };
     legend.replaceChildren(...key(panels, pictures, now));

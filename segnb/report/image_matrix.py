@@ -87,7 +87,7 @@ def _row(name: str, predictions: dict[str, dict[str, np.ndarray]], classes: Clas
     largest, place = by_size[sizes[0]]
     return Row(
         name,
-        Cell(photo(largest["images"][place]), f"Test image {name}"),
+        Cell(photo(largest["images"][place]), f"Image {name}, without prediction"),
         [
             Cell(painted(arrays["labels"][i], classes), f"Ground truth of {name}")
             for arrays, i in map(by_size.get, sizes)

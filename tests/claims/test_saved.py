@@ -52,7 +52,7 @@ def test_a_listing_has_a_line_a_claim(verdicts):
     lines = saved.listing(verdicts).splitlines()
     assert [line.split()[0] for line in lines[1 : len(LEDGER) + 1]] == list(LEDGER)
     assert all(f"{verdicts.count(word)} {word}" in lines[-2] for word in WORDS)
-    assert lines[-1].startswith("Confidence intervals are at ") and "% (F)" in lines[-1]
+    assert lines[-1].startswith("Confidence intervals are at ") and "% (claims F)" in lines[-1]
 
 
 def test_differences_tell_verdicts_that_moved(verdicts, one_seed):
