@@ -178,12 +178,14 @@ def unbroken(text: str) -> Markup:
 
 
 def seeds_sentence(claim: Verdict) -> str:
-    """Say what the seeds of a claim can resolve, and how many would decide it."""
+    """Say what the seeds of a claim can resolve and, if it is not decided, how many would decide it."""
     seeds = f"{counted(claim.seeds, 'seed')} here"
     if claim.widest:
         seeds = f"The {seeds} resolve{'s' * (claim.seeds == 1)} {can_tell(claim)}."
     else:
         seeds = f"This report has {counted(claim.seeds, 'seed')}."
+    if claim.word in DECIDED:
+        return seeds
     chances = [f"{100 * chance:.0f}% with {number} seeds" for number, chance in claim.power.items()]
     needed = (
         f"It would take more than {MOST_SEEDS:,} seeds to reach 80%."

@@ -225,8 +225,11 @@ def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_o
         level, one_seed = level_in_percent(bounded[0].level), seeds <= 1
         over = f" over {'' if one_seed else 'seeds and '}test images"
         over = over if all(part.image_se is not None for part in bounded) else ""
+        decide = "them" if all(part.decides for part in bounded) else "those of the deciding comparisons"
         rest = (
-            "they do not include variation between training runs" if one_seed else "the verdict rests on them"
+            "they do not include variation between training runs"
+            if one_seed
+            else f"the verdict rests on {decide}"
         )
         sentences.append(f"Thick lines are {level} confidence intervals{over}; {rest}.")
     if seeds > 1:
