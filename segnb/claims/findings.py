@@ -38,13 +38,18 @@ def findings(verdicts: StudyVerdicts) -> list[str]:
     return sentences
 
 
+def bullets(verdicts: StudyVerdicts) -> list[str]:
+    """Return the findings as items of a Markdown list, with their conclusions in bold."""
+    return ["- **{}.** {}".format(*finding.split(". ", 1)) for finding in findings(verdicts)]
+
+
 def in_readme(text: str, verdicts: StudyVerdicts, name: str) -> str:
     """Return README.md with the findings of results/<name> between its marks.
 
     Raises:
         SegnbError: if README.md has no marks.
     """
-    lines = ["- **{}.** {}".format(*finding.split(". ", 1)) for finding in findings(verdicts)]
+    lines = bullets(verdicts)
     old = verdicts.schema < StudyVerdicts.schema
     note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
     words = [f"{n} {'is' if n == 1 else 'are'} {word}" for word in WORDS if (n := verdicts.count(word))]

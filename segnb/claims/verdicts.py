@@ -200,6 +200,11 @@ class StudyVerdicts:
     def by_id(self) -> dict[str, Verdict]:
         return {claim.id: claim for claim in self.claims}
 
+    @property
+    def several_seeds(self) -> bool:
+        """Whether any claim rests on more than one seed."""
+        return any(claim.seeds > 1 for claim in self.claims)
+
     def count(self, *words: str) -> int:
         """Count the claims with one of these verdicts."""
         return sum(claim.word in words for claim in self.claims)

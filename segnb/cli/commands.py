@@ -34,9 +34,9 @@ SUMMARIES |= {
     "data prepare": "Write a data folder again, split and at one size",
 }
 
-DESCRIPTION = "Test a student's report on semantic segmentation: train its networks, evaluate\n" + (
-    "them, and build an HTML report with a verdict on each of its claims."
-)
+DESCRIPTION = """\
+Test a student's report on semantic segmentation: train its networks, evaluate
+them, and build an HTML report with a verdict on each of its claims."""
 EXAMPLES = """\
 examples:
   segnb report --preset smoke  check in about four minutes that everything works

@@ -246,7 +246,7 @@ def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) 
         "claims.html.j2",
         groups=groups,
         count=len(verdicts.claims),
-        several=any(claim.seeds > 1 for claim in verdicts.claims),
+        several=verdicts.several_seeds,
         saved=[{claim.id: claim.word for claim in study.claims} for study in columns],
         names=[reference_name(number, saved) for number in range(1, len(columns) + 1)],
         levels=wording.levels(verdicts),

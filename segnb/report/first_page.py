@@ -7,30 +7,25 @@ from functools import partial
 import numpy as np
 from IPython.display import HTML
 
-from segnb.claims.findings import findings
+from segnb.claims.findings import bullets
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, reference_name, render
-from segnb.report.text import origin
+from segnb.report.text import FAMILY_NAMES, origin
 from segnb.study.study import Run, by_variant, of_family
 
 HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond it are triangles
 STILL_RISING = 0.01  # mIoU per epoch: a point in the last epoch means that training stopped early
 
 
-def _one_seed(verdicts: StudyVerdicts) -> bool:
-    return max((claim.seeds for claim in verdicts.claims), default=0) < 2
-
-
 def leading(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> StudyVerdicts:
     """Return the study whose findings lead: this one, or with one seed the first reference study."""
-    return saved[0] if _one_seed(verdicts) and saved else verdicts
+    return saved[0] if saved and not verdicts.several_seeds else verdicts
 
 
 def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
     """List the findings in Markdown, with the study that they come from and the data that contradict them."""
     lead = leading(verdicts, saved)
-    items = ["- **{}.** {}".format(*finding.split(". ", 1)) for finding in findings(lead)]
     link = partial(re.sub, r"\(claim (\w)(\d+)\)", _link)
     if lead is verdicts:
         intro = "The findings of this report:"
@@ -40,7 +35,7 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
             f" {reference_name(1, saved).lower()} ({described(lead)}); the figure shows this report's numbers"
             " next to them."
         )
-    return "\n".join([intro, "", *map(link, items), "", *reversals(lead, [verdicts, *saved])])
+    return "\n".join([intro, "", *map(link, bullets(lead)), "", *reversals(lead, [verdicts, *saved])])
 
 
 def _link(claim: re.Match) -> str:
@@ -83,7 +78,7 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
         "overview.html.j2",
         groups=groups,
         half=HALF,
-        one_seed=_one_seed(verdicts),
+        one_seed=not verdicts.several_seeds,
         saved=saved,
     )
 
@@ -122,7 +117,7 @@ def _mark(claim: Verdict) -> dict | None:
 def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
     """Give reasons for caution: networks that need more epochs, and metrics without room; or ""."""
     sentences, parts = [], []
-    for family, name in (("fcn", "FCNs"), ("unet", "U-Nets")):
+    for family, name in FAMILY_NAMES.items():
         rises = {
             variant: np.mean([_last_rise(run) for run in group])
             for variant, group in by_variant(of_family(runs, family)).items()

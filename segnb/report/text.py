@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from segnb.claims.verdicts import StudyVerdicts
 
 
+FAMILY_NAMES = {"fcn": "FCNs", "unet": "U-Nets"}  # in sentences
+
+
 def say(sentence: str) -> None:
     """Display a computed sentence as running text; display nothing if it is empty.
 
@@ -103,7 +106,7 @@ def spread_sentence(spreads: pd.DataFrame) -> str:
         spreads: From `segnb.evaluation.scores.spreads`.
     """
     return " ".join(
-        f"Among the {'FCNs' if name == 'fcn' else 'U-Nets'}, the standard deviation of mIoU is"
+        f"Among the {FAMILY_NAMES[name]}, the standard deviation of mIoU is"
         f" {100 * row.networks:.1f} points between networks and {100 * row.seeds:.1f} points between the"
         f" seeds of one network, a ratio of {row.ratio:.1f}."
         for name, row in spreads.iterrows()

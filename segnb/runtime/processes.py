@@ -108,10 +108,15 @@ def end_with_parent(parent: int | None = None) -> None:
     def watch() -> None:
         while os.getppid() == parent:  # not "!= 1": systems differ in which process adopts orphans
             time.sleep(EVERY)
-        kill_below(os.getpid())
-        os.kill(os.getpid(), signal.SIGKILL)
+        end_all()
 
     threading.Thread(target=watch, name="end_with_parent", daemon=True).start()
+
+
+def end_all() -> None:
+    """Kill all descendants of this process, and then this process."""
+    kill_below(os.getpid())
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stop(process: subprocess.Popen, grace: float) -> int:

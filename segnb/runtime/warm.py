@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import NoReturn
 
-from segnb.runtime.processes import EVERY, STEP, WARM, environment, kill_below, received, stop
+from segnb.runtime.processes import EVERY, STEP, WARM, end_all, environment, kill_below, received, stop
 
 WAITING = 128  # steps that may connect at the same time
 
@@ -113,8 +113,7 @@ def _become(step: socket.socket, outputs: list[int], request: dict) -> list[str]
 
     def watch() -> None:
         step.recv(1)  # nothing is ever sent, so it returns when the step ends
-        kill_below(os.getpid())
-        os.kill(os.getpid(), 9)
+        end_all()
 
     threading.Thread(target=watch, name="end_with_step", daemon=True).start()
     return request["arguments"]

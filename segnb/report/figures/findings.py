@@ -12,9 +12,9 @@ import pandas as pd
 
 from segnb.claims.wording import listed
 from segnb.report.figures.style import family_of, percent
-from segnb.report.text import counted
+from segnb.report.text import FAMILY_NAMES, counted
 
-FAMILIES = {"fcn": "FCNs", "unet": "U-Nets", "": "other networks"}
+FAMILIES = FAMILY_NAMES | {"": "other networks"}
 MOST_NAMES = 3  # that a sentence lists; more are counted
 
 
