@@ -1,6 +1,9 @@
 """Five findings of a study in plain sentences, for README.md and the first page of the report."""
 
+from collections.abc import Sequence
+
 from segnb.audit import scores
+from segnb.claims.compare import on_other_machines
 from segnb.claims.saved import CLAIMS_PAGE, source
 from segnb.claims.verdicts import UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
@@ -43,13 +46,19 @@ def bullets(verdicts: StudyVerdicts) -> list[str]:
     return ["- **{}.** {}".format(*finding.split(". ", 1)) for finding in findings(verdicts)]
 
 
-def in_readme(text: str, verdicts: StudyVerdicts, name: str) -> str:
+def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = ()) -> str:
     """Return README.md with the findings of results/<name> between its marks.
+
+    Args:
+        text: of README.md
+        verdicts: those of results/<name>
+        name: of the file
+        others: all studies in results/, to say how far other machines agree
 
     Raises:
         SegnbError: if README.md has no marks.
     """
-    lines = bullets(verdicts)
+    lines = bullets(verdicts) + [f"- {sentence}" for sentence in on_other_machines(verdicts, others)]
     old = verdicts.schema < StudyVerdicts.schema
     note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
     words = [f"{n} {'is' if n == 1 else 'are'} {word}" for word in WORDS if (n := verdicts.count(word))]

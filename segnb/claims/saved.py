@@ -1,4 +1,4 @@
-"""Verdicts in files: claims.json of a study, its short form in results/, and comparisons of two files.
+"""Verdicts in files: claims.json of a study and its short form in results/.
 
 `results/<name>.json` contains one line per claim, so that git shows the verdicts that a change affects.
 """
@@ -7,11 +7,11 @@ from dataclasses import is_dataclass
 from pathlib import Path
 
 from segnb.claims.effects import MeasuredContrast
-from segnb.claims.verdicts import WORDS, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import full_name, headline, interval, levels, signed, with_unit
 from segnb.errors import SegnbError
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
-from segnb.study.provenance import unlike
+from segnb.storage.project import root
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study in docs/claims.md
 CLAIMS_PAGE = "docs/claims.md"
@@ -122,6 +122,20 @@ def is_verdicts(entry: object) -> bool:
     return isinstance(entry, dict) and {"study", "claims", "data"} <= entry.keys()
 
 
+def saved_studies(folder: Path | None = None) -> list[StudyVerdicts]:
+    """Read the saved verdicts of studies with several seeds, the most decided study first.
+
+    Args:
+        folder: Folder of JSON files, the project's results/ by default; files of other kinds are skipped.
+    """
+    files = sorted((folder or root() / "results").glob("*.json"))
+    entries = [read_json(file) for file in files if file.read_bytes().lstrip().startswith(b"{")]
+    studies = [from_dict(entry) for entry in entries if is_verdicts(entry)]
+    return sorted(
+        (study for study in studies if len(study.seeds) > 1), key=lambda study: -study.count(*DECIDED)
+    )
+
+
 # ---- docs/claims.md --------------------------------------------------------------------------------------
 
 
@@ -169,84 +183,20 @@ def listing(verdicts: StudyVerdicts) -> str:
         decisive = claim.decisive_contrast
         seeds = str(claim.seeds or "–"), str(claim.seeds_needed or "–")
         named = full_name(decisive) if decisive else "–"
-        rows.append((claim.id, claim.word, *_numbers(decisive), *seeds, claim.sentence, named))
+        rows.append((claim.id, claim.word, *numbers(decisive), *seeds, claim.sentence, named))
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in sorted(WORDS) if verdicts.count(word))
-    return f"{_aligned(rows)}\n\nStudy {verdicts.study}: {counts}.\n{levels(verdicts)}"
+    return f"{aligned(rows)}\n\nStudy {verdicts.study}: {counts}.\n{levels(verdicts)}"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> str:
-    """Pad each column to the width of its widest cell."""
+def aligned(rows: list[tuple[str, ...]]) -> str:
+    """Return rows as lines, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (map(str.ljust, row, widths) for row in rows)
     return "\n".join("  ".join(cells).rstrip() for cells in lines)
 
 
-def _numbers(contrast: MeasuredContrast | None) -> tuple[str, str]:
+def numbers(contrast: MeasuredContrast | None) -> tuple[str, str]:
     """Return the estimate with its unit, and the interval."""
     if contrast is None or contrast.estimate is None:
         return "–", "–"
     return with_unit(signed(contrast.estimate, contrast), contrast.unit), interval(contrast) or "–"
-
-
-# ---- comparisons -----------------------------------------------------------------------------------------
-
-
-def check_comparable(a: StudyVerdicts, b: StudyVerdicts) -> None:
-    """Check that two studies have the same data and preset.
-
-    Raises:
-        SegnbError: if they differ; the message names the differences.
-    """
-    sides = [{"data": {key: side.data[key] for key in ("name", "digest")}} for side in (a, b)]
-    detailed = a.settings and b.settings  # missing in files of older versions
-    for side, verdicts in zip(sides, (a, b), strict=True):
-        side["preset"] = verdicts.settings if detailed else verdicts.preset
-    if unequal := unlike(*sides):
-        raise SegnbError(
-            f"{a.study} and {b.study} have different data or presets ({'; '.join(unequal[:3])}), which may be"
-            " the reason for different verdicts. Use --anyway to compare them"
-        )
-
-
-def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:
-    """Compare two studies.
-
-    Returns:
-        Whether a verdict differs, and a text with the origin of both, the verdicts that differ and the
-        effects next to each other.
-    """
-    lines = [f"A  {_origin(a)}", f"B  {_origin(b)}", "", *_settings(a, b), ""]
-    if 1 in (len(a.seeds), len(b.seeds)):
-        lines += [
-            "With one seed, intervals cover the choice of test images but not the variation between runs.",
-            "",
-        ]
-    if {a.schema, b.schema} != {StudyVerdicts.schema}:
-        lines += [HOLM, ""]
-    pairs = [(claim, b.by_id.get(claim.id)) for claim in a.claims]
-    moved = [(mine, other) for mine, other in pairs if other and mine.word != other.word]
-    alone = sorted(a.by_id.keys() ^ b.by_id.keys())
-    lines += [f"{mine.id:<4} {mine.word} -> {other.word}: {mine.sentence}" for mine, other in moved]
-    if alone:
-        lines.append(f"in only one of the two studies: {', '.join(alone)}")
-    if not moved:
-        lines.append("no verdict differs")
-    rows = [("", "", "A", "", "B", "")]
-    for mine, other in pairs:
-        twins = {(twin.label, twin.metric): twin for twin in (other.contrasts if other else ())}
-        for i, contrast in enumerate(mine.deciding):
-            numbers = (*_numbers(contrast), *_numbers(twins.get((contrast.label, contrast.metric))))
-            rows.append(("" if i else mine.id, full_name(contrast), *numbers))
-    return bool(moved or alone), "\n".join([*lines, "", _aligned(rows)])
-
-
-def _origin(verdicts: StudyVerdicts) -> str:
-    seeds = ", ".join(map(str, verdicts.seeds))
-    return f"{verdicts.study}: seeds {seeds or 'none'}, {verdicts.machine}, {verdicts.date}"
-
-
-def _settings(a: StudyVerdicts, b: StudyVerdicts) -> list[str]:
-    """Return one line each for data, preset, code, backbone weights and seeds: the same, or both values."""
-    pairs = {"data": (a.data["digest"], b.data["digest"])}
-    pairs |= {name: (getattr(a, name), getattr(b, name)) for name in ("preset", "code", "weights", "seeds")}
-    return [f"{name:<8} {'same' if x == y else f'differs: {x} and {y}'}" for name, (x, y) in pairs.items()]

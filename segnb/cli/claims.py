@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from segnb.claims import findings, saved
+from segnb.claims import compare, findings, saved
 from segnb.claims.decide import decide
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.cli.options import add_command, add_report_options
@@ -51,9 +51,10 @@ def claims(options: argparse.Namespace) -> None:
     if options.publish is not None:
         name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
         trimmed = saved.from_dict(saved.trimmed(verdicts))
+        claims_page, readme = root() / saved.CLAIMS_PAGE, root() / "README.md"
         pages = {
-            root() / page: write(_text(root() / page), trimmed, name)
-            for page, write in ((saved.CLAIMS_PAGE, saved.in_page), ("README.md", findings.in_readme))
+            claims_page: saved.in_page(_text(claims_page), trimmed, name),
+            readme: findings.in_readme(_text(readme), trimmed, name, saved.saved_studies()),
         }
         saved.write(verdicts, root() / "results" / name)
         for page, text in pages.items():
@@ -62,13 +63,14 @@ def claims(options: argparse.Namespace) -> None:
 
 
 def claims_diff(options: argparse.Namespace) -> int:
-    """Compare the verdicts of two studies.
+    """Compare two studies and say whether they agree.
 
-    The output has the settings, verdicts and effects that differ.
+    Two studies agree if no effect differs by more than chance and no claim is supported in one study and
+    refuted in the other. The output has the settings, verdicts and effects of both.
 
     Exit codes:
-      0  every claim has the same verdict in both studies
-      1  some verdicts differ
+      0  the studies agree
+      1  the studies do not agree
       2  a study cannot be read, or data or presets differ
     """
     both = [
@@ -76,10 +78,10 @@ def claims_diff(options: argparse.Namespace) -> int:
         for name in (options.a, options.b)
     ]
     if not options.anyway:
-        saved.check_comparable(*both)
-    differ, text = saved.differences(*both)
+        compare.check_comparable(*both)
+    agree, text = compare.differences(*both)
     print(text)
-    return int(differ)
+    return int(not agree)
 
 
 def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> StudyVerdicts:

@@ -5,9 +5,10 @@ from functools import cached_property
 from IPython.display import display
 
 from segnb.claims.effects import Effects
+from segnb.claims.saved import saved_studies
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.params import ReportParams
-from segnb.report.claim_blocks import block, saved_studies, verdicts_of
+from segnb.report.claim_blocks import block, verdicts_of
 from segnb.report.figures.claims import pictures
 from segnb.study.study import Run, by_variant, of_family, open_study
 

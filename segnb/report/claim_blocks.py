@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 
 from IPython.display import HTML
 from markupsafe import Markup
@@ -18,7 +17,7 @@ from segnb.claims import wording
 from segnb.claims.claim import LIMITS
 from segnb.claims.decide import decide
 from segnb.claims.ledger import SENTENCES, STUDY
-from segnb.claims.saved import from_dict, is_verdicts
+from segnb.claims.saved import from_dict
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import can_tell, listed, p_cell
 from segnb.report.figures.claims import grouped
@@ -27,7 +26,6 @@ from segnb.report.html import shell
 from segnb.report.text import counted, origin
 from segnb.stats.decisions import MOST_SEEDS
 from segnb.storage.files import markdown_table, read_json
-from segnb.storage.project import root
 from segnb.study.study import Study
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
@@ -103,20 +101,6 @@ def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
         place = next(place for place, study in enumerate(saved, start=1) if study is source)
         condition = f"are as in reference study {place}"
     return f"If effects and spreads {condition}, {listed(numbers)}."
-
-
-def saved_studies(folder: Path | None = None) -> list[StudyVerdicts]:
-    """Read the saved verdicts of studies with several seeds, the most decided study first.
-
-    Args:
-        folder: Folder of JSON files, the project's results/ by default; files of other kinds are skipped.
-    """
-    files = sorted((folder or root() / "results").glob("*.json"))
-    entries = [read_json(file) for file in files if file.read_bytes().lstrip().startswith(b"{")]
-    studies = [from_dict(entry) for entry in entries if is_verdicts(entry)]
-    return sorted(
-        (study for study in studies if len(study.seeds) > 1), key=lambda study: -study.count(*DECIDED)
-    )
 
 
 def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from IPython.display import HTML
 
+from segnb.claims.compare import on_other_machines
 from segnb.claims.findings import bullets
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
@@ -35,7 +36,10 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
             f" {reference_name(1, saved).lower()} ({described(lead)}); the figure shows this report's numbers"
             " next to them."
         )
-    return "\n".join([intro, "", *map(link, bullets(lead)), "", *reversals(lead, [verdicts, *saved])])
+    agreeing = [f"\n{sentence}" for sentence in on_other_machines(lead, [verdicts, *saved])]
+    return "\n".join(
+        [intro, "", *map(link, bullets(lead)), "", *reversals(lead, [verdicts, *saved]), *agreeing]
+    )
 
 
 def _link(claim: re.Match) -> str:

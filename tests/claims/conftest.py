@@ -18,16 +18,27 @@ def study(tmp_path_factory) -> Study:
     return make_study(make_project(tmp_path_factory.mktemp("claims") / "project"), images=16)
 
 
-@pytest.fixture(scope="session")
-def verdicts(study) -> StudyVerdicts:
-    """The verdicts of this study, from fewer draws and simulated studies than in a report."""
+def quickly_decided(study: Study, **asked) -> StudyVerdicts:
+    """Decide with fewer draws and simulated studies than in a report."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "DRAWS", 200)
         patch.setattr("segnb.stats.decisions.STUDIES", 200)
         bootstrap.image_weights.cache_clear()
-        decided = decide(study)
+        decided = decide(study, **asked)
         bootstrap.image_weights.cache_clear()
     return decided
+
+
+@pytest.fixture(scope="session")
+def verdicts(study) -> StudyVerdicts:
+    """The verdicts of this study."""
+    return quickly_decided(study)
+
+
+@pytest.fixture(scope="session")
+def one_seed(study) -> StudyVerdicts:
+    """The verdicts of the study's first seed."""
+    return quickly_decided(study, seeds="0")
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     few = verdicts(claim("F1", "inconclusive"), claim("U1"), study="few")
     (tmp_path / "few.json").write_text(json.dumps(saved.as_dict(few)))
     (tmp_path / "many.json").write_text(json.dumps(saved.as_dict(verdicts(study="many"))))
-    others = claim_blocks.saved_studies(tmp_path)
+    others = saved.saved_studies(tmp_path)
     assert [study.study for study in others] == ["many", "few"]
     text = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
     assert "(preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02)" in text

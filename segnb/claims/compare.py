@@ -1,0 +1,191 @@
+"""Comparison of two studies: which verdicts differ, and whether the studies agree.
+
+A comparison of networks that both studies measured gives two estimates. If the studies differ only by chance,
+the difference of the estimates has the variance SE² of one study plus SE² of the other. Its p follows from
+Welch's t. The procedure of Benjamini and Hochberg (1995) at 5% finds those that differ by more than chance.
+Two studies of the same test images share the images' part of the error, so it finds fewer than it could.
+
+Two studies *agree* if no difference passes that limit and no claim is supported in one study and refuted in
+the other. A verdict that is open in one study only is no disagreement: the interval may just have been wider.
+"""
+
+from collections.abc import Iterable
+from math import inf
+from sys import float_info
+from typing import NamedTuple
+
+from scipy.special import ndtri, stdtr
+
+from segnb.claims.effects import MeasuredContrast
+from segnb.claims.saved import HOLM, aligned, numbers
+from segnb.claims.verdicts import StudyVerdicts, Verdict
+from segnb.claims.wording import full_name
+from segnb.errors import SegnbError
+from segnb.stats.decisions import level_of
+from segnb.study.provenance import unlike
+
+DECIDED = {"supported", "refuted"}
+NAMED = 5  # differences that a sentence names
+
+
+def check_comparable(a: StudyVerdicts, b: StudyVerdicts) -> None:
+    """Check that two studies have the same data and preset.
+
+    Raises:
+        SegnbError: if they differ; the message names the differences.
+    """
+    sides = [{"data": {key: side.data[key] for key in ("name", "digest")}} for side in (a, b)]
+    detailed = a.settings and b.settings  # missing in files of older versions
+    for side, verdicts in zip(sides, (a, b), strict=True):
+        side["preset"] = verdicts.settings if detailed else verdicts.preset
+    if unequal := unlike(*sides):
+        raise SegnbError(
+            f"{a.study} and {b.study} have different data or presets ({'; '.join(unequal[:3])}), which may be"
+            " the reason for different verdicts. Use --anyway to compare them"
+        )
+
+
+class Agreement(NamedTuple):
+    """How far two studies agree.
+
+    both:      claims that both studies measured with the same deciding comparisons
+    same:      those with the same verdict
+    opposite:  those that one study supports and the other refutes
+    compared:  comparisons with an error in both studies
+    beyond:    those that differ by more than chance
+    """
+
+    both: list[str]
+    same: list[str]
+    opposite: list[str]
+    compared: int
+    beyond: list[str]
+
+    @property
+    def agree(self) -> bool:
+        return not self.opposite and not self.beyond
+
+    def __str__(self) -> str:
+        """Return the agreement in sentences."""
+        text = f"{len(self.same)} of {len(self.both)} claims that both studies measured have the same verdict"
+        opposite = ", ".join(self.opposite) or "none"
+        more = ["…"] if len(self.beyond) > NAMED else []
+        beyond = f": {'; '.join(self.beyond[:NAMED] + more)}" if self.beyond else ""
+        return (
+            f"{text}; supported in one and refuted in the other: {opposite}. Of {self.compared} comparisons"
+            f" with errors in both, {len(self.beyond)} differ by more than chance{beyond}. The studies"
+            f" {'agree' if self.agree else 'do not agree'}."
+        )
+
+
+def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
+    """Compute how far two studies agree. Claims that the studies test differently are left out."""
+    pairs = [(mine, b.by_id[mine.id]) for mine in a.claims if mine.id in b.by_id]
+    pairs = [(x, y) for x, y in pairs if x.kind == y.kind and _deciding(x).keys() == _deciding(y).keys()]
+    pairs = [pair for pair in pairs if all(map(_measured, pair))]
+    p: dict[str, float] = {}  # by the comparison's name; several claims may share one
+    for x, y in pairs:
+        for key, contrast in _deciding(x).items():
+            value = p_of_difference(contrast, _deciding(y)[key])
+            p |= {} if value is None else {full_name(contrast): value}
+    limit = 1 - level_of(p.values())
+    return Agreement(
+        [x.id for x, _ in pairs],
+        [x.id for x, y in pairs if x.word == y.word],
+        [x.id for x, y in pairs if {x.word, y.word} == DECIDED],
+        len(p),
+        [name for name, value in p.items() if value <= limit],
+    )
+
+
+def on_other_machines(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[str]:
+    """Say, one sentence per study of the same preset and data on another machine, how far it agrees."""
+    sentences = []
+    for other in others:
+        same = (other.preset, other.data["name"]) == (verdicts.preset, verdicts.data["name"])
+        found = agreement(verdicts, other)
+        if same and other.machine != verdicts.machine and found.compared:
+            beyond = len(found.beyond) or "none"
+            sentences.append(
+                f"**Another machine, {'the same' if found.agree else 'different'} results:** of"
+                f" {found.compared} comparisons measured again ({other.machine}), {beyond}"
+                f" differ{'s' * (beyond in (1, 'none'))} by more than chance, and"
+                f" {len(found.opposite) or 'no'} verdict{'s are' if len(found.opposite) > 1 else ' is'}"
+                " the opposite."
+            )
+    return sentences
+
+
+def _deciding(claim: Verdict) -> dict[tuple[str, ...], MeasuredContrast]:
+    """Return the deciding comparisons. The metric's words tell an earlier definition of it apart."""
+    return {(contrast.label, contrast.metric, contrast.words): contrast for contrast in claim.deciding}
+
+
+def _measured(claim: Verdict) -> bool:
+    return bool(claim.deciding) and all(contrast.estimate is not None for contrast in claim.deciding)
+
+
+def p_of_difference(a: MeasuredContrast, b: MeasuredContrast) -> float | None:
+    """Return the two-sided p of the difference of two estimates.
+
+    None if one is counted, or comes from one seed, so that the variation between runs is unknown.
+
+    Files of schema 1 have no standard error. It is then half the 95% interval over the normal quantile, which
+    is a little too large.
+    """
+    if any(part.low is None or part.seeds == 1 for part in (a, b)):
+        return None
+    errors = [
+        (part.half_width / ndtri(0.975), inf) if part.se is None else (part.se, part.dof) for part in (a, b)
+    ]
+    total = sum(se**2 for se, _ in errors)
+    if not total:
+        return None
+    dof = total**2 / max(sum(se**4 / dof for se, dof in errors), float_info.min)
+    return float(2 * stdtr(dof, -abs(a.estimate - b.estimate) / total**0.5))
+
+
+def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:
+    """Compare two studies.
+
+    Returns:
+        Whether they agree, and a text with the origin of both, their `agreement`, the verdicts that differ
+        and the effects next to each other.
+    """
+    lines = [f"A  {_origin(a)}", f"B  {_origin(b)}", "", *_settings(a, b), ""]
+    if 1 in (len(a.seeds), len(b.seeds)):
+        lines += [
+            "With one seed, intervals cover the choice of test images but not the variation between runs.",
+            "",
+        ]
+    if {a.schema, b.schema} != {StudyVerdicts.schema}:
+        lines += [HOLM, ""]
+    pairs = [(claim, b.by_id.get(claim.id)) for claim in a.claims]
+    found = agreement(a, b)
+    lines += [str(found), ""]
+    moved = [(mine, other) for mine, other in pairs if other and mine.word != other.word]
+    alone = sorted(a.by_id.keys() ^ b.by_id.keys())
+    lines += [f"{mine.id:<4} {mine.word} -> {other.word}: {mine.sentence}" for mine, other in moved]
+    if alone:
+        lines.append(f"in only one of the two studies: {', '.join(alone)}")
+    if not moved:
+        lines.append("no verdict differs")
+    rows = [("", "", "A", "", "B", "")]
+    for mine, other in pairs:
+        twins = {(twin.label, twin.metric): twin for twin in (other.contrasts if other else ())}
+        for i, contrast in enumerate(mine.deciding):
+            twin = twins.get((contrast.label, contrast.metric))
+            rows.append(("" if i else mine.id, full_name(contrast), *numbers(contrast), *numbers(twin)))
+    return found.agree, "\n".join([*lines, "", aligned(rows)])
+
+
+def _origin(verdicts: StudyVerdicts) -> str:
+    seeds = ", ".join(map(str, verdicts.seeds))
+    return f"{verdicts.study}: seeds {seeds or 'none'}, {verdicts.machine}, {verdicts.date}"
+
+
+def _settings(a: StudyVerdicts, b: StudyVerdicts) -> list[str]:
+    """Return one line each for data, preset, code, backbone weights and seeds: the same, or both values."""
+    pairs = {"data": (a.data["digest"], b.data["digest"])}
+    pairs |= {name: (getattr(a, name), getattr(b, name)) for name in ("preset", "code", "weights", "seeds")}
+    return [f"{name:<8} {'same' if x == y else f'differs: {x} and {y}'}" for name, (x, y) in pairs.items()]

@@ -1,0 +1,81 @@
+"""Two studies: verdicts that differ, and effects that differ by more than chance."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from segnb.claims import compare
+from tests.claims import examples
+from tests.claims.examples import claim, part
+
+
+def test_verdicts_that_differ_are_listed(verdicts, one_seed):
+    agree, text = compare.differences(verdicts, verdicts)
+    assert agree and "no verdict differs" in text and "differs:" not in text
+    agree, text = compare.differences(verdicts, one_seed)
+    assert agree and "U1   supported -> inconclusive: Skip connections raise quality." in text
+    assert "seeds    differs: [0, 1, 2] and [0]" in text and "data     same" in text
+    assert "intervals cover the choice of test images but not the variation between runs" in text
+
+
+def study(*estimates: float, word: str = "supported", **changes):
+    """Return a made-up study with one claim per estimate."""
+    claims = [
+        claim(f"U{i}", word, contrasts=(part(f"pair {i}", estimate=estimate, **changes),))
+        for i, estimate in enumerate(estimates, 1)
+    ]
+    return examples.verdicts(*claims)
+
+
+def test_p_of_a_difference_is_that_of_welch():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(0, 1, 5), rng.normal(1, 3, 9)
+    a, b = (part(estimate=x.mean(), se=stats.sem(x), dof=len(x) - 1, seeds=len(x)) for x in samples)
+    expected = stats.ttest_ind(*samples, equal_var=False).pvalue
+    assert compare.p_of_difference(a, b) == pytest.approx(expected)
+
+
+def test_studies_agree_unless_an_effect_differs_by_more_than_chance():
+    found = compare.agreement(study(0.03, 0.02, 0.01), study(0.04, 0.01, 0.02))
+    assert found.agree and found.compared == 3 and str(found).endswith("The studies agree.")
+    found = compare.agreement(study(0.03, 0.02, 0.01), study(0.04, 0.01, 0.12))
+    assert not found.agree and found.beyond == ["pair 3, mIoU"] and found.same == ["U1", "U2", "U3"]
+    assert "1 differ by more than chance: pair 3, mIoU. The studies do not agree." in str(found)
+
+
+def test_a_claim_that_one_study_supports_and_the_other_refutes_is_a_disagreement():
+    found = compare.agreement(study(0.01), study(-0.01, word="refuted"))
+    assert not found.agree and found.opposite == ["U1"] and not found.beyond
+    assert compare.agreement(study(0.01), study(0.0, word="inconclusive")).agree
+
+
+def test_what_cannot_be_compared_is_left_out():
+    mine = study(0.03, 0.02)
+    assert compare.agreement(mine, study(0.5, 0.5, seeds=1)).compared == 0  # variation between runs unknown
+    assert compare.agreement(mine, study(0.5, 0.5, low=None, high=None)).compared == 0  # counted
+    assert compare.agreement(mine, study(None, 0.02)).both == ["U2"]
+    other = replace(mine, claims=(mine.claims[0], replace(mine.claims[1], kind="≈")))
+    assert compare.agreement(mine, other).both == ["U1"]
+
+
+def test_chance_alone_rarely_makes_studies_disagree():
+    """Without a true difference, at most 5% of pairs of studies have one beyond chance, as BH promises."""
+    rng = np.random.default_rng(1)
+    pairs = rng.normal(0, 0.01, (300, 2, 12))
+    failed = [not compare.agreement(*(study(*half, dof=1e6) for half in pair)).agree for pair in pairs]
+    assert np.mean(failed) <= stats.binom.ppf(0.99, 300, 0.05) / 300
+
+
+def test_other_machines_are_compared_if_preset_and_data_are_the_same():
+    mine = study(0.03, 0.02)
+    other = replace(study(0.04, 0.01), machine="GPU, fp32")
+    (sentence,) = compare.on_other_machines(mine, [mine, other])
+    assert sentence == (
+        "**Another machine, the same results:** of 2 comparisons measured again (GPU, fp32),"
+        " none differs by more than chance, and no verdict is the opposite."
+    )
+    assert compare.on_other_machines(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
+    (sentence,) = compare.on_other_machines(mine, [replace(study(0.3, 0.2), machine="GPU, fp32")])
+    assert sentence.startswith("**Another machine, different results:** of 2") and "2 differ by" in sentence
