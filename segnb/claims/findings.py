@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from segnb.audit import scores
 from segnb.claims.compare import on_other_machines
-from segnb.claims.saved import CLAIMS_PAGE, source
+from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, score, source
 from segnb.claims.verdicts import UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
+from segnb.models.registry import label
 from segnb.stats.decisions import MOST_SEEDS
 from segnb.storage.files import between
 
 MARKS = "<!-- findings -->", "<!-- /findings -->"  # around the findings of one study in README.md
+EXPECTED = "FCN8s_vgg16_finetune", "UNet_Standard_256"  # their scores stand in README.md
 # Claim: its subject, and sentences with a place for the effect of each deciding comparison, in their order.
 TOPICS = {
     "U1": ("skip connections", "With them, the mIoU of a U-Net changes by {}"),
@@ -63,7 +65,21 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
     words = [f"{n} {'is' if n == 1 else 'are'} {word}" for word in WORDS if (n := verdicts.count(word))]
     counts = f" Of its {len(verdicts.claims)} claims, {listed(words)}."
-    return between(text, MARKS, "\n".join([*lines, "", source(verdicts, name) + counts + note]))
+    return between(
+        text, MARKS, "\n".join([*lines, "", source(verdicts, name) + counts + _scores(verdicts) + note])
+    )
+
+
+def _scores(verdicts: StudyVerdicts) -> str:
+    """Return the scores of two networks, for whoever runs the preset; "" if they are not known."""
+    known = [name for name in EXPECTED if name in verdicts.scores]
+    if not known:
+        return ""
+    scored = listed([f"{label(name)} {score(verdicts.scores[name]['miou'])}" for name in known])
+    return (
+        f" Test mIoU, mean ± standard deviation over seeds: {scored}"
+        f" ([all networks, with times]({PERFORMANCE_PAGE}#scores-and-times))."
+    )
 
 
 def _reported_scores(claims: dict[str, Verdict]) -> str:

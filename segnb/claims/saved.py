@@ -6,15 +6,19 @@
 from dataclasses import is_dataclass
 from pathlib import Path
 
+import numpy as np
+
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import full_name, headline, interval, levels, signed, with_unit
 from segnb.errors import SegnbError
+from segnb.models.registry import label
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
 from segnb.storage.project import root
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study in docs/claims.md
-CLAIMS_PAGE = "docs/claims.md"
+SCORES = "<!-- scores -->", "<!-- /scores -->"  # around the scores of one study in docs/performance.md
+CLAIMS_PAGE, PERFORMANCE_PAGE = "docs/claims.md", "docs/performance.md"
 DIGITS = 4  # significant digits of saved numbers
 KEYS = {
     "word": "verdict",
@@ -162,6 +166,28 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
     return (
         f"{source(verdicts, name)} {rule}\n\n{markdown_table(['id', 'claim', 'verdict', 'evidence'], rows)}"
     )
+
+
+def in_performance(text: str, verdicts: StudyVerdicts, name: str) -> str:
+    """Return docs/performance.md with the scores of these verdicts between its marks.
+
+    Raises:
+        SegnbError: if the page has no marks.
+    """
+    rows = []
+    for network, row in verdicts.scores.items():
+        timed = [f"{row['minutes']:.1f}", f"{row['memory_mib']:.0f} MiB"] if "minutes" in row else ["–", "–"]
+        rows.append([label(network), score(row["miou"]), *timed])
+    headings = ["network", "test mIoU, mean ± SD over seeds", "minutes of training", "memory of a step"]
+    return between(
+        text, SCORES, f"{source(verdicts, name)}\n\n{markdown_table(headings, rows)}", PERFORMANCE_PAGE
+    )
+
+
+def score(mious: list[float]) -> str:
+    """Return the mean test mIoU of several seeds and its standard deviation, as in "0.474 ± 0.009"."""
+    spread = f" ± {np.std(mious, ddof=1):.3f}" if len(mious) > 1 else ""
+    return f"{np.mean(mious):.3f}{spread}"
 
 
 def in_page(text: str, verdicts: StudyVerdicts, name: str) -> str:

@@ -168,6 +168,8 @@ class StudyVerdicts:
     schema:   1 in older files: decided by Holm's correction, with 95% intervals that did not decide
     data:     name, origin, digest and counts, as in study.json
     settings: of the preset; None in files of older versions
+    scores:   by network: test mIoU of each seed (miou), estimated minutes of one training at the machine's
+              timed speed (minutes), and memory of a training step (memory_mib); see `segnb.evaluation.cost`
     decided:  number of seeds, as text: expected number of decided claims; empty if unknown
     """
 
@@ -184,6 +186,7 @@ class StudyVerdicts:
     settings: dict | None = None
     command: str = ""
     rules: dict = field(default_factory=dict)
+    scores: dict[str, dict] = field(default_factory=dict)
     decided: dict[str, float] = field(default_factory=dict)
     claims: tuple[Verdict, ...]
 

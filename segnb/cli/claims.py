@@ -28,8 +28,8 @@ def add_commands(commands) -> None:
         nargs="?",
         const="",
         metavar="NAME",
-        help="store the verdicts in results/NAME.json, and update the table in docs/claims.md and the"
-        " findings in README.md (default NAME: PRESET-DATA)",
+        help="store the verdicts in results/NAME.json, and update the tables in docs/claims.md and"
+        " docs/performance.md and the findings in README.md (default NAME: PRESET-DATA)",
     )
     comparison = add_command(listing.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
     for name in ("a", "b"):
@@ -52,8 +52,10 @@ def claims(options: argparse.Namespace) -> None:
         name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
         trimmed = saved.from_dict(saved.trimmed(verdicts))
         claims_page, readme = root() / saved.CLAIMS_PAGE, root() / "README.md"
+        performance = root() / saved.PERFORMANCE_PAGE
         pages = {
             claims_page: saved.in_page(_text(claims_page), trimmed, name),
+            performance: saved.in_performance(_text(performance), trimmed, name),
             readme: findings.in_readme(_text(readme), trimmed, name, saved.saved_studies()),
         }
         saved.write(verdicts, root() / "results" / name)

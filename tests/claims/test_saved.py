@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from segnb.claims import compare, findings, saved
@@ -11,10 +12,17 @@ from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import WORDS
 from segnb.claims.wording import effect
 from segnb.cli.__main__ import main
+from segnb.models.registry import label
 from segnb.storage.files import read_json, write_json
 from tests.claims import examples
 from tests.conftest import CHECKOUT
 
+# Pages with a generated part: its marks, and the function that writes it.
+PAGES = {
+    "README.md": (findings.MARKS, findings.in_readme),
+    "docs/claims.md": (saved.MARKS, saved.in_page),
+    "docs/performance.md": (saved.SCORES, saved.in_performance),
+}
 pytestmark = pytest.mark.usefixtures("few_draws")
 
 
@@ -61,6 +69,7 @@ def at_home(study, verdicts, monkeypatch):
     monkeypatch.setenv("SEGNB_ROOT", str(folder))
     (folder / "docs").mkdir(exist_ok=True)
     (folder / "docs" / "claims.md").write_text("Before\n<!-- claims -->\nold\n<!-- /claims -->\nAfter\n")
+    (folder / "docs" / "performance.md").write_text("Before\n<!-- scores -->\nold\n<!-- /scores -->\nAfter\n")
     (folder / "README.md").write_text("Before\n<!-- findings -->\nold\n<!-- /findings -->\nAfter\n")
     return folder
 
@@ -79,7 +88,13 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     assert shown_in(page) == saved.table(saved.from_dict(short), "quick-streets.json")
     assert all(page.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
     assert page.count(f"| {verdicts.by_id['U1'].headline} |") == 1
+    performance = (at_home / "docs" / "performance.md").read_text()
+    assert all(performance.count(f"\n| {label(name)} | 0.") == 1 for name in verdicts.networks)
+    mious = verdicts.scores["UNet_Standard_256"]["miou"]
+    printed = f"{np.mean(mious):.3f} ± {np.std(mious, ddof=1):.3f}"
+    assert len(mious) == 3 and f"\n| U-Net | {printed} |" in performance
     readme = (at_home / "README.md").read_text()
+    assert f"U-Net {printed} ([all networks" in readme
     assert readme.startswith("Before\n<!-- findings -->\n- **The study's headline scores are wrong.** The ")
     assert readme.endswith("<!-- /findings -->\nAfter\n") and "\nold\n" not in readme
     assert readme.count("\n- **") == 5 and all(f"(claim {name})" in readme for name in findings.TOPICS)
@@ -111,10 +126,10 @@ def test_the_report_has_the_verdicts_beside_it(at_home, study, monkeypatch):
     assert (out.parent / "claims.json").read_text() == '{"schema": 1}\n'
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/claims.md"])
+@pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("text", ["nothing", None])
 def test_without_marks_in_a_page_nothing_is_written(at_home, study, capsys, page, text):
-    pages = [at_home / "README.md", at_home / "docs" / "claims.md"]
+    pages = [at_home / name for name in PAGES]
     (at_home / page).unlink() if text is None else (at_home / page).write_text(text)
     before = [file.read_text() if file.exists() else None for file in pages]
     shutil.rmtree(at_home / "results", ignore_errors=True)
@@ -125,11 +140,11 @@ def test_without_marks_in_a_page_nothing_is_written(at_home, study, capsys, page
     assert [file.read_text() if file.exists() else None for file in pages] == before
 
 
-@pytest.mark.parametrize("page, marks", [("README.md", findings.MARKS), ("docs/claims.md", saved.MARKS)])
-def test_the_pages_show_the_verdicts_that_are_saved(page, marks):
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_show_the_verdicts_that_are_saved(page):
+    marks, write = PAGES[page]
     text = (CHECKOUT / page).read_text()
     name = re.search(r"From `results/([^`]+)`", shown_in(text, marks)).group(1)
-    write = findings.in_readme if page == "README.md" else saved.in_page
     others = [saved.saved_studies(CHECKOUT / "results")] if page == "README.md" else []
     assert write(text, saved.read(CHECKOUT / "results" / name), name, *others) == text
 
