@@ -2,7 +2,7 @@
 
 A comparison of networks that both studies measured gives two estimates. If the studies differ only by chance,
 the difference of the estimates has the variance SE² of one study plus SE² of the other. Its p follows from
-Welch's t. The procedure of Benjamini and Hochberg (1995) at 5% finds those that differ by more than chance.
+Welch's t. The procedure of Benjamini and Hochberg (1995) at 5% finds differences beyond chance.
 Two studies of the same test images share the images' part of the error, so it finds fewer than it could.
 
 Two studies *agree* if no difference passes that limit and no claim is supported in one study and refuted in
@@ -49,10 +49,10 @@ class Agreement(NamedTuple):
     """How far two studies agree.
 
     both:      claims that both studies measured with the same deciding comparisons
-    same:      those with the same verdict
-    opposite:  those that one study supports and the other refutes
+    same:      claims of these with the same verdict
+    opposite:  claims that one study supports and the other refutes
     compared:  comparisons with an error in both studies
-    beyond:    those that differ by more than chance
+    beyond:    comparisons that differ by more than chance
     """
 
     both: list[str]

@@ -71,7 +71,7 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
 
 
 def _scores(verdicts: StudyVerdicts) -> str:
-    """Return the scores of two networks, for whoever runs the preset; "" if they are not known."""
+    """Return the scores of two networks, to expect of the preset; "" if they are not known."""
     known = [name for name in EXPECTED if name in verdicts.scores]
     if not known:
         return ""
