@@ -14,34 +14,24 @@ from IPython.display import HTML
 from markupsafe import Markup
 
 from segnb.claims import wording
-from segnb.claims.claim import LIMITS
 from segnb.claims.decide import decide
 from segnb.claims.ledger import SENTENCES, STUDY
 from segnb.claims.saved import from_dict
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import can_tell, listed, p_cell
+from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import SVG, Picture
 from segnb.report.html import shell
 from segnb.report.text import counted, origin
 from segnb.stats.decisions import MOST_SEEDS
-from segnb.storage.files import markdown_table, read_json
+from segnb.storage.files import read_json, to_json
 from segnb.study.study import Study
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
 # CSS classes of the page.
 COLOURS = dict.fromkeys(WORDS, "quiet") | {"supported": "good", "refuted": "bad", "inconclusive": ""}
 FAMILIES = {"F": "FCN", "U": "U-Net", "M": "The study's scores"}
-# Further sections that show evidence for a claim: {heading: claims}.
-SEE_ALSO = {
-    "fcn.ipynb#Upper-bound-of-each-stride": ("F1", "F13", "F14"),
-    "fcn.ipynb#IoU-near-edges": ("F6", "F15"),
-    "fcn.ipynb#IoU-per-class": ("F14",),
-    "unet.ipynb#IoU-near-edges": ("U4", "U10"),
-    "unet.ipynb#Recall-by-object-size": ("U13",),
-    "audit.ipynb#Reported-score-and-mIoU": ("M1",),
-    "audit.ipynb#Rankings": ("M2",),
-}
 CHAPTERS = {"F": "fcn.ipynb", "U": "unet.ipynb", "M": "audit.ipynb"}  # with the claims of a family
 COLUMNS = 2  # reference studies that fit into the table of verdicts on a screen of 1,440 px
 RULES_PLACE = "claims.ipynb#How-to-read-a-verdict"
@@ -265,7 +255,7 @@ def block(
             for name, other in references
             if other.word != "not measured" and other.reason != claim.reason
         ],
-        links=[place for place, claims in SEE_ALSO.items() if claim.id in claims],
+        compares=to_json(_compared(claim)),
         rules=RULES_PLACE,
         pictures=[_embedded(picture) for picture in pictures if picture.axes],
         notes=notes,
@@ -280,10 +270,14 @@ def sentences(verdicts: StudyVerdicts) -> HTML:
     return render("sentences.html.j2", count=len(plain), places=places, verdicts=verdicts)
 
 
-def limits() -> str:
-    """Tabulate the limit that each absolute word of the study stands for, and why, in Markdown."""
-    rows = [[f"“{word}”", limit.claim, limit.why] for word, limit in LIMITS.items()]
-    return markdown_table(["The study's word", "Limit", "Reason"], rows)
+def _compared(claim: Verdict) -> list[tuple[str, list[str]]]:
+    """List metric and networks of each comparison, for the links from the claim to figures that show them."""
+    if not claim.contrasts:  # decided from the study's own numbers, so figures name the claim itself
+        return [(claim.id, [])]
+    return [
+        (part.metric, [VARIANTS[name].label if name in VARIANTS else name for name in part.networks])
+        for part in claim.contrasts
+    ]
 
 
 def rules(verdicts: StudyVerdicts) -> HTML:

@@ -33,8 +33,8 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
     else:
         intro = (
             f"One seed cannot decide a claim about a network. The findings below are those of"
-            f" {reference_name(1, saved).lower()} ({described(lead)}); the figure shows this report's numbers"
-            " next to them."
+            f" {reference_name(1, saved).lower()} ({described(lead)}); [the figure](#fig-overview) shows this"
+            " report's numbers next to them."
         )
     agreeing = [f"\n{sentence}" for sentence in on_other_machines(lead, [verdicts, *saved])]
     return "\n".join(

@@ -33,7 +33,7 @@ def sentence(runs: list[Run]) -> str:
         which = "All runs" if len(records) == len(runs) else "Runs with a record"
         text += f" {which} have in common: {'; '.join(shared)}."
     if varying:
-        text += f" They differ in: {'; '.join(varying)} (see the table)."
+        text += f" They differ in: {'; '.join(varying)} (see [the table](#table-provenance))."
     return text
 
 
@@ -41,6 +41,7 @@ def identifiers(runs: list[Run]) -> Styler | None:
     """Show the name of each network in settings, commands and files; None without runs."""
     names = {label(name): {"identifier": name} for name in by_variant(runs)}
     return tables.table(
+        "identifiers",
         pd.DataFrame.from_dict(names, orient="index"),
         "Settings, commands and files use these names for the networks.",
     )
@@ -50,6 +51,7 @@ def table(runs: list[Run]) -> Styler | None:
     """Show `differences` as a table of the report; None without differences."""
     rows = differences(runs)
     return tables.table(
+        "provenance",
         rows,
         f"The runs differ in {len(rows)} {'fact' if len(rows) == 1 else 'facts'}. Each value is followed by"
         " its runs. These facts should change scores in their last digits only; everything else that scores"

@@ -4,32 +4,46 @@ Rows are named by the labels of networks.
 """
 
 import html
+from collections.abc import Iterable
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from segnb.audit.scores import FAILING, READING_ERROR, by_run, published, published_scores
+from segnb.claims.claim import LIMITS
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
 from segnb.claims.wording import can_tell, goal, needed
 from segnb.labels import STREET
 from segnb.models.registry import VARIANTS, label
 from segnb.presets import preset
+from segnb.report.html import about
 from segnb.report.text import counted
 from segnb.study.study import Run, Study, by_variant
 
 
-def table(frame: pd.DataFrame, caption: str, formats: str | dict = "{}") -> Styler | None:
+def table(
+    name: str,
+    frame: pd.DataFrame,
+    caption: str,
+    formats: str | dict = "{}",
+    networks: Iterable[str] = (),
+    metrics: Iterable[str] = (),
+) -> Styler | None:
     """Style a frame as a table of the report; markup in its cells stays text.
 
     Args:
+        name: Name in the table's anchor; see `segnb.report.html.about`, also for networks and metrics.
         frame: Cells; NaN becomes a dash.
         caption: Text above the table.
         formats: For all columns, or by column.
+        networks: Labels of the networks for which the table is evidence.
+        metrics: Metrics for which the table is evidence.
     """
     if frame.empty:
         return None
     style = Styler(frame.rename_axis(None), cell_ids=False).format(formats, na_rep="–", escape="html")
     style = style.format_index(escape="html").format_index(escape="html", axis=1)
+    style = style.set_table_attributes(f'data-about="{html.escape(about(name, "", networks, metrics))}"')
     return style.set_caption(html.escape(caption, quote=False))  # it may name classes, which come from data
 
 
@@ -54,6 +68,7 @@ def networks(runs: list[Run]) -> Styler | None:
     additional = any(VARIANTS[run.variant].extension for run in runs)
     frozen = any(VARIANTS[run.variant].frozen for run in runs)
     return table(
+        "networks",
         pd.DataFrame.from_dict(rows, orient="index"),
         f"This chapter covers {counted(len(rows), 'network')} and {counted(len(runs), 'run')}. An epoch is"
         " one pass over all training images. The best epoch has the highest validation mIoU, and its weights"
@@ -88,9 +103,12 @@ def scores(ranked: pd.DataFrame) -> Styler | None:
         }
     ).rename(index=label)
     return table(
+        "scores",
         frame,
         f"The test mIoU {_spread(ranked.miou)}. The last column scores the same predictions with the study's"
         " metric, which the chapter “The study's reported scores” explains.",
+        networks=frame.index,
+        metrics=["miou"],
     )
 
 
@@ -115,12 +133,18 @@ def class_ious(ious: pd.DataFrame) -> Styler | None:
     several = "Over all networks, " if ious.shape[1] > 1 else ""
     absent = " A dash marks a class that no test image shows; it does not count in the mIoU."
     return table(
+        "class_ious",
         ious.rename(columns=label),
         f"{several}{means.idxmax()} has the highest mean IoU, {means.max():.3f}, and {means.idxmin()} the"
         f" lowest, {means.min():.3f}. Cells are means over seeds. The last row, the mIoU, is the mean of the"
         f" rows above it.{absent if ious.isna().any(axis=None) else ''}",
         "{:.3f}",
+        networks=map(label, ious.columns),
+        metrics=["iou:*", "miou"],
     )
+
+
+COSTS = ("parameters", "gflops", "predict_seconds", "train_seconds", "memory_mib")  # columns of cost.json
 
 
 def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
@@ -145,11 +169,14 @@ def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
     ).rename(index=label)
     seconds = cost.train_seconds
     return table(
+        "costs",
         frame,
         f"{label(seconds.idxmax())} takes the most time to train, {1e3 * seconds.max():.1f} ms per image."
         " The column “trained” counts the parameters that training changes. GFLOPs are billions of"
         " floating-point operations to predict one image, with a multiply-add counted as two. Times are"
         " medians per image, in batches and without caches. Memory is the peak of a training step.",
+        networks=frame.index,
+        metrics=COSTS,
     )
 
 
@@ -178,11 +205,23 @@ def recipes(study: Study) -> Styler | None:
     frame = frame[["FCN, here", "FCN, in the study", "U-Net, here", "U-Net, in the study"]]
     epochs = frame.loc["epochs"]
     return table(
+        "recipes",
         frame,
         f"FCNs train for {epochs['FCN, here']} epochs here and {epochs['FCN, in the study']} in the study,"
         f" U-Nets for {epochs['U-Net, here']} and {epochs['U-Net, in the study']}. All networks minimise the"
         " cross-entropy with Adam. A U-Net has twice as many channels at each level below the first. In a"
         " one-cycle schedule, the learning rate rises to the given value and falls again.",
+    )
+
+
+def limits() -> Styler | None:
+    """Show the limit that each absolute word of the study stands for, and why."""
+    rows = {f"“{word}”": {"limit": limit.claim, "reason": limit.why} for word, limit in LIMITS.items()}
+    return table(
+        "limits",
+        pd.DataFrame.from_dict(rows, orient="index"),
+        f"{len(rows)} absolute words of the study stand for a limit. A claim with such a word is supported if"
+        " the interval of the network's value satisfies the limit.",
     )
 
 
@@ -202,6 +241,7 @@ def open_questions(ledger: StudyVerdicts) -> Styler | None:
     }
     undecided = sum(claim.word not in DECIDED for claim in claims)
     return table(
+        "open_questions",
         pd.DataFrame.from_dict(rows, orient="index"),
         f"Of {counted(len(claims), 'claim')} that depend on training, {undecided} are not decided. The"
         " chance is the probability that this number of seeds supports or refutes the claim if effect and"
@@ -223,6 +263,7 @@ def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:
     source = pixels.columns[0]
     largest = pixels[source].idxmax()
     return table(
+        "shares",
         frame,
         f"{largest} covers the most pixels, {100 * pixels[source].max():.0f}% of the {source} split. The"
         " columns on the right show the share of images in which a class appears."
@@ -232,6 +273,7 @@ def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:
             else ""
         ),
         formats,
+        metrics=["U32"] if "study's data" in pixels else [],
     )
 
 
@@ -261,11 +303,13 @@ def every_run(runs: list[Run]) -> Styler:
     reported = study.reindex(here.variant).set_axis(here.index)
     frame = pd.concat({"in the study": _both_scores(reported), "trained here": _both_scores(here)}, axis=1)
     return table(
+        "every_run",
         frame,
         f"In the study's results, its metric is {gap.min():.3f} to {gap.max():.3f} above the mIoU. “Failing”"
         f" counts classes with a test IoU below {FAILING}. The study's mIoU is the mean of class IoUs read"
         f" off its bar charts, to about ±{READING_ERROR}.",
         {column: FORMATS.get(column[1], "{:.3f}") for column in frame},
+        metrics=["M1"],
     )
 
 
@@ -288,8 +332,10 @@ def swaps(pairs: pd.DataFrame, where: str) -> Styler | None:
     frame = frame.rename(columns=ranks | gaps)
     frame.index = range(1, len(frame) + 1)
     return table(
+        "swaps",
         frame,
         f"In {where}, {counted(len(frame), 'pair')} of networks {'has' if len(frame) == 1 else 'have'}"
         f" opposite orders by the two scores, with gaps beyond ±{READING_ERROR} in both.",
         dict.fromkeys(gaps.values(), signed),
+        metrics=["M2"],
     )

@@ -157,7 +157,7 @@ def test_pictures_have_alt_size_and_caption(page: BeautifulSoup) -> None:
     assert image["alt"] == 'Curves of "two" networks'
     assert (image["width"], image["height"]) == ("40", "30")
     assert image["src"].startswith("data:image/png;base64,") and "\n" not in image["src"]
-    assert image.find_parent("figure").figcaption.get_text() == "Loss & mIoU"
+    assert image.find_parent("figure").figcaption.get_text() == "Figure 1. Loss & mIoU"
 
 
 def test_ids_are_unique_and_anchors_land(page: BeautifulSoup) -> None:
@@ -248,7 +248,7 @@ def test_tables_scroll_and_numbers_align(page: BeautifulSoup) -> None:
         assert [cell.get_text().strip() for cell in cells] == ["", "mIoU", "interval", "note"]
         assert ["number" in cell.get("class", []) for cell in cells] == [False, True, True, False]
         assert table.tbody.find("th").get_text() == "FCN32s_vgg16_freeze"
-    assert page.table.parent["aria-label"] == "Scores" == page.table.caption.get_text()
+    assert page.table.parent["aria-label"] == "Table 1. Scores" == page.table.caption.get_text()
 
 
 def test_an_empty_corner_is_the_head_of_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; $\\frac$"
 
 def test_a_table_shows_markup_as_it_is_written():
     frame = pd.DataFrame({HOSTILE: [HOSTILE, 1.0]}, index=[HOSTILE, "b"])
-    page = tables.table(frame, HOSTILE).to_html()
+    page = tables.table("a", frame, HOSTILE).to_html()
     assert "<script>" not in page and page.count(SHOWN) == 4
 
 

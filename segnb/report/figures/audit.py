@@ -75,7 +75,7 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
         f" {'. '.join(texts)}.",
         f"{gaps(panels)} Both scores are of the same predictions: the longer the line, the larger the effect"
         " of the metric." + (" Small ticks are single runs, and marks are their means." if several else ""),
-    )
+    ).shows(labels, "M1")
 
 
 def gaps(panels: dict[str, pd.DataFrame]) -> str:
@@ -144,7 +144,7 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
         "Slope chart of networks ranked by the study's metric and by mIoU. Pairs that swap:"
         f" {', '.join(counts)}. Best first: {'. '.join(texts)}.",
         f"{swapped_pairs(panels)} The best network is on top, and networks of these pairs are in bold.",
-    )
+    ).shows([], "M2")
 
 
 def swapped_pairs(panels: dict[str, pd.DataFrame]) -> str:

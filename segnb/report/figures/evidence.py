@@ -93,7 +93,7 @@ def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
         f"{finding} The distance to an edge grows to the right: a network that is coarse only at outlines is"
         " low only on the left."
         f"{error_bars(curves.values())}",
-    )
+    ).shows(curves, "near", "far", "near-far", "boundary_*")
 
 
 @figure
@@ -107,7 +107,7 @@ def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
         f" {_numbers(curves, -1)}.",
         f"{finding} Dashed lines mark where small, medium and large objects begin, at the cell areas of"
         f" strides 8, 16 and 32: {_ends(curves)}.{error_bars(curves.values())}",
-    )
+    ).shows(curves, *(f"recall:{size}" for size in SIZES))
 
 
 def _ends(curves: dict[str, pd.DataFrame]) -> str:
@@ -142,7 +142,7 @@ def sight(curves: dict[str, pd.DataFrame]) -> Picture:
         f" {_numbers(curves, -1)}.",
         f"{finding} If a curve rises to the right, the network misses mainly objects that other objects hide."
         f" The renderer records the visible share of each object.{error_bars(curves.values())}",
-    )
+    ).shows(curves, "recall:mostly hidden", "recall:in full sight", "recall:hidden-seen")
 
 
 @figure
@@ -166,7 +166,7 @@ def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap)
         f"IoU of {plus} minus IoU of {minus} for each class, in points: {values}.",
         f"{findings.class_gain(frame, plus, minus)} Right of zero, {plus} is better at the class."
         f"{error_bars([frame])}",
-    )
+    ).shows([plus, minus], "miou", "iou:*")
 
 
 @figure
@@ -189,7 +189,7 @@ def stride_bounds(frame: pd.DataFrame) -> Picture:
         " cell of the stride's grid, upsampled bilinearly. A network can exceed its grey bar, because its"
         " upsampling learns. If it ends far below, something other than the stride limits it."
         f"{error_bars([frame])}",
-    )
+    ).shows(frame.index, "miou", "ceiling:*")
 
 
 @figure
@@ -231,7 +231,7 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
         f"{findings.first_at_goal(epochs)} The dashed line is {percent(share, 0)} of the lower final mIoU of"
         " the pair, and a mark further left means faster learning. Each panel is one seed, so there are no"
         " error bars.",
-    )
+    ).shows(pair, "epochs")
 
 
 @figure
@@ -256,4 +256,4 @@ def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
         " Layers are in the order in which an image passes them: down1 is the finest level of the encoder,"
         " bottom the coarsest level, and up1 the last block of the decoder."
         + (" Error bars extend from the lowest to the highest seed." if several else ""),
-    )
+    ).shows(ratios, "gradient*")

@@ -71,7 +71,7 @@ def attention(
         " Below each map are its mean and standard deviation (±); a gate with the same value everywhere"
         f" selects nothing. n: {counted(len(rows) // len(gates), 'image')}, evenly spaced over the stored"
         " images, and the first seed of each network.",
-    )
+    ).shows(gates, "gate_*", "let_through")
 
 
 @figure
@@ -141,7 +141,7 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
         f"{gate_findings.gate_losses(levels)} On the left, a gate is replaced by its mean over the image, so"
         " that it selects nothing. On the right, a standard deviation of 0 means that the gate has the same"
         f" value everywhere in an image.{error_bars(levels.values())}",
-    )
+    ).shows(levels, *(f"lost:{level}" for level in (1, 2, 3, 4, "all")), "gate_variation:*")
 
 
 @figure
@@ -181,4 +181,4 @@ def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Pi
         f"{gate_findings.largest_drop(scores)} A network's loss is the distance from its clean score down to"
         " its score under the condition; the mIoU axis does not start at 0. The images show the first street"
         f" of the test set, and no network saw such conditions in training.{error_bars(scores.values())}",
-    )
+    ).shows(scores, "shift:*")

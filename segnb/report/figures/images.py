@@ -169,7 +169,7 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
         f"{image_findings.least_alike(pixels)} On the left is the share of all pixels, on the right the share"
         " of the images that contain the class. The closer the marks of a row, the more similar are the"
         " sources.",
-    )
+    ).shows([], *(["U32"] if "study's data" in pixels else []))
 
 
 def pale(image: np.ndarray) -> np.ndarray:
@@ -217,6 +217,7 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, wan
     if len(rows) < stored:
         sample = f"{len(rows)} of {stored} stored test images, evenly spaced"
     values = ", ".join(f"{percent(share)} in {name}" for share, name in zip(shares, names, strict=True))
+    fig.subject = label
     return fig.described(
         f"{label}: {len(rows)} test images with ground truth, prediction and errors. Wrong pixels: {values}.",
         f"{image_findings.wrong_pixels(label, shares)} Red pixels have another class than the ground truth,"

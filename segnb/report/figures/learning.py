@@ -85,7 +85,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
             if several
             else " There are no error bars, because each network has one seed."
         ),
-    )
+    ).shows(histories, "val:*", "epochs")
 
 
 class LiveCurves:

@@ -54,7 +54,7 @@ def score_bars(scores: pd.DataFrame) -> Picture:
     return fig.described(
         f"Bars of test mIoU with 95% confidence intervals and of test loss. mIoU: {'; '.join(values)}.",
         f"{findings.highest(scores)}{reading}{error_bars([scores])}",
-    )
+    ).shows(scores.index, "miou", "best:*")
 
 
 @figure
@@ -104,7 +104,7 @@ def class_scores(iou: pd.DataFrame) -> Picture:
         " down a column."
         + (" A dash marks a class that no test image shows." if absent else "")
         + f" The heat map has no error bars.{sample([iou])}",
-    )
+    ).shows(iou.columns, "iou:*", "miou:thin", "miou:thin-others", "best:classes")
 
 
 @figure
@@ -143,4 +143,4 @@ def cost_quality(table: pd.DataFrame) -> Picture:
         f"{findings.cost(table)} Networks toward the upper left are better"
         + ("; the mIoU axis does not start at 0." if axes[0].get_ylim()[0] > 0 else ".")
         + error_bars([table]),
-    )
+    ).shows(table.index, "predict_seconds", "train_seconds", "parameters")

@@ -27,6 +27,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 
 from segnb.models.registry import VARIANTS
+from segnb.report.html import about
 
 WIDTH = 6.5  # inches
 SMALL = 9.5  # points: 6.6 CSS pixels if a page shows the figure at half its width
@@ -81,12 +82,18 @@ class Picture(Figure):
     """A figure with a description in words.
 
     Attributes:
+        name: name of the function that draws it, with which the report makes its anchor
+        subject: what tells figures of the same name apart, such as a network
         alt: text for a reader who cannot see the figure: its content with the main numbers
         caption: text below the figure: the main finding, how to read the figure, its error bars, n
     """
 
+    name = ""
+    subject = ""
     alt = ""
     caption = ""
+    networks: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
     def __init__(self, height: float = 1.0, width: float = WIDTH):
         super().__init__(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
@@ -96,6 +103,19 @@ class Picture(Figure):
         """Set both texts and return the figure."""
         self.alt, self.caption = alt, caption
         return self
+
+    def shows(self, networks: Iterable[str], *metrics: str) -> "Picture":
+        """Set the labels of the networks and the metrics that the figure shows, and return the figure.
+
+        The report links it with claims on them; see `segnb.report.html.about`.
+        """
+        self.networks, self.metrics = tuple(networks), metrics
+        return self
+
+    @property
+    def about(self) -> str:
+        """Name and evidence of the figure, as the report reads them."""
+        return about(self.name, self.subject, self.networks, self.metrics)
 
     def _printed(self, kind: str, **options) -> bytes:
         """Return the figure as a PNG or SVG. Letters that its font lacks come from other installed fonts.
@@ -149,6 +169,7 @@ class Picture(Figure):
         """
         width, height = (round(inches * DPI) for inches in self.get_size_inches())
         described = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
+        described["about"] = self.about
         data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
         if drawing and self.scales:
             # The layout was computed for the PNG; to compute it again takes longer than to draw.
@@ -172,7 +193,9 @@ def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:
         with mpl.rc_context(STYLE), warnings.catch_warnings():
             # Text is measured while drawing; `Picture` replaces fonts that lack a letter.
             warnings.filterwarnings("ignore", NO_GLYPH)
-            return draw(data, *args, **kwargs) if len(data) else Picture()
+            fig = draw(data, *args, **kwargs) if len(data) else Picture()
+            fig.name = draw.__name__
+            return fig
 
     return drawn
 

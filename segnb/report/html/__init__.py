@@ -1,9 +1,12 @@
 """HTML of the report: templates here, notebooks and pages in the modules of this folder."""
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import jinja2
+
+from segnb.storage.files import to_json
 
 FOLDER = Path(__file__).parent / "segnb"
 
@@ -11,6 +14,21 @@ FOLDER = Path(__file__).parent / "segnb"
 @cache  # which keeps the compiled templates
 def shell() -> jinja2.Environment:
     """Return the environment that loads the templates; callers add filters and globals."""
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals["about"] = about
+    return environment
+
+
+def about(name: str, subject: str = "", networks: Iterable[str] = (), metrics: Iterable[str] = ()) -> str:
+    """Describe a figure or table for `segnb.report.html.numbers`: its attribute `data-about`, as JSON.
+
+    Args:
+        name: Name of the function that makes it; its anchor in the page contains the name.
+        subject: What tells figures of the same name in a chapter apart, such as a network.
+        networks: Labels of the networks that it shows.
+        metrics: Metrics that it shows: names in `segnb.claims.metrics` or columns of cost.json, in which *
+            stands for any text, or ids of claims without comparisons.
+    """
+    return to_json({"name": name, "subject": subject, "networks": list(networks), "metrics": list(metrics)})

@@ -1,8 +1,8 @@
 """Executed notebooks as one HTML file that works offline, on phones, in print, and in light and dark mode.
 
 nbconvert renders the notebooks as articles (`segnb.report.html.notebook`). This module prepares the articles
-for one page: it moves headings one level down, makes anchors unique, turns links between notebooks into links
-within the page, and wraps tables. `page.html.j2` adds header, contents and footer.
+for one page: it wraps tables, and adds anchors, numbers and links (`segnb.report.html.anchors`).
+`page.html.j2` adds header, contents and footer.
 
 Table cells may have the classes `good`, `bad` and `quiet`, coloured for light and dark mode. `<style scoped>`
 is for JupyterLab and is dropped. `<details class="claim">` is styled by the page. The table of
@@ -15,15 +15,15 @@ matrix, a filter by verdict. It reads everything that it needs from the page.
 import base64
 import hashlib
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from bs4 import BeautifulSoup, Tag
 
 from segnb import __version__
 from segnb.report.html import FOLDER, shell
+from segnb.report.html.anchors import link, text_of
 from segnb.report.html.notebook import render
 from segnb.storage.files import write_text
 
@@ -32,8 +32,6 @@ LICENCE = "MIT"
 # Parts of the page's script: helpers first, then one part per feature.
 SCRIPTS = ("tools.js", "page.js", "tables.js", "pictures.js", "matrix.js")
 
-HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-PAGE_IDS = ("main", "training-runs")
 NUMBER = re.compile(r"[+\-−±<>≤≥≈~×]?\s*\d[\d.,\s]*(e[+-]?\d+)?\s*(%|×|[a-zA-Zµ]{1,3})?")
 NO_VALUE = {"", "–", "—", "-", "nan", "n/a", "None"}
 
@@ -41,12 +39,8 @@ NO_VALUE = {"", "–", "—", "-", "nan", "n/a", "None"}
 # --- articles of one page ---
 
 
-def _text(tag: Tag) -> str:
-    return " ".join(tag.get_text().split())
-
-
 def _is_number(cell: Tag) -> bool:
-    parts = re.split(r"±|\[|\]|\(|\)|…| to |\s–\s|,\s", _text(cell))
+    parts = re.split(r"±|\[|\]|\(|\)|…| to |\s–\s|,\s", text_of(cell))
     parts = [part.strip() for part in parts if part.strip()]
     return bool(parts) and all(NUMBER.fullmatch(part) for part in parts)
 
@@ -63,91 +57,25 @@ def _tidy_table(table: Tag) -> None:
     # Only rows with one cell per column can be read by position.
     full = [row for row in rows if row and len(row) == width]
     for column in zip(*full, strict=True):
-        body = [cell for cell in column if not cell.find_parent("thead") and _text(cell) not in NO_VALUE]
+        body = [cell for cell in column if not cell.find_parent("thead") and text_of(cell) not in NO_VALUE]
         if body and all(cell.name == "td" and _is_number(cell) for cell in body):
             for cell in column:
                 _mark(cell, "number")
     for row in full:
         _mark(row[0], "first")
     for cell in table.find_all("td"):
-        if len(_text(cell)) > 30:
+        if len(text_of(cell)) > 30:
             _mark(cell, "long")
     # If there are rows to sort, tables.js turns the corner of the last head row into a button.
     sorts = len(table.select("tbody > tr:not(.group)")) > 1
     for cell in table.select(f"thead tr{':not(:last-child)' if sorts else ''} > th"):
-        if not _text(cell):
+        if not text_of(cell):
             cell.name = "td"  # the corner above the row names heads no column
     if width > 9:
         _mark(table, "wide")
     # Focusable, so that the keyboard can scroll it.
-    label = _text(table.caption) if table.caption else "Table"
-    attributes = {"class": "table", "role": "group", "tabindex": "0", "aria-label": label}
+    attributes = {"class": "table", "role": "group", "tabindex": "0"}
     table.wrap(BeautifulSoup().new_tag("div", attrs=attributes))
-
-
-def _free(text: str, taken: set[str]) -> str:
-    """Return a new anchor for the text and add it to `taken`."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    name = unique = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "section"
-    number = 1
-    while unique in taken:
-        number += 1
-        unique = f"{name}-{number}"
-    taken.add(unique)
-    return unique
-
-
-def _name_headings(article: Tag, taken: set[str]) -> dict[str, str]:
-    """Move headings one level down and give each an anchor; a missing title is made from the file name.
-
-    Anchors consist of the file name and the heading's text, so links from elsewhere survive a new chapter.
-
-    Returns:
-        Anchors by the name that links in notebooks use for a heading, which is "" for the title.
-    """
-    stem = Path(article["data-notebook"]).stem
-    first = article.find(HEADINGS)
-    if first is None or first.name != "h1":
-        article.insert(0, title := BeautifulSoup().new_tag("h1"))
-        title.string = stem.replace("_", " ").capitalize()
-    anchors: dict[str, str] = {}
-    for heading in article.find_all(HEADINGS):
-        heading.name = f"h{min(int(heading.name[1]) + 1, 6)}"
-        if not heading.get("id"):
-            heading["id"] = _free(f"{anchors['']} {_text(heading)}" if anchors else stem, taken)
-        anchors.setdefault("", heading["id"])
-        anchors.setdefault(_text(heading).replace(" ", "-"), heading["id"])  # Jupyter's rule
-    return anchors
-
-
-def _link(soup: BeautifulSoup) -> None:
-    """Add anchors to headings and point links between and within notebooks at them.
-
-    A repeated id is dropped. A link without a target in the page becomes plain text.
-    """
-    taken = set(PAGE_IDS)
-    for tag in soup.find_all(id=True):
-        if tag["id"] in taken:
-            del tag["id"]
-        else:
-            taken.add(tag["id"])
-    articles = soup.select("article[data-notebook]")
-    names = [Path(article["data-notebook"]).name for article in articles]
-    anchors = [_name_headings(article, taken) for article in articles]
-    by_name = dict(zip(reversed(names), reversed(anchors), strict=True))  # the first of equal names
-    for article, own in zip(articles, anchors, strict=True):
-        article.attrs = {"aria-labelledby": own[""]}
-        for link in article.find_all("a", href=True):
-            url = urlsplit(link["href"])
-            file, anchor = unquote(url.path).rsplit("/", 1)[-1], unquote(url.fragment)
-            if url.scheme or url.netloc or (file and not file.endswith(".ipynb")):
-                continue
-            headings = by_name.get(file, {}) if file else own
-            place = headings.get(anchor) or (anchor if headings and anchor in taken else "")
-            if place:
-                link["href"] = f"#{place}"
-            else:
-                link.unwrap()
 
 
 def _articles(paths: list[Path]) -> BeautifulSoup:
@@ -159,7 +87,7 @@ def _articles(paths: list[Path]) -> BeautifulSoup:
     for table in soup.find_all("table"):
         if not table.find_parent(class_="matrix"):
             _tidy_table(table)
-    _link(soup)
+    link(soup)
     return soup
 
 
@@ -167,7 +95,7 @@ def _contents(soup: BeautifulSoup) -> list[dict]:
     """List chapters with their sections, from the headings of the first two levels."""
     entries: list[dict] = []
     for heading in soup.find_all(["h2", "h3"], id=True):
-        entry = {"id": heading["id"], "text": _text(heading), "sections": []}
+        entry = {"id": heading["id"], "text": text_of(heading), "sections": []}
         (entries if heading.name == "h2" else entries[-1]["sections"]).append(entry)
     return entries
 

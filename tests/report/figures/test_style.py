@@ -1,6 +1,7 @@
 """One style for all figures: no text is clipped, overlaps or is too small; each network has its look."""
 
 import base64
+import fnmatch
 import importlib
 import itertools
 import json
@@ -18,6 +19,8 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from segnb.claims.ledger import LEDGER
+from segnb.claims.metrics import METRICS
 from segnb.labels import STREET
 from segnb.report import figures
 from segnb.report.figures import style
@@ -26,6 +29,7 @@ from segnb.report.figures.gates import shifts, worth
 from segnb.report.figures.images import class_legend
 from segnb.report.figures.learning import learning_curves
 from segnb.report.figures.scores import cost_quality, score_bars
+from segnb.report.tables import COSTS
 from tests.report import figures as here
 from tests.report.figures.made_up import (
     BINS,
@@ -138,6 +142,10 @@ DRAWING = {  # all functions that `figure` decorates
 }
 
 
+# What a figure can be evidence for: metrics, columns of cost.json, and claims without comparisons.
+SHOWABLE = [*METRICS, *COSTS, *(claim.id for claim in LEDGER.values() if not claim.contrasts)]
+
+
 def test_no_figure_is_left_out():
     assert {name.partition(".")[0] for name in DRAWING} >= {"images", "scores", "claims"}
     for name in DRAWING:
@@ -197,6 +205,7 @@ def look(label: str) -> tuple[str, str, bool]:
 def test_a_figure_is_in_the_style(name, monkeypatch):
     fig = CASES[name]()
     assert len(fig.alt) > 40 and len(fig.caption) > 40 and fig.caption.endswith(".")
+    assert fig.name and all(fnmatch.filter(SHOWABLE, pattern) for pattern in fig.metrics)
     assert fig.get_size_inches()[0] == style.WIDTH
     fig.set_dpi(style.DPI * style.SCALE)  # as it is stored
     texts = drawn(fig, monkeypatch)

@@ -31,17 +31,20 @@ if (headings.length) {
   headings.forEach((heading) => watch.observe(heading));
 }
 
-// --- claims: a link to a folded claim opens it, and printing opens all; without this script a click does ---
+// --- folded parts: a link into one opens it, and printing opens all claims; without this script a click does ---
 
 const claims = [...document.querySelectorAll("details.claim")];
 const reveal = () => {
   const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  const claim = place && place.closest("details.claim");
-  if (claim) { claim.open = true; place.scrollIntoView(); }
+  let opened = false;
+  for (let up = place; up; up = up.parentElement) {
+    if (up.tagName === "DETAILS" && !up.open) opened = up.open = true;
+  }
+  if (opened) place.scrollIntoView();
 };
 addEventListener("hashchange", reveal);
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href^='#claim-']");
+  const link = event.target.closest("a[href^='#']");
   if (link && link.hash === location.hash) reveal();  // the hash does not change, so no event follows
 });
 reveal();

@@ -38,21 +38,7 @@ const open = (className, label, from, ...content) => {
   dialog.showModal();
 };
 
-// Files of figures and tables are named after their claim or heading, with a number from the second on:
-// claim-F1.svg, fcn-learning.csv.
-const figures = new Map();
-const tables = new Map();
-{
-  let under = "report";
-  const counts = {};
-  const places = "main :is(h2, h3, h4, h5, h6)[id], main figure.picture, main :is(.table, .matrix) table";
-  for (const place of document.querySelectorAll(places)) {
-    if (/^H\d$/.test(place.tagName)) { under = place.id; continue; }
-    const claim = place.closest("details.claim");
-    const name = claim ? claim.id : under;
-    const kind = place.tagName === "FIGURE" ? figures : tables;
-    const key = `${place.tagName} ${name}`;
-    counts[key] = (counts[key] || 0) + 1;
-    kind.set(place, counts[key] > 1 ? `${name}-${counts[key]}` : name);
-  }
-}
+// Files of figures and tables are named after their anchors: fig-f1-differences.svg, table-fcn-scores.csv.
+const named = (selector) => new Map([...document.querySelectorAll(selector)].map((tag) => [tag, tag.closest("[id]").id]));
+const figures = named("main figure.picture");
+const tables = named("main :is(.table, .matrix) table");

@@ -1,0 +1,227 @@
+"""Anchors, numbers and links of a page, made when its chapters are joined.
+
+Figures and tables are numbered in the order of the page, so numbers differ between reports. Anchors do not
+depend on the order: `fig-fcn-trimap` consists of the chapter, or the claim, and the function that draws the
+figure (`segnb.report.html.about`). In the text of a notebook, `[the figure](#fig-trimap)` links to a figure
+of the same chapter, and `[the figure](fcn.ipynb#fig-trimap)` to one of another chapter. In the page, the text
+of such a link is "Figure 12". Links to tables begin with `#table-`.
+
+A figure and a claim link to each other if the figure shows the metric of one of the claim's comparisons, with
+all networks of that comparison, or if the figure is in the block of the claim.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from bs4 import BeautifulSoup, Tag
+
+HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+PAGE_IDS = ("main", "training-runs", "references")
+NUMBERED = "figure, .table, .matrix"  # tables of images count as figures
+
+
+class Item(NamedTuple):
+    """A figure or table of a page.
+
+    Attributes:
+        tag: the element that has the anchor
+        number: as in "Figure 12"
+        name: such as "fig-trimap", by which notebooks link to it
+        about: see `segnb.report.html.about`; empty if segnb did not make it
+        claim: anchor of the claim in whose block it is; "" outside
+    """
+
+    tag: Tag
+    number: str
+    name: str
+    about: dict
+    claim: str
+
+    @property
+    def caption(self) -> Tag:
+        """Return the caption, and add one if there is none."""
+        table = self.tag.find("table")
+        name, inside = ("caption", table) if table else ("figcaption", self.tag)
+        if (caption := inside.find(name)) is None:
+            caption = _new(name)
+            inside.insert(0 if table else len(inside.contents), caption)
+        return caption
+
+
+def text_of(tag: Tag) -> str:
+    """Return the text of a tag with single spaces."""
+    return " ".join(tag.get_text().split())
+
+
+def _new(name: str, text: str = "", **attributes: str) -> Tag:
+    tag = BeautifulSoup().new_tag(name, attrs={key.rstrip("_"): value for key, value in attributes.items()})
+    tag.string = text
+    return tag
+
+
+def _free(text: str, taken: set[str]) -> str:
+    """Return a new anchor for the text and add it to `taken`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    name = unique = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "section"
+    number = 1
+    while unique in taken:
+        number += 1
+        unique = f"{name}-{number}"
+    taken.add(unique)
+    return unique
+
+
+def _name_headings(article: Tag, taken: set[str]) -> dict[str, str]:
+    """Move headings one level down and give each an anchor; a missing title is made from the file name.
+
+    Anchors consist of the file name and the heading's text, so links from elsewhere survive a new chapter.
+
+    Returns:
+        Anchors by the name that links in notebooks use for a heading, which is "" for the title.
+    """
+    stem = Path(article["data-notebook"]).stem
+    first = article.find(HEADINGS)
+    if first is None or first.name != "h1":
+        article.insert(0, _new("h1", stem.replace("_", " ").capitalize()))
+    anchors: dict[str, str] = {}
+    for heading in article.find_all(HEADINGS):
+        heading.name = f"h{min(int(heading.name[1]) + 1, 6)}"
+        if not heading.get("id"):
+            heading["id"] = _free(f"{anchors['']} {text_of(heading)}" if anchors else stem, taken)
+        anchors.setdefault("", heading["id"])
+        anchors.setdefault(text_of(heading).replace(" ", "-"), heading["id"])  # Jupyter's rule
+    return anchors
+
+
+def link(soup: BeautifulSoup) -> None:
+    """Add anchors to headings, figures and tables, number the latter two, and resolve links in the page.
+
+    A repeated id is dropped. A link without a target in the page becomes plain text.
+    """
+    taken = set(PAGE_IDS)
+    for tag in soup.find_all(id=True):
+        if tag["id"] in taken:
+            del tag["id"]
+        else:
+            taken.add(tag["id"])
+    articles = soup.select("article[data-notebook]")
+    names = [Path(article["data-notebook"]).name for article in articles]
+    anchors = [_name_headings(article, taken) for article in articles]
+    numbers, items = {}, []
+    for article, own in zip(articles, anchors, strict=True):
+        new = _items(article, own[""], items, taken)
+        outside = sorted((item for item in new if not item.claim), key=lambda item: item.name)
+        for name, group in groupby(outside, key=lambda item: item.name):
+            first, *others = group
+            own[name] = first.tag["id"]
+            numbers[own[name]] = _together([first, *others])
+        items += new
+    by_name = dict(zip(reversed(names), reversed(anchors), strict=True))  # the first of equal names
+    for article, own in zip(articles, anchors, strict=True):
+        article.attrs = {"aria-labelledby": own[""]}
+        for a in article.find_all("a", href=True):
+            url = urlsplit(a["href"])
+            file, anchor = unquote(url.path).rsplit("/", 1)[-1], unquote(url.fragment)
+            if url.scheme or url.netloc or (file and not file.endswith(".ipynb")):
+                continue
+            headings = by_name.get(file, {}) if file else own
+            place = headings.get(anchor) or (anchor if headings and anchor in taken else "")
+            if place:
+                a["href"] = f"#{place}"
+            else:
+                a.unwrap()
+            if place in numbers:
+                a.string = numbers[place]
+    for item in items:
+        _print_number(item)
+    _link_claims(soup, items)
+
+
+def _items(article: Tag, chapter: str, before: list[Item], taken: set[str]) -> list[Item]:
+    """Number the figures and tables of an article and give them anchors.
+
+    Args:
+        article: An article whose headings have anchors.
+        chapter: Anchor of the article.
+        before: Figures and tables of the articles before it.
+        taken: Anchors of the page, to which new ones are added.
+    """
+    items: list[Item] = []
+    for tag in article.select(NUMBERED):
+        described = tag if tag.has_attr("data-about") else tag.find(attrs={"data-about": True})
+        about = json.loads(described.attrs.pop("data-about")) if described else {}
+        kind, short = ("Table", "table") if "table" in tag.get("class", []) else ("Figure", "fig")
+        block = tag.find_parent("details", class_="claim")
+        claim = block["id"] if block else ""
+        place = claim.removeprefix("claim-") or chapter
+        if not about:
+            place = tag.find_previous(HEADINGS, id=True)["id"]
+        tag["id"] = _free(" ".join([short, place, about.get("name", ""), about.get("subject", "")]), taken)
+        number = 1 + sum(item.number.startswith(kind) for item in before + items)
+        name = "-".join([short, *about.get("name", "").split("_")])
+        items.append(Item(tag, f"{kind} {number}", name, about, claim))
+    return items
+
+
+def _together(items: list[Item]) -> str:
+    """Return the text of a link to several figures: "Figures 3 to 5"; "Figure 3" if others are between."""
+    kind, first = items[0].number.split()
+    last = items[-1].number.split()[1]
+    consecutive = int(last) - int(first) == len(items) - 1 > 0
+    return f"{kind}s {first} {'to' if len(items) > 2 else 'and'} {last}" if consecutive else items[0].number
+
+
+def _print_number(item: Item) -> None:
+    """Print the number in front of the caption, as a link that shows the address in the browser."""
+    caption, tag = item.caption, item.tag
+    caption.insert(0, _new("a", item.number, class_="itself", href=f"#{tag['id']}"))
+    if text_of(caption) != item.number:
+        caption.insert(1, ". ")
+    if "table" in tag.get("class", []):
+        tag["aria-label"] = text_of(caption)
+
+
+def _link_claims(soup: BeautifulSoup, items: list[Item]) -> None:
+    """Link figures and tables with the claims for which they are evidence, in both directions."""
+    shown: dict[str, list[str]] = {}  # claims by the anchor of a figure
+    for block in soup.select("details.claim"):
+        comparisons = json.loads(block.attrs.pop("data-compares", "[]"))
+        evidence = [item for item in items if item.claim == block["id"] or _is_evidence(item, comparisons)]
+        for item in evidence:
+            shown.setdefault(item.tag["id"], []).append(block["id"])
+        if evidence and (facts := block.find("dl")):
+            facts.append(row := _new("div"))
+            row.append(_new("dt", "Shown in"))
+            links = [_new("a", item.number, href=f"#{item.tag['id']}") for item in evidence]
+            row.append(_listed(_new("dd"), links))
+    for item in items:
+        if claims := shown.get(item.tag["id"]):
+            item.caption.append(" " if text_of(item.caption).endswith(".") else ". ")
+            item.caption.append(ends := _new("span", f"Claim{'s' * (len(claims) > 1)}: ", class_="claims"))
+            links = [_new("a", claim.removeprefix("claim-"), href=f"#{claim}") for claim in claims]
+            _listed(ends, links).append(".")
+
+
+def _is_evidence(item: Item, comparisons: list[tuple[str, list[str]]]) -> bool:
+    """Return whether a figure shows one of these comparisons: metric and labels of networks."""
+    metrics, networks = item.about.get("metrics", []), set(item.about.get("networks", []))
+    return any(
+        networks.issuperset(compared) and any(fnmatchcase(metric, pattern) for pattern in metrics)
+        for metric, compared in comparisons
+    )
+
+
+def _listed(inside: Tag, links: Iterable[Tag]) -> Tag:
+    """Append links with commas between."""
+    for number, link in enumerate(links):
+        if number:
+            inside.append(", ")
+        inside.append(link)
+    return inside
