@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segnb.cli.options import add_command, add_report_options
 from segnb.data import shifts
+from segnb.data.names import SPLITS
 from segnb.data.splits import WAYS
 from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
@@ -70,6 +71,11 @@ def add_commands(commands) -> None:
         choices=[*WAYS],
         help="new split by whole drives, blocks of time or file names (default: the data's own, if any)",
     )
+    for split in SPLITS:
+        what = {"train": "training", "val": "validation"}.get(split, split)
+        parser.add_argument(
+            f"--{split}", type=int, metavar="N", help=f"keep N {what} frames, evenly spaced (default: all)"
+        )
     _add_examples(parser, PREPARE_EXAMPLES)
 
     parser = add_command(commands, arrays)
@@ -117,7 +123,9 @@ def data_prepare(options: argparse.Namespace) -> None:
     The copy has the study's layout: train, val and test, each with images and labels. Names, drives and seed
     determine the split. If you interrupt the command, run it again to resume.
     """
-    print(prepare.prepare(options.path, options.dest, options.size, options.seed, options.by))
+    asked = {split: getattr(options, split) for split in SPLITS}
+    counts = {split: count for split, count in asked.items() if count is not None}
+    print(prepare.prepare(options.path, options.dest, options.size, options.seed, options.by, counts))
 
 
 def data_get(options: argparse.Namespace) -> None:

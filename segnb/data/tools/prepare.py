@@ -47,7 +47,14 @@ Write = Callable[[Pair, Path, Path], None]  # writes a pair to two files
 # ---- resized and cleaned copies ---------------------------------------------------------------------
 
 
-def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = None) -> str:
+def prepare(
+    data: str,
+    dest: Path,
+    size: int,
+    seed: int = 0,
+    by: str | None = None,
+    counts: dict[str, int] | None = None,
+) -> str:
     """Split a data folder and write its frames at `size`×`size` pixels.
 
     Frames are resized as `reading.read` does for training: images bilinearly, masks by nearest neighbour,
@@ -60,13 +67,15 @@ def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = No
         size: pixels per side, 32 to 4096
         seed: of the split
         by: as for `splits.split`; if given, it replaces a split that comes with the data
+        counts: the number of frames to keep of each named split, evenly spaced; None keeps all
 
     Returns:
         A summary, with a line per note.
 
     Raises:
-        SegnbError: as `layouts.look` and `splits.split` do; for any error of `check.inspect`, before
-            anything is written; if `dest` contains something else, and if writing fails.
+        SegnbError: if a split has fewer frames than `counts` asks for; as `layouts.look` and `splits.split`
+            do; for any error of `check.inspect`, before anything is written; if `dest` contains something
+            else, and if writing fails.
     """
     if not SMALLEST <= size <= LARGEST:
         raise SegnbError(
@@ -74,7 +83,9 @@ def prepare(data: str, dest: Path, size: int, seed: int = 0, by: str | None = No
         )
     listing = layouts.look(*layouts.parse(data))
     pairs = splits.split(_unsplit(listing) if by else listing, seed, by)
+    pairs = {split: _evenly(part, split, (counts or {}).get(split)) for split, part in pairs.items()}
     settings = {"command": "prepare", "size": size, "seed": seed, "by": by, "pillow": PIL.__version__}
+    settings |= {"counts": counts or None}  # as in copies of older versions, which have no counts
     if _begun(dest, listing, settings):
         source = _source(reading.digest(pairs), listing.coding)
     else:
@@ -123,6 +134,17 @@ def fix(report: Report, dest: Path) -> str:
     _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
     left = f"{len(left_out)} (reasons in its {LEFT_OUT})"
     return f"{dest}: {_numbers(pairs)}; left out: {left}{_notes(listing, pairs)}"
+
+
+def _evenly(pairs: list[Pair], split: str, count: int | None) -> list[Pair]:
+    """Return `count` evenly spaced pairs; all if it is None."""
+    if count is None:
+        return pairs
+    if not 1 <= count <= len(pairs):
+        raise SegnbError(
+            f"cannot keep {count} pairs of {split} (expected 1 to {len(pairs)}). Choose another number."
+        )
+    return [pairs[(2 * i + 1) * len(pairs) // (2 * count)] for i in range(count)]
 
 
 def _numbers(pairs: Pairs) -> str:

@@ -46,7 +46,7 @@ class Item(NamedTuple):
 
     @property
     def caption(self) -> Tag:
-        """Return the caption, and add one if there is none."""
+        """Return the caption, adding one if it is missing."""
         table = self.tag.find("table")
         name, inside = ("caption", table) if table else ("figcaption", self.tag)
         if (caption := inside.find(name)) is None:

@@ -21,6 +21,7 @@ from segnb.data.layouts import PREPARING
 from segnb.data.masks import read_coding
 from segnb.data.splits import Pair
 from segnb.data.tools import check, prepare
+from segnb.errors import SegnbError
 from segnb.labels import CAMVID, CAR, IGNORE_INDEX, STREET, ClassMap
 from segnb.storage.files import holder
 from tests.data.broken_files import refusal
@@ -152,6 +153,29 @@ def test_the_seed_moves_drives(drives, tmp_path):
         prepare.prepare(str(drives), tmp_path / str(seed), SIZE, seed=seed)
         chosen.add(reading.find(tmp_path / str(seed)).pairs["test"][0].name)
     assert len(chosen) > 1
+
+
+def test_counts_keep_evenly_spaced_frames(data, tmp_path):
+    prepare.prepare(str(data), tmp_path / "all", SIZE)
+    told = prepare.prepare(str(data), tmp_path / "copy", SIZE, counts={"train": 4, "test": 1})
+    assert "pairs: train 4, val 2, test 1" in told
+    names = {
+        place: sorted(path.name for path in (tmp_path / place / "train" / "images").iterdir())
+        for place in ("all", "copy")
+    }
+    assert names["copy"] == [names["all"][i] for i in (1, 3, 5, 7)]
+    assert "pairs: train 4," in prepare.prepare(  # finished, so it is only read
+        str(data), tmp_path / "copy", SIZE, counts={"train": 4, "test": 1}
+    )
+    with pytest.raises(SegnbError, match=r"counts \{'train': 4, 'test': 1\} \(expected None\)"):
+        prepare.prepare(str(data), tmp_path / "copy", SIZE)
+
+
+@pytest.mark.parametrize("count", [0, -1, 9])
+def test_a_split_keeps_one_frame_to_all(data, tmp_path, count):
+    with pytest.raises(SegnbError, match=rf"cannot keep {count} pairs of train \(expected 1 to 8\)"):
+        prepare.prepare(str(data), tmp_path / "copy", SIZE, counts={"train": count})
+    assert not (tmp_path / "copy").exists()
 
 
 def test_by_gives_up_a_split_that_the_data_bring(photos, tmp_path):
