@@ -43,7 +43,7 @@ LIMITS = {
         0.50,
         True,
         "mean IoU of the objects found is at most half",
-        "PASCAL VOC counts an object as detected above an IoU of 0.5.",
+        "PASCAL VOC (Everingham et al. 2010) counts an object as detected above an IoU of 0.5.",
     ),
     "crisp": Limit(
         2.0,

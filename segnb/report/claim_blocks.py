@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from segnb.claims import wording
 from segnb.claims.decide import decide
-from segnb.claims.ledger import SENTENCES, STUDY
+from segnb.claims.ledger import SENTENCES
 from segnb.claims.saved import from_dict
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import can_tell, listed, p_cell
@@ -63,11 +63,6 @@ def counts(verdicts: StudyVerdicts) -> str:
         if words:
             sentences.append(f"Of {len(claims)} {name}, {listed(words)}.")
     return " ".join(sentences)
-
-
-def citation() -> str:
-    """Cite the study and its code, in Markdown."""
-    return f"“{STUDY['title']}”, {STUDY['about']} ([code]({STUDY['code']}))"
 
 
 def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:

@@ -196,9 +196,10 @@ def _backbone(study: Study) -> str:
     source = study.settings["weights"]["source"]
     if source.startswith("imagenet"):
         return ""
+    work = "; Xie and Tu 2015" if source == "hed" else ""
     return (
-        f"The FCN backbones start with other weights ({source}) than the study's (ImageNet classification)."
-        " This changes the scores of all six FCNs and the gain from fine-tuning."
+        f"The FCN backbones start with other weights ({source}{work}) than the study's (ImageNet"
+        " classification). This changes the scores of all six FCNs and the gain from fine-tuning."
     )
 
 

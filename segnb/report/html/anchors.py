@@ -202,8 +202,9 @@ def _link_claims(soup: BeautifulSoup, items: list[Item]) -> None:
             links = [_new("a", item.number, href=f"#{item.tag['id']}") for item in evidence]
             row.append(_listed(_new("dd"), links))
     for item in items:
-        if claims := shown.get(item.tag["id"]):
-            item.caption.append(" " if text_of(item.caption).endswith(".") else ". ")
+        if claims := sorted(shown.get(item.tag["id"], []), key=lambda name: (name[:7], int(name[7:]))):
+            text = item.caption.get_text()
+            item.caption.append("" if text[-1].isspace() else " " if text.endswith(".") else ". ")
             item.caption.append(ends := _new("span", f"Claim{'s' * (len(claims) > 1)}: ", class_="claims"))
             links = [_new("a", claim.removeprefix("claim-"), href=f"#{claim}") for claim in claims]
             _listed(ends, links).append(".")

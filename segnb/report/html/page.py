@@ -25,6 +25,7 @@ from segnb import __version__
 from segnb.report.html import FOLDER, shell
 from segnb.report.html.anchors import link, text_of
 from segnb.report.html.notebook import render
+from segnb.report.html.references import cite
 from segnb.storage.files import write_text
 
 LICENCE = "MIT"
@@ -131,9 +132,12 @@ def export_page(
             something would be loaded from outside the file. An earlier file stays unchanged.
     """
     soup, script = _articles(notebooks), _script()
+    references = cite(soup)
     contents = _contents(soup)
     if pages:
         contents.append({"id": "training-runs", "text": "Training runs", "sections": []})
+    if references:
+        contents.append({"id": "references", "text": "References", "sections": []})
     html = (
         shell()
         .get_template("page.html.j2")
@@ -142,6 +146,7 @@ def export_page(
             title=title,
             pages=[(label, quote(Path(href).as_posix())) for label, href in pages],
             articles=str(soup),
+            references=references,
             contents=contents,
             style=(FOLDER / "page.css").read_text(encoding="utf-8"),
             script=script,
