@@ -137,15 +137,6 @@ def described(verdicts: StudyVerdicts) -> str:
 # --- sentences about one claim ---
 
 
-def unbroken(text: str) -> Markup:
-    """Keep names such as U-Net and FCN-8s on one line."""
-    name = re.compile(r"\b(U-Nets?|FCN-\d+s)\b")
-    return Markup("").join(
-        Markup('<span class="name">{}</span>').format(piece) if i % 2 else piece
-        for i, piece in enumerate(name.split(text))
-    )
-
-
 def seeds_sentence(claim: Verdict) -> str:
     """Say what the seeds of a claim can resolve and, if it is not decided, how many would decide it."""
     seeds = f"{counted(claim.seeds, 'seed')} here"
@@ -291,7 +282,6 @@ def _embedded(picture: Picture) -> dict:
 def render(template: str, **values) -> HTML:
     """Fill a template with values and with what all templates of verdicts use."""
     environment = shell()
-    environment.filters["unbroken"] = unbroken
     values |= {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS, "chapters": CHAPTERS}
     calls = (grouped, p_sentence, seeds_sentence, reference_reason, command_label, counted)
     values |= {call.__name__: call for call in calls}

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from segnb.claims.ledger import LEDGER
+from segnb.claims.verdicts import WORDS
+from segnb.report.figures.style import DPI, SMALL
 from tests.browser.conftest import INSTALL
 from tests.conftest import REPORTED
 
@@ -39,6 +41,7 @@ HERE = """
 }
 """
 
+SHOW_CODE = "() => document.querySelector('.show-code').click()"
 UNFOLD = "() => document.querySelectorAll('details').forEach((block) => { block.open = true; })"
 
 # What is wider than the page and not inside a box that scrolls by itself.
@@ -70,9 +73,21 @@ async () => {
     else if (!place.checkVisibility({ visibilityProperty: true }) || !box.height)
       missed[link.hash] = 'is not to be seen';
     else if (box.top < -1 || box.top >= innerHeight) missed[link.hash] = `is at ${box.top} of ${innerHeight}`;
+    else if (link.closest('.contents') && !link.hasAttribute('aria-current'))
+      missed[link.hash] = 'is not marked in the contents';
   }
   return { ...missed, followed: links.length };
 }
+"""
+
+# Text, number of lines and right edge of cells.
+CELLS = """
+(all) => all.map((cell) => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  const lines = new Set([...range.getClientRects()].map((line) => Math.round(line.top)));
+  return [cell.textContent, lines.size, cell.getBoundingClientRect().right];
+})
 """
 
 FIRST_PAINT = """
@@ -125,12 +140,14 @@ def test_it_does_not_scroll_sideways(screen):
 @pytest.mark.parametrize(("wide", "dark"), [(1440, False), (390, True)])
 def test_axe_finds_nothing(visit, report, wide, dark):
     with visit(report.as_uri(), wide=wide, dark=dark) as (page, _, _):
+        page.evaluate(SHOW_CODE)
         page.evaluate(UNFOLD)
         results = Axe().run(page)
     assert not results.violations_count, results.generate_report()
 
 
 def test_unfolded_it_does_not_scroll_sideways_either(own):
+    own.page.evaluate(SHOW_CODE)
     own.page.evaluate(UNFOLD)
     assert overhang(own.page) == (0, [])
 
@@ -157,13 +174,28 @@ def test_every_page_beside_it_opens_and_leads_back(visit, report):
             assert link.startswith("https://")
 
 
-def test_a_click_unfolds_code_and_a_claim(own):
-    for name in ("code", "claim"):
-        block = own.page.locator(f"details.{name}").first
-        inside = block.locator(":scope > :not(summary)").first
-        assert not inside.is_visible()
-        block.locator("summary").first.click()
-        assert inside.is_visible() and inside.bounding_box()["height"] > 20
+def test_one_switch_shows_the_code_of_all_cells_and_a_click_folds_one(own):
+    cells = own.page.locator("details.code")
+    switch = own.page.get_by_role("button", name="Show code")
+    own.page.locator("main h3").nth(2).scroll_into_view_if_needed()
+    for pressed in ("true", "false", "true"):
+        switch.click()
+        assert switch.get_attribute("aria-pressed") == pressed
+        shown = cells.evaluate_all("all => all.map((cell) => cell.open && cell.checkVisibility())")
+        assert len(shown) > 20 and set(shown) == {pressed == "true"}
+    inside = cells.first.locator(":scope > :not(summary)").first
+    cells.first.locator("summary").click()
+    assert not inside.is_visible()
+    cells.first.locator("summary").click()
+    assert inside.is_visible() and inside.bounding_box()["height"] > 20
+
+
+def test_a_click_unfolds_a_claim(own):
+    claim = own.page.locator("details.claim").first
+    inside = claim.locator(":scope > :not(summary)").first
+    assert not inside.is_visible()
+    claim.locator("summary").first.click()
+    assert inside.is_visible() and inside.bounding_box()["height"] > 20
 
 
 def test_one_button_unfolds_all_claims_of_a_chapter_and_folds_them_again(own):
@@ -193,11 +225,10 @@ def test_tab_alone_reaches_everything_in_order_and_shows_where_it_is(own):
 
 
 def test_the_keyboard_unfolds_what_it_reaches(own):
-    for name in ("code", "claim"):
-        block = own.page.locator(f"details.{name}").first
-        block.locator("summary").first.focus()
-        own.page.keyboard.press("Enter")
-        assert block.evaluate("(block) => block.open")
+    claim = own.page.locator("details.claim").first
+    claim.locator("summary").first.focus()
+    own.page.keyboard.press("Enter")
+    assert claim.evaluate("(claim) => claim.open")
 
 
 # --- what the script adds: tables, figures, the matrix of images ---
@@ -274,7 +305,14 @@ def test_a_figure_is_enlarged_and_saved(own):
     dialog = own.page.get_by_role("dialog")
     large = dialog.locator("img")
     assert large.get_attribute("alt") == figure.locator("img").first.get_attribute("alt")
-    assert large.bounding_box()["width"] == large.evaluate("(image) => image.naturalWidth")
+    narrow = own.page.viewport_size["width"] == 390
+    for name, inside in (("Full size", True), ("Fit to window", False)):
+        if narrow:  # starts at the size at which its text is readable
+            name, inside = ("Fit to window", False) if inside else ("Full size", True)
+        box, image = (part.bounding_box() for part in (dialog.locator(".scroll"), large))
+        fits = image["width"] <= box["width"] + 1 and image["height"] <= box["height"] + 1
+        assert fits == inside and box["y"] + box["height"] < own.page.viewport_size["height"]
+        dialog.get_by_role("button", name=name).click()
     assert Axe().run(own.page, context=".viewer").generate_snapshot() == ""
     own.page.keyboard.press("Escape")
     assert dialog.count() == 0 and enlarge.evaluate("(button) => button === document.activeElement")
@@ -299,6 +337,32 @@ def test_verdicts_of_one_kind_alone_are_shown(own):
     assert 0 < len(shown) < every and all("inconclusive" in verdict for verdict in shown)
     bar.get_by_role("button", name=re.compile("^all")).click()
     assert sum(row.is_visible() for row in rows.all()) == every
+
+
+def test_claims_are_sorted_by_verdict_and_show_it_with_their_effect(own):
+    """Supported ones come first, of all groups; nothing of a claim is off the screen."""
+    table = own.page.locator("table.verdicts")
+    before = table.locator("tbody tr th").all_inner_texts()
+    head = table.locator("thead th", has_text="Verdict").get_by_role("button")
+    head.click()
+    shown = [" ".join(text.split()[1:]) for text in table.locator("tbody td:nth-child(2)").all_inner_texts()]
+    assert shown == sorted(shown, key=WORDS.index) and len({*shown}) > 1
+    assert not table.locator(".group").first.is_visible()
+    head.click()
+    head.click()
+    assert table.locator("tbody tr th").all_inner_texts() == before
+    cells = table.locator("tbody tr:not(.group) > *").evaluate_all(CELLS)
+    assert max(right for _, _, right in cells) <= own.page.viewport_size["width"]
+    assert {lines for text, lines, _ in cells if text.endswith(("supported", "refuted", "conclusive"))} == {1}
+
+
+def test_text_in_figures_can_be_read(own):
+    """Letters of a figure are at least ten pixels high on any screen; what does not fit scrolls."""
+    own.page.evaluate(UNFOLD)
+    drawn = own.page.locator("figure.picture img").evaluate_all(
+        "all => all.map((image) => image.getBoundingClientRect().width / image.getAttribute('width'))"
+    )
+    assert min(drawn) * SMALL * DPI / 72 > 10
 
 
 def test_the_same_images_go_through_every_network(own):

@@ -86,13 +86,6 @@ def test_parts_are_grouped_under_whichever_repeats():
     assert grouped(both)["b − c"] == [("x", 1), ("y", 3), ("z", 5)]
 
 
-def test_names_of_networks_stay_on_one_line():
-    assert claim_blocks.unbroken("FCN-8s & U-Net, a U-Nets-like <b>") == (
-        '<span class="name">FCN-8s</span> &amp; <span class="name">U-Net</span>, a'
-        ' <span class="name">U-Nets</span>-like &lt;b&gt;'
-    )
-
-
 # --- what the parts of the project owe each other ---
 
 
@@ -219,9 +212,11 @@ def test_the_rules_are_a_list():
 
 def test_a_block_of_what_is_missing_says_so():
     page = parsed(claim_blocks.block(CLAIMS[1], [Picture()], ["No images."]))
-    assert page.select_one("tbody td").get_text() == "not measured: there is no study of cars"
     assert "segnb claims" in page.get_text() and "No images." in page.get_text()
-    assert not page.img
+    assert not page.img and not page.table  # the verdict says once why
+    partly = replace(CLAIMS[1], contrasts=(*CLAIMS[1].contrasts, part()))
+    cells = [cell.get_text() for cell in parsed(claim_blocks.block(partly)).select("tbody td")]
+    assert cells[0] == "not measured: there is no study of cars"
 
 
 def test_text_from_data_is_inert_and_pictures_are_described():

@@ -22,7 +22,7 @@ from segnb.labels import STREET
 from segnb.report import claim_blocks
 from segnb.report.figures.images import class_legend, images_with_labels
 from segnb.report.figures.style import SVG
-from segnb.report.html import FOLDER
+from segnb.report.html import FOLDER, unbroken
 from segnb.report.html.notebook import compact
 from segnb.report.html.page import SCRIPTS, export_page
 from segnb.report.image_matrix import matrix
@@ -249,6 +249,18 @@ def test_tables_scroll_and_numbers_align(page: BeautifulSoup) -> None:
         assert ["number" in cell.get("class", []) for cell in cells] == [False, True, True, False]
         assert table.tbody.find("th").get_text() == "FCN32s_vgg16_freeze"
     assert page.table.parent["aria-label"] == "Table 1. Scores" == page.table.caption.get_text()
+
+
+def test_names_and_intervals_stay_on_one_line(tmp_path: Path) -> None:
+    assert unbroken("FCN-8s & U-Net, a U-Nets-like <b> (−1.2 to 3.4)") == (
+        '<span class="name">FCN-8s</span> &amp; <span class="name">U-Net</span>, a'
+        ' <span class="name">U-Nets</span>-like &lt;b&gt; <span class="name">(−1.2 to 3.4)</span>'
+    )
+    frame = pd.DataFrame({"Residual U-Net": ["1"]}, ["FCN-8s fine-tuned <b>"])
+    head, row = report_of(tmp_path, code("a", html(frame.to_html()))).select("th:has(.name)")
+    assert [name.get_text() for name in head.select(".name")] == ["U-Net"]
+    assert [name.get_text() for name in row.select(".name")] == ["FCN-8s", "fine-tuned"]
+    assert row.get_text() == "FCN-8s fine-tuned <b>"
 
 
 def test_an_empty_corner_is_the_head_of_nothing(tmp_path: Path) -> None:

@@ -1,23 +1,36 @@
 """HTML of the report: templates here, notebooks and pages in the modules of this folder."""
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 from segnb.storage.files import to_json
 
 FOLDER = Path(__file__).parent / "segnb"
 
+# Names and intervals that no line may break. Browsers break at hyphens, whatever the style says.
+UNBROKEN = re.compile(r"\b(?:U-Nets?|FCN-\d+s|fine-tun(?:ed|ing))\b|\([−\d.]+ to [−\d.]+\)")
+
+
+def unbroken(text: str) -> Markup:
+    """Return the text as HTML that keeps names such as U-Net, and intervals, on one line."""
+    plain, names = UNBROKEN.split(text), UNBROKEN.findall(text)
+    pieces = [Markup('<span class="name">{}</span>').format(name) for name in names]
+    return Markup("").join(piece for pair in zip(plain, [*pieces, ""], strict=True) for piece in pair)
+
 
 @cache  # which keeps the compiled templates
 def shell() -> jinja2.Environment:
-    """Return the environment that loads the templates; callers add filters and globals."""
+    """Return the environment that loads the templates, with the filter `unbroken`; callers add globals."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["about"] = about
+    environment.filters["unbroken"] = unbroken
     return environment
 
 

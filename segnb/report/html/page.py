@@ -22,7 +22,7 @@ from urllib.parse import quote
 from bs4 import BeautifulSoup, Tag
 
 from segnb import __version__
-from segnb.report.html import FOLDER, shell
+from segnb.report.html import FOLDER, UNBROKEN, shell, unbroken
 from segnb.report.html.anchors import link, text_of
 from segnb.report.html.notebook import render
 from segnb.report.html.references import cite
@@ -64,6 +64,9 @@ def _tidy_table(table: Tag) -> None:
                 _mark(cell, "number")
     for row in full:
         _mark(row[0], "first")
+    for text in table.find_all(string=UNBROKEN):  # a narrow column would break them
+        if "name" not in text.parent.get("class", []):
+            text.replace_with(BeautifulSoup(unbroken(text), "html.parser"))
     for cell in table.find_all("td"):
         if len(text_of(cell)) > 30:
             _mark(cell, "long")

@@ -13,11 +13,18 @@ contents.addEventListener("click", (event) => {
   if (event.target.closest("ol a") && !wide.matches) fold.open = false;
 });
 
-// The current section is the last one whose heading has passed the upper third of the screen.
+// The current section is the last one whose heading has come to the top of the screen, where links take it. At the
+// end of the page, headings cannot get that far: the section of the address counts if in sight, otherwise the last.
+const TOP = 60;  // CSS pixels
 const headings = [...links.keys()].map((id) => document.getElementById(id));
 const mark = () => {
-  const passed = headings.filter((heading) => heading.getBoundingClientRect().top < innerHeight / 3);
-  const here = links.get((passed.pop() || headings[0]).id);
+  const top = (heading) => heading.getBoundingClientRect().top;
+  let current = headings.filter((heading) => top(heading) < TOP).pop() || headings[0];
+  if (innerHeight + scrollY > document.documentElement.scrollHeight - 2) {
+    const low = headings.filter((heading) => top(heading) >= TOP && top(heading) < innerHeight);
+    current = low.find((heading) => heading.id === location.hash.slice(1)) || low.pop() || current;
+  }
+  const here = links.get(current.id);
   for (const link of links.values()) {
     if (link === here) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
@@ -27,8 +34,34 @@ const mark = () => {
   if (gap < 0 || gap > contents.clientHeight - 40) contents.scrollTop += gap - contents.clientHeight / 2;
 };
 if (headings.length) {
-  const watch = new IntersectionObserver(mark, { rootMargin: "0px 0px -66% 0px" });
-  headings.forEach((heading) => watch.observe(heading));
+  let waiting = false;
+  const soon = () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; mark(); });
+  };
+  for (const event of ["scroll", "resize", "hashchange"]) addEventListener(event, soon, { passive: true });
+  mark();
+}
+
+// --- code: one switch shows all of it; without this script, each cell has its own ---
+
+const cells = [...document.querySelectorAll("details.code")];
+if (cells.length) {
+  const root = document.documentElement;
+  const code = press("Show code", "", () => {
+    // What is in the middle of the screen stays there.
+    const seen = [...document.querySelectorAll("main :is(h2, h3, h4, p, figure, .table)")]
+      .find((place) => place.getBoundingClientRect().bottom > innerHeight / 3);
+    const before = seen && seen.getBoundingClientRect().top;
+    const shown = root.classList.toggle("with-code");
+    code.setAttribute("aria-pressed", shown);
+    for (const cell of cells) cell.open = shown;
+    if (seen) scrollBy(0, seen.getBoundingClientRect().top - before);
+  });
+  code.className = "show-code";
+  code.setAttribute("aria-pressed", "false");
+  fold.before(code);
 }
 
 // --- folded parts: a link into one opens it, and printing opens all claims; without this script a click does ---

@@ -60,6 +60,10 @@ const NUMBER = /^[<>≤≥≈~×+±[(\s]*([−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)
 const MISSING = /^(|[–—-]|nan|n\/a|none|no value|not (measured|measurable|stored)\b.*)$/i;
 const order = new Intl.Collator("en", { numeric: true });
 
+// Verdicts have an order of their own; a symbol precedes the word.
+const VERDICTS = ["supported", "refuted", "inconclusive", "not measurable at this size", "not measured"];
+const verdict = (text) => VERDICTS.findIndex((word) => text.replace(/^[^a-z]+/, "").startsWith(word));
+
 const amount = (text) => {
   const match = NUMBER.exec(text);
   if (!match) return null;
@@ -70,6 +74,10 @@ const amount = (text) => {
 // Compares rows by their texts; missing values come last in both directions.
 const comparison = (texts, sign) => {
   const values = [...texts.values()].filter((text) => !MISSING.test(text));
+  if (values.some((text) => verdict(text) >= 0)) {
+    const place = (row) => (verdict(texts.get(row) || "") + VERDICTS.length + 1) % (VERDICTS.length + 1);
+    return (one, other) => sign * (place(one) - place(other));
+  }
   const numbers = values.length > 0 && values.filter((text) => amount(text) !== null).length > values.length / 2;
   const value = (row) => {
     const text = texts.get(row);
@@ -89,10 +97,12 @@ const sortable = (table) => {
   const data = rows.filter((row) => !row.classList.contains("group"));
   if (!table.tHead || data.length < 2 || table.querySelector("tbody [rowspan]:not([rowspan='1'])")) return;
 
+  // Claims are sorted across groups, because their numbers name the group; page.css hides its heading.
+  const across = table.classList.contains("verdicts");
   const sort = (column, sign) => {
     const lines = filled(rows);
-    original.forEach((before, place) => {
-      const head = before.filter((row) => row.classList.contains("group"));
+    (across && sign ? [original.flat()] : original).forEach((before, place) => {
+      const head = before.filter((row) => !data.includes(row));
       const last = before.at(-1);
       const foot = last && /^mean\b/i.test(words(last.cells[0])) ? [last] : [];
       const moved = before.filter((row) => !head.includes(row) && !foot.includes(row));
@@ -128,15 +138,15 @@ for (const table of tables.keys()) if (!table.closest(".matrix")) sortable(table
 
 for (const table of document.querySelectorAll("table.verdicts")) {
   const rows = bodyRows(table).filter((row) => row.querySelector("td.verdict"));
-  const verdict = (row) => words(row.querySelector("td.verdict")).replace(/^[^a-z]+/, "");  // without its symbol
-  const buttons = ["all", "supported", "refuted", "inconclusive", "not measurable at this size", "not measured"].map((word) => {
-    const count = word === "all" ? rows.length : rows.filter((row) => verdict(row) === word).length;
-    const button = press(`${word} (${count})`, "", () => {
+  const word = (row) => VERDICTS[verdict(words(row.querySelector("td.verdict")))];
+  const buttons = ["all", ...VERDICTS].map((name) => {
+    const fits = (row) => name === "all" || word(row) === name;
+    const count = rows.filter(fits).length;
+    const button = press(`${name} (${count})`, "", () => {
       for (const other of buttons) other.setAttribute("aria-pressed", other === button);
-      for (const row of rows) row.hidden = word !== "all" && verdict(row) !== word;
-      for (const body of table.tBodies) body.hidden = ![...body.rows].some((row) => rows.includes(row) && !row.hidden);
+      for (const row of rows) row.hidden = !fits(row);
     });
-    button.setAttribute("aria-pressed", word === "all");
+    button.setAttribute("aria-pressed", name === "all");
     button.disabled = count === 0;
     return button;
   });
