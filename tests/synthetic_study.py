@@ -12,16 +12,20 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+import torch
 
 from segnb import __version__
 from segnb.data.dataset import open_data
 from segnb.labels import LABEL_SETS, ClassMap
 from segnb.metrics.boundaries import between
 from segnb.metrics.objects import components, specks
+from segnb.models.build import build
 from segnb.models.registry import VARIANTS
 from segnb.presets import PRESETS
-from segnb.storage.files import write_json
+from segnb.storage.checksums import sha256
+from segnb.storage.files import read_json, write_json
 from segnb.study.study import Run, Study
+from segnb.training import checkpoint
 
 SKILL = {  # of the networks that tests compare
     "FCN32s_vgg16_freeze": 0.40,
@@ -349,3 +353,18 @@ def _write_cost(study: Study, variants: list[str]) -> None:
             "predict_samples": (train / 4 * slow * jitter).tolist(),
         }
     write_json(study.cost_path, {"machine": study.settings["machine"], "variants": rows})
+
+
+def add_networks(study: Study, width: int) -> Study:
+    """Give each run an untrained network, and return the study with this width of U-Nets."""
+    settings = read_json(study.path / "study.json")
+    settings["preset"]["unet"]["width"] = width
+    write_json(study.path / "study.json", settings)
+    study = Study(study.path)
+    for run in study.finished():
+        torch.manual_seed(len(run.variant) + run.seed)
+        model = build(run.variant, len(study.classes), width)
+        torch.nn.init.normal_(model.score.weight, std=30)  # so that probabilities differ between classes
+        checkpoint.save_model(run.model_path, model)
+        write_json(run.path / "done.json", run.summary | {"model_sha256": sha256(run.model_path)})
+    return study

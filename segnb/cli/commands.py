@@ -10,6 +10,9 @@ GROUPS = {
         "cost": ("evaluate", "Measure the time and memory of networks"),
         "export": ("report", "Join executed chapters into one HTML file"),
     },
+    "Use a trained network": {
+        "predict": ("predict", "Write a trained network's predictions for your own images"),
+    },
     "Look and check": {
         "status": ("status", "Show progress and failures of a study's runs"),
         "claims": ("claims", "Print the verdict on each claim"),

@@ -3,17 +3,14 @@
 import argparse
 from pathlib import Path
 
-from segnb.cli.options import add_command, add_report_options
-from segnb.errors import SegnbError
+from segnb.cli.options import RUN, add_command, add_report_options
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import parse_variants
 from segnb.pipeline.resources import claimed_for
 from segnb.storage.files import write_json
 from segnb.study.reproduce import verify as repeat
-from segnb.study.study import Run, open_study
-
-RUN = "folder of the run, such as runs/STUDY/UNet_Standard_256/seed0"
+from segnb.study.study import open_run, open_study
 
 
 def add_commands(commands) -> None:
@@ -32,10 +29,7 @@ def measure(options: argparse.Namespace) -> None:
     Writes scores, boundaries, objects and, for networks that have them, gates and ablations into the run's
     folder.
     """
-    run = Run(Path(options.run).resolve())
-    if not run.done:
-        reason = run.diverged["error"] if run.diverged else "Run 'make report' to train it."
-        raise SegnbError(f"{run.path}: not a finished run. {reason}")
+    run = open_run(options.run)
     with run.step("measure", options.log), claimed_for(run.study.machine):
         evaluate_run(run)
 
@@ -61,7 +55,7 @@ def verify(options: argparse.Namespace) -> int:
       1  some files differ
       2  the run could not be repeated
     """
-    same, remarks = repeat(Run(Path(options.run).resolve()))
+    same, remarks = repeat(open_run(options.run))
     for name, is_same in same.items():
         print(f"{name:<22} {'same' if is_same else 'differs'}")
     print(*remarks, sep="\n")

@@ -9,6 +9,7 @@ from segnb.cli.commands import SUMMARIES
 from segnb.params import ReportParams, StudyParams
 
 WIDTH = 80  # columns of a command's description
+RUN = "folder of a run, STUDY/VARIANT/seedN, or latest (the run that finished last)"
 
 
 def add_command(

@@ -11,10 +11,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from segnb.data.reading import IMAGE_FORMATS
+from segnb.data.photographs import read_photograph, squeezed
 from segnb.errors import SegnbError, one_line
 from segnb.evaluation import ablation, evaluate
 from segnb.labels import IGNORE_INDEX
@@ -119,7 +118,6 @@ def at_point(maps, x: float, y: float):
 
 
 LARGEST_FILE = 8 * 2**20  # bytes; a message of Jupyter has at most 10 MiB
-MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")  # at most 8 bits per channel
 
 
 def own_picture(name: str, content: bytes, sizes: Collection[int]) -> Scene:
@@ -138,24 +136,9 @@ def own_picture(name: str, content: bytes, sizes: Collection[int]) -> Scene:
     name = one_line(name)
     if len(content) > LARGEST_FILE:
         raise SegnbError(f"{name}: the file is larger than {LARGEST_FILE >> 20} MiB. Choose a smaller file.")
-    try:
-        with Image.open(io.BytesIO(content), formats=list(IMAGE_FORMATS)) as opened:
-            opened.load()
-            picture = ImageOps.exif_transpose(opened)
-    except UnidentifiedImageError:
-        raise SegnbError(f"{name}: not a {' or '.join(IMAGE_FORMATS)} file. Choose another file.") from None
-    except Exception as error:  # each decoder raises its own errors
-        raise SegnbError(f"{name}: the image cannot be decoded ({error}). Choose another file.") from None
-    if picture.mode not in MODES:
-        raise SegnbError(
-            f"{name}: unsupported pixel mode {picture.mode} (expected at most 8 bits per channel). Save the"
-            " image as 8-bit RGB."
-        )
-    picture = picture.convert("RGB")
+    picture = read_photograph(io.BytesIO(content), name)
     width, height = picture.size
-    images = {
-        size: np.array(picture.resize((size, size), Image.Resampling.BILINEAR)) for size in sorted(sizes)
-    }
+    images = {size: squeezed(picture, size) for size in sorted(sizes)}
     how = "squeezed" if width != height else "resized"
     to = " and ".join(f"{size}×{size}" for size in images)
     resizing = (

@@ -33,11 +33,8 @@ def verify(run: Run) -> tuple[dict[str, bool], list[str]]:
         Whether each compared file is the same, by name; and remarks on differences in circumstances.
 
     Raises:
-        SegnbError: the run is not finished, would belong to another study here, or its repetition fails.
+        SegnbError: the run would belong to another study here, or its repetition fails.
     """
-    if not run.done:
-        reason = run.diverged["error"] if run.diverged else "Run 'make report' to train it."
-        raise SegnbError(f"{run.path}: not a finished run. {reason}")
     check(run.study, [run])
     params = _parameters(run)
     with _project(run) as folder:

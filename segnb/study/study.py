@@ -7,6 +7,7 @@ runs/<study>/claims.json   every claim with its numbers and verdict
 runs/<study>/<variant>/seed<k>/   one run, see `segnb.storage.run_folder`
 """
 
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -239,3 +240,38 @@ def by_variant(runs: list[Run]) -> dict[str, list[Run]]:
     """Return {variant: [run of each seed]}, in the order of the runs."""
     names = dict.fromkeys(run.variant for run in runs)
     return {name: [run for run in runs if run.variant == name] for name in names}
+
+
+def open_run(name: str) -> Run:
+    """Open a finished run.
+
+    Args:
+        name: its folder, "STUDY/VARIANT/seedN" with a study as in `open_study`, or "latest": the run that
+            finished last, in any study
+
+    Raises:
+        SegnbError: the run does not exist, has diverged or is not finished.
+    """
+    if name == "latest":
+        marks = sorted(runs_folder().glob("*/*/seed*/done.json"), key=lambda mark: mark.stat().st_mtime)
+        if not marks:
+            raise SegnbError("runs/: no finished run yet. Run 'make report' or notebooks/train.ipynb first.")
+        return Run(marks[-1].parent)
+    run = Run(Path(os.path.realpath(name)))
+    if not (run.study.path / "study.json").exists():  # not a folder, so a name
+        parts = name.removeprefix("runs/").strip("/").split("/")
+        if len(parts) != 3 or run.path.exists():
+            raise SegnbError(
+                f"unknown run {name!r} (expected the folder of a run, STUDY/VARIANT/seedN, or latest). Check"
+                " the name."
+            )
+        run = Run(open_study(parts[0]).path / parts[1] / parts[2])
+    if not run.done:
+        remedy = "Run 'make report' to train it"
+        if others := run.study.finished():
+            seeds = ", ".join(f"seed{seed}" for seed in run.study.seeds())
+            remedy += f", or choose one of {', '.join(by_variant(others))} with {seeds}"
+        raise SegnbError(
+            f"{run.path}: not a finished run. {run.diverged['error'] if run.diverged else remedy + '.'}"
+        )
+    return run

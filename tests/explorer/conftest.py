@@ -4,21 +4,14 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from segnb.evaluation import evaluate
 from segnb.explorer import board, widget
 from segnb.explorer.album import Album
 from segnb.explorer.inside import Inside
-from segnb.labels import STREET
-from segnb.models.build import build
-from segnb.storage.checksums import sha256
-from segnb.storage.files import read_json, write_json
-from segnb.study.study import Study
-from segnb.training import checkpoint
 from tests.conftest import make_project
-from tests.synthetic_study import make_study
+from tests.synthetic_study import add_networks, make_study
 
 PLAIN, GATED, CLASSY = "UNet_Standard_256", "AttentionUNet_256", "ClassAttentionResidualUNet_256"
 SIZE, WIDTH = 64, 4
@@ -32,17 +25,7 @@ def study(tmp_path_factory):
         patch.setenv("SEGNB_ROOT", str(folder))
         made = make_study(folder, seeds=1, variants=[PLAIN, GATED, CLASSY], images=30)
         make_study(folder, seeds=2, variants=[PLAIN], images=30)
-        settled = read_json(made.path / "study.json")
-        settled["preset"]["unet"]["width"] = WIDTH
-        write_json(made.path / "study.json", settled)
-        for run in made.finished():
-            torch.manual_seed(len(run.variant) + run.seed)
-            model = build(run.variant, len(STREET), WIDTH)
-            torch.nn.init.normal_(model.score.weight, std=30)  # so that probabilities differ between classes
-            checkpoint.save_model(run.model_path, model)
-            done = read_json(run.path / "done.json")
-            write_json(run.path / "done.json", done | {"model_sha256": sha256(run.model_path)})
-        yield Study(made.path)
+        yield add_networks(made, WIDTH)
 
 
 @pytest.fixture(autouse=True)

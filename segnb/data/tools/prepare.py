@@ -100,7 +100,7 @@ def prepare(
 
     def write(pair: Pair, image: Path, labels: Path) -> None:
         for pixels, file in zip(reading.read(pair, size, listing.coding), (image, labels), strict=True):
-            _save(pixels, file)
+            save_png(pixels, file)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write)
     return f"{dest}: {_numbers(pairs)}, {size}×{size} pixels{_notes(listing, pairs)}"
@@ -129,7 +129,7 @@ def fix(report: Report, dest: Path) -> str:
     def write(pair: Pair, image: Path, labels: Path) -> None:
         with atomic_path(image) as part:
             shutil.copyfile(pair.image, part)
-        _save(reading.read_labels(pair.label, listing.coding), labels)
+        save_png(reading.read_labels(pair.label, listing.coding), labels)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
     left = f"{len(left_out)} (reasons in its {LEFT_OUT})"
@@ -348,7 +348,8 @@ def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", name.replace("/", "-"))[-LONGEST:].lstrip(".-") or "_"
 
 
-def _save(pixels: np.ndarray, file: Path) -> None:
+def save_png(pixels: np.ndarray, file: Path) -> None:
+    """Write an image (H, W, 3) or a map (H, W), uint8, as a PNG file."""
     with atomic_path(file) as part:
         # Four times as fast as Pillow's default level; files of photographs are 1/15 larger.
         Image.fromarray(pixels).save(part, format="PNG", compress_level=1)

@@ -249,14 +249,14 @@ def test_classes_read_back_the_same(classes, tmp_path):
 
 def stop_after(count: int, monkeypatch) -> None:
     """Raise KeyboardInterrupt when `count` files have been written."""
-    save_one, left = prepare._save, iter(range(count))
+    save_one, left = prepare.save_png, iter(range(count))
 
     def once(*arguments):
         if next(left, None) is None:
             raise KeyboardInterrupt
         save_one(*arguments)
 
-    monkeypatch.setattr(prepare, "_save", once)
+    monkeypatch.setattr(prepare, "save_png", once)
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 25])
@@ -351,9 +351,9 @@ def test_a_damaged_record_is_named(data, tmp_path):
 
 
 def test_one_process_at_a_time_prepares_a_folder(data, tmp_path, monkeypatch):
-    copy, holders, save_one = tmp_path / "copy", [], prepare._save
+    copy, holders, save_one = tmp_path / "copy", [], prepare.save_png
     lock = tmp_path / ".copy.lock"
-    monkeypatch.setattr(prepare, "_save", lambda *args: (holders.append(holder(lock)), save_one(*args)))
+    monkeypatch.setattr(prepare, "save_png", lambda *args: (holders.append(holder(lock)), save_one(*args)))
     prepare.prepare(str(data), copy, SIZE)
     assert {other["what"] for other in holders} == {f"preparing {copy}"}
     assert holder(lock) is None
@@ -399,7 +399,7 @@ def test_a_full_disk(data, tmp_path, monkeypatch):
     def full(pixels, file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
 
-    monkeypatch.setattr(prepare, "_save", full)
+    monkeypatch.setattr(prepare, "save_png", full)
     message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
     assert message.startswith(f"{tmp_path / 'copy'}") and "No space left" in message
     monkeypatch.undo()

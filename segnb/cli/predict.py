@@ -1,0 +1,80 @@
+"""`segnb predict`: a trained network on a user's own images."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segnb.cli.options import RUN, add_command
+from segnb.errors import SegnbError, one_line
+from segnb.models.registry import label
+from segnb.prediction import files
+from segnb.prediction.network import load
+from segnb.report.text import counted
+
+EXAMPLES = """\
+segnb predict latest photo.jpg --out predicted
+segnb predict latest/UNet_Standard_256/seed0 photos --out predicted --colours
+"""
+
+
+def add_commands(commands) -> None:
+    parser = add_command(commands, predict, examples=EXAMPLES)
+    parser.add_argument("run", metavar="RUN", help=RUN)
+    parser.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        type=Path,
+        help="PNG or JPEG file, or a folder; folders below it are included",
+    )
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--colours", action="store_true", help="write masks in class colours as well")
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Write a trained network's predictions for your own images.
+
+    Images may have any size. FOLDER gets masks/NAME.png (class ids), confidence/NAME.png (the probability of
+    that class × 255), overlays/NAME.jpg, and a classes.csv with the name and colour of each id. All have the
+    size of the image. If an image cannot be read, the command prints why and continues.
+
+    Exit codes:
+      0  all images are predicted
+      1  some images could not be read, or nothing could be predicted
+    """
+    network = load(options.run)
+    files.check_free(options.out, network)
+    photographs, errors = files.listed(options.images, options.out)
+    _report(errors)
+    run = network.run
+    print(
+        f"{label(run.variant)}, seed {run.seed}, of study {run.study.name}:"
+        f" input {network.size}×{network.size} pixels"
+    )
+    done, pixels = Counter(), 0
+    # disable=None: no bar unless stderr is a terminal
+    bar = tqdm(photographs, desc="predicting", unit="image", disable=None, leave=False)
+    results = files.predict(network, bar, options.out, options.colours)
+    for photograph, result in zip(photographs, results, strict=True):
+        if isinstance(result, SegnbError):
+            _report([result])
+            errors.append(result)
+        else:
+            done[photograph.file.parent] += 1
+            pixels = pixels + result
+    for folder, count in sorted(done.items()):
+        print(f"{one_line(str(folder))}: {counted(count, 'image')}")
+    if done:
+        for i in pixels.nonzero()[0]:
+            names, colours = network.classes.names, network.classes.colours
+            print(f"  {i:>3}  {colours[i]}  {pixels[i] / pixels.sum():>6.1%}  {names[i]}")
+        print(f"{one_line(str(options.out))}: masks, confidence and overlays; classes.csv has all classes")
+    return int(bool(errors))
+
+
+def _report(errors: list[SegnbError]) -> None:
+    for error in errors:
+        tqdm.write(f"segnb: {error}", file=sys.stderr)

@@ -1,0 +1,184 @@
+"""Predictions for image files, written to a folder.
+
+    OUT/masks/NAME.png         class ids, 8-bit grey
+    OUT/confidence/NAME.png    probability of that class × 255, 8-bit grey
+    OUT/overlays/NAME.jpg      the image with class colours on it
+    OUT/colours/NAME.png       class colours, RGB; on request
+    OUT/classes.csv            ids, colours and names, as data folders have them
+    OUT/predictions.json       the network
+
+Together with the images in OUT/images, this is a data folder in the layout `plain`. Each file is complete or
+absent, and the mask of an image is written last.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from segnb import __version__
+from segnb.data.folders import Unlistable, files_of, folders_below
+from segnb.data.layouts import IMAGE_FORMATS
+from segnb.data.masks import FILE
+from segnb.data.photographs import read_photograph
+from segnb.data.tools.prepare import save_png, write_classes
+from segnb.errors import SegnbError
+from segnb.prediction.network import Network
+from segnb.storage.files import atomic_path, read_json, write_json
+
+RECORD = "predictions.json"
+STRENGTH = 0.5  # of the class colours in an overlay
+QUALITY = 90  # of the JPEG files of overlays
+LONGEST = 240  # bytes of a file name; file systems allow 255, and a temporary name is longer
+DEEPEST = 64  # levels of folders below an input
+
+
+class Photograph(NamedTuple):
+    """An image file and its name in the output: its path below the input folder, without suffix."""
+
+    file: Path
+    name: Path
+
+
+def listed(inputs: Iterable[Path], out: Path) -> tuple[list[Photograph], list[SegnbError]]:
+    """List image files, and those of folders and the folders below them.
+
+    Hidden files, files with other suffixes, and the output folder are left out of a folder.
+
+    Returns:
+        The images, each once, and what is wrong with other inputs: a missing file, a folder without images,
+        a second image of the same name, an image in the output folder.
+    """
+    photographs: dict[str, Photograph] = {}  # by name in lower case, as some file systems see it
+    errors = []
+    for given in inputs:
+        try:
+            for one in _below(given, out):
+                if len(os.fsencode(one.file.name)) > LONGEST:
+                    errors.append(
+                        SegnbError(
+                            f"{one.file}: name too long (expected at most {LONGEST} bytes). Rename the file."
+                        )
+                    )
+                    continue
+                first = photographs.setdefault(str(one.name).lower(), one)
+                if os.path.realpath(first.file) != os.path.realpath(one.file):
+                    errors.append(
+                        SegnbError(
+                            f"{one.file}: same name as {first.file} (expected one image per name). Rename one"
+                            " of them, or choose another output folder for it."
+                        )
+                    )
+        except SegnbError as error:
+            errors.append(error)
+    return list(photographs.values()), errors
+
+
+def _below(given: Path, out: Path) -> Iterator[Photograph]:
+    """Yield the image file, or the image files below the folder."""
+    if _inside(given, out):
+        raise SegnbError(f"{given}: in the output folder {out}. Choose another output folder.")
+    if not os.path.isdir(given):  # unlike Path.is_dir it accepts any name
+        yield _photograph(given, given.parent)
+        return
+    empty = True
+    try:
+        for folder in folders_below(given, DEEPEST):
+            if not _inside(folder, out):
+                for file in files_of(folder, IMAGE_FORMATS):
+                    empty = False
+                    yield _photograph(file, given)
+    except Unlistable as error:
+        raise SegnbError(f"{error}. Choose another folder.") from None
+    if empty:
+        suffixes = ", ".join(suffix for of_format in IMAGE_FORMATS.values() for suffix in of_format)
+        raise SegnbError(f"{given}: contains no images (expected {suffixes}). Choose another folder.")
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _photograph(file: Path, folder: Path) -> Photograph:
+    return Photograph(file, file.relative_to(folder).with_suffix(""))
+
+
+def check_free(out: Path, network: Network) -> None:
+    """Raise SegnbError unless a folder is missing, empty, or has predictions of the same network."""
+    if (out / RECORD).exists():
+        try:
+            record = read_json(out / RECORD)
+        except SegnbError:
+            raise SegnbError(f"{out / RECORD}: damaged. Remove the folder, or choose another one.") from None
+        if record.get("model_sha256") != network.run.summary["model_sha256"]:
+            raise SegnbError(
+                f"{out}: contains predictions of another network, {record.get('run')}. Choose another folder."
+            )
+    elif out.exists() and any(not path.name.startswith(f".{RECORD}.") for path in out.iterdir()):
+        raise SegnbError(
+            f"{out}: not empty (expected a new folder, or predictions of the same network). Choose another"
+            " folder."
+        )
+
+
+def predict(
+    network: Network, photographs: Iterable[Photograph], out: Path, colours: bool = False
+) -> Iterator[np.ndarray | SegnbError]:
+    """Predict images and write the results.
+
+    Args:
+        network: the network
+        photographs: from `listed`
+        out: the folder, see `check_free`
+        colours: whether to write masks in class colours as well
+
+    Yields:
+        For each image its number of pixels per class, (classes,), or the reason why it cannot be read.
+
+    Raises:
+        SegnbError: a file cannot be written.
+    """
+    begun = False
+    for photograph in photographs:
+        try:
+            picture = read_photograph(photograph.file)
+        except SegnbError as error:
+            yield error
+            continue
+        if not begun:  # not before the first image, so that a mistyped name leaves no folder
+            write_json(out / RECORD, _record(network))
+            write_classes(out / FILE, network.classes)
+            begun = True
+        yield _write(network, picture, out, photograph.name, colours)
+
+
+def _record(network: Network) -> dict:
+    run = network.run
+    name = f"{run.study.name}/{run.variant}/seed{run.seed}"
+    return {
+        "run": name,
+        "model_sha256": run.summary["model_sha256"],
+        "size": network.size,
+        "segnb": __version__,
+    }
+
+
+def _write(network: Network, picture: Image.Image, out: Path, name: Path, colours: bool) -> np.ndarray:
+    """Predict an image, write its files, and return the number of pixels of each class."""
+
+    def path(kind: str, suffix: str = ".png") -> Path:
+        return (out / kind / name).with_name(name.name + suffix)  # a name may contain dots
+
+    classes, confidence = network.segment(picture)
+    painted = network.classes.paint(classes)
+    if colours:
+        save_png(painted, path("colours"))
+    overlay = Image.blend(picture, Image.fromarray(painted), STRENGTH)
+    with atomic_path(path("overlays", ".jpg")) as part:
+        overlay.save(part, format="JPEG", quality=QUALITY)
+    save_png(confidence, path("confidence"))
+    save_png(classes, path("masks"))
+    return np.bincount(classes.ravel(), minlength=len(network.classes))
