@@ -26,6 +26,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
         SegnbError: if the study's folder contains a run that was trained as part of another study.
     """
     effects = Effects(study, variants, seeds)
+    effects.prepare(contrast for claim in LEDGER.values() for contrast in claim.contrasts)
     claims = {claim.id: _measured(claim, effects) for claim in LEDGER.values()}
     for family in {family_of(claim) for claim in claims.values()}:
         claims |= _decided_together([claim for claim in claims.values() if family_of(claim) == family])

@@ -1,6 +1,8 @@
 """From a comparison in the ledger to its effect: runs, scores and standard error."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -87,7 +89,6 @@ class Score(NamedTuple):
 
     value: float
     draws: np.ndarray | None = None
-    drawn: bool = True  # False: the metric has images, but draws have not been computed
 
 
 class Effects:
@@ -97,7 +98,8 @@ class Effects:
         self.study = study
         self._selection = variants, seeds
         self._runs: dict[str, dict[tuple[str, int], Run]] = {}
-        self._scores: dict[tuple, Score] = {}
+        self._scores: dict[tuple, Score | str] = {}  # or the reason why it is missing
+        self._sums: deque = deque(maxlen=8)  # of the last arrays, see `resample`
 
     # ---- runs ------------------------------------------------------------------------------------------
 
@@ -155,22 +157,43 @@ class Effects:
     def _counts(self, name: str, side: str, seed: int, rivals: tuple[str, ...]) -> ImageCounts | float:
         return METRICS[name].of(*(self._run(network, seed) for network in (side, *rivals)))
 
-    def score(
-        self, name: str, side: str, seed: int, rivals: tuple[str, ...] = (), drawn: bool = True
-    ) -> Score:
+    def score(self, name: str, side: str, seed: int, rivals: tuple = (), drawn: bool = True) -> Score:
         """Compute a metric of one run; with `drawn`, also its values under weightings of the images."""
         key = name, side, seed, rivals
-        if key not in self._scores or (drawn and not self._scores[key].drawn):
+        place = (key, True) if isinstance(self._scores.get((key, True)), Score) else (key, drawn)
+        if place not in self._scores:
+            self._scores[place] = self._computed(*key, drawn)
+        if isinstance(score := self._scores[place], str):
+            raise Missing(score)
+        return score
+
+    def _computed(self, name: str, side: str, seed: int, rivals: tuple, drawn: bool) -> Score | str:
+        """Compute a score, or return the reason why it is missing."""
+        try:
             counts, draws = self._counts(name, side, seed, rivals), None
             images = isinstance(counts, ImageCounts)
             if images and drawn:
-                draws = resample(counts.arrays, counts.reduce, self._weights(side, seed))
-            score = Score(counts.value(), draws, drawn) if images else Score(counts)
-            if not np.isfinite(score.value) or (draws is not None and not np.isfinite(draws).all()):
-                network = label(_split(side)[1])
-                raise Missing(f"{METRICS[name].words} of {network} has no value on these test images")
-            self._scores[key] = score
-        return self._scores[key]
+                draws = resample(counts.arrays, counts.reduce, self._weights(side, seed), self._sums)
+        except Missing as reason:
+            return str(reason)
+        score = Score(counts.value() if images else counts, draws)
+        if all(np.isfinite(numbers).all() for numbers in score if numbers is not None):
+            return score
+        return f"{METRICS[name].words} of {label(_split(side)[1])} has no value on these test images"
+
+    def prepare(self, contrasts: Iterable[Contrast]) -> None:
+        """Compute the scores of comparisons run by run, so that each file of a run is read only once."""
+        wanted: dict[tuple, bool] = {}  # whether draws are needed
+        for contrast in contrasts:
+            with suppress(Missing):
+                for seed in (seeds := self.seeds(contrast)) if contrast.metric in METRICS else ():
+                    for side, _, rivals in self._sides(contrast):
+                        wanted[seed, side, contrast.metric, rivals] = True
+                    for name in self._lenders(contrast, seeds):
+                        wanted.setdefault((seed, name, contrast.metric, ()), False)
+        for (seed, side, metric, rivals), drawn in sorted(wanted.items()):
+            with suppress(Missing):
+                self.score(metric, side, seed, rivals, drawn)
 
     # ---- effects ---------------------------------------------------------------------------------------
 
@@ -217,14 +240,11 @@ class Effects:
             low, high = np.quantile(np.mean([score.draws for score in scores], axis=0), (0.025, 0.975))
             levels.append((np.mean([score.value for score in scores]), low, high, label(_split(side)[1])))
         worse, better = sorted(levels)
-        for bound, (value, low, high, network) in (
-            (better[2] < FLOOR, better),
-            (worse[1] > 1 - FLOOR, worse),
-        ):
-            if bound:
-                ends = f"{100 * low:.1f} to {100 * high:.1f}"
-                return f"{metric.words} is {100 * value:.1f}% (95% CI {ends}) even for {network}"
-        return self._ceiling(contrast)
+        if better[2] >= FLOOR and worse[1] <= 1 - FLOOR:
+            return self._ceiling(contrast)
+        value, low, high, network = better if better[2] < FLOOR else worse
+        ends = f"{100 * low:.1f} to {100 * high:.1f}"
+        return f"{metric.words} is {100 * value:.1f}% (95% CI {ends}) even for {network}"
 
     def _ceiling(self, contrast: Contrast) -> str:
         """Return the reason if the strides are too large even for perfect scores; "" otherwise."""
@@ -261,23 +281,21 @@ class Effects:
         return estimated
 
     def _lent(self, contrast: Contrast, seeds: list[int]) -> list[list[float]]:
-        """Return the metric of the family's other networks, whose seed variance joins the pool.
+        """Return the metric of the family's other networks, whose seed variance joins the pool, as rows."""
+        rows = []
+        for name in self._lenders(contrast, seeds):
+            with suppress(Missing):  # for instance without gates
+                rows.append([self.score(contrast.metric, name, seed, drawn=False).value for seed in seeds])
+        return rows
 
-        One row per network; empty if the comparison includes other studies or its metric compares networks.
-        """
+    def _lenders(self, contrast: Contrast, seeds: list[int]) -> list[str]:
+        """Return the family's other evaluated networks; none for related studies or rivals."""
         networks = (*contrast.plus, *contrast.minus)
         if METRICS[contrast.metric].compares or any(_split(side)[0] for side in networks):
             return []
-        rows, family = [], VARIANTS[networks[0]].family
-        for name, variant in VARIANTS.items():
-            complete = all((name, seed) in self.runs() for seed in seeds)
-            if variant.family != family or name in networks or not complete:
-                continue
-            try:
-                rows.append([self.score(contrast.metric, name, seed, drawn=False).value for seed in seeds])
-            except Missing:  # such as a network without gates
-                continue
-        return rows
+        family = VARIANTS[networks[0]].family
+        others = [name for name in VARIANTS if VARIANTS[name].family == family and name not in networks]
+        return [name for name in others if all((name, seed) in self.runs() for seed in seeds)]
 
     def _cost(self, contrast: Contrast) -> tuple[float, tuple[float, ...]]:
         """Return (plus - minus) / minus, of medians for timings, and the same for each round of timing."""

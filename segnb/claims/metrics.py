@@ -4,6 +4,7 @@ A metric over test images is a function of counts summed over the images, so tha
 draw of the bootstrap. A metric without images, such as a number of epochs, is one number per run.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -112,9 +113,10 @@ def _shifted(kind: str, run: Run) -> ImageCounts:
     kinds = [str(kind) for kind in arrays["kinds"]]
     if kind not in kinds:
         raise Missing(f"the networks were not evaluated on scenes with {kind}")
-    shifted, clean = np.zeros_like(confusion), np.zeros_like(confusion)
-    scenes = arrays["confusion"].shape[1]  # the first test images
-    shifted[:scenes], clean[:scenes] = arrays["confusion"][kinds.index(kind)], confusion[:scenes]
+    shifted, clean = arrays["confusion"][kinds.index(kind)], confusion
+    if more := len(confusion) - len(shifted):  # only the first test images are shifted
+        nothing = np.zeros_like(confusion[:more])
+        shifted, clean = (np.concatenate([part[: len(shifted)], nothing]) for part in (shifted, clean))
     return ImageCounts({"shifted": shifted, "clean": clean}, difference_of("shifted", "clean"))
 
 
@@ -186,7 +188,8 @@ def _gradient_fall(run: Run) -> float:
 def _gradient(stages: str, run: Run) -> float:
     """Mean log10 of ‖gradient‖/‖weight‖ over layers of a U-Net in the first epochs."""
     table = file_of(run, "gradients")
-    rows = table["layer"].str.match(stages) & (table["epoch"] <= FIRST_EPOCHS) & (table["ratio"] > 0)
+    layers = [layer for layer in table["layer"].unique() if re.match(stages, layer)]
+    rows = table["layer"].isin(layers) & (table["epoch"] <= FIRST_EPOCHS) & (table["ratio"] > 0)
     if not rows.any():
         raise Missing(f"{label(run.variant)}, seed {run.seed}, has no stored gradients of the encoder")
     return float(np.log10(table["ratio"][rows]).mean())

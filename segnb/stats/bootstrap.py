@@ -12,6 +12,7 @@ drives, the bootstrap therefore weights blocks of frames: whole drives, or, with
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -71,8 +72,14 @@ def speaks_of(names: Sequence[str]) -> str:
 
 def weights_of(names: Sequence[str]) -> np.ndarray:
     """Return weights of these test images, equal within a block: (draws, N), see `image_weights`."""
-    weights = image_weights(count_blocks(names), key=key_of(names))
-    return weights if weights.shape[1] == len(names) else weights[:, blocks_of(names)]
+    key, blocks = _key_and_blocks(tuple(names))
+    weights = image_weights(int(blocks.max()) + 1, key=key)
+    return weights if weights.shape[1] == len(names) else weights[:, blocks]
+
+
+@lru_cache(maxsize=4)
+def _key_and_blocks(names: tuple[str, ...]) -> tuple[str, np.ndarray]:
+    return key_of(names), blocks_of(names)
 
 
 def key_of(names: Sequence[str]) -> str:
@@ -104,7 +111,10 @@ def image_weights(images: int, draws: int | None = None, *, key: str) -> np.ndar
 
 
 def resample(
-    counts: dict[str, np.ndarray], reduce: Callable[..., np.ndarray], weights: np.ndarray
+    counts: dict[str, np.ndarray],
+    reduce: Callable[..., np.ndarray],
+    weights: np.ndarray,
+    last: deque[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> np.ndarray:
     """Compute a metric of one run under each weighting of the images.
 
@@ -112,6 +122,8 @@ def resample(
         counts: by name, the contribution of each image to the sums, (N, ...).
         reduce: takes sums over images by name, with leading axes, and returns the metric.
         weights: (B, N), see `image_weights`.
+        last: arrays with their sums in earlier calls with these weights, because many metrics sum the same
+            arrays; small sums of this call are added.
 
     Returns:
         The metric of each draw, (B, ...).
@@ -123,14 +135,23 @@ def resample(
         if len(array) != weights.shape[1]:
             raise ValueError(f"weights for {weights.shape[1]} images (expected {len(array)})")
     size = len(weights) * sum(array[0].size for array in counts.values())
+    parts = min(-(-size // AT_ONCE), len(weights))
     draws = []
-    for part in np.array_split(weights, min(-(-size // AT_ONCE), len(weights))):
-        sums = {
-            name: (part @ array.reshape(len(array), -1)).reshape(len(part), *array.shape[1:])
-            for name, array in counts.items()
-        }
+    for part in np.array_split(weights, parts):
+        sums = {name: _sums(array, part, last if parts == 1 else None) for name, array in counts.items()}
         draws.append(np.asarray(reduce(**sums), float))
     return np.concatenate(draws)
+
+
+def _sums(array: np.ndarray, weights: np.ndarray, last: deque[tuple[np.ndarray, np.ndarray]] | None):
+    """Return the weighted sums of an array over images, (B, ...), see `resample`."""
+    known = next((sums for same, sums in last or () if same is array), None)
+    if known is not None:
+        return known
+    sums = (weights @ array.reshape(len(array), -1)).reshape(len(weights), *array.shape[1:])
+    if last is not None and sums.size * (last.maxlen or 1) <= AT_ONCE:
+        last.append((array, sums))
+    return sums
 
 
 def interval(

@@ -1,13 +1,17 @@
 """From comparisons to effects: computed in another way, and with missing parts."""
 
 import shutil
+from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
 
+from segnb.claims import by_image
 from segnb.claims.claim import Contrast
 from segnb.claims.effects import Effects
+from segnb.claims.ledger import LEDGER
 from segnb.metrics.confusion import mean_iou
 from segnb.models.registry import VARIANTS
 from segnb.storage.files import read_json, write_json
@@ -52,6 +56,23 @@ def test_a_difference_of_differences_with_its_weight(study):
     assert whole.estimate == pytest.approx(gain[8] - gain[32])
     assert third.estimate == pytest.approx(whole.estimate / 3)
     assert third.effect.image_se == pytest.approx(whole.effect.image_se / 3)
+
+
+def test_prepared_scores_are_the_same_and_read_each_file_once(study, monkeypatch):
+    """Also with more runs than the files that are kept: here those of one seed."""
+    contrasts = [contrast for claim in LEDGER.values() for contrast in claim.contrasts][::6]
+    expected = [Effects(study).measure(contrast) for contrast in contrasts]
+    read, original = Counter(), by_image._read.__wrapped__
+
+    def counted(run, name, changed):
+        read[run, name] += 1
+        return original(run, name, changed)
+
+    monkeypatch.setattr(by_image, "_read", lru_cache(maxsize=8 * len(VARIANTS))(counted))
+    prepared = Effects(study)
+    prepared.prepare(contrasts)
+    assert len(read) > 2 * len(VARIANTS) and set(read.values()) == {1}
+    assert [prepared.measure(contrast) for contrast in contrasts] == expected
 
 
 def test_only_common_seeds_count(study, tmp_path):
