@@ -24,7 +24,7 @@ from segnb.data.folders import Unlistable, files_of, folders_below
 from segnb.data.layouts import IMAGE_FORMATS
 from segnb.data.masks import FILE
 from segnb.data.photographs import read_photograph
-from segnb.data.tools.prepare import save_png, write_classes
+from segnb.data.writing import save_png, write_classes
 from segnb.errors import SegnbError
 from segnb.prediction.network import Network
 from segnb.storage.files import atomic_path, read_json, write_json

@@ -8,8 +8,6 @@ prepared.json that names the source. Each file is either complete or absent, and
 folder until all files exist. If an interrupted call is repeated, it writes only the missing files.
 """
 
-import csv
-import io
 import json
 import re
 import shutil
@@ -19,9 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL
-from PIL import Image
 
 from segnb import __version__
 from segnb.data import layouts, masks, reading, splits
@@ -30,8 +26,8 @@ from segnb.data.masks import Coding
 from segnb.data.splits import Pair
 from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
+from segnb.data.writing import save_png, write_classes
 from segnb.errors import SegnbError
-from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.runtime.pool import progress
 from segnb.storage.files import atomic_path, held, to_json, write_json, write_text
 
@@ -346,24 +342,3 @@ def _short(name: str) -> str:
 def _safe(name: str) -> str:
     """Return a file name with ASCII letters, digits, dots, hyphens and underscores only."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", name.replace("/", "-"))[-LONGEST:].lstrip(".-") or "_"
-
-
-def save_png(pixels: np.ndarray, file: Path) -> None:
-    """Write an image (H, W, 3) or a map (H, W), uint8, as a PNG file."""
-    with atomic_path(file) as part:
-        # Four times as fast as Pillow's default level; files of photographs are 1/15 larger.
-        Image.fromarray(pixels).save(part, format="PNG", compress_level=1)
-
-
-def write_classes(path: Path, classes: ClassMap) -> None:
-    """Write the classes.csv of masks of class ids, from which `read_coding` reads the same label set."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(masks.COLUMNS)
-    # An empty column would have the usual marks of the names, so "no" is written out.
-    for i, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
-        marks = ["yes" if name in marked else "no" for marked in (classes.thin, classes.things)]
-        rows.writerow([i, colour, name, *marks])
-    if classes.void:
-        rows.writerow([IGNORE_INDEX, "", "void", "", ""])
-    write_text(path, text.getvalue())
