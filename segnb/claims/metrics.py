@@ -172,10 +172,20 @@ def _epochs_to_converge(run: Run, *rivals: Run) -> float:
     Interpolated between epochs; the last epoch if it is never reached.
     """
     curve = _curve(run)
-    goal = REACHED * min(_curve(rival)[-1] for rival in (run, *rivals))
-    reached = int(np.argmax(curve >= goal)) if (curve >= goal).any() else len(curve) - 1
-    if reached == 0 or curve[reached] < goal:
-        return float(reached + 1)
+    epoch = epoch_at(curve, REACHED * min(_curve(rival)[-1] for rival in (run, *rivals)))
+    return float(len(curve)) if np.isnan(epoch) else epoch
+
+
+def epoch_at(curve: np.ndarray, goal: float) -> float:
+    """Return the epoch, from 1, at which a score per epoch first reaches a goal; NaN if never.
+
+    Interpolated between epochs.
+    """
+    if not (curve >= goal).any():
+        return np.nan
+    reached = int(np.argmax(curve >= goal))
+    if reached == 0:
+        return 1.0
     below, above = curve[reached - 1], curve[reached]
     return float(reached + (goal - below) / (above - below))
 

@@ -328,6 +328,7 @@ def swaps(pairs: pd.DataFrame, where: str) -> Styler | None:
         where: Words for the source of the scores, such as "the study".
     """
     frame = pairs.assign(above=pairs.above.map(label), below=pairs.below.map(label))
+    error = pairs.attrs["tolerance"]
     gaps = {"published_gap": "gap by the study's metric", "miou_gap": "gap by mIoU"}
     ranks = {"above": "above by the study's metric", "below": "below by the study's metric"}
     frame = frame.rename(columns=ranks | gaps)
@@ -336,7 +337,7 @@ def swaps(pairs: pd.DataFrame, where: str) -> Styler | None:
         "swaps",
         frame,
         f"In {where}, {counted(len(frame), 'pair')} of networks {'has' if len(frame) == 1 else 'have'}"
-        f" opposite orders by the two scores, with gaps beyond ±{READING_ERROR} in both.",
+        f" opposite orders by the two scores{f', with gaps beyond ±{error} in both' if error else ''}.",
         dict.fromkeys(gaps.values(), signed),
         metrics=["M2"],
     )

@@ -53,6 +53,8 @@ def test_swaps_within_the_reading_error_do_not_count():
     assert scores.swaps(frame).empty
     assert len(scores.swaps(frame, tolerance=0.001)) == 1
     assert tables.swaps(scores.swaps(frame), "the study") is None
+    ours = tables.swaps(scores.swaps(frame, tolerance=0), "the runs here")  # these are not read off charts
+    assert ours.caption == "In the runs here, 1 pair of networks has opposite orders by the two scores."
 
 
 def test_m1_is_decided_by_the_reading_error():

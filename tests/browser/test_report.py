@@ -130,6 +130,9 @@ def test_it_is_as_light_or_dark_as_the_reader_wants(screen, request):
     shade = sum(int(part) for part in re.findall(r"\d+", ground)[:3]) / 3
     _, dark = request.node.callspec.params["screen"]
     assert shade < 60 if dark else shade > 200
+    look = "(image) => getComputedStyle(image).filter"
+    for name, turns in (("fig-fcn-trimap", dark), ("fig-dataset-class-legend", False)):
+        assert (screen.page.locator(f"#{name} img").evaluate(look) != "none") is turns
 
 
 def test_it_does_not_scroll_sideways(screen):

@@ -107,7 +107,7 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     for title, frame in panels.items():
         for (column, head), (other, _) in zip(ways, ways[::-1], strict=True):
             columns.append((title, head, frame.sort_values([column, other], ascending=False)[column]))
-    pairs = {title: swaps(frame) for title, frame in panels.items()}
+    pairs = {title: swaps(frame, frame.attrs.get("tolerance", 0)) for title, frame in panels.items()}
     swapped = {title: {*swap.above, *swap.below} for title, swap in pairs.items()}
 
     most = max(map(len, panels.values()))
@@ -148,10 +148,14 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
 
 
 def swapped_pairs(panels: dict[str, pd.DataFrame]) -> str:
-    """Say how many pairs of networks swap places by more than the reading error in both scores."""
-    counts = [(len(swaps(frame)), comb(len(frame), 2), title) for title, frame in panels.items()]
-    texts = [f"{swapped} of {pairs} pairs of networks ({title})" for swapped, pairs, title in counts]
-    return f"By more than the reading error in both scores, {' and '.join(texts)} swap places."
+    """Say how many pairs of networks swap places; reported scores have to differ by the reading error."""
+    texts, read = [], []
+    for title, frame in panels.items():
+        tolerance = frame.attrs.get("tolerance", 0)
+        texts.append(f"{len(swaps(frame, tolerance))} of {comb(len(frame), 2)} pairs of networks ({title})")
+        read += [title] if tolerance else []
+    error = f" A pair {read[0]} has to differ by more than the reading error in both scores." if read else ""
+    return f"{' and '.join(texts)} swap places.{error}"
 
 
 @figure

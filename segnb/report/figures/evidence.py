@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from segnb.claims.metrics import epoch_at
 from segnb.claims.wording import listed
 from segnb.labels import ClassMap
 from segnb.metrics.objects import SIZES
@@ -150,6 +151,7 @@ def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap)
     """Draw IoU per class of network `plus` minus that of `minus`; `segnb.report.curves.class_gains`."""
     names, inches = row_names(frame.index)
     fig = Picture(height=inches * len(frame) + 0.9)
+    fig.class_colours = True
     ax = fig.subplots()
     colours = dict(zip(classes.names, classes.colours, strict=True))
     ax.axvline(0, color=INK, lw=1.2)
@@ -210,14 +212,14 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
         for label, histories in pair.items():
             style, history = style_of(label), histories[seed]
             ax.plot(history["epoch"], history["val_miou"], **style.line | {"marker": ""}, lw=2)
-            reached = history[history["val_miou"] >= goal]
-            epoch = np.nan
-            if len(reached):
-                epoch, value = reached.iloc[0][["epoch", "val_miou"]]
+            scores = history["val_miou"].to_numpy()
+            epoch = epoch_at(scores, goal)
+            if np.isfinite(epoch):
+                value = np.interp(epoch, history["epoch"], scores)
                 ax.plot([epoch, epoch], [0, value], color=style.colour, lw=1, ls=":")
                 ax.plot(epoch, value, **style.point, ms=9, mec="white", mew=1)
             epochs[label].append(epoch)
-            texts.append(f"{label}, seed {seed}: {f'epoch {epoch:.0f}' if len(reached) else 'never'}")
+            texts.append(f"{label}, seed {seed}: {f'epoch {epoch:.1f}' if np.isfinite(epoch) else 'never'}")
         ax.set(title=f"seed {seed}", ylim=(0, None))
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if number >= len(seeds) - columns:  # in the lowest row
@@ -226,11 +228,11 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
     axes[0].set_ylabel("validation mIoU")
     legend_of_networks(fig, pair)
     return fig.described(
-        f"Validation mIoU per epoch. First epoch at {percent(share, 0)} of the lower final mIoU of the pair:"
+        f"Validation mIoU per epoch. Epoch at {percent(share, 0)} of the lower final mIoU of the pair:"
         f" {'; '.join(texts)}.",
         f"{findings.first_at_goal(epochs)} The dashed line is {percent(share, 0)} of the lower final mIoU of"
-        " the pair, and a mark further left means faster learning. Each panel is one seed, so there are no"
-        " error bars.",
+        " the pair. A mark is the point where a curve reaches it, between two epochs; further left means"
+        " faster learning. Each panel is one seed, so there are no error bars.",
     ).shows(pair, "epochs")
 
 

@@ -31,10 +31,10 @@ def sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def points(difference: float) -> str:
-    """Print a difference of shares in points, with its sign."""
-    text = f"{100 * difference:+.1f}".replace("-", "−")
-    return text.lstrip("+−") if not float(text[1:]) else text
+def points(difference: float, sign: str = "+") -> str:
+    """Print a difference of shares in points, with its sign; a level, with sign "", has only a minus."""
+    text = f"{100 * difference:{sign}.1f}".replace("-", "−")
+    return text.lstrip("+−") if not float(text.lstrip("+−")) else text
 
 
 def every(number: int) -> str:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from segnb.report.figures.findings import excluding_zero, names, sentence
+from segnb.report.figures.findings import excluding_zero, names, points, sentence
 
 
 def openness(means: dict[tuple[str, int], float]) -> str:
@@ -41,10 +41,9 @@ def gate_losses(levels: dict[str, pd.DataFrame]) -> str:
     losses = cells["value"].dropna()
     if losses.empty:
         return ""
-    text = f"the largest loss is {100 * losses.max():.1f} points of mIoU ({', '.join(losses.idxmax())})"
+    text = f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
     if len(losses) > 1:
-        text += f" and the smallest {100 * losses.min():.1f} ({', '.join(losses.idxmin())})"
-    text = text.replace(" -", " −")
+        text += f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())})"
     return sentence("; ".join(filter(None, (text, excluding_zero(cells, "losses")))))
 
 
@@ -61,7 +60,7 @@ def largest_drop(scores: dict[str, pd.DataFrame]) -> str:
     row = drops.loc[kind].dropna()
     if row.mean() <= 0:
         return "On average, mIoU falls under no condition."
-    low, high = (f"{100 * value:.1f}".replace("-", "−") for value in (row.min(), row.max()))
+    low, high = (points(value, "") for value in (row.min(), row.max()))
     most = f"{high} points ({names(row, row.max(), 3)[0]})"
     span = most if low == high else f"{low} ({names(row, row.min(), 3)[0]}) to {most}"
     return sentence(f"{kind} costs most: mIoU falls by {span}")

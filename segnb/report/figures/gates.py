@@ -16,6 +16,7 @@ from segnb.report.figures.axes import (
     scale_below,
     wrapped,
 )
+from segnb.report.figures.findings import points
 from segnb.report.figures.images import evenly
 from segnb.report.figures.label_maps import panel, picture_rows, short
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, error_bars, figure
@@ -132,7 +133,7 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
     right.set(title="variation within an image", ylabel="standard deviation", ylim=(0, 1.1 * top or 1))
     legend_of_networks(fig, levels)
     values = "; ".join(
-        f"{label} {', '.join(f'{100 * value:.1f}'.replace('-', '−') for value in frame['value'])}"
+        f"{label} {', '.join(points(value, '') for value in frame['value'])}"
         for label, frame in levels.items()
     )
     return fig.described(

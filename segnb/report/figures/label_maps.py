@@ -58,6 +58,7 @@ def legend_of_classes(
         numbered: whether to print ids before the names
         how: arguments of `legend`
     """
+    fig.class_colours = True
     chips = {f"{i}  " * numbered + classes.names[i]: _chip(classes.colours[i], classes, i) for i in ids}
     chips |= {name: _chip(colour) for name, colour in (extra or {}).items()}
     fig.legend(

@@ -73,8 +73,8 @@ def class_scores(iou: pd.DataFrame) -> Picture:
         vmin=0,
         vmax=1,
         cmap=mpl.colormaps["YlGnBu"].with_extremes(bad="#eceef0"),
-        annot=True,
-        fmt=".2f",
+        annot=iou.map(lambda value: f"{value:.3f}".removeprefix("0" if upright else "")),
+        fmt="",
         annot_kws={"fontsize": SMALL},
         linewidths=0.8,
         cbar=False,
@@ -95,7 +95,7 @@ def class_scores(iou: pd.DataFrame) -> Picture:
         for text in ax.texts:
             text.set_weight("bold" if text.get_position()[1] > mean else "normal")
     best = iou.max(axis=1)
-    values = ", ".join(f"{name} {value:.2f}" for name, value in best.items() if not np.isnan(value))
+    values = ", ".join(f"{name} {value:.3f}" for name, value in best.items() if not np.isnan(value))
     absent = ", ".join(name for name, value in best.items() if np.isnan(value))
     return fig.described(
         f"Heat map of test IoU per class for {'; '.join(iou.columns)}. Best IoU of each class: {values}."

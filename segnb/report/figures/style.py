@@ -21,9 +21,11 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
+from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from segnb.models.registry import VARIANTS
@@ -84,6 +86,7 @@ class Picture(Figure):
     Attributes:
         name: name of the function that draws it, with which the report makes its anchor
         subject: what tells figures of the same name apart, such as a network
+        class_colours: whether it shows the colours of classes, which are the same everywhere
         alt: text for a reader who cannot see the figure: its content with the main numbers
         caption: text below the figure: the main finding, how to read the figure, its error bars, n
     """
@@ -92,6 +95,7 @@ class Picture(Figure):
     subject = ""
     alt = ""
     caption = ""
+    class_colours = False
     networks: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
 
@@ -153,6 +157,12 @@ class Picture(Figure):
         arrays = (image.get_array() for ax in self.axes for image in ax.images)
         return not any(array.shape[0] * array.shape[1] > RASTER for array in arrays)
 
+    @property
+    def turns(self) -> bool:
+        """Whether a dark page may turn its lightness: it has no image, heat map or colour of a class."""
+        fields = (part for ax in self.axes for part in ax.get_children())
+        return not self.class_colours and not any(isinstance(part, AxesImage | QuadMesh) for part in fields)
+
     def svg(self) -> bytes:
         """Return the figure as an SVG with its description; equal figures give equal bytes.
 
@@ -169,7 +179,7 @@ class Picture(Figure):
         """
         width, height = (round(inches * DPI) for inches in self.get_size_inches())
         described = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
-        described["about"] = self.about
+        described |= {"about": self.about, "turns": self.turns}
         data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
         if drawing and self.scales:
             # The layout was computed for the PNG; to compute it again takes longer than to draw.

@@ -444,10 +444,16 @@ def test_the_gap_between_the_scores(reported, expected):
     assert audit.gaps({"ours": panel}) == expected
 
 
-@pytest.mark.parametrize(("miou", "swaps"), [([0.5, 0.55, 0.1], 1), ([0.5, 0.502, 0.1], 0)])
-def test_the_number_of_swapped_pairs(miou, swaps):
+@pytest.mark.parametrize(
+    ("miou", "tolerance", "swaps"),
+    [([0.5, 0.55, 0.1], 0.003, 1), ([0.5, 0.502, 0.1], 0.003, 0), ([0.5, 0.502, 0.1], 0, 1)],
+)
+def test_the_number_of_swapped_pairs(miou, tolerance, swaps):
     panel = pd.DataFrame({"as_published": [0.9, 0.8, 0.3], "miou": miou}, ["A", "B", "C"])
-    assert f"{swaps} of 3 pairs of networks (ours) swap places." in audit.swapped_pairs({"ours": panel})
+    panel.attrs["tolerance"] = tolerance
+    text = audit.swapped_pairs({"a": panel})
+    assert text.startswith(f"{swaps} of 3 pairs of networks (a) swap places.")
+    assert ("reading error" in text) == bool(tolerance)
 
 
 def test_the_classes_measured_below_their_reported_iou():

@@ -270,3 +270,21 @@ def test_networks_of_different_numbers_of_seeds():
     frames["b"].attrs["seeds"] = 1
     assert style.sample(frames.values()) == " n: 1 test image, 1 to 3 seeds."
     assert style.sample([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "turns"),
+    [
+        ("learning: curves of all", True),
+        ("evidence: trimap", True),
+        ("scores: cost_quality", True),
+        ("images: class_legend", False),  # colours of classes are the same everywhere
+        ("evidence: gains", False),
+        ("images: predictions", False),
+        ("scores: class_scores", False),  # its caption says that darker is better
+        ("audit: worked_example", False),
+    ],
+)
+def test_a_dark_page_turns_lines_and_text_alone(name, turns):
+    fig = CASES[name]()
+    assert fig.turns is turns and fig.bundle(drawing=False)[1]["image/png"]["turns"] is turns

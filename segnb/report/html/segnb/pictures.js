@@ -23,6 +23,7 @@ for (const [figure, name] of figures) {
   const enlarge = press("Enlarge", "Enlarge this figure", () => {
     const large = make("img", { src: image.src, alt: image.alt });
     const box = make("div", { className: "scroll", tabIndex: 0 }, large);
+    box.classList.toggle("turns", figure.classList.contains("turns"));
     const size = press("", "", () => {
       const whole = box.classList.toggle("whole");
       // A narrow screen shows the figure at the size of its text, a wide one at twice that size.
