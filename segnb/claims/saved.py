@@ -126,17 +126,19 @@ def is_verdicts(entry: object) -> bool:
     return isinstance(entry, dict) and {"study", "claims", "data"} <= entry.keys()
 
 
-def saved_studies(folder: Path | None = None) -> list[StudyVerdicts]:
+def saved_studies(folder: Path | None = None, without: str = "") -> list[StudyVerdicts]:
     """Read the saved verdicts of studies with several seeds, the most decided study first.
 
     Args:
         folder: Folder of JSON files, the project's results/ by default; files of other kinds are skipped.
+        without: Name of a study to leave out, which is not a reference for itself.
     """
     files = sorted((folder or root() / "results").glob("*.json"))
     entries = [read_json(file) for file in files if file.read_bytes().lstrip().startswith(b"{")]
     studies = [from_dict(entry) for entry in entries if is_verdicts(entry)]
     return sorted(
-        (study for study in studies if len(study.seeds) > 1), key=lambda study: -study.count(*DECIDED)
+        (study for study in studies if len(study.seeds) > 1 and study.study != without),
+        key=lambda study: -study.count(*DECIDED),
     )
 
 

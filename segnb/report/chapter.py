@@ -36,9 +36,13 @@ class Chapter:
     def verdicts(self) -> StudyVerdicts:
         return verdicts_of(self.study, self.params.variants, self.params.seeds)
 
+    @cached_property
+    def saved(self) -> list[StudyVerdicts]:
+        """The reference studies. A study in results/ is its own reference only with one seed."""
+        return saved_studies(without=self.study.name if self.verdicts.several_seeds else "")
+
     def show_claims(self, *names: str) -> None:
         """Display the named claims of the ledger in order, each as a block with its figures."""
-        saved = saved_studies()
         for name in names:
             claim = self.verdicts.by_id[name]
-            display(block(claim, *pictures(claim, self.effects), saved))
+            display(block(claim, *pictures(claim, self.effects), self.saved))

@@ -71,7 +71,6 @@ def reversals(lead: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[str]
 
 def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
     """Show all claims in one figure: a row per claim with its interval and the reference studies."""
-    saved = [study for study in saved if study.study != verdicts.study]
     groups: dict[str, list[dict]] = {}
     for claim in verdicts.claims:
         others = [study.by_id[claim.id] for study in saved if claim.id in study.by_id]

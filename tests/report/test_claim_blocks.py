@@ -54,6 +54,7 @@ def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     (tmp_path / "many.json").write_text(json.dumps(saved.as_dict(verdicts(study="many"))))
     others = saved.saved_studies(tmp_path)
     assert [study.study for study in others] == ["many", "few"]
+    assert [study.study for study in saved.saved_studies(tmp_path, without="many")] == ["few"]
     text = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
     assert "(preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02)" in text
     assert "decides 3 claims; this report decides 2 of them, with the same verdict except on F1." in text
