@@ -17,6 +17,12 @@ CPU = Machine("cpu", "any", threads=1, precision="fp32")
 TINY = PRESETS["smoke"]
 
 
+@pytest.fixture
+def one_round(monkeypatch):
+    """Time each alternative once after the warm-up."""
+    monkeypatch.setattr(training_speed, "alternately", lambda work, rounds=1: alternately(work, 1))
+
+
 def test_turns_are_taken_and_the_first_does_not_count():
     order, answers = [], {"a": iter([9.0, 1.0, 3.0, 2.0]), "b": iter([9.0, 5.0, 5.0, 7.0])}
     work = {name: lambda name=name: order.append(name) or next(answers[name]) for name in answers}
@@ -32,7 +38,7 @@ def test_a_step_s_operations_are_three_forwards():
     assert doubled.gflops() == pytest.approx(4 * side.gflops(), rel=1e-6)
 
 
-def test_steps_are_compared_with_smp():
+def test_steps_are_compared_with_smp(one_round):
     pytest.importorskip("segmentation_models_pytorch", reason="pip install -e '.[bench]' brings it")
     results = steps(TINY, CPU)
     assert set(results) == {"plain", "segnb", "smp", "wide"}
@@ -40,18 +46,18 @@ def test_steps_are_compared_with_smp():
     assert all(side["ms_an_image"] > 0 for side in results.values())
 
 
-def test_a_frozen_epoch_is_timed_with_and_without_kept_features():
+def test_a_frozen_epoch_is_timed_with_and_without_kept_features(one_round):
     results = frozen_epoch(TINY, CPU, images=8)
     assert set(results) == {"with", "without", "making"} and all(value > 0 for value in results.values())
 
 
-def test_a_whole_training_its_epochs_and_its_bare_steps_are_timed():
+def test_a_whole_training_its_epochs_and_its_bare_steps_are_timed(one_round):
     results = whole_training(TINY, CPU, epochs=2)
     assert set(results) == {"training", "its_steps", "train_epochs", "train_steps"}
     assert all(value > 0 for value in results.values())
 
 
-def test_reading_is_timed_from_the_cache_and_from_files():
+def test_reading_is_timed_from_the_cache_and_from_files(one_round):
     results = training_speed.reading(TINY, CPU, images=16)
     assert set(results) == {"epoch", "input", "making"} and all(value > 0 for value in results.values())
 

@@ -73,7 +73,7 @@ def test_a_gate_that_is_off_is_its_mean_and_the_others_work(monkeypatch):
     assert (whole.confidence == (whole.probabilities.amax(0) * 255).round().numpy()).all()
 
 
-def test_of_an_fcn_the_fused_scores_are_switched_off():
+def test_of_an_fcn_the_fused_scores_are_switched_off(narrow):
     assert ablation.skip_levels("FCN8s_vgg16_freeze") == (4, 5)
     assert ablation.skip_levels("FCN16s_vgg16_freeze") == (5,)
     assert ablation.skip_levels("FCN32s_vgg16_freeze") == ablation.skip_levels("UNet_NoSkip_256") == ()

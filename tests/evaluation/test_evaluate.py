@@ -140,7 +140,7 @@ def test_a_network_with_gates_on_rendered_scenes_has_all_there_is(study, rendere
     np.testing.assert_allclose(run.objects()["visible"], 102 / 255)
 
 
-def test_an_fcn_has_no_gates_and_is_not_tested_under_other_conditions(study, rendered):
+def test_an_fcn_has_no_gates_and_is_not_tested_under_other_conditions(study, rendered, narrow):
     run = finished(study, FCN)
     measure(run)
     assert run.boundary()["iou_hits"].shape == (3, 3, 13)

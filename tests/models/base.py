@@ -13,25 +13,6 @@ from segnb.models.registry import VARIANTS
 
 CLASSES = 13
 
-# Parameters at 13 classes and width 64. The other tests also cover networks that are not listed.
-PARAMETERS = {
-    "FCN32s_vgg16_freeze": 118_224_730,
-    "FCN32s_vgg16_finetune": 118_224_730,
-    "FCN16s_vgg16_freeze": 117_714_948,
-    "FCN16s_vgg16_finetune": 117_714_948,
-    "FCN8s_vgg16_freeze": 117_591_214,
-    "FCN8s_vgg16_finetune": 117_591_214,
-    "UNet_Standard_256": 31_038_413,
-    "UNet_NoSkip_256": 27_904_973,
-    "ResidualUNet_256": 32_437_133,
-    "AttentionResidualUNet_256": 32_786_737,
-    "AttentionUNet_256": 31_388_017,
-    "AttentionResidualUNet_StridedGate_256": 33_483_057,
-    # AttentionResidualUNet's, plus for each gate, with F = 64, 128, 256 or 512 channels, twelve more outputs
-    # of psi with F / 2 weights and a bias, and a mixing of 13 F: 12 · (480 + 4) + 13 · 960 = 18,288.
-    "ClassAttentionResidualUNet_256": 32_805_025,
-}
-
 
 def names(**wanted):
     """Return the names of the variants with these properties, such as family="fcn"."""
@@ -70,12 +51,6 @@ class ModelTester:
     @pytest.fixture
     def model(self, name):
         return make(name, self.width)
-
-    def test_parameter_count_is_the_published_one(self, name):
-        with torch.device("meta"):  # on the meta device, which has shapes but no memory
-            model = build(name)
-        count = sum(p.numel() for p in model.parameters())
-        assert count == PARAMETERS.get(name, count)
 
     def test_logits_have_the_size_of_the_images_and_the_classes_asked_for(self, name):
         model = make(name, self.width, classes=5).eval()

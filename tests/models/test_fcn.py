@@ -25,6 +25,7 @@ def step(model):
     return before, optimiser
 
 
+@pytest.mark.usefixtures("narrow")
 class FCNTester(ModelTester):
     width = 2
     padding = (0, 3, 0, 29)  # to 96 × 96

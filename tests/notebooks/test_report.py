@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -12,11 +11,10 @@ from bs4 import BeautifulSoup
 
 from segnb.claims.ledger import LEDGER
 from segnb.evaluation import scores
-from segnb.models.registry import VARIANTS, parse_variants
+from segnb.models.registry import VARIANTS
 from segnb.study.study import open_study
 from tests.conftest import REPORTED, segnb
-from tests.notebooks.test_parameters import CHAPTERS, papermill
-from tests.notebooks.test_twice import run_twice
+from tests.notebooks.test_notebooks import CHAPTERS, twice
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +46,23 @@ def test_all_that_was_asked_for_is_trained_tested_and_printed(project, study):
     assert list(study.cost().index) == list(REPORTED)
 
 
-def test_the_plan_for_all_variants_is_to_train_those_that_are_missing(project, study):
+def test_a_second_seed_and_another_network_train_only_themselves_and_all_costs_stay(project, study):
+    trained, other = "UNet_Standard_256", "UNet_NoSkip_256"
     plan = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--quiet", "rules", "--cores", "1"]
+        [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--printshellcmds", "--cores", "1"]
         + ["--snakefile", project / "Snakefile", "--directory", project]
-        + ["--config", f"study={study.name}", f"variants={','.join(parse_variants('all'))}", "seeds=0"],
+        + ["--config", f"study={study.name}", f"variants={trained},{other}", "seeds=0,1"],
         env=os.environ | {"SEGNB_ROOT": str(project)},
         capture_output=True,
         text=True,
     )
-    counts = dict(re.findall(r"^(train\w*) +(\d+)$", plan.stdout, re.M))  # it prints them twice
-    assert sum(map(int, counts.values())) == len(VARIANTS) - len(REPORTED), plan
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", plan.stdout, re.M))  # Snakemake prints them twice
+    wanted = {"train": 3, "measure": 3, "cost": 1, "claims": 1, "chapter": len(CHAPTERS), "report": 1}
+    assert {rule: int(count) for rule, count in counts.items() if rule != "total"} == wanted, plan
+    runs = re.findall(r"run notebooks/train.ipynb runs/[^/]+/(\w+)/seed(\d)/", plan.stdout)
+    assert sorted(runs) == [(other, "0"), (other, "1"), (trained, "1")]
+    (timed,) = re.findall(r"segnb.cli cost .* --variants (\S+)", plan.stdout)
+    assert timed.split(",") == sorted([*REPORTED, other])
 
 
 def test_frozen_trunks_of_one_seed_are_computed_once(project, study):
@@ -124,41 +128,27 @@ def test_the_table_of_class_ious_averages_to_the_printed_miou(study):
         assert table[name].drop("mIoU").mean() == pytest.approx(ranked.miou[name], abs=1e-12)
 
 
-def test_a_second_call_trains_nothing_and_a_second_seed_only_itself(project, study):
+def test_a_second_call_trains_nothing_and_draws_nothing(project, study):
     before = trained_at(study)
     html = (project / "report" / "index.html").stat().st_mtime_ns
     again = segnb(project, "report", "--preset", "smoke", "--jobs", "2", "--variants", ",".join(REPORTED))
     assert again.returncode == 0, again.stderr
     assert trained_at(study) == before
     assert (project / "report" / "index.html").stat().st_mtime_ns == html
-    more = segnb(
-        project,
-        "report",
-        "--preset",
-        "smoke",
-        "--seeds",
-        "0,1",
-        "--variants",
-        "ResidualUNet_256",
+
+
+def test_every_cell_of_the_explorer_can_be_run_twice_from_another_folder_and_keeps_an_image(
+    project, tmp_path
+):
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    out = tmp_path / "executed.ipynb"
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", twice("explore", tmp_path), out, "--no-progress-bar"],
+        cwd=elsewhere,
+        env=os.environ | {"SEGNB_ROOT": str(project)},
+        capture_output=True,
+        text=True,
     )
-    assert more.returncode == 0, more.stdout + more.stderr
-    now = trained_at(study)
-    assert {path: now[path] for path in before} == before
-    assert {Path(path).name for path in now.keys() - before.keys()} == {"seed1"}
-    assert len(now) == len(before) + 1
-    page = BeautifulSoup((project / "report" / "index.html").read_text(), "html5lib")
-    assert page.find("a", href="training/ResidualUNet_256-seed1.html")
-    assert not page.find("a", href="training/UNet_Standard_256-seed0.html")
-    assert list(study.cost().index) == list(REPORTED)  # costs of the other networks stay
-
-
-def test_explore_runs_from_another_folder_and_keeps_a_picture(project, tmp_path):
-    done, out = papermill(project, "explore", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     outputs = [output for cell in nbformat.read(out, 4).cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
-
-
-def test_every_cell_of_the_explorer_can_be_run_twice(project, tmp_path):
-    done = run_twice("explore", project, tmp_path)
-    assert done.returncode == 0, done.stderr

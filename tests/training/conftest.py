@@ -1,10 +1,13 @@
-"""Runs write checkpoints after every epoch; tests need not force them to the disk."""
+"""Training on a small backbone; checkpoints are not forced to the disk."""
 
 import pytest
 
+from tests.conftest import narrow_backbone
+
 
 @pytest.fixture(autouse=True, scope="package")
-def unsynced():
+def quick():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda file: None)
+        narrow_backbone(patch)
         yield

@@ -29,6 +29,7 @@ from segnb.training.loop import EarlyStopping, criterion, evaluate, fit, train_o
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
 RECIPE = replace(PRESETS["smoke"].unet, size=32, epochs=3)
+WIDTH = 4  # of U-Nets
 
 
 def split(count: int, seed: int = 0, size: int = 32) -> Split:
@@ -39,7 +40,7 @@ def split(count: int, seed: int = 0, size: int = 32) -> Split:
 
 
 def made(variant: str) -> nn.Module:
-    return build(variant, 13, 1 if VARIANTS[variant].family == "fcn" else 8)
+    return build(variant, 13, 1 if VARIANTS[variant].family == "fcn" else WIDTH)
 
 
 def trained(
@@ -210,7 +211,7 @@ def test_a_cell_stopped_in_the_first_epoch_and_run_again_starts_from_the_initial
 ):
     run = Run(tmp_path / "parts" / "UNet_Standard_256" / "seed0")
     torch.manual_seed(0)
-    model = build("UNet_Standard_256", 13, 8)
+    model = build("UNet_Standard_256", 13, WIDTH)
     again = (model, split(10), split(4, 1), RECIPE, 0, run, CPU)
 
     def stop_half_way(model, batches, *rest):
@@ -264,7 +265,7 @@ def test_what_counts_as_diverged(train_loss, val_loss, lost):
 
 def test_the_kept_weights_are_those_of_the_best_epoch(whole):
     run = whole()
-    model = build("UNet_Standard_256", 13, 8)
+    model = build("UNet_Standard_256", 13, WIDTH)
     checkpoint.load_model(run.model_path, model)
     found = evaluate(model, split(4, 1), RECIPE.batch_size, CPU).miou
     assert found == pytest.approx(run.history()["val_miou"].max(), abs=1e-6)
@@ -276,8 +277,8 @@ def test_gradient_ratios_are_those_of_the_steps(tmp_path):
     recipe = replace(RECIPE, epochs=1, batch_size=10, mirror=False)
     run = Run(tmp_path / "UNet_Standard_256" / "seed0")
     torch.manual_seed(0)
-    model = build("UNet_Standard_256", 13, 8)
-    by_hand = build("UNet_Standard_256", 13, 8)
+    model = build("UNet_Standard_256", 13, WIDTH)
+    by_hand = build("UNet_Standard_256", 13, WIDTH)
     by_hand.load_state_dict(model.state_dict())
     fit(model, split(10), split(4, 1), recipe, 0, run, CPU)
     images, labels = next(shuffled(split(10), 10, CPU, 0, 1, False))
@@ -320,7 +321,7 @@ def test_atomic_leaves_the_old_file_and_no_other_when_it_fails(tmp_path):
 
 def test_damaged_weights_of_a_finished_run_are_refused_by_name(project, dataset):
     run = create_study(StudyParams(preset="smoke", data=str(dataset))).run("UNet_Standard_256", 0)
-    checkpoint.save_model(run.model_path, build("UNet_Standard_256", 13, 8))
+    checkpoint.save_model(run.model_path, build("UNet_Standard_256", 13, WIDTH))
     run.finish({})
     load(run)
     content = bytearray(run.model_path.read_bytes())

@@ -1,0 +1,111 @@
+"""Each notebook by itself: run twice in one kernel, with bad parameters, and in a project without runs.
+
+The chapters show a synthetic study; the explorer needs real networks (tests/notebooks/test_report.py).
+"""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from segnb.errors import SegnbError
+from segnb.study.study import Study
+from tests.conftest import CHECKOUT, execute, make_dataset, make_project
+from tests.synthetic_study import make_study
+
+CHAPTERS = sorted(
+    path.stem for path in (CHECKOUT / "notebooks").glob("*.ipynb") if "Chapter(" in path.read_text()
+)
+VARIANTS = ["FCN32s_vgg16_freeze", "FCN8s_vgg16_finetune", "UNet_Standard_256", "AttentionUNet_256"]
+# Figures are made but not printed, which takes long. The chapters of `reported` print theirs.
+BLANK = """
+from segnb.report.figures.style import Picture
+Picture.png = Picture.svg = lambda self: b""
+"""
+
+
+@pytest.fixture
+def empty(tmp_path) -> Path:
+    return make_project(tmp_path / "empty")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    folder = make_project(tmp_path_factory.mktemp("twice") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGNB_ROOT", str(folder))
+        return make_study(folder, 1, variants=VARIANTS, images=6, preset="smoke", epochs=2)
+
+
+def twice(name: str, folder: Path, **changes: str) -> Path:
+    """Write a notebook that runs all cells twice.
+
+    Args:
+        changes: `name="value"` for assignments in the source that get another value
+    """
+    notebook = nbformat.read(CHECKOUT / "notebooks" / f"{name}.ipynb", 4)
+    for before, after in changes.items():
+        (cell,) = (cell for cell in notebook.cells if f"\n{before} = " in cell.source)
+        lines = cell.source.splitlines()
+        cell.source = "\n".join(
+            f"{before} = {after}" if line.startswith(f"{before} = ") else line for line in lines
+        )
+    again = json.loads(json.dumps(notebook.cells))
+    for number, cell in enumerate(again):
+        cell["id"] = f"again-{number}"
+    notebook.cells += [nbformat.from_dict(cell) for cell in again]
+    for cell in notebook.cells:
+        cell.metadata.pop("tags", None)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(BLANK))
+    nbformat.write(notebook, path := folder / f"{name}.ipynb")
+    return path
+
+
+@pytest.mark.usefixtures("warm_kernels")
+@pytest.mark.parametrize("name", [*CHAPTERS, "status"])
+def test_every_cell_can_be_run_twice(study, tmp_path, name):
+    done = execute(twice(name, tmp_path), tmp_path / "out.ipynb", study.path.parents[1])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("warm_kernels")
+def test_every_cell_of_a_training_can_be_run_twice(empty, tmp_path):
+    data = repr(str(make_dataset(tmp_path / "dataset_048")))
+    notebook = twice("train", tmp_path, preset='"smoke"', seed="7", data=data)
+    done = execute(notebook, tmp_path / "out.ipynb", empty)
+    assert done.returncode == 0, done.stderr
+    assert list(empty.glob("runs/smoke-*/UNet_Standard_256/seed7/done.json"))
+
+
+@pytest.mark.usefixtures("warm_kernels")
+@pytest.mark.parametrize(
+    ("notebook", "parameters", "told"),
+    [
+        ("train", "{sede: 1}", "unknown parameter 'sede' (expected one of"),
+        ("dataset", "{sede: 1}", "unknown parameter 'sede' (expected one of"),
+        ("train", "{preset: smoke, variant: UNet}", "UNet_NoSkip_256"),
+    ],
+)
+def test_a_bad_parameter_fails_and_lists_the_choices(empty, notebook, parameters, told):
+    done = execute(CHECKOUT / "notebooks" / f"{notebook}.ipynb", empty / "out.ipynb", empty, parameters)
+    assert done.returncode != 0
+    assert told in done.stderr
+
+
+@pytest.mark.usefixtures("warm_kernels")
+@pytest.mark.parametrize("notebook", ["claims", "status"])
+def test_without_any_run_a_notebook_says_what_to_do(empty, notebook):
+    out = empty / "out.ipynb"
+    done = execute(CHECKOUT / "notebooks" / f"{notebook}.ipynb", out, empty)
+    output = done.stderr + (out.read_text() if out.exists() else "")
+    assert "make report" in output
+
+
+@pytest.mark.parametrize("notebook", [*CHAPTERS, "explore"])
+def test_without_any_run_the_first_cells_of_a_notebook_raise_what_to_do(empty, monkeypatch, notebook):
+    monkeypatch.setenv("SEGNB_ROOT", str(empty))
+    cells = nbformat.read(CHECKOUT / "notebooks" / f"{notebook}.ipynb", 4).cells
+    parameters, first = [cell.source for cell in cells if cell.cell_type == "code"][:2]
+    with pytest.raises(SegnbError, match="make report"):
+        exec(f"{parameters}\n{first}", {})  # noqa: S102  (a notebook of this checkout)
