@@ -93,11 +93,11 @@ def warm_kernels():
         yield
 
 
-def execute(notebook: Path, out: Path, project: Path, parameters: str = "{}") -> subprocess.CompletedProcess:
-    """Run a notebook as a step of a report does; `parameters` in YAML replace its own."""
+def execute(notebook: Path, out: Path, project: Path) -> subprocess.CompletedProcess:
+    """Run a notebook with its own parameters, as a step of a report does."""
     return subprocess.run(
         [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), "segnb.cli", "run"]
-        + [str(notebook), str(out), "-y", parameters],
+        + [str(notebook), str(out), "-y", "{}"],
         env=os.environ | {"SEGNB_ROOT": str(project)},
         capture_output=True,
         text=True,
