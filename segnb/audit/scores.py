@@ -47,9 +47,8 @@ def swaps(scores: pd.DataFrame, tolerance: float = READING_ERROR) -> pd.DataFram
         for above, below in permutations(scores.itertuples(), 2)
     ]
     pairs = pd.DataFrame(rows, columns=["above", "below", "published_gap", "miou_gap"])
-    pairs = pairs[(pairs.published_gap > tolerance) & (pairs.miou_gap < -tolerance)].reset_index(drop=True)
     pairs.attrs["tolerance"] = tolerance
-    return pairs
+    return pairs[(pairs.published_gap > tolerance) & (pairs.miou_gap < -tolerance)].reset_index(drop=True)
 
 
 # --- the study's numbers ---
@@ -187,19 +186,16 @@ def panels(runs: list[Run]) -> dict[str, pd.DataFrame]:
 
     Returns:
         {title: one row per network, indexed by label}: as_published and miou, in ours means over seeds;
-        seeds_as_published and seeds_miou: lists of one value per run, empty for the study. `attrs` has the
-        tolerance for `swaps`.
+        seeds_as_published and seeds_miou: one value per run, empty for the study; attrs: the tolerance
     """
     published = published_scores()
     for column in ("as_published", "miou"):
         published[f"seeds_{column}"] = [[] for _ in published.index]
     ours = _scored(runs).groupby("variant", sort=False)[["as_published", "miou"]]
     ours = ours.mean().join(ours.agg(list).add_prefix("seeds_"))
+    published.attrs["tolerance"], ours.attrs["tolerance"] = READING_ERROR, 0
     both = {"reported by the study": published} | ({"trained here": ours} if len(ours) else {})
-    both = {title: frame.rename(index=label).rename_axis(None) for title, frame in both.items()}
-    for frame in both.values():
-        frame.attrs["tolerance"] = 0 if len(frame.iloc[0].seeds_miou) else READING_ERROR
-    return both
+    return {title: frame.rename(index=label).rename_axis(None) for title, frame in both.items()}
 
 
 def _scored(runs: list[Run]) -> pd.DataFrame:
@@ -338,10 +334,8 @@ def class_agreement(runs: list[Run]) -> str:
     frames = class_comparison(runs)
     if not frames:
         return "The study has class IoUs for none of the networks trained here."
-    taus = []
-    for frame in frames.values():
-        both = frame.dropna(subset="measured")
-        taus.append(kendall_tau_b(both.published, both.measured))
+    both = [frame.dropna(subset="measured") for frame in frames.values()]
+    taus = [kendall_tau_b(frame.published, frame.measured) for frame in both]
     means = pd.concat(frames)[["published", "measured"]].groupby(level=1).mean()
     widest = (means.measured - means.published).dropna().sort_values(key=abs, ascending=False).head(3)
     gaps = ", ".join(

@@ -320,8 +320,9 @@ def test_atomic_leaves_the_old_file_and_no_other_when_it_fails(tmp_path):
 
 
 def test_damaged_weights_of_a_finished_run_are_refused_by_name(project, dataset):
-    run = create_study(StudyParams(preset="smoke", data=str(dataset))).run("UNet_Standard_256", 0)
-    checkpoint.save_model(run.model_path, build("UNet_Standard_256", 13, WIDTH))
+    study = create_study(StudyParams(preset="smoke", data=str(dataset)))
+    run = study.run("UNet_Standard_256", 0)
+    checkpoint.save_model(run.model_path, build("UNet_Standard_256", 13, study.recipe("unet").width))
     run.finish({})
     load(run)
     content = bytearray(run.model_path.read_bytes())
