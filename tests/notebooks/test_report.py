@@ -108,6 +108,22 @@ def test_every_anchor_lands(page):
         assert link["href"][1:] in ids, link
 
 
+def test_figures_and_tables_have_numbers_and_claims_link_to_theirs(page):
+    items = page.select("main :is(figure, .table, .matrix)")
+    numbers = [item.select_one(f"a.itself[href='#{item['id']}']").get_text() for item in items]
+    for kind in ("Figure", "Table"):
+        own = [number for number in numbers if number.startswith(kind)]
+        assert own == [f"{kind} {place}" for place in range(1, len(own) + 1)] and len(own) > 5
+    assert page.select_one(".prose a[href='#fig-claims-overview']").get_text() == "Figure 1"
+    for claim in page.select("details.claim"):
+        evidence = {link["href"] for link in claim.select("dl a[href^='#']")}
+        assert evidence >= {f"#{item['id']}" for item in claim.select("figure, .table")}, claim["id"]
+        for item in page.select(f"main :is(figcaption, caption) .claims a[href='#{claim['id']}']"):
+            assert f"#{item.find_parent(id=True)['id']}" in evidence
+    entries = {entry["id"] for entry in page.select(".references li")}
+    assert len(entries) > 10 and all(page.select(f"article a[href='#{entry}']") for entry in entries)
+
+
 def test_chapters_are_there_with_claims_first(page):
     ids = [article["aria-labelledby"] for article in page.find("main").find_all("article")]
     assert ids[0] == "claims" and sorted(ids) == CHAPTERS

@@ -35,7 +35,7 @@ def shell() -> jinja2.Environment:
 
 
 def about(name: str, subject: str = "", networks: Iterable[str] = (), metrics: Iterable[str] = ()) -> str:
-    """Describe a figure or table for `segnb.report.html.numbers`: its attribute `data-about`, as JSON.
+    """Describe a figure or table for `segnb.report.html.anchors`: its attribute `data-about`, as JSON.
 
     Args:
         name: Name of the function that makes it; its anchor in the page contains the name.
