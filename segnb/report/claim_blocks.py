@@ -225,8 +225,8 @@ def block(
         claim: One verdict of a study.
         pictures: Figures of the claim.
         notes: Sentences under the figures, such as why a figure is missing.
-        saved: Reference studies. One is left out if it did not measure the claim or has the same reason, as
-            for claims about the study's own scores.
+        saved: Reference studies. One is left out if it did not measure the claim, or if both have the same
+            verdict from the study's own scores.
     """
     references = [
         (reference_name(number, saved), study.by_id[claim.id])
@@ -239,7 +239,7 @@ def block(
         references=[
             (name, other)
             for name, other in references
-            if other.word != "not measured" and other.reason != claim.reason
+            if other.word != "not measured" and (claim.contrasts or other.word != claim.word)
         ],
         compares=to_json(_compared(claim)),
         rules=RULES_PLACE,

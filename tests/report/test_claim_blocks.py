@@ -279,9 +279,10 @@ def test_a_block_shows_the_verdicts_of_reference_studies_and_their_numbers():
     assert "Reference study" in [term.get_text() for term in alone.find_all("dt")]
 
 
-def test_a_reference_study_without_comparisons_gives_its_reason_unless_it_is_the_same():
+def test_a_reference_study_of_the_same_scores_is_shown_only_with_another_verdict():
     audit = CLAIMS[-1]
-    for reason, count in ((audit.reason, 0), ("it is the other way round.", 1)):
-        page = parsed(claim_blocks.block(audit, saved=[verdicts(replace(audit, reason=reason))]))
+    for word, count in (("refuted", 0), ("supported", 1)):
+        other = replace(audit, word=word, reason="it is in older words.")
+        page = parsed(claim_blocks.block(audit, saved=[verdicts(other)]))
         assert page.get_text().count("Reference study") == count
-    assert "✗ Refuted. It is the other way round." in page.get_text()
+    assert "✓ Supported. It is in older words." in page.get_text()

@@ -173,7 +173,7 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
     _, inches = row_names(order)
     lines = -(-len(comparison) // (3 if max(map(len, order)) > 20 else 5))
     columns = -(-len(comparison) // lines)
-    fig = Picture(height=lines * ((inches - 0.05) * len(order) + 0.75) + 0.45)
+    fig = Picture(height=lines * ((inches - 0.05) * len(order) + 0.95) + 0.25)
     axes = grid(fig, len(comparison), columns, sharex=True, sharey=True)
     several = absent = False
     for ax, (label, frame) in zip(axes, comparison.items(), strict=True):
@@ -184,6 +184,7 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
         absent |= frame["measured"].isna().any()
         ax.set_title(wrapped(label, 15), fontsize=SMALL)
         ax.set(xlim=(-0.04, 1.04), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
+        ax.tick_params(labelbottom=True)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     texts = []
     for label, frame in comparison.items():

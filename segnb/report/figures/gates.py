@@ -17,7 +17,7 @@ from segnb.report.figures.axes import (
     wrapped,
 )
 from segnb.report.figures.findings import points
-from segnb.report.figures.images import evenly
+from segnb.report.figures.images import evenly, marked
 from segnb.report.figures.label_maps import panel, picture_rows, short
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, error_bars, figure
 from segnb.report.text import counted
@@ -94,9 +94,7 @@ def class_attention(gates: dict[str, np.ndarray], saved: dict[str, np.ndarray], 
     for k in chosen:
         name = "\n".join(short(part, 16) for part in wrapped(classes.names[k], 16).split("\n")[:2])
         where = saved["labels"][i] == k
-        faded = (saved["images"][i] * 0.35 + 160).clip(0, 255).astype(np.uint8)
-        image = np.where(where[..., None], saved["images"][i], faded)
-        rows.append((name, [image, *(level[k] for level in maps)]))
+        rows.append((name, [marked(saved["images"][i], where, INK), *(level[k] for level in maps)]))
         texts.append(f"{classes.names[k]} {', '.join(f'{level[k].mean():.2f}' for level in maps)}")
         if 0 < where.sum() < where.size and maps[0][k].shape == where.shape:
             inside[classes.names[k]] = maps[0][k][where].mean()
@@ -107,7 +105,7 @@ def class_attention(gates: dict[str, np.ndarray], saved: dict[str, np.ndarray], 
         f"Maps of the class gates for {len(chosen)} classes in {saved['names'][i]}, a column per level,"
         f" finest first. Means: {'; '.join(texts)}.",
         f"{gate_findings.class_contrast(inside, outside)} Each class has its own gate, trained to be bright"
-        " on the class; in the left column, pixels of other classes are faded. The image is the stored image"
+        " on the class; in the left column, the pixels of the class are black. The image is the stored image"
         " with the most classes, and the classes are evenly spaced from the largest to the smallest.",
     )
 
