@@ -12,6 +12,7 @@ GROUPS = {
     },
     "Use a trained network": {
         "predict": ("predict", "Write a trained network's predictions for your own images"),
+        "export-model": ("predict", "Write a trained network to an ONNX file"),
     },
     "Look and check": {
         "status": ("status", "Show progress and failures of a study's runs"),

@@ -28,7 +28,8 @@ def add_command(
         trouble: exit code after an error
     """
     first, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
-    summary = SUMMARIES.get(function.__name__.replace("_", " ")) or first.removesuffix(".")
+    known = SUMMARIES.get(function.__name__.replace("_", " ")) or SUMMARIES.get(name)
+    summary = known or first.removesuffix(".")
     paragraphs = [f"{summary}.", *(details or rest).split("\n\n")]
     parser = among.add_parser(
         name or function.__name__,

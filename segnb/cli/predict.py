@@ -1,4 +1,4 @@
-"""`segnb predict`: a trained network on a user's own images."""
+"""`segnb predict` and `segnb export-model`: trained networks for a user's own images and programs."""
 
 import argparse
 import sys
@@ -11,8 +11,10 @@ from segnb.cli.options import RUN, add_command
 from segnb.errors import SegnbError, one_line
 from segnb.models.registry import label
 from segnb.prediction import files
+from segnb.prediction.export import export
 from segnb.prediction.network import load
 from segnb.report.text import counted
+from segnb.study.study import Run, open_run
 
 EXAMPLES = """\
 segnb predict latest photo.jpg --out predicted
@@ -32,6 +34,9 @@ def add_commands(commands) -> None:
     )
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="folder for the results")
     parser.add_argument("--colours", action="store_true", help="write masks in class colours as well")
+    parser = add_command(commands, export_model, "export-model")
+    parser.add_argument("run", metavar="RUN", help=RUN)
+    parser.add_argument("file", metavar="FILE", type=Path, help="ONNX file, such as model.onnx")
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -50,10 +55,7 @@ def predict(options: argparse.Namespace) -> int:
     photographs, errors = files.listed(options.images, options.out)
     _report(errors)
     run = network.run
-    print(
-        f"{label(run.variant)}, seed {run.seed}, of study {run.study.name}:"
-        f" input {network.size}×{network.size} pixels"
-    )
+    print(_described(run))
     done, pixels = Counter(), 0
     # disable=None: no bar unless stderr is a terminal
     bar = tqdm(photographs, desc="predicting", unit="image", disable=None, leave=False)
@@ -73,6 +75,23 @@ def predict(options: argparse.Namespace) -> int:
             print(f"  {i:>3}  {colours[i]}  {pixels[i] / pixels.sum():>6.1%}  {names[i]}")
         print(f"{one_line(str(options.out))}: masks, confidence and overlays; classes.csv has all classes")
     return int(bool(errors))
+
+
+def export_model(options: argparse.Namespace) -> None:
+    """Write a trained network to an ONNX file.
+
+    The file contains normalisation and softmax: images, bytes (N, S, S, 3) in RGB, become probabilities (N,
+    classes, S, S), where S is the input size of the network. It is computed in fp32. The names of the
+    classes are in its metadata. The packages of the extra "onnx" are required.
+    """
+    run = open_run(options.run)
+    export(run, options.file)
+    print(f"{one_line(str(options.file))}: {_described(run)}")
+
+
+def _described(run: Run) -> str:
+    size = run.recipe.size
+    return f"{label(run.variant)}, seed {run.seed}, of study {run.study.name}; input {size}×{size} pixels"
 
 
 def _report(errors: list[SegnbError]) -> None:

@@ -74,7 +74,7 @@ def test_it_writes_masks_confidence_and_overlays_of_the_size_of_each_image(predi
 def test_it_prints_each_folder_and_the_classes_with_their_colours(predict, network, photos):
     _, out, _ = predict("photos", "--out", "out")
     lines = out.splitlines()
-    assert lines[0].startswith("U-Net, seed 0, of study quick-streets-00000000: input 64×64 pixels")
+    assert lines[0].startswith("U-Net, seed 0, of study quick-streets-00000000; input 64×64 pixels")
     assert lines[1:3] == ["photos: 1 image", "photos/trip: 1 image"]
     masks = np.concatenate([network(photos / name).ravel() for name in ("a.b.jpg", "trip/c.png")])
     for i, line in zip(STREET.seen(masks), lines[3:-1], strict=True):
