@@ -97,18 +97,44 @@ def image_miou(truth: np.ndarray, guess: np.ndarray, classes: int) -> float:
     return float(confusion.mean_iou(confusion.confusion(*maps, classes)[0].numpy()))
 
 
-def worst_images(run: Run, count: int = 3) -> dict[str, np.ndarray]:
-    """Return the `count` test images with the lowest pixel accuracy, lowest first.
+def image_mious(runs: list[Run]) -> pd.DataFrame:
+    """Make a table of the mIoU of single test images: a row per image, a column per variant, the first seed.
 
-    If two are equal, the earlier image comes first. The result has the form of `Run.predictions()`.
+    The mean is over the classes in the ground truth of the image; an image without any is NaN.
     """
-    worst = np.argsort(confusion.pixel_accuracy(run.test()["confusion"]), kind="stable")[:count]
+    first = {name: group[0].test() for name, group in by_variant(runs).items()}
+    return pd.DataFrame({name: confusion.mean_iou(test["confusion"]) for name, test in first.items()})
+
+
+def typical_and_worst(mious: pd.DataFrame) -> tuple[list[int], int, dict[int, list[str]]]:
+    """Choose images by their mIoU, averaged over networks; of equal images, the first.
+
+    Args:
+        mious: From `image_mious`.
+
+    Returns:
+        The two images closest to the median, the image with the lowest mIoU, and the images on which a single
+        network has its lowest mIoU, with these networks; no image comes twice.
+    """
+    means = mious.mean(axis=1).dropna()
+    worst = int(means.idxmin())
+    rest = (means - means.median()).abs().drop(worst)
+    typical = [int(i) for i in rest.sort_values(kind="stable").index[:2]]
+    own: dict[int, list[str]] = {}
+    for name, lowest in mious.idxmin().items():
+        if lowest not in [*typical, worst]:
+            own.setdefault(int(lowest), []).append(name)
+    return typical, worst, own
+
+
+def predictions_on(run: Run, images: list[int]) -> dict[str, np.ndarray]:
+    """Return test images with their predictions, in the form of `Run.predictions()`."""
     split = run.study.split("test", run.recipe.size)
     return {
-        "names": np.array(split.names)[worst],
-        "images": split.images[worst],
-        "labels": split.labels[worst],
-        "predictions": run.predicted()[worst],
+        "names": np.array(split.names)[images],
+        "images": split.images[images],
+        "labels": split.labels[images],
+        "predictions": run.predicted()[images],
     }
 
 

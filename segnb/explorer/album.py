@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
-import pandas as pd
 from torch import Tensor
 
 from segnb.data.photographs import read_photograph, squeezed
@@ -19,8 +18,8 @@ from segnb.evaluation import ablation, evaluate
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics import confusion
 from segnb.models import registry
-from segnb.report.figures.findings import names, sentence
 from segnb.report.figures.gates import OPEN
+from segnb.report.figures.image_findings import fewest_wrong
 from segnb.report.figures.images import coloured, marked, mistaken, side_by_side
 from segnb.report.figures.style import MISSED, WRONG, Picture, percent
 from segnb.report.text import counted, network_count
@@ -272,19 +271,6 @@ def overview(album: Album, scene: Scene) -> Picture:
         " by the mean share of wrong pixels over all networks. With a running kernel, the explorer replaces"
         " this figure.",
     )
-
-
-def fewest_wrong(shares: dict[str, float]) -> str:
-    """Say which networks have the fewest and the most wrong pixels, {label: share, 0 to 1}."""
-    values = pd.Series(shares, dtype=float)
-    if len(values) == 1:
-        return sentence(
-            f"{values.index[0]} predicts the wrong class for {percent(values.iloc[0])} of the pixels"
-        )
-    ends = [f"{percent(value)} ({names(values, value, 3)[0]})" for value in (values.min(), values.max())]
-    if ends[0] == ends[1]:
-        return sentence(f"the share of wrong pixels is {ends[0]}")
-    return sentence(f"the share of wrong pixels ranges from {' to '.join(ends)}")
 
 
 def taken_apart(album: Album, scene: Scene, run: Run) -> Picture:

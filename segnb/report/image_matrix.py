@@ -1,64 +1,123 @@
-"""Predictions of all networks on the same test images, in one table that scrolls.
+"""Predictions of all networks on the same test images, as groups of images that fill the page.
 
-Each cell is a small PNG in exact class colours. In the report, html/segnb/matrix.js reads the classes from
-these colours to show errors, a single class, or one image over another, so classes with the same colour are
-indistinguishable there. JupyterLab shows the table alone.
+Each prediction is a small PNG in exact class colours. In the report, html/segnb/matrix.js reads the classes
+from these colours to show errors, a single class, or one image over another, so classes with the same colour
+are indistinguishable there. JupyterLab shows the images alone.
 """
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from IPython.display import HTML
 from PIL import Image
 
-from segnb.evaluation.scores import image_miou
+from segnb.claims.wording import listed
+from segnb.evaluation.scores import image_miou, image_mious, predictions_on, typical_and_worst
 from segnb.labels import ClassMap
+from segnb.models.registry import label
+from segnb.report.figures.image_findings import fewest_wrong
 from segnb.report.figures.images import evenly, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
 from segnb.report.html import shell
 from segnb.report.text import counted
 from segnb.storage.files import to_json
+from segnb.study.study import Run
 
-SHOWN = 8  # images; with 13 networks at 224 px they take about half a megabyte
+SHOWN = 8  # images of `matrix`; with 13 networks at 224 px they take about half a megabyte
 
 
 class Cell(NamedTuple):
-    """One image of the table; `source` is "" if no prediction is stored."""
+    """One image of the matrix; `source` is "" if no prediction is stored."""
 
     source: str
     alt: str
-    wrong: str = ""
-    miou: str = ""
+    label: str = ""
+    wrong: float = np.nan  # share of wrong pixels, 0 to 1
+    miou: float = np.nan
 
 
 class Row(NamedTuple):
+    """A test image with its ground truth and predictions."""
+
     name: str
+    why: str  # it was chosen; "" for no reason of its own
     photo: Cell
     truths: list[Cell]  # one per image size of the networks, the largest first
     guesses: list[Cell]
 
 
-def matrix(
-    predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap, images: Sequence[int] | None = None
-) -> HTML | None:
-    """Show one row per test image: the image, its ground truth and the predictions with their scores.
+def matrix(predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> HTML | None:
+    """Show SHOWN evenly spaced test images, each with its ground truth, predictions and their scores.
 
     Args:
-        predictions: `Run.predictions()` by label of the network; sizes may differ.
+        predictions: `Run.predictions()` by label of the network; sizes may differ. Images are matched by
+            name.
         classes: Names and colours.
-        images: Positions among the images of the first network; by default SHOWN, evenly spaced. The images
-            of other networks are matched by name.
 
     Returns:
-        The table; None without networks.
+        The matrix, of which the first two images are not folded; None without networks.
     """
     if not predictions:
         return None
+    stored = len(next(iter(predictions.values()))["names"])
+    rule = f"The images are evenly spaced over the {stored} stored test images."
+    images = {int(i): "" for i in evenly(stored, SHOWN)}
+    return _matrix(predictions, classes, images, rule, 2, counted(len(images) - 2, "more image"))
+
+
+def examples(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None:
+    """Show two typical test images and the worst one, larger, and folded the worst image of each network.
+
+    Args:
+        by_variant: Evaluated runs by variant, of one image size; the first of each is shown.
+        classes: Names and colours.
+
+    Returns:
+        The matrix; None without runs.
+    """
+    if not by_variant:
+        return None
+    mious = image_mious([group[0] for group in by_variant.values()])
+    means = mious.mean(axis=1)
+    typical, worst, own = typical_and_worst(mious)
+    images = {i: f"typical, mean mIoU {means[i]:.3f}" for i in typical}
+    images[worst] = f"the worst, mean mIoU {means[worst]:.3f}"
+    images |= {i: f"the worst of {listed(list(map(label, names)))}" for i, names in own.items()}
+    rule = (
+        f"A rule chooses the images by their mIoU, averaged over {counted(mious.shape[1], 'network')}: of"
+        f" {counted(len(means), 'test image')}, the typical ones are closest to the median,"
+        f" {means.median():.3f}, and the worst one has the lowest."
+    )
+    predictions = {label(name): predictions_on(group[0], list(images)) for name, group in by_variant.items()}
+    chosen = dict(enumerate(images.values()))
+    more = f"The worst image of each network ({counted(len(own), 'more image')})"
+    return _matrix(predictions, classes, chosen, rule, len(typical) + 1, more, large=True)
+
+
+def _matrix(
+    predictions: dict[str, dict[str, np.ndarray]],
+    classes: ClassMap,
+    images: Mapping[int, str],
+    rule: str,
+    unfolded: int,
+    more: str,
+    large: bool = False,
+) -> HTML:
+    """Fill the template.
+
+    Args:
+        predictions: See `matrix`.
+        classes: Names and colours.
+        images: Positions among the images of the first network, with the reasons why they were chosen.
+        rule: Sentence on the choice of the images.
+        unfolded: Number of images that are not folded.
+        more: Heading of the folded images.
+        large: Whether a network's image is about 200 pixels wide rather than 120.
+    """
     names = [str(name) for name in next(iter(predictions.values()))["names"]]
-    rows = evenly(len(names), SHOWN) if images is None else images
     maps = (arrays[name] for arrays in predictions.values() for name in ("labels", "predictions"))
     key = {
         "classes": [
@@ -66,44 +125,55 @@ def matrix(
         ],
         "marks": {"wrong": WRONG, "missed": MISSED, "found": FOUND},
     }
+    rows = [_row(names[i], why, predictions, classes) for i, why in images.items()]
+    wrong: dict[str, list[float]] = {}
+    for cell in (cell for row in rows[:unfolded] for cell in row.guesses if cell.source):
+        wrong.setdefault(cell.label, []).append(cell.wrong)
     return HTML(
         shell()
         .get_template("matrix.html.j2")
         .render(
-            labels=list(predictions),
-            rows=[_row(names[i], predictions, classes) for i in rows],
+            rows=rows,
+            unfolded=unfolded,
+            more=more,
+            large=large,
+            finding=fewest_wrong({name: float(np.mean(shares)) for name, shares in wrong.items()}),
+            rule=rule,
             classes=key["classes"],
-            counted=counted,
+            percent=percent,
             key=to_json(key),
         )
     )
 
 
-def _row(name: str, predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> Row:
-    places = {label: np.flatnonzero(arrays["names"] == name)[:1] for label, arrays in predictions.items()}
-    available = [(predictions[label], int(place[0])) for label, place in places.items() if len(place)]
+def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> Row:
+    places = {network: np.flatnonzero(arrays["names"] == name)[:1] for network, arrays in predictions.items()}
+    available = [(predictions[network], int(place[0])) for network, place in places.items() if len(place)]
     by_size = {arrays["labels"].shape[-1]: (arrays, i) for arrays, i in reversed(available)}
     sizes = sorted(by_size, reverse=True)
     largest, place = by_size[sizes[0]]
     return Row(
         name,
+        why,
         Cell(photo(largest["images"][place]), f"Image {name}, without prediction"),
         [
             Cell(painted(arrays["labels"][i], classes), f"Ground truth of {name}")
             for arrays, i in map(by_size.get, sizes)
         ],
         [
-            _guess(label, name, predictions[label], int(place[0]), classes) if len(place) else Cell("", "")
-            for label, place in places.items()
+            _guess(network, name, predictions[network], int(place[0]), classes)
+            if len(place)
+            else Cell("", "", network)
+            for network, place in places.items()
         ],
     )
 
 
-def _guess(label: str, name: str, arrays: dict[str, np.ndarray], i: int, classes: ClassMap) -> Cell:
+def _guess(network: str, name: str, arrays: dict[str, np.ndarray], i: int, classes: ClassMap) -> Cell:
     truth, guess = arrays["labels"][i], arrays["predictions"][i]
-    wrong = percent(float(mistaken(truth, guess).mean()))
-    alt = f"Prediction of {label} on {name}: {wrong} wrong"
-    return Cell(painted(guess, classes), alt, wrong, f"{image_miou(truth, guess, len(classes)):.3f}")
+    wrong = float(mistaken(truth, guess).mean())
+    alt = f"Prediction of {network} on {name}: {percent(wrong)} wrong"
+    return Cell(painted(guess, classes), alt, network, wrong, image_miou(truth, guess, len(classes)))
 
 
 def painted(labels: np.ndarray, classes: ClassMap) -> str:

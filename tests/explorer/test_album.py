@@ -16,7 +16,6 @@ from segnb.explorer.album import (
     LARGEST_FILE,
     Album,
     evaluated_runs,
-    fewest_wrong,
     overview,
     own_picture,
     taken_apart,
@@ -180,19 +179,3 @@ def test_pictures_stand_in_for_both_parts(state):
     assert taken.caption.startswith(
         "Switching off all skips of Attention U-Net, seed 0 changes the class of "
     )
-
-
-@pytest.mark.parametrize(
-    ("shares", "expected"),
-    [
-        ({"U-Net": 0.25}, "U-Net predicts the wrong class for 25.0% of the pixels."),
-        ({"A": 0.25, "B": 0.5}, "The share of wrong pixels ranges from 25.0% (A) to 50.0% (B)."),
-        (
-            {"A": 0.25, "B": 0.25, "C": 0.5},
-            "The share of wrong pixels ranges from 25.0% (A and B) to 50.0% (C).",
-        ),
-        ({"A": 0.25, "B": 0.25}, "The share of wrong pixels is 25.0% (A and B)."),
-    ],
-)
-def test_the_fewest_wrong_pixels_are_named(shares, expected):
-    assert fewest_wrong(shares) == expected

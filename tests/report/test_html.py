@@ -272,6 +272,14 @@ def test_an_empty_corner_is_the_head_of_nothing(tmp_path: Path) -> None:
         assert [cell.name for cell in below.find_all(["td", "th"])] == [corner, "th", "th", "th"]
 
 
+def test_a_raw_value_of_many_lines_is_folded(tmp_path: Path) -> None:
+    """Such as the summary at the end of a run that an earlier version trained."""
+    summary = ",\n ".join(f"'{name}': 0.5491429546921048" for name in "abcdefgh")
+    value = new_output("execute_result", {"text/plain": f"{{{summary}}}"}, execution_count=1)
+    (log,) = report_of(tmp_path, code("run.summary", value)).select("details.log")
+    assert log.summary.get_text() == "Printed output, 8 lines" and "0.549" in log.pre.get_text()
+
+
 def test_text_from_data_is_inert(chapters: list[Path], tmp_path: Path) -> None:
     page = report(
         chapters,
@@ -401,15 +409,15 @@ def test_photographs_have_no_drawing() -> None:
     assert first == second
 
 
-def test_a_matrix_keeps_its_own_table(tmp_path: Path) -> None:
+def test_a_matrix_is_a_figure_with_a_number(tmp_path: Path) -> None:
     maps = np.zeros((1, 8, 8), np.uint8)
     photos = maps[..., None].repeat(3, -1)
     predictions = {"names": np.array(["7"]), "images": photos, "labels": maps, "predictions": maps}
     page = report_of(tmp_path, code("m", html(matrix({"U-Net": predictions}, STREET).data)))
-    table = page.select_one(".matrix table")
-    assert table.parent["class"] == ["scroll"] and table.parent["tabindex"] == "0"
-    assert not table.select(".number, .first, .wide") and not page.main.find("style")
-    assert json.loads(page.select_one(".matrix")["data-key"])["classes"][0]["name"] == "Unlabeled"
+    figure = page.select_one("figure.matrix")
+    assert figure.figcaption.get_text().startswith("Figure 1. U-Net predicts the wrong class for 0.0%")
+    assert not page.main.find("style")
+    assert json.loads(figure["data-key"])["classes"][0]["name"] == "Unlabeled"
 
 
 def test_links_lead_to_claims_wherever_they_stand(tmp_path: Path) -> None:

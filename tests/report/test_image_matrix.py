@@ -1,8 +1,9 @@
-"""The matrix of test images by networks: exact colours, right numbers, safe names, sane without a script."""
+"""The matrix of test images by networks: exact colours, right numbers, safe names, whole without a script."""
 
 import base64
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET
 from segnb.metrics.confusion import class_iou
 from segnb.report.figures.images import evenly
-from segnb.report.image_matrix import SHOWN, matrix
+from segnb.report.image_matrix import SHOWN, examples, matrix
 
 
 def predictions(names: list[str], size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
@@ -26,8 +27,8 @@ def predictions(names: list[str], size: int = 32, seed: int = 0) -> dict[str, np
     return {"names": np.array(names), "images": images, "labels": labels, "predictions": guesses}
 
 
-def drawn(networks: dict[str, dict], **how) -> BeautifulSoup:
-    return BeautifulSoup(matrix(networks, how.pop("classes", STREET), **how)._repr_html_(), "html5lib")
+def drawn(networks: dict[str, dict], classes=STREET) -> BeautifulSoup:
+    return BeautifulSoup(matrix(networks, classes)._repr_html_(), "html5lib")
 
 
 def pixels(image: Tag) -> np.ndarray:
@@ -50,19 +51,26 @@ def page(networks: dict[str, dict]) -> BeautifulSoup:
     return drawn(networks)
 
 
-def test_a_row_per_image_and_a_column_per_network(page: BeautifulSoup, networks) -> None:
-    caption = " ".join(page.caption.get_text().split())
-    assert caption.startswith(f"Predictions of 3 networks on {SHOWN} test images.")
-    heads = [head.get_text() for head in page.select("thead th")]
-    assert heads == ["Image", "Ground truth", *networks]
-    rows = page.select("tbody tr")
-    assert [row.th.span.get_text() for row in rows] == [f"street {i}" for i in evenly(20, SHOWN)]
-    assert len(rows) == SHOWN
-    assert all(len(row.find_all(["th", "td"])) == len(heads) for row in rows)
+def words(tag: Tag) -> str:
+    return " ".join(tag.get_text().split())
+
+
+def test_a_group_per_image_with_a_picture_per_network(page: BeautifulSoup, networks) -> None:
+    cases = page.select(".case")
+    assert [case["aria-label"] for case in cases] == [f"street {i}" for i in evenly(20, SHOWN)]
+    assert [words(case.p) for case in cases] == [f"street {i}" for i in evenly(20, SHOWN)]
+    assert all(
+        [head.get_text() for head in case.select(".pictures b")] == ["Image", "Ground truth", *networks]
+        for case in cases
+    )
+    (folded,) = page.select("details")
+    assert folded.select(".case") == cases[2:] and folded.summary.get_text() == f"{SHOWN - 2} more images"
+    assert words(page.figcaption).startswith("The share of wrong pixels ranges from ")
+    assert "evenly spaced over the 20 stored test images" in words(page.figcaption)
 
 
 def test_colours_are_exact(page: BeautifulSoup, networks) -> None:
-    for row, i in zip(page.select("tbody tr"), evenly(20, SHOWN), strict=True):
+    for row, i in zip(page.select(".case"), evenly(20, SHOWN), strict=True):
         for image, one in zip(row.select("img.guess"), networks.values(), strict=True):
             assert (pixels(image) == STREET.paint(one["predictions"][i])).all()
             assert image["src"].startswith("data:image/png;")
@@ -78,12 +86,9 @@ def test_the_numbers_are_those_of_the_pixels(page: BeautifulSoup, networks) -> N
     wrong = f"{100 * (truth != guess).mean():.1f}% wrong"
     counts = np.zeros((13, 13))
     np.add.at(counts, (truth, guess), 1)
-    cell = page.select("tbody tr")[1].find_all("td")[2]
+    cell = page.select(".case")[1].select(".guess")[1].parent
     assert cell.img["alt"] == f"Prediction of U-Net on street {i}: {wrong}"
-    assert [span.get_text() for span in cell.find_all("span")] == [
-        wrong,
-        f"mIoU {np.nanmean(class_iou(counts)):.3f}",
-    ]
+    assert words(cell) == f"U-Net {wrong}, mIoU {np.nanmean(class_iou(counts)):.3f}"
 
 
 def test_the_script_is_told_the_colours(page: BeautifulSoup) -> None:
@@ -100,34 +105,71 @@ def test_it_is_whole_without_a_script(page: BeautifulSoup) -> None:
     assert not page.find("script") and not page.find(id=True) and not page.find("button")
     assert all(image["alt"].strip() and image["width"] == image["height"] for image in page.find_all("img"))
     assert page.style.has_attr("scoped")
-    box = page.select_one(".scroll")
-    assert box["tabindex"] == "0" and box["aria-label"]
 
 
 def test_unlabelled_pixels_are_grey_and_never_wrong() -> None:
     one = predictions(["a"])
     one["labels"], one["predictions"] = np.full((1, 32, 32), IGNORE_INDEX, np.uint8), one["predictions"] % 11
-    row = drawn({"U-Net": one}, classes=CAMVID).select_one("tbody tr")
+    row = drawn({"U-Net": one}, classes=CAMVID).select_one(".case")
     assert (pixels(row.select_one(".truth")) == 128).all()
     assert "0.0% wrong" in row.get_text()
 
 
 def test_images_are_matched_by_name_and_may_be_missing() -> None:
     first, second = predictions(["a", "b"]), predictions(["c", "b"], seed=5)
-    page = drawn({"U-Net": first, "FCN-8s": second}, images=[1, 0])
-    b, a = page.select("tbody tr")
+    a, b = drawn({"U-Net": first, "FCN-8s": second}).select(".case")
     assert (pixels(b.select(".guess")[1]) == STREET.paint(second["predictions"][1])).all()
-    assert a.th.span.get_text() == "a" and a.find_all("td")[-1].get_text() == "not stored"
+    assert a["aria-label"] == "a" and words(a.select(".pictures > div")[-1]) == "FCN-8s not stored"
+
+
+def test_two_typical_images_the_worst_and_the_worst_of_each_network() -> None:
+    """Closest to the median of the mean mIoU, then the lowest, then those at which single networks fail."""
+    truth = np.zeros((6, 10, 10), np.uint8)
+    truth[:, 5:] = 1
+
+    def run(name: str, wrong: list[int]):  # rows of the upper half that are taken for the lower
+        guesses = truth.copy()
+        for guess, rows in zip(guesses, wrong, strict=True):
+            guess[:rows] = 1
+        counts = np.zeros((6, 13, 13), int)
+        for i in range(6):
+            np.add.at(counts[i], (truth[i], guesses[i]), 1)
+        split = SimpleNamespace(
+            names=[f"street {i}" for i in range(6)], images=truth[..., None].repeat(3, 3), labels=truth
+        )
+        study = SimpleNamespace(split=lambda *which: split)
+        recipe = SimpleNamespace(size=10)
+        test = {"confusion": counts}
+        return SimpleNamespace(
+            variant=name, seed=0, study=study, recipe=recipe, test=lambda: test, predicted=lambda: guesses
+        )
+
+    runs = {
+        "UNet_Standard_256": [run("UNet_Standard_256", [0, 2, 2, 4, 3, 1])],
+        "ResidualUNet_256": [run("ResidualUNet_256", [0, 2, 1, 4, 2, 5])],
+    }
+    page = BeautifulSoup(examples(runs, STREET).data, "html5lib")
+    titles = [words(case.p) for case in page.select(".case")]
+    assert [title.split(",")[0] for title in titles] == [
+        "street 1: typical",
+        "street 4: typical",
+        "street 3: the worst",
+        "street 5: the worst of Residual U-Net",
+    ]
+    assert [case["aria-label"] for case in page.select("details .case")] == ["street 5"]
+    assert "of 6 test images, the typical ones are closest to the median" in words(page.figcaption)
+    first = page.select_one(".guess")
+    assert (pixels(first) == STREET.paint(runs["UNet_Standard_256"][0].predicted()[1])).all()
 
 
 def test_names_stay_text() -> None:
     evil = '<script>alert("x")</script>'
     page = drawn({evil: predictions([evil])})
     assert not page.find("script")
-    assert page.select("thead th")[-1].get_text() == evil
-    assert page.select_one("tbody th span").get_text() == evil
+    assert page.select(".pictures b")[-1].get_text() == evil
+    assert page.select_one(".case")["aria-label"] == page.select_one(".case p").get_text() == evil
     assert page.select_one(".guess")["alt"].startswith(f"Prediction of {evil} on {evil}: ")
 
 
 def test_nothing_without_networks() -> None:
-    assert matrix({}, STREET) is None
+    assert matrix({}, STREET) is None and examples({}, STREET) is None

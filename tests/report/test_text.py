@@ -268,20 +268,6 @@ def test_families_of_different_sizes_are_compared_with_a_caveat(fcn, unet, varia
     assert words in caveat and bool(words) == bool(caveat)
 
 
-def test_the_worst_images_come_first():
-    run = fake("UNet_Standard_256", 0, [[[4, 0], [0, 4]], [[1, 3], [3, 1]], [[3, 1], [0, 4]]])
-    names = ["best", "worst", "middle"]
-    pictures = np.arange(3 * 2 * 2 * 3, dtype=np.uint8).reshape(3, 2, 2, 3)
-    split = SimpleNamespace(names=names, images=pictures, labels=pictures[..., 0])
-    run.recipe = SimpleNamespace(size=2)
-    run.study.split = lambda name, size: {("test", 2): split}[name, size]
-    run.predicted = lambda: pictures[..., 1]
-    worst = scores.worst_images(run, 2)
-    assert worst["names"].tolist() == ["worst", "middle"]
-    assert np.array_equal(worst["images"], pictures[[1, 2]])
-    assert np.array_equal(worst["predictions"], pictures[[1, 2]][..., 1])
-
-
 @pytest.mark.parametrize(("preset", "smaller"), [("quick", True), ("paper", False)])
 def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     from segnb.presets import PRESETS

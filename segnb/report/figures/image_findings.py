@@ -65,3 +65,16 @@ def wrong_pixels(label: str, shares: Sequence[float]) -> str:
     ends = list(dict.fromkeys(percent(value) for value in (min(shares), max(shares))))
     per = "of the pixels of each image" if len(shares) > 1 else "of the pixels of this image"
     return sentence(f"{label} predicts the wrong class for {' to '.join(ends)} {per}")
+
+
+def fewest_wrong(shares: dict[str, float]) -> str:
+    """Say which networks have the fewest and the most wrong pixels, {label: share, 0 to 1}."""
+    values = pd.Series(shares, dtype=float)
+    if len(values) == 1:
+        return sentence(
+            f"{values.index[0]} predicts the wrong class for {percent(values.iloc[0])} of the pixels"
+        )
+    ends = [f"{percent(value)} ({names(values, value, 3)[0]})" for value in (values.min(), values.max())]
+    if ends[0] == ends[1]:
+        return sentence(f"the share of wrong pixels is {ends[0]}")
+    return sentence(f"the share of wrong pixels ranges from {' to '.join(ends)}")

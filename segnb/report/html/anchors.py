@@ -24,7 +24,7 @@ from bs4 import BeautifulSoup, Tag
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 PAGE_IDS = ("main", "training-runs", "references")
-NUMBERED = "figure, .table, .matrix"  # tables of images count as figures
+NUMBERED = "figure, .table"
 
 
 class Item(NamedTuple):

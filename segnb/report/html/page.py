@@ -5,8 +5,7 @@ for one page: it wraps tables, and adds anchors, numbers and links (`segnb.repor
 `page.html.j2` adds header, contents and footer.
 
 Table cells may have the classes `good`, `bad` and `quiet`, coloured for light and dark mode. `<style scoped>`
-is for JupyterLab and is dropped. `<details class="claim">` is styled by the page. The table of
-`segnb.report.image_matrix` stays unchanged; the script adds its controls.
+is for JupyterLab and is dropped. `<details class="claim">` is styled by the page.
 
 The script adds conveniences: sorting and CSV of tables, larger figures and their files, the controls of a
 matrix, a filter by verdict. It reads everything that it needs from the page.
@@ -89,8 +88,7 @@ def _articles(paths: list[Path]) -> BeautifulSoup:
         if style.has_attr("scoped") or not (style.string or "").strip():
             style.decompose()  # the style that pandas adds to plain tables
     for table in soup.find_all("table"):
-        if not table.find_parent(class_="matrix"):
-            _tidy_table(table)
+        _tidy_table(table)
     link(soup)
     return soup
 

@@ -428,6 +428,22 @@ def test_the_shares_of_wrong_pixels(shares, expected):
     assert image_findings.wrong_pixels("U-Net", shares) == expected
 
 
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ({"U-Net": 0.25}, "U-Net predicts the wrong class for 25.0% of the pixels."),
+        ({"A": 0.25, "B": 0.5}, "The share of wrong pixels ranges from 25.0% (A) to 50.0% (B)."),
+        (
+            {"A": 0.25, "B": 0.25, "C": 0.5},
+            "The share of wrong pixels ranges from 25.0% (A and B) to 50.0% (C).",
+        ),
+        ({"A": 0.25, "B": 0.25}, "The share of wrong pixels is 25.0% (A and B)."),
+    ],
+)
+def test_the_fewest_wrong_pixels_are_named(shares, expected):
+    assert image_findings.fewest_wrong(shares) == expected
+
+
 # ---- audit and claims ------------------------------------------------------------------------------------
 
 

@@ -57,16 +57,13 @@ const overlaid = (photo, size, colour) => {
 
 // --- one matrix ---
 
-const rowsOf = (matrix) => {
-  const labels = [...matrix.querySelectorAll("thead th")].slice(2).map((head) => head.textContent);
-  return [...matrix.querySelectorAll("tbody tr")].map((row) => ({
-    name: row.querySelector("th span").textContent,
-    photo: row.querySelector(".photo"),
-    truths: [...row.querySelectorAll(".truth")],
-    guesses: labels.map((label, i) => ({ label, image: row.cells[i + 2].querySelector(".guess") }))
-      .filter((guess) => guess.image),
-  }));
-};
+const rowsOf = (matrix) => [...matrix.querySelectorAll(".case")].map((row) => ({
+  name: row.getAttribute("aria-label"),
+  photo: row.querySelector(".photo"),
+  truths: [...row.querySelectorAll(".truth")],
+  guesses: [...row.querySelectorAll(".guess")]
+    .map((image) => ({ label: image.parentElement.querySelector("b").textContent, image })),
+}));
 
 // The label maps of a row, from the original images and not from the current paint.
 const read = async (row, sources, ids) => {

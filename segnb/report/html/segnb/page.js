@@ -83,10 +83,10 @@ document.addEventListener("click", (event) => {
 reveal();
 let folded = [];
 addEventListener("beforeprint", () => {
-  folded = claims.filter((claim) => !claim.open);
-  for (const claim of folded) claim.open = true;
+  folded = [...document.querySelectorAll("details:is(.claim, .more):not([open])")];
+  for (const block of folded) block.open = true;
 });
-addEventListener("afterprint", () => { for (const claim of folded) claim.open = false; });
+addEventListener("afterprint", () => { for (const block of folded) block.open = false; });
 
 for (const chapter of document.querySelectorAll("article")) {
   const here = claims.filter((claim) => chapter.contains(claim));

@@ -34,7 +34,7 @@ for (const [figure, name] of figures) {
     size.click();
     if (narrow.matches) size.click();
     const caption = figure.querySelector("figcaption");
-    open("viewer large", "Enlarged figure", enlarge, size, box, ...(caption ? [make("p", { textContent: caption.textContent })] : []));
+    open("viewer enlarged", "Enlarged figure", enlarge, size, box, ...(caption ? [make("p", { textContent: caption.textContent })] : []));
   });
   image.addEventListener("click", () => enlarge.click());
   const tools = make("p", { className: "tools" }, enlarge);

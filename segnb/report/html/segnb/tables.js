@@ -132,7 +132,7 @@ const sortable = (table) => {
     head.replaceChildren(button);
   });
 };
-for (const table of tables.keys()) if (!table.closest(".matrix")) sortable(table);
+for (const table of tables.keys()) sortable(table);
 
 // --- verdicts: a filter by verdict ---
 

@@ -41,4 +41,4 @@ const open = (className, label, from, ...content) => {
 // Files of figures and tables are named after their anchors: fig-f1-differences.svg, table-fcn-scores.csv.
 const named = (selector) => new Map([...document.querySelectorAll(selector)].map((tag) => [tag, tag.closest("[id]").id]));
 const figures = named("main figure.picture");
-const tables = named("main :is(.table, .matrix) table");
+const tables = named("main .table table");
