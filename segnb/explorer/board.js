@@ -1,164 +1,7 @@
-// Front end of board.py, where the traits are documented. It needs no library and no build step.
+// Front end of board.py, where the traits are documented. It needs no library and no build step. panels.js comes
+// before it in the same module.
 
-const VIEWS = ["prediction", "errors", "confidence"];
-const bytes = (view) => (view ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength) : null);
-const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-const percent = (share) => `${(100 * share).toFixed(1)}%`;
-const VOID = 255; // pixels without a label
-
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
-// ---- overlays of an image --------------------------------------------------------------------------------
-
-// A layer gives the colour over each pixel i, or null; `pale` fades the image below.
-function layer(panel, truth, state) {
-  const { palette, scale, marks, only, view } = state;
-  const ofClass = (id) => palette.subarray(3 * id, 3 * id + 3);
-  const ofScale = (value) => scale.subarray(3 * value, 3 * value + 3);
-  const shown = (id) => only < 0 || id === only;
-  const paint = (ids) => ({ colour: (i) => (shown(ids[i]) ? ofClass(ids[i]) : null) });
-  if (panel.kind === "picture") return null;
-  if (panel.kind === "truth") return paint(truth);
-  if (panel.kind === "changed") {
-    const mask = bytes(panel.mask);
-    return { pale: true, colour: (i) => (mask[i] ? marks.changed : null) };
-  }
-  if (panel.kind === "map") {
-    const values = bytes(panel.values);
-    const at = (i) => {
-      const row = Math.floor(i / panel.size / panel.cell);
-      return values[row * panel.width + Math.floor((i % panel.size) / panel.cell)];
-    };
-    return { at, colour: (i) => ofScale(at(i)) };
-  }
-  const ids = bytes(panel.classes);
-  if (view === "errors" && truth) {
-    const right = (i) => ids[i] === truth[i] || truth[i] === VOID;
-    if (only < 0) return { pale: true, colour: (i) => (right(i) ? null : marks.wrong) };
-    return {
-      pale: true,
-      colour(i) {
-        if (truth[i] === only) return ids[i] === only ? marks.found : marks.missed;
-        return ids[i] === only && !right(i) ? marks.wrong : null;
-      },
-    };
-  }
-  const sure = bytes(panel.confidence);
-  if (view === "confidence" && sure) return { colour: (i) => (shown(ids[i]) ? ofScale(sure[i]) : null) };
-  return view === "confidence" ? null : paint(ids);
-}
-
-function draw(canvas, panel, picture, state) {
-  const size = panel.size;
-  const image = bytes(picture.image);
-  const over = layer(panel, bytes(picture.truth), state);
-  canvas.width = canvas.height = size;
-  const drawn = new ImageData(size, size);
-  const strength = panel.kind === "changed" ? 1 : state.strength;
-  for (let i = 0; i < size * size; i++) {
-    let [r, g, b] = [image[3 * i], image[3 * i + 1], image[3 * i + 2]];
-    if (over?.pale) r = g = b = 255 - (255 - (r + g + b) / 3) * 0.35;
-    const colour = over?.colour(i);
-    if (colour) {
-      r += strength * (colour[0] - r);
-      g += strength * (colour[1] - g);
-      b += strength * (colour[2] - b);
-    }
-    drawn.data.set([r, g, b, 255], 4 * i);
-  }
-  canvas.getContext("2d").putImageData(drawn, 0, 0);
-}
-
-// ---- text of a panel -------------------------------------------------------------------------------------
-
-function count(length, holds) {
-  let many = 0;
-  for (let i = 0; i < length; i++) many += holds(i);
-  return many;
-}
-
-function caption(panel, truth, state) {
-  if (panel.kind !== "network") return panel.note;
-  const { only, view, names } = state;
-  const [ids, sure] = [bytes(panel.classes), bytes(panel.confidence)];
-  const all = ids.length;
-  if (view === "confidence") {
-    if (!sure) return "running the network …";
-    const here = only < 0 ? all : count(all, (i) => ids[i] === only);
-    let sum = 0;
-    for (let i = 0; i < all; i++) if (only < 0 || ids[i] === only) sum += sure[i];
-    return here ? `mean confidence ${(sum / here / 255).toFixed(2)}` : `predicts no ${names[only]}`;
-  }
-  if (only < 0) return view === "errors" && !truth ? "errors need a ground truth" : panel.note;
-  if (view !== "errors" || !truth) return `${percent(count(all, (i) => ids[i] === only) / all)} ${names[only]}`;
-  const found = count(all, (i) => truth[i] === only && ids[i] === only);
-  const either = count(all, (i) => truth[i] !== VOID && (truth[i] === only || ids[i] === only));
-  return either ? `IoU of ${names[only]} here ${(found / either).toFixed(2)}` : `no ${names[only]} here`;
-}
-
-function classesSeen(panels, pictures, only) {
-  const seen = new Set();
-  for (const { truth } of pictures) bytes(truth)?.forEach((id) => seen.add(id));
-  for (const panel of panels) bytes(panel.classes)?.forEach((id) => seen.add(id));
-  return [...seen].filter((id) => id !== VOID && (only < 0 || id === only)).sort((a, b) => a - b);
-}
-
-function key(panels, pictures, state) {
-  const { view, only, names, palette, marks, scale } = state;
-  const css = (c) => `rgb(${c[0]},${c[1]},${c[2]})`;
-  const entry = (text, background, kind = "") => {
-    const chip = make("i", { class: kind });
-    chip.style.background = background;
-    return make("li", {}, chip, text);
-  };
-  const stops = [0, 64, 128, 191, 255].map((v) => css(scale.subarray(3 * v, 3 * v + 3)));
-  const ramp = (text) => entry(text, `linear-gradient(90deg, ${stops.join(",")})`, "segnb-ramp");
-  const entries = [];
-  const networks = panels.some((panel) => panel.kind === "network");
-  if (networks && view === "errors" && pictures.some((one) => one.truth)) {
-    const kinds = only < 0 ? { wrong: "wrong" } : { found: "found", missed: "missed", wrong: "false alarm" };
-    for (const [name, text] of Object.entries(kinds)) entries.push(entry(text, css(marks[name])));
-  }
-  if (networks && view === "confidence") entries.push(ramp("confidence, 0 to 1"));
-  if (panels.some((panel) => panel.kind === "changed")) entries.push(entry("changed", css(marks.changed)));
-  if (panels.some((panel) => panel.kind === "map")) entries.push(ramp("gate value, 0 (closed) to 1 (open)"));
-  for (const id of classesSeen(panels, pictures, only))
-    entries.push(entry(names[id], css(palette.subarray(3 * id, 3 * id + 3))));
-  return entries;
-}
-
-// One sentence on a point: the ground truth, then each predicted class, from most to fewest networks.
-function sentence(point, panels, pictures, names) {
-  const largest = pictures.reduce((a, b) => (a.size > b.size ? a : b));
-  const place = (size) => point.map((part) => Math.min(Math.floor(part * size), size - 1));
-  const index = (size) => place(size)[1] * size + place(size)[0];
-  const [x, y] = place(largest.size);
-  const name = (id) => (id === VOID ? "unlabelled" : names[id]);
-  const parts = [`Row ${y + 1}, column ${x + 1} of ${largest.size}`];
-  if (largest.truth) parts.push(`ground truth ${name(bytes(largest.truth)[index(largest.size)])}`);
-  const groups = new Map();
-  for (const panel of panels) {
-    const at = index(panel.size);
-    if (panel.kind === "network") {
-      const id = bytes(panel.classes)[at];
-      groups.set(id, [...(groups.get(id) ?? []), panel.title]);
-    } else if (panel.kind === "map") {
-      parts.push(`${panel.title} ${(layer(panel, null, {}).at(at) / 255).toFixed(2)}`);
-    }
-  }
-  for (const [id, titles] of [...groups].sort((a, b) => b[1].length - a[1].length)) {
-    const who = titles.length > 3 ? `${titles.length} networks` : titles.join(", ");
-    parts.push(`${name(id)}: ${who}`);
-  }
-  return `${parts.join("; ")}.`;
-}
-
-// ---- the board -------------------------------------------------------------------------------------------
+const PATIENCE = 1000; // milliseconds without an answer of the kernel before the board says so
 
 function render({ model, el }) {
   const grid = make("div", {
@@ -172,8 +15,15 @@ function render({ model, el }) {
   const legend = make("ul", { class: "segnb-key", "aria-label": "Colours" });
   const here = make("p", { role: "status", class: "segnb-here" });
   const said = make("p", { role: "status", class: "segnb-said" });
+  const table = make("div", {
+    class: "segnb-table",
+    role: "group",
+    tabindex: "0", // it scrolls sideways
+    "aria-label": "Class probabilities",
+  });
+  const results = make("div", {}, here, table);
   const board = make("div", { class: "segnb-board" });
-  board.append(thumbs, sliders(), grid, legend, here, said);
+  board.append(thumbs, sliders(), said, grid, legend, results);
   let shown = { panels: [], pictures: [] };
 
   function sliders() {
@@ -202,6 +52,7 @@ function render({ model, el }) {
       marks,
       view: VIEWS[model.get("view")],
       only: model.get("only") - 1,
+      pending: model.get("pending"),
       strength: model.get("strength"),
     };
   }
@@ -210,15 +61,16 @@ function render({ model, el }) {
     const pictures = model.get("pictures");
     if (!pictures.length) return;
     const now = state();
-    const largest = pictures.reduce((a, b) => (a.size > b.size ? a : b));
-    const first = [{ kind: "picture", title: "Image", note: "", size: largest.size }];
+    const largest = largestOf(pictures);
+    const [heading, name] = model.get("heading");
+    const first = [{ kind: "picture", title: heading, note: name, size: largest.size }];
     if (largest.truth) first.push({ kind: "truth", title: "Ground truth", note: "", size: largest.size });
     const panels = [...first, ...model.get("panels")];
     while (grid.children.length > panels.length) grid.lastChild.remove();
     while (grid.children.length < panels.length) {
       const frame = make("div", { class: "segnb-frame" }, make("canvas", { role: "img" }));
       frame.append(make("i"), make("i"));
-      grid.append(make("figure", {}, frame, make("figcaption", {}, make("b"), make("span"))));
+      grid.append(make("figure", {}, frame, make("figcaption", {}, make("b"), make("span"), make("em"))));
     }
     panels.forEach((panel, n) => {
       const picture = pictures.find((one) => one.size === panel.size);
@@ -227,6 +79,7 @@ function render({ model, el }) {
       const text = caption(panel, bytes(picture.truth), now);
       [title.textContent, note.textContent] = [panel.title, text];
       const label = panel.kind === "picture" ? "Selected image" : panel.title; // "Image" is the list's name
+      grid.children[n].classList.toggle("segnb-waiting", panel.kind === "network" && !panel.classes);
       canvas.setAttribute("aria-label", text ? `${label}: ${text}` : label);
     });
     shown = { panels, pictures };
@@ -242,14 +95,29 @@ function render({ model, el }) {
 
   function aim() {
     const point = model.get("point");
-    board.classList.toggle("segnb-aimed", point.length === 2);
-    if (point.length !== 2 || !shown.pictures.length) {
+    const aimed = point.length === 2 && shown.pictures.length > 0;
+    board.classList.toggle("segnb-aimed", aimed);
+    const { point: asked, values } = model.get("answers");
+    const answers = String(asked) === String(point) ? values : {}; // of an earlier point until the kernel answers
+    shown.panels.forEach((panel, n) => {
+      const picture = shown.pictures.find((one) => one.size === panel.size);
+      const here = () => reading(point, panel, picture, model.get("names"), answers[panel.title]);
+      const text = aimed && ["network", "truth", "map"].includes(panel.kind) ? here() : "";
+      grid.children[n].querySelector("em").textContent = text ? `Here: ${text}` : "";
+    });
+    if (!aimed) {
       here.textContent = "Click a pixel, or move the crosshair with the arrow keys.";
+      table.replaceChildren();
       return;
     }
     board.style.setProperty("--x", point[0]);
     board.style.setProperty("--y", point[1]);
     here.textContent = sentence(point, shown.panels, shown.pictures, model.get("names"));
+    const largest = largestOf(shown.pictures);
+    const truth = bytes(largest.truth)?.[index(point, largest.size)];
+    const titles = shown.panels.filter((panel) => panel.kind === "network").map((panel) => panel.title);
+    const asks = values && titles.length; // other boards have no probabilities
+    table.replaceChildren(...(asks ? [probabilities(titles, answers, truth, state())] : []));
   }
 
   function layout() {
@@ -258,8 +126,42 @@ function render({ model, el }) {
   }
 
   function say() {
-    said.textContent = model.get("busy") || model.get("said");
+    const busy = model.get("busy");
+    said.textContent = late ? "Waiting for the kernel. If it has stopped, run all cells again." : busy || model.get("said");
+    said.classList.toggle("segnb-busy", late || busy !== "");
   }
+
+  // -- results are where one looks, and a kernel that does not answer is named --
+
+  // Scroll as little as possible until the result is in view, but keep in view what was used.
+  function reveal(result, used) {
+    for (const node of [result, used]) node?.scrollIntoView({ block: "nearest" });
+  }
+
+  let late = false;
+  let patience = 0;
+  function ask() {
+    clearTimeout(patience);
+    patience = setTimeout(() => say((late = true)), PATIENCE);
+    model.send({ kind: "there?" });
+  }
+  function heard(message) {
+    if (message.kind !== "here") return;
+    clearTimeout(patience);
+    late = false;
+    say();
+  }
+
+  // Controls are widgets of their own, next to the board in the same output.
+  function used(event) {
+    const output = board.closest(".jp-OutputArea-output") ?? board.parentElement;
+    const control = event.target.closest?.("select, input, button");
+    if (!control || !output?.contains(control) || (event.type === "click") !== (control.tagName === "BUTTON")) return;
+    ask();
+    reveal(grid.firstElementChild, control);
+  }
+  const USES = ["click", "change"];
+  for (const kind of USES) window.addEventListener(kind, used, true);
 
   // -- thumbnails --
   function redrawThumbs() {
@@ -282,10 +184,13 @@ function render({ model, el }) {
 
   // -- the crosshair: the kernel receives its position once it rests --
   let resting = 0;
-  function point(x, y, patience) {
+  function point(x, y, rest) {
     model.set("point", [x, y].map((part) => Math.min(Math.max(part, 0), 1)));
     clearTimeout(resting);
-    resting = setTimeout(() => model.save_changes(), patience);
+    resting = setTimeout(() => {
+      model.save_changes();
+      ask();
+    }, rest);
   }
 
   grid.addEventListener("click", (event) => {
@@ -293,6 +198,7 @@ function render({ model, el }) {
     if (!frame) return;
     const box = frame.getBoundingClientRect();
     point((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, 0);
+    reveal(results, frame.parentElement);
   });
 
   const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -301,7 +207,7 @@ function render({ model, el }) {
     if (!step || event.ctrlKey || event.metaKey || event.altKey || !shown.pictures.length) return;
     event.preventDefault();
     event.stopPropagation();
-    const size = Math.max(...shown.pictures.map((one) => one.size));
+    const { size } = largestOf(shown.pictures);
     const before = model.get("point").length === 2 ? model.get("point") : [0.5, 0.5];
     const by = event.shiftKey ? 8 : 1;
     // From the centre of a pixel to the centre of another, so that rounding errors do not block a step.
@@ -347,11 +253,12 @@ function render({ model, el }) {
   window.addEventListener("keydown", leaveKeys, true);
 
   const events = {
-    "change:pictures change:panels change:view change:only change:strength": soon,
-    "change:point": aim,
+    "change:pictures change:panels change:heading change:pending change:view change:only change:strength": soon,
+    "change:point change:answers": aim,
     "change:across change:aspect": layout,
     "change:said change:busy": say,
     "change:thumbs change:picked": redrawThumbs,
+    "msg:custom": heard,
   };
   for (const [names, act] of Object.entries(events)) model.on(names, act);
   el.append(board);
@@ -361,6 +268,8 @@ function render({ model, el }) {
   redrawThumbs();
   return () => {
     window.removeEventListener("keydown", leaveKeys, true);
+    for (const kind of USES) window.removeEventListener(kind, used, true);
+    clearTimeout(patience);
     for (const [names, act] of Object.entries(events)) model.off(names, act);
   };
 }

@@ -1,12 +1,10 @@
 """Image board of the explorer: one image with the predictions of several networks, in the browser.
 
-The board receives label maps and paints them in the browser (board.js), so that a change of view needs no
-kernel. It sends back clicks, arrow keys and dropped files.
+The board receives label maps and paints them in the browser (panels.js, board.js), so that a change of view
+needs no kernel. It sends back clicks, arrow keys and dropped files. When a control is used, it checks whether
+the kernel answers within a second.
 """
 
-import asyncio
-import html
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 import traitlets as t
 
 from segnb.errors import SegnbError
+from segnb.explorer.turns import Turns
 from segnb.labels import ClassMap
 from segnb.report.figures.gates import OPEN
 from segnb.report.figures.images import coloured
@@ -30,11 +29,26 @@ def _bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values, np.uint8).tobytes()
 
 
-def network_panel(title: str, classes: np.ndarray, confidence: np.ndarray | None = None, note="") -> dict:
-    """Return the panel of a network's prediction: classes and confidence, uint8 (S, S)."""
-    panel = {"kind": "network", "title": title, "note": note, "size": len(classes)}
-    maps = {"classes": classes} | ({} if confidence is None else {"confidence": confidence})
-    return panel | {name: _bytes(values) for name, values in maps.items()}
+def network_panel(
+    title: str,
+    classes: np.ndarray | None,
+    confidence: np.ndarray | None = None,
+    note: str = "",
+    size: int = 0,
+) -> dict:
+    """Return the panel of a network's prediction.
+
+    Args:
+        title: title of the panel
+        classes: uint8 (S, S); None if they are not known yet
+        confidence: uint8 (S, S), probability of the predicted class × 255; None if it is not known yet
+        note: text below the title
+        size: pixels per side, if the classes are not known yet
+    """
+    size = size if classes is None else len(classes)
+    panel = {"kind": "network", "title": title, "note": note, "size": size}
+    maps = {"classes": classes, "confidence": confidence}
+    return panel | {name: _bytes(values) for name, values in maps.items() if values is not None}
 
 
 def changed_panel(title: str, changed: np.ndarray, note="") -> dict:
@@ -73,6 +87,7 @@ class Board(anywidget.AnyWidget):
         scale: RGB of the values 0 to 255 of a map
         marks: {wrong, missed, found, changed: colour}
         pictures: [{size, image: RGB, truth: ids, if known}], one for each size of a panel
+        heading: title of the image and the text below it
         panels: see the functions above; the image and its ground truth come before them
         view: position in VIEWS
         only: 0, or 1 + id of the only class to show
@@ -80,6 +95,8 @@ class Board(anywidget.AnyWidget):
         across: least width of a panel, in pixels
         aspect: width / height in which the image is shown
         point: [x, y], each 0 to 1 from the upper left corner; empty without a crosshair
+        pending: {title of a panel: text in place of what is not known yet}
+        answers: {point, values: {title of a network: probabilities by class}}, of the known networks
         thumbs: thumbnails
         picked: position of the chosen thumbnail; -1 for none
         said: sentence from the kernel, which screen readers read aloud
@@ -87,7 +104,7 @@ class Board(anywidget.AnyWidget):
         takes: largest size of a dropped file, in bytes; 0 if the board accepts no files
     """
 
-    _esm = Path(__file__).with_name("board.js")
+    _esm = "".join(Path(__file__).with_name(name).read_text("utf-8") for name in ("panels.js", "board.js"))
     _css = Path(__file__).with_name("board.css")
 
     label = t.Unicode().tag(sync=True)
@@ -96,6 +113,7 @@ class Board(anywidget.AnyWidget):
     scale = t.Bytes().tag(sync=True)
     marks = t.Dict().tag(sync=True)
     pictures = t.List().tag(sync=True)
+    heading = t.List(t.Unicode(), ["Image", ""]).tag(sync=True)
     panels = t.List().tag(sync=True)
     view = t.Int(0, min=0, max=len(VIEWS) - 1).tag(sync=True)
     only = t.Int(0, min=0).tag(sync=True)
@@ -103,6 +121,8 @@ class Board(anywidget.AnyWidget):
     across = t.Int(150).tag(sync=True)
     aspect = t.Float(1.0).tag(sync=True)
     point = t.List(t.Float()).tag(sync=True)
+    pending = t.Dict().tag(sync=True)
+    answers = t.Dict().tag(sync=True)
     thumbs = t.List().tag(sync=True)
     picked = t.Int(-1).tag(sync=True)
     said = t.Unicode().tag(sync=True)
@@ -118,13 +138,22 @@ class Board(anywidget.AnyWidget):
             **traits,
         )
 
-    def show(self, images: dict[int, np.ndarray], labels: dict[int, np.ndarray], panels: list[dict]) -> None:
+    def show(
+        self,
+        images: dict[int, np.ndarray],
+        labels: dict[int, np.ndarray],
+        panels: list[dict],
+        title: str = "Image",
+        note: str = "",
+    ) -> None:
         """Show another image with its panels.
 
         Args:
             images: {pixels per side: uint8 (S, S, 3)}
             labels: {pixels per side: uint8 (S, S)}; empty without ground truth
             panels: see the functions above
+            title: title of the image
+            note: text below the title
         """
         pictures = [
             {"size": size, "image": _bytes(image)}
@@ -132,7 +161,7 @@ class Board(anywidget.AnyWidget):
             for size, image in images.items()
         ]
         with self.hold_sync():
-            self.pictures, self.panels = pictures, panels
+            self.pictures, self.panels, self.heading = pictures, panels, [title, note]
 
     def on_file(self, take: Callable[[str, bytes], None]) -> None:
         """Call take(name, content) with each file that the user drops on the board or chooses."""
@@ -140,6 +169,19 @@ class Board(anywidget.AnyWidget):
         def received(widget, content: dict, buffers: list) -> None:
             if content.get("kind") == "file" and len(buffers) == 1:
                 take(str(content.get("name", "")), bytes(buffers[0]))
+
+        self.on_msg(received)
+
+    def take_turns(self, turns: Turns) -> None:
+        """Reply to the browser's messages when it is their turn, so that the browser sees delays."""
+
+        @turns
+        def reply() -> None:
+            self.send({"kind": "here"})
+
+        def received(widget, content: dict, buffers: list) -> None:
+            if content.get("kind") == "there?":
+                reply()
 
         self.on_msg(received)
 
@@ -151,21 +193,15 @@ class Board(anywidget.AnyWidget):
         return row(view, only)
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Show an error as a sentence on the board, and clear `busy` at the end."""
+    def errors(self) -> Iterator[None]:
+        """Show an error as a sentence on the board."""
         try:
             yield
         except SegnbError as error:
             self.said = str(error)
-        finally:
-            self.busy = ""
 
 
 LONG = "30em"  # width of a list of networks
-CHIP = "display: inline-block; width: 10px; height: 10px; border: 1px solid"
-BAR = 60  # pixels of a probability of 1
-CELL = f"padding: 2px 8px; min-width: {BAR}px; vertical-align: bottom"
-WORTH = 0.01  # least probability that is printed
 
 
 def dropdown(description: str, options=(), width: str = "23em") -> widgets.Dropdown:
@@ -194,72 +230,3 @@ def hide(control: widgets.Widget, whether: bool) -> None:
 def row(*children: widgets.Widget) -> widgets.Box:
     """Return a row of controls that wraps."""
     return widgets.Box(children, layout={"flex_flow": "row wrap", "align_items": "center"})
-
-
-class OneThread:
-    """Decorator of handlers that all have to run in the thread of the kernel's cells, one after the other.
-
-    JupyterLab lets a kernel handle the messages of each widget in a separate thread (subshells), so a click
-    could interrupt a drawing.
-    """
-
-    def __init__(self):
-        self._home = threading.get_ident()
-        try:
-            self.loop = asyncio.get_running_loop()
-        except RuntimeError:  # not in a kernel
-            self.loop = None
-
-    def __call__(self, act: Callable[..., None]) -> Callable[..., None]:
-        """Return a handler that runs at once in this thread, and is queued from another thread."""
-
-        def handle(*arguments) -> None:
-            if self.loop is None or threading.get_ident() == self._home:
-                act(*arguments)
-            else:
-                self.loop.call_soon_threadsafe(act, *arguments)
-
-        return handle
-
-
-def probability_table(rows: dict[str, np.ndarray], classes: ClassMap, truth: int | None) -> str:
-    """Return an HTML table with a row per network and a column per class.
-
-    Classes are left out if all networks give them a probability below WORTH and the ground truth is another.
-
-    Args:
-        rows: {title: probabilities (C,), 0 to 1}
-        classes: label set
-        truth: id of the ground truth; None if unknown
-    """
-    values = np.stack(list(rows.values()))
-    columns = [i for i in range(len(classes)) if values[:, i].max() >= WORTH or i == truth]
-
-    def cell(share: float, best: bool) -> str:
-        text = f"{100 * share:.0f}%" if share >= WORTH else ""
-        # Text is legible on this tint in light and dark themes.
-        tint = "rgb(70 140 220 / 45%)"
-        bar = f"linear-gradient({tint}, {tint}) no-repeat 0 / {BAR * share:.0f}px"
-        weight = "bold" if best else "normal"
-        return f'<td style="background: {bar}; font-weight: {weight}; text-align: right; {CELL}">{text}</td>'
-
-    def head(i: int) -> str:
-        mark = "<br>(ground truth)" if i == truth else ""
-        chip = f"{CHIP}; background: {html.escape(classes.colours[i])}"
-        name = html.escape(classes.names[i])
-        return f'<th scope="col" style="text-align: right; {CELL}"><i style="{chip}"></i> {name}{mark}</th>'
-
-    lines = [
-        f'<tr><th scope="row" style="text-align: left; {CELL}">{html.escape(title)}</th>'
-        + "".join(cell(line[i], i == line.argmax()) for i in columns)
-        + "</tr>"
-        for title, line in rows.items()
-    ]
-    caption = (
-        f"Class probabilities at the crosshair (the highest in bold, those below {100 * WORTH:g}% left out)"
-    )
-    return (
-        '<div style="overflow-x: auto"><table><caption style="text-align: left; white-space: nowrap">'
-        f"{caption}</caption><thead><tr><td></td>{''.join(map(head, columns))}</tr></thead>"
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )

@@ -1,11 +1,14 @@
 """Part of the explorer for one network, with switches for its skips and gates."""
 
+from functools import partial
+
 import ipywidgets as widgets
 import traitlets as t
 
 from segnb.evaluation import ablation, evaluate, gates
 from segnb.evaluation.scores import image_miou
 from segnb.explorer import album, board
+from segnb.explorer.album import Scene
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.style import percent
 from segnb.study.study import Run
@@ -50,14 +53,16 @@ class Inside:
                 self.board,
             ]
         )
+        self.whole: tuple[Run, Scene, evaluate.Prediction] | None = None  # the last prediction as trained
         self.fit()
         self.draw()
-        turn = state.one_thread
+        turn = state.turns
         self.run.observe(turn(self.fit), "value")
         for control in (self.run, self.kind, *self.switches.values()):
             control.observe(turn(self.draw), "value")
         self.all_on.on_click(turn(lambda _: self.switch({"skip": True, "gate": True})))
         self.all_off.on_click(turn(lambda _: self.switch({"skip": False})))
+        self.board.take_turns(turn)
         state.observe(self.draw, "scene")
         t.dlink((state, "aspect"), (self.board, "aspect"))
 
@@ -89,33 +94,51 @@ class Inside:
         return [level for level in self.levels(kind) if not self.switches[kind, level].value]
 
     def draw(self, _=None) -> None:
-        """Predict with and without the parts that are off, and show both."""
+        """Show the network with and without the parts that are off."""
         if self.held:
             return
-        scene, run = self.state.scene, self.run.value
-        size, skips, gated = run.recipe.size, self.off("skip"), self.off("gate")
-        with self.board.at_work():
+        skips = self.off("skip")
+        for level in self.levels("gate"):  # a gate has no effect on a skip that is off
+            self.switches["gate", level].disabled = level in skips
+        gated = [level for level in self.off("gate") if level not in skips]
+        self.state.turns.ask("inside", self.answer(self.run.value, self.state.scene, skips, gated))
+
+    async def answer(self, run: Run, scene: Scene, skips: list[int], gated: list[int]) -> None:
+        """Predict with and without parts, and show both.
+
+        Args:
+            run: the network
+            scene: the image
+            skips, gated: levels whose skips and gates are off
+        """
+        size, compute = run.recipe.size, self.state.turns.compute
+        image = scene.images[size]
+        with self.board.errors():
             self.board.busy = f"Running {album.named(run)} …"
-            whole = now = evaluate.predict(run, scene.images[size])
+            if self.whole is None or self.whole[:2] != (run, scene):
+                self.whole = run, scene, await compute(partial(evaluate.predict, run, image))
+            whole = now = self.whole[2]
             panels = [self.panel("As trained", whole)]
             text = "Nothing is switched off."
             if skips or gated:
-                now = evaluate.predict(run, scene.images[size], skips, gated)
+                parts = [part(run, "skip", level) for level in skips]
+                parts += [part(run, "gate", level) for level in gated]
+                self.board.busy = f"Running {album.named(run)} without {', '.join(parts)} …"
+                now = await compute(partial(evaluate.predict, run, image, skips, gated))
                 changed = now.classes != whole.classes
                 share = percent(changed.mean())
                 panels += [
                     self.panel("Switched off", now),
                     board.changed_panel("Changed pixels", changed, share),
                 ]
-                parts = [part(run, "skip", level) for level in skips]
-                parts += [part(run, "gate", level) for level in gated]
                 text = f"Without {', '.join(parts)}, the class changes for {share} of the pixels."
                 before, after = self.scores(whole), self.scores(now)
                 text += f" Before: {before}. After: {after}." if before else ""
             panels += self.maps(now, size)
             labels = {size: scene.labels[size]} if scene.labels else {}
             self.board.said = text
-            self.board.show({size: scene.images[size]}, labels, panels)
+            self.board.show({size: image}, labels, panels, scene.title, scene.name)
+        self.board.busy = ""
 
     def maps(self, prediction: evaluate.Prediction, size: int) -> list[dict]:
         """Return panels of the gate maps, for class gates those of the chosen class."""

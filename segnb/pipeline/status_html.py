@@ -1,6 +1,5 @@
 """The status of a study's runs in a notebook, as a widget that refreshes or as static HTML."""
 
-import os
 import threading
 import time
 
@@ -22,6 +21,7 @@ from segnb.pipeline.status import (
     summary,
 )
 from segnb.report.html import shell
+from segnb.runtime.processes import in_jupyter
 
 EVERY = 2.0  # seconds between two updates
 
@@ -48,7 +48,7 @@ def live(name: str = "latest") -> Widget | HTML:
     A study has one widget per kernel: calling this again, as when a cell is run twice, closes the previous
     one. In papermill and nbconvert, where nobody watches, the result is static HTML.
     """
-    if "JPY_SESSION_NAME" not in os.environ:  # as in `segnb.report.figures.learning.LiveCurves`
+    if not in_jupyter():
         return HTML(_page(name)[0])
     if name in _widgets:
         _widgets.pop(name).close()

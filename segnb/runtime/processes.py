@@ -27,6 +27,15 @@ WARM = "SEGNB_WARM"  # variable of the steps of a report with the address of `se
 EVERY = 0.5  # seconds between two checks of the parent
 
 
+def in_jupyter() -> bool:
+    """Return whether a person works with the notebook of this kernel.
+
+    Jupyter's server names the session in the environment of its kernels. papermill and nbclient start kernels
+    without it.
+    """
+    return "JPY_SESSION_NAME" in os.environ
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM as an exception, so that code that cleans up after Ctrl-C also cleans up after SIGTERM."""
 

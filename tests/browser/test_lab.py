@@ -96,6 +96,9 @@ def test_a_training_shows_itself_and_goes_on_where_it_was_stopped(notebook, lab)
         summary = cell(page, "run.summary")
         summary.locator("img").wait_for()
         summary.locator("th", has_text="best validation mIoU").wait_for()
+        idle(page)
+        page.get_by_role("button", name="Show predictions").click()
+        cell(page, "predictions_button(run)").locator("img[alt*='3 images with ground truth']").wait_for()
         assert page.locator(".jp-OutputArea-output", has_text="Traceback").count() == 0
     *before, _ = stopped.splitlines()  # training may have stopped before the checkpoint of the last epoch
     whole = history.read_text().splitlines()
@@ -209,19 +212,23 @@ def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab,
         another = networks.area.locator(".segnb-thumbs button[aria-pressed=false]").nth(2)
         networks.changes("a thumbnail", another.click)
         networks.look()
-        figures = networks.area.locator(".segnb-grid figure").count()
-        count = figures - 2  # without the picture itself and its ground truth
-        assert count == len(REPORTED)
-        probabilities = networks.area.locator("table tbody tr")  # at the crosshair
+        panels = networks.area.locator(".segnb-grid figure")  # with the image itself and its ground truth
+        probabilities = networks.area.locator(".segnb-table tbody tr:not(:has(.segnb-pending))")
+        assert panels.count() - 2 == 6
+        expect(probabilities).to_have_count(6, timeout=PATIENCE)
+        count = len(REPORTED)
+        networks.press(f"Show all {count} networks")
         expect(probabilities).to_have_count(count, timeout=PATIENCE)
         fold = networks.area.get_by_text(f"Networks shown: {count} of {count}", exact=True)
         fold.click()
-        networks.tick("all")
-        expect(probabilities).to_have_count(0)
         for name in REPORTED:
             networks.tick(VARIANTS[name].label)
-        expect(probabilities).to_have_count(count, timeout=PATIENCE)
-        fold.click()
+        expect(probabilities).to_have_count(0)
+        networks.press(f"Show all {count} networks")
+        networks.press("Show 6 networks")
+        expect(probabilities).to_have_count(6, timeout=PATIENCE)
+        networks.used.add(f"Show all {count} networks")
+        networks.area.get_by_text(f"Networks shown: 6 of {count}", exact=True).click()
         networks.find("Find images", "worst first")
         networks.find("Worst for", 1)
         networks.find("Find images", "most different first")
@@ -234,10 +241,11 @@ def test_every_control_of_the_explorer_changes_what_is_to_be_seen(notebook, lab,
         name = chooser.evaluate("(input) => input.labels[0].textContent")
         networks.changes(name, lambda: chooser.set_input_files(own))
         networks.tick("Square, as the networks see it")
-        back = "Back to the test images"
-        expect(networks.area.get_by_role("button", name=back)).to_be_visible(timeout=PATIENCE)
-        assert networks.unused() == {back}
-        networks.press(back)
+        chosen = networks.area.get_by_label("Image", exact=True).locator("option:checked")
+        expect(chosen).to_have_text(f"your image: {own.name}")
+        expect(panels.first).to_contain_text(f"Your image{own.name}")
+        networks.changes("a test image", networks.area.locator(".segnb-thumbs button").nth(1).click)
+        expect(panels.first).not_to_contain_text("Your image")
         assert networks.unused() == set()
 
         inside = Part(page, "explorer.inside()")

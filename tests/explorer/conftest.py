@@ -10,6 +10,7 @@ from segnb.evaluation import evaluate
 from segnb.explorer import board, widget
 from segnb.explorer.album import Album
 from segnb.explorer.inside import Inside
+from segnb.explorer.networks import Networks
 from tests.conftest import make_project
 from tests.synthetic_study import add_networks, make_study
 
@@ -51,7 +52,7 @@ def state(study, album):
 
 @pytest.fixture
 def networks(state):
-    return widget.Networks(state)
+    return Networks(state)
 
 
 @pytest.fixture

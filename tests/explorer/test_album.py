@@ -16,11 +16,10 @@ from segnb.explorer.album import (
     LARGEST_FILE,
     Album,
     evaluated_runs,
-    overview,
     own_picture,
-    taken_apart,
     wrong_share,
 )
+from segnb.explorer.figures import overview, taken_apart
 from segnb.labels import IGNORE_INDEX, STREET
 from segnb.report.text import network_count
 from segnb.study.study import Study

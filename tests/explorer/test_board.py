@@ -1,13 +1,11 @@
 """Messages to the browser and from it."""
 
-import asyncio
 import re
-import threading
 
 import numpy as np
 
 from segnb.explorer import board
-from segnb.labels import STREET, ClassMap
+from segnb.labels import STREET
 
 
 def test_the_board_is_sent_pictures_and_panels_together():
@@ -44,27 +42,3 @@ def test_a_dropped_file_arrives_and_other_messages_do_not():
 def test_what_runs_in_the_browser_loads_nothing():
     for file in (board.Board._esm, board.Board._css):
         assert not re.search(r"https?:|\bimport\b|@import|url\(|eval|innerHTML", str(file))
-
-
-def test_the_table_shows_markup_as_it_is_written():
-    classes = ClassMap(("<b>", "c"), ("#000000", '"><i>'))
-    table = board.probability_table({"<i>": np.array([0.7, 0.3])}, classes, 0)
-    assert "&lt;b&gt;" in table and "&lt;i&gt;" in table and '"><i>' not in table.replace('"></i>', "")
-    assert "70%" in table and "30%" in table and "(ground truth)" in table
-
-
-def test_handlers_run_one_after_the_other_in_the_thread_of_the_cells():
-    ran = []
-
-    async def cell():
-        turn = board.OneThread()
-        act = turn(lambda name: ran.append((name, threading.get_ident())))
-        other = threading.Thread(target=act, args=("from another thread",))
-        other.start()
-        other.join()
-        assert not ran
-        act("from this one")
-        await asyncio.sleep(0)
-
-    asyncio.run(cell())
-    assert ran == [(name, threading.get_ident()) for name in ("from this one", "from another thread")]

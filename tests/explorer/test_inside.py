@@ -38,10 +38,15 @@ def test_switches_show_before_and_after_and_what_changed(inside, state):
     truth = state.scene.labels[SIZE]
     guess = np.frombuffer(after["classes"], np.uint8).reshape(SIZE, SIZE)
     assert float(numbers[4]) == pytest.approx(image_miou(truth, guess, 13), abs=5e-4)
+    gate = inside.switches["gate", 1]
+    assert gate.disabled  # it has nothing to let through
+    gate.value = False
+    assert "gate" not in inside.board.said
+    gate.value = True
     inside.switches["gate", 2].value = False
     assert inside.board.said.startswith("Without skip 1, gate 2, the class changes for")
     inside.all_on.click()
-    assert inside.board.said == "Nothing is switched off."
+    assert inside.board.said == "Nothing is switched off." and not gate.disabled
 
 
 def test_the_maps_are_those_of_the_gates_of_the_chosen_class(inside, state):

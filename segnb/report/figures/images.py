@@ -189,13 +189,16 @@ def mistaken(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
 
 
 @figure
-def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, wanted: int = 3) -> Picture:
-    """Draw image, ground truth, prediction and errors of some test images.
+def predictions(
+    saved: dict[str, np.ndarray], label: str, classes: ClassMap, wanted: int = 3, sample: str = ""
+) -> Picture:
+    """Draw image, ground truth, prediction and errors of some images.
 
     Args:
-        saved: result of `Run.predictions()`
+        saved: result of `Run.predictions()`, or images of another split in this form
         label: label of the network
         wanted: number of images, evenly spaced over the stored ones
+        sample: what the images are, if they are not the stored test images
     """
     chosen = evenly(len(saved["names"]), wanted)
     seen = classes.seen(saved["labels"][chosen], saved["predictions"][chosen])
@@ -213,13 +216,15 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, wan
     fig.suptitle(label, x=0.01, ha="left", fontsize=11.5, weight="bold")
     legend_of_classes(fig, seen, classes)
     stored = len(saved["names"])
-    sample = counted(len(rows), "test image")
-    if len(rows) < stored:
-        sample = f"{len(rows)} of {stored} stored test images, evenly spaced"
+    if not sample:
+        sample = counted(len(rows), "test image")
+        if len(rows) < stored:
+            sample = f"{len(rows)} of {stored} stored test images, evenly spaced"
     values = ", ".join(f"{percent(share)} in {name}" for share, name in zip(shares, names, strict=True))
     fig.subject = label
     return fig.described(
-        f"{label}: {len(rows)} test images with ground truth, prediction and errors. Wrong pixels: {values}.",
+        f"{label}: {counted(len(rows), 'image')} with ground truth, prediction and errors. Wrong pixels:"
+        f" {values}.",
         f"{image_findings.wrong_pixels(label, shares)} Red pixels have another class than the ground truth,"
         f" and the number above is their share of the image. n: {sample}.",
     )

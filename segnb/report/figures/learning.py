@@ -1,7 +1,5 @@
 """Learning curves of finished runs and of a run in training."""
 
-import os
-
 import numpy as np
 import pandas as pd
 from IPython.display import display
@@ -10,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from segnb.report.figures import findings
 from segnb.report.figures.axes import inches_of_names, legend_of_networks, name_ends, plain_log
 from segnb.report.figures.style import Picture, figure, style_of
+from segnb.runtime.processes import in_jupyter
 
 
 def _mean_over_seeds(histories: list[pd.DataFrame]) -> pd.DataFrame:
@@ -89,16 +88,12 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
 
 
 class LiveCurves:
-    """Progress of a training run: a line per epoch, and in Jupyter also curves that are redrawn in place.
-
-    Jupyter's server names the session in the environment of the kernel. papermill and nbclient start kernels
-    without it, so a batch run prints lines only and spends no time on drawing.
-    """
+    """Progress of a training run: a line per epoch, and in Jupyter also curves that are redrawn in place."""
 
     def __init__(self, epochs: int):
         self.epochs = epochs
         self.printed = 0
-        self.watched = "JPY_SESSION_NAME" in os.environ
+        self.watched = in_jupyter()
         self.handle = None
 
     def update(self, rows: list[dict]) -> None:

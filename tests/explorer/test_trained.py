@@ -1,0 +1,76 @@
+"""The button at the end of train.ipynb."""
+
+import numpy as np
+import pytest
+
+from segnb.errors import SegnbError
+from segnb.evaluation import evaluate
+from segnb.explorer import board, trained
+from segnb.explorer.album import wrong_share
+from segnb.explorer.trained import PredictionsButton, predictions_button, validation_images
+
+
+class Place:
+    """What the button has shown below it."""
+
+    def __init__(self):
+        self.shown = []
+
+    def update(self, what, **how):
+        self.shown.append(what if isinstance(what, dict) else what.data)
+
+
+@pytest.fixture
+def pressed(runs):
+    place, button = Place(), board.button("Show predictions")
+    PredictionsButton(runs[0], button, place)
+    button.click()
+    return place, button
+
+
+def test_a_press_shows_predictions_and_says_how_far_it_is(pressed, runs):
+    place, button = pressed
+    *texts, figure = place.shown
+    count = len(runs[0].study.split("val", runs[0].recipe.size))
+    assert "Loading U-Net, seed 0" in texts[0] and f"{count} of {count} validation images" in texts[-1]
+    assert "image/png" in figure and figure["text/plain"].startswith("U-Net, seed 0: 3 images")
+    assert not button.disabled
+
+
+def test_the_images_are_the_best_the_median_and_the_worst(runs):
+    run = runs[0]
+    split = run.study.split("val", run.recipe.size)
+    wrong = [
+        wrong_share(truth, evaluate.predict(run, np.array(image)).classes)
+        for image, truth in zip(split.images, split.labels, strict=True)
+    ]
+    saved, count = validation_images(run, lambda text: None)
+    shares = [
+        wrong_share(truth, guess) for truth, guess in zip(saved["labels"], saved["predictions"], strict=True)
+    ]
+    assert count == len(split) and shares == pytest.approx(
+        [min(wrong), sorted(wrong)[(count - 1) // 2], max(wrong)]
+    )
+    assert all(name in split.names for name in saved["names"])
+
+
+def test_a_damaged_network_is_a_sentence_below_the_button(runs, monkeypatch):
+    def damaged(run):
+        raise SegnbError("model.safetensors is <damaged>")
+
+    monkeypatch.setattr(evaluate, "network", damaged)
+    place, button = Place(), board.button("Show predictions")
+    PredictionsButton(runs[0], button, place)
+    button.click()
+    assert "model.safetensors is &lt;damaged&gt;" in place.shown[-1] and not button.disabled
+
+
+def test_the_button_is_shown_to_people_only(runs, monkeypatch):
+    shown = []
+    monkeypatch.setattr(trained, "display", lambda what, **how: shown.append(what))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    predictions_button(runs[0])
+    assert shown == []
+    monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
+    predictions_button(runs[0])
+    assert shown[0].description == "Show predictions"
