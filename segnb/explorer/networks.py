@@ -119,7 +119,7 @@ class Networks:
         self.draw()
 
     def show_more(self, _=None) -> None:
-        """Tick all networks, or if all have a tick, those that are shown at first."""
+        """Tick all networks, or only the networks shown at first if all have a tick."""
         wanted = self.few() if len(self.ticked) == len(self.runs) else self.runs
         with self.pause():
             for title, box in self.boxes.items():
