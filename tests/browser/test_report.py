@@ -55,13 +55,16 @@ WIDER = """
 }).map((tag) => tag.outerHTML.slice(0, 120))
 """
 
-# Follows every link within the page from the top of it. How many, and for those that missed, where they led.
+# Follows a link to each place in the page, from its top. How many, and for those that missed, where they led.
 FOLLOW = """
 async () => {
   const missed = {};
   const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-  const links = [...document.querySelectorAll('a[href^="#"]')];
+  const all = [...document.querySelectorAll('a[href^="#"]')].reverse();  // of equal links, the first is kept
+  const links = new Map(all.map((link) => [link.hash, link])).values();
+  let followed = 0;
   for (const link of links) {
+    followed += 1;
     history.replaceState(null, '', location.pathname);
     document.querySelectorAll('details').forEach((block) => { block.open = false; });
     scrollTo(0, 0);
@@ -76,7 +79,7 @@ async () => {
     else if (link.closest('.contents') && !link.hasAttribute('aria-current'))
       missed[link.hash] = 'is not marked in the contents';
   }
-  return { ...missed, followed: links.length };
+  return { ...missed, followed };
 }
 """
 
