@@ -13,6 +13,7 @@ import yaml
 from segnb.claims.related_studies import COMPANIONS, alike
 from segnb.models.registry import VARIANTS
 from segnb.pipeline import resources
+from segnb.report import CHAPTERS
 from segnb.runtime.machine import ALLOCATOR
 from segnb.study.study import open_study
 
@@ -32,7 +33,6 @@ shown = {"study": study.name, "variants": ",".join(variants), "seeds": ",".join(
 # Every step replaces the shell that starts it, and ends with Snakemake in whatever way that ends.
 segnb = f"exec {shlex.quote(sys.executable)} -m segnb.runtime.processes $PPID segnb.cli"
 os.environ.update(ALLOCATOR)  # read when a process starts
-chapters = ["claims", "dataset", "fcn", "unet", "audit", "methods"]
 
 
 def code(*places):
@@ -87,7 +87,7 @@ wildcard_constraints:
 
 rule report:
     input:
-        chapters=expand(f"{folder}/chapters/{{chapter}}.ipynb", chapter=chapters),
+        chapters=expand(f"{folder}/chapters/{{chapter}}.ipynb", chapter=CHAPTERS),
         claims=f"{folder}/claims.json",
         code=code("report"),
     output:

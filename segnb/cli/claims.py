@@ -1,12 +1,15 @@
 """`segnb claims` and `segnb claims diff`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from segnb.claims import compare, findings, saved
 from segnb.claims.decide import decide
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.cli.options import add_command, add_report_options
+from segnb.params import ReportParams
+from segnb.report.report import PUBLISHED, publish_study
 from segnb.storage.files import to_json, write_json, write_text
 from segnb.storage.project import root
 from segnb.study.study import open_study
@@ -28,8 +31,9 @@ def add_commands(commands) -> None:
         nargs="?",
         const="",
         metavar="NAME",
-        help="store the verdicts in results/NAME.json, and update the tables in docs/claims.md and"
-        " docs/performance.md and the findings in README.md (default NAME: PRESET-DATA)",
+        help="store the verdicts in results/NAME.json and the report in docs/report/, and update the tables"
+        " in docs/claims.md and docs/performance.md and the findings in README.md (default NAME:"
+        " PRESET-DATA)",
     )
     comparison = add_command(listing.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
     for name in ("a", "b"):
@@ -61,6 +65,11 @@ def claims(options: argparse.Namespace) -> None:
         saved.write(verdicts, root() / "results" / name)
         for page, text in pages.items():
             write_text(page, text)
+        if not publish_study(ReportParams.from_attributes(options)):
+            print(
+                f"{PUBLISHED}: unchanged, because this study has no report. Run 'make report' before.",
+                file=sys.stderr,
+            )
     print(to_json(saved.as_dict(verdicts), indent=2) if options.json else saved.listing(verdicts))
 
 

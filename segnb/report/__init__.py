@@ -1,0 +1,2 @@
+# Chapters in the order of the report: notebooks/<name>.ipynb.
+CHAPTERS = ("claims", "dataset", "fcn", "unet", "audit", "methods")

@@ -11,7 +11,6 @@ from functools import partial
 from itertools import groupby
 
 from IPython.display import HTML
-from markupsafe import Markup
 
 from segnb.claims import wording
 from segnb.claims.decide import decide
@@ -21,8 +20,9 @@ from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, V
 from segnb.claims.wording import can_tell, listed, p_cell
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
-from segnb.report.figures.style import SVG, Picture
+from segnb.report.figures.style import Picture
 from segnb.report.html import shell
+from segnb.report.html.embedding import address
 from segnb.report.text import counted, origin
 from segnb.stats.decisions import MOST_SEEDS
 from segnb.storage.files import read_json, to_json
@@ -272,11 +272,7 @@ def rules(verdicts: StudyVerdicts) -> HTML:
 
 
 def _embedded(picture: Picture) -> dict:
-    data, metadata = picture.bundle()
-    return metadata["image/png"] | {
-        "source": Markup("data:image/png;base64,") + data["image/png"],
-        "svg": data.get(SVG, ""),
-    }
+    return picture.description | {"source": address(picture.svg())}
 
 
 def render(template: str, **values) -> HTML:

@@ -1,12 +1,10 @@
 """Predictions of all networks on the same test images, as groups of images that fill the page.
 
-Each prediction is a small PNG in exact class colours. In the report, html/segnb/matrix.js reads the classes
+Each prediction is a small image in exact class colours. In the report, html/segnb/matrix.js reads the classes
 from these colours to show errors, a single class, or one image over another, so classes with the same colour
 are indistinguishable there. JupyterLab shows the images alone.
 """
 
-import base64
-import io
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -22,6 +20,7 @@ from segnb.report.figures.image_findings import fewest_wrong
 from segnb.report.figures.images import evenly, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
 from segnb.report.html import shell
+from segnb.report.html.embedding import embedded
 from segnb.report.text import counted
 from segnb.storage.files import to_json
 from segnb.study.study import Run
@@ -177,19 +176,13 @@ def _guess(network: str, name: str, arrays: dict[str, np.ndarray], i: int, class
 
 
 def painted(labels: np.ndarray, classes: ClassMap) -> str:
-    """Encode a label map, uint8 (S, S), as the address of a PNG in class colours; void is grey."""
+    """Encode a label map, uint8 (S, S), as the address of an exact image in class colours; void is grey."""
     ids, places = np.unique(labels, return_inverse=True)
     picture = Image.fromarray(places.reshape(labels.shape).astype(np.uint8))
     picture.putpalette(classes.paint(ids).tobytes())
-    return _address(picture, "png", optimize=True)
+    return embedded(picture)
 
 
 def photo(image: np.ndarray) -> str:
-    """Encode an image, uint8 (S, S, 3), as the address of a JPEG."""
-    return _address(Image.fromarray(image), "jpeg", quality=90)
-
-
-def _address(picture: Image.Image, form: str, **how) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format=form, **how)
-    return f"data:image/{form};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    """Encode an image, uint8 (S, S, 3), as an address."""
+    return embedded(Image.fromarray(image))

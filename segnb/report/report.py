@@ -7,19 +7,38 @@ from segnb import __version__
 from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
 from segnb.params import ReportParams
+from segnb.report import CHAPTERS
 from segnb.report.html.page import export_page
 from segnb.report.text import counted, image_counts, network_count, origin
+from segnb.storage.project import root
 from segnb.study.provenance import check
 from segnb.study.study import Run, Study, open_study
 
+PUBLISHED = "docs/report/index.html"  # the report that the README links
 
-def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
+
+def publish_study(params: ReportParams) -> bool:
+    """Write the report of a study, without the pages of its runs, to PUBLISHED if its chapters are executed.
+
+    Returns:
+        Whether it is written.
+    """
+    folder = open_study(params.study).path / "chapters"
+    chapters = [folder / f"{name}.ipynb" for name in CHAPTERS]
+    if not all(chapter.exists() for chapter in chapters):
+        return False
+    export_study(params, chapters, root() / PUBLISHED, alone=True)
+    return True
+
+
+def export_study(params: ReportParams, chapters: list[Path], out: Path, alone: bool = False) -> Path:
     """Write the report and, next to it, one page per training notebook.
 
     Args:
         params: Study, networks and seeds.
         chapters: Executed chapters, in the order of the report.
         out: File to write.
+        alone: Whether to write the report only.
 
     Returns:
         `out`.
@@ -31,7 +50,7 @@ def export_study(params: ReportParams, chapters: list[Path], out: Path) -> Path:
     for old in pages.glob("*-seed*.html"):  # of another study
         old.unlink()
     links = []
-    for run in (run for run in runs if run.notebook_path.exists()):
+    for run in (run for run in runs if run.notebook_path.exists() and not alone):
         page = pages / f"{run.variant}-seed{run.seed}.html"
         title = f"{VARIANTS[run.variant].label}, seed {run.seed}"
         export_page([run.notebook_path], page, title=title, home=os.path.relpath(out, page.parent))

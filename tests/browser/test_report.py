@@ -15,6 +15,7 @@ from segnb.claims.verdicts import WORDS
 from segnb.report.figures.style import DPI, SMALL
 from tests.browser.conftest import INSTALL
 from tests.conftest import REPORTED
+from tests.report.weights import weigh
 
 Axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=INSTALL).Axe
 
@@ -429,3 +430,7 @@ def test_print_cuts_nothing_off_and_takes_no_more_pages_than_there_is_text(visit
     # What must not be broken leaves part of a page empty, and each chapter begins on a new one.
     assert high / PAPER[1] - 1 < pages < 1.5 * high / PAPER[1] + chapters
     assert trouble == []
+
+
+def test_no_kind_of_content_is_heavy(report):
+    weigh(report.read_text())

@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 
+import nbformat
 import numpy as np
 import pytest
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from segnb.claims import compare, findings, saved
 from segnb.claims.ledger import LEDGER
@@ -13,6 +15,7 @@ from segnb.claims.verdicts import WORDS
 from segnb.claims.wording import effect
 from segnb.cli.__main__ import main
 from segnb.models.registry import label
+from segnb.report import CHAPTERS
 from segnb.storage.files import read_json, write_json
 from tests.claims import examples
 from tests.conftest import CHECKOUT
@@ -98,6 +101,20 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     assert readme.startswith("Before\n<!-- findings -->\n- **The study's headline scores are wrong.** The ")
     assert readme.endswith("<!-- /findings -->\nAfter\n") and "\nold\n" not in readme
     assert readme.count("\n- **") == 5 and all(f"(claim {name})" in readme for name in findings.TOPICS)
+
+
+def test_the_report_is_published_once_its_chapters_are_there(at_home, study, capsys):
+    published = at_home / "docs" / "report" / "index.html"
+    assert main(["claims", "--study", study.name, "--publish"]) == 0
+    assert "docs/report/index.html: unchanged" in capsys.readouterr().err and not published.exists()
+    (study.path / "chapters").mkdir()
+    for name in CHAPTERS:
+        notebook = new_notebook(cells=[new_markdown_cell(f"# The {name}")])
+        nbformat.write(notebook, study.path / "chapters" / f"{name}.ipynb")
+    assert main(["claims", "--study", study.name, "--publish"]) == 0
+    assert all(f">The {name}<" in published.read_text() for name in CHAPTERS)
+    assert [file.name for file in published.parent.iterdir()] == ["index.html"]  # no pages of runs
+    shutil.rmtree(study.path / "chapters")
 
 
 def test_the_command_compares(at_home, verdicts, one_seed, tmp_path, capsys):

@@ -1,12 +1,12 @@
 """The exported HTML: self-contained, accessible, in order; and what refuses to become HTML."""
 
 import base64
-import gzip
 import hashlib
 import io
 import json
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import numpy as np
@@ -20,9 +20,9 @@ from segnb.claims.verdicts import Verdict
 from segnb.errors import SegnbError
 from segnb.labels import STREET
 from segnb.report import claim_blocks
-from segnb.report.figures.images import class_legend, images_with_labels
-from segnb.report.figures.style import SVG
+from segnb.report.figures.images import class_legend
 from segnb.report.html import FOLDER, unbroken
+from segnb.report.html.embedding import SVG
 from segnb.report.html.notebook import compact
 from segnb.report.html.page import SCRIPTS, export_page
 from segnb.report.image_matrix import matrix
@@ -387,26 +387,19 @@ def test_every_part_of_the_script_is_in_it_with_names_of_its_own(page: Beautiful
         assert (FOLDER / name).read_text() in page.script.string
     assert page.script.string.count("\n{\n") >= len(SCRIPTS) - 1
     assert {path.name for path in FOLDER.glob("*.js")} == set(SCRIPTS)
-    assert len(page.style.string) + len(page.script.string) < 50_000  # of 20 MB that a report may have
+    assert len(page.style.string) + len(page.script.string) < 50_000
 
 
-def test_the_drawing_of_a_chart_comes_along(tmp_path: Path) -> None:
+def test_a_figure_is_its_drawing(tmp_path: Path) -> None:
     data, metadata = class_legend(STREET).bundle()
     claim = Verdict("F1", kind="audit", word="supported", reason="r")
     block = claim_blocks.block(claim, [class_legend(STREET)])
     outputs = display(data, **metadata), picture(alt="a photograph"), html(block.data)
     shown, photograph, claimed = report_of(tmp_path, code("x", *outputs)).select("figure.picture")
     for figure in (shown, claimed):
-        drawing = gzip.decompress(base64.b64decode(figure["data-svg"])).decode()
-        assert drawing.rstrip().endswith("</svg>") and "12 Traffic sign" in drawing  # its description
-    assert not photograph.has_attr("data-svg")
-
-
-def test_photographs_have_no_drawing() -> None:
-    image = np.zeros((1, 64, 64, 3), np.uint8)
-    assert SVG not in images_with_labels(image, image[..., 0], STREET).bundle()[0]
-    first, second = (class_legend(STREET).bundle()[0][SVG] for _ in range(2))
-    assert first == second
+        kind, drawing = figure.img["src"].split(",", 1)
+        assert kind == "data:image/svg+xml" and unquote(drawing) == data[SVG]
+    assert photograph.img["src"].startswith("data:image/png;")
 
 
 def test_a_matrix_is_a_figure_with_a_number(tmp_path: Path) -> None:
@@ -437,31 +430,15 @@ def test_links_lead_to_claims_wherever_they_stand(tmp_path: Path) -> None:
     assert "F9" not in links
 
 
-def shown(png: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-
-
-def test_photographs_shrink_and_flat_colours_stay_exact(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (200, 400, 3), dtype=np.uint8)
-    picture = np.full((400, 400, 3), 255, np.uint8)
-    picture[:200] = noise // 4 * 2 + 60  # many colours, as in a photograph
-    for k, colour in enumerate(STREET.palette):
-        picture[220:300, 20 * k : 20 * k + 20] = colour
-    before = drawn(picture)
-    after = compact(before)
-    assert len(after) < 0.5 * len(before)
-    assert (shown(after)[200:] == picture[200:]).all()
-    assert np.abs(shown(after)[:200].astype(int) - picture[:200]).mean() < 16
-    assert compact(after) == after  # what is small enough is left alone
+def test_large_images_become_webp_and_flat_colours_stay_exact(tmp_path: Path) -> None:
+    places = np.random.default_rng(0).integers(0, 13, (400, 400))
+    before = drawn(STREET.palette[places].astype(np.uint8))
     page = report_of(tmp_path, code("x", html(f'<img src="{embedded(before)}" alt="noise">')))
-    assert page.img["src"] == embedded(after)
-
-
-def test_pictures_that_would_lose_by_it_stay_as_they_are() -> None:
+    assert page.img["src"] == compact(before) and len(compact(before)) < len(embedded(before))
+    after = Image.open(io.BytesIO(base64.b64decode(compact(before).partition("base64,")[2])))
+    assert after.format == "WEBP" and (np.asarray(after) == STREET.palette[places]).all()
     small = drawn(np.zeros((8, 8, 3), np.uint8))
-    assert compact(small) == small
-    clear = np.random.default_rng(0).integers(0, 256, (200, 200, 4), dtype=np.uint8)
-    assert compact(drawn(clear)) == drawn(clear)
+    assert compact(small) == embedded(small)
 
 
 def test_styles_for_jupyterlab_alone_are_dropped(tmp_path: Path) -> None:

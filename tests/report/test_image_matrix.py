@@ -73,7 +73,7 @@ def test_colours_are_exact(page: BeautifulSoup, networks) -> None:
     for row, i in zip(page.select(".case"), evenly(20, SHOWN), strict=True):
         for image, one in zip(row.select("img.guess"), networks.values(), strict=True):
             assert (pixels(image) == STREET.paint(one["predictions"][i])).all()
-            assert image["src"].startswith("data:image/png;")
+            assert image["src"].startswith("data:image/webp;")
         shown, other = row.select("img.truth")  # one for each size that networks predict at
         assert (pixels(shown) == STREET.paint(networks["FCN-8s"]["labels"][i])).all()
         assert (pixels(other) == STREET.paint(networks["U-Net"]["labels"][i])).all()

@@ -6,7 +6,6 @@ frozen backbone have dashed lines and hollow markers. No text is smaller than SM
 """
 
 import base64
-import gzip
 import io
 import re
 import warnings
@@ -20,7 +19,6 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
@@ -29,18 +27,15 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from segnb.models.registry import VARIANTS
+from segnb.report.figures.vector import drawing
 from segnb.report.html import about
+from segnb.report.html.embedding import SVG
 
 WIDTH = 6.5  # inches
 SMALL = 9.5  # points: 6.6 CSS pixels if a page shows the figure at half its width
 LINE = 0.165  # inches: height of a line of text of that size
 DPI = 100  # CSS pixels per inch
 SCALE = 2  # image pixels per CSS pixel, for sharp text on dense screens
-
-# MIME type under which a notebook stores the drawing next to the PNG (gzip, base64). JupyterLab ignores types
-# that it does not know; the report offers the drawing for download.
-SVG = "application/vnd.segnb.svg+gzip"
-RASTER = 1000  # pixels: a larger array in a figure is a photograph or a mask, not a heat map
 
 INK, QUIET, FAINT = "#1c2127", "#59626c", "#d5d9dd"
 WRONG, MISSED, FOUND = "#d1281f", "#1467b8", "#3f9b5a"
@@ -56,7 +51,7 @@ STYLE = (
         "axes.grid": True,
         "axes.axisbelow": True,
         "grid.color": "#e6e8eb",
-        "image.interpolation": "nearest",
+        "image.interpolation": "none",  # an SVG then contains the pixels of the array
         "hatch.linewidth": 1.5,
     }
 )
@@ -121,17 +116,17 @@ class Picture(Figure):
         """Name and evidence of the figure, as the report reads them."""
         return about(self.name, self.subject, self.networks, self.metrics)
 
-    def _printed(self, kind: str, **options) -> bytes:
-        """Return the figure as a PNG or SVG. Letters that its font lacks come from other installed fonts.
+    def _lay_out(self, draw: Callable[[], object]) -> None:
+        """Compute the layout with `draw`. Letters that the font lacks come from other installed fonts.
 
-        `savefig` would draw twice, the first time only for the layout, which drawing brings along.
+        Later layouts would be the same, and to compute one takes longer than to draw.
         """
-        file, dpi = io.BytesIO(), self.dpi
-        canvas = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG}[kind](self)
+        dpi = self.dpi
+        FigureCanvasAgg(self)  # its text has the sizes of a PNG
         self.dpi = DPI * SCALE
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
-            getattr(canvas, f"print_{kind}")(file, **options)
+            draw()
         self.dpi = dpi
         letters = set()
         for warning in raised:
@@ -141,21 +136,28 @@ class Picture(Figure):
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         fonts = fonts_with(frozenset(letters))
         texts = [text for text in self.findobj(Text) if not {*fonts} <= {*text.get_fontfamily()}]
-        if texts:
-            for text in texts:
-                text.set_fontfamily([*text.get_fontfamily(), *fonts])
-            return self._printed(kind, **options)
-        return file.getvalue()
+        if not texts:
+            self.set_layout_engine("none")
+            return
+        for text in texts:
+            text.set_fontfamily([*text.get_fontfamily(), *fonts])
+        self._lay_out(draw)
 
     def png(self) -> bytes:
         """Return the figure as a PNG of SCALE image pixels per CSS pixel."""
-        return self._printed("png")
+        file = io.BytesIO()
 
-    @property
-    def scales(self) -> bool:
-        """Whether the figure has only lines and text, which an SVG shows better than a PNG."""
-        arrays = (image.get_array() for ax in self.axes for image in ax.images)
-        return not any(array.shape[0] * array.shape[1] > RASTER for array in arrays)
+        def draw() -> None:
+            file.seek(0)
+            self.canvas.print_png(file)
+
+        self._lay_out(draw)
+        return file.getvalue()
+
+    def svg(self) -> str:
+        """Return the figure as an SVG; equal figures give equal text."""
+        self._lay_out(lambda: self.get_layout_engine().execute(self))
+        return drawing(self, DPI)
 
     @property
     def turns(self) -> bool:
@@ -163,29 +165,22 @@ class Picture(Figure):
         fields = (part for ax in self.axes for part in ax.get_children())
         return not self.class_colours and not any(isinstance(part, AxesImage | QuadMesh) for part in fields)
 
-    def svg(self) -> bytes:
-        """Return the figure as an SVG with its description; equal figures give equal bytes.
-
-        Text is drawn as outlines, because other machines may lack the font.
-        """
-        metadata = {"Date": None, "Creator": "segnb", "Description": self.alt}
-        with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "segnb"}):
-            return self._printed("svg", metadata=metadata)
-
-    def bundle(self, drawing: bool = True) -> tuple[dict, dict]:
-        """Return data and metadata as notebooks store them; width and height are in CSS pixels.
-
-        drawing: whether to add an SVG next to the PNG if the figure has only lines and text
-        """
+    @property
+    def description(self) -> dict:
+        """Texts, size in CSS pixels, and what the figure is about."""
         width, height = (round(inches * DPI) for inches in self.get_size_inches())
         described = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
-        described |= {"about": self.about, "turns": self.turns}
+        return described | {"about": self.about, "turns": self.turns}
+
+    def bundle(self, drawing: bool = True) -> tuple[dict, dict]:
+        """Return data and metadata as notebooks store them.
+
+        drawing: whether to add an SVG next to the PNG
+        """
         data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
-        if drawing and self.scales:
-            # The layout was computed for the PNG; to compute it again takes longer than to draw.
-            self.set_layout_engine("none")
-            data[SVG] = base64.b64encode(gzip.compress(self.svg(), mtime=0)).decode()
-        return data, {"image/png": described}
+        if drawing:
+            data[SVG] = self.svg()
+        return data, {"image/png": self.description}
 
 
 def show(fig: Picture) -> None:

@@ -4,7 +4,7 @@ A notebook controls its rendering as follows:
 - the tag `remove_cell` drops a cell, `remove_input` only its code; `parameters` cells are labelled
 - display(figure, metadata={"image/png": {"alt": ..., "caption": ...}}) describes an image; the caption is
   optional
-- `segnb.report.figures.style.show` adds an SVG, which the page offers for download
+- `segnb.report.figures.style.show` adds an SVG, which the page shows instead of the image
 """
 
 import base64
@@ -14,7 +14,6 @@ import warnings
 from pathlib import Path
 
 import nbformat
-import numpy as np
 from bs4 import BeautifulSoup, Tag
 from nbconvert.exporters import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
@@ -25,6 +24,7 @@ from traitlets.config import Config
 
 from segnb.errors import SegnbError
 from segnb.report.html import FOLDER
+from segnb.report.html.embedding import SVG, address, embedded
 
 # The best form of an output first. Widgets are not in it: they need a kernel, so their image or text is used.
 FORMS = ("text/html", "text/markdown", "image/png", "text/plain")
@@ -166,47 +166,23 @@ def _problem(tag: Tag) -> str:
     return ""
 
 
-WORTH_IT = 50_000  # bytes; smaller images stay unchanged
-FLAT = 1 / 2000  # a colour that covers this share of an image keeps its exact value
-EMBEDDED = re.compile(r"(data:image/png;base64,)([A-Za-z0-9+/=]+)")
+WORTH_IT = 20_000  # bytes; smaller images stay unchanged
+EMBEDDED = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
-def compact(png: bytes) -> bytes:
-    """Reduce an image to at most 256 colours, which makes it about a third as large.
-
-    Colours of large areas (background, lines, classes) stay exact. All others, as in photographs, are rounded
-    to the remaining palette (median cut, Heckbert 1982).
-
-    Returns:
-        The smaller PNG; the original if it is transparent or would not shrink.
-    """
+def compact(png: bytes) -> str:
+    """Return the address of a PNG; as WebP (`segnb.report.html.embedding.webp`) if it is large."""
     if len(png) < WORTH_IT:
-        return png
+        return f"data:image/png;base64,{base64.b64encode(png).decode()}"
     with Image.open(io.BytesIO(png)) as picture:
-        if picture.convert("RGBA").getextrema()[3][0] < 255:
-            return png
-        pixels = np.asarray(picture.convert("RGB"))
-    colours = pixels @ np.array([1 << 16, 1 << 8, 1])
-    values, counts = np.unique(colours, return_counts=True)
-    flat = values[counts >= FLAT * colours.size][:192]  # which leaves room for others
-    varied = ~np.isin(colours, flat)
-    places = np.searchsorted(flat, colours).astype(np.uint8)
-    palette = np.stack([flat >> 16, flat >> 8 & 255, flat & 255], axis=1).astype(np.uint8).tobytes()
-    if varied.any():
-        rounded = Image.fromarray(pixels[varied][None]).quantize(256 - len(flat), dither=Image.Dither.NONE)
-        places[varied] = len(flat) + np.asarray(rounded)[0]
-        palette += bytes(rounded.getpalette())
-    smaller = Image.fromarray(places)
-    smaller.putpalette(palette)
-    buffer = io.BytesIO()
-    smaller.save(buffer, format="png")
-    return min(png, buffer.getvalue(), key=len)
+        return embedded(picture)
 
 
 class CompactPictures(Preprocessor):
-    """Shrink the PNGs of a notebook's outputs, including those in HTML, and record missing sizes.
+    """Give each image of a notebook's outputs, including those in HTML, its smallest form and its size.
 
-    Sizes are in CSS pixels, so that the page does not jump while images are decoded.
+    Figures are SVGs; other images are WebP files. Sizes are in CSS pixels, so that the page does not jump
+    while images are decoded.
     """
 
     def preprocess_cell(self, cell, resources, index):
@@ -224,12 +200,11 @@ class CompactPictures(Preprocessor):
             png = base64.b64decode(data["image/png"])
             with Image.open(io.BytesIO(png)) as picture:
                 width, height = picture.size
-            size = {"width": width, "height": height}
-            output.metadata["image/png"] = size | output.metadata.get("image/png", {})
-            data["image/png"] = base64.b64encode(compact(png)).decode()
+            shown = {"width": width, "height": height, "alt": "", "caption": ""}
+            shown |= output.metadata.get("image/png", {})
+            shown["source"] = address(data[SVG]) if SVG in data else compact(png)
+            output.metadata["image/png"] = shown
         if "text/html" in data:
-            data["text/html"] = EMBEDDED.sub(_compact_source, data["text/html"])
-
-
-def _compact_source(source: re.Match) -> str:
-    return source[1] + base64.b64encode(compact(base64.b64decode(source[2]))).decode()
+            data["text/html"] = EMBEDDED.sub(
+                lambda source: compact(base64.b64decode(source[1])), data["text/html"]
+            )

@@ -19,6 +19,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bs4 import BeautifulSoup, Tag
+from bs4.dammit import EntitySubstitution
+from bs4.formatter import HTMLFormatter
 
 from segnb import __version__
 from segnb.report.html import FOLDER, UNBROKEN, shell, unbroken
@@ -89,6 +91,8 @@ def _articles(paths: list[Path]) -> BeautifulSoup:
             style.decompose()  # the style that pandas adds to plain tables
     for table in soup.find_all("table"):
         _tidy_table(table)
+    for image in soup.find_all("img"):  # the page is there and answers long before all of them are drawn
+        image["loading"], image["decoding"] = "lazy", "async"
     link(soup)
     return soup
 
@@ -103,6 +107,13 @@ def _contents(soup: BeautifulSoup) -> list[dict]:
 
 
 # --- the page ---
+
+
+class _Formatter(HTMLFormatter):
+    """Output of attributes with < and > as they are, which the many of a drawing make shorter."""
+
+    def attribute_value(self, value: str) -> str:
+        return value.replace("&", "&amp;")
 
 
 def _script() -> str:
@@ -146,7 +157,7 @@ def export_page(
             head,
             title=title,
             pages=[(label, quote(Path(href).as_posix())) for label, href in pages],
-            articles=str(soup),
+            articles=soup.decode(formatter=_Formatter(EntitySubstitution.substitute_xml)),
             references=references,
             contents=contents,
             style=(FOLDER / "page.css").read_text(encoding="utf-8"),

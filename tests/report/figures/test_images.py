@@ -78,7 +78,7 @@ def test_masks_say_what_is_absent():
 def test_marked_pixels_have_the_colour_and_the_rest_is_pale():
     where = np.array([[True, False], [False, False]])
     painted = marked(np.zeros((2, 2, 3), np.uint8), where, "#336699")
-    assert painted[0, 0].tolist() == [0x33, 0x66, 0x99] and painted[1, 1].tolist() == [165] * 3
+    assert painted[0, 0].tolist() == [0x33, 0x66, 0x99] and painted[1, 1].tolist() == [167] * 3
 
 
 def test_labels_are_drawn_pixel_by_pixel():

@@ -6,7 +6,9 @@ import importlib
 import itertools
 import json
 import pkgutil
+import re
 import warnings
+from html import unescape
 from types import ModuleType
 
 import numpy as np
@@ -224,6 +226,8 @@ def test_a_figure_is_in_the_style(name, monkeypatch):
         height = min(box.y1, beside.y1) - max(box.y0, beside.y0)
         assert width <= 2 or height <= 2, f"{one.get_text()!r} lies on {other.get_text()!r}"
     assert looks_in(fig) <= {look(label) for label in MANY}
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", fig.svg())
+    assert {line for text in texts for line in text.get_text().split("\n")} <= set(map(unescape, words))
 
 
 @pytest.mark.parametrize(

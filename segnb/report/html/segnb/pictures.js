@@ -1,10 +1,21 @@
 // --- below each figure: a larger view, and downloads ---
 
-const PNG = "data:image/png;base64,";
+const SVG = "data:image/svg+xml,";
 
-const inflated = async (base64) => {
-  const stream = new Blob([bytes(base64)]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Blob([await new Response(stream).arrayBuffer()], { type: "image/svg+xml" });
+// A figure as a PNG; drawings are twice as large as on the page.
+const painted = async (image) => {
+  const drawing = make("img", { src: image.src });
+  await drawing.decode();
+  const canvas = make("canvas", { width: drawing.naturalWidth, height: drawing.naturalHeight });
+  canvas.getContext("2d").drawImage(drawing, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+};
+
+// An SVG with the description as its title, for programs other than a browser.
+const titled = (image) => {
+  const title = make("p", { textContent: image.alt }).innerHTML;
+  const drawing = decodeURIComponent(image.getAttribute("src").slice(SVG.length));
+  return new Blob([drawing.replace(">", () => `><title>${title}</title>`)], { type: "image/svg+xml" });
 };
 
 // On narrow screens, page.css makes figures wider than their cards, so the keyboard must be able to scroll them.
@@ -38,15 +49,11 @@ for (const [figure, name] of figures) {
   });
   image.addEventListener("click", () => enlarge.click());
   const tools = make("p", { className: "tools" }, enlarge);
-  if (image.src.startsWith(PNG)) {
-    tools.append(press("PNG", `Download this figure as PNG (${name}.png)`, () => {
-      save(new Blob([bytes(image.src.slice(PNG.length))], { type: "image/png" }), `${name}.png`);
-    }));
-  }
-  if (figure.dataset.svg && "DecompressionStream" in window) {
-    tools.append(press("SVG", `Download this figure as SVG (${name}.svg)`, async () => {
-      save(await inflated(figure.dataset.svg), `${name}.svg`);
-    }));
+  tools.append(press("PNG", `Download this figure as PNG (${name}.png)`, async () => {
+    save(await painted(image), `${name}.png`);
+  }));
+  if (image.getAttribute("src").startsWith(SVG)) {
+    tools.append(press("SVG", `Download this figure as SVG (${name}.svg)`, () => save(titled(image), `${name}.svg`)));
   }
   figure.append(tools);
 }

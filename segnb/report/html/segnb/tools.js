@@ -26,8 +26,6 @@ const save = (blob, name) => {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 };
 
-const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-
 // A dialog over the page. Esc, its button or a click outside closes it, and the focus returns to `from`.
 const open = (className, label, from, ...content) => {
   const dialog = make("dialog", { className }, press("Close", "", () => dialog.close()), ...content);
