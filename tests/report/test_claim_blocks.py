@@ -166,7 +166,7 @@ def test_a_block_is_folded_and_says_why():
     assert " ".join(page.summary.get_text().split()) == "U1 Skip connections raise quality. ✓ supported"
     facts = {row.dt.get_text(): " ".join(row.dd.get_text().split()) for row in page.select("dl > div")}
     assert facts["Verdict"].startswith("✓ Supported. U-Net − U-Net, no skips")
-    assert page.find("a", string="Rules")["href"] == claim_blocks.RULES_PLACE
+    assert page.find("a", string="Rules and figures")["href"] == claim_blocks.RULES_PLACE
     assert not any(rule in page.get_text() for rule in RULES.values())  # which the page has once
     assert facts["To recompute it"] == "segnb claims"
     assert facts["Seeds"].startswith("The 3 seeds here resolve ±2.7 points.")

@@ -27,6 +27,7 @@ from segnb.report.figures.style import (
     percent,
     style_of,
 )
+from segnb.report.text import counted
 
 BAND = "#e9edf2"  # colour of a margin
 ROWS = 12  # most comparisons of one unit in a figure
@@ -208,15 +209,13 @@ def comparisons(parts: list[MeasuredContrast]) -> str:
 
 
 def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_out: int) -> str:
-    """images: number of images of each comparison that has some"""
+    """Say what only this figure shows; the first chapter explains once what all figures of claims share.
+
+    images: number of images of each comparison that has some
+    """
     bounded = [part for part in parts if part.low is not None]
     seeds = max(len(part.by_seed) for part in parts)
-    compared = any(part.minus for part in parts)
     sentences = [comparisons(parts)]
-    if compared:
-        sentences.append("Right of zero, the first network of a comparison has the higher value.")
-    if compared and not all(part.minus for part in parts):
-        sentences.append("Rows with a single network show its level.")
     if kind == "≈":
         sentences.append("In the grey band, two networks count as equal.")
     if any(part.threshold for part in parts):
@@ -231,20 +230,17 @@ def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_o
             if one_seed
             else f"the verdict rests on {decide}"
         )
-        sentences.append(f"Thick lines are {level} confidence intervals{over}; {rest}.")
-    if seeds > 1:
-        rounds = all(part.repeats == "rounds" for part in parts if part.by_seed)
-        repeats = "rounds of timing" if rounds else "seeds"
-        sentences.append(f"Small rings are the {seeds} {repeats}.")
-    if images:
-        number = f"{min(images)}" if len({*images}) == 1 else f"{min(images)} to {max(images)}"
-        sentences.append(
-            f"On the right, each dot is one of {number} test images, and the bar is their interquartile"
-            " range."
-        )
+        sentences.append(f"Lines are {level} confidence intervals{over}; {rest}.")
     if left_out:
         are = "comparison is" if left_out == 1 else "comparisons are"
         sentences.append(f"{left_out} more {are} in the table only.")
+    rounds = all(part.repeats == "rounds" for part in parts if part.by_seed)
+    sizes = [counted(seeds, "round" if rounds else "seed")] if seeds else []
+    if images:
+        least, most = min(images), max(images)
+        sizes.append(counted(most, "test image") if least == most else f"{least} to {most} test images")
+    if sizes:
+        sentences.append(f"n: {', '.join(sizes)}.")
     return " ".join(filter(None, sentences))
 
 

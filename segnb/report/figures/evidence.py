@@ -246,7 +246,8 @@ def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
         ax, {label: frame.reindex(longest.index) for label, frame in ratios.items()}, 0.18, lines=True
     )
     plain_log(ax)
-    ax.set_xticks(range(len(longest)), longest.index, rotation=90)
+    names = [findings.layer_words(layer, short=True) for layer in longest.index]
+    ax.set_xticks(range(len(longest)), names, rotation=90)
     ax.set_ylabel("norm of gradient / weights")
     legend_of_networks(fig, ratios)
     several = any((frame["low"] < frame["high"]).any() for frame in ratios.values())
@@ -255,7 +256,7 @@ def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
         f"Norm of the gradient divided by norm of the weights per layer, over the first epochs. First layer:"
         f" {values}.",
         f"{findings.strongest_layer(ratios)} The higher the ratio, the more a step changes the layer."
-        " Layers are in the order in which an image passes them: down1 is the finest level of the encoder,"
-        " bottom the coarsest level, and up1 the last block of the decoder."
+        " Layers are in the order in which an image passes them. Level 1 has the resolution of the image, 1st"
+        " and 2nd are the convolutions of a level, and up is the up-convolution before them."
         + (" Error bars extend from the lowest to the highest seed." if several else ""),
     ).shows(ratios, "gradient*")

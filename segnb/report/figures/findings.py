@@ -5,6 +5,7 @@ a difference significant. Where a figure has intervals, its sentence says which 
 zero. A function returns "" if nothing finite is drawn.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -255,13 +256,32 @@ def strongest_layer(ratios: dict[str, pd.DataFrame]) -> str:
     if values.shape[1] == 1:
         line = values.iloc[:, 0].dropna()
         return sentence(
-            f"the ratio of {values.columns[0]} is smallest in {line.idxmin()}, {line.min():.2g},"
-            f" and largest in {line.idxmax()}, {line.max():.2g}"
+            f"the ratio of {values.columns[0]} is smallest in {layer_words(line.idxmin())}, {line.min():.2g},"
+            f" and largest in {layer_words(line.idxmax())}, {line.max():.2g}"
         )
     times = values.max(axis=1) / values.min(axis=1)
     row = values.loc[times.idxmax()].dropna()
     ends = f"{row.max():.2g} ({row.idxmax()}) is {times.max():.1f} times {row.min():.2g} ({row.idxmin()})"
-    return sentence(f"the networks differ most in {row.name}: {ends}")
+    return sentence(f"the networks differ most in {layer_words(row.name)}: {ends}")
+
+
+LAYER = re.compile(r"(?:(down|up)(\d)|(bottom))\.(?:block\.)?(0|3|upconv)")
+PARTS = {
+    "0": ("1st", "first convolution"),
+    "3": ("2nd", "second convolution"),
+    "upconv": ("up", "up-convolution"),
+}
+
+
+def layer_words(name: str, short: bool = False) -> str:
+    """Name a layer of a U-Net in words: "down4.0" is the first convolution of encoder level 4."""
+    if (match := LAYER.fullmatch(name)) is None:
+        return {"score": "output" if short else "the output layer"}.get(name, name)
+    coder = {"down": "encoder", "up": "decoder", None: "bottom"}[match[1]]
+    few, many = PARTS[match[4]]
+    if short:
+        return " ".join(filter(None, (coder, match[2], few)))
+    return f"the {many} of {f'{coder} level {match[2]}' if match[2] else 'the coarsest level'}"
 
 
 def best_epochs(means: dict[str, pd.DataFrame]) -> str:

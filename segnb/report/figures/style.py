@@ -266,10 +266,7 @@ def intervals(frames: Iterable[pd.DataFrame]) -> str:
     frames: columns low and high, the interval over test images; NaN for a single image
     """
     if any(np.isfinite(frame[["low", "high"]].to_numpy(float)).any() for frame in frames):
-        return (
-            " Error bars are 95% confidence intervals over the test images; they do not include variation"
-            " between training runs."
-        )
+        return " Error bars are 95% confidence intervals over the test images."
     return " There are no error bars, because a single test image gives no interval."
 
 

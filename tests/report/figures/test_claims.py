@@ -1,10 +1,13 @@
 """The two figures of a claim: their images, contents and texts."""
 
+import nbformat
 import numpy as np
 import pandas as pd
 
 from segnb.labels import STREET
+from segnb.report.claim_blocks import RULES_PLACE
 from segnb.report.figures.claims import chosen, differences, examples, with_room
+from tests.conftest import CHECKOUT
 from tests.report.figures.made_up import BY_IMAGE, EXACT, GUESSES, LONG, THREE, all_labels, images, part
 
 PARTS = [part(f"FCN-8s − FCN-{k}s, fine-tuned", metric=m) for m in ("miou", "miou:thin") for k in (32, 16)]
@@ -50,12 +53,24 @@ def test_the_caption_says_what_is_drawn():
     caption = FIGURES["equivalence"]().caption
     assert "In the grey band, two networks count as equal." in caption
     assert "over test images; they do not include variation between training runs." in caption
-    assert "seeds" not in caption
+    assert caption.endswith("n: 1 seed.")
     assert "8 more comparisons are in the table only." in FIGURES["many"]().caption
     assert "dashed line is the limit of the claim" in FIGURES["above a threshold"]().caption
     assert "97.5%" in caption.replace(" %", "%") and "over seeds and test images" in FIGURES["many"]().caption
     fig = FIGURES["differences"]()
-    assert "one of 60 test images" in fig.caption and "% of 60 images" in fig.alt
+    assert fig.caption.endswith("60 test images.") and "% of 60 images" in fig.alt
+
+
+def test_the_caption_leaves_out_what_all_figures_of_claims_share():
+    """The first chapter says it once, in the section to which every block links."""
+    shared = ("Right of zero", "test image", "interquartile range", "rings")
+    for name in ("differences", "equivalence", "above a threshold", "many"):
+        assert not any(words in FIGURES[name]().caption for words in ("Right of zero", "quartile", "rings"))
+    notebook = nbformat.read(CHECKOUT / "notebooks" / RULES_PLACE.partition("#")[0], as_version=4)
+    (section,) = [
+        cell.source for cell in notebook.cells if cell.source.startswith("## How to read a verdict")
+    ]
+    assert all(words in section for words in shared)
 
 
 def test_examples_say_how_they_were_picked():

@@ -247,6 +247,18 @@ def test_the_layer_of_the_largest_ratio(ratios, expected):
     assert findings.strongest_layer(frames) == expected
 
 
+def test_layers_are_named_in_words():
+    for layer, words, short in (
+        ("down4.0", "the first convolution of encoder level 4", "encoder 4 1st"),
+        ("bottom.3", "the second convolution of the coarsest level", "bottom 2nd"),
+        ("up1.block.3", "the second convolution of decoder level 1", "decoder 1 2nd"),
+        ("up2.upconv", "the up-convolution of decoder level 2", "decoder 2 up"),
+        ("score", "the output layer", "output"),
+        ("down1", "down1", "down1"),
+    ):
+        assert (findings.layer_words(layer), findings.layer_words(layer, short=True)) == (words, short)
+
+
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
