@@ -22,12 +22,16 @@ CHECKOUT = Path(__file__).parents[1]
 
 REPORT = "tests/notebooks/test_report.py"  # shares `reported` with the tests in tests/browser
 
-# Frozen FCNs share features; one U-Net is plain, and one has residual blocks and a gate per class, and is
-# trained first. Unit tests train, evaluate and draw networks of the other kinds.
+# Frozen FCNs, which share features, and U-Nets: with and without skips, with residual blocks, with a gate,
+# and with a gate per class. They are more than the explorer shows at first. Unit tests train, evaluate and
+# draw fine-tuned FCNs, which take longest.
 REPORTED = (
     "FCN32s_vgg16_freeze",
     "FCN8s_vgg16_freeze",
     "UNet_Standard_256",
+    "UNet_NoSkip_256",
+    "ResidualUNet_256",
+    "AttentionResidualUNet_256",
     "ClassAttentionResidualUNet_256",
 )
 

@@ -47,7 +47,7 @@ def test_all_that_was_asked_for_is_trained_tested_and_printed(project, study):
 
 
 def test_a_second_seed_and_another_network_train_only_themselves_and_all_costs_stay(project, study):
-    trained, other = "UNet_Standard_256", "UNet_NoSkip_256"
+    trained, other = "UNet_Standard_256", "FCN16s_vgg16_freeze"
     plan = subprocess.run(
         [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--printshellcmds", "--cores", "1"]
         + ["--snakefile", project / "Snakefile", "--directory", project]
