@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from segnb.audit.charts import printed_scores, with_study
 from segnb.audit.scores import FAILING, READING_ERROR, by_run, published, published_scores
 from segnb.claims.claim import LIMITS
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
@@ -94,7 +95,7 @@ def scores(ranked: pd.DataFrame) -> Styler | None:
     Args:
         ranked: From `segnb.evaluation.scores`, in the order of the rows.
     """
-    frame = pd.DataFrame(
+    here = pd.DataFrame(
         {
             "test mIoU": ranked.miou.map("{:.3f}".format),
             "95% CI": [_interval(row) for row in ranked.itertuples()],
@@ -102,11 +103,13 @@ def scores(ranked: pd.DataFrame) -> Styler | None:
             "study's metric": ranked.as_published.map("{:.3f}".format, na_action="ignore"),
         }
     ).rename(index=label)
+    frame = pd.concat({"trained here": here, "in the study": printed_scores(here.index)}, axis=1)
     return table(
         "scores",
         frame,
-        f"The test mIoU {_spread(ranked.miou)}. The last column scores the same predictions with the study's"
-        " metric, which the chapter “The study's reported scores” explains.",
+        f"The test mIoU {_spread(ranked.miou)}. The study's metric scores the same predictions in another"
+        " way, and the study's test images resemble its training images; the chapter “The study's reported"
+        " scores” explains both. So its numbers do not compare with these.",
         networks=frame.index,
         metrics=["miou"],
     )
@@ -132,12 +135,13 @@ def class_ious(ious: pd.DataFrame) -> Styler | None:
     means = ious.iloc[:-1].mean(axis=1)  # the last row is the mIoU
     several = "Over all networks, " if ious.shape[1] > 1 else ""
     absent = " A dash marks a class that no test image shows; it does not count in the mIoU."
+    frame, theirs = with_study(ious)
     return table(
         "class_ious",
-        ious.rename(columns=label),
+        frame,
         f"{several}{means.idxmax()} has the highest mean IoU, {means.max():.3f}, and {means.idxmin()} the"
         f" lowest, {means.min():.3f}. Cells are means over seeds. The last row, the mIoU, is the mean of the"
-        f" rows above it.{absent if ious.isna().any(axis=None) else ''}",
+        f" rows above it.{absent if ious.isna().any(axis=None) else ''}{theirs}",
         "{:.3f}",
         networks=map(label, ious.columns),
         metrics=["iou:*", "miou"],
@@ -174,7 +178,8 @@ def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
         f"{label(seconds.idxmax())} takes the most time to train, {1e3 * seconds.max():.1f} ms per image."
         " The column “trained” counts the parameters that training changes. GFLOPs are billions of"
         " floating-point operations to predict one image, with a multiply-add counted as two. Times are"
-        " medians per image, in batches and without caches. Memory is the peak of a training step.",
+        " medians per image, in batches and without caches. Memory is the peak of a training step."
+        " The study published no costs.",
         networks=frame.index,
         metrics=COSTS,
     )

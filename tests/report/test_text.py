@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segnb.audit.scores import published_shares
+from segnb.audit.scores import published, published_shares
 from segnb.evaluation import scores
 from segnb.labels import LABEL_SETS, STREET, ClassMap
 from segnb.models.registry import VARIANTS, label
@@ -110,6 +110,20 @@ def test_class_ious_average_to_the_miou_of_the_ranking():
     assert "dash" not in tables.class_ious(table.dropna()).caption
 
 
+def test_class_ious_are_next_to_those_of_the_study():
+    names = [*STREET.names, "mIoU"]
+    ours = pd.DataFrame({"UNet_Standard_256": 0.5, "AttentionUNet_256": 0.4}, index=names)
+    shown = tables.class_ious(ours)
+    assert list(shown.data) == [("U-Net", "here"), ("U-Net", "study"), ("Attention U-Net", "here")]
+    theirs = published().loc["UNet_Standard_256"]
+    assert list(shown.data["U-Net", "study"]) == [*theirs[list(STREET.names)], theirs["mean_of_class_iou"]]
+    assert "published none for additional networks" in shown.caption
+    other = tables.class_ious(ours.rename({"Pole": "Post"}))
+    assert (
+        list(other.data) == [("U-Net", "here"), ("Attention U-Net", "here")] and "study" not in other.caption
+    )
+
+
 def test_sentences_follow_the_numbers():
     one_seed = scores.ranking(
         [fake("UNet_Standard_256", 0, PERFECT), fake("FCN8s_vgg16_freeze", 0, MIDDLING)]
@@ -189,6 +203,9 @@ def test_tables_cope_with_networks_that_the_study_does_not_have():
     networks = tables.networks(runs).to_html()
     assert networks.count("Additional network. ") == 1
     assert "The study reports no scores for additional networks." in networks
+    scored = tables.scores(scores.ranking(runs)).data["in the study"]
+    assert list(scored.loc["Attention U-Net"]) == ["not published"] * 2
+    assert list(scored.loc["U-Net"]) == ["0.855", "0.974"]
 
 
 def test_cost_table_keeps_to_the_networks_of_the_chapter():

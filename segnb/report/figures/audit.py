@@ -15,9 +15,9 @@ from segnb.labels import STREET
 from segnb.report.figures.axes import dot_rows, grid, name_rows, note, row_names, single_runs, wrapped
 from segnb.report.figures.findings import points, sentence
 from segnb.report.figures.style import (
-    INK,
     QUIET,
     SMALL,
+    STUDY,
     WRONG,
     Picture,
     figure,
@@ -39,7 +39,7 @@ SCORES = {
     },
 }
 CLASS_IOUS = {
-    "reported by the study": {"marker": "D", "ms": 6, "mfc": "white", "color": INK, "mew": 1.3},
+    "reported by the study": STUDY,
     "measured here": {"marker": "o", "ms": 5.5, "color": MIOU, "zorder": 3},
 }
 

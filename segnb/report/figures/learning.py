@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from segnb.report.figures import findings
 from segnb.report.figures.axes import inches_of_names, legend_of_networks, name_ends, plain_log
-from segnb.report.figures.style import Picture, figure, style_of
+from segnb.report.figures.style import BY_LABEL, Picture, family_of, figure, style_of
 from segnb.runtime.processes import in_jupyter
 
 
@@ -17,21 +17,8 @@ def _mean_over_seeds(histories: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([history.iloc[:last] for history in histories]).groupby("epoch").mean()
 
 
-@figure
-def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
-    """Draw loss and mIoU per epoch, in training and validation.
-
-    With several seeds, each seed is a thin line and their mean a bold line.
-
-    Args:
-        histories: {label: [history of each seed]}; a history has a row per epoch and the columns of
-            `segnb.training.loop.fit`
-    """
-    histories = {label: [h for h in seeds if len(h)] for label, seeds in histories.items()}
-    histories = {label: seeds for label, seeds in histories.items() if seeds}
-    if not histories:
-        return Picture()
-    means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
+def _drawn(histories: dict[str, list[pd.DataFrame]], means: dict[str, pd.DataFrame]) -> Picture:
+    """Draw each seed as a thin line and their mean as a bold line; a curve may end before others."""
     many = len(histories) > 1
     tall = max(2.2, inches_of_names(histories)) if many else 2.2
     fig = Picture(height=2 * tall + (1.0 if many else 1.3))
@@ -49,7 +36,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     axes[0, 0].set_ylabel("cross-entropy loss (nats)")
     axes[1, 0].set_ylabel("mIoU (1 is perfect)")
     values = np.concatenate([line.get_ydata() for ax in axes[0] for line in ax.lines])
-    if values.min() > 0 and values.max() > 4 * values.min():
+    if np.nanmin(values) > 0 and np.nanmax(values) > 4 * np.nanmin(values):
         plain_log(axes[0, 0])
         axes[0, 0].set_ylabel("cross-entropy loss (nats, log scale)")
     axes[1, 0].set_ylim(bottom=0)
@@ -61,10 +48,30 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     if many:
         for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
             ax.set_ylim(ax.get_ylim())  # fixed, because the lines to the names would change it
-            ends = {label: (mean.index[-1], mean[column].iloc[-1]) for label, mean in means.items()}
+            seen = {label: mean[column].dropna() for label, mean in means.items()}
+            ends = {label: (line.index[-1], line.iloc[-1]) for label, line in seen.items() if len(line)}
             name_ends(ax, ends, tall)
     else:
         legend_of_networks(fig, histories)
+    return fig
+
+
+@figure
+def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
+    """Draw loss and mIoU per epoch, in training and validation.
+
+    With several seeds, each seed is a thin line and their mean a bold line.
+
+    Args:
+        histories: {label: [history of each seed]}; a history has a row per epoch and the columns of
+            `segnb.training.loop.fit`
+    """
+    histories = {label: [h for h in seeds if len(h)] for label, seeds in histories.items()}
+    histories = {label: seeds for label, seeds in histories.items() if seeds}
+    if not histories:
+        return Picture()
+    means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
+    fig = _drawn(histories, means)
     texts = []
     for label, seeds in histories.items():
         best = np.mean([history["val_miou"].max() for history in seeds])
@@ -85,6 +92,25 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
             else " There are no error bars, because each network has one seed."
         ),
     ).shows(histories, "val:*", "epochs")
+
+
+@figure
+def study_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
+    """Draw the study's own learning curves, from `segnb.audit.charts.learning_curves`."""
+    means = {label: seeds[0].set_index("epoch") for label, seeds in histories.items()}
+    best = [f"{label} {mean.val_miou.max():.3f} in {len(mean)} epochs" for label, mean in means.items()]
+    families = {family_of(label) for label in histories}
+    missing = [label for label in BY_LABEL if family_of(label) in families and label not in histories]
+    fig = _drawn(histories, means)
+    fig.axes[2].set_ylabel("mIoU by the study's metric")
+    return fig.described(
+        "The study's learning curves of loss and mIoU, training next to validation. Best validation mIoU by"
+        f" the study's metric: {'; '.join(best)}.",
+        f"In the study, {findings.best_epochs(means)} These are the study's own curves, read off its charts"
+        " to about ±0.002. Its mIoU is by another metric than ours (“The study's reported scores” explains"
+        " it), so compare shapes and losses, not mIoU. A line is interpolated, or ends, where another line"
+        " hides it." + f" Not published by the study: {'; '.join(missing)}." * bool(missing),
+    )
 
 
 class LiveCurves:

@@ -6,6 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
+from segnb.claims.wording import listed
 from segnb.report.figures import findings
 from segnb.report.figures.axes import (
     inches_of_names,
@@ -17,17 +18,18 @@ from segnb.report.figures.axes import (
     single_runs,
     wrapped,
 )
-from segnb.report.figures.style import INK, SMALL, WIDTH, Picture, error_bars, figure, sample, style_of
+from segnb.report.figures.style import INK, SMALL, STUDY, WIDTH, Picture, error_bars, figure, sample, style_of
 from segnb.report.text import with_interval
 
 
 @figure
-def score_bars(scores: pd.DataFrame) -> Picture:
+def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Picture:
     """Draw bars of test mIoU and test loss, one row per network.
 
     Args:
         scores: indexed by label; columns miou, low, high (interval), loss, and seeds_miou, seeds_loss (lists
             with one value per seed)
+        study: the study's values, from `segnb.audit.charts.study_scores`
     """
     fig = Picture(height=0.42 * len(scores) + 0.85)
     axes = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
@@ -42,6 +44,10 @@ def score_bars(scores: pd.DataFrame) -> Picture:
         for y, (end, value) in enumerate(zip(ends, scores[column], strict=True)):
             ax.text(end + 0.02 * ends.max(), y, f"{value:.3f}", va="center", fontsize=SMALL)
         ax.set_xlim(0, room * ends.max() or 1)
+        if study is not None:
+            theirs = study[column].reindex(scores.index)
+            ax.plot(theirs, np.arange(len(scores)) + 0.37, ls="", **STUDY, zorder=4)
+            ax.set_xlim(0, np.nanmax([ax.get_xlim()[1], 1.04 * theirs.max()]))
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes[0].set_xlabel("test mIoU (1 is perfect)")
     axes[1].set_xlabel("test loss (nats)")
@@ -51,10 +57,30 @@ def score_bars(scores: pd.DataFrame) -> Picture:
         reading += " Hatched bars are networks with a frozen backbone."
     if several:
         reading += " Dots are single seeds, and each bar is their mean."
+    theirs = "" if study is None else _published(study.reindex(scores.index))
     return fig.described(
-        f"Bars of test mIoU with 95% confidence intervals and of test loss. mIoU: {'; '.join(values)}.",
-        f"{findings.highest(scores)}{reading}{error_bars([scores])}",
+        f"Bars of test mIoU with 95% confidence intervals and of test loss. mIoU: {'; '.join(values)}."
+        f"{theirs}",
+        f"{findings.highest(scores)}{reading}{theirs}{error_bars([scores])}",
     ).shows(scores.index, "miou", "best:*")
+
+
+def _published(study: pd.DataFrame) -> str:
+    """Say which values are the study's, and which it did not publish; begins with a space."""
+    words = {"miou": "mIoU", "loss": "loss"}
+    missing = {word: list(study.index[study[column].isna()]) for column, word in words.items()}
+    texts = [
+        f"the {word} of {'any network here' if len(labels) == len(study) else listed(labels)}"
+        for word, labels in missing.items()
+        if labels
+    ]
+    marked = bool(study[list(words)].notna().any(axis=None))
+    return (
+        " Diamonds are the study's values on its own images, with the mean of its class IoUs as mIoU. They do"
+        " not compare with these; “The study's reported scores” says why."
+        * marked
+        + f" Not published by the study: {' and '.join(texts)}." * bool(texts)
+    )
 
 
 @figure

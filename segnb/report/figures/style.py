@@ -38,6 +38,7 @@ DPI = 100  # CSS pixels per inch
 SCALE = 2  # image pixels per CSS pixel, for sharp text on dense screens
 
 INK, QUIET, FAINT = "#1c2127", "#59626c", "#d5d9dd"
+STUDY = {"marker": "D", "ms": 6, "mfc": "white", "color": INK, "mew": 1.3}  # a value of the study
 WRONG, MISSED, FOUND = "#d1281f", "#1467b8", "#3f9b5a"
 STYLE = (
     dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK)

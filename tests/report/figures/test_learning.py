@@ -2,8 +2,9 @@
 
 import pytest
 
+from segnb.audit import charts
 from segnb.report.figures import learning
-from segnb.report.figures.learning import LiveCurves, _mean_over_seeds, learning_curves
+from segnb.report.figures.learning import LiveCurves, _mean_over_seeds, learning_curves, study_curves
 from tests.report.figures.made_up import MANY, UNET, history, stopped
 
 FIGURES = {
@@ -13,7 +14,15 @@ FIGURES = {
     "curves of all": lambda: learning_curves(stopped(3)),
     "curves of all, one seed": lambda: learning_curves(stopped(1)),
     "curves of a U-Net or two": lambda: learning_curves({label: [history()] for label in UNET[:2]}),
+    "the study's FCNs": lambda: study_curves(charts.learning_curves("fcn")),
+    "the study's U-Nets": lambda: study_curves(charts.learning_curves("unet")),
 }
+
+
+def test_the_study_has_no_curves_of_additional_networks():
+    fcns, unets = (FIGURES[f"the study's {family}"]().caption for family in ("FCNs", "U-Nets"))
+    assert fcns.startswith("In the study, FCN-8s fine-tuned has the highest validation mIoU, 0.891;")
+    assert "Not published" not in fcns and "Not published by the study: Attention U-Net; " in unets
 
 
 def test_means_stop_where_the_first_seed_does():

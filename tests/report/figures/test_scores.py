@@ -1,5 +1,8 @@
 """Figures of scores and costs."""
 
+import numpy as np
+
+from segnb.audit.charts import study_scores
 from segnb.labels import STREET
 from segnb.report.figures.images import predictions
 from segnb.report.figures.scores import class_scores, cost_quality, score_bars
@@ -17,6 +20,7 @@ from tests.report.figures.made_up import (
 
 FIGURES = {
     "score_bars": lambda: score_bars(scores(MANY, 3)),
+    "bars next to the study's": lambda: score_bars(scores(MANY, 3), study_scores()),
     "one bar": lambda: score_bars(without_interval(scores(["U-Net"], 1))),
     "class_scores": lambda: class_scores(ious(UNET)),
     "class_scores of many": lambda: class_scores(ious(MANY)),
@@ -37,3 +41,18 @@ def test_alt_text_tells_the_numbers():
     assert "Not in the test images: Pedestrian." in fig.alt
     wrong = (kept["labels"][0] != kept["predictions"][0]).mean()
     assert f"{100 * wrong:.1f}% in test 0" in predictions(kept, "U-Net", STREET).alt
+
+
+def test_bars_mark_the_values_of_the_study_or_say_that_there_are_none():
+    study, names = study_scores(), ["FCN-8s frozen", "FCN-8s fine-tuned", "Attention U-Net"]
+    fig = score_bars(scores(names, 3), study)
+    for ax, column in zip(fig.axes, ("miou", "loss"), strict=True):
+        (marks,) = [line for line in ax.lines if line.get_marker() == "D"]
+        assert list(marks.get_xdata()[:2]) == list(study[column][names[:2]]) or column == "loss"
+        assert ax.get_xlim()[1] >= np.nan_to_num(marks.get_xdata()).max()
+    assert (
+        "Not published by the study: the mIoU of Attention U-Net and the loss of any network here."
+        in fig.caption
+    )
+    assert "the study" not in score_bars(scores(names, 3)).caption
+    assert "Not published" not in score_bars(scores(["U-Net"], 3), study).caption
