@@ -64,12 +64,20 @@ def run_parameters(wildcards):
 on_cluster = workflow.remote_exec or workflow.resource_settings.cores is None
 every_core = study.machine.threads if on_cluster else workflow.cores
 gpu = {"gpu": 1} if study.machine.device == "cuda" else {}
+beside = resources.timed_beside_others(study.machine)
+aside = {resources.ASIDE: 1}  # one such step at a time leaves cores to trainings
 small, costing = resources.SMALL, resources.costing(study, variants)
 preparing = resources.preparing(study, every_core)
+rendering = resources.preparing(study, study.machine.threads)
 
 
 def training(wildcards):
     return resources.training(study, wildcards.variant)
+
+
+def test_scenes(wildcards):
+    """Return the file that marks the test scenes of a network's size as rendered."""
+    return ancient(f"{folder}/scenes-{study.recipe(VARIANTS[wildcards.variant].family).size}.json")
 
 
 def testing(wildcards):
@@ -157,6 +165,7 @@ rule claims:
 rule measure:
     input:
         run=f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
+        scenes=test_scenes,
         code=EVALUATING,
     output:
         # Some networks also write gates.npz and shift_confusion.npz, before the last of these files.
@@ -213,7 +222,7 @@ use rule train as train_first with:
 ruleorder: train_first > train
 
 
-# It uses all cores, so that it runs alone on the machine.
+# It runs next to trainings if they do not disturb its times, and otherwise alone on the machine, on all cores.
 rule cost:
     input:
         code="segnb/evaluation/cost.py",
@@ -223,13 +232,15 @@ rule cost:
         study=study.name,
         # Includes networks measured before, so that a report of fewer networks does not lose them.
         variants=",".join(sorted({*variants, *study.cost().index})),
-    threads: every_core
+    threads: study.machine.threads if beside else every_core
     resources:
         mem_mb=costing.mib,
         runtime=costing.minutes,
         **gpu,
+        **aside,
+    priority: 3 if beside else 0
     message:
-        "cost: timing all networks, alone on the machine"
+        "cost: timing all networks"
     shell:
         "{segnb} cost --study {params.study:q} --variants {params.variants:q}"
 
@@ -243,7 +254,29 @@ rule data:
     resources:
         mem_mb=preparing.mib,
         runtime=preparing.minutes,
+    priority: 4  # all trainings wait for it
     message:
         "data: images of {wildcards.size} px per side"
     shell:
         "{segnb} arrays --study {params.study:q} --size {wildcards.size} --done {output:q}"
+
+
+# Trainings do not wait for scenes that only evaluation needs. They are rendered next to trainings.
+rule scenes:
+    input:
+        data=ancient(f"{folder}/data-{{size}}.json"),
+    output:
+        f"{folder}/scenes-{{size}}.json",
+    params:
+        study=study.name,
+    threads: study.machine.threads
+    resources:
+        mem_mb=rendering.mib,
+        runtime=rendering.minutes,
+        **aside,
+    priority: 3
+    message:
+        "scenes: test scenes of {wildcards.size} px per side for evaluation"
+    shell:
+        "{segnb} arrays --study {params.study:q} --size {wildcards.size} --done {output:q}"
+        " --evaluation --processes {threads}"

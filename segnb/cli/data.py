@@ -1,6 +1,7 @@
 """`segnb data`, `arrays`, `weights` and `cache`: data sets, backbone weights and cached features."""
 
 import argparse
+import os
 import shutil
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from segnb.data.splits import WAYS
 from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
 from segnb.models.pretrained import SOURCES, fetch
+from segnb.runtime import pool
 from segnb.storage.files import write_json
 from segnb.storage.project import feature_folder
 from segnb.study.study import open_study
@@ -81,7 +83,15 @@ def add_commands(commands) -> None:
     parser = add_command(commands, arrays)
     add_report_options(parser, "study")
     parser.add_argument("--size", type=int, required=True, help="pixels per side")
-    parser.add_argument("--done", help="file to write when all splits are cached")
+    parser.add_argument("--done", help="file to write when everything is cached")
+    parser.add_argument(
+        "--evaluation",
+        action="store_true",
+        help="cache what only evaluation reads (visible shares, shifted scenes) instead of the splits",
+    )
+    parser.add_argument(
+        "--processes", type=int, help="processes that render (default: one per core)", metavar="N"
+    )
     parser = add_command(commands, weights)
     parser.add_argument(
         "action",
@@ -141,16 +151,19 @@ def data_get(options: argparse.Namespace) -> None:
 
 
 def arrays(options: argparse.Namespace) -> None:
-    """Cache the images and masks of a study at one size.
-
-    Includes everything that the evaluation of networks of this size needs.
-    """
+    """Cache the images and masks of a study at one size."""
     study = open_study(options.study)
-    counts = {name: len(study.split(name, options.size)) for name in ("train", "val", "test")}
-    study.visibility(options.size)
-    if options.size == study.recipe("unet").size:  # claim U14 tests U-Nets under these conditions
-        for kind in shifts.KINDS:
-            study.shifted(kind, options.size)
+    if options.processes:
+        os.environ[pool.PROCESSES] = str(options.processes)
+    if options.evaluation:
+        visible = study.visibility(options.size)
+        counts = {"visibility": len(visible[0]) if visible else 0}
+        # Claim U14 tests U-Nets under these conditions.
+        for kind in shifts.KINDS if options.size == study.recipe("unet").size else ():
+            scenes = study.shifted(kind, options.size)
+            counts[kind] = len(scenes) if scenes else 0
+    else:
+        counts = {name: len(study.split(name, options.size)) for name in ("train", "val", "test")}
     if options.done:
         write_json(Path(options.done), counts)
     print(f"{study.settings['data']['name']} at {options.size} px: {counts}")

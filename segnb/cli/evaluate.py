@@ -1,13 +1,14 @@
 """`segnb measure`, `segnb cost` and `segnb verify`: commands for finished runs."""
 
 import argparse
+import time
 from pathlib import Path
 
 from segnb.cli.options import RUN, add_command, add_report_options
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import parse_variants
-from segnb.pipeline.resources import claimed_for
+from segnb.pipeline.resources import claimed_for, timed_beside_others
 from segnb.storage.files import write_json
 from segnb.study.reproduce import verify as repeat
 from segnb.study.study import open_run, open_study
@@ -37,11 +38,13 @@ def measure(options: argparse.Namespace) -> None:
 def cost(options: argparse.Namespace) -> None:
     """Measure the time and memory of networks.
 
-    Networks are timed in alternation, with the machine to themselves, so that they can be compared.
+    Networks are timed in alternation, so that they can be compared. On a CPU with several threads per run,
+    and on a GPU, nothing else should run meanwhile.
     """
     study = open_study(options.study)
+    clock = time.process_time if timed_beside_others(study.machine) else time.perf_counter
     with claimed_for(study.machine):
-        rows = measure_cost(study, parse_variants(options.variants))
+        rows = measure_cost(study, parse_variants(options.variants), clock)
     write_json(study.cost_path, {"machine": study.settings["machine"], "variants": rows})
 
 

@@ -1,7 +1,9 @@
 """Cost of a network: parameters, FLOPs, seconds per image and memory of a training step.
 
-Claims F7, F8 and U8 compare the costs. No other process should run meanwhile. Networks are timed in
-alternating rounds and without the feature cache.
+Claims F7, F8 and U8 compare the costs. Networks are timed in alternating rounds and without the feature
+cache. On a CPU with one thread per run, other steps may run meanwhile: times are then processor time, which
+leaves out waiting for a core. Work on other cores still shares caches and memory, and slows all networks
+alike because they alternate. With several threads or on a GPU, no other process should run.
 """
 
 import time
@@ -17,14 +19,20 @@ from segnb.study.study import Study
 from segnb.training.loop import train_step
 
 # Rounds over all networks, so that a slow minute of the machine affects all of them. The spread between
-# rounds shows how reliable a comparison is.
+# rounds shows how reliable a comparison is. No verdict rests on times, so three rounds of one timing suffice.
 ROUNDS = 3
-REPEATS = 2  # timings per network and round
-GPU_SECONDS = 0.2  # minimum seconds per network and round on a GPU, where a step takes milliseconds
+GPU_SECONDS = 0.1  # minimum seconds per timing on a GPU, where a step takes milliseconds
 
 
-def measure(study: Study, variants: list[str]) -> dict[str, dict]:
+def measure(
+    study: Study, variants: list[str], clock: Callable[[], float] = time.perf_counter
+) -> dict[str, dict]:
     """Measure the cost of each network at the study's sizes, batch sizes, precision and threads.
+
+    Args:
+        study: the study
+        variants: networks
+        clock: time.process_time if other steps run meanwhile, which needs a CPU and one thread
 
     Returns:
         For each network:
@@ -33,7 +41,7 @@ def measure(study: Study, variants: list[str]) -> dict[str, dict]:
             train_gflops: the same for a training step, per image
             train_seconds: median seconds per image of a training step (forward, backward, optimiser)
             predict_seconds: median seconds per image of a forward pass without gradients
-            train_samples, predict_samples: the timings, one list per round
+            train_samples, predict_samples: the timings, one list of one number per round
             memory_mib: peak memory of a training step in MiB. On a GPU it is the allocated memory; on a CPU
                 the sum of parameters, buffers, gradients, optimiser state and the activations saved for the
                 backward pass.
@@ -42,7 +50,7 @@ def measure(study: Study, variants: list[str]) -> dict[str, dict]:
     study.machine.apply()
     for _ in range(ROUNDS):
         for name, row in rows.items():
-            _one_round(study, name, row)
+            _one_round(study, name, row, clock)
     for row in rows.values():
         for timed in ("train", "predict"):
             row[f"{timed}_seconds"] = median(sum(row[f"{timed}_samples"], []))
@@ -76,7 +84,7 @@ class Bench:
             return self.model(self.images).argmax(1)[0, 0, 0].item()
 
 
-def _one_round(study: Study, name: str, row: dict) -> None:
+def _one_round(study: Study, name: str, row: dict, clock: Callable[[], float]) -> None:
     bench = Bench(study, name)
     if "parameters" not in row:
         parameters = list(bench.model.parameters())
@@ -88,24 +96,23 @@ def _one_round(study: Study, name: str, row: dict) -> None:
         row["train_gflops"] = _step_flops(bench) / 1e9 / len(bench.images)
         row["memory_mib"] = _step_memory(bench) / 2**20
     for timed, work in (("train", bench.step), ("predict", bench.forward)):
-        seconds = _seconds(work, study.machine.device)
-        row[f"{timed}_samples"].append([second / len(bench.images) for second in seconds])
+        row[f"{timed}_samples"].append([_seconds(work, study.machine.device, clock) / len(bench.images)])
 
 
-def _seconds(work: Callable[[], object], device: str) -> list[float]:
-    """Time a call of `work` REPEATS times; on a GPU, each timing is the median of many calls."""
-    shortest = GPU_SECONDS / REPEATS if device == "cuda" else 0.0
+def _seconds(work: Callable[[], object], device: str, clock: Callable[[], float]) -> float:
+    """Time a call of `work`; on a GPU, the result is the median of many calls."""
+    shortest = GPU_SECONDS if device == "cuda" else 0.0
 
     def measured() -> float:
         seconds: list[float] = []
         while not seconds or sum(seconds) < shortest:
-            start = time.perf_counter()
+            start = clock()
             work()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(clock() - start)
         return median(seconds)
 
     measured()  # warm-up: the first calls set up kernels and optimiser state, and the GPU raises its clock
-    return [measured() for _ in range(REPEATS)]
+    return measured()
 
 
 def _step_flops(bench: Bench) -> int:

@@ -87,6 +87,11 @@ def costing(study: "Study", variants: list[str]) -> Need:
     return Need(mib, _minutes(study.machine, operations))
 
 
+def timed_beside_others(machine: Machine) -> bool:
+    """Return whether `segnb cost` can run next to other steps, see `segnb.evaluation.cost`."""
+    return machine.device == "cpu" and machine.threads == 1
+
+
 def preparing(study: "Study", cores: int) -> Need:
     """Return the need of `segnb arrays` for one size, with one process per core."""
     images = sum(study.settings["data"]["counts"].values())
@@ -144,6 +149,9 @@ def available_mib() -> int:
     return min([psutil.virtual_memory().available, *limits]) // 2**20
 
 
+ASIDE = "aside"  # resource of steps that run next to trainings, one at a time
+
+
 @dataclass(frozen=True)
 class Budget:
     """The resources that Snakemake may use at a time on one machine."""
@@ -154,10 +162,12 @@ class Budget:
 
     def arguments(self, threads: int) -> list[str]:
         """Return options for Snakemake's command line, for runs of that many threads."""
-        limits = [f"mem_mb={self.mib}"]
+        limits = [f"mem_mb={self.mib}", f"{ASIDE}=1"]
         if self.gpus:
             limits.append(f"gpu={self.gpus * self.runs_per_gpu}")
-        return ["--cores", str(self.jobs * threads), "--resources", *limits]
+        # Next to runs on GPUs there are cores for a step that needs none, such as rendering.
+        cores = (self.jobs + bool(self.gpus)) * threads
+        return ["--cores", str(cores), "--resources", *limits]
 
     @property
     def runs_per_gpu(self) -> int:

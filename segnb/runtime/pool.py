@@ -18,6 +18,7 @@ from segnb.errors import SegnbError
 from segnb.runtime.machine import usable_cores
 from segnb.runtime.processes import end_with_parent
 
+PROCESSES = "SEGNB_PROCESSES"  # variable with the number of workers, for steps that share the machine
 WORTH_IT = 6  # scenes that render in the time in which a worker process starts
 
 
@@ -31,7 +32,8 @@ def at_work(
         task: function of a module, which workers import
         jobs: arguments of each call
         title: of the progress on stderr
-        processes: number of workers with one thread each; None: one per usable core, fewer for few jobs
+        processes: number of workers with one thread each; None: as many as `PROCESSES` says, or else one per
+            usable core, and fewer for few jobs
         verbose: whether to print progress, see `progress`
 
     Raises:
@@ -40,7 +42,8 @@ def at_work(
     """
     if processes is not None and processes < 1:
         raise ValueError(f"processes={processes}: too few (expected at least 1, or None for one per core)")
-    processes = min(len(jobs), processes or min(len(jobs) // WORTH_IT or 1, usable_cores()))
+    cores = int(os.environ.get(PROCESSES) or 0) or usable_cores()
+    processes = min(len(jobs), processes or min(len(jobs) // WORTH_IT or 1, cores))
 
     def with_progress(results: Iterable) -> Iterator:
         return progress(results, title, len(jobs), "scene") if verbose else iter(results)

@@ -231,7 +231,7 @@ def shrink(workers_too: bool) -> None:
     shifts.KINDS = evaluate.KINDS = ("noise",)
     for module in (fingerprint, dataset, shifts, streets):
         module.fingerprint = plain_fingerprint
-    bootstrap.DRAWS, cost.ROUNDS, cost.REPEATS = 50, 1, 1
+    bootstrap.DRAWS, cost.ROUNDS = 50, 1
     autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
     feature_cache.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
     pool.usable_cores = lambda: 1 + workers_too

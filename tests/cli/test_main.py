@@ -11,11 +11,14 @@ import pytest
 from segnb.cli import main, status
 from segnb.cli.commands import COMMANDS, SUMMARIES
 from segnb.cli.options import add_command
+from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
+from segnb.runtime.pool import PROCESSES
 from segnb.runtime.processes import STEP, Terminated
-from segnb.storage.files import write_json
+from segnb.storage.files import read_json, write_json
+from segnb.study.study import Study
 from tests.conftest import CHECKOUT, make_project
-from tests.synthetic_study import make_study
+from tests.synthetic_study import SIZE, make_study
 
 
 def test_help_lists_every_command(capsys):
@@ -27,6 +30,25 @@ def test_help_lists_every_command(capsys):
     assert all(listed[name].endswith(f"  {SUMMARIES[name]}") for name in COMMANDS)
     assert max(map(len, lines)) <= 80
     assert {line.split()[1] for line in lines if line.startswith("  segnb ")} <= set(COMMANDS)  # examples
+
+
+def test_arrays_caches_the_splits_or_what_evaluation_reads(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SEGNB_ROOT", str(project := make_project(tmp_path / "project")))
+    monkeypatch.setenv(PROCESSES, "")
+    make_study(project, 0, images=2)
+    made, done = [], tmp_path / "done.json"
+    monkeypatch.setattr(Study, "split", lambda study, name, size: made.append(name) or [1])
+    monkeypatch.setattr(Study, "visibility", lambda study, size: made.append("visibility") or [[1, 2]])
+    monkeypatch.setattr(Study, "shifted", lambda study, kind, size: made.append(kind))
+    arguments = ["arrays", "--study", "latest", "--size", str(SIZE), "--done", str(done)]
+    assert main(arguments) == 0 and made == ["train", "val", "test"]
+    made.clear()
+    assert main([*arguments, "--evaluation", "--processes", "3"]) == 0 and made == ["visibility", *KINDS]
+    assert read_json(done) == {"visibility": 2, **dict.fromkeys(KINDS, 0)}
+    made.clear()
+    assert main([*arguments, "--evaluation", "--size", "32"]) == 0 and made == [
+        "visibility"
+    ]  # no U-Net's size
 
 
 @pytest.mark.parametrize("command", COMMANDS)

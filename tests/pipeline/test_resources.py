@@ -96,6 +96,7 @@ def test_runs_fill_the_cores_as_far_as_memory_goes(monkeypatch):
         "2",
         "--resources",
         f"mem_mb={one // 2}",
+        "aside=1",
     ]
 
 
@@ -108,6 +109,14 @@ def test_a_gpu_has_one_run_unless_more_are_asked_for(monkeypatch, jobs, expected
     monkeypatch.setattr(resources, "available", lambda: ["0", "1"])
     found = budget(study("quick", CUDA), ["UNet_Standard_256"], jobs)
     assert (found.jobs, found.runs_per_gpu, found.arguments(1)[-1]) == expected
+    assert found.arguments(4)[:2] == ["--cores", str(4 * (found.jobs + 1))]  # for a step without a GPU
+
+
+@pytest.mark.parametrize(
+    ("device", "threads", "beside"), [("cpu", 1, True), ("cpu", 2, False), ("cuda", 1, False)]
+)
+def test_networks_are_timed_beside_other_steps_on_one_thread_of_a_cpu(device, threads, beside):
+    assert resources.timed_beside_others(Machine(device, "any", threads, "fp32")) == beside
 
 
 def test_a_gpu_that_nobody_lists_has_one_run(monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from segnb.report import CHAPTERS
 from segnb.study.study import Study
 from tests.conftest import CHECKOUT
 from tests.synthetic_study import make_study
@@ -30,12 +31,11 @@ def finished(tmp_path_factory) -> Path:
         for path in project.rglob("*"):
             os.utime(path, (BEGIN, BEGIN))
         runs = [study.run(variant, 0) for variant in VARIANTS]
-        made = [study.path / f"data-{size}.json" for size in study.sizes()]
+        made = [study.path / f"{kind}-{size}.json" for kind in ("data", "scenes") for size in study.sizes()]
         made += [run.path / "train.ipynb" for run in runs]
         made += [path for run in runs for path in run.path.glob("*.npz")]
         made += [study.cost_path, study.claims_path]
-        chapters = re.search(r"^chapters = \[(.*)\]", (project / "Snakefile").read_text(), re.M)[1]
-        made += [study.path / "chapters" / f"{name}.ipynb" for name in re.findall(r'"(\w+)"', chapters)]
+        made += [study.path / "chapters" / f"{name}.ipynb" for name in CHAPTERS]
         for age, path in enumerate([*made, project / "report" / "index.html"], 1):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -70,6 +70,18 @@ def asked_for(project: Path, touched: str, seeds: str = "0") -> set[str]:
 )
 def test_a_change_asks_for_what_it_makes_and_all_that_follows(finished, touched, rules):
     assert asked_for(finished, touched) == rules
+
+
+def test_evaluation_asks_for_its_test_scenes_and_training_does_not(finished):
+    (study,) = map(Study, (finished / "runs").iterdir())
+    marks = [study.path / f"scenes-{size}.json" for size in study.sizes()]
+    ages = [mark.stat().st_mtime for mark in marks]
+    for mark in marks:
+        mark.unlink()
+    assert asked_for(finished, "metrics/confusion.py") == {"scenes", "measure", "claims", "chapter", "report"}
+    for mark, age in zip(marks, ages, strict=True):
+        mark.touch()
+        os.utime(mark, (age, age))
 
 
 def test_what_diverged_is_not_tried_again_and_nothing_waits_for_it(finished):

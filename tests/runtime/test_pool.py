@@ -28,6 +28,23 @@ def test_results_come_in_the_order_of_the_jobs(processes):
         assert list(results) == [2**i for i in range(20)]
 
 
+@pytest.mark.parametrize(("most", "started"), [(None, 8), ("3", 3), ("1", None)])
+def test_a_step_that_shares_the_machine_has_fewer_workers(monkeypatch, most, started):
+    class Pool(pool.ProcessPoolExecutor):
+        def __init__(self, processes, *others):
+            asked.append(processes)
+            super().__init__(1, *others)
+
+    asked = []
+    monkeypatch.setattr(pool, "usable_cores", lambda: 8)
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Pool)
+    if most:
+        monkeypatch.setenv(pool.PROCESSES, most)
+    with at_work(pow, [(2, i) for i in range(60)], "powers", verbose=False) as results:
+        assert list(results) == [2**i for i in range(60)]
+    assert asked == ([started] if started else [])
+
+
 def test_where_there_can_be_no_processes_this_one_does_the_work(monkeypatch, capsys):
     def no_semaphores(*_):
         raise FileNotFoundError(2, "No such file or directory")  # of /dev/shm
