@@ -141,22 +141,23 @@ class _Renderer(RendererBase):
         box = Bbox([[0, 0], [wide, high]])
         if transform is not None:
             box = Bbox((Affine2D().scale(1 / wide, 1 / high) + transform).transform(box.get_points()))
-        box = box.translated(x, y)
-        # The first row is at the bottom.
-        rows = slice(None, None, -1) if box.y1 > box.y0 else slice(None)
-        columns = slice(None) if box.x1 > box.x0 else slice(None, None, -1)
-        self._place(gc, im[rows, columns], box)
+        self._place(gc, im, box.translated(x, y))
 
     def draw_quad_mesh(
         self, gc, master_transform, meshWidth, meshHeight, coordinates, offsets, offsetTrans, facecolors, *_
     ):
         """Draw a regular mesh, such as a colour bar, as an image."""
-        shift = offsetTrans.transform(offsets)[0]
-        box = Bbox(master_transform.transform(coordinates[[0, -1], [0, -1]]) + shift)
-        colours = np.round(255 * np.asarray(facecolors)).astype(np.uint8)
-        self._place(gc, colours.reshape(meshHeight, meshWidth, 4)[::-1], box)
+        first, beside, last = master_transform.transform(coordinates[[0, 0, -1], [0, -1, -1]])
+        colours = np.round(255 * np.asarray(facecolors)).astype(np.uint8).reshape(meshHeight, meshWidth, 4)
+        if abs(beside - first).argmax() == 1:  # a row of the mesh runs upwards
+            colours = colours.swapaxes(0, 1)
+        self._place(gc, colours, Bbox([first, last] + offsetTrans.transform(offsets)[0]))
 
     def _place(self, gc, pixels: np.ndarray, box: Bbox) -> None:
+        """Draw an image, the first pixel of which is at the first corner of the box."""
+        rows = slice(None, None, -1) if box.y1 > box.y0 else slice(None)
+        columns = slice(None) if box.x1 > box.x0 else slice(None, None, -1)
+        pixels = pixels[rows, columns]
         if (pixels[..., 3] == 255).all():
             pixels = pixels[..., :3]
         size = f"x='{_short(box.xmin, 2)}' y='{_short(self.height - box.ymax, 2)}'"

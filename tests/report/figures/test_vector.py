@@ -51,13 +51,20 @@ def test_images_keep_their_pixels_and_their_place(origin):
     assert (pixels(image.get("href")) == (array if origin == "upper" else array[::-1])).all()
 
 
-def test_a_colour_bar_is_one_image():
-    def draw(ax):
-        ax.pcolormesh(np.linspace(0, 100, 65), [0, 50], np.arange(64)[None], cmap="gray")
-
-    drawn = parsed(plotted(draw).svg())
-    bar = pixels(drawn.find("image").get("href"))
-    assert bar.shape[:2] == (1, 64) and bar[0, 0].max() == 0 and bar[0, -1].min() == 255
+@pytest.mark.parametrize("transposed", [False, True])  # matplotlib lays horizontal colour bars out by columns
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_colour_bar_is_one_image(upright, transposed):
+    values, across, along = np.arange(64)[None], np.array([[0], [50]]), np.linspace(0, 50, 65)[None]
+    x, y = np.broadcast_arrays(along, across)
+    x, y = (y, x) if upright else (x, y)
+    if transposed:
+        x, y, values = x.T, y.T, values.T
+    image = parsed(plotted(lambda ax: ax.pcolormesh(x, y, values, cmap="gray")).svg()).find("image")
+    assert [float(image.get(key)) for key in ("width", "height")] == [50, 50]
+    bar = pixels(image.get("href"))[..., 0]
+    assert bar.shape == ((64, 1) if upright else (1, 64))
+    ends = bar[[-1, 0], 0] if upright else bar[0, [0, -1]]
+    assert ends.tolist() == [0, 255]
 
 
 def test_lines_marks_and_words_are_where_they_belong():
