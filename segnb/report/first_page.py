@@ -133,7 +133,7 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
             f"In the last epoch, {listed(parts)} still gain more than {100 * STILL_RISING:.0f} point of"
             " validation mIoU: more epochs would change their scores."
         )
-    floors = [claim.id for claim in verdicts.claims if claim.floors]
+    floors = [claim.id for claim in verdicts.claims if claim.floors and claim.word not in DECIDED]
     if floors:
         sentences.append(f"For {listed(floors)}, the networks score too low or too high to be compared.")
     return " ".join(sentences)
