@@ -5,7 +5,6 @@ The file contains the normalisation and the softmax: images, uint8 (N, S, S, 3) 
 """
 
 import importlib.util
-import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from segnb.data.batches import normalise
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
-from segnb.storage.files import atomic_path
+from segnb.storage.files import atomic_path, to_json
 from segnb.study.study import Run
 
 NEEDED = ("onnx", "onnxscript")  # packages of the extra "onnx"
@@ -48,7 +47,7 @@ def export(run: Run, path: Path) -> None:
         )
     machine = replace(evaluate.here(run.study), device="cpu", precision="fp32", channels_last=False)
     facts = {"run": f"{run.study.name}/{run.variant}/seed{run.seed}"}
-    facts |= {"classes": json.dumps(run.study.classes.names)}
+    facts |= {"classes": to_json(run.study.classes.names)}
     write_onnx(evaluate.load(run, machine), run.recipe.size, facts, path)
 
 

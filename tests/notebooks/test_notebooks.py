@@ -25,7 +25,7 @@ VARIANTS = ["FCN32s_vgg16_freeze", "FCN8s_vgg16_finetune", "UNet_Standard_256", 
 # Figures are made but not printed, which takes long. The chapters of `reported` print theirs.
 BLANK = """
 from segnb.report.figures.style import Picture
-Picture.png = Picture.svg = lambda self: b""
+Picture.png, Picture.svg = (lambda self: b""), (lambda self: "")
 """
 
 

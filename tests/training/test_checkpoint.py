@@ -96,7 +96,7 @@ def test_a_finished_run_keeps_nothing_to_go_on_from(whole):
         "history.csv",
         "model.safetensors",
     ]
-    assert load_file(whole.model_path)["down1.0.weight"].shape == (8, 3, 3, 3)  # O, I, H, W
+    assert load_file(whole.model_path)["down1.0.weight"].shape == (4, 3, 3, 3)  # O, I, H, W
     assert whole.summary["model_sha256"] == sha256(whole.model_path)
 
 

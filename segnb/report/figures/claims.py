@@ -231,6 +231,8 @@ def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_o
             else f"the verdict rests on {decide}"
         )
         sentences.append(f"Lines are {level} confidence intervals{over}; {rest}.")
+    elif not any(part.repeats for part in parts):
+        sentences.append("It is counted and has no error.")
     if left_out:
         are = "comparison is" if left_out == 1 else "comparisons are"
         sentences.append(f"{left_out} more {are} in the table only.")
