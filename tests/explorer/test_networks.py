@@ -231,10 +231,10 @@ def test_answers_fill_in_network_by_network(study, monkeypatch):
         assert list(networks.board.answers["values"]) == everyone
         assert networks.board.busy == "" and networks.board.pending == {}
 
-        go.release(30)
         networks.take("mine.png", png(photograph(40, 40)))  # the panels too
         await until(lambda: networks.board.pending.get(everyone[0]) == "running …")
         assert "classes" not in networks.board.panels[-1]
+        go.release(30)
 
     in_a_kernel(study, story)
 
