@@ -64,7 +64,7 @@ def run_parameters(wildcards):
 on_cluster = workflow.remote_exec or workflow.resource_settings.cores is None
 every_core = study.machine.threads if on_cluster else workflow.cores
 gpu = {"gpu": 1} if study.machine.device == "cuda" else {}
-beside = resources.timed_beside_others(study.machine)
+parallel = resources.timed_in_parallel(study.machine)
 aside = {resources.ASIDE: 1}  # one such step at a time leaves cores to trainings
 small, costing = resources.SMALL, resources.costing(study, variants)
 preparing = resources.preparing(study, every_core)
@@ -232,13 +232,13 @@ rule cost:
         study=study.name,
         # Includes networks measured before, so that a report of fewer networks does not lose them.
         variants=",".join(sorted({*variants, *study.cost().index})),
-    threads: study.machine.threads if beside else every_core
+    threads: study.machine.threads if parallel else every_core
     resources:
         mem_mb=costing.mib,
         runtime=costing.minutes,
         **gpu,
         **aside,
-    priority: 3 if beside else 0
+    priority: 3 if parallel else 0
     message:
         "cost: timing all networks"
     shell:

@@ -18,13 +18,12 @@ from scipy.special import ndtri, stdtr
 
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.saved import HOLM, aligned, numbers
-from segnb.claims.verdicts import StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import full_name
 from segnb.errors import SegnbError
 from segnb.stats.decisions import level_of
 from segnb.study.provenance import unlike
 
-DECIDED = {"supported", "refuted"}
 NAMED = 5  # differences that a sentence names
 
 
@@ -92,7 +91,7 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     return Agreement(
         [x.id for x, _ in pairs],
         [x.id for x, y in pairs if x.word == y.word],
-        [x.id for x, y in pairs if {x.word, y.word} == DECIDED],
+        [x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
         len(p),
         [name for name, value in p.items() if value <= limit],
     )
@@ -103,8 +102,7 @@ def on_other_machines(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) 
     sentences = []
     for other in others:
         same = (other.preset, other.data["name"]) == (verdicts.preset, verdicts.data["name"])
-        found = agreement(verdicts, other)
-        if same and other.machine != verdicts.machine and found.compared:
+        if same and other.machine != verdicts.machine and (found := agreement(verdicts, other)).compared:
             beyond = len(found.beyond) or "none"
             sentences.append(
                 f"**Another machine, {'the same' if found.agree else 'different'} results:** of"

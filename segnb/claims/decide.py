@@ -10,7 +10,6 @@ from segnb.claims.claim import NOTICEABLE, POINT, SHARE, Claim
 from segnb.claims.effects import Effects, MeasuredContrast, finite
 from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import DECIDED, RULES, UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.metrics.confusion import mean_iou
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.stats.bootstrap import speaks_of
@@ -55,20 +54,20 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
             "noticeable_points": 100 * NOTICEABLE,
             "sentences": [*RULES.values(), *filter(None, [scope])],
         },
-        scores=_scores(study, runs),
+        scores=_scores(effects, runs),
         decided=_expected(verdicts),
         claims=verdicts,
     )
 
 
-def _scores(study: Study, runs: list[Run]) -> dict[str, dict]:
+def _scores(effects: Effects, runs: list[Run]) -> dict[str, dict]:
     """Return the scores and the cost of each network, as `StudyVerdicts.scores` describes."""
+    study = effects.study
     costs = study.cost().to_dict("index")
     images = study.settings["data"]["counts"]["train"]
     rows = {}
     for name, group in by_variant(runs).items():
-        counts = [run.test()["confusion"].sum(0) for run in group]
-        rows[name] = {"miou": [float(mean_iou(matrix)) for matrix in counts]}
+        rows[name] = {"miou": [effects.score("miou", name, run.seed, drawn=False).value for run in group]}
         if cost := costs.get(name):
             epochs = study.recipe(VARIANTS[name].family).epochs
             rows[name]["minutes"] = cost["train_seconds"] * images * epochs / 60

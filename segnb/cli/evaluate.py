@@ -8,7 +8,7 @@ from segnb.cli.options import RUN, add_command, add_report_options
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import parse_variants
-from segnb.pipeline.resources import claimed_for, timed_beside_others
+from segnb.pipeline.resources import claimed_for, timed_in_parallel
 from segnb.storage.files import write_json
 from segnb.study.reproduce import verify as repeat
 from segnb.study.study import open_run, open_study
@@ -42,7 +42,7 @@ def cost(options: argparse.Namespace) -> None:
     and on a GPU, nothing else should run meanwhile.
     """
     study = open_study(options.study)
-    clock = time.process_time if timed_beside_others(study.machine) else time.perf_counter
+    clock = time.process_time if timed_in_parallel(study.machine) else time.perf_counter
     with claimed_for(study.machine):
         rows = measure_cost(study, parse_variants(options.variants), clock)
     write_json(study.cost_path, {"machine": study.settings["machine"], "variants": rows})

@@ -106,11 +106,6 @@ class Scene:
         """Return the class probabilities at a point, (C,); x and y are 0 to 1 from the upper left corner."""
         return at_point(self.probabilities(run), x, y).numpy()
 
-    def truth_at(self, x: float, y: float) -> int | None:
-        """Return the class of the ground truth at a point, at the largest size; None if it is unknown."""
-        label = int(at_point(self.labels[max(self.labels)], x, y)) if self.labels else IGNORE_INDEX
-        return None if label == IGNORE_INDEX else label
-
 
 def at_point(maps, x: float, y: float):
     """Return the values of maps (..., S, S) at a point; x and y are 0 to 1 from the upper left corner."""

@@ -90,15 +90,20 @@ class Source:
 # ---- fetching ---------------------------------------------------------------------------------------
 
 
+def _vgg16():
+    """Return torchvision's module of VGG16, whose import takes seconds that most commands need not spend."""
+    import torchvision
+
+    return torchvision.models.vgg
+
+
 def fetch_imagenet(file: Path) -> None:
     """Download torchvision's file.
 
     Raises:
         SegnbError: if the download fails.
     """
-    import torchvision  # here, because the import takes seconds
-
-    fetch_file(torchvision.models.VGG16_Weights.IMAGENET1K_V1.url, IMAGENET_SHA256, file)
+    fetch_file(_vgg16().VGG16_Weights.IMAGENET1K_V1.url, IMAGENET_SHA256, file)
 
 
 def fetch_hed(file: Path) -> None:
@@ -146,16 +151,15 @@ def convert_hed(content: bytes) -> bytes:
         The content of the safetensors file.
     """
     import h5py  # here, because nothing else needs it
-    import torchvision  # here, because the import takes seconds
 
-    normalised = torchvision.models.VGG16_Weights.IMAGENET1K_V1.transforms()  # mean and std of our images
+    normalised = _vgg16().VGG16_Weights.IMAGENET1K_V1.transforms()  # mean and std of our images
     state = {
         "input_scale": 255 * torch.tensor(normalised.std).view(3, 1, 1),
         "input_shift": (255 * torch.tensor(normalised.mean) - torch.tensor(CAFFE_MEAN)).view(3, 1, 1),
     }
     with h5py.File(io.BytesIO(content)) as file:
         position, block, inside = 0, 1, 0
-        for layer in torchvision.models.vgg.cfgs["D"]:
+        for layer in _vgg16().cfgs["D"]:
             if layer == "M":
                 position, block, inside = position + 1, block + 1, 0
                 continue

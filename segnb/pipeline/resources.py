@@ -87,7 +87,7 @@ def costing(study: "Study", variants: list[str]) -> Need:
     return Need(mib, _minutes(study.machine, operations))
 
 
-def timed_beside_others(machine: Machine) -> bool:
+def timed_in_parallel(machine: Machine) -> bool:
     """Return whether `segnb cost` can run next to other steps, see `segnb.evaluation.cost`."""
     return machine.device == "cpu" and machine.threads == 1
 

@@ -113,10 +113,10 @@ def test_a_gpu_has_one_run_unless_more_are_asked_for(monkeypatch, jobs, expected
 
 
 @pytest.mark.parametrize(
-    ("device", "threads", "beside"), [("cpu", 1, True), ("cpu", 2, False), ("cuda", 1, False)]
+    ("device", "threads", "parallel"), [("cpu", 1, True), ("cpu", 2, False), ("cuda", 1, False)]
 )
-def test_networks_are_timed_beside_other_steps_on_one_thread_of_a_cpu(device, threads, beside):
-    assert resources.timed_beside_others(Machine(device, "any", threads, "fp32")) == beside
+def test_networks_are_timed_in_parallel_with_other_steps_on_one_thread_of_a_cpu(device, threads, parallel):
+    assert resources.timed_in_parallel(Machine(device, "any", threads, "fp32")) == parallel
 
 
 def test_a_gpu_that_nobody_lists_has_one_run(monkeypatch):

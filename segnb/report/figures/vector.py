@@ -147,9 +147,9 @@ class _Renderer(RendererBase):
         self, gc, master_transform, meshWidth, meshHeight, coordinates, offsets, offsetTrans, facecolors, *_
     ):
         """Draw a regular mesh, such as a colour bar, as an image."""
-        first, beside, last = master_transform.transform(coordinates[[0, 0, -1], [0, -1, -1]])
+        first, across, last = master_transform.transform(coordinates[[0, 0, -1], [0, -1, -1]])
         colours = np.round(255 * np.asarray(facecolors)).astype(np.uint8).reshape(meshHeight, meshWidth, 4)
-        if abs(beside - first).argmax() == 1:  # a row of the mesh runs upwards
+        if abs(across - first).argmax() == 1:  # a row of the mesh runs upwards
             colours = colours.swapaxes(0, 1)
         self._place(gc, colours, Bbox([first, last] + offsetTrans.transform(offsets)[0]))
 
