@@ -78,10 +78,9 @@ class Agreement(NamedTuple):
 
 
 def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
-    """Compute how far two studies agree. Claims that the studies test differently are left out."""
+    """Compute how far two studies agree on the claims that they test alike."""
     pairs = [(mine, b.by_id[mine.id]) for mine in a.claims if mine.id in b.by_id]
-    pairs = [(x, y) for x, y in pairs if x.kind == y.kind and _deciding(x).keys() == _deciding(y).keys()]
-    pairs = [pair for pair in pairs if all(map(_measured, pair))]
+    pairs = [(x, y) for x, y in pairs if same_test(x, y) and _measured(x) and _measured(y)]
     p: dict[str, float] = {}  # by the comparison's name; several claims may share one
     for x, y in pairs:
         for key, contrast in _deciding(x).items():
@@ -91,7 +90,7 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     return Agreement(
         [x.id for x, _ in pairs],
         [x.id for x, y in pairs if x.word == y.word],
-        [x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
+        [x.id for x, y in pairs if opposite(x, y)],
         len(p),
         [name for name, value in p.items() if value <= limit],
     )
@@ -112,6 +111,16 @@ def on_other_machines(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) 
                 " the opposite."
             )
     return sentences
+
+
+def same_test(a: Verdict, b: Verdict) -> bool:
+    """Return whether two studies test a claim alike; older files contain tests of earlier versions."""
+    return a.kind == b.kind and _deciding(a).keys() == _deciding(b).keys()
+
+
+def opposite(a: Verdict, b: Verdict) -> bool:
+    """Return whether one study supports a claim and the other refutes it, by the same test."""
+    return {a.word, b.word} == {*DECIDED} and same_test(a, b)
 
 
 def _deciding(claim: Verdict) -> dict[tuple[str, ...], MeasuredContrast]:

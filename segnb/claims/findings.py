@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from segnb.audit import scores
 from segnb.claims.compare import on_other_machines
+from segnb.claims.ledger import LEDGER
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, score, source
-from segnb.claims.verdicts import UNMEASURABLE, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import effect, listed
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
+from segnb.claims.wording import effect, listed, outlook
 from segnb.models.registry import label
-from segnb.stats.decisions import MOST_SEEDS
 from segnb.storage.files import between
 
 MARKS = "<!-- findings -->", "<!-- /findings -->"  # around the findings of one study in README.md
@@ -109,11 +109,15 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
 
 def _conclusion(subject: str, claim: Verdict) -> str:
     larger, several = claim.kind != "≈", len(claim.deciding) > 1
-    if claim.word not in ("supported", "refuted"):
-        state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
-        return f"It is {state} whether {subject} {'raise' if larger else 'change'} mIoU."
     margin = f"{100 * (claim.margin or 0):g} point{'s' * (claim.margin != 0.01)}"
-    agrees = ", as the study claims" if claim.word == "supported" else ", contrary to the study"
+    if claim.word not in DECIDED:
+        state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
+        change = "raise mIoU" if larger else f"change mIoU by more than {margin}"
+        return f"It is {state} whether {subject} {change}."
+    if LEDGER[claim.id].origin == "ours":  # files in results/ do not contain the origin
+        agrees = " (the study makes no claim about it)"
+    else:
+        agrees = ", as the study claims" if claim.word == "supported" else ", contrary to the study"
     if claim.word == "supported":
         verb = "raise mIoU" if larger else f"change mIoU by less than {margin}"
     elif several:
@@ -142,11 +146,4 @@ def _settle(claim: Verdict) -> str:
         return (
             " One seed cannot decide the claim: its interval covers test images only. Train at least three."
         )
-    if claim.seeds_needed is None and not claim.power:
-        return ""
-    needed = (
-        f"About {claim.seeds_needed:,} seeds per network"
-        if claim.seeds_needed
-        else f"Not even {MOST_SEEDS:,} seeds"
-    )
-    return f" {needed} would decide the claim if effect and spread stay the same."
+    return f" {outlook(claim)}" if claim.power else ""

@@ -1,5 +1,7 @@
 """Related studies: the same networks and recipe, trained on other data."""
 
+import re
+
 from segnb.runtime.machine import Machine
 from segnb.study.study import Study
 
@@ -13,6 +15,17 @@ COMPANIONS = {
     DRIVES: "rendered drives split by drive",
     INTERLEAVED: "rendered drives split within drives",
 }
+
+
+def origin(data: dict) -> str:
+    """Describe the images of a study, without the module that renders them.
+
+    Args:
+        data: entry `data` of study.json
+    """
+    if data["name"] == PHOTOGRAPHS:
+        return COMPANIONS[PHOTOGRAPHS]
+    return re.sub(r" \(segnb\.[\w.]+\)$", "", data["origin"])
 
 
 class Missing(Exception):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from segnb.claims.effects import MeasuredContrast
+from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import full_name, headline, interval, levels, signed, with_unit
 from segnb.errors import SegnbError
@@ -31,7 +32,8 @@ SAVED_CLAIM = (
     "id family sentence kind margin verdict headline reason p_for p_against seeds seeds_needed power decisive"
 )
 SAVED_CONTRAST = (
-    "label measure words unit scale weight threshold decides estimate low high level se dof seeds missing"
+    "label measure words unit scale weight threshold margin decides estimate low high level se dof seeds"
+    " missing"
 )
 OLDER = {"low95": "low", "high95": "high"}  # keys of schema 1
 HOLM = (
@@ -148,10 +150,9 @@ def saved_studies(folder: Path | None = None, without: str = "") -> list[StudyVe
 def source(verdicts: StudyVerdicts, name: str) -> str:
     """Describe the study behind results/<name>: preset, data, seeds, weights, machine and date."""
     counts, seeds = verdicts.data["counts"], len(verdicts.seeds)
-    origin = verdicts.data["origin"].partition(" (segnb.")[0]
     return (
-        f"From `results/{name}`: study `{verdicts.study}`, preset `{verdicts.preset}`, {origin}"
-        f" ({counts['train']} training and {counts['test']} test images),"
+        f"From `results/{name}`: study `{verdicts.study}`, preset `{verdicts.preset}`,"
+        f" {origin(verdicts.data)} ({counts['train']} training and {counts['test']} test images),"
         f" {seeds} seed{'s' * (seeds != 1)} per network, backbone weights {verdicts.weights},"
         f" {verdicts.machine}; {verdicts.date}."
     )

@@ -7,21 +7,29 @@ from segnb.claims.claim import Contrast
 from segnb.claims.effects import COSTS, MeasuredContrast
 from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
-from segnb.claims.verdicts import UNMEASURABLE, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.study.study import Study
 
 AFFORDABLE = 20  # seeds; no command for more seeds is printed
+MOST_DECIMALS = 4  # beyond those of the unit
 DIGITS = {"px": 2, "decades": 2, "": 3}  # decimals by unit; 1 for all other units
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------
 
 
-def number(value: float, contrast: MeasuredContrast, sign: bool = False) -> str:
-    """Format a value of a comparison without its unit; with `sign`, positive values start with "+"."""
-    text = f"{value * contrast.scale:+,.{DIGITS.get(contrast.unit, 1)}f}"
+def number(value: float, contrast: MeasuredContrast, sign: bool = False, more: int = 0) -> str:
+    """Format a value of a comparison without its unit.
+
+    Args:
+        value: The value, unscaled.
+        contrast: The comparison, which has the unit.
+        sign: Whether positive values start with "+".
+        more: Decimals beyond those of the unit.
+    """
+    text = f"{value * contrast.scale:+,.{DIGITS.get(contrast.unit, 1) + more}f}"
     rounded = float(text.replace(",", ""))
     return text.lstrip("+-" if not rounded else "" if sign else "+").replace("-", "−")
 
@@ -38,13 +46,22 @@ def with_unit(text: str, unit: str) -> str:
 
 
 def interval(contrast: MeasuredContrast) -> str:
-    """Format the interval, such as "0.4 to 5.8"; "" if the comparison has none."""
+    """Format the interval, such as "0.4 to 5.8"; "" if the comparison has none.
+
+    An end that lies beside a limit never prints like it, because the verdict depends on its side.
+    """
     low, high = contrast.low, contrast.high
     if low is None:
         return ""
     if contrast.at_most:  # stored as the negative of the printed value
         low, high = high, low
-    return f"{number(low, contrast)} to {number(high, contrast)}"
+    limits = {contrast.margin, -contrast.margin} if contrast.margin else {contrast.threshold}
+    beside = {low, high} - limits
+    for more in range(MOST_DECIMALS):
+        printed = {number(limit, contrast, more=more) for limit in limits}
+        if not printed & {number(end, contrast, more=more) for end in beside}:
+            break
+    return f"{number(low, contrast, more=more)} to {number(high, contrast, more=more)}"
 
 
 def percent(level: float) -> str:
@@ -105,8 +122,8 @@ def p_cell(p: float | None) -> str:
 
 
 def needed(claim: Verdict) -> str:
-    """Format the number of seeds that would decide a claim with a chance of 80%."""
-    if not claim.power:
+    """Format the number of seeds that would decide an open claim with a chance of 80%; "–" if decided."""
+    if not claim.power or claim.word in DECIDED:
         return "–"
     return f"> {decisions.MOST_SEEDS:,}" if claim.seeds_needed is None else f"{claim.seeds_needed:,}"
 
@@ -176,7 +193,7 @@ def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
         )
     if claim.p_for is None:
         return f"{least} It is the same in every run, so it cannot be tested."
-    return f"{least} It is unclear whether the value lies {aim}. {_too_wide(claim)}{_outlook(claim)}"
+    return f"{least} It is unclear whether the value lies {aim}. {_too_wide(claim)}{outlook(claim)}"
 
 
 def _too_wide(claim: Verdict) -> str:
@@ -199,12 +216,18 @@ def goal(claim: Verdict, contrast: MeasuredContrast, missed: bool = False) -> st
     return f"{side} {limit if contrast.threshold else 'zero'}"
 
 
-def _outlook(claim: Verdict) -> str:
-    if claim.seeds_needed is not None:
-        return f"About {claim.seeds_needed:,} seeds would decide if effect and spread stay the same."
+def outlook(claim: Verdict) -> str:
+    """State the seeds with which an inconclusive claim has a chance of 80% of a verdict, and that verdict."""
     if not claim.outlook.images_suffice:
         return "No number of seeds would decide on these test images if the effect stays the same."
-    return f"More than {decisions.MOST_SEEDS:,} seeds would be needed if effect and spread stay the same."
+    leads = [claim.lead(contrast) for contrast in claim.deciding if contrast.estimate is not None]
+    word = "support" if min(leads, default=0) > 0 else "refute"
+    few = claim.seeds_needed is not None
+    seeds = f"about {claim.seeds_needed:,}" if few else f"more than {decisions.MOST_SEEDS:,}"
+    return (
+        f"If effect and spread stay the same, it takes {seeds} seeds per network for a chance of"
+        f" {100 * decisions.POWER:.0f}% to {word} the claim."
+    )
 
 
 # ---- commands --------------------------------------------------------------------------------------------

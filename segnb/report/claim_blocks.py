@@ -13,8 +13,10 @@ from itertools import groupby
 from IPython.display import HTML
 
 from segnb.claims import wording
+from segnb.claims.compare import agreement, same_test
 from segnb.claims.decide import decide
 from segnb.claims.ledger import SENTENCES
+from segnb.claims.related_studies import origin
 from segnb.claims.saved import from_dict
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import can_tell, listed, p_cell
@@ -23,14 +25,16 @@ from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture
 from segnb.report.html import shell
 from segnb.report.html.embedding import address
-from segnb.report.text import counted, origin
+from segnb.report.text import counted
 from segnb.stats.decisions import MOST_SEEDS
 from segnb.storage.files import read_json, to_json
 from segnb.study.study import Study
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
+OTHER_TEST = "another test"  # of an earlier version: its verdict says nothing about this one
+SYMBOLS[OTHER_TEST] = "–"
 # CSS classes of the page.
-COLOURS = dict.fromkeys(WORDS, "quiet") | {"supported": "good", "refuted": "bad", "inconclusive": ""}
+COLOURS = dict.fromkeys(SYMBOLS, "quiet") | {"supported": "good", "refuted": "bad", "inconclusive": ""}
 FAMILIES = {"F": "FCN", "U": "U-Net", "M": "The study's scores"}
 CHAPTERS = {"F": "fcn.ipynb", "U": "unet.ipynb", "M": "audit.ipynb"}  # with the claims of a family
 COLUMNS = 2  # reference studies that fit into the table of verdicts on a screen of 1,440 px
@@ -110,14 +114,14 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
 
 
 def _agreement(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
-    """Compare the verdicts on claims that both studies decide; "" without such claims."""
-    pairs = [(claim, other.by_id[claim.id].word) for claim in verdicts.claims if claim.id in other.by_id]
-    both = [(claim, word) for claim, word in pairs if claim.word in DECIDED and word in DECIDED]
-    differing = [claim.id for claim, word in both if claim.word != word]
+    """Compare the verdicts on claims that both studies test alike and decide; "" without such claims."""
+    found = agreement(verdicts, other)
+    decided = [name for name in found.both if verdicts.by_id[name].word in DECIDED]
+    both = [name for name in decided if other.by_id[name].word in DECIDED]
     if not both:
         return ""
-    agreement = f"; this report decides {len(both)} of them, with the same verdict"
-    return f"{agreement} except on {listed(differing)}" if differing else agreement
+    text = f"; this report tests {len(both)} of them alike and decides them, with the same verdict"
+    return f"{text} except on {listed(found.opposite)}" if found.opposite else text
 
 
 def reference_name(number: int, saved: Sequence[StudyVerdicts]) -> str:
@@ -139,11 +143,9 @@ def described(verdicts: StudyVerdicts) -> str:
 
 def seeds_sentence(claim: Verdict) -> str:
     """Say what the seeds of a claim can resolve and, if it is not decided, how many would decide it."""
-    seeds = f"{counted(claim.seeds, 'seed')} here"
+    seeds = f"This report has {counted(claim.seeds, 'seed')}."
     if claim.widest:
-        seeds = f"The {seeds} resolve{'s' * (claim.seeds == 1)} {can_tell(claim)}."
-    else:
-        seeds = f"This report has {counted(claim.seeds, 'seed')}."
+        seeds = f"{seeds} The widest interval that decides is {can_tell(claim)}."
     if claim.word in DECIDED:
         return seeds
     chances = [f"{100 * chance:.0f}% with {number} seeds" for number, chance in claim.power.items()]
@@ -178,9 +180,7 @@ def reference_reason(claim: Verdict) -> str:
     weakest = f", the least {least} of {comparisons} comparisons" if comparisons > 1 else ""
     sentences = [f"{wording.headline(decisive)}{weakest}."]
     if claim.word == "inconclusive" and claim.power:
-        few = claim.seeds_needed is not None
-        needed = f"About {claim.seeds_needed:,}" if few else f"More than {MOST_SEEDS:,}"
-        sentences.append(f"{needed} seeds would {'decide it' if few else 'be needed'}.")
+        sentences.append(wording.outlook(claim))
     return " ".join(sentences)
 
 
@@ -207,10 +207,17 @@ def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) 
         groups=groups,
         count=len(verdicts.claims),
         several=verdicts.several_seeds,
-        saved=[{claim.id: claim.word for claim in study.claims} for study in columns],
+        saved=[_words(verdicts, study) for study in columns],
         names=[reference_name(number, saved) for number in range(1, len(columns) + 1)],
         levels=wording.levels(verdicts),
     )
+
+
+def _words(verdicts: StudyVerdicts, other: StudyVerdicts) -> dict[str, str]:
+    """Return the verdicts of a reference study by claim."""
+    pairs = [(claim, other.by_id[claim.id]) for claim in verdicts.claims if claim.id in other.by_id]
+    alike = {mine.id: same_test(mine, its) or its.word == "not measured" for mine, its in pairs}
+    return {its.id: its.word if alike[its.id] else OTHER_TEST for _, its in pairs}
 
 
 def block(
@@ -279,6 +286,6 @@ def render(template: str, **values) -> HTML:
     """Fill a template with values and with what all templates of verdicts use."""
     environment = shell()
     values |= {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS, "chapters": CHAPTERS}
-    calls = (grouped, p_sentence, seeds_sentence, reference_reason, command_label, counted)
+    calls = (grouped, same_test, p_sentence, seeds_sentence, reference_reason, command_label, counted)
     values |= {call.__name__: call for call in calls}
     return HTML(environment.get_template(template).render(values))

@@ -7,12 +7,13 @@ from functools import partial
 import numpy as np
 from IPython.display import HTML
 
-from segnb.claims.compare import on_other_machines
+from segnb.claims.compare import on_other_machines, opposite, same_test
 from segnb.claims.findings import bullets
+from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, reference_name, render
-from segnb.report.text import FAMILY_NAMES, origin
+from segnb.report.text import FAMILY_NAMES
 from segnb.study.study import Run, by_variant, of_family
 
 HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond it are triangles
@@ -52,19 +53,14 @@ def reversals(lead: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[str]
     """Say, one sentence per study of other data, which verdicts are opposite to the leading study's."""
     sentences = []
     for other in others:
-        opposite = [
-            claim.id
-            for claim in other.claims
-            if (ours := lead.by_id.get(claim.id))
-            and {claim.word, ours.word} == {*DECIDED}
-            and _comparable(claim, ours)
-        ]
-        if opposite and other.data["name"] != lead.data["name"]:
-            one = len(opposite) == 1
+        pairs = [(lead.by_id[claim.id], claim) for claim in other.claims if claim.id in lead.by_id]
+        reversed_ = [claim.id for ours, claim in pairs if opposite(ours, claim)]
+        if reversed_ and other.data["name"] != lead.data["name"]:
+            one = len(reversed_) == 1
             claims, verb = ("claim", "has") if one else ("claims", "have")
             sentences.append(
                 f"**Other data disagree:** with {origin(other.data)} instead of {origin(lead.data)},"
-                f" {claims} {listed(opposite)} {verb} the opposite verdict."
+                f" {claims} {listed(reversed_)} {verb} the opposite verdict."
             )
     return sentences
 
@@ -74,7 +70,7 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
     groups: dict[str, list[dict]] = {}
     for claim in verdicts.claims:
         others = [study.by_id[claim.id] for study in saved if claim.id in study.by_id]
-        marks = [mark for other in others if _comparable(claim, other) and (mark := _mark(other))]
+        marks = [mark for other in others if same_test(claim, other) and (mark := _mark(other))]
         row = {"claim": claim, "mark": _mark(claim), "references": marks}
         groups.setdefault(FAMILIES[claim.family], []).append(row)
     return render(
@@ -84,12 +80,6 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
         one_seed=not verdicts.several_seeds,
         saved=saved,
     )
-
-
-def _comparable(claim: Verdict, other: Verdict) -> bool:
-    """Whether two studies decided a claim by the same kind of comparison; claims change between versions."""
-    mine, theirs = ({(part.label, part.metric) for part in each.deciding} for each in (claim, other))
-    return not mine or not theirs or bool(mine & theirs)
 
 
 def _mark(claim: Verdict) -> dict | None:

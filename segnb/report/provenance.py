@@ -99,7 +99,7 @@ def _facts(origin: dict) -> dict[str, str | None]:
         "system": origin.get("platform") or machine.get("system"),
         "processor": processors or (device if on_cpu else None),
         "GPU": None if on_cpu else device,
-        "requirements.lock": _as_locked(origin.get("unlocked")),
+        "packages unlike requirements.lock": _unlocked(origin.get("unlocked")),
     }
 
 
@@ -111,10 +111,8 @@ def _changes(origin: dict) -> str | None:
     return listed(files, 3) + (f" ({digest[:8]})" if digest else "")
 
 
-def _as_locked(unlocked: dict | None) -> str | None:
-    if unlocked is None:
-        return None
-    return f"not met by {listed(list(unlocked))}" if unlocked else "met by all packages"
+def _unlocked(unlocked: dict | None) -> str | None:
+    return None if unlocked is None else listed(list(unlocked)) or "none"
 
 
 def _varying_packages(records: list[dict]) -> list[str]:

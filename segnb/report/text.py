@@ -4,13 +4,13 @@ Verdicts on claims are in `segnb.claims`, the audit of the reported scores is in
 """
 
 import html
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
+from segnb.claims.related_studies import origin
 from segnb.labels import STREET, ClassMap
 from segnb.models.registry import VARIANTS, label, parse_variants
 from segnb.presets import preset
@@ -226,15 +226,6 @@ def image_counts(study: Study) -> str:
     return "{train} training, {val} validation and {test} test images".format_map(
         study.settings["data"]["counts"]
     )
-
-
-def origin(data: dict) -> str:
-    """Describe the images of a study without the module that renders them.
-
-    Args:
-        data: Entry `data` of study.json.
-    """
-    return re.sub(r" \(segnb\.[\w.]+\)$", "", data["origin"])
 
 
 def data_sentence(study: Study) -> str:

@@ -14,6 +14,7 @@ from tests.conftest import CHECKOUT
 TRAINED = list(findings.TOPICS)
 SUBJECTS = {name: subject for name, (subject, _) in findings.TOPICS.items()}
 
+OURS = "(the study makes no claim about it)"
 GATES = "Attention gates change mIoU by more than 1 point in at least one network, contrary to the study."
 
 
@@ -58,7 +59,7 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
     again = re.sub(r"97\.5% CI ", "", first)
     assert rest.count(first) == 1 and rest.count(again) == len(one.deciding) - 1
     assert f", from 3 seeds per network (claim {name})." in rest
-    assert ("About 4 seeds per network would decide" in rest) == (word == "inconclusive")
+    assert ("it takes about 4 seeds per network" in rest) == (word == "inconclusive")
     assert text.endswith(".") and "{" not in text and "None" not in text and ".." not in text
 
 
@@ -69,12 +70,17 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
         ("U1", "refuted", -1, "Skip connections lower mIoU, contrary to the study."),
         ("F1", "supported", 1, "Finer strides raise mIoU, as the study claims."),
         ("F1", "refuted", -1, "Finer strides do not always raise mIoU, contrary to the study."),
-        ("U7", "supported", -1, "Residual blocks change mIoU by less than 1 point, as the study claims."),
-        ("U7", "refuted", 1, "Residual blocks raise mIoU, contrary to the study."),
-        ("U7", "refuted", -1, "Residual blocks lower mIoU, contrary to the study."),
+        ("U7", "supported", -1, f"Residual blocks change mIoU by less than 1 point {OURS}."),
+        ("U7", "refuted", 1, f"Residual blocks raise mIoU {OURS}."),
+        ("U7", "refuted", -1, f"Residual blocks lower mIoU {OURS}."),
         ("U9", "supported", 1, "Attention gates change mIoU by less than 1 point, as the study claims."),
         ("U9", "refuted", -1, GATES),
-        ("U9", "inconclusive", -1, "It is not decided whether attention gates change mIoU."),
+        (
+            "U9",
+            "inconclusive",
+            -1,
+            "It is not decided whether attention gates change mIoU by more than 1 point.",
+        ),
     ],
 )
 def test_conclusions(name, word, sign, conclusion):
@@ -84,10 +90,10 @@ def test_conclusions(name, word, sign, conclusion):
 @pytest.mark.parametrize(
     ("changes", "end"),
     [
-        ({}, "About 4 seeds per network would decide the claim if effect and spread stay the same."),
+        ({}, "it takes about 4 seeds per network for a chance of 80% to refute the claim."),
         (
             {"seeds_needed": None},
-            "Not even 1,000 seeds would decide the claim if effect and spread stay the same.",
+            "it takes more than 1,000 seeds per network for a chance of 80% to refute the claim.",
         ),
         (
             {"seeds": 1, "seeds_needed": None, "power": {}},

@@ -1,5 +1,7 @@
 """Numbers, reasons and commands as text."""
 
+from dataclasses import replace
+
 import pytest
 
 from segnb.claims import wording
@@ -48,8 +50,26 @@ def test_p_has_two_significant_digits(p, text):
     assert wording.p_cell(p) == text
 
 
-def test_seeds_needed_are_told_only_where_seeds_matter():
-    assert [wording.needed(claim) for claim in CLAIMS] == ["4", "–", "4", "> 1,000", "–"]
+def test_seeds_needed_are_told_only_of_open_claims():
+    assert [wording.needed(claim) for claim in CLAIMS] == ["–", "–", "–", "> 1,000", "–"]
+    assert wording.needed(replace(CLAIMS[2], word="inconclusive")) == "4"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "0.4 to 5.8"),
+        ({"low": -0.014, "high": -0.0001318}, "−1.40 to −0.01"),
+        ({"low": -0.0003, "high": 0.02}, "−0.03 to 2.00"),
+        ({"low": 0.0, "high": 0.02}, "0.0 to 2.0"),  # at the limit
+        ({"low": 0.0502, "high": 0.06, "threshold": 0.05}, "5.02 to 6.00"),
+        ({"low": -0.0001, "high": 0.06, "threshold": 0.05}, "0.0 to 6.0"),  # zero is not the limit
+        ({"low": -0.01004, "high": 0.00998, "margin": 0.01}, "−1.004 to 0.998"),
+        ({"low": 0.05 + 1e-9, "high": 0.06, "threshold": 0.05}, "5.0000 to 6.0000"),  # as far as it goes
+    ],
+)
+def test_an_interval_prints_on_the_side_of_the_limit_on_which_it_lies(changes, expected):
+    assert wording.interval(part(**changes)) == expected
 
 
 def test_the_reason_tells_the_numbers_as_printed(claims):

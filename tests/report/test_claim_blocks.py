@@ -57,8 +57,9 @@ def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     assert [study.study for study in saved.saved_studies(tmp_path, without="many")] == ["few"]
     text = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
     assert "(preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02)" in text
-    assert "decides 3 claims; this report decides 2 of them, with the same verdict except on F1." in text
-    assert "decides 1 claim; this report decides 1 of them, with the same verdict." in text
+    alike = "of them alike and decides them, with the same verdict"
+    assert f"decides 3 claims; this report tests 2 {alike} except on F1." in text
+    assert f"decides 1 claim; this report tests 1 {alike}." in text
     assert "Holm" not in text
     assert claim_blocks.saved_sentence(verdicts(), []) == ""
     older = claim_blocks.saved_sentence(verdicts(), [verdicts(schema=1)])
@@ -124,11 +125,14 @@ def test_the_table_has_a_row_a_claim_with_sign_and_word():
     assert cells[2][2:] == [
         "+3.1 points of mIoU (0.4 to 5.8) U-Net − U-Net , no skips",
         "3",
-        "4",
+        "–",
         "✗ refuted",
     ]
     assert cells[1][2:] == ["–", "–", "–", "– not measured"]
     assert [row.get_text() for row in page.select("tr.group")] == ["FCN", "U-Net", "The study's scores"]
+    others = [verdicts(claim("U1", "refuted", contrasts=(part(metric="iou:Car"),)))]
+    row = parsed(claim_blocks.verdict_table(verdicts(), others)).select("tbody tr")[4]
+    assert row.th.get_text() == "U1" and row.find_all("td")[-1].get_text(strip=True).endswith("another test")
     assert "With one seed" not in page.caption.get_text()
 
 
@@ -169,7 +173,7 @@ def test_a_block_is_folded_and_says_why():
     assert page.find("a", string="Rules and figures")["href"] == claim_blocks.RULES_PLACE
     assert not any(rule in page.get_text() for rule in RULES.values())  # which the page has once
     assert facts["To recompute it"] == "segnb claims"
-    assert facts["Seeds"].startswith("The 3 seeds here resolve ±2.7 points.")
+    assert facts["Seeds"].endswith("has 3 seeds. The widest interval that decides is ±2.7 points.")
     assert [cell.get_text() for cell in page.select("tbody tr:last-child > *")] == [
         "mIoU",
         "+3.1",
@@ -269,8 +273,10 @@ def test_a_block_shows_the_verdicts_of_reference_studies_and_their_numbers():
     page = parsed(claim_blocks.block(own, saved=others))
     facts = {term.get_text(): term.find_next("dd").get_text() for term in page.find_all("dt")}
     assert facts["Reference study 1"] == (
-        "? Inconclusive. U-Net − U-Net, no skips, mIoU: +3.1 points (0.4 to 5.8), the least certain"
-        " of 2 comparisons. About 22 seeds would decide it."
+        "By another test, of an earlier version:"
+        " ? Inconclusive. U-Net − U-Net, no skips, mIoU: +3.1 points (0.4 to 5.8), the least certain"
+        " of 2 comparisons. If effect and spread stay the same, it takes about 22 seeds per network for a"
+        " chance of 80% to support the claim."
     )
     assert "Reference study 2" not in facts
     others.append(verdicts(claim("U1", "not measured", reason="It was never trained.")))

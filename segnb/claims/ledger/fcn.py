@@ -187,7 +187,7 @@ FCN_CLAIMS = (
     Claim(
         "F11",
         "FCN: frozen or fine-tuned",
-        "For FCN-32s and FCN-16s the gain from fine-tuning is small early in training.",
+        "For FCN-32s and FCN-16s, fine-tuning gains less early in training than at its end.",
         "Gain in validation mIoU from fine-tuning at the end of training, minus the gain after a fifth of"
         " the epochs (rounded up). Both strides decide. The two gains are shown. The interval covers seeds"
         " only, because validation scores are not stored per image.",
@@ -250,7 +250,7 @@ FCN_CLAIMS = (
     Claim(
         "F17",
         "FCN: strides",
-        "FCN-32s misses details above all around object boundaries.",
+        "FCN-32s loses more to FCN-8s around object boundaries than elsewhere.",
         "FCN-8s minus FCN-32s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
         " more than 8 px from any true edge; frozen and fine-tuned both decide.",
         strides(8, 32, "near-far") + secondary(strides(8, 32, "near", "far")),
@@ -258,7 +258,7 @@ FCN_CLAIMS = (
     Claim(
         "F18",
         "FCN: strides",
-        "FCN-8s is more precise above all in outlining object boundaries.",
+        "FCN-8s gains more over FCN-16s around object boundaries than elsewhere.",
         "FCN-8s minus FCN-16s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
         " more than 8 px from any true edge; frozen and fine-tuned both decide.",
         strides(8, 16, "near-far") + secondary(strides(8, 16, "near", "far")),

@@ -49,7 +49,7 @@ GATE_CLAIMS = (
     Claim(
         "U8",
         "U-Net: attention gates",
-        "Attention gates cost little.",
+        "Attention gates add at most a tenth to parameters, operations and memory.",
         "Increase through gates in parameters, operations and bytes, which are counted: within ±10% each,"
         " in both pairs. All comparisons decide. The median seconds per image of training and of"
         " prediction are shown.",

@@ -15,7 +15,7 @@ from segnb.claims.wording import percent as level_in_percent
 from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.axes import name_rows, note, wrapped
-from segnb.report.figures.findings import excluding_zero, sentence
+from segnb.report.figures.findings import comparisons
 from segnb.report.figures.images import mistaken
 from segnb.report.figures.label_maps import inches_of_classes, legend_of_classes, picture_rows, short
 from segnb.report.figures.style import (
@@ -187,27 +187,6 @@ def _margin(ax, y: float, part: MeasuredContrast, kind: str) -> None:
         ax.plot([place, place], [y - 0.5, y + 0.5], color=QUIET, ls=(0, (3, 2)), lw=1.4, zorder=1)
 
 
-def comparisons(parts: list[MeasuredContrast]) -> str:
-    """Say on which side of zero the comparisons are, or give the value if there is only one comparison."""
-    parts = [part for part in parts if part.estimate is not None]
-    differences = [part for part in parts if part.minus]
-    if len(parts) == 1:
-        return sentence(f"the {'difference' if differences else 'level'} is {effect(parts[0])}")
-    if not differences:
-        levels = [part for part in parts if part.unit == parts[0].unit]
-        levels.sort(key=lambda part: part.scale * part.estimate)
-        if not levels:
-            return ""
-        lowest, highest = signed(levels[0].estimate, levels[0]), replace(levels[-1], low=None, high=None)
-        return sentence(f"the levels are {lowest} to {effect(highest)}")
-    ends = [(part.scale * part.low, part.scale * part.high) for part in differences if part.low is not None]
-    if not ends:
-        above = sum(part.scale * part.estimate > 0 for part in differences)
-        return sentence(f"the difference is above zero in {above} of {len(differences)} comparisons")
-    frame = pd.DataFrame([sorted(pair) for pair in ends], columns=["low", "high"])
-    return sentence(excluding_zero(frame, "comparisons"))
-
-
 def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_out: int) -> str:
     """Say what only this figure shows; the first chapter explains once what all figures of claims share.
 
@@ -215,7 +194,7 @@ def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_o
     """
     bounded = [part for part in parts if part.low is not None]
     seeds = max(len(part.by_seed) for part in parts)
-    sentences = [comparisons(parts)]
+    sentences = [comparisons(parts, kind)]
     if kind == "≈":
         sentences.append("In the grey band, two networks count as equal.")
     if any(part.threshold for part in parts):

@@ -6,12 +6,15 @@ zero. A function returns "" if nothing finite is drawn.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from segnb.claims.wording import listed
+from segnb.claims.effects import MeasuredContrast
+from segnb.claims.wording import effect, listed, signed
 from segnb.report.figures.style import family_of, percent
 from segnb.report.text import FAMILY_NAMES, counted
 
@@ -167,27 +170,61 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
     return " ".join(sentences)
 
 
-def excluding_zero(frame: pd.DataFrame, of: str) -> str:
-    """Say how many intervals are above and below zero, as part of a sentence; "" without intervals.
+def intervals(places: Sequence[str], of: str) -> str:
+    """Say where intervals lie, as part of a sentence; "" without intervals.
 
     Args:
-        frame: columns low and high
+        places: such as "above zero", one per interval; those that begin with "on" decide nothing, so they
+            are not counted if others do
         of: what has an interval, in the plural
     """
+    counts = Counter(places)
+    if len(counts) < 2:
+        which = "the interval is" if len(places) == 1 else f"{every(len(places))} intervals are"
+        return f"{which} {places[0]}" if places else ""
+    sides = [f"{place} for {n}" for place, n in counts.items() if not place.startswith("on ")]
+    return f"the interval is {listed(sides)} of {len(places)} {of}"
+
+
+def beside(low: float, high: float, limit: float = 0.0, name: str = "zero") -> str:
+    """Say on which side of a limit an interval lies; an interval that ends at it leaves that open."""
+    return f"{'above' if low > limit else 'below' if high < limit else 'on both sides of'} {name}"
+
+
+def excluding_zero(frame: pd.DataFrame, of: str) -> str:
+    """Say how many intervals, with columns low and high, are above and below zero; see `intervals`."""
     bounded = frame[["low", "high"]].dropna()
-    above, below = (bounded.low > 0).sum(), (bounded.high < 0).sum()
-    if len(bounded) < 2:
-        side = "above zero" if above else "below zero" if below else "on both sides of zero"
-        return f"the interval is {side}" if len(bounded) else ""
-    for count, side in (
-        (above, "are above"),
-        (below, "are below"),
-        (len(bounded) - above - below, "include"),
-    ):
-        if count == len(bounded):
-            return f"{every(count)} intervals {side} zero"
-    sides = [f"{side} zero for {n}" for side, n in (("above", above), ("below", below)) if n]
-    return f"the interval is {' and '.join(sides)} of {len(bounded)} {of}"
+    return intervals([beside(low, high) for low, high in bounded.to_numpy()], of)
+
+
+def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
+    """Give the value of one comparison of a claim, or the places of the intervals of several."""
+    parts = [part for part in parts if part.estimate is not None]
+    differences = [part for part in parts if part.minus]
+    if len(parts) == 1:
+        return sentence(f"the {'difference' if differences else 'level'} is {effect(parts[0])}")
+    places = intervals([_place(part, kind) for part in parts if part.low is not None], "comparisons")
+    if differences:
+        above = sum(part.scale * part.estimate > 0 for part in differences)
+        unbounded = f"the difference is above zero in {above} of {len(differences)} comparisons"
+        return sentence(places or unbounded)
+    levels = [part for part in parts if part.unit == parts[0].unit]
+    if not levels:
+        return ""
+    levels.sort(key=lambda part: part.scale * part.estimate)
+    lowest, highest = signed(levels[0].estimate, levels[0]), replace(levels[-1], low=None, high=None)
+    return sentence("; ".join(filter(None, (f"the levels are {lowest} to {effect(highest)}", places))))
+
+
+def _place(part: MeasuredContrast, kind: str) -> str:
+    """Say where an interval lies: by the band of an equivalence, or else by the limit of the claim."""
+    low, high = sorted([part.scale * part.low, part.scale * part.high])
+    if kind != "≈" or not part.margin:
+        return beside(low, high, part.scale * part.threshold, "the limit" if part.threshold else "zero")
+    edge = abs(part.scale) * part.margin
+    if -edge <= low and high <= edge:
+        return "within the band"
+    return "outside the band" if low > edge or high < -edge else "on an edge of the band"
 
 
 def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from segnb.audit.example import worked_example
 from segnb.labels import STREET
-from segnb.report.figures import audit, claims, findings, gate_findings, image_findings
+from segnb.report.figures import audit, findings, gate_findings, image_findings
 from segnb.report.figures.findings import percent
 from tests.report.figures.made_up import class_comparison, part
 
@@ -162,7 +162,7 @@ def test_the_position_of_the_widest_gap(lines, expected):
             [0.3, -0.2],
             [-0.1, -0.3],
             [0.4, 0.1],
-            "A differs most from B on Car, by +30.0 points of IoU; both intervals include zero.",
+            "A differs most from B on Car, by +30.0 points of IoU; both intervals are on both sides of zero.",
         ),
         (
             [0.3],
@@ -342,7 +342,7 @@ def test_the_class_gate_that_differs_most(inside, outside, expected):
         (
             {"A": frame([0.01], ["level 1"], -0.1, 0.2), "B": frame([-0.02], ["level 1"], -0.1, 0.2)},
             "The largest loss is 1.0 points of mIoU (A, level 1) and the smallest −2.0"
-            " (B, level 1); both intervals include zero.",
+            " (B, level 1); both intervals are on both sides of zero.",
         ),
     ],
 )
@@ -512,6 +512,7 @@ def test_the_classes_that_the_metric_of_the_study_hides():
 UP, DOWN, OPEN = part(), part(low=-0.05, high=-0.01), part(low=-0.01, high=0.01)
 COUNTED = part(low=None, high=None)
 LEVEL = {"label": "U-Net", "minus": (), "low": None, "high": None}
+LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
 
 
 @pytest.mark.parametrize(
@@ -521,12 +522,16 @@ LEVEL = {"label": "U-Net", "minus": (), "low": None, "high": None}
         ([UP], "The difference is +3.1 points of mIoU (0.4 to 5.8)."),
         ([part(**LEVEL)], "The level is 3.1 points of mIoU."),
         ([UP, UP, OPEN, DOWN], "The interval is above zero for 2 and below zero for 1 of 4 comparisons."),
-        ([OPEN, OPEN], "Both intervals include zero."),
+        ([OPEN, OPEN], "Both intervals are on both sides of zero."),
         ([UP, UP, UP], "All 3 intervals are above zero."),
         ([DOWN, DOWN], "Both intervals are below zero."),
         (
             [part(**LEVEL), part(**LEVEL, estimate=0.5)],
             "The levels are 3.1 to 50.0 points of mIoU.",
+        ),
+        (
+            [part(**LIMIT, low=0.1, high=0.2), part(**LIMIT, estimate=0.5, low=0.06, high=0.9)],
+            "The levels are 3.1 to 50.0 points of mIoU; both intervals are above the limit.",
         ),
         (
             [COUNTED, part(low=None, high=None, estimate=-0.1)],
@@ -541,4 +546,21 @@ LEVEL = {"label": "U-Net", "minus": (), "low": None, "high": None}
     ],
 )
 def test_the_comparisons_of_a_claim(parts, expected):
-    assert claims.comparisons(parts) == expected
+    assert findings.comparisons(parts, ">") == expected
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ([(0.001, 0.009), (-0.01, 0.01)], "Both intervals are within the band."),
+        ([(0.02, 0.04), (-0.3, -0.011)], "Both intervals are outside the band."),
+        ([(-0.02, 0.04), (0.001, 0.011), (0.01, 0.03)], "All 3 intervals are on an edge of the band."),
+        (
+            [(0.001, 0.009), (0.02, 0.03), (0.0, 0.02)],
+            "The interval is within the band for 1 and outside the band for 1 of 3 comparisons.",
+        ),
+    ],
+)
+def test_the_band_decides_a_claim_of_equivalence(ends, expected):
+    parts = [part(margin=0.01, low=low, high=high) for low, high in ends]
+    assert findings.comparisons(parts, "≈") == expected
