@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segnb.claims import compare, findings, saved
 from segnb.claims.decide import decide
-from segnb.claims.verdicts import StudyVerdicts
+from segnb.claims.verdicts import DECIDED, StudyVerdicts
 from segnb.cli.options import add_command, add_report_options
 from segnb.params import ReportParams
 from segnb.storage.files import to_json, write_json, write_text
@@ -30,9 +30,9 @@ def add_commands(commands) -> None:
         nargs="?",
         const="",
         metavar="NAME",
-        help="store the verdicts in results/NAME.json and the report in docs/report/, and update the tables"
-        " in docs/claims.md and docs/performance.md and the findings in README.md (default NAME:"
-        " PRESET-DATA)",
+        help="store the verdicts in results/NAME.json (default NAME: PRESET-DATA). If no other stored study"
+        " decides more claims, also store the report in docs/report/ and update the tables in docs/claims.md"
+        " and docs/performance.md and the findings in README.md",
     )
     comparison = add_command(listing.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
     for name in ("a", "b"):
@@ -52,26 +52,39 @@ def claims(options: argparse.Namespace) -> None:
     if options.out:
         write_json(Path(options.out), saved.as_dict(verdicts))
     if options.publish is not None:
-        name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
-        trimmed = saved.from_dict(saved.trimmed(verdicts))
-        claims_page, readme = root() / saved.CLAIMS_PAGE, root() / "README.md"
-        performance = root() / saved.PERFORMANCE_PAGE
-        pages = {
-            claims_page: saved.in_page(_text(claims_page), trimmed, name),
-            performance: saved.in_performance(_text(performance), trimmed, name),
-            readme: findings.in_readme(_text(readme), trimmed, name, saved.saved_studies()),
-        }
-        saved.write(verdicts, root() / "results" / name)
-        for page, text in pages.items():
-            write_text(page, text)
-        from segnb.report.report import PUBLISHED, publish_study  # here, because pages need slow packages
-
-        if not publish_study(ReportParams.from_attributes(options)):
-            print(
-                f"{PUBLISHED}: unchanged, because this study has no report. Run 'make report' before.",
-                file=sys.stderr,
-            )
+        _publish(verdicts, options)
     print(to_json(saved.as_dict(verdicts), indent=2) if options.json else saved.listing(verdicts))
+
+
+def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
+    """Store verdicts and, if no other stored study decides more claims, show them on the pages."""
+    name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
+    trimmed = saved.from_dict(saved.trimmed(verdicts))
+    file = root() / "results" / name
+    replaced = saved.read(file).study if file.exists() else ""
+    others = [study for study in saved.saved_studies(without=verdicts.study) if study.study != replaced]
+    more = [study.study for study in others if study.count(*DECIDED) > verdicts.count(*DECIDED)]
+    if more:
+        saved.write(verdicts, file)
+        print(f"README.md and docs/ are unchanged: they show {more[0]}, which decides more", file=sys.stderr)
+        return
+    claims_page, readme = root() / saved.CLAIMS_PAGE, root() / "README.md"
+    performance = root() / saved.PERFORMANCE_PAGE
+    pages = {
+        claims_page: saved.in_page(_text(claims_page), trimmed, name),
+        performance: saved.in_performance(_text(performance), trimmed, name),
+        readme: findings.in_readme(_text(readme), trimmed, name, others),
+    }
+    saved.write(verdicts, file)
+    for page, text in pages.items():
+        write_text(page, text)
+    from segnb.report.report import PUBLISHED, publish_study  # here, because pages need slow packages
+
+    if not publish_study(ReportParams.from_attributes(options)):
+        print(
+            f"{PUBLISHED}: unchanged, because this study has no report. Run 'make report' before.",
+            file=sys.stderr,
+        )
 
 
 def claims_diff(options: argparse.Namespace) -> int:

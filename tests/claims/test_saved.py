@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -101,6 +102,29 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     assert readme.startswith("Before\n<!-- findings -->\n- **The study's headline scores are wrong.** The ")
     assert readme.endswith("<!-- /findings -->\nAfter\n") and "\nold\n" not in readme
     assert readme.count("\n- **") == 5 and all(f"(claim {name})" in readme for name in findings.TOPICS)
+
+
+def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_replaced(
+    at_home, study, verdicts, capsys
+):
+    results, page = at_home / "results", at_home / "README.md"
+    other = replace(verdicts, study="quick-streets-1", machine="another machine")
+    assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
+    saved.write(other, results / "other.json")
+    assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
+    assert "Another machine, the same results" in page.read_text()
+    (results / "mine.json").unlink()
+    (results / "other.json").rename(results / "mine.json")
+    assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
+    assert "Another machine" not in page.read_text()
+    before = page.read_text()
+    better = tuple(replace(claim, word="supported") for claim in verdicts.claims)
+    saved.write(replace(other, claims=better), results / "better.json")
+    capsys.readouterr()
+    assert main(["claims", "--study", study.name, "--publish", "again"]) == 0
+    assert "unchanged: they show quick-streets-1, which decides more" in capsys.readouterr().err
+    assert page.read_text() == before and saved.read(results / "again.json").study == verdicts.study
+    shutil.rmtree(results)
 
 
 def test_the_report_is_published_once_its_chapters_are_there(at_home, study, capsys):
