@@ -16,6 +16,7 @@ from segnb.pipeline import resources
 from segnb.report import CHAPTERS
 from segnb.runtime.machine import ALLOCATOR
 from segnb.study.study import open_study
+from segnb.training.fingerprint import EVALUATION_CODE
 
 for needed in ("study", "variants", "seeds"):
     if needed not in config:
@@ -44,7 +45,7 @@ def code(*places):
 # A change of a room repeats its step and all later ones: after a change of a metric, runs are evaluated again;
 # after a change of a claim, verdicts are computed again; after a change of a colour, figures are drawn again. No
 # such change repeats a training: a study's name contains the digest of the training code.
-EVALUATING = code("metrics", "evaluation", "data/shifts")
+EVALUATING = code(*EVALUATION_CODE)
 DECIDING = code("claims", "audit", "stats")
 DRAWING = code("report", "models/registry.py", "labels.py", "presets.py", "study")
 

@@ -3,6 +3,7 @@
 import re
 
 from segnb.runtime.machine import Machine
+from segnb.study.provenance import evaluation_code
 from segnb.study.study import Study
 
 # Named by their data or label set.
@@ -56,8 +57,8 @@ def companion(study: Study, place: str) -> Study:
     """Return the newest related study with evaluated runs.
 
     Raises:
-        Missing: if no related study exists, if the study does not use the rendered streets, or if the
-            numbers of training images, and so of steps, differ.
+        Missing: if no related study exists, if the study does not use the rendered streets, if the numbers
+            of training images, and so of steps, differ, or if other code evaluated the related study.
     """
     if study.settings["data"]["name"] != "streets":
         raise Missing(f"only studies of the rendered streets are compared with {COMPANIONS[place]}")
@@ -66,6 +67,9 @@ def companion(study: Study, place: str) -> Study:
         raise Missing(
             f"no study with the same preset, backbone weights, machine and code uses {COMPANIONS[place]}"
         )
+    codes = evaluation_code([*evaluated[0].measured(), *study.measured()])
+    if len(set(codes.values())) > 1:
+        raise Missing(f"another version of segnb evaluated the study of {COMPANIONS[place]}")
     images, here = (other.settings["data"]["counts"]["train"] for other in (evaluated[0], study))
     if images != here:
         raise Missing(

@@ -25,6 +25,7 @@ from segnb.runtime.machine import Machine, bits_environment, usable_cores
 from segnb.storage.checksums import sha256
 from segnb.study.study import Run, Study
 from segnb.training import checkpoint
+from segnb.training.fingerprint import evaluation_digest
 from segnb.training.loop import evaluate
 
 SHOWN = 24  # test images whose predictions are stored for the report and the explorer
@@ -134,6 +135,7 @@ def _measure(run: Run) -> None:
         names=np.array(split.names),
         loss=np.array(evaluation.loss),
         as_published=np.array(as_published_score(split.labels, predictions, len(classes))),
+        code=np.array(evaluation_digest()),
         **copied,
     )
 

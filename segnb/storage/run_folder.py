@@ -209,7 +209,10 @@ class RunFolder:
             np.savez_compressed(file, **arrays)
 
     def test(self) -> dict[str, np.ndarray]:
-        """Return confusion int64 (N, C, C), ground truth by row; names (N,); loss and as_published."""
+        """Return confusion int64 (N, C, C), ground truth by row; names (N,); loss, as_published and code.
+
+        `code` is the digest of the code that evaluated the run; older versions of segnb did not write it.
+        """
         return self._arrays(self.confusion_path)
 
     def predictions(self) -> dict[str, np.ndarray]:

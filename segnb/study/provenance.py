@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections import Counter
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import groupby
@@ -177,7 +178,8 @@ def check(study: "Study", runs: list["Run"]) -> None:
     """Compare the provenance of each run with its study, because a run's folder is easily copied.
 
     Raises:
-        SegnbError: the first run that was trained as part of another study, or as another network.
+        SegnbError: the first run that was trained as part of another study, or as another network, or that
+            was evaluated by other code than most runs.
     """
     expected = identity(study.settings)
     for run in runs:
@@ -192,6 +194,20 @@ def check(study: "Study", runs: list["Run"]) -> None:
                 f"{run.path}: was trained with another configuration of {run.variant}. Delete that folder to"
                 " train the current network."
             )
+
+    by_code = evaluation_code(runs)
+    if len(set(by_code.values())) > 1:
+        (most, _), *_ = Counter(by_code.values()).most_common()
+        path = next(path for path, code in by_code.items() if code != most)
+        raise SegnbError(
+            f"{path}: must not be compared with the other runs of study {study.name}, because another version"
+            " of segnb evaluated it. Delete its test_confusion.npz and run 'make report' again."
+        )
+
+
+def evaluation_code(runs: list["Run"]) -> dict[Path, str]:
+    """Return the digest of the code that evaluated each run, by folder; "" if it is not recorded."""
+    return {run.path: str(run.test().get("code", "")) for run in runs}
 
 
 def network(variant: str) -> dict:

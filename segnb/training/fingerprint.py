@@ -1,4 +1,4 @@
-"""The digest of the training code: the code whose changes can change a run's numbers."""
+"""Digests of code: of the code that can change a training, and of the code that evaluates its result."""
 
 from pathlib import Path
 
@@ -19,8 +19,15 @@ TRAINING_CODE = (
     "training/feature_cache.py",
     "training/loop.py",
 )
+EVALUATION_CODE = "metrics", "evaluation", "data/shifts"  # folders
 
 
 def code_digest(package: Path = Path(__file__).parents[1]) -> str:
     """Return 16 hex digits over the training code, without comments and docstrings."""
     return fingerprint([(package / file).read_text(encoding="utf-8") for file in TRAINING_CODE], [])
+
+
+def evaluation_digest(package: Path = Path(__file__).parents[1]) -> str:
+    """Return 16 hex digits over the code that evaluates a run, without comments and docstrings."""
+    files = [file for room in EVALUATION_CODE for file in sorted((package / room).rglob("*.py"))]
+    return fingerprint([file.read_text(encoding="utf-8") for file in files], [])

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from segnb.claims.claim import Contrast
+from segnb.claims.decide import decide
 from segnb.claims.effects import Effects
+from segnb.claims.related_studies import COMPANIONS
+from segnb.errors import SegnbError
 from segnb.metrics.confusion import mean_iou
 from segnb.storage.files import read_json, write_json
 from tests.conftest import make_project
@@ -68,6 +71,27 @@ def make_other_names(study):
     arrays["names"] = np.array([f"photograph {i}" for i in range(len(arrays["names"]))])
     copy.run(UNET, 0).write_arrays(copy.run(UNET, 0).confusion_path, **arrays)
     return copy
+
+
+def evaluate_by(run, code: str) -> None:
+    run.write_arrays(run.confusion_path, **run.test() | {"code": np.array(code)})
+
+
+def test_runs_that_different_versions_evaluated_are_not_compared(tmp_path):
+    folder = make_project(tmp_path / "project")
+    few = {"seeds": 2, "images": 8, "variants": [UNET, "AttentionUNet_256"]}
+    study, cars = make_study(folder, **few), make_study(folder, data="streets-car", label_set="car", **few)
+    for run in cars.measured():
+        evaluate_by(run, "0123456789abcdef")
+    reason = Effects(study).measure(FOCUS).missing
+    assert reason == f"another version of segnb evaluated the study of {COMPANIONS['streets-car']}"
+    for run in study.measured()[1:]:
+        evaluate_by(run, "0123456789abcdef")
+    odd = study.measured()[0]
+    with pytest.raises(SegnbError, match=f"{odd.path}: must not be compared .* another version of segnb"):
+        decide(study)
+    evaluate_by(odd, "0123456789abcdef")
+    assert not Effects(study).measure(FOCUS).missing and decide(study).claims
 
 
 def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):

@@ -24,6 +24,7 @@ from segnb.params import RunParams
 from segnb.study.create import create_study
 from segnb.study.study import Run
 from segnb.training import checkpoint
+from segnb.training.fingerprint import evaluation_digest
 from segnb.training.loop import evaluate
 
 GATED, PLAIN, FCN = "AttentionUNet_256", "UNet_Standard_256", "FCN32s_vgg16_freeze"
@@ -73,7 +74,7 @@ def test_the_most_alike_training_image_lends_its_labels(study, monkeypatch):
     assert np.array_equal(most_alike(dark, again), seen.labels[order])
     run = finished(study, PLAIN)
     measure(run)
-    assert "copied" not in run.test()
+    assert "copied" not in run.test() and run.test()["code"] == evaluation_digest()
     monkeypatch.setattr(evaluate_module, "DRIVES", [study.settings["data"]["name"]])
     measure(run)
     test = run.test()

@@ -8,7 +8,7 @@ import pytest
 
 import segnb
 from segnb.storage.checksums import fingerprint
-from segnb.training.fingerprint import TRAINING_CODE, code_digest
+from segnb.training.fingerprint import EVALUATION_CODE, TRAINING_CODE, code_digest, evaluation_digest
 
 PACKAGE = Path(segnb.__file__).parent
 
@@ -101,3 +101,15 @@ def test_whatever_the_loop_imports_is_training_code_or_exempt_for_a_reason():
     """A new module that training imports must be in TRAINING_CODE or in EXEMPT."""
     assert loop_imports() == {*TRAINING_CODE, *EXEMPT}
     assert not set(TRAINING_CODE) & set(EXEMPT) and all(EXEMPT.values())
+
+
+@pytest.mark.parametrize("room", EVALUATION_CODE)
+def test_a_change_of_any_evaluating_code_changes_its_digest_and_a_comment_does_not(package, room):
+    before = evaluation_digest(package)
+    assert before == evaluation_digest() and len(before) == 16
+    file = sorted((package / room).rglob("*.py"))[-1]
+    text = file.read_text()
+    file.write_text(f"# A comment.\n{text}")
+    assert evaluation_digest(package) == before
+    file.write_text(f"{text}\nVALUE = 1\n")
+    assert evaluation_digest(package) != before
