@@ -26,7 +26,6 @@ from segnb.report.figures.style import Picture
 from segnb.report.html import shell
 from segnb.report.html.embedding import address
 from segnb.report.text import counted
-from segnb.stats.decisions import MOST_SEEDS
 from segnb.storage.files import read_json, to_json
 from segnb.study.study import Study
 
@@ -142,21 +141,14 @@ def described(verdicts: StudyVerdicts) -> str:
 
 
 def seeds_sentence(claim: Verdict) -> str:
-    """Say what the seeds of a claim can resolve and, if it is not decided, how many would decide it."""
+    """Say what the seeds of a claim can resolve and, if it is not decided, what more seeds would bring."""
     seeds = f"This report has {counted(claim.seeds, 'seed')}."
     if claim.widest:
         seeds = f"{seeds} The widest interval that decides is {can_tell(claim)}."
     if claim.word in DECIDED:
         return seeds
     chances = [f"{100 * chance:.0f}% with {number} seeds" for number, chance in claim.power.items()]
-    needed = (
-        f"It would take more than {MOST_SEEDS:,} seeds to reach 80%."
-        if claim.seeds_needed is None
-        else f"{claim.seeds_needed:,} seeds reach 80%."
-    )
-    return (
-        f"{seeds} If effect and spread stay the same, the chance of a decision is {listed(chances)}. {needed}"
-    )
+    return f"{seeds} If effect and spread stay the same, the chance of a decision is {listed(chances)}."
 
 
 def p_sentence(claim: Verdict) -> str:

@@ -19,6 +19,7 @@ from segnb.report.figures.style import family_of, percent
 from segnb.report.text import FAMILY_NAMES, counted
 
 FAMILIES = FAMILY_NAMES | {"": "other networks"}
+UNDECIDED = "on both sides", "partly"  # beginnings of places of intervals
 MOST_NAMES = 3  # that a sentence lists; more are counted
 
 
@@ -174,15 +175,15 @@ def intervals(places: Sequence[str], of: str) -> str:
     """Say where intervals lie, as part of a sentence; "" without intervals.
 
     Args:
-        places: such as "above zero", one per interval; those that begin with "on" decide nothing, so they
-            are not counted if others do
+        places: such as "above zero", one per interval; those that begin like `UNDECIDED` decide nothing, so
+            they are not counted if others do
         of: what has an interval, in the plural
     """
     counts = Counter(places)
     if len(counts) < 2:
         which = "the interval is" if len(places) == 1 else f"{every(len(places))} intervals are"
         return f"{which} {places[0]}" if places else ""
-    sides = [f"{place} for {n}" for place, n in counts.items() if not place.startswith("on ")]
+    sides = [f"{place} for {n}" for place, n in counts.items() if not place.startswith(UNDECIDED)]
     return f"the interval is {listed(sides)} of {len(places)} {of}"
 
 
@@ -224,7 +225,7 @@ def _place(part: MeasuredContrast, kind: str) -> str:
     edge = abs(part.scale) * part.margin
     if -edge <= low and high <= edge:
         return "within the band"
-    return "outside the band" if low > edge or high < -edge else "on an edge of the band"
+    return "outside the band" if low > edge or high < -edge else "partly in the band"
 
 
 def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:

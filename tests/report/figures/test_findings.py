@@ -554,7 +554,7 @@ def test_the_comparisons_of_a_claim(parts, expected):
     [
         ([(0.001, 0.009), (-0.01, 0.01)], "Both intervals are within the band."),
         ([(0.02, 0.04), (-0.3, -0.011)], "Both intervals are outside the band."),
-        ([(-0.02, 0.04), (0.001, 0.011), (0.01, 0.03)], "All 3 intervals are on an edge of the band."),
+        ([(-0.02, 0.04), (0.001, 0.011), (0.01, 0.03)], "All 3 intervals are partly in the band."),
         (
             [(0.001, 0.009), (0.02, 0.03), (0.0, 0.02)],
             "The interval is within the band for 1 and outside the band for 1 of 3 comparisons.",
