@@ -17,9 +17,10 @@ from typing import NamedTuple
 from scipy.special import ndtri, stdtr
 
 from segnb.claims.effects import MeasuredContrast
+from segnb.claims.related_studies import origin
 from segnb.claims.saved import HOLM, aligned, numbers
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
-from segnb.claims.wording import full_name
+from segnb.claims.wording import full_name, listed
 from segnb.errors import SegnbError
 from segnb.stats.decisions import level_of
 from segnb.study.provenance import unlike
@@ -90,37 +91,55 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     return Agreement(
         [x.id for x, _ in pairs],
         [x.id for x, y in pairs if x.word == y.word],
-        [x.id for x, y in pairs if opposite(x, y)],
+        [x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
         len(p),
         [name for name, value in p.items() if value <= limit],
     )
 
 
-def on_other_machines(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[str]:
-    """Say, one sentence per study of the same preset and data on another machine, how far it agrees."""
+def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[str]:
+    """Say, one sentence per study of the same preset on other data or another machine, how far it agrees."""
     sentences = []
     for other in others:
-        same = (other.preset, other.data["name"]) == (verdicts.preset, verdicts.data["name"])
-        if same and other.machine != verdicts.machine and (found := agreement(verdicts, other)).compared:
-            beyond = len(found.beyond) or "none"
-            sentences.append(
-                f"**Another machine, {'the same' if found.agree else 'different'} results:** of"
-                f" {found.compared} comparisons measured again ({other.machine}), {beyond}"
-                f" differ{'s' * (beyond in (1, 'none'))} by more than chance, and"
-                f" {len(found.opposite) or 'no'} verdict{'s are' if len(found.opposite) > 1 else ' is'}"
-                " the opposite."
-            )
-    return sentences
+        found = agreement(verdicts, other)
+        if other.preset == verdicts.preset and other.data["name"] != verdicts.data["name"]:
+            sentences.append(_on_other_data(verdicts, other, found))
+        elif other.preset == verdicts.preset and other.machine != verdicts.machine:
+            sentences.append(_on_another_machine(other, found))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _on_another_machine(other: StudyVerdicts, found: Agreement) -> str:
+    if not found.compared:
+        return ""
+    beyond, opposite = len(found.beyond) or "none", len(found.opposite) or "no"
+    return (
+        f"**Another machine, {'the same' if found.agree else 'different'} results:** of {found.compared}"
+        f" comparisons measured again ({other.machine}), {beyond} differ{'s' * (beyond in (1, 'none'))}"
+        f" by more than chance, and {opposite} verdict{' is' if opposite in (1, 'no') else 's are'} the"
+        " opposite."
+    )
+
+
+def _on_other_data(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement) -> str:
+    decided = [name for name in found.both if verdicts.by_id[name].word in DECIDED]
+    place = f"with {origin(other.data)} instead of {origin(verdicts.data)}"
+    if found.opposite:
+        claims = f"claim{'s' * (len(found.opposite) > 1)} {listed(found.opposite)}"
+        verb = "have" if len(found.opposite) > 1 else "has"
+        return f"**Other data disagree:** {place}, {claims} {verb} the opposite verdict."
+    if not decided:
+        return ""
+    same = sum(name in found.same for name in decided)
+    return (
+        f"**Other data, no opposite verdict:** {place}, {same} of {len(decided)} decided claims"
+        f" {'has' if len(decided) == 1 else 'have'} the same verdict, and the others are open."
+    )
 
 
 def same_test(a: Verdict, b: Verdict) -> bool:
     """Return whether two studies test a claim alike; older files contain tests of earlier versions."""
     return a.kind == b.kind and _deciding(a).keys() == _deciding(b).keys()
-
-
-def opposite(a: Verdict, b: Verdict) -> bool:
-    """Return whether one study supports a claim and the other refutes it, by the same test."""
-    return {a.word, b.word} == {*DECIDED} and same_test(a, b)
 
 
 def _deciding(claim: Verdict) -> dict[tuple[str, ...], MeasuredContrast]:

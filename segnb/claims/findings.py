@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from segnb.audit import scores
-from segnb.claims.compare import on_other_machines
+from segnb.claims.compare import elsewhere
 from segnb.claims.ledger import LEDGER
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, score, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
@@ -55,12 +55,12 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
         text: of README.md
         verdicts: those of results/<name>
         name: of the file
-        others: all studies in results/, to say how far other machines agree
+        others: all studies in results/, to say how far other machines and data agree
 
     Raises:
         SegnbError: if README.md has no marks.
     """
-    lines = bullets(verdicts) + [f"- {sentence}" for sentence in on_other_machines(verdicts, others)]
+    lines = bullets(verdicts) + [f"- {sentence}" for sentence in elsewhere(verdicts, others)]
     old = verdicts.schema < StudyVerdicts.schema
     note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
     words = [f"{n} {'is' if n == 1 else 'are'} {word}" for word in WORDS if (n := verdicts.count(word))]

@@ -11,7 +11,7 @@ import numpy as np
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import full_name, headline, interval, levels, signed, with_unit
+from segnb.claims.wording import full_name, headline, interval, levels, needed, signed, with_unit
 from segnb.errors import SegnbError
 from segnb.models.registry import label
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
@@ -210,7 +210,7 @@ def listing(verdicts: StudyVerdicts) -> str:
     rows = [("id", "verdict", "effect", "interval", "seeds", "seeds needed", "claim", "effect of")]
     for claim in verdicts.claims:
         decisive = claim.decisive_contrast
-        seeds = str(claim.seeds or "–"), str(claim.seeds_needed or "–")
+        seeds = str(claim.seeds or "–"), needed(claim)
         named = full_name(decisive) if decisive else "–"
         rows.append((claim.id, claim.word, *numbers(decisive), *seeds, claim.sentence, named))
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in sorted(WORDS) if verdicts.count(word))

@@ -7,9 +7,8 @@ from functools import partial
 import numpy as np
 from IPython.display import HTML
 
-from segnb.claims.compare import on_other_machines, opposite, same_test
+from segnb.claims.compare import elsewhere, same_test
 from segnb.claims.findings import bullets
-from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, reference_name, render
@@ -37,32 +36,14 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
             f" {reference_name(1, saved).lower()} ({described(lead)}); [the figure](#fig-overview) shows this"
             " report's numbers next to them."
         )
-    agreeing = [f"\n{sentence}" for sentence in on_other_machines(lead, [verdicts, *saved])]
-    return "\n".join(
-        [intro, "", *map(link, bullets(lead)), "", *reversals(lead, [verdicts, *saved]), *agreeing]
-    )
+    agreeing = [f"\n{sentence}" for sentence in elsewhere(lead, [verdicts, *saved])]
+    return "\n".join([intro, "", *map(link, bullets(lead)), "", *agreeing])
 
 
 def _link(claim: re.Match) -> str:
     """Link "(claim U1)" to its block, in Markdown."""
     family, number = claim.groups()
     return f"([claim {family}{number}]({CHAPTERS[family]}#claim-{family}{number}))"
-
-
-def reversals(lead: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[str]:
-    """Say, one sentence per study of other data, which verdicts are opposite to the leading study's."""
-    sentences = []
-    for other in others:
-        pairs = [(lead.by_id[claim.id], claim) for claim in other.claims if claim.id in lead.by_id]
-        reversed_ = [claim.id for ours, claim in pairs if opposite(ours, claim)]
-        if reversed_ and other.data["name"] != lead.data["name"]:
-            one = len(reversed_) == 1
-            claims, verb = ("claim", "has") if one else ("claims", "have")
-            sentences.append(
-                f"**Other data disagree:** with {origin(other.data)} instead of {origin(lead.data)},"
-                f" {claims} {listed(reversed_)} {verb} the opposite verdict."
-            )
-    return sentences
 
 
 def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:

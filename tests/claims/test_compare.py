@@ -71,11 +71,27 @@ def test_chance_alone_rarely_makes_studies_disagree():
 def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     mine = study(0.03, 0.02)
     other = replace(study(0.04, 0.01), machine="GPU, fp32")
-    (sentence,) = compare.on_other_machines(mine, [mine, other])
+    (sentence,) = compare.elsewhere(mine, [mine, other])
     assert sentence == (
         "**Another machine, the same results:** of 2 comparisons measured again (GPU, fp32),"
         " none differs by more than chance, and no verdict is the opposite."
     )
-    assert compare.on_other_machines(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
-    (sentence,) = compare.on_other_machines(mine, [replace(study(0.3, 0.2), machine="GPU, fp32")])
+    assert compare.elsewhere(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
+    (sentence,) = compare.elsewhere(mine, [replace(study(0.3, 0.2), machine="GPU, fp32")])
     assert sentence.startswith("**Another machine, different results:** of 2") and "2 differ by" in sentence
+
+
+def test_opposite_verdicts_on_other_data_are_said():
+    photographs = {"name": "camvid", "origin": "the folder camvid", "digest": "1", "counts": {}}
+    other = examples.verdicts(claim("F1", "supported"), claim("U1", "inconclusive"), data=photographs)
+    lead = examples.verdicts(claim("F1", "refuted"), claim("U1"))
+    (sentence,) = compare.elsewhere(lead, [other, lead])
+    place = "with photographs (CamVid) instead of rendered street scenes"
+    assert sentence == f"**Other data disagree:** {place}, claim F1 has the opposite verdict."
+    assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
+    another = part(metric="iou:Car")
+    tested_differently = replace(other.claims[0], contrasts=(another,))
+    (sentence,) = compare.elsewhere(lead, [replace(other, claims=(tested_differently, claim("U1")))])
+    same = "1 of 1 decided claims have the same verdict, and the others are open"
+    assert sentence == f"**Other data, no opposite verdict:** {place}, {same}."
+    assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []

@@ -88,18 +88,6 @@ def test_with_one_seed_the_reference_study_leads():
     )
 
 
-def test_opposite_verdicts_on_other_data_are_said():
-    photographs = {"name": "cam300", "origin": "the folder cam300", "digest": "1", "counts": {}}
-    other = verdicts(claim("F1", "supported"), claim("U1", "inconclusive"), data=photographs)
-    lead = verdicts(claim("F1", "refuted"), claim("U1"))
-    (sentence,) = first_page.reversals(lead, [other, lead])
-    assert sentence == (
-        "**Other data disagree:** with the folder cam300 instead of rendered street scenes, claim F1 has the"
-        " opposite verdict."
-    )
-    assert first_page.reversals(lead, [replace(other, data=lead.data)]) == []
-
-
 def test_networks_that_still_improve_are_a_reason_for_caution():
     def run(variant: str, *mious: float):
         history = pd.DataFrame({"val_miou": mious})
