@@ -132,8 +132,8 @@ def _on_other_data(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreeme
         return ""
     same = sum(name in found.same for name in decided)
     return (
-        f"**Other data, no opposite verdict:** {place}, {same} of {len(decided)} decided claims"
-        f" {'has' if len(decided) == 1 else 'have'} the same verdict, and the others are open."
+        f"**Other data, no opposite verdict:** {place}, the same verdict is reached on {same} of"
+        f" {len(decided)} decided claims, and the others are open."
     )
 
 

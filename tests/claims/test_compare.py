@@ -92,6 +92,6 @@ def test_opposite_verdicts_on_other_data_are_said():
     another = part(metric="iou:Car")
     tested_differently = replace(other.claims[0], contrasts=(another,))
     (sentence,) = compare.elsewhere(lead, [replace(other, claims=(tested_differently, claim("U1")))])
-    same = "1 of 1 decided claims have the same verdict, and the others are open"
+    same = "the same verdict is reached on 1 of 1 decided claims, and the others are open"
     assert sentence == f"**Other data, no opposite verdict:** {place}, {same}."
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
