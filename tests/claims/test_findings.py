@@ -129,7 +129,7 @@ def test_a_refuted_claim_with_missing_networks_says_so():
 
 
 @pytest.mark.parametrize(
-    "name, count", [("quick-streets", 5), ("quick-streets-h100", 5), ("quick-cam300", 2)]
+    "name, count", [("quick-streets", 5), ("quick-streets-h100", 5), ("quick-camvid", 2)]
 )
 def test_files_of_the_older_rule_have_findings_and_name_the_rule(name, count):
     study = saved.read(CHECKOUT / "results" / f"{name}.json")
