@@ -3,7 +3,8 @@
 An **object** is a connected component of a thing class (`ClassMap.things`) in the labels. Pixels that touch
 at a corner are connected, and two cars that touch in the image are one object. If the renderer numbers the
 things, components with the same number, such as a car behind a pole, are pieces of one object. An object is
-**found** if at least half of its pixels are predicted as its class.
+**found** if at least half of its pixels are predicted as its class. The bonnet of the recording car, which
+street datasets label as a car at the same place of every image, is no object.
 
 `components` makes a table with one row per object. `binned` sums it by image, so that a bootstrap can weight
 the images before `confusion.ratio` computes a score from the total.
@@ -17,6 +18,7 @@ from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import ratio
 
 FOUND = 0.5  # share of an object's pixels that must be recalled
+BONNET = 0.5  # share of the lowest row of an image that only the bonnet of the recording car covers
 # Smaller components, in pixels, are remains of an object between leaves or railings.
 SMALLEST = 4
 # Sizes are bounded by the cells of the strides 8, 16 and 32 px, because an object within one cell of a
@@ -73,7 +75,7 @@ def components(
     parts = [(c, labels == c, guess == c) for c in things] or [(0, *np.zeros((2, *labels.shape), bool))]
     tables = [_components(truth, mask, visible, numbers).assign(**{"class": c}) for c, truth, mask in parts]
     table = pd.concat(tables, ignore_index=True).sort_values(["image", "class"])
-    table = table[table["pixels"] >= smallest]
+    table = table[(table["pixels"] >= smallest) & (table["lowest"] < BONNET)]
     table["area"] = table["pixels"] / labels[0].size
     table["found"] = table["recalled"] >= FOUND * table["pixels"]
     table["iou"] = table["recalled"] / table["union"]
@@ -119,6 +121,7 @@ def _components(
     shared = np.bincount(predicted, minlength=guess_count + 1)[predicted] > 1  # with another object
     merged = np.bincount(true, shared, minlength=count) > 0
 
+    lowest = at % truth[0].size >= truth[0].size - truth.shape[2]  # pixels in the lowest row
     share = np.full(count, np.nan)
     if visible is not None:
         shares = np.asarray(visible).ravel()[at]
@@ -128,6 +131,7 @@ def _components(
         {
             "image": image,
             "pixels": pixels,
+            "lowest": np.bincount(of, lowest, minlength=count) / truth.shape[2],
             "visible": share,
             "recalled": recalled,
             "union": pixels + touched - recalled,

@@ -11,7 +11,14 @@ from segnb.labels import IGNORE_INDEX, LABEL_SETS
 from segnb.metrics import objects
 from segnb.metrics.confusion import ratio
 
-components = partial(objects.components, smallest=1)  # the cases are drawn small
+unpadded = partial(objects.components, smallest=1)  # the cases are drawn small
+
+
+def components(labels, predictions, things, *others) -> pd.DataFrame:
+    """Make the table of images with another row of class 0 below, so that no object is a bonnet."""
+    below = ((0, 0), (0, 1), (0, 0))
+    maps = [one if one is None else np.pad(one, below) for one in (labels, predictions, *others)]
+    return unpadded(maps[0], maps[1], things, *maps[2:])
 
 
 def maps(*rows: str) -> np.ndarray:
@@ -67,7 +74,7 @@ def test_objects_by_hand():
     assert found["union"].tolist() == [6, 1, 4, 5]
     assert found["found"].tolist() == [True, False, False, True]
     np.testing.assert_allclose(found["iou"], [4 / 6, 0, 0, 3 / 5])
-    np.testing.assert_allclose(found["area"], np.array([5, 1, 4, 4]) / 48)
+    np.testing.assert_allclose(found["area"], np.array([5, 1, 4, 4]) / 56)  # with the row below
     assert found["visible"].isna().all()
 
 
@@ -106,6 +113,17 @@ def test_an_object_in_two_pieces_is_not_intact_in_three():
     labels, numbers = maps("1111.11"), np.full((1, 1, 7), 5, np.uint16)
     assert not components(labels, maps("11.1.11"), [1], None, numbers)["intact"].any()
     assert components(labels, maps("1111111"), [1], None, numbers)["intact"].all()  # across what hides it
+
+
+@pytest.mark.parametrize("numbers", [None, "joined"])
+def test_the_bonnet_of_the_recording_car_is_no_object(numbers):
+    labels = maps("11....11", "........", "..1111..")
+    if numbers:  # the bonnet behind a wiper
+        labels, numbers = maps("11....11", "........", "11..1..1"), maps("22....33", "........", "44..4..4")
+    found = unpadded(labels, labels, [1], numbers=numbers)
+    assert found["pixels"].tolist() == [2, 2] and found["found"].all()
+    less = maps("11....11", "........", "..111...")
+    assert unpadded(less, less, [1])["pixels"].tolist() == [2, 2, 3]
 
 
 def test_void_is_neither_object_nor_prediction():
