@@ -14,6 +14,7 @@ from segnb.metrics.confusion import mean_iou, ratio
 from segnb.models.registry import label
 from segnb.study.study import Run
 
+FEWEST = 10  # images of which a bootstrap interval is made, or half of all if that is less
 NEAR, FAR = 3, 8  # px from a true edge: the largest distance of boundary metrics, and a cell of stride 8
 LEVELS = (1, 2, 3, 4)  # of a U-Net; each has a gate on its skip
 
@@ -35,6 +36,15 @@ class ImageCounts(NamedTuple):
     def by_image(self) -> np.ndarray:
         """Return the metric of each image: (N,), NaN for images without a value."""
         return np.asarray(self.reduce(**self.arrays), float)
+
+    def check(self) -> None:
+        """Raise Missing if only a few images contribute, too few for an interval."""
+        arrays = list(self.arrays.values())
+        counted = np.any([array.reshape(len(array), -1).any(axis=1) for array in arrays], axis=0)
+        if counted.sum() < min(FEWEST, len(counted) / 2):
+            raise Missing(
+                f"only {counted.sum()} of {len(counted)} test images count, too few for an interval"
+            )
 
 
 @lru_cache(maxsize=256)  # about a megabyte each; every metric of a study reads them again

@@ -112,12 +112,12 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
 def _on_another_machine(other: StudyVerdicts, found: Agreement) -> str:
     if not found.compared:
         return ""
-    beyond, opposite = len(found.beyond) or "none", len(found.opposite) or "no"
+    beyond, opposite = len(found.beyond) or "none", len(found.opposite) or "none"
     return (
         f"**Another machine, {'the same' if found.agree else 'different'} results:** of {found.compared}"
         f" comparisons measured again ({other.machine}), {beyond} differ{'s' * (beyond in (1, 'none'))}"
-        f" by more than chance, and {opposite} verdict{' is' if opposite in (1, 'no') else 's are'} the"
-        " opposite."
+        f" by more than chance. Of {len(found.both)} claims that rest on them, {len(found.same)} have the"
+        f" same verdict and {opposite} {'has' if opposite in (1, 'none') else 'have'} the opposite one."
     )
 
 

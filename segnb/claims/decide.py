@@ -129,6 +129,7 @@ def _verdict(study: Study, claim: Verdict, seeds: list[int]) -> Verdict:
         word=word,
         seeds=min((contrast.seeds for contrast in claim.tested), default=0),
         seeds_needed=claim.outlook.needed,
+        images_suffice=claim.outlook.images_suffice,
         power={seeds: finite(chance) for seeds, chance in claim.outlook.power.items()},
     )
     decisive = _decisive(claim)

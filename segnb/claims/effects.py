@@ -173,6 +173,7 @@ class Effects:
             counts, draws = self._counts(name, side, seed, rivals), None
             images = isinstance(counts, ImageCounts)
             if images and drawn:
+                counts.check()
                 draws = resample(counts.arrays, counts.reduce, self._weights(side, seed), self._sums)
         except Missing as reason:
             return str(reason)
@@ -216,9 +217,8 @@ class Effects:
             computed = self._effect(contrast)
         except Missing as reason:
             return replace(measured, missing=str(reason))
-        numbers = {
-            name: finite(getattr(computed, name)) for name in ("estimate", "se", "dof", "seed_sd", "image_se")
-        }
+        names = ("estimate", "se", "dof", "seed_sd", "image_se")
+        numbers = {name: finite(getattr(computed, name)) for name in names}
         by_seed = tuple(computed.by_seed.tolist())
         floor = self.floor(contrast) if contrast.metric in METRICS else ""
         return replace(

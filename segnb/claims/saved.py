@@ -11,7 +11,7 @@ import numpy as np
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import full_name, headline, interval, levels, needed, signed, with_unit
+from segnb.claims.wording import estimate, full_name, headline, interval, levels, needed, with_unit
 from segnb.errors import SegnbError
 from segnb.models.registry import label
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
@@ -29,7 +29,8 @@ KEYS = {
 UNWRITTEN = ("effect", "caveat", "outlook")  # fields that are not written
 # The keys that are saved. The others follow from the ledger, or are useful only together with the runs.
 SAVED_CLAIM = (
-    "id family sentence kind margin verdict headline reason p_for p_against seeds seeds_needed power decisive"
+    "id family sentence kind margin verdict headline reason p_for p_against seeds seeds_needed power"
+    " images_suffice decisive"
 )
 SAVED_CONTRAST = (
     "label measure words unit scale weight threshold margin decides estimate low high level se dof seeds"
@@ -228,4 +229,4 @@ def numbers(contrast: MeasuredContrast | None) -> tuple[str, str]:
     """Return the estimate with its unit, and the interval."""
     if contrast is None or contrast.estimate is None:
         return "–", "–"
-    return with_unit(signed(contrast.estimate, contrast), contrast.unit), interval(contrast) or "–"
+    return with_unit(estimate(contrast), contrast.unit), interval(contrast) or "–"

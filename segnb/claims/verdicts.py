@@ -55,7 +55,7 @@ class Verdict(Claim):
     headline:   the decisive comparison as text; "" without one
     p_for, p_against: see `segnb.stats.decisions.Decision`
     seeds:      the smallest number of seeds of any comparison; 0 if nothing was trained
-    seeds_needed, power: see `segnb.stats.decisions.Outlook`
+    seeds_needed, power, images_suffice: see `segnb.stats.decisions.Outlook`
     command:    a command that would measure or decide the claim, or computes it again
     decisive:   position of the comparison that the reason names
     outlook:    the effect of more seeds; not written to files
@@ -70,6 +70,7 @@ class Verdict(Claim):
     seeds: int = 0
     seeds_needed: int | None = None
     power: dict[str, float] = field(default_factory=dict)
+    images_suffice: bool = True
     command: str = ""
     decisive: int | None = None
     outlook: Outlook = field(default=Outlook(), compare=False, repr=False)

@@ -34,10 +34,10 @@ def number(value: float, contrast: MeasuredContrast, sign: bool = False, more: i
     return text.lstrip("+-" if not rounded else "" if sign else "+").replace("-", "−")
 
 
-def signed(value: float, contrast: MeasuredContrast) -> str:
+def signed(value: float, contrast: MeasuredContrast, more: int = 0) -> str:
     """Format a value of a comparison; a difference of networks has a sign."""
     # A comparison from results/ has no networks, but the label of a difference has a minus.
-    return number(value, contrast, sign=bool(contrast.minus) or " − " in contrast.label)
+    return number(value, contrast, bool(contrast.minus) or " − " in contrast.label, more)
 
 
 def with_unit(text: str, unit: str) -> str:
@@ -46,22 +46,32 @@ def with_unit(text: str, unit: str) -> str:
 
 
 def interval(contrast: MeasuredContrast) -> str:
-    """Format the interval, such as "0.4 to 5.8"; "" if the comparison has none.
-
-    An end that lies beside a limit never prints like it, because the verdict depends on its side.
-    """
-    low, high = contrast.low, contrast.high
-    if low is None:
+    """Format the interval, such as "0.4 to 5.8"; "" if the comparison has none."""
+    ends, more = (contrast.low, contrast.high), _more(contrast)
+    if None in ends:
         return ""
     if contrast.at_most:  # stored as the negative of the printed value
-        low, high = high, low
+        ends = ends[::-1]
+    return " to ".join(number(end, contrast, more=more) for end in ends)
+
+
+def estimate(contrast: MeasuredContrast) -> str:
+    """Format the estimate, with as many decimals as the interval."""
+    return signed(contrast.estimate, contrast, _more(contrast))
+
+
+def _more(contrast: MeasuredContrast) -> int:
+    """Return the further decimals that an interval needs so that no end prints like a limit beside it.
+
+    The verdict depends on the side of the limit on which the end lies.
+    """
     limits = {contrast.margin, -contrast.margin} if contrast.margin else {contrast.threshold}
-    beside = {low, high} - limits
+    beside = {contrast.low, contrast.high} - limits - {None}
     for more in range(MOST_DECIMALS):
         printed = {number(limit, contrast, more=more) for limit in limits}
         if not printed & {number(end, contrast, more=more) for end in beside}:
             break
-    return f"{number(low, contrast, more=more)} to {number(high, contrast, more=more)}"
+    return more
 
 
 def percent(level: float) -> str:
@@ -92,7 +102,7 @@ def effect(contrast: MeasuredContrast, *, named: bool = False, level: bool = Fal
         level: whether to state the level of the interval: "(97.5% CI 0.4 to 5.8)".
     """
     unit = contrast.short_unit if named else contrast.unit
-    text, ends = with_unit(signed(contrast.estimate, contrast), unit), interval(contrast)
+    text, ends = with_unit(estimate(contrast), unit), interval(contrast)
     prefix = f"{percent(contrast.level)} CI " if level else ""
     return f"{text} ({prefix}{ends})" if ends else text
 
@@ -125,6 +135,8 @@ def needed(claim: Verdict) -> str:
     """Format the number of seeds that would decide an open claim with a chance of 80%; "–" if decided."""
     if not claim.power or claim.word in DECIDED:
         return "–"
+    if not claim.images_suffice:
+        return "none"
     return f"> {decisions.MOST_SEEDS:,}" if claim.seeds_needed is None else f"{claim.seeds_needed:,}"
 
 
@@ -201,8 +213,8 @@ def _too_wide(claim: Verdict) -> str:
     if claim.kind != "≈" or all(contrast.half_width <= claim.margin for contrast in claim.widest):
         return ""
     return (
-        "With these seeds the claim could not be supported even if the effect were zero"
-        f" (its interval is {can_tell(claim)}). "
+        "With these seeds the claim could not be supported even if the effect were zero, because its widest"
+        f" interval is {can_tell(claim)}. "
     )
 
 
@@ -218,15 +230,18 @@ def goal(claim: Verdict, contrast: MeasuredContrast, missed: bool = False) -> st
 
 def outlook(claim: Verdict) -> str:
     """State the seeds with which an inconclusive claim has a chance of 80% of a verdict, and that verdict."""
-    if not claim.outlook.images_suffice:
+    if not claim.images_suffice:
         return "No number of seeds would decide on these test images if the effect stays the same."
     leads = [claim.lead(contrast) for contrast in claim.deciding if contrast.estimate is not None]
-    word = "support" if min(leads, default=0) > 0 else "refute"
+    support = min(leads, default=0) > 0
+    verdict = f"{'support' if support else 'refute'} the claim"
+    if claim.kind == "≈":
+        verdict = f"show that the value lies {goal(claim, claim.deciding[0], missed=not support)}"
     few = claim.seeds_needed is not None
     seeds = f"about {claim.seeds_needed:,}" if few else f"more than {decisions.MOST_SEEDS:,}"
     return (
         f"If effect and spread stay the same, it takes {seeds} seeds per network for a chance of"
-        f" {100 * decisions.POWER:.0f}% to {word} the claim."
+        f" {100 * decisions.POWER:.0f}% to {verdict}."
     )
 
 

@@ -55,10 +55,10 @@ def verdicts_of(study: Study, variants: str = "all", seeds: str | int = "all") -
 
 
 def counts(verdicts: StudyVerdicts) -> str:
-    """Count the claims of the study by verdict, then our further questions."""
-    groups = {"claims of the study": [], "further questions of ours": []}
+    """Count the claims of the study by verdict, then our own statements."""
+    groups = {"claims of the study": [], "statements of ours": []}
     for claim in verdicts.claims:
-        groups["further questions of ours" if claim.origin == "ours" else "claims of the study"].append(claim)
+        groups["statements of ours" if claim.origin == "ours" else "claims of the study"].append(claim)
     sentences = []
     for name, claims in groups.items():
         numbers = {word: sum(claim.word == word for claim in claims) for word in WORDS}
@@ -169,7 +169,8 @@ def reference_reason(claim: Verdict) -> str:
         return claim.reason[:1].upper() + claim.reason[1:]
     comparisons = len(claim.deciding)
     least = "favourable" if decisive.low is None else "certain"  # an exact number has no interval
-    weakest = f", the least {least} of {comparisons} comparisons" if comparisons > 1 else ""
+    which = "which decides" if claim.word == "refuted" else f"the least {least}"
+    weakest = f", {which} of {comparisons} comparisons" if comparisons > 1 else ""
     sentences = [f"{wording.headline(decisive)}{weakest}."]
     if claim.word == "inconclusive" and claim.power:
         sentences.append(wording.outlook(claim))
@@ -227,8 +228,9 @@ def block(
         saved: Reference studies. One is left out if it did not measure the claim, or if both have the same
             verdict from the study's own scores.
     """
+    older = ", older rule"
     references = [
-        (reference_name(number, saved), study.by_id[claim.id])
+        (reference_name(number, saved) + older * (study.schema < StudyVerdicts.schema), study.by_id[claim.id])
         for number, study in enumerate(saved, start=1)
         if claim.id in study.by_id
     ]

@@ -182,6 +182,23 @@ def _smaller(study: Study) -> str:
     )
 
 
+def trained_on(study: Study) -> str:
+    """Say on what the networks of a report are trained, next to those of the tested study."""
+    here, data, paper = study.preset, study.settings["data"], preset("paper")
+    sizes = " and ".join(
+        f"{name} at {recipe.size}×{recipe.size} px for {counted(recipe.epochs, 'epoch')}"
+        for name, recipe in (("FCNs", here.fcn), ("U-Nets", here.unet))
+    )
+    smaller = (
+        f" The study took {paper.train:,} images, up to {paper.unet.epochs} epochs and larger networks;"
+        " [Limitations](methods.ipynb#Limitations) lists the differences."
+    )
+    return (
+        f"In this report, they learn from {data['counts']['train']:,} images ({origin(data)}), {sizes}."
+        + smaller * bool(_smaller(study))
+    )
+
+
 def _other_images(study: Study) -> str:
     data = study.settings["data"]
     if not data["name"].startswith("streets"):

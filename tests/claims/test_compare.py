@@ -74,7 +74,8 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     (sentence,) = compare.elsewhere(mine, [mine, other])
     assert sentence == (
         "**Another machine, the same results:** of 2 comparisons measured again (GPU, fp32),"
-        " none differs by more than chance, and no verdict is the opposite."
+        " none differs by more than chance. Of 2 claims that rest on them, 2 have the same verdict and none"
+        " has the opposite one."
     )
     assert compare.elsewhere(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
     (sentence,) = compare.elsewhere(mine, [replace(study(0.3, 0.2), machine="GPU, fp32")])

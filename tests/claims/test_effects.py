@@ -105,6 +105,18 @@ def test_a_measure_without_a_value_is_missing(tmp_path):
     assert measured.estimate is None and measured.effect is None
 
 
+@pytest.mark.parametrize("count", [1, 12])
+def test_an_interval_needs_half_of_few_images(tmp_path, count):
+    study = make_study(make_project(tmp_path / "project"), seeds=2, images=16, variants=[UNET, NO_SKIP])
+    for run in study.measured():
+        table = run.objects()
+        table["found"] &= table["image"] < count
+        run.write_arrays(run.objects_path, **{name: table[name].to_numpy() for name in table})
+    measured = Effects(study).measure(Contrast("", "found_iou:small", (UNET,), threshold=0.5))
+    few = "only 1 of 16 test images count, too few for an interval"
+    assert measured.missing == (few if count == 1 else "")
+
+
 def test_costs_are_shares_and_times_are_medians(study):
     effects = Effects(study)
     tuned, frozen = "FCN8s_vgg16_finetune", "FCN8s_vgg16_freeze"

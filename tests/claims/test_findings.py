@@ -15,6 +15,7 @@ TRAINED = list(findings.TOPICS)
 SUBJECTS = {name: subject for name, (subject, _) in findings.TOPICS.items()}
 
 OURS = "(the study makes no claim about it)"
+OUTSIDE = "per network for a chance of 80% to show that the value lies outside ±1 point."
 GATES = "Attention gates change mIoU by more than 1 point in at least one network, contrary to the study."
 
 
@@ -90,10 +91,11 @@ def test_conclusions(name, word, sign, conclusion):
 @pytest.mark.parametrize(
     ("changes", "end"),
     [
-        ({}, "it takes about 4 seeds per network for a chance of 80% to refute the claim."),
+        ({}, f"it takes about 4 seeds {OUTSIDE}"),
+        ({"seeds_needed": None}, f"it takes more than 1,000 seeds {OUTSIDE}"),
         (
-            {"seeds_needed": None},
-            "it takes more than 1,000 seeds per network for a chance of 80% to refute the claim.",
+            {"seeds_needed": None, "images_suffice": False},
+            "No number of seeds would decide on these test images if the effect stays the same.",
         ),
         (
             {"seeds": 1, "seeds_needed": None, "power": {}},

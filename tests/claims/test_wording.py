@@ -53,6 +53,7 @@ def test_p_has_two_significant_digits(p, text):
 def test_seeds_needed_are_told_only_of_open_claims():
     assert [wording.needed(claim) for claim in CLAIMS] == ["–", "–", "–", "> 1,000", "–"]
     assert wording.needed(replace(CLAIMS[2], word="inconclusive")) == "4"
+    assert wording.needed(replace(CLAIMS[3], images_suffice=False)) == "none"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, expect
     wide = part(estimate=0.009, low=0.009 - half_width, high=0.009 + half_width)
     one = claim("U9", "inconclusive", kind="≈", margin=0.01, contrasts=(wide,))
     assert (
-        "could not be supported even if the effect were zero (its interval is ±1.7 points)"
+        "could not be supported even if the effect were zero, because its widest interval is ±1.7 points."
         in wording.reason(one, wide, study)
     ) == expected
 

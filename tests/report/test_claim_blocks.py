@@ -32,7 +32,7 @@ def parsed(html) -> BeautifulSoup:
 def test_counts_add_up():
     assert claim_blocks.counts(verdicts()) == (
         "Of 3 claims of the study, 1 is supported, 1 is refuted and 1 is not measured."
-        " Of 2 further questions of ours, 1 is refuted and 1 is inconclusive."
+        " Of 2 statements of ours, 1 is refuted and 1 is inconclusive."
     )
 
 
@@ -140,7 +140,7 @@ def test_a_block_quotes_the_study_or_says_that_the_question_is_ours():
     for origin, words in {
         "stated": "The study says “Skips are key.” (Q2, Bottom Line)",
         "implied": "The study implies “Skips are key.” (Q2, Bottom Line)",
-        "ours": "Our question Skip connections raise quality. The study does not say this.",
+        "ours": "Our statement Skip connections raise quality. The study does not state it.",
     }.items():
         page = parsed(claim_blocks.block(replace(said, origin=origin)))
         assert " ".join(page.dl.div.get_text(" ").split()) == words
