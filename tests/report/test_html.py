@@ -273,6 +273,13 @@ def test_an_empty_corner_is_the_head_of_nothing(tmp_path: Path) -> None:
         assert [cell.name for cell in below.find_all(["td", "th"])] == [corner, "th", "th", "th"]
 
 
+@pytest.mark.parametrize(("name", "named"), [("Traffic sign", False), ("FCN-8s fine-tuned", True)])
+def test_a_column_of_long_names_is_not_squeezed(tmp_path: Path, name: str, named: bool) -> None:
+    table = f"<table><tbody><tr><th>{name}</th><td>1</td></tr></tbody></table>"
+    cell = report_of(tmp_path, code("x", html(table))).select_one("tbody th")
+    assert ("named" in cell["class"]) is named
+
+
 def test_a_long_table_is_folded_under_its_number_of_rows(tmp_path: Path) -> None:
     def table(rows: int) -> str:
         group = '<tr class="group"><th colspan="2">all</th></tr>'

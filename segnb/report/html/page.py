@@ -36,6 +36,7 @@ SCRIPTS = ("tools.js", "page.js", "tables.js", "pictures.js", "matrix.js")
 
 NUMBER = re.compile(r"[+\-−±<>≤≥≈~×]?\s*\d[\d.,\s]*(e[+-]?\d+)?\s*(%|×|[a-zA-Zµ]{1,3})?")
 LONG = 25  # rows of a table that is not folded
+NAME = 12  # letters of a row name that a narrow column need not break
 NO_VALUE = {"", "–", "—", "-", "nan", "n/a", "None"}
 
 
@@ -64,8 +65,11 @@ def _tidy_table(table: Tag) -> None:
         if body and all(cell.name == "td" and _is_number(cell) for cell in body):
             for cell in column:
                 _mark(cell, "number")
+    named = any(len(text_of(row[0])) > NAME for row in full)
     for row in full:
         _mark(row[0], "first")
+        if named:
+            _mark(row[0], "named")
     for text in table.find_all(string=UNBROKEN):  # a narrow column would break them
         if "name" not in text.parent.get("class", []):
             text.replace_with(BeautifulSoup(unbroken(text), "html.parser"))
