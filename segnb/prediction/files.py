@@ -139,7 +139,7 @@ def check_free(out: Path, network: Network) -> None:
 def predict(
     network: Network, photographs: Iterable[Photograph], out: Path, colours: bool = False
 ) -> Iterator[Result | SegnbError]:
-    """Predict images and write the results, except those that an earlier call has written.
+    """Predict images and write the results, except for images that an earlier call has predicted.
 
     Args:
         network: the network
