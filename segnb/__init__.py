@@ -21,7 +21,7 @@ def load(run: str | PathLike) -> "Network":
     Returns:
         A function of an image, which is a path, an image of Pillow, or an array uint8 (H, W, 3) RGB.
         `network.probabilities(image)` has the probability of each class, `network.classes` their names and
-        colours.
+        colours. Each call computes on all cores and leaves the settings of torch as they were.
 
     Raises:
         SegnbError: the run is unknown or not finished, or its weights are missing or damaged.

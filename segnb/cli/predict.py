@@ -44,7 +44,8 @@ def predict(options: argparse.Namespace) -> int:
 
     Images may have any size. FOLDER gets masks/NAME.png (class ids), confidence/NAME.png (the probability of
     that class × 255), overlays/NAME.jpg, and a classes.csv with the name and colour of each id. All have the
-    size of the image. If an image cannot be read, the command prints why and continues.
+    size of the image. If an image cannot be read, the command prints why and continues. Images that an
+    earlier call has predicted are skipped if the image, the network and the options are the same.
 
     Exit codes:
       0  all images are predicted
@@ -56,7 +57,7 @@ def predict(options: argparse.Namespace) -> int:
     _report(errors)
     run = network.run
     print(_described(run))
-    done, pixels = Counter(), 0
+    done, earlier, pixels = Counter(), Counter(), 0
     # disable=None: no bar unless stderr is a terminal
     bar = tqdm(photographs, desc="predicting", unit="image", disable=None, leave=False)
     results = files.predict(network, bar, options.out, options.colours)
@@ -66,9 +67,11 @@ def predict(options: argparse.Namespace) -> int:
             errors.append(result)
         else:
             done[photograph.file.parent] += 1
-            pixels = pixels + result
+            earlier[photograph.file.parent] += result.earlier
+            pixels = pixels + result.pixels
     for folder, count in sorted(done.items()):
-        print(f"{one_line(str(folder))}: {counted(count, 'image')}")
+        skipped = f" ({earlier[folder]} predicted earlier)" if earlier[folder] else ""
+        print(f"{one_line(str(folder))}: {counted(count, 'image')}{skipped}")
     if done:
         for i in pixels.nonzero()[0]:
             names, colours = network.classes.names, network.classes.colours

@@ -6,17 +6,21 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from segnb.data import masks
 from segnb.labels import IGNORE_INDEX, ClassMap
 from segnb.storage.files import atomic_path, write_text
 
 
-def save_png(pixels: np.ndarray, file: Path) -> None:
-    """Write an image (H, W, 3) or a map (H, W), uint8, as a PNG file."""
+def save_png(pixels: np.ndarray, file: Path, texts: dict[str, str] | None = None) -> None:
+    """Write an image (H, W, 3) or a map (H, W), uint8, as a PNG file that contains texts by name."""
+    about = PngInfo()
+    for name, text in (texts or {}).items():
+        about.add_text(name, text)
     with atomic_path(file) as part:
         # Four times as fast as Pillow's default level; files of photographs are 1/15 larger.
-        Image.fromarray(pixels).save(part, format="PNG", compress_level=1)
+        Image.fromarray(pixels).save(part, format="PNG", compress_level=1, pnginfo=about)
 
 
 def write_classes(path: Path, classes: ClassMap) -> None:

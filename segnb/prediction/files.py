@@ -8,11 +8,14 @@
     OUT/predictions.json       the network
 
 Together with the images in OUT/images, this is a data folder in the layout `plain`. Each file is complete or
-absent, and the mask of an image is written last.
+absent. The confidence of an image is written last, and contains what its results depend on. So a later call
+predicts only what is missing, and a mask that a user has corrected stays.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,14 +25,16 @@ from PIL import Image
 from segnb import __version__
 from segnb.data.folders import Unlistable, files_of, folders_below
 from segnb.data.layouts import IMAGE_FORMATS
-from segnb.data.masks import FILE
+from segnb.data.masks import FILE, require_file
 from segnb.data.photographs import read_photograph
 from segnb.data.writing import save_png, write_classes
 from segnb.errors import SegnbError
 from segnb.prediction.network import Network
-from segnb.storage.files import atomic_path, read_json, write_json
+from segnb.storage.checksums import sha256
+from segnb.storage.files import atomic_path, read_json, to_json, write_json
 
 RECORD = "predictions.json"
+TEXT = "segnb"  # name of the text in a confidence file, JSON: `_facts` and the pixels per class
 STRENGTH = 0.5  # of the class colours in an overlay
 QUALITY = 90  # of the JPEG files of overlays
 LONGEST = 240  # bytes of a file name; file systems allow 255, and a temporary name is longer
@@ -41,6 +46,13 @@ class Photograph(NamedTuple):
 
     file: Path
     name: Path
+
+
+class Result(NamedTuple):
+    """The pixels per class of a predicted image, (classes,), and whether an earlier call predicted it."""
+
+    pixels: np.ndarray
+    earlier: bool
 
 
 def listed(inputs: Iterable[Path], out: Path) -> tuple[list[Photograph], list[SegnbError]]:
@@ -126,8 +138,8 @@ def check_free(out: Path, network: Network) -> None:
 
 def predict(
     network: Network, photographs: Iterable[Photograph], out: Path, colours: bool = False
-) -> Iterator[np.ndarray | SegnbError]:
-    """Predict images and write the results.
+) -> Iterator[Result | SegnbError]:
+    """Predict images and write the results, except for images that an earlier call has predicted.
 
     Args:
         network: the network
@@ -136,7 +148,7 @@ def predict(
         colours: whether to write masks in class colours as well
 
     Yields:
-        For each image its number of pixels per class, (classes,), or the reason why it cannot be read.
+        For each image its result, or the reason why it cannot be read.
 
     Raises:
         SegnbError: a file cannot be written.
@@ -144,7 +156,10 @@ def predict(
     begun = False
     for photograph in photographs:
         try:
-            picture = read_photograph(photograph.file)
+            facts = _facts(network, photograph.file, colours)
+            paths = _paths(out, photograph.name, colours)
+            pixels = _earlier(paths, facts)
+            picture = read_photograph(photograph.file) if pixels is None else None
         except SegnbError as error:
             yield error
             continue
@@ -152,7 +167,10 @@ def predict(
             write_json(out / RECORD, _record(network))
             write_classes(out / FILE, network.classes)
             begun = True
-        yield _write(network, picture, out, photograph.name, colours)
+        if picture is None:
+            yield Result(pixels, earlier=True)
+        else:
+            yield Result(_write(network, picture, paths, facts), earlier=False)
 
 
 def _record(network: Network) -> dict:
@@ -166,19 +184,48 @@ def _record(network: Network) -> dict:
     }
 
 
-def _write(network: Network, picture: Image.Image, out: Path, name: Path, colours: bool) -> np.ndarray:
+def _facts(network: Network, file: Path, colours: bool) -> dict:
+    """Return what the results of an image depend on; raise SegnbError if it is no file."""
+    image = None
+    with suppress(OSError):  # `read_photograph` says why a file cannot be read
+        image = sha256(require_file(file))
+    model = network.run.summary["model_sha256"]
+    return {"image_sha256": image, "model_sha256": model, "colours": colours, "segnb": __version__}
+
+
+def _paths(out: Path, name: Path, colours: bool) -> dict[str, Path]:
+    """Return the files of an image in the order in which they are written."""
+    suffixes = {"colours": ".png"} if colours else {}
+    suffixes |= {"overlays": ".jpg", "masks": ".png", "confidence": ".png"}
+    # A name may contain dots.
+    return {kind: (out / kind / name).with_name(name.name + suffix) for kind, suffix in suffixes.items()}
+
+
+def _earlier(paths: dict[str, Path], facts: dict) -> np.ndarray | None:
+    """Return the pixels per class that an earlier call predicted; None if a result is missing or differs."""
+    sizes = set()
+    try:
+        for path in paths.values():
+            with Image.open(path) as result:
+                sizes.add(result.size)
+        known = json.loads(result.info[TEXT])
+        pixels = known.pop("pixels")
+    except Exception:  # each damage raises its own error
+        return None
+    return np.array(pixels) if known == facts and len(sizes) == 1 else None
+
+
+def _write(network: Network, picture: Image.Image, paths: dict[str, Path], facts: dict) -> np.ndarray:
     """Predict an image, write its files, and return the number of pixels of each class."""
-
-    def path(kind: str, suffix: str = ".png") -> Path:
-        return (out / kind / name).with_name(name.name + suffix)  # a name may contain dots
-
     classes, confidence = network.segment(picture)
     painted = network.classes.paint(classes)
-    if colours:
-        save_png(painted, path("colours"))
+    pixels = np.bincount(classes.ravel(), minlength=len(network.classes))
+    paths["confidence"].unlink(missing_ok=True)  # of another image of this name, whose results end here
+    if "colours" in paths:
+        save_png(painted, paths["colours"])
     overlay = Image.blend(picture, Image.fromarray(painted), STRENGTH)
-    with atomic_path(path("overlays", ".jpg")) as part:
+    with atomic_path(paths["overlays"]) as part:
         overlay.save(part, format="JPEG", quality=QUALITY)
-    save_png(confidence, path("confidence"))
-    save_png(classes, path("masks"))
-    return np.bincount(classes.ravel(), minlength=len(network.classes))
+    save_png(classes, paths["masks"])
+    save_png(confidence, paths["confidence"], {TEXT: to_json(facts | {"pixels": pixels.tolist()})})
+    return pixels

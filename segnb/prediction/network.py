@@ -7,6 +7,7 @@ have twice the mIoU that they have on frames in their own size (docs/decisions.m
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ class Network:
     def __init__(self, run: Run):
         check(run.study, [run])  # a moved run would have another label set
         self.run, self.classes, self.size = run, run.study.classes, run.recipe.size
-        evaluate.network(run)  # raises for weights that are missing or damaged
+        with settings_of(run):
+            evaluate.network(run)  # raises for weights that are missing or damaged
 
     def __call__(self, image: AnyImage) -> np.ndarray:
         """Return the most probable class of each pixel: ids, uint8 (H, W).
@@ -73,7 +75,35 @@ class Network:
 
     def _probabilities(self, picture: Image.Image) -> Tensor:
         """Return the probabilities at the network's input size, float (classes, S, S)."""
-        return evaluate.predict(self.run, squeezed(picture, self.size)).probabilities
+        with settings_of(self.run):
+            return evaluate.predict(self.run, squeezed(picture, self.size)).probabilities
+
+
+@contextmanager
+def settings_of(run: Run) -> Iterator[None]:
+    """Compute with the settings of a run's study, on all cores, and then restore those of the process.
+
+    PyTorch keeps the number of threads, for instance, once for all code of a process.
+    """
+    threads = torch.get_num_threads()
+    exact = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    precisions = {
+        kind: kind.fp32_precision for kind in (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    }
+    try:
+        evaluate.here(run.study).apply()
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(exact, warn_only=warns)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+        for kind, precision in precisions.items():
+            if (
+                kind.fp32_precision != precision
+            ):  # a precision that is set no longer follows PyTorch's default
+                kind.fp32_precision = precision
 
 
 def load(run: str | os.PathLike) -> Network:

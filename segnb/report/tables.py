@@ -299,7 +299,7 @@ def every_run(runs: list[Run]) -> Styler:
     parts = []
     for name in dict.fromkeys([*study.index, *ours.variant]):
         own = ours[ours.variant == name]
-        rows = own[study.columns].set_axis([f"{label(name)}, seed {seed}" for seed in own.seed])
+        rows = own[study.columns].set_axis([f"{label(name)}, seed\u00a0{seed}" for seed in own.seed])
         if len(rows) > 1:
             rows.loc[f"{label(name)}, mean"] = rows.mean()
         if rows.empty:

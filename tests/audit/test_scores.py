@@ -256,7 +256,10 @@ def test_agreement_of_the_classes_follows_the_numbers():
 
 def cells(styler) -> dict[str, list[str]]:
     page = BeautifulSoup(styler.to_html(), "html5lib")
-    return {row.th.text: [cell.text for cell in row.find_all("td")] for row in page.tbody.find_all("tr")}
+    return {
+        row.th.text.replace("\xa0", " "): [cell.text for cell in row.find_all("td")]
+        for row in page.tbody.find_all("tr")
+    }
 
 
 def test_table_of_every_run(runs):

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urldefrag
 from xml.etree import ElementTree
@@ -246,6 +247,7 @@ def numbers(cells: list[str]) -> list[float]:
 
 def test_tables_sort_up_and_down_and_back_by_their_heads(own):
     """A mean stays below what it is the mean of, a missing number below all; a row stays together."""
+    own.page.evaluate(UNFOLD)  # long tables are folded
     tables = own.page.locator("article table:has(.sort):has(td.number):not(.claim *, :has(tbody + tbody))")
     assert tables.count() >= 5
     for table in tables.all():
@@ -283,6 +285,7 @@ def saved(page, button) -> tuple[str, bytes]:
 
 def test_a_table_is_saved_as_it_stands(own):
     """Each cell is in the file, none is broken by a comma or a quote in it, and all lines are as long."""
+    own.page.evaluate(UNFOLD)  # long tables are folded
     buttons = own.page.get_by_role("button", name="Download this table as CSV")
     assert buttons.count() >= 5
     table = own.page.locator(".table:has(+ .tools) > table").first
@@ -325,6 +328,7 @@ def test_a_figure_is_enlarged_and_saved(own):
 
 
 def test_verdicts_of_one_kind_alone_are_shown(own):
+    own.page.evaluate(UNFOLD)  # long tables are folded
     rows = own.page.locator("table.verdicts tbody tr:has(td.verdict)")
     every = rows.count()
     assert every == len(LEDGER)
@@ -339,6 +343,7 @@ def test_verdicts_of_one_kind_alone_are_shown(own):
 @each_width
 def test_claims_are_sorted_by_verdict_and_show_it_with_their_effect(own):
     """Supported ones come first, of all groups; nothing of a claim is off the screen."""
+    own.page.evaluate(UNFOLD)  # long tables are folded
     table = own.page.locator("table.verdicts")
     before = table.locator("tbody tr th").all_inner_texts()
     head = table.locator("thead th", has_text="Verdict").get_by_role("button")
@@ -352,6 +357,30 @@ def test_claims_are_sorted_by_verdict_and_show_it_with_their_effect(own):
     cells = table.locator("tbody tr:not(.group) > *").evaluate_all(CELLS)
     assert max(right for _, _, right in cells) <= own.page.viewport_size["width"]
     assert {lines for text, lines, _ in cells if text.endswith(("supported", "refuted", "conclusive"))} == {1}
+
+
+@each_width
+def test_no_caption_or_word_is_cut_off_and_rows_of_claims_are_apart(own):
+    own.page.evaluate(UNFOLD)
+    beyond = own.page.locator(".table > table > caption").evaluate_all(
+        "all => all.map((caption) => caption.getBoundingClientRect().right"
+        " - caption.closest('.table').getBoundingClientRect().right)"
+    )
+    assert len(beyond) > 20 and max(beyond) <= 0
+    rows = (
+        own.page.locator(".overview ol")
+        .first.locator(".in-short")
+        .evaluate_all(
+            "all => all.map((words) => words.getBoundingClientRect()).map((box) => [box.top, box.bottom])"
+        )
+    )
+    inside = own.page.locator(".overview svg text").evaluate_all(
+        "all => all.map((word) => word.ownerSVGElement.getBoundingClientRect().right"
+        " - word.getBoundingClientRect().right)"
+    )
+    assert inside and min(inside) >= 0
+    gaps = [after[0] - before[1] for before, after in pairwise(rows)]
+    assert len(gaps) > 20 and min(gaps) > 3
 
 
 @each_width

@@ -1,5 +1,6 @@
 """`segnb predict`: what it writes, what it prints, and what it refuses."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from segnb.data import layouts
 from segnb.data.masks import read_coding
 from segnb.data.reading import read_labels
 from segnb.labels import STREET
+from segnb.prediction import Network, files
 from segnb.storage.files import read_json, write_json
 from tests.data.broken_files import BROKEN, NOISE, encoded, has_remedy
 from tests.data.test_photographs import ACCEPTED, REFUSED
@@ -101,13 +103,110 @@ def test_a_file_is_named_without_its_folder_and_predicted_once(predict, photos):
     assert (OUT / "masks/c.png").exists() and not (OUT / "masks/trip").exists()
 
 
-def test_a_second_call_replaces_results_and_does_not_read_its_own(predict, photos):
+@pytest.fixture
+def segmented(monkeypatch) -> list[tuple[int, int]]:
+    """Return a list that gets the size of each image that a network predicts."""
+    sizes, segment = [], Network.segment
+    monkeypatch.setattr(
+        Network, "segment", lambda net, image: sizes.append(image.size) or segment(net, image)
+    )
+    return sizes
+
+
+def test_a_second_call_repairs_results_and_does_not_read_its_own(predict, photos, segmented):
     predict(".", "--out", "out")
     before = written(OUT)
     (OUT / "masks/photos/trip/c.png").write_bytes(b"")
+    (OUT / "overlays/photos/a.b.jpg").unlink()
     assert predict(".", "--out", "out")[0] == 0
-    assert written(OUT) == before
+    assert written(OUT) == before and len(segmented) == 4
     assert Image.open(OUT / "masks/photos/trip/c.png").size == (40, 70)
+
+
+def test_an_interrupted_call_resumes_at_the_first_image_that_is_not_complete(
+    predict, photos, segmented, monkeypatch
+):
+    photograph(20, 20).save(photos / "trip" / "d.png")
+    written_at_once = predict("photos", "--out", "whole")[1].replace("whole:", "out:")
+    segmented.clear()
+    save, left = files.save_png, iter(range(2))  # mask and confidence of the first image
+
+    def interrupted(*args):
+        save(*args)
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "save_png", interrupted)
+        assert predict("photos", "--out", "out")[0] == 130
+    assert segmented == [(90, 50), (40, 70)]
+    interrupted_at = {path: path.stat().st_mtime_ns for path in OUT.rglob("a.b.*")}
+    segmented.clear()
+    code, out, _ = predict("photos", "--out", "out")
+    assert code == 0 and segmented == [(40, 70), (20, 20)]
+    assert "photos: 1 image (1 predicted earlier)\nphotos/trip: 2 images\n" in out
+    assert out.replace(" (1 predicted earlier)", "") == written_at_once  # also the share of each class
+    assert interrupted_at == {path: path.stat().st_mtime_ns for path in OUT.rglob("a.b.*")}
+    assert {name: (OUT / name).read_bytes() for name in written(OUT)} == {
+        name: Path("whole", name).read_bytes() for name in written(Path("whole"))
+    }
+    segmented.clear()
+    out = predict("photos", "--out", "out")[1]
+    assert segmented == [] and "photos/trip: 2 images (2 predicted earlier)\n" in out
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_kill_within_a_file_leaves_no_part_of_it_under_its_name(
+    predict, photos, segmented, monkeypatch, kind
+):
+    save = Image.Image.save
+
+    def killed(image, part, **how):
+        save(image, part, **how)
+        if image.size == (40, 70) and how["format"] == kind:
+            os.truncate(part, 20)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", killed)
+        assert predict("photos", "--out", "out", "--colours")[0] == 130
+    results = [OUT / name for name in written(OUT) if not name.endswith((".csv", ".json"))]
+    assert len([path for path in results if path.stem == "a.b"]) == 4
+    for path in results:
+        Image.open(path).load()
+    segmented.clear()
+    assert predict("photos", "--out", "out", "--colours")[0] == 0 and segmented == [(40, 70)]
+
+
+def test_an_image_is_predicted_again_if_image_network_or_options_have_changed(
+    predict, photos, segmented, monkeypatch
+):
+    def again(*options) -> list[tuple[int, int]]:
+        segmented.clear()
+        predict("photos", "--out", "out", *options)
+        return list(segmented)
+
+    assert len(again()) == 2 and again() == []
+    old = photos / "a.b.jpg"
+    moment = old.stat().st_mtime_ns
+    photograph(91, 50).save(old)
+    os.utime(old, ns=(moment, moment))  # as copied files may have any time
+    assert again() == [(91, 50)]
+    assert len(again("--colours")) == 2 and again("--colours") == []
+    monkeypatch.setattr(files, "__version__", "0.0.1")
+    assert len(again("--colours")) == 2
+
+
+def test_a_corrected_mask_stays(predict, photos):
+    predict("photos", "--out", "out")
+    mask = OUT / "masks/a.b.png"
+    Image.new("L", (90, 50), 255).save(mask)
+    corrected = mask.read_bytes()
+    assert "photos: 1 image (1 predicted earlier)" in predict("photos", "--out", "out")[1]
+    assert mask.read_bytes() == corrected
+    (OUT / "confidence/a.b.png").unlink()
+    predict("photos", "--out", "out")
+    assert mask.read_bytes() != corrected
 
 
 def test_each_broken_file_is_one_line_and_all_others_are_predicted(predict, photos):

@@ -161,6 +161,37 @@ def test_without_any_finished_run_there_is_no_latest(project):
         segnb.load("latest")
 
 
+def test_a_network_leaves_the_settings_of_torch_as_they_were(run, tmp_path):
+    photograph(90, 50).save(tmp_path / "photo.png")
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import sys, torch, segnb
+from segnb.evaluation import evaluate
+kinds = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+settings = lambda: (
+    torch.get_num_threads(),
+    torch.are_deterministic_algorithms_enabled(),
+    torch.utils.deterministic.fill_uninitialized_memory,
+    [kind.fp32_precision for kind in kinds],
+)
+torch.set_num_threads(3)
+before, inside, predict = settings(), [], evaluate.predict
+evaluate.usable_cores = lambda: 2
+evaluate.predict = lambda *args: inside.append(settings()) or predict(*args)
+network = segnb.load(sys.argv[1])
+assert settings() == before, settings()
+network(sys.argv[2])
+assert settings() == before, settings()
+assert [now[:3] for now in inside] == [(2, True, False)] and before[1:3] == (False, True), (inside, before)
+"""
+    )
+    command = [sys.executable, script, run.path, tmp_path / "photo.png"]
+    env = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    process = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+
+
 def test_importing_segnb_imports_nothing_heavy():
     code = "import sys, segnb; segnb.load; sys.exit(bool({'numpy', 'torch', 'PIL'} & {*sys.modules}))"
     env = os.environ | {"PYTHONPATH": str(CHECKOUT)}

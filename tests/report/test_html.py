@@ -22,9 +22,10 @@ from segnb.labels import STREET
 from segnb.report import claim_blocks
 from segnb.report.figures.images import class_legend
 from segnb.report.html import FOLDER, unbroken
+from segnb.report.html.anchors import text_of
 from segnb.report.html.embedding import SVG
 from segnb.report.html.notebook import compact
-from segnb.report.html.page import SCRIPTS, export_page
+from segnb.report.html.page import LONG, SCRIPTS, export_page
 from segnb.report.image_matrix import matrix
 
 EVIL = '<script>alert("x")</script>'
@@ -270,6 +271,27 @@ def test_an_empty_corner_is_the_head_of_nothing(tmp_path: Path) -> None:
         above, below = report_of(tmp_path, code("a", html(styled))).select("thead tr")
         assert [cell.name for cell in above.find_all(["td", "th"])] == ["td", "th", "th"]
         assert [cell.name for cell in below.find_all(["td", "th"])] == [corner, "th", "th", "th"]
+
+
+@pytest.mark.parametrize(("name", "named"), [("Traffic sign", False), ("FCN-8s fine-tuned", True)])
+def test_a_column_of_long_names_is_not_squeezed(tmp_path: Path, name: str, named: bool) -> None:
+    table = f"<table><tbody><tr><th>{name}</th><td>1</td></tr></tbody></table>"
+    cell = report_of(tmp_path, code("x", html(table))).select_one("tbody th")
+    assert ("named" in cell["class"]) is named
+
+
+def test_a_long_table_is_folded_under_its_number_of_rows(tmp_path: Path) -> None:
+    def table(rows: int) -> str:
+        group = '<tr class="group"><th colspan="2">all</th></tr>'
+        return f"<table><tbody>{group}{'<tr><th>a</th><td>1</td></tr>' * rows}</tbody></table>"
+
+    claim = f'<details class="claim" id="claim-F1"><summary>s</summary>{table(LONG + 1)}</details>'
+    page = report_of(tmp_path, code("x", html(table(LONG) + table(LONG + 1) + claim)))
+    short, long, inside = page.select(".table")
+    assert short.find_parent("details") is None
+    assert long.parent["class"] == ["more"] and not long.parent.has_attr("open")
+    assert [text_of(tag) for tag in page.select(".more > summary")] == [f"Table 2: {LONG + 1} rows"]
+    assert inside.parent["class"] == ["claim"]
 
 
 def test_a_raw_value_of_many_lines_is_folded(tmp_path: Path) -> None:

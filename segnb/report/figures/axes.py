@@ -8,6 +8,7 @@ from textwrap import fill
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import offset_copy
@@ -35,10 +36,13 @@ def row_names(names: Iterable[str]) -> tuple[list[str], float]:
     return rows, 0.38 if any("\n" in row for row in rows) else 0.3
 
 
-def legend_of_networks(fig: Picture, labels: Iterable[str]) -> None:
-    """Draw a legend of networks below the axes."""
+def legend_of_networks(fig: Picture, labels: Iterable[str], empty: Axes | None = None) -> None:
+    """Draw a legend of networks below the axes, or into an empty one."""
     keys = [Line2D([], [], **style_of(label).line, ms=7, lw=2, label=wrapped(label)) for label in labels]
-    fig.legend(handles=keys, loc="outside lower center", ncols=min(3, len(keys)), handlelength=3)
+    if empty:
+        empty.legend(handles=keys, loc="center", handlelength=3)
+    else:
+        fig.legend(handles=keys, loc="outside lower center", ncols=min(3, len(keys)), handlelength=3)
 
 
 def spread(wanted: Sequence[float], heights: Sequence[float]) -> np.ndarray:
@@ -71,13 +75,16 @@ def _end_name(label: str) -> str:
 def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
     """Name each curve right of the axis, with its marker, at the height of its end.
 
-    Names are shifted vertically so that they do not overlap.
+    Names are shifted vertically so that they do not overlap. They stay in the order of the ends, so that the
+    lines to them never cross.
 
     Args:
-        ends: {label: x and y of the last point}, in an axis whose limits and scale no longer change
+        ends: {label: x and y of the last point}, in an axis whose scale no longer changes
         inches: approximate height of the axis
     """
-    ax.get_xlim(), ax.get_ylim()  # matplotlib computes the limits when they are read
+    # Fixed, because the lines to the names would change them.
+    ax.set_xlim(ax.get_xlim())
+    ax.set_ylim(ax.get_ylim())
     to_axes = ax.transScale + ax.transLimits
     last = {label: to_axes.transform(end) for label, end in ends.items() if np.isfinite(end[1])}
     if not last:
@@ -88,7 +95,8 @@ def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
     halves = np.array(heights) / 2
     places -= max((places + halves).max() - 1.04, 0)
     places += max(-0.04 - (places - halves).min(), 0)
-    right = {points: offset_copy(ax.transAxes, ax.figure, points, 0, "points") for points in (3, 15, 21, 28)}
+    # The lines are 24 points wide: steeper lines from ends close together would look like one.
+    right = {points: offset_copy(ax.transAxes, ax.figure, points, 0, "points") for points in (3, 27, 33, 40)}
     for (label, (x, y)), place in zip(last.items(), places, strict=True):
         style = style_of(label)
         if x < 0.97:  # the curve ends before others
@@ -98,12 +106,12 @@ def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
             (1, y),
             xycoords=right[3],
             xytext=(1, place),
-            textcoords=right[15],
+            textcoords=right[27],
             arrowprops={"arrowstyle": "-", "color": style.colour, "lw": 1, "shrinkA": 0, "shrinkB": 0},
             annotation_clip=False,
         )
-        ax.plot(1, place, **style.point, ms=6, transform=right[21], clip_on=False)
-        ax.text(1, place, names[label], transform=right[28], va="center", fontsize=SMALL, linespacing=1.0)
+        ax.plot(1, place, **style.point, ms=6, transform=right[33], clip_on=False)
+        ax.text(1, place, names[label], transform=right[40], va="center", fontsize=SMALL, linespacing=1.0)
 
 
 def plain_log(ax, which: str = "y", times: float = 1) -> None:

@@ -201,7 +201,8 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
     pair: {label: {seed: history}}, with the same seeds for both
     """
     seeds = sorted(next(iter(pair.values())))
-    columns, lines = min(len(seeds), 2), -(-len(seeds) // 2)
+    lines = -(-len(seeds) // 3)
+    columns = -(-len(seeds) // lines)
     fig = Picture(height=2.4 * lines + 0.6)
     axes = grid(fig, len(seeds), columns, sharex=True, sharey=True)
     epochs: dict[str, list[float]] = {label: [] for label in pair}
@@ -226,7 +227,7 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
             ax.set_xlabel("epoch")
             ax.tick_params(labelbottom=True)
     axes[0].set_ylabel("validation mIoU")
-    legend_of_networks(fig, pair)
+    legend_of_networks(fig, pair, next(iter(fig.axes[len(seeds) :]), None))
     return fig.described(
         f"Validation mIoU per epoch. Epoch at {percent(share, 0)} of the lower final mIoU of the pair:"
         f" {'; '.join(texts)}.",

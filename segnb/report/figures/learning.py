@@ -47,7 +47,6 @@ def _drawn(histories: dict[str, list[pd.DataFrame]], means: dict[str, pd.DataFra
         axes[0, 0].set_xlim(0.5, 1.5)
     if many:
         for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
-            ax.set_ylim(ax.get_ylim())  # fixed, because the lines to the names would change it
             seen = {label: mean[column].dropna() for label, mean in means.items()}
             ends = {label: (line.index[-1], line.iloc[-1]) for label, line in seen.items() if len(line)}
             name_ends(ax, ends, tall)

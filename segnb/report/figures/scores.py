@@ -156,8 +156,8 @@ def cost_quality(table: pd.DataFrame) -> Picture:
         ends = network_points(ax, curves, x=column, size=8.5)
         ax.set(xlabel=title, xlim=(0, 1.12 * drawn[column].max()))
         ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+        ax.margins(y=0.1)
     axes[0].set_ylabel("test mIoU (1 is perfect)")
-    axes[0].margins(y=0.1)
     name_ends(axes[-1], ends, tall)
     values = [
         f"{label} {row.miou:.3f} at {1e3 * row.predict_seconds:.1f} ms and {row.parameters / 1e6:.2f} million"

@@ -1,8 +1,8 @@
 """Executed notebooks as one HTML file that works offline, on phones, in print, and in light and dark mode.
 
 nbconvert renders the notebooks as articles (`segnb.report.html.notebook`). This module prepares the articles
-for one page: it wraps tables, and adds anchors, numbers and links (`segnb.report.html.anchors`).
-`page.html.j2` adds header, contents and footer.
+for one page: it wraps tables, adds anchors, numbers and links (`segnb.report.html.anchors`), and folds long
+tables. `page.html.j2` adds header, contents and footer.
 
 Table cells may have the classes `good`, `bad` and `quiet`, coloured for light and dark mode. `<style scoped>`
 is for JupyterLab and is dropped. `<details class="claim">` is styled by the page.
@@ -35,6 +35,8 @@ LICENCE = "MIT"
 SCRIPTS = ("tools.js", "page.js", "tables.js", "pictures.js", "matrix.js")
 
 NUMBER = re.compile(r"[+\-−±<>≤≥≈~×]?\s*\d[\d.,\s]*(e[+-]?\d+)?\s*(%|×|[a-zA-Zµ]{1,3})?")
+LONG = 25  # rows of a table that is not folded
+NAME = 12  # letters of a row name that a narrow column need not break
 NO_VALUE = {"", "–", "—", "-", "nan", "n/a", "None"}
 
 
@@ -63,8 +65,11 @@ def _tidy_table(table: Tag) -> None:
         if body and all(cell.name == "td" and _is_number(cell) for cell in body):
             for cell in column:
                 _mark(cell, "number")
+    named = any(len(text_of(row[0])) > NAME for row in full)
     for row in full:
         _mark(row[0], "first")
+        if named:
+            _mark(row[0], "named")
     for text in table.find_all(string=UNBROKEN):  # a narrow column would break them
         if "name" not in text.parent.get("class", []):
             text.replace_with(BeautifulSoup(unbroken(text), "html.parser"))
@@ -83,6 +88,16 @@ def _tidy_table(table: Tag) -> None:
     table.wrap(BeautifulSoup().new_tag("div", attrs=attributes))
 
 
+def _fold_long_tables(soup: BeautifulSoup) -> None:
+    """Fold tables of more than `LONG` rows under their number and their number of rows."""
+    for box in soup.select(".table"):
+        count = len(box.select("tbody > tr:not(.group)"))
+        if count > LONG and not box.find_parent("details"):
+            box.wrap(fold := soup.new_tag("details", attrs={"class": "more"}))
+            fold.insert(0, summary := soup.new_tag("summary"))
+            summary.string = f"{text_of(box.select_one('.itself'))}: {count} rows"
+
+
 def _articles(paths: list[Path]) -> BeautifulSoup:
     """Render notebooks as the articles of one page."""
     soup = render(paths)
@@ -94,6 +109,7 @@ def _articles(paths: list[Path]) -> BeautifulSoup:
     for image in soup.find_all("img"):  # the page is there and answers long before all of them are drawn
         image["loading"], image["decoding"] = "lazy", "async"
     link(soup)
+    _fold_long_tables(soup)
     return soup
 
 

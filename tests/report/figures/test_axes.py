@@ -5,13 +5,15 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
 from segnb.labels import LABEL_SETS, STREET, ClassMap
 from segnb.report.figures import axes, label_maps
 from segnb.report.figures.evidence import sight
 from segnb.report.figures.images import images_with_labels
-from tests.report.figures.made_up import SIGHT, UNET, lab
+from tests.report.figures import test_evidence, test_gates, test_learning, test_scores
+from tests.report.figures.made_up import SIGHT, UNET, curve, lab
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,42 @@ def test_names_stand_as_high_as_their_lines_end_and_in_their_order():
     lines = [line for line in ax.lines if line.get_transform() == ax.transData]
     ends_at = [ax.transData.transform(line.get_xydata()[-1])[1] for line in lines]
     assert np.abs(np.subtract(heights, ends_at)).max() < 25  # pixels, of about 230
+
+
+LEADERS = {
+    f"{module.__name__.rpartition('_')[2]}: {name}": module.FIGURES[name]
+    for module, names in {
+        test_learning: ("curves of all", "the study's FCNs", "the study's U-Nets"),
+        test_evidence: ("trimap", "sizes", "sight"),
+        test_gates: ("shifts",),
+        test_scores: ("cost_quality",),
+    }.items()
+    for name in names
+} | {"alike": lambda: sight({label: curve(["a", "b"], 0.5 - 1e-9 * k) for k, label in enumerate(UNET)})}
+
+
+@pytest.mark.parametrize("name", LEADERS)
+def test_lines_from_curves_to_names_begin_at_their_ends_and_never_cross(name):
+    fig = LEADERS[name]()
+    fig.draw_without_rendering()
+    seen = 0
+    for ax in fig.axes:
+        arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None)]
+        begin, end = (
+            np.array([place(arrow) for arrow in arrows]).reshape(-1, 2)
+            for place in (lambda a: a.xycoords.transform(a.xy), lambda a: a.anncoords.transform(a.xyann))
+        )
+        for one, other in itertools.combinations(range(len(arrows)), 2):
+            apart = begin[one, 1] - begin[other, 1]
+            assert apart * (end[one, 1] - end[other, 1]) > 0 or apart == 0
+        curves = [line for line in ax.lines if line.get_transform() == ax.transData]
+        for arrow, (_, y) in zip(arrows, begin, strict=True):
+            colour = to_hex(arrow.arrow_patch.get_edgecolor())
+            points = [line.get_xydata() for line in curves if to_hex(line.get_color()) == colour]
+            ends = [ax.transData.transform(of[np.isfinite(of[:, 1])][-1])[1] for of in points if len(of)]
+            assert np.abs(np.subtract(ends, y)).min() < 1  # pixel
+        seen += len(arrows)
+    assert seen >= 4
 
 
 @pytest.mark.parametrize(

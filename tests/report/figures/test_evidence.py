@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from segnb.labels import STREET
 from segnb.report.figures.evidence import (
@@ -52,6 +53,9 @@ FIGURES = {
     "convergence of two seeds": lambda: convergence(
         {"U-Net": histories(2), "U-Net, no skips": histories(2, 0.3)}, 0.9
     ),
+    "convergence of five seeds": lambda: convergence(
+        {"U-Net": histories(5), "U-Net, no skips": histories(5, 0.3)}, 0.9
+    ),
 }
 
 
@@ -59,6 +63,14 @@ def test_convergence_marks_the_epoch_that_the_claim_counts():
     """The goal is 0.9 of the lower final score: 0.9 · 0.3 · (1 − e^−4) = 0.265."""
     fig = convergence({"U-Net": histories(1), "U-Net, no skips": histories(1, 0.3)}, 0.9)
     assert "U-Net, seed 0: epoch 2.3; U-Net, no skips, seed 0: epoch 6.5" in fig.alt
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 4, 5])
+def test_convergence_leaves_no_panel_empty(seeds):
+    fig = convergence({"U-Net": histories(seeds), "U-Net, no skips": histories(seeds, 0.3)}, 0.9)
+    assert [bool(ax.lines) for ax in fig.axes[:seeds]] == [True] * seeds
+    legends = [ax.get_legend() for ax in fig.axes[seeds:]]
+    assert all(legends) and len([*legends, *fig.legends]) == 1
 
 
 def test_words_of_sizes_stand_only_where_there_is_room():
