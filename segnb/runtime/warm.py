@@ -1,7 +1,7 @@
 """A process that loads torch and other modules once, and forks the steps of a report.
 
     with started(["torch", "segnb.cli.evaluate"]):
-        ...  # every `python -m segnb.runtime.processes PID MODULE …` starts in milliseconds
+        ...  # every `python -m segnb.runtime.processes PID MODULE …` but Snakemake starts in milliseconds
 
 Loading the modules takes about five seconds of a core per step, more than a step of a small study computes.
 The process loads them when the first step connects, and then forks one child per step. The child gets the
