@@ -17,7 +17,6 @@ from segnb.models.registry import parse_variants
 from segnb.params import ReportParams, StudyParams, parse_seeds
 from segnb.pipeline import resources
 from segnb.presets import preset
-from segnb.report.report import export_study
 from segnb.report.text import counted
 from segnb.runtime import processes, warm
 from segnb.storage.files import held, write_text
@@ -199,6 +198,8 @@ def export(options: argparse.Namespace) -> None:
 
     The training notebooks and claims.json go into the same folder.
     """
+    from segnb.report.report import export_study  # the writer of the page, which `segnb report` does without
+
     params = ReportParams.from_attributes(options)
     out = export_study(params, [Path(path) for path in options.chapters], Path(options.out))
     verdicts = open_study(params.study).claims_path

@@ -236,6 +236,7 @@ def run_forked(arguments: list[str]) -> int | None:
 if __name__ == "__main__":
     end_with_parent(int(sys.argv[1]))
     del sys.argv[:2]  # runpy replaces MODULE by its path
-    if (code := run_forked(sys.argv)) is not None:
+    # Snakemake needs no module of its steps; if nothing is to be done, none has to be loaded.
+    if sys.argv[0] != "snakemake" and (code := run_forked(sys.argv)) is not None:
         sys.exit(code)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,7 +1,7 @@
 """A process that loads torch and other modules once, and forks the steps of a report.
 
     with started(["torch", "segnb.cli.evaluate"]):
-        ...  # every `python -m segnb.runtime.processes PID MODULE …` starts in milliseconds
+        ...  # every `python -m segnb.runtime.processes PID MODULE …` but Snakemake starts in milliseconds
 
 Loading the modules takes about five seconds of a core per step, more than a step of a small study computes.
 The process loads them when the first step connects, and then forks one child per step. The child gets the
@@ -73,9 +73,11 @@ def serve(parent: int, requests: socket.socket, modules: Sequence[str]) -> list[
                 with suppress(OSError), step:
                     step.sendall(os.waitpid(child, 0)[1].to_bytes(8))
                 continue
+            gc.disable()  # modules stay, so that searching them would be in vain
             for module in modules:  # loads them once; later calls cost nothing
                 import_module(module)
             gc.freeze()  # keeps the collectors of children from copying shared memory
+            gc.enable()
             step, _ = requests.accept()
             with suppress(OSError, ValueError):
                 size, outputs, *_ = socket.recv_fds(step, 8, 3)

@@ -27,7 +27,8 @@ exec(sys.argv[2])
 @pytest.fixture(scope="module", autouse=True)
 def forking(tmp_path_factory):
     folder = tmp_path_factory.mktemp("steps")
-    (folder / "steps.py").write_text(STEPS)
+    for module in ("steps", "snakemake"):
+        (folder / f"{module}.py").write_text(STEPS)
     with environment({"PYTHONPATH": f"{CHECKOUT}:{folder}"}), warm.started(["uuid"]):
         yield
 
@@ -37,8 +38,8 @@ def begin(tmp_path):
     """Starts a step that runs some code; its pid is the first line of the file `begin.pids`."""
     begun = []
 
-    def start(code: str, **variables) -> subprocess.Popen:
-        command = [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), "steps"]
+    def start(code: str, module: str = "steps", **variables) -> subprocess.Popen:
+        command = [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), module]
         process = subprocess.Popen(
             [*command, str(start.pids), code],
             cwd=tmp_path,
@@ -120,9 +121,19 @@ def test_without_it_the_step_loads_what_it_needs_itself(begin):
     assert step.returncode == 0 and pids_in(begin.pids, 1) == [step.pid]
 
 
+def test_snakemake_is_no_step_so_a_report_with_nothing_to_do_loads_nothing(begin):
+    snakemake = begin("", module="snakemake")
+    printed, _ = snakemake.communicate(timeout=PATIENCE)
+    assert printed.endswith(" False\n") and pids_in(begin.pids, 1) == [snakemake.pid]
+
+
 def test_at_the_end_nobody_is_left(tmp_path):
+    def servers():
+        return [one for one in psutil.Process().children() if one.cmdline()[-1:] == ["json"]]
+
     with warm.started(["json"]):
-        (server,) = [one for one in psutil.Process().children() if one.cmdline()[-1:] == ["json"]]
+        assert until(servers)  # a process has its command line a moment after its start
+        (server,) = servers()
         step = subprocess.Popen(
             [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), "steps"]
             + [str(tmp_path / "pids"), "time.sleep(1000)"],
