@@ -89,8 +89,11 @@ def _tidy_table(table: Tag) -> None:
 
 
 def _fold_long_tables(soup: BeautifulSoup) -> None:
-    """Fold tables of more than `LONG` rows under their number and their number of rows."""
-    for box in soup.select(".table"):
+    """Fold tables of more than `LONG` rows under their number and their number of rows.
+
+    The table of verdicts, which a reader comes for, stays open.
+    """
+    for box in soup.select(".table:not(:has(> table.verdicts))"):
         count = len(box.select("tbody > tr:not(.group)"))
         if count > LONG and not box.find_parent("details"):
             box.wrap(fold := soup.new_tag("details", attrs={"class": "more"}))
