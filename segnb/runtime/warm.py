@@ -73,9 +73,11 @@ def serve(parent: int, requests: socket.socket, modules: Sequence[str]) -> list[
                 with suppress(OSError), step:
                     step.sendall(os.waitpid(child, 0)[1].to_bytes(8))
                 continue
+            gc.disable()  # modules stay, so that searching them would be in vain
             for module in modules:  # loads them once; later calls cost nothing
                 import_module(module)
             gc.freeze()  # keeps the collectors of children from copying shared memory
+            gc.enable()
             step, _ = requests.accept()
             with suppress(OSError, ValueError):
                 size, outputs, *_ = socket.recv_fds(step, 8, 3)
