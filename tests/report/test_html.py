@@ -292,6 +292,8 @@ def test_a_long_table_is_folded_under_its_number_of_rows(tmp_path: Path) -> None
     assert long.parent["class"] == ["more"] and not long.parent.has_attr("open")
     assert [text_of(tag) for tag in page.select(".more > summary")] == [f"Table 2: {LONG + 1} rows"]
     assert inside.parent["class"] == ["claim"]
+    verdicts = table(LONG + 1).replace("<table>", '<table class="verdicts">')
+    assert not report_of(tmp_path, code("x", html(verdicts))).select(".more")
 
 
 def test_a_raw_value_of_many_lines_is_folded(tmp_path: Path) -> None:
