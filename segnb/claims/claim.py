@@ -82,6 +82,25 @@ LIMITS = {
 }
 
 
+MARGINS = {
+    "noticeably": Limit(
+        NOTICEABLE, False, "the gain is more than 2 points of mIoU", "Twice the margin of equality."
+    ),
+    "no improvement": Limit(
+        POINT,
+        True,
+        "scores differ by at most 1 point",
+        "A convention: smaller gains rarely decide a choice.",
+    ),
+    "little overhead": Limit(
+        SHARE,
+        True,
+        "costs rise by at most a tenth",
+        "A convention: it rarely needs another machine.",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Contrast:
     """A comparison of networks on one metric, on the same test images and with the same seeds.

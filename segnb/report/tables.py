@@ -11,7 +11,7 @@ from pandas.io.formats.style import Styler
 
 from segnb.audit.charts import printed_scores, with_study
 from segnb.audit.scores import FAILING, READING_ERROR, by_run, published, published_scores
-from segnb.claims.claim import LIMITS
+from segnb.claims.claim import LIMITS, MARGINS
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
 from segnb.claims.wording import can_tell, goal, needed
 from segnb.labels import STREET
@@ -222,12 +222,13 @@ def recipes(study: Study) -> Styler | None:
 
 def limits() -> Styler | None:
     """Show the limit that each absolute word of the study stands for, and why."""
-    rows = {f"“{word}”": {"limit": limit.claim, "reason": limit.why} for word, limit in LIMITS.items()}
+    words = (MARGINS | LIMITS).items()
+    rows = {f"“{word}”": {"limit": limit.claim, "reason": limit.why} for word, limit in words}
     return table(
         "limits",
         pd.DataFrame.from_dict(rows, orient="index"),
-        f"{len(rows)} absolute words of the study stand for a limit. A claim with such a word is supported if"
-        " the interval of the network's value satisfies the limit.",
+        f"{len(rows)} words of the study stand for a limit. A claim with such a word is supported if the"
+        " interval of the value satisfies the limit.",
     )
 
 

@@ -232,10 +232,11 @@ def classes_sentence(classes: ClassMap) -> str:
 
 
 def things_sentence(classes: ClassMap) -> str:
-    """Name the classes whose objects are counted."""
+    """Name the classes whose objects are counted, and the thin classes."""
+    thin = f" Thin classes, which cover few pixels each: {', '.join(classes.thin)}." if classes.thin else ""
     if classes.things:
-        return f"Objects of these classes are counted: {', '.join(classes.things)}."
-    return "No class of these data has countable objects (column `thing` of its classes.csv)."
+        return f"Objects of these classes are counted: {', '.join(classes.things)}.{thin}"
+    return f"No class of these data has countable objects (column `thing` of its classes.csv).{thin}"
 
 
 def image_counts(study: Study) -> str:

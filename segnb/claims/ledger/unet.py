@@ -127,7 +127,8 @@ SKIP_CLAIMS = (
         "U-Net: skips",
         "Skips bring back lost detail.",
         "Test mIoU that the U-Net loses if every skip is replaced by its mean over the image, more than 1"
-        " point. The residual U-Net is shown.",
+        " point. The residual U-Net is shown. A trained network without its skips can score lower than one"
+        " that is trained without them (U1).",
         lost("skips", UNET) + secondary(lost("skips", RESIDUAL)),
     ),
     Claim(
