@@ -23,6 +23,7 @@ from segnb.report.figures.style import (
     figure,
     intervals,
     percent,
+    signed,
     style_of,
 )
 
@@ -73,8 +74,9 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
     return fig.described(
         f"Dot plot of two scores, the study's metric and mIoU, for {len(labels)} networks."
         f" {'. '.join(texts)}.",
-        f"{gaps(panels)} Both scores are of the same predictions: the longer the line, the larger the effect"
-        " of the metric." + (" Small ticks are single runs, and marks are their means." if several else ""),
+        f"{gaps(panels)} Both scores are of the same predictions: the longer the line, the larger"
+        " the effect of the metric."
+        + (" Small ticks are single runs, and marks are their means." if several else ""),
     ).shows(labels, "M1")
 
 
@@ -84,8 +86,9 @@ def gaps(panels: dict[str, pd.DataFrame]) -> str:
     for title, frame in panels.items():
         gap = (frame.as_published - frame.miou).dropna()
         if len(gap):
-            ends = dict.fromkeys(points(value) for value in (gap.min(), gap.max()))
-            texts.append(f"{' to '.join(ends)} points ({title})")
+            ends = dict.fromkeys(signed(value) for value in (gap.min(), gap.max()))
+            several = "seeds_miou" in frame and frame.seeds_miou.map(len).max() > 1
+            texts.append(f"{' to '.join(ends)} ({title}{', means over seeds' if several else ''})")
     return sentence(f"the study's metric minus mIoU is {' and '.join(texts)}" if texts else "")
 
 

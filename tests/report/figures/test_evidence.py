@@ -61,6 +61,19 @@ def test_convergence_marks_the_epoch_that_the_claim_counts():
     assert "U-Net, seed 0: epoch 2.3; U-Net, no skips, seed 0: epoch 6.5" in fig.alt
 
 
+def test_gains_show_every_seed():
+    fig = FIGURES["gains"]()
+    assert "all 3 seeds agree on the sign of" in fig.caption and "rings are single seeds" in fig.caption
+    rings = [line for line in fig.axes[0].lines if line.get_markersize() == 4]
+    assert sum(len(line.get_xdata()) for line in rings) == 3 * len(STREET.names)
+
+
+def test_only_intervals_over_images_are_called_error_bars():
+    """“How to read a verdict” says that all error bars outside figures of claims cover the test images."""
+    assert "lines extend from the lowest to the highest seed" in FIGURES["gradients"]().caption
+    assert "Error bars" not in FIGURES["gradients"]().caption
+
+
 def test_words_of_sizes_stand_only_where_there_is_room():
     words = {"tiny", "small", "medium", "large"}
     for name, expected in (("sizes", words), ("sizes without room", {"medium"})):
