@@ -118,7 +118,7 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     fig = Picture(height=(0.37 if "\n" in "".join(names.values()) else 0.31) * most + 1.0)
     ax = fig.subplots()
     opposite = ax.twinx()
-    places = [k + 0.62 * (k // 2) for k in range(len(columns))]  # with room for scores between two panels
+    places = [k + 1.1 * (k // 2) for k in range(len(columns))]  # with room for scores between two panels
     for k, (title, head, scores) in enumerate(columns):
         offset = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL}
         offset |= {"xytext": (8, 0), "ha": "left"} if k % 2 else {"xytext": (-8, 0), "ha": "right"}
@@ -276,6 +276,7 @@ def _bitwise(ax, pixels: pd.DataFrame, sums: pd.Series) -> None:
         ax.text(width + 0.1, y, f"sum {number:.0f}", va="center")
     ax.text(width + 0.1, 1, _ratio(sums, "\n"), va="center", weight="bold", color=AS_PUBLISHED)
     ax.tick_params("y", length=0, rotation=0)
+    ax.grid(False)
     ax.set(xlim=(-0.05, width + 1.15), ylim=(4.05, -0.5))
 
 

@@ -136,8 +136,9 @@ def _style(part: MeasuredContrast) -> NetworkStyle:
 
 def _heading(ax, y: float, text: str) -> None:
     """Write a heading across the figure."""
+    ax.set_zorder(1)  # above the axes of single images, whose background would cover the heading
     ax.annotate(
-        text,
+        wrapped(text, 74),
         (0.01, y),
         xycoords=("figure fraction", "data"),
         va="center",

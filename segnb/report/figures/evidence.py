@@ -228,7 +228,7 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if number >= len(seeds) - columns:  # in the lowest row
             ax.set_xlabel("epoch")
-            ax.tick_params(labelbottom=True)
+        ax.tick_params(labelbottom=True)
     axes[0].set_ylabel("validation mIoU")
     legend_of_networks(fig, pair)
     return fig.described(

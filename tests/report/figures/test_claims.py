@@ -92,6 +92,20 @@ def test_a_share_is_100_percent_only_without_exception():
         assert f"{words} above 0" in [text.get_text() for text in fig.axes[1].texts]
 
 
+def test_headings_are_complete():
+    """The background of the axes of single images covered the end of a long heading."""
+    networks = "Attention residual U-Net, strided gate − Attention residual U-Net"
+    fig = differences([part(networks), part(f"{networks} and words, words and more words")], ">", BY_IMAGE)
+    fig.draw_without_rendering()
+    left, *others = fig.axes
+    headings = [text for text in left.texts if text.get_weight() == "bold"]
+    assert headings
+    for heading in headings:
+        assert heading.get_window_extent().x1 < fig.bbox.x1
+        for ax in others:
+            assert not ax.bbox.overlaps(heading.get_window_extent()) or ax.zorder < left.zorder
+
+
 def test_the_caption_says_how_a_mark_of_times_is_formed():
     timed = part(repeats="rounds", low=None, high=None)
     assert "the mark the medians of all rounds" in differences([timed], "exact", {}).caption

@@ -74,6 +74,15 @@ def test_only_intervals_over_images_are_called_error_bars():
     assert "Error bars" not in FIGURES["gradients"]().caption
 
 
+def test_each_panel_has_tick_labels_and_sizes_are_plain_numbers():
+    panels = FIGURES["convergence"]().axes
+    assert all(ax.xaxis.get_tick_params()["labelbottom"] for ax in panels[:3])
+    fig = sizes(by_size([64, 256, 1024]))
+    fig.draw_without_rendering()
+    printed = [text.get_text() for text in fig.axes[-1].get_xticklabels()]
+    assert "1,000" in printed and not any("e" in text for text in printed)
+
+
 def test_words_of_sizes_stand_only_where_there_is_room():
     words = {"tiny", "small", "medium", "large"}
     for name, expected in (("sizes", words), ("sizes without room", {"medium"})):
