@@ -31,8 +31,8 @@ def with_interval(
         reduce: Function of these sums that returns a scalar or (K,), see `segnb.stats.bootstrap.resample`.
 
     Returns:
-        Columns value, low, high; low and high are NaN for one image. `attrs` has the numbers of images and
-        seeds.
+        Columns value, low, high, by_seed (a list with one value per seed); low and high are NaN for one
+        image. `attrs` has the numbers of images and seeds.
     """
     values = [reduce(**{name: counts.sum(0) for name, counts in arrays.items()}) for arrays in sums]
     images = len(next(iter(sums[0].values())))
@@ -40,6 +40,7 @@ def with_interval(
     low, high = interval(sums, reduce, names)
     columns = {"value": np.mean(values, axis=0), "low": low, "high": high}
     frame = pd.DataFrame({name: np.atleast_1d(column) for name, column in columns.items()})
+    frame["by_seed"] = np.stack(values, axis=-1).reshape(len(frame), -1).tolist()
     frame.attrs.update(images=len(names), seeds=len(sums))  # for the caption
     return frame
 

@@ -17,6 +17,8 @@ from segnb.claims.wording import can_tell, goal, needed
 from segnb.labels import STREET
 from segnb.models.registry import VARIANTS, label
 from segnb.presets import preset
+from segnb.report.figures.findings import few, tied_in_time
+from segnb.report.figures.style import percent, signed
 from segnb.report.html import about
 from segnb.report.text import counted
 from segnb.study.study import Run, Study, by_variant
@@ -46,11 +48,6 @@ def table(
     style = style.format_index(escape="html").format_index(escape="html", axis=1)
     style = style.set_table_attributes(f'data-about="{html.escape(about(name, "", networks, metrics))}"')
     return style.set_caption(html.escape(caption, quote=False))  # it may name classes, which come from data
-
-
-def signed(value: float) -> str:
-    """Print a difference of scores, such as "−0.061"."""
-    return f"{value:+.3f}".replace("-", "−")
 
 
 def networks(runs: list[Run]) -> Styler | None:
@@ -171,15 +168,17 @@ def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
             "memory, MiB": cost.memory_mib.map("{:,.0f}".format),
         }
     ).rename(index=label)
-    seconds = cost.train_seconds
+    tied = tied_in_time(cost.rename(index=label), "train", least=False)
+    most = f"{1e3 * cost.train_seconds.max():.1f} ms per image"
+    alone = f"{tied[0]} takes the most time to train, {most}."
+    several = f"Training takes up to {most}; the rounds of timing of {few(tied)} overlap."
     return table(
         "costs",
         frame,
-        f"{label(seconds.idxmax())} takes the most time to train, {1e3 * seconds.max():.1f} ms per image."
-        " The column “trained” counts the parameters that training changes. GFLOPs are billions of"
-        " floating-point operations to predict one image, with a multiply-add counted as two. Times are"
-        " medians per image, in batches and without caches. Memory is the peak of a training step."
-        " The study published no costs.",
+        f"{several if len(tied) > 1 else alone} The column “trained” counts the parameters that training"
+        " changes. GFLOPs are billions of floating-point operations to predict one image, with a multiply-add"
+        " counted as two. Times are medians of the rounds, per image, in batches and without caches. Memory"
+        " is the peak of a training step. The study published no costs.",
         networks=frame.index,
         metrics=COSTS,
     )
@@ -243,7 +242,7 @@ def open_questions(ledger: StudyVerdicts) -> Styler | None:
             "claimed": goal(claim, claim.decisive_contrast),
             "seeds needed": needed(claim),
         }
-        | {f"chance with {n} seeds": f"{100 * chance:.0f}%" for n, chance in claim.power.items()}
+        | {f"chance with {n} seeds": percent(chance, 0) for n, chance in claim.power.items()}
         for claim in claims
     }
     undecided = sum(claim.word not in DECIDED for claim in claims)

@@ -107,8 +107,8 @@ def spread_sentence(spreads: pd.DataFrame) -> str:
     """
     return " ".join(
         f"Among the {FAMILY_NAMES[name]}, the standard deviation of mIoU is"
-        f" {100 * row.networks:.1f} points between networks and {100 * row.seeds:.1f} points between the"
-        f" seeds of one network, a ratio of {row.ratio:.1f}."
+        f" {100 * row.networks:.2f} points between networks and {100 * row.seeds:.2f} points between the"
+        f" seeds of one network, a ratio of {row.ratio:.{int(row.ratio < 9.95)}f}."
         for name, row in spreads.iterrows()
     )
 

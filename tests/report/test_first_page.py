@@ -115,6 +115,17 @@ def test_a_reference_study_that_decided_by_another_comparison_has_no_mark(change
     assert not row.select(".reference")
 
 
+def test_the_caption_explains_every_colour_and_the_marks_of_older_studies():
+    """An older study was decided by another rule, so its black marks can lie where others would be green."""
+    text = {
+        schema: first_page.overview(verdicts(), [replace(verdicts(study="other"), schema=schema)]).data
+        for schema in (1, 2)
+    }
+    assert "Green is supported, red is refuted, grey is not measurable" in text[2]
+    assert "black (white on a dark page) is inconclusive" in text[2]
+    assert "a stricter rule" in text[1] and "a stricter rule" not in text[2]
+
+
 def test_a_mark_without_interval_and_verdict_is_in_the_middle():
     open_claim = claim("U21", "inconclusive", contrasts=(part(low=None, high=None),))
     counted = claim("F8", contrasts=(part(low=None, high=None),))

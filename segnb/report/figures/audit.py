@@ -23,6 +23,7 @@ from segnb.report.figures.style import (
     figure,
     intervals,
     percent,
+    signed,
     style_of,
 )
 
@@ -73,8 +74,9 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
     return fig.described(
         f"Dot plot of two scores, the study's metric and mIoU, for {len(labels)} networks."
         f" {'. '.join(texts)}.",
-        f"{gaps(panels)} Both scores are of the same predictions: the longer the line, the larger the effect"
-        " of the metric." + (" Small ticks are single runs, and marks are their means." if several else ""),
+        f"{gaps(panels)} Both scores are of the same predictions: the longer the line, the larger"
+        " the effect of the metric."
+        + (" Small ticks are single runs, and marks are their means." if several else ""),
     ).shows(labels, "M1")
 
 
@@ -84,8 +86,9 @@ def gaps(panels: dict[str, pd.DataFrame]) -> str:
     for title, frame in panels.items():
         gap = (frame.as_published - frame.miou).dropna()
         if len(gap):
-            ends = dict.fromkeys(points(value) for value in (gap.min(), gap.max()))
-            texts.append(f"{' to '.join(ends)} points ({title})")
+            ends = dict.fromkeys(signed(value) for value in (gap.min(), gap.max()))
+            several = "seeds_miou" in frame and frame.seeds_miou.map(len).max() > 1
+            texts.append(f"{' to '.join(ends)} ({title}{', means over seeds' if several else ''})")
     return sentence(f"the study's metric minus mIoU is {' and '.join(texts)}" if texts else "")
 
 
@@ -115,7 +118,7 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     fig = Picture(height=(0.37 if "\n" in "".join(names.values()) else 0.31) * most + 1.0)
     ax = fig.subplots()
     opposite = ax.twinx()
-    places = [k + 0.62 * (k // 2) for k in range(len(columns))]  # with room for scores between two panels
+    places = [k + 1.1 * (k // 2) for k in range(len(columns))]  # with room for scores between two panels
     for k, (title, head, scores) in enumerate(columns):
         offset = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL}
         offset |= {"xytext": (8, 0), "ha": "left"} if k % 2 else {"xytext": (-8, 0), "ha": "right"}
@@ -273,6 +276,7 @@ def _bitwise(ax, pixels: pd.DataFrame, sums: pd.Series) -> None:
         ax.text(width + 0.1, y, f"sum {number:.0f}", va="center")
     ax.text(width + 0.1, 1, _ratio(sums, "\n"), va="center", weight="bold", color=AS_PUBLISHED)
     ax.tick_params("y", length=0, rotation=0)
+    ax.grid(False)
     ax.set(xlim=(-0.05, width + 1.15), ylim=(4.05, -0.5))
 
 

@@ -125,7 +125,9 @@ def plain_log(ax, which: str = "y", times: float = 1) -> None:
     low, high = getattr(ax, f"get_{which}lim")()
     axis = getattr(ax, f"{which}axis")
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{times * value:.3g}"))
+    # "g" alone would print 1000 as 1e+03.
+    plain = FuncFormatter(lambda value, _: f"{times * value:{',.0f' if times * value >= 100 else '.3g'}}")
+    axis.set_major_formatter(plain)
     axis.set_minor_formatter(NullFormatter())
 
 

@@ -15,7 +15,7 @@ from segnb.claims.wording import percent as level_in_percent
 from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.axes import name_rows, note, wrapped
-from segnb.report.figures.findings import comparisons
+from segnb.report.figures.claim_findings import comparisons, has_band
 from segnb.report.figures.images import mistaken
 from segnb.report.figures.label_maps import inches_of_classes, legend_of_classes, picture_rows, short
 from segnb.report.figures.style import (
@@ -103,7 +103,7 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
         y, names = zip(*places.values(), strict=True)
         name_rows(line[0], [wrapped(name, 26) for name in names], y)
         compared = any(parts[i].minus for i in places)
-        line[0].set_xlabel(f"difference in {unit}" if compared and unit else unit or "difference")
+        line[0].set_xlabel(" in ".join(filter(None, (compared and "difference", unit))) or "value")
         full = bool(by_image) and any(i in by_image for i in places)
         if full:
             line[1].set_xlabel("on single images")
@@ -125,7 +125,7 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
     return fig.described(
         f"Comparisons with their intervals. {'; '.join(values)}."
         + (f" Image by image: {'; '.join(spread)}." if spread else ""),
-        _caption([parts[i] for i in drawn], kind, list(map(len, by_image.values())), len(parts) - len(drawn)),
+        _caption({i: parts[i] for i in drawn}, kind, by_image, len(parts) - len(drawn)),
     )
 
 
@@ -136,8 +136,9 @@ def _style(part: MeasuredContrast) -> NetworkStyle:
 
 def _heading(ax, y: float, text: str) -> None:
     """Write a heading across the figure."""
+    ax.set_zorder(1)  # above the axes of single images, whose background would cover the heading
     ax.annotate(
-        text,
+        wrapped(text, 74),
         (0.01, y),
         xycoords=("figure fraction", "data"),
         va="center",
@@ -179,7 +180,7 @@ def _spread(ax, y: float, part: MeasuredContrast, frame: pd.DataFrame) -> None:
 
 def _margin(ax, y: float, part: MeasuredContrast, kind: str) -> None:
     """Draw the band of an equivalence, or the limit of a difference."""
-    if kind == "≈" and part.margin:
+    if has_band(part, kind):
         edge = part.scale * part.margin
         ax.fill_betweenx([y - 0.5, y + 0.5], -edge, edge, color=BAND, lw=0, zorder=0)
     elif part.threshold:
@@ -187,22 +188,30 @@ def _margin(ax, y: float, part: MeasuredContrast, kind: str) -> None:
         ax.plot([place, place], [y - 0.5, y + 0.5], color=QUIET, ls=(0, (3, 2)), lw=1.4, zorder=1)
 
 
-def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_out: int) -> str:
+def _caption(
+    drawn: dict[int, MeasuredContrast], kind: str, by_image: dict[int, pd.DataFrame], left_out: int
+) -> str:
     """Say what only this figure shows; the first chapter explains once what all figures of claims share.
 
-    images: number of images of each comparison that has some
+    drawn, by_image: comparisons and their images by position, see `differences`
     """
+    parts = list(drawn.values())
     bounded = [part for part in parts if part.low is not None]
     seeds = max(len(part.by_seed) for part in parts)
     sentences = [comparisons(parts, kind)]
-    if kind == "≈":
+    if any(has_band(part, kind) for part in parts):
         sentences.append("In the grey band, two networks count as equal.")
     if any(part.threshold for part in parts):
         sentences.append("The dashed line is the limit of the claim.")
     if bounded:
         level, one_seed = level_in_percent(bounded[0].level), seeds <= 1
+        # An error of 0 over images can also be an estimate.
+        of_images = {bool(part.image_se) or i in by_image for i, part in drawn.items() if part in bounded}
         over = f" over {'' if one_seed else 'seeds and '}test images"
-        over = over if all(part.image_se is not None for part in bounded) else ""
+        if of_images != {True}:
+            images_too = ", and over test images if the metric has values for them"
+            images_too = ", and over test images if the metric has values for them"
+            over = " over seeds" + images_too * (True in of_images)
         decide = "them" if all(part.decides for part in bounded) else "those of the deciding comparisons"
         rest = (
             "they do not include variation between training runs"
@@ -212,12 +221,14 @@ def _caption(parts: list[MeasuredContrast], kind: str, images: list[int], left_o
         sentences.append(f"Lines are {level} confidence intervals{over}; {rest}.")
     elif not any(part.repeats for part in parts):
         sentences.append("It is counted and has no error.")
+    if any(part.repeats == "rounds" and part.by_seed for part in parts):
+        sentences.append("For times, a ring compares one round, and the mark the medians of all rounds.")
     if left_out:
         are = "comparison is" if left_out == 1 else "comparisons are"
         sentences.append(f"{left_out} more {are} in the table only.")
     rounds = all(part.repeats == "rounds" for part in parts if part.by_seed)
     sizes = [counted(seeds, "round" if rounds else "seed")] if seeds else []
-    if images:
+    if images := [len(frame) for frame in by_image.values()]:
         least, most = min(images), max(images)
         sizes.append(counted(most, "test image") if least == most else f"{least} to {most} test images")
     if sizes:

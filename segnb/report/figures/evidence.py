@@ -22,6 +22,7 @@ from segnb.report.figures.axes import (
     note,
     plain_log,
     row_names,
+    single_runs,
     wrapped,
 )
 from segnb.report.figures.style import (
@@ -162,12 +163,15 @@ def gain_by_class(frame: pd.DataFrame, plus: str, minus: str, classes: ClassMap)
         ax.plot(gain, y, "o", ms=9, mfc=colours[name], mec=INK, mew=0.8, zorder=3)
         how = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": SMALL}
         ax.text(1.01, y, findings.points(gain / 100), **how)
+    seeds = frame["by_seed"].map(lambda values: [100 * value for value in values])
+    several = single_runs(ax, seeds, 0.3, marker="o", ms=4, mfc="white", mec=INK, mew=0.8)
     ax.set_xlabel(wrapped(f"{plus} minus {minus}, points of class IoU", 56))
     values = ", ".join(f"{name} {findings.points(gain / 100)}" for name, gain in points["value"].items())
     return fig.described(
         f"IoU of {plus} minus IoU of {minus} for each class, in points: {values}.",
         f"{findings.class_gain(frame, plus, minus)} Right of zero, {plus} is better at the class."
-        f"{error_bars([frame])}",
+        + (" Small rings are single seeds." if several else "")
+        + f"{error_bars([frame])}",
     ).shows([plus, minus], "miou", "iou:*")
 
 
@@ -225,7 +229,7 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if number >= len(seeds) - columns:  # in the lowest row
             ax.set_xlabel("epoch")
-            ax.tick_params(labelbottom=True)
+        ax.tick_params(labelbottom=True)
     axes[0].set_ylabel("validation mIoU")
     legend_of_networks(fig, pair, next(iter(fig.axes[len(seeds) :]), None))
     return fig.described(
@@ -259,5 +263,5 @@ def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
         f"{findings.strongest_layer(ratios)} The higher the ratio, the more a step changes the layer."
         " Layers are in the order in which an image passes them. Level 1 has the resolution of the image, 1st"
         " and 2nd are the convolutions of a level, and up is the up-convolution before them."
-        + (" Error bars extend from the lowest to the highest seed." if several else ""),
+        + (" Vertical lines extend from the lowest to the highest seed." if several else ""),
     ).shows(ratios, "gradient*")

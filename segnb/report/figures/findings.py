@@ -6,20 +6,16 @@ zero. A function returns "" if nothing finite is drawn.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from segnb.claims.effects import MeasuredContrast
-from segnb.claims.wording import effect, listed, signed
+from segnb.claims.wording import listed
 from segnb.report.figures.style import family_of, percent
 from segnb.report.text import FAMILY_NAMES, counted
 
 FAMILIES = FAMILY_NAMES | {"": "other networks"}
-UNDECIDED = "on both sides", "partly"  # beginnings of places of intervals
 MOST_NAMES = 3  # that a sentence lists; more are counted
 
 
@@ -28,7 +24,12 @@ def names(values: pd.Series, target: float, digits: int, thing: str = "networks"
     equal = list(values.index[np.isclose(values.round(digits), round(target, digits))])
     if 1 < len(equal) == len(values) > 2:
         return f"all {len(equal)} {thing}", True
-    return listed(equal) if len(equal) <= MOST_NAMES else f"{len(equal)} {thing}", len(equal) > 1
+    return few(equal, thing), len(equal) > 1
+
+
+def few(names: list[str], thing: str = "networks") -> str:
+    """List the names, or count them if there are many."""
+    return listed(names) if len(names) <= MOST_NAMES else f"{len(names)} {thing}"
 
 
 def sentence(text: str) -> str:
@@ -111,10 +112,23 @@ def hardest_classes(iou: pd.DataFrame) -> str:
     )
 
 
+def tied_in_time(table: pd.DataFrame, timed: str, least: bool = True) -> list[str]:
+    """Return the network with the least (or most) time, and those whose rounds of timing overlap with its.
+
+    table: indexed by network; columns {timed}_seconds, and {timed}_samples except in older versions
+    """
+    seconds = table[f"{timed}_seconds"]
+    rounds = table.get(f"{timed}_samples", seconds)
+    low, high = rounds.map(np.min), rounds.map(np.max)
+    first = seconds.idxmin() if least else seconds.idxmax()
+    close = low <= high[first] if least else high >= low[first]
+    return [name for name in table.index if close[name] or name == first]
+
+
 def cost(table: pd.DataFrame) -> str:
     """Say which network has the highest mIoU and which predicts fastest.
 
-    table: indexed by label; columns miou and predict_seconds
+    table: indexed by label; columns miou and predict_seconds, and predict_samples if rounds were timed
     """
     rows = table.dropna(subset=["miou", "predict_seconds"])
     if rows.empty:
@@ -122,12 +136,18 @@ def cost(table: pd.DataFrame) -> str:
     milliseconds = 1e3 * rows.predict_seconds
     best, several = names(rows.miou, rows.miou.max(), 3)
     fastest, many = names(milliseconds, milliseconds.min(), 1)
+    tied = tied_in_time(rows, "predict")
     score, fast = f"{rows.miou.max():.3f}", f"{milliseconds.min():.1f} ms"
     if len(rows) == 1:
         return sentence(f"{best} has an mIoU of {score} and predicts an image in {fast}")
+    takes = "" if several or many else f", and takes {milliseconds[best]:.1f} ms to predict an image"
+    if len(tied) > 1 and "predict_samples" in rows:
+        return sentence(
+            f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes}; no network is clearly"
+            f" fastest, because the rounds of timing of {few(tied)} overlap"
+        )
     if best == fastest and not several:
         return sentence(f"{best} has the highest mIoU, {score}, and predicts an image fastest, in {fast}")
-    takes = "" if several or many else f", and takes {milliseconds[best]:.1f} ms to predict an image"
     return sentence(
         f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes};"
         f" {fastest} {'predict an image in' if many else 'needs the least time,'} {fast}"
@@ -171,74 +191,35 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
     return " ".join(sentences)
 
 
-def intervals(places: Sequence[str], of: str) -> str:
-    """Say where intervals lie, as part of a sentence; "" without intervals.
+def same_signs(by_seed: Iterable[Sequence[float]], of: str) -> str:
+    """Say how many values have the same sign in all seeds, as part of a sentence; "" with one seed.
+
+    Intervals over test images are not counted: they do not cover the choice of the seeds.
 
     Args:
-        places: such as "above zero", one per interval; those that begin like `UNDECIDED` decide nothing, so
-            they are not counted if others do
-        of: what has an interval, in the plural
+        by_seed: for each value, one number per seed
+        of: what the values are, in the plural
     """
-    counts = Counter(places)
-    if len(counts) < 2:
-        which = "the interval is" if len(places) == 1 else f"{every(len(places))} intervals are"
-        return f"{which} {places[0]}" if places else ""
-    sides = [f"{place} for {n}" for place, n in counts.items() if not place.startswith(UNDECIDED)]
-    return f"the interval is {listed(sides)} of {len(places)} {of}"
-
-
-def beside(low: float, high: float, limit: float = 0.0, name: str = "zero") -> str:
-    """Say on which side of a limit an interval lies; an interval that ends at it leaves that open."""
-    return f"{'above' if low > limit else 'below' if high < limit else 'on both sides of'} {name}"
-
-
-def excluding_zero(frame: pd.DataFrame, of: str) -> str:
-    """Say how many intervals, with columns low and high, are above and below zero; see `intervals`."""
-    bounded = frame[["low", "high"]].dropna()
-    return intervals([beside(low, high) for low, high in bounded.to_numpy()], of)
-
-
-def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
-    """Give the value of one comparison of a claim, or the places of the intervals of several."""
-    parts = [part for part in parts if part.estimate is not None]
-    differences = [part for part in parts if part.minus]
-    if len(parts) == 1:
-        return sentence(f"the {'difference' if differences else 'level'} is {effect(parts[0])}")
-    places = intervals([_place(part, kind) for part in parts if part.low is not None], "comparisons")
-    if differences:
-        above = sum(part.scale * part.estimate > 0 for part in differences)
-        unbounded = f"the difference is above zero in {above} of {len(differences)} comparisons"
-        return sentence(places or unbounded)
-    levels = [part for part in parts if part.unit == parts[0].unit]
-    if not levels:
+    signs = [np.sign(seeds) for seeds in by_seed if np.isfinite(seeds).all()]
+    counts = [len(seeds) for seeds in signs]
+    if not counts or min(counts) < 2:
         return ""
-    levels.sort(key=lambda part: part.scale * part.estimate)
-    lowest, highest = signed(levels[0].estimate, levels[0]), replace(levels[-1], low=None, high=None)
-    return sentence("; ".join(filter(None, (f"the levels are {lowest} to {effect(highest)}", places))))
-
-
-def _place(part: MeasuredContrast, kind: str) -> str:
-    """Say where an interval lies: by the band of an equivalence, or else by the limit of the claim."""
-    low, high = sorted([part.scale * part.low, part.scale * part.high])
-    if kind != "≈" or not part.margin:
-        return beside(low, high, part.scale * part.threshold, "the limit" if part.threshold else "zero")
-    edge = abs(part.scale) * part.margin
-    if -edge <= low and high <= edge:
-        return "within the band"
-    return "outside the band" if low > edge or high < -edge else "partly in the band"
+    same = sum(abs(seeds.sum()) == len(seeds) for seeds in signs)
+    seeds = every(counts[0]) if len({*counts}) == 1 else "all"
+    return f"{seeds} seeds agree on the sign of {same} of {len(signs)} {of}"
 
 
 def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:
-    """Say on which class two networks differ most, and how many intervals exclude zero.
+    """Say on which class two networks differ most, and on how many classes all seeds agree.
 
-    frame: indexed by class; columns value, low, high: IoU of `plus` minus that of `minus`
+    frame: indexed by class; columns value, by_seed: IoU of `plus` minus that of `minus`
     """
     gains = frame["value"].dropna()
     if gains.empty:
         return ""
     name = gains.abs().idxmax()
     text = f"{plus} differs most from {minus} on {name}, by {points(gains[name])} points of IoU"
-    return sentence("; ".join(filter(None, (text, excluding_zero(frame, "classes")))))
+    return sentence("; ".join(filter(None, (text, same_signs(frame["by_seed"], "differences")))))
 
 
 def share_of_bound(frame: pd.DataFrame) -> str:
@@ -297,9 +278,10 @@ def strongest_layer(ratios: dict[str, pd.DataFrame]) -> str:
             f"the ratio of {values.columns[0]} is smallest in {layer_words(line.idxmin())}, {line.min():.2g},"
             f" and largest in {layer_words(line.idxmax())}, {line.max():.2g}"
         )
-    times = values.max(axis=1) / values.min(axis=1)
-    row = values.loc[times.idxmax()].dropna()
-    ends = f"{row.max():.2g} ({row.idxmax()}) is {times.max():.1f} times {row.min():.2g} ({row.idxmin()})"
+    row = values.loc[(values.max(axis=1) / values.min(axis=1)).idxmax()].dropna()
+    high, low = f"{row.max():.2g}", f"{row.min():.2g}"
+    times = float(high) / float(low)  # of the printed values, so that a reader finds the same
+    ends = f"{high} ({row.idxmax()}) is {times:.1f} times {low} ({row.idxmin()})"
     return sentence(f"the networks differ most in {layer_words(row.name)}: {ends}")
 
 

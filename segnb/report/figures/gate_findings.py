@@ -2,20 +2,22 @@
 
 import pandas as pd
 
-from segnb.report.figures.findings import excluding_zero, names, points, sentence
+from segnb.report.figures.findings import names, points, same_signs, sentence
 
 
-def openness(means: dict[tuple[str, int], float]) -> str:
-    """Say which gate is open most and which least: {(label, level): mean over the shown images, 0 to 1}."""
-    values = pd.Series({f"{label}, level {level}": mean for (label, level), mean in means.items()}).dropna()
-    if values.empty:
+def openness(means: dict[tuple[str, int, str], float]) -> str:
+    """Say which map is bright most and which least: {(label, level, image): mean of a map, 0 to 1}."""
+    values = pd.Series(
+        {f"{label}, level {level}, {image}": mean for (label, level, image), mean in means.items()}
+    )
+    if (values := values.dropna()).empty:
         return ""
     low, high = (
-        f"{value:.2f} ({names(values, value, 2, 'gates')[0]})" for value in (values.min(), values.max())
+        f"{value:.2f} ({names(values, value, 2, 'maps')[0]})" for value in (values.min(), values.max())
     )
     if low == high:
-        return sentence(f"the mean gate value is {low}")
-    return sentence(f"mean gate values range from {low} to {high}")
+        return sentence(f"the mean of the map is {low}")
+    return sentence(f"the means of the maps range from {low} to {high}")
 
 
 def class_contrast(inside: dict[str, float], outside: dict[str, float]) -> str:
@@ -33,18 +35,18 @@ def class_contrast(inside: dict[str, float], outside: dict[str, float]) -> str:
 
 
 def gate_losses(levels: dict[str, pd.DataFrame]) -> str:
-    """Say which gate is worth most and least, and how many intervals exclude zero.
+    """Say which gate is worth most and least, and for how many gates all seeds agree.
 
-    levels: {label: frame indexed by level, columns value, low, high: mIoU lost without the gate}
+    levels: {label: frame indexed by level, columns value, by_seed: mIoU lost without the gate}
     """
-    cells = pd.concat({label: frame[["value", "low", "high"]] for label, frame in levels.items()})
+    cells = pd.concat({label: frame[["value", "by_seed"]] for label, frame in levels.items()})
     losses = cells["value"].dropna()
     if losses.empty:
         return ""
     text = f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
     if len(losses) > 1:
         text += f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())})"
-    return sentence("; ".join(filter(None, (text, excluding_zero(cells, "losses")))))
+    return sentence("; ".join(filter(None, (text, same_signs(cells["by_seed"], "losses")))))
 
 
 def largest_drop(scores: dict[str, pd.DataFrame]) -> str:

@@ -61,17 +61,15 @@ def attention(
         texts.append(
             f"{label}, {saved['names'][i]}: mean {', '.join(f'{level.mean():.2f}' for level in levels)}"
         )
-        for k, level in enumerate(levels, start=1):
-            means.setdefault((label, k), []).append(level.mean())
+        means |= {(label, k, saved["names"][i]): level.mean() for k, level in enumerate(levels, start=1)}
     scale_below(fig, axes.flat, axes[0, 1].images[0], VALUE)
-    finding = gate_findings.openness({gate: float(np.mean(values)) for gate, values in means.items()})
     return fig.described(
         f"Maps of the attention gates per level, finest first, for {len(rows)} pairs of image and network."
         f" {'; '.join(texts)}.",
-        f"{finding} A gate lets the skip through where its map is bright and blocks it where the map is dark."
-        " Below each map are its mean and standard deviation (±); a gate with the same value everywhere"
-        f" selects nothing. n: {counted(len(rows) // len(gates), 'image')}, evenly spaced over the stored"
-        " images, and the first seed of each network.",
+        f"{gate_findings.openness(means)} A gate lets the skip through where its map is bright and blocks it"
+        " where the map is dark. Below each map are its mean and standard deviation (±); a gate with the same"
+        f" value everywhere selects nothing. n: {counted(len(rows) // len(gates), 'image')}, evenly spaced"
+        " over the stored images, and the first seed of each network.",
     ).shows(gates, "gate_*", "let_through")
 
 
@@ -121,7 +119,7 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
     names = max((frame.index for frame in levels.values()), key=len)
     fig = Picture(height=3.3 + 0.22 * -(-len(levels) // 3))
     left, right = fig.subplots(1, 2)
-    network_points(left, levels, 0.16, factor=100)
+    network_points(left, levels, 0.16, factor=100, size=4.5)  # larger marks hide the error bars
     network_points(right, {label: _spread(frame) for label, frame in levels.items()}, 0.16)
     top = np.nanmax([frame["spread"].max() for frame in levels.values()])
     left.axhline(0, color=INK, lw=1.2, zorder=1)

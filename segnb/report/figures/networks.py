@@ -14,7 +14,7 @@ from segnb.models.registry import VARIANTS
 from segnb.models.unet import BLOCKS
 from segnb.report.figures.axes import wrapped
 from segnb.report.figures.findings import sentence
-from segnb.report.figures.style import INK, QUIET, WIDTH, Picture, figure
+from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure
 from segnb.report.network_parts import CONCATENATE, Part, block_parts, gate_parts, network_parts
 from segnb.report.text import counted
 from segnb.study.study import Study
@@ -22,10 +22,11 @@ from segnb.study.study import Study
 GATE_NAMES = {"strided": "gate 1", "additive": "gate 2", "class": "class gate"}  # the study's
 INPUTS = {"images": "image", "skip": "skip", "below": "level\nbelow"}
 NEW, COARSE = "#1467b8", "#dfe8f2"
-FONT = 10.5  # points
+FONT = SMALL  # points
 PAD, GAP, MARGIN = 0.08, 0.17, 0.08  # inches: around a text, between rows, and to an arrow around a flow
+NEAR = 0.12  # inches between two parts of a row, at least
 ROUND = ("gate", "function", "merge")  # parts with round corners
-STRIP, COLUMNS = 0.82, 3  # inches for the sizes of grids; drawings next to each other
+STRIP, COLUMNS = 0.79, 3  # inches for the sizes of grids; drawings next to each other
 
 
 # ---- layouts: the column, from 0 to 1, and the row of each part -----------------------------------------
@@ -159,6 +160,10 @@ class Panel:
                 one, two, three = row
                 ends = spots[one][0] + sizes[one][0] / 2, spots[three][0] - sizes[three][0] / 2
                 spots[two] = sum(ends) / 2, y
+            elif self.layout is flow and len(row) == 2:
+                one, two = row
+                gap = spots[two][0] - spots[one][0] - (sizes[one][0] + sizes[two][0]) / 2
+                spots[two] = spots[two][0] + max(NEAR - gap, 0), y
             y -= high / 2
         shapes = {}
         for name, (x, middle) in spots.items():
@@ -224,7 +229,7 @@ def _sheet(panels: list[Panel], reading: str, finding: str) -> Picture:
         titles = [wrapped(panel.title, 20) for panel in row]
         under = top - 0.2 * (1 + max(title.count("\n") for title in titles))
         for i, (panel, title) in enumerate(zip(row, titles, strict=True), start=start):
-            width = space - (2 * MARGIN + 0.16 if panel.layout is flow else 0.1)
+            width = space - (2 * MARGIN + 0.16 if panel.layout is flow else 0.2)
             left = strip + (i - start) * space + (MARGIN if panel.layout is flow and i else 0)
             earlier = [other for other in panels[:i] if other.layout is panel.layout]
             new = min((panel.marks - other.marks for other in earlier), key=len, default=set())

@@ -168,5 +168,6 @@ def cost_quality(table: pd.DataFrame) -> Picture:
         f" mIoU at prediction time and parameters: {'; '.join(values)}.",
         f"{findings.cost(table)} Networks toward the upper left are better"
         + ("; the mIoU axis does not start at 0." if axes[0].get_ylim()[0] > 0 else ".")
+        + " Times are medians of the rounds of timing."
         + error_bars([table]),
     ).shows(table.index, "predict_seconds", "train_seconds", "parameters")

@@ -277,6 +277,14 @@ def error_bars(frames: Iterable[pd.DataFrame]) -> str:
     return intervals(frames) + sample(frames)
 
 
+def signed(value: float) -> str:
+    """Print a difference of scores, such as "−0.061"."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
 def percent(share: float, digits: int = 1) -> str:
-    """Print a share, 0 to 1, in percent, such as "12.3%"."""
+    """Print a share, 0 to 1, in percent, such as "12.3%"; only exactly 0 and 1 print as 0% and 100%."""
+    printed, step = round(100 * share, digits), 10**-digits
+    if 0 < share < 1 and printed in (0, 100):
+        return f">{100 - step:.{digits}f}%" if printed else f"<{step:.{digits}f}%"
     return f"{100 * share:.{digits}f}%"

@@ -144,14 +144,29 @@ class _Renderer(RendererBase):
         self._place(gc, im, box.translated(x, y))
 
     def draw_quad_mesh(
-        self, gc, master_transform, meshWidth, meshHeight, coordinates, offsets, offsetTrans, facecolors, *_
+        self,
+        gc,
+        master_transform,
+        meshWidth,
+        meshHeight,
+        coordinates,
+        offsets,
+        offsetTrans,
+        facecolors,
+        antialiased,
+        edgecolors,
     ):
-        """Draw a regular mesh, such as a colour bar, as an image."""
+        """Draw a regular mesh, such as a colour bar, as an image, and the lines between its cells."""
         first, across, last = master_transform.transform(coordinates[[0, 0, -1], [0, -1, -1]])
         colours = np.round(255 * np.asarray(facecolors)).astype(np.uint8).reshape(meshHeight, meshWidth, 4)
         if abs(across - first).argmax() == 1:  # a row of the mesh runs upwards
             colours = colours.swapaxes(0, 1)
         self._place(gc, colours, Bbox([first, last] + offsetTrans.transform(offsets)[0]))
+        if gc.get_linewidth() and len(edgecolors):
+            ends = np.concatenate([coordinates[:, [0, -1]], coordinates[[0, -1]].swapaxes(0, 1)])
+            lines = Path(ends.reshape(-1, 2), [Path.MOVETO, Path.LINETO] * len(ends))
+            gc.set_foreground(edgecolors[0], isRGBA=True)
+            self.draw_path(gc, lines, master_transform)
 
     def _place(self, gc, pixels: np.ndarray, box: Bbox) -> None:
         """Draw an image, the first pixel of which is at the first corner of the box."""

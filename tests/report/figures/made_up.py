@@ -120,7 +120,8 @@ gated = {"names": np.array([f"test {i:04d}" for i in range(6)]), "images": image
 
 def curve(index, start: float = 0.3, rise: float = 0.05) -> pd.DataFrame:
     value = start + rise * np.arange(len(index))
-    return pd.DataFrame({"value": value, "low": value - 0.03, "high": value + 0.03}, index=list(index))
+    frame = pd.DataFrame({"value": value, "low": value - 0.03, "high": value + 0.03}, index=list(index))
+    return frame.assign(by_seed=[[mean - 0.02, mean, mean + 0.02] for mean in value])
 
 
 def curves(names: list[str], index, **columns) -> dict[str, pd.DataFrame]:

@@ -55,6 +55,15 @@ def test_slopes_keep_room_for_lines_and_scores(name):
         assert np.ptp(line.get_window_extent().intervalx) > 0.08 * fig.bbox.width
 
 
+def test_slopes_keep_their_panels_apart():
+    """Scores of two panels run together if less than the width of a digit or two is between them."""
+    fig = FIGURES["two slopes"]()
+    fig.draw_without_rendering()
+    texts = [text.get_window_extent() for text in fig.axes[0].texts]
+    between = [(a, b) for a in texts for b in texts if a.x1 <= b.x0 and a.y0 < b.y1 and b.y0 < a.y1]
+    assert between and min(b.x0 - a.x1 for a, b in between) > 0.03 * fig.bbox.width
+
+
 def test_slopes_do_not_turn_ties_into_swaps():
     tied = two(["U-Net", "Residual U-Net"], [0.9, 0.9], [0.5, 0.6])
     for frame, swapped in ((tied, 0), (tied.assign(as_published=[0.9, 0.8]), 1)):

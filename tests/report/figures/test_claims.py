@@ -61,6 +61,57 @@ def test_the_caption_says_what_is_drawn():
     assert fig.caption.endswith("60 test images.") and "% of 60 images" in fig.alt
 
 
+def test_the_caption_says_what_the_intervals_cover():
+    """An error of 0 over images is an estimate if the comparison has images, and otherwise there is none."""
+    of_seeds = part(metric="epochs", image_se=0.0)
+    cases = (
+        ([of_seeds, of_seeds], {}, "intervals over seeds; "),
+        ([of_seeds, of_seeds], BY_IMAGE, "intervals over seeds and test images; "),
+        (
+            [part(), of_seeds],
+            {},
+            "intervals over seeds, and over test images if the metric has values for them; ",
+        ),
+    )
+    for parts, by_image, words in cases:
+        assert words in differences(parts, ">", by_image).caption
+
+
+def test_a_level_that_is_only_shown_has_no_band_and_no_difference():
+    shown = {"margin": 0.01, "minus": (), "decides": False, "unit": "", "scale": 1}
+    fig = differences([part(margin=0.01), part(**shown)], "≈", {})
+    assert [len(ax.collections) for ax in fig.axes] == [1, 0]
+    assert [ax.get_xlabel() for ax in fig.axes] == ["difference in points of mIoU", "value"]
+
+
+def test_a_share_is_100_percent_only_without_exception():
+    images = pd.DataFrame({"name": "test", "index": range(300), "difference": [0.1] * 299 + [-0.1]})
+    for frame, words in ((images, ">99%"), (images.iloc[:-1], "100%")):
+        fig = differences([part()], ">", {0: frame})
+        assert f"above zero in {words} of" in fig.alt
+        assert f"{words} above 0" in [text.get_text() for text in fig.axes[1].texts]
+
+
+def test_headings_are_complete():
+    """The background of the axes of single images covered the end of a long heading."""
+    networks = "Attention residual U-Net, strided gate − Attention residual U-Net"
+    fig = differences([part(networks), part(f"{networks} and words, words and more words")], ">", BY_IMAGE)
+    fig.draw_without_rendering()
+    left, *others = fig.axes
+    headings = [text for text in left.texts if text.get_weight() == "bold"]
+    assert headings
+    for heading in headings:
+        assert heading.get_window_extent().x1 < fig.bbox.x1
+        for ax in others:
+            assert not ax.bbox.overlaps(heading.get_window_extent()) or ax.zorder < left.zorder
+
+
+def test_the_caption_says_how_a_mark_of_times_is_formed():
+    timed = part(repeats="rounds", low=None, high=None)
+    assert "the mark the medians of all rounds" in differences([timed], "exact", {}).caption
+    assert "medians" not in FIGURES["differences"]().caption
+
+
 def test_the_caption_leaves_out_what_all_figures_of_claims_share():
     """The first chapter says it once, in the section to which every block links."""
     shared = ("Right of zero", "test image", "interquartile range", "rings")

@@ -73,6 +73,28 @@ def test_convergence_leaves_no_panel_empty(seeds):
     assert all(legends) and len([*legends, *fig.legends]) == 1
 
 
+def test_gains_show_every_seed():
+    fig = FIGURES["gains"]()
+    assert "all 3 seeds agree on the sign of" in fig.caption and "rings are single seeds" in fig.caption
+    rings = [line for line in fig.axes[0].lines if line.get_markersize() == 4]
+    assert sum(len(line.get_xdata()) for line in rings) == 3 * len(STREET.names)
+
+
+def test_only_intervals_over_images_are_called_error_bars():
+    """“How to read a verdict” says that all error bars outside figures of claims cover the test images."""
+    assert "lines extend from the lowest to the highest seed" in FIGURES["gradients"]().caption
+    assert "Error bars" not in FIGURES["gradients"]().caption
+
+
+def test_each_panel_has_tick_labels_and_sizes_are_plain_numbers():
+    panels = FIGURES["convergence"]().axes
+    assert all(ax.xaxis.get_tick_params()["labelbottom"] for ax in panels[:3])
+    fig = sizes(by_size([64, 256, 1024]))
+    fig.draw_without_rendering()
+    printed = [text.get_text() for text in fig.axes[-1].get_xticklabels()]
+    assert "1,000" in printed and not any("e" in text for text in printed)
+
+
 def test_words_of_sizes_stand_only_where_there_is_room():
     words = {"tiny", "small", "medium", "large"}
     for name, expected in (("sizes", words), ("sizes without room", {"medium"})):

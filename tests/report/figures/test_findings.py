@@ -6,8 +6,8 @@ import pytest
 
 from segnb.audit.example import worked_example
 from segnb.labels import STREET
-from segnb.report.figures import audit, findings, gate_findings, image_findings
-from segnb.report.figures.findings import percent
+from segnb.report.figures import audit, claim_findings, findings, gate_findings, image_findings
+from segnb.report.figures.style import percent
 from tests.report.figures.made_up import class_comparison, part
 
 FCN8, FCN16, UNET, NO_SKIPS = "FCN-8s frozen", "FCN-16s frozen", "U-Net", "U-Net, no skips"
@@ -114,6 +114,23 @@ def test_the_most_accurate_and_the_fastest_network(rows, expected):
 
 
 @pytest.mark.parametrize(
+    ("rounds", "tied"),
+    [([9, 10, 12], "AB"), ([11.5, 12, 13], "AB"), ([12.5, 13, 14], "A"), ([9, 9.5, 30], "AB")],
+)
+def test_a_time_is_the_least_only_if_no_other_round_is_as_short(rounds, tied):
+    """The least time was named although it was noise: the rounds of another network overlapped with its."""
+    table = pd.DataFrame({"miou": [0.5, 0.4], "predict_seconds": [10.0, np.median(rounds)]}, list("AB"))
+    table["predict_samples"] = [[[8.0], [10.0], [12.0]], [[value] for value in rounds]]
+    assert findings.tied_in_time(table, "predict") == list(tied)
+    assert ("no network is clearly fastest" in findings.cost(table)) == (len(tied) > 1)
+    mirrored = table.assign(predict_seconds=-table.predict_seconds)
+    mirrored["predict_samples"] = table.predict_samples.map(
+        lambda samples: [[-value] for (value,) in samples]
+    )
+    assert findings.tied_in_time(mirrored, "predict", least=False) == list(tied)
+
+
+@pytest.mark.parametrize(
     ("lines", "expected"),
     [
         ({}, ""),
@@ -147,34 +164,26 @@ def test_the_position_of_the_widest_gap(lines, expected):
 
 
 @pytest.mark.parametrize(
-    ("values", "low", "high", "expected"),
+    ("by_seed", "expected"),
     [
-        ([NAN], NAN, NAN, ""),
-        ([0.05, -0.2], NAN, NAN, "A differs most from B on Wall, by −20.0 points of IoU."),
+        ([[NAN]], ""),
+        ([[0.05], [-0.2]], "A differs most from B on Wall, by −20.0 points of IoU."),
         (
-            [0.3, -0.2],
-            [0.1, -0.3],
-            [0.4, -0.1],
-            "A differs most from B on Car, by +30.0 points of IoU; the interval is above zero for 1 and"
-            " below zero for 1 of 2 classes.",
+            [[0.3, 0.1, 0.5], [-0.2, 0.1, -0.5]],
+            "A differs most from B on Car, by +30.0 points of IoU; all 3 seeds agree on the sign of 1 of 2"
+            " differences.",
         ),
         (
-            [0.3, -0.2],
-            [-0.1, -0.3],
-            [0.4, 0.1],
-            "A differs most from B on Car, by +30.0 points of IoU; both intervals are on both sides of zero.",
-        ),
-        (
-            [0.3],
-            -0.1,
-            0.4,
-            "A differs most from B on Car, by +30.0 points of IoU; the interval is on both sides of zero.",
+            [[0.3, 0.1], [-0.2, -0.1]],
+            "A differs most from B on Car, by +20.0 points of IoU; both seeds agree on the sign of 2 of 2"
+            " differences.",
         ),
     ],
 )
-def test_the_class_of_the_largest_gain(values, low, high, expected):
-    gains = frame(values, ["Car", "Wall"][: len(values)], low, high)
-    assert findings.class_gain(gains, "A", "B") == expected
+def test_the_class_of_the_largest_gain(by_seed, expected):
+    """Intervals over test images, however narrow, are not counted: other seeds could give another sign."""
+    gains = frame(np.mean(by_seed, axis=1), ["Car", "Wall"][: len(by_seed)], 0.01, 0.02)
+    assert findings.class_gain(gains.assign(by_seed=by_seed), "A", "B") == expected
 
 
 @pytest.mark.parametrize(
@@ -240,6 +249,11 @@ def test_the_first_network_at_the_goal(epochs, expected):
             {"A": [NAN, 0.02], "B": [0.004, 0.01]},
             "The networks differ most in down2: 0.02 (A) is 2.0 times 0.01 (B).",
         ),
+        # A reader divides the printed numbers: 6.42, not 0.00774 / 0.00117 = 6.62.
+        (
+            {"A": [0.00774, 0.02], "B": [0.00117, 0.02]},
+            "The networks differ most in down1: 0.0077 (A) is 6.4 times 0.0012 (B).",
+        ),
     ],
 )
 def test_the_layer_of_the_largest_ratio(ratios, expected):
@@ -288,14 +302,15 @@ def test_the_best_epochs(lines, expected):
     ("means", "expected"),
     [
         ({}, ""),
-        ({("A", 1): 0.25}, "The mean gate value is 0.25 (A, level 1)."),
+        ({("A", 1, "x"): 0.25}, "The mean of the map is 0.25 (A, level 1, x)."),
         (
-            {("A", 1): 0.25, ("A", 2): 0.5, ("B", 1): 0.75},
-            "Mean gate values range from 0.25 (A, level 1) to 0.75 (B, level 1).",
+            {("A", 1, "x"): 0.25, ("A", 1, "y"): 0.5, ("B", 1, "x"): 0.75},
+            "The means of the maps range from 0.25 (A, level 1, x) to 0.75 (B, level 1, x).",
         ),
         (
-            {("A", 1): 0.25, ("A", 2): 0.5, ("B", 1): 0.25},
-            "Mean gate values range from 0.25 (A, level 1 and B, level 1) to 0.50 (A, level 2).",
+            {("A", 1, "x"): 0.25, ("A", 2, "x"): 0.5, ("B", 1, "y"): 0.25},
+            "The means of the maps range from 0.25 (A, level 1, x and B, level 1, y) to 0.50"
+            " (A, level 2, x).",
         ),
     ],
 )
@@ -332,22 +347,26 @@ def test_the_class_gate_that_differs_most(inside, outside, expected):
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [
-        ({"A": frame([NAN], ["level 1"])}, ""),
-        ({"A": frame([0.01], ["level 1"])}, "The largest loss is 1.0 points of mIoU (A, level 1)."),
+        ({"A": [[NAN]]}, ""),
+        ({"A": [[0.01]]}, "The largest loss is 1.0 points of mIoU (A, level 1)."),
         (
-            {"A": frame([0.01, 0.05], ["level 1", "all levels"], [0.0, 0.02], [0.02, 0.07])},
+            {"A": [[-0.01, 0.03], [0.04, 0.06]]},
             "The largest loss is 5.0 points of mIoU (A, all levels) and the smallest 1.0"
-            " (A, level 1); the interval is above zero for 1 of 2 losses.",
+            " (A, level 1); both seeds agree on the sign of 1 of 2 losses.",
         ),
         (
-            {"A": frame([0.01], ["level 1"], -0.1, 0.2), "B": frame([-0.02], ["level 1"], -0.1, 0.2)},
+            {"A": [[0.01, -0.01, 0.03]], "B": [[-0.02, -0.03, -0.01]]},
             "The largest loss is 1.0 points of mIoU (A, level 1) and the smallest −2.0"
-            " (B, level 1); both intervals are on both sides of zero.",
+            " (B, level 1); all 3 seeds agree on the sign of 1 of 2 losses.",
         ),
     ],
 )
 def test_the_largest_loss_without_a_gate(levels, expected):
-    assert gate_findings.gate_losses(levels) == expected
+    frames = {
+        name: frame(np.mean(seeds, axis=1), ["level 1", "all levels"][: len(seeds)]).assign(by_seed=seeds)
+        for name, seeds in levels.items()
+    }
+    assert gate_findings.gate_losses(frames) == expected
 
 
 @pytest.mark.parametrize(
@@ -463,13 +482,15 @@ def test_the_fewest_wrong_pixels_are_named(shares, expected):
     ("reported", "expected"),
     [
         ([NAN, NAN], ""),
-        ([0.75, NAN], "The study's metric minus mIoU is +25.0 points (ours)."),
-        ([0.75, 0.5], "The study's metric minus mIoU is −10.0 to +25.0 points (ours)."),
+        ([0.75, NAN], "The study's metric minus mIoU is +0.250 (ours)."),
+        ([0.75, 0.5], "The study's metric minus mIoU is −0.100 to +0.250 (ours)."),
     ],
 )
 def test_the_gap_between_the_scores(reported, expected):
     panel = pd.DataFrame({"as_published": reported, "miou": [0.5, 0.6]}, ["A", "B"])
     assert audit.gaps({"ours": panel}) == expected
+    several = audit.gaps({"ours": panel.assign(seeds_miou=[[0.5, 0.5]] * 2)})
+    assert several == expected.replace("(ours)", "(ours, means over seeds)")
 
 
 @pytest.mark.parametrize(
@@ -512,6 +533,7 @@ def test_the_classes_that_the_metric_of_the_study_hides():
 UP, DOWN, OPEN = part(), part(low=-0.05, high=-0.01), part(low=-0.01, high=0.01)
 COUNTED = part(low=None, high=None)
 LEVEL = {"label": "U-Net", "minus": (), "low": None, "high": None}
+SHOWN = {"label": "U-Net", "minus": (), "decides": False}
 LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
 
 
@@ -538,6 +560,11 @@ LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
             "The difference is above zero in 1 of 2 comparisons.",
         ),
         ([UP, part(**LEVEL)], "The interval is above zero."),
+        # A level that is only shown has no limit: it is above zero, whatever the networks do.
+        (
+            [UP, DOWN, part(**SHOWN), part(**SHOWN)],
+            "The interval is above zero for 1 and below zero for 1 of 2 comparisons.",
+        ),
         # A claim of "at most" is printed as the negative.
         (
             [part(scale=-100, weight=-1), OPEN],
@@ -546,7 +573,7 @@ LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
     ],
 )
 def test_the_comparisons_of_a_claim(parts, expected):
-    assert findings.comparisons(parts, ">") == expected
+    assert claim_findings.comparisons(parts, ">") == expected
 
 
 @pytest.mark.parametrize(
@@ -563,4 +590,6 @@ def test_the_comparisons_of_a_claim(parts, expected):
 )
 def test_the_band_decides_a_claim_of_equivalence(ends, expected):
     parts = [part(margin=0.01, low=low, high=high) for low, high in ends]
-    assert findings.comparisons(parts, "≈") == expected
+    assert claim_findings.comparisons(parts, "≈") == expected
+    level = part(**SHOWN, margin=0.01, unit="", low=0.1, high=0.2)  # such as a standard deviation
+    assert claim_findings.comparisons([*parts, level], "≈") == expected

@@ -1,5 +1,6 @@
 """Drawings of the networks: layout, what is new, and the sentences below them."""
 
+from itertools import combinations
 from types import SimpleNamespace
 
 import pytest
@@ -49,6 +50,18 @@ def test_the_parts_of_a_finer_stride_are_new():
     new = panel("FCN16s_vgg16_freeze").marks - panel("FCN32s_vgg16_freeze").marks
     parts = {name for name, *_ in new if name in panel("FCN16s_vgg16_freeze").places}
     assert {"score_pool4", "add_1"} <= parts and not {"head.0", "trunk.features.0"} & parts
+
+
+def boxes(fig) -> list:
+    """Return the outlines of the parts in a drawing, in inches."""
+    return [patch.get_extents().transformed(fig.dpi_scale_trans.inverted()) for patch in fig.axes[0].patches]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_parts_keep_a_distance(name):
+    fig = FIGURES[name]()
+    fig.draw_without_rendering()
+    assert not [pair for pair in combinations(boxes(fig), 2) if pair[0].padded(0.045).overlaps(pair[1])]
 
 
 def test_captions_say_what_differs():

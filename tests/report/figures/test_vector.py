@@ -67,6 +67,16 @@ def test_a_colour_bar_is_one_image(upright, transposed):
     assert ends.tolist() == [0, 255]
 
 
+def test_a_heat_map_has_the_lines_between_its_cells():
+    """Without them, a white cell cannot be told from the page."""
+    how = {"cmap": "gray", "linewidth": 2, "edgecolor": "#ff0000"}
+    x, y = np.meshgrid([0, 50, 100], [0, 25, 50])
+    for given, count in ((how, 1), (how | {"linewidth": 0}, 0)):
+        svg = plotted(lambda ax, given=given: ax.pcolormesh(x, y, np.eye(2), **given)).svg()
+        lines = [path.get("d") for path in parsed(svg).findall("path") if path.get("d").count("M") == 6]
+        assert (len(lines), "stroke:#ff0000" in svg) == (count, bool(count))  # three in each direction
+
+
 def test_lines_marks_and_words_are_where_they_belong():
     def draw(ax):
         ax.plot([0, 100], [0, 50], color="#ff0000", lw=2, ls="--")
