@@ -22,7 +22,7 @@ from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, V
 from segnb.claims.wording import can_tell, listed, p_cell
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
-from segnb.report.figures.style import Picture
+from segnb.report.figures.style import Picture, percent
 from segnb.report.html import shell
 from segnb.report.html.embedding import address
 from segnb.report.text import counted
@@ -147,7 +147,7 @@ def seeds_sentence(claim: Verdict) -> str:
         seeds = f"{seeds} The widest interval that decides is {can_tell(claim)}."
     if claim.word in DECIDED:
         return seeds
-    chances = [f"{100 * chance:.0f}% with {number} seeds" for number, chance in claim.power.items()]
+    chances = [f"{percent(chance, 0)} with {number} seeds" for number, chance in claim.power.items()]
     return f"{seeds} If effect and spread stay the same, the chance of a decision is {listed(chances)}."
 
 

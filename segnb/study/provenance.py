@@ -195,7 +195,7 @@ def check(study: "Study", runs: list["Run"]) -> None:
                 " train the current network."
             )
 
-    by_code = evaluation_code(runs)
+    by_code = evaluation_code([run for run in runs if run.confusion_path.exists()])
     if len(set(by_code.values())) > 1:
         (most, _), *_ = Counter(by_code.values()).most_common()
         path = next(path for path, code in by_code.items() if code != most)

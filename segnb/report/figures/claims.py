@@ -200,7 +200,7 @@ def _caption(
     seeds = max(len(part.by_seed) for part in parts)
     sentences = [comparisons(parts, kind)]
     if any(has_band(part, kind) for part in parts):
-        sentences.append("In the grey band, two networks count as equal.")
+        sentences.append("The grey band is the margin of the claim.")
     if any(part.threshold for part in parts):
         sentences.append("The dashed line is the limit of the claim.")
     if bounded:
@@ -247,7 +247,9 @@ def chosen(frame: pd.DataFrame) -> pd.DataFrame:
     )
     if len(order) < 3:
         return order.iloc[:0]
-    return order.iloc[[0, (len(order) - 1) // 2, len(order) - 1]].set_axis(["largest", "median", "smallest"])
+    rows = order.iloc[[0, (len(order) - 1) // 2, len(order) - 1]].set_axis(["largest", "median", "smallest"])
+    rows.attrs["images"] = len(order)  # for the caption
+    return rows
 
 
 @figure
@@ -292,8 +294,8 @@ def examples(
         f"Three test images with ground truth and the predictions of {first} and {second}. Difference:"
         f" {'; '.join(texts)}.",
         f"On these images, the difference is {' to '.join(ends)}. A rule chooses them: of"
-        f" {len(labels)} test images, those with the largest, median and smallest difference"
-        f" ({full_name(part)}). n: 3 images, seed {seed}.",
+        f" {rows.attrs.get('images', len(labels))} test images with a value, those with the largest, median"
+        f" and smallest difference ({full_name(part)}). n: 3 images, seed {seed}.",
     )
 
 

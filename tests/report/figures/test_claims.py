@@ -51,7 +51,7 @@ def test_a_figure_shows_deciding_parts_first():
 
 def test_the_caption_says_what_is_drawn():
     caption = FIGURES["equivalence"]().caption
-    assert "In the grey band, two networks count as equal." in caption
+    assert "The grey band is the margin of the claim." in caption
     assert "over test images; they do not include variation between training runs." in caption
     assert caption.endswith("n: 1 seed.")
     assert "8 more comparisons are in the table only." in FIGURES["many"]().caption
