@@ -66,7 +66,11 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     more = [study.study for study in others if study.count(*DECIDED) > verdicts.count(*DECIDED)]
     if more:
         saved.write(verdicts, file)
-        print(f"README.md and docs/ are unchanged: they show {more[0]}, which decides more", file=sys.stderr)
+        print(
+            f"README.md and docs/ are unchanged, because {more[0]} decides more. Publish that study again to"
+            " compare it with this one there.",
+            file=sys.stderr,
+        )
         return
     claims_page, readme = root() / saved.CLAIMS_PAGE, root() / "README.md"
     performance = root() / saved.PERFORMANCE_PAGE

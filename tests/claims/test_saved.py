@@ -122,7 +122,7 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     saved.write(replace(other, claims=better), results / "better.json")
     capsys.readouterr()
     assert main(["claims", "--study", study.name, "--publish", "again"]) == 0
-    assert "unchanged: they show quick-streets-1, which decides more" in capsys.readouterr().err
+    assert "unchanged, because quick-streets-1 decides more" in capsys.readouterr().err
     assert page.read_text() == before and saved.read(results / "again.json").study == verdicts.study
     shutil.rmtree(results)
 
