@@ -14,7 +14,7 @@ from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.stats.bootstrap import speaks_of
 from segnb.stats.decisions import SEEDS, Outlook, outlook
-from segnb.study.provenance import check
+from segnb.study.provenance import check, check_evaluations
 from segnb.study.study import Run, Study, by_variant
 
 
@@ -31,6 +31,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
         claims |= _decided_together([claim for claim in claims.values() if family_of(claim) == family])
     runs = study.measured(variants, seeds)
     check(study, runs)
+    check_evaluations(study, runs)
     trained_seeds = sorted({run.seed for run in runs})
     verdicts = tuple(_verdict(study, claim, trained_seeds) for claim in claims.values())
     settings = study.settings

@@ -8,7 +8,7 @@ GROUPS = {
         "run": ("run", "Execute a notebook with checked parameters"),
         "measure": ("evaluate", "Evaluate a finished run on the test images"),
         "cost": ("evaluate", "Measure the time and memory of networks"),
-        "export": ("report", "Join executed chapters into one HTML file"),
+        "export": ("export", "Join executed chapters into one HTML file"),
     },
     "Use a trained network": {
         "predict": ("predict", "Write a trained network's predictions for your own images"),

@@ -178,8 +178,7 @@ def check(study: "Study", runs: list["Run"]) -> None:
     """Compare the provenance of each run with its study, because a run's folder is easily copied.
 
     Raises:
-        SegnbError: the first run that was trained as part of another study, or as another network, or that
-            was evaluated by other code than most runs.
+        SegnbError: the first run that was trained as part of another study, or as another network.
     """
     expected = identity(study.settings)
     for run in runs:
@@ -195,7 +194,14 @@ def check(study: "Study", runs: list["Run"]) -> None:
                 " train the current network."
             )
 
-    by_code = evaluation_code([run for run in runs if run.confusion_path.exists()])
+
+def check_evaluations(study: "Study", runs: list["Run"]) -> None:
+    """Check that the same code evaluated all runs.
+
+    Raises:
+        SegnbError: the first run that was evaluated by other code than most runs.
+    """
+    by_code = evaluation_code(runs)
     if len(set(by_code.values())) > 1:
         (most, _), *_ = Counter(by_code.values()).most_common()
         path = next(path for path, code in by_code.items() if code != most)
