@@ -51,7 +51,7 @@ def intervals(places: Sequence[str], of: str) -> str:
     """Say where intervals lie, as part of a sentence; "" without intervals.
 
     Args:
-        places: such as "above zero", one per interval; those that begin like `UNDECIDED` decide nothing, so
+        places: such as "above zero", one per interval; places that begin like `UNDECIDED` decide nothing, so
             they are not counted if others do
         of: what has an interval, in the plural
     """
