@@ -61,7 +61,7 @@ def estimate(contrast: MeasuredContrast) -> str:
 
 
 def _more(contrast: MeasuredContrast) -> int:
-    """Return the further decimals that an interval needs so that no end prints like a limit that it does not touch.
+    """Return the further decimals with which no end of an interval prints like a limit near it.
 
     The verdict depends on the side of the limit on which the end lies.
     """
