@@ -50,6 +50,7 @@ class Agreement(NamedTuple):
 
     both:      claims that both studies measured with the same deciding comparisons
     same:      claims of these with the same verdict
+    decided:   claims of these that the first study decides
     opposite:  claims that one study supports and the other refutes
     compared:  comparisons with an error in both studies
     beyond:    comparisons that differ by more than chance
@@ -57,6 +58,7 @@ class Agreement(NamedTuple):
 
     both: list[str]
     same: list[str]
+    decided: list[str]
     opposite: list[str]
     compared: int
     beyond: list[str]
@@ -91,6 +93,7 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     return Agreement(
         [x.id for x, _ in pairs],
         [x.id for x, y in pairs if x.word == y.word],
+        [x.id for x, _ in pairs if x.word in DECIDED],
         [x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
         len(p),
         [name for name, value in p.items() if value <= limit],
@@ -122,18 +125,17 @@ def _on_another_machine(other: StudyVerdicts, found: Agreement) -> str:
 
 
 def _on_other_data(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement) -> str:
-    decided = [name for name in found.both if verdicts.by_id[name].word in DECIDED]
     place = f"with {origin(other.data)} instead of {origin(verdicts.data)}"
     if found.opposite:
         claims = f"claim{'s' * (len(found.opposite) > 1)} {listed(found.opposite)}"
         verb = "have" if len(found.opposite) > 1 else "has"
         return f"**Other data disagree:** {place}, {claims} {verb} the opposite verdict."
-    if not decided:
+    if not found.decided:
         return ""
-    same = sum(name in found.same for name in decided)
+    same = sum(name in found.same for name in found.decided)
     return (
         f"**Other data, no opposite verdict:** {place}, the same verdict is reached on {same} of"
-        f" {len(decided)} decided claims, and the others are open."
+        f" {len(found.decided)} decided claims, and the others are open."
     )
 
 

@@ -13,7 +13,7 @@ from segnb.claims.verdicts import DECIDED, RULES, UNMEASURABLE, StudyVerdicts, V
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.stats.bootstrap import speaks_of
-from segnb.stats.decisions import SEEDS, Outlook, outlook
+from segnb.stats.decisions import SEEDS, outlook
 from segnb.study.provenance import check, check_evaluations
 from segnb.study.study import Run, Study, by_variant
 
@@ -24,14 +24,14 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     Raises:
         SegnbError: if the study's folder contains a run that was trained as part of another study.
     """
+    runs = study.measured(variants, seeds)
+    check(study, runs)
+    check_evaluations(study, runs)
     effects = Effects(study, variants, seeds)
     effects.prepare(contrast for claim in LEDGER.values() for contrast in claim.contrasts)
     claims = {claim.id: _measured(claim, effects) for claim in LEDGER.values()}
     for family in {family_of(claim) for claim in claims.values()}:
         claims |= _decided_together([claim for claim in claims.values() if family_of(claim) == family])
-    runs = study.measured(variants, seeds)
-    check(study, runs)
-    check_evaluations(study, runs)
     trained_seeds = sorted({run.seed for run in runs})
     verdicts = tuple(_verdict(study, claim, trained_seeds) for claim in claims.values())
     settings = study.settings
@@ -102,8 +102,15 @@ def _decided_together(claims: list[Verdict]) -> dict[str, Verdict]:
         if claim.tested:
             word, p_for, p_against, _ = results[claim.id]
             ahead = outlook(*claim.question([] if claim.missing else claim.tested), level=level)
-            fields = {"p_for": finite(p_for), "p_against": finite(p_against), "outlook": ahead}
-            decided[claim.id] = replace(decided[claim.id], word=word, **fields)
+            decided[claim.id] = replace(
+                decided[claim.id],
+                word=word,
+                p_for=finite(p_for),
+                p_against=finite(p_against),
+                seeds_needed=ahead.needed,
+                images_suffice=ahead.images_suffice,
+                power={seeds: finite(chance) for seeds, chance in ahead.power.items()},
+            )
     return decided
 
 
@@ -124,14 +131,11 @@ def _verdict(study: Study, claim: Verdict, seeds: list[int]) -> Verdict:
     """Return the claim with its verdict, reason, headline and command."""
     word = _word(claim)
     if word == UNMEASURABLE:
-        claim = replace(claim, outlook=Outlook())
+        claim = replace(claim, seeds_needed=None, images_suffice=True, power={})
     claim = replace(
         claim,
         word=word,
         seeds=min((contrast.seeds for contrast in claim.tested), default=0),
-        seeds_needed=claim.outlook.needed,
-        images_suffice=claim.outlook.images_suffice,
-        power={seeds: finite(chance) for seeds, chance in claim.outlook.power.items()},
     )
     decisive = _decisive(claim)
     return replace(

@@ -26,7 +26,7 @@ KEYS = {
     "metric": "measure",
     "contrasts": "parts",
 }  # field: its key in files, if they differ
-UNWRITTEN = ("effect", "caveat", "outlook")  # fields that are not written
+UNWRITTEN = ("effect", "caveat")  # fields that are not written
 # The keys that are saved. The others follow from the ledger, or are useful only together with the runs.
 SAVED_CLAIM = (
     "id family sentence kind margin verdict headline reason p_for p_against seeds seeds_needed power"

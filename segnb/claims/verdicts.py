@@ -11,7 +11,6 @@ import numpy as np
 
 from segnb.claims.claim import FLOOR, Claim
 from segnb.claims.effects import MeasuredContrast
-from segnb.stats.decisions import Outlook
 from segnb.stats.effect import Effect
 
 UNMEASURABLE = "not measurable at this size"
@@ -58,7 +57,6 @@ class Verdict(Claim):
     seeds_needed, power, images_suffice: see `segnb.stats.decisions.Outlook`
     command:    a command that would measure or decide the claim, or computes it again
     decisive:   position of the comparison that the reason names
-    outlook:    the effect of more seeds; not written to files
     """
 
     contrasts: tuple[MeasuredContrast, ...] = ()
@@ -73,7 +71,6 @@ class Verdict(Claim):
     images_suffice: bool = True
     command: str = ""
     decisive: int | None = None
-    outlook: Outlook = field(default=Outlook(), compare=False, repr=False)
 
     @property
     def decisive_contrast(self) -> MeasuredContrast | None:

@@ -66,10 +66,10 @@ def _more(contrast: MeasuredContrast) -> int:
     The verdict depends on the side of the limit on which the end lies.
     """
     limits = {contrast.margin, -contrast.margin} if contrast.margin else {contrast.threshold}
-    beside = {contrast.low, contrast.high} - limits - {None}
+    ends = {contrast.low, contrast.high} - limits - {None}
     for more in range(MOST_DECIMALS):
         printed = {number(limit, contrast, more=more) for limit in limits}
-        if not printed & {number(end, contrast, more=more) for end in beside}:
+        if not printed & {number(end, contrast, more=more) for end in ends}:
             break
     return more
 

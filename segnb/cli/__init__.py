@@ -1,11 +1,9 @@
 """The command `segnb`: `segnb report` does everything, other commands are steps of the Snakefile."""
 
 import argparse
-import gc
 import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from importlib import import_module
 from io import TextIOWrapper
 from typing import TextIO
 
@@ -105,11 +103,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     name = next((word for word in arguments if not word.startswith("-")), "")
     if name in COMMANDS:
         commands = parser.add_subparsers(required=True, prog="segnb", help=argparse.SUPPRESS)
-        # Modules stay to the end, so the collector of garbage searches them neither now nor later.
-        gc.disable()
-        module = import_module(f"segnb.cli.{COMMANDS[name]}")
-        gc.freeze()
-        gc.enable()
+        (module,) = processes.load([f"segnb.cli.{COMMANDS[name]}"])
         module.add_commands(commands)
     else:
         parser.add_argument("COMMAND", choices=COMMANDS, help=argparse.SUPPRESS)

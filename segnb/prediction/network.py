@@ -100,9 +100,8 @@ def settings_of(run: Run) -> Iterator[None]:
         torch.use_deterministic_algorithms(exact, warn_only=warns)
         torch.utils.deterministic.fill_uninitialized_memory = filled
         for kind, precision in precisions.items():
-            if (
-                kind.fp32_precision != precision
-            ):  # a precision that is set no longer follows PyTorch's default
+            # Only if it differs, because a precision that is set no longer follows PyTorch's default.
+            if kind.fp32_precision != precision:
                 kind.fp32_precision = precision
 
 

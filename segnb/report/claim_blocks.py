@@ -115,8 +115,7 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
 def _agreement(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
     """Compare the verdicts on claims that both studies test alike and decide; "" without such claims."""
     found = agreement(verdicts, other)
-    decided = [name for name in found.both if verdicts.by_id[name].word in DECIDED]
-    both = [name for name in decided if other.by_id[name].word in DECIDED]
+    both = [name for name in found.decided if other.by_id[name].word in DECIDED]
     if not both:
         return ""
     text = f"; this report tests {len(both)} of them alike and decides them, with the same verdict"
@@ -209,8 +208,10 @@ def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) 
 def _words(verdicts: StudyVerdicts, other: StudyVerdicts) -> dict[str, str]:
     """Return the verdicts of a reference study by claim."""
     pairs = [(claim, other.by_id[claim.id]) for claim in verdicts.claims if claim.id in other.by_id]
-    alike = {mine.id: same_test(mine, its) or its.word == "not measured" for mine, its in pairs}
-    return {its.id: its.word if alike[its.id] else OTHER_TEST for _, its in pairs}
+    return {
+        its.id: its.word if its.word == "not measured" or same_test(mine, its) else OTHER_TEST
+        for mine, its in pairs
+    }
 
 
 def block(

@@ -183,7 +183,7 @@ def _smaller(study: Study) -> str:
 
 
 def trained_on(study: Study) -> str:
-    """Say on what the networks of a report are trained, next to those of the tested study."""
+    """Say on what the networks of a report are trained, and on what those of the tested study."""
     here, data, paper = study.preset, study.settings["data"], preset("paper")
     sizes = " and ".join(
         f"{name} at {recipe.size}×{recipe.size} px for {counted(recipe.epochs, 'epoch')}"

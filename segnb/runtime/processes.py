@@ -6,6 +6,7 @@ is `python -m MODULE ARGUMENT ...` that ends with the process PID, which must be
 steps, and kernels are started in this way.
 """
 
+import gc
 import json
 import os
 import resource
@@ -18,7 +19,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 
@@ -83,6 +86,18 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ |= before
+
+
+def load(modules: Iterable[str]) -> list[ModuleType]:
+    """Import modules and keep the collector of garbage away from them, now and later, because they stay.
+
+    Forked children then do not copy the memory of the modules that they share.
+    """
+    gc.disable()
+    loaded = [import_module(module) for module in modules]
+    gc.freeze()
+    gc.enable()
+    return loaded
 
 
 def homes(cache: Callable[[], Path]) -> dict[str, str]:

@@ -11,7 +11,6 @@ Without this process, steps load the modules themselves.
 """
 
 import atexit
-import gc
 import json
 import os
 import resource
@@ -24,10 +23,9 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from typing import NoReturn
 
-from segnb.runtime.processes import EVERY, STEP, WARM, end_all, environment, kill_below, received, stop
+from segnb.runtime.processes import EVERY, STEP, WARM, end_all, environment, kill_below, load, received, stop
 
 WAITING = 128  # steps that may connect at the same time
 
@@ -73,11 +71,7 @@ def serve(parent: int, requests: socket.socket, modules: Sequence[str]) -> list[
                 with suppress(OSError), step:
                     step.sendall(os.waitpid(child, 0)[1].to_bytes(8))
                 continue
-            gc.disable()  # modules stay, so that searching them would be in vain
-            for module in modules:  # loads them once; later calls cost nothing
-                import_module(module)
-            gc.freeze()  # keeps the collectors of children from copying shared memory
-            gc.enable()
+            load(modules)  # once; later calls cost nothing
             step, _ = requests.accept()
             with suppress(OSError, ValueError):
                 size, outputs, *_ = socket.recv_fds(step, 8, 3)

@@ -213,7 +213,12 @@ def check_evaluations(study: "Study", runs: list["Run"]) -> None:
 
 def evaluation_code(runs: list["Run"]) -> dict[Path, str]:
     """Return the digest of the code that evaluated each run, by folder; "" if it is not recorded."""
-    return {run.path: str(run.test().get("code", "")) for run in runs}
+    return {run.path: _evaluated_by(run, run.confusion_path.stat().st_mtime_ns) for run in runs}
+
+
+@functools.cache
+def _evaluated_by(run: "Run", modified: int) -> str:
+    return str(run.test().get("code", ""))
 
 
 def network(variant: str) -> dict:

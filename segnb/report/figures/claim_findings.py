@@ -40,7 +40,7 @@ def _place(part: MeasuredContrast, kind: str) -> str:
     """Say where an interval lies: by the band of an equivalence, or else by the limit of the claim."""
     low, high = sorted([part.scale * part.low, part.scale * part.high])
     if not has_band(part, kind):
-        return beside(low, high, part.scale * part.threshold, "the limit" if part.threshold else "zero")
+        return side_of(low, high, part.scale * part.threshold, "the limit" if part.threshold else "zero")
     edge = abs(part.scale) * part.margin
     if -edge <= low and high <= edge:
         return "within the band"
@@ -63,6 +63,6 @@ def intervals(places: Sequence[str], of: str) -> str:
     return f"the interval is {listed(sides)} of {len(places)} {of}"
 
 
-def beside(low: float, high: float, limit: float = 0.0, name: str = "zero") -> str:
+def side_of(low: float, high: float, limit: float = 0.0, name: str = "zero") -> str:
     """Say on which side of a limit an interval lies; an interval that ends at it leaves that open."""
     return f"{'above' if low > limit else 'below' if high < limit else 'on both sides of'} {name}"

@@ -26,7 +26,7 @@ FONT = SMALL  # points
 PAD, GAP, MARGIN = 0.08, 0.17, 0.08  # inches: around a text, between rows, and to an arrow around a flow
 NEAR = 0.12  # inches between two parts of a row, at least
 ROUND = ("gate", "function", "merge")  # parts with round corners
-STRIP, COLUMNS = 0.79, 3  # inches for the sizes of grids; drawings next to each other
+STRIP, COLUMNS = 0.79, 3  # inches for the sizes of grids; drawings in a row
 
 
 # ---- layouts: the column, from 0 to 1, and the row of each part -----------------------------------------
