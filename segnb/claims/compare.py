@@ -22,6 +22,7 @@ from segnb.claims.saved import HOLM, aligned, numbers
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import full_name, listed
 from segnb.errors import SegnbError
+from segnb.models.registry import FAMILY_NAMES, VARIANTS
 from segnb.stats.decisions import level_of
 from segnb.study.provenance import unlike
 
@@ -50,7 +51,6 @@ class Agreement(NamedTuple):
 
     both:      claims that both studies measured with the same deciding comparisons
     same:      claims of these with the same verdict
-    decided:   claims of these that the first study decides
     opposite:  claims that one study supports and the other refutes
     compared:  comparisons with an error in both studies
     beyond:    comparisons that differ by more than chance
@@ -58,7 +58,6 @@ class Agreement(NamedTuple):
 
     both: list[str]
     same: list[str]
-    decided: list[str]
     opposite: list[str]
     compared: int
     beyond: list[str]
@@ -93,7 +92,6 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     return Agreement(
         [x.id for x, _ in pairs],
         [x.id for x, y in pairs if x.word == y.word],
-        [x.id for x, _ in pairs if x.word in DECIDED],
         [x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
         len(p),
         [name for name, value in p.items() if value <= limit],
@@ -115,33 +113,54 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
 def _on_another_machine(other: StudyVerdicts, found: Agreement) -> str:
     if not found.compared:
         return ""
-    beyond, opposite = len(found.beyond) or "none", len(found.opposite) or "none"
-    return (
-        f"**Another machine, {'the same' if found.agree else 'different'} results:** of {found.compared}"
-        f" comparisons measured again ({other.machine}), {beyond} differ{'s' * (beyond in (1, 'none'))}"
-        f" by more than chance. Of {len(found.both)} claims that rest on them, {len(found.same)} have the"
-        f" same verdict and {opposite} {'has' if opposite in (1, 'none') else 'have'} the opposite one."
-    )
+    results = "the same results" if found.agree else "different results"
+    return f"**Another machine gives {results}:** on {other.machine}, {in_words(found)} {_beyond(found)}."
 
 
 def _on_other_data(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement) -> str:
-    place = f"with {origin(other.data)} instead of {origin(verdicts.data)}"
-    if found.opposite:
-        claims = f"claim{'s' * (len(found.opposite) > 1)} {listed(found.opposite)}"
-        verb = "have" if len(found.opposite) > 1 else "has"
-        return f"**Other data disagree:** {place}, {claims} {verb} the opposite verdict."
-    if not found.decided:
+    if not found.compared:
         return ""
-    same = sum(name in found.same for name in found.decided)
+    result = "some verdicts" if found.opposite else "no verdict"
+    sizes = ": the sizes of effects depend on the data" if found.beyond else ""
+    mine, its = _families(verdicts), _families(other)
+    limit = f" Only {listed(its)} were trained there." if its and its != mine else ""
     return (
-        f"**Other data, no opposite verdict:** {place}, the same verdict is reached on {same} of"
-        f" {len(found.decided)} decided claims, and the others are open."
+        f"**Other data contradict {result}:** with {origin(other.data)} instead of {origin(verdicts.data)},"
+        f" {in_words(found)} {_beyond(found)}{sizes}.{limit}"
     )
+
+
+def in_words(found: Agreement) -> str:
+    """Say how many verdicts are the same, and which are opposite."""
+    opposite = listed(found.opposite) or "none"
+    verb = "have" if len(found.opposite) > 1 else "has"
+    return (
+        f"{len(found.same)} of the {len(found.both)} claims that both studies test alike have the same"
+        f" verdict, and {opposite} {verb} the opposite one."
+    )
+
+
+def _beyond(found: Agreement) -> str:
+    beyond = len(found.beyond) or "none"
+    verb = "differs" if beyond in (1, "none") else "differ"
+    return f"Of {found.compared} comparisons, {beyond} {verb} by more than chance"
+
+
+def _families(verdicts: StudyVerdicts) -> list[str]:
+    trained = {VARIANTS[name].family for name in verdicts.networks if name in VARIANTS}
+    return [name for family, name in FAMILY_NAMES.items() if family in trained]
 
 
 def same_test(a: Verdict, b: Verdict) -> bool:
     """Return whether two studies test a claim alike; older files contain tests of earlier versions."""
     return a.kind == b.kind and _deciding(a).keys() == _deciding(b).keys()
+
+
+def counterpart(contrast: MeasuredContrast, claim: Verdict) -> MeasuredContrast | None:
+    """Return the same comparison of another study's verdict, if it was measured there."""
+    names = contrast.label, contrast.metric, contrast.words
+    other = _deciding(claim).get(names)
+    return other if other and other.estimate is not None else None
 
 
 def _deciding(claim: Verdict) -> dict[tuple[str, ...], MeasuredContrast]:

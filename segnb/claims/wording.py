@@ -170,6 +170,10 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> s
     if timed:
         times = "; ".join(map(headline, timed))
         sentences.append(f"Times on {study.machine.device_name}, which do not decide: {times}.")
+        beyond = [contrast for contrast in timed if claim.lead(contrast) < 0]
+        if beyond and claim.word == "supported":
+            every = "" if len(beyond) == len(timed) else f" in {len(beyond)} of {len(timed)} comparisons"
+            sentences.append(f"By these times, the claim would not hold{every}.")
     if claim.word == "supported" and claim.caveat:
         sentences.append(claim.caveat)
     return " ".join(sentences)

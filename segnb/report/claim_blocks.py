@@ -13,7 +13,7 @@ from itertools import groupby
 from IPython.display import HTML
 
 from segnb.claims import wording
-from segnb.claims.compare import agreement, same_test
+from segnb.claims.compare import agreement, counterpart, in_words, p_of_difference, same_test
 from segnb.claims.decide import decide
 from segnb.claims.ledger import SENTENCES
 from segnb.claims.related_studies import origin
@@ -69,25 +69,26 @@ def counts(verdicts: StudyVerdicts) -> str:
 
 
 def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
-    """Say how many claims 3, 5 and 10 seeds would decide; "" if no study gives an estimate.
+    """Say how many claims more seeds would decide, of 3, 5 and 10; "" if no study gives an estimate.
 
     One seed shows no spread, so the estimate then comes from the first of the saved studies.
     """
     source = next((study for study in (verdicts, *saved) if study.decided), None)
     if source is None:
         return ""
-    (seeds, number), *others = source.decided.items()
+    more = {n: number for n, number in source.decided.items() if int(n) > len(verdicts.seeds)}
+    if not more:
+        return ""
+    (seeds, number), *others = more.items()
     numbers = [
         f"{seeds} seeds would support or refute about {number:.0f} of the {len(source.claims)} claims",
         *(f"{seeds} seeds about {number:.0f}" for seeds, number in others),
     ]
     if source is verdicts:
         condition = "stay the same"
-    elif len(saved) == 1:
-        condition = "are as in the reference study"
     else:
         place = next(place for place, study in enumerate(saved, start=1) if study is source)
-        condition = f"are as in reference study {place}"
+        condition = f"are as in {in_sentence(place, saved)}"
     return f"If effects and spreads {condition}, {listed(numbers)}."
 
 
@@ -95,31 +96,33 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
     """List the reference studies and how far they agree with this one, in Markdown; "" without any."""
     if not saved:
         return ""
+    older = [
+        in_sentence(number, saved)
+        for number, study in enumerate(saved, start=1)
+        if study.schema < StudyVerdicts.schema
+    ]
     text = "Reference studies are finished studies that come with segnb."
-    if any(study.schema < StudyVerdicts.schema for study in saved):
+    if older:
         text += (
-            " Their verdicts follow an older rule, Holm's correction, and not the printed 95% intervals. A"
-            " claim can therefore be inconclusive although its printed interval would decide it."
+            f" The verdicts of {wording.listed(older)} follow an older rule, Holm's correction, and not the"
+            " printed 95% intervals. A claim can therefore be inconclusive there although its printed"
+            " interval would decide it."
         )
     items = []
     for number, study in enumerate(saved, start=1):
-        decided = study.count(*DECIDED)
+        decided, found = study.count(*DECIDED), agreement(verdicts, study)
         hidden = "; shown in the claim blocks only" if number > COLUMNS else ""
+        compared = f" {in_words(found)}" if found.both else ""
         items.append(
             f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides {decided}"
-            f" claim{'s' * (decided != 1)}{_agreement(verdicts, study)}."
+            f" claim{'s' * (decided != 1)}.{compared}"
         )
     return "\n".join([text, "", *items])
 
 
-def _agreement(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
-    """Compare the verdicts on claims that both studies test alike and decide; "" without such claims."""
-    found = agreement(verdicts, other)
-    both = [name for name in found.decided if other.by_id[name].word in DECIDED]
-    if not both:
-        return ""
-    text = f"; this report tests {len(both)} of them alike and decides them, with the same verdict"
-    return f"{text} except on {listed(found.opposite)}" if found.opposite else text
+def in_sentence(number: int, saved: Sequence[StudyVerdicts]) -> str:
+    """Name a reference study within a sentence."""
+    return f"reference study {number}" if len(saved) > 1 else "the reference study"
 
 
 def reference_name(number: int, saved: Sequence[StudyVerdicts]) -> str:
@@ -154,15 +157,19 @@ def p_sentence(claim: Verdict) -> str:
     """Give the p values of the whole claim and the value that decides; "" if nothing was tested."""
     if claim.p_for is None:
         return ""
-    p_for, p_against = (p_cell(p).replace("<", "below") for p in (claim.p_for, claim.p_against))
+    p_for, p_against = _p(claim.p_for), _p(claim.p_against)
     return (
         f"For the whole claim, p is {p_for} for it and {p_against} against it; a verdict needs"
         f" p ≤ {1 - claim.level:.2g}."
     )
 
 
-def reference_reason(claim: Verdict) -> str:
-    """Give the numbers behind the verdict of a reference study."""
+def _p(value: float) -> str:
+    return p_cell(value).replace("<", "below")
+
+
+def reference_reason(claim: Verdict, mine: Verdict) -> str:
+    """Give the numbers behind the verdict of a reference study, and p of their difference from this one's."""
     decisive = claim.decisive_contrast
     if decisive is None or decisive.estimate is None:
         return claim.reason[:1].upper() + claim.reason[1:]
@@ -173,6 +180,10 @@ def reference_reason(claim: Verdict) -> str:
     sentences = [f"{wording.headline(decisive)}{weakest}."]
     if claim.word == "inconclusive" and claim.power:
         sentences.append(wording.outlook(claim))
+    p = p_of_difference(decisive, twin) if (twin := counterpart(decisive, mine)) else None
+    if p is not None:
+        explains = "explains it" if p > 0.05 else "hardly explains it"
+        sentences.append(f"For the difference from this report's estimate, p is {_p(p)}: chance {explains}.")
     return " ".join(sentences)
 
 

@@ -11,8 +11,8 @@ from segnb.claims.compare import elsewhere, same_test
 from segnb.claims.findings import bullets
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
-from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, reference_name, render
-from segnb.report.text import FAMILY_NAMES
+from segnb.models.registry import FAMILY_NAMES
+from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, in_sentence, render
 from segnb.study.study import Run, by_variant, of_family
 
 HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond it are triangles
@@ -33,7 +33,7 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
     else:
         intro = (
             f"One seed cannot decide a claim about a network. The findings below are those of"
-            f" {reference_name(1, saved).lower()} ({described(lead)}); [the figure](#fig-overview) shows this"
+            f" {in_sentence(1, saved)} ({described(lead)}); [the figure](#fig-overview) shows this"
             " report's numbers next to them."
         )
     agreeing = [f"\n{sentence}" for sentence in elsewhere(lead, [verdicts, *saved])]
@@ -64,11 +64,13 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
 
 
 def _mark(claim: Verdict) -> dict | None:
-    """Place a claim in the figure, in half-widths of its interval; None if nothing was measured.
+    """Place a claim in the figure, in half-widths of its interval; None if the claim is not measured.
 
     0 is where the verdict turns: the threshold of the deciding comparison, or the end of the margin.
     """
     decisive = claim.decisive_contrast
+    if claim.word == "not measured":
+        return None
     if decisive is not None and decisive.estimate is not None:
         lead, half_width, printed = claim.lead(decisive), decisive.half_width, effect(decisive)
     elif claim.word in DECIDED:  # from the study's own numbers

@@ -12,15 +12,12 @@ from IPython.display import Markdown, display
 
 from segnb.claims.related_studies import origin
 from segnb.labels import STREET, ClassMap
-from segnb.models.registry import VARIANTS, label, parse_variants
+from segnb.models.registry import FAMILY_NAMES, VARIANTS, label, parse_variants
 from segnb.presets import preset
 from segnb.study.study import Run, Study, by_variant, of_family
 
 if TYPE_CHECKING:
     from segnb.claims.verdicts import StudyVerdicts
-
-
-FAMILY_NAMES = {"fcn": "FCNs", "unet": "U-Nets"}  # in sentences
 
 
 def say(sentence: str) -> None:

@@ -147,20 +147,22 @@ def power(kind: str, effects: list[Effect], margin=0.0, seeds: int = 3, level: f
         level: of the family's intervals.
 
     Returns:
-        0 to 1; NaN if a comparison cannot be tested.
+        0 to 1; NaN if no comparison can be tested. If some cannot, the others can only refute the claim.
     """
-    if not all(effect.testable for effect in effects):
+    if not any(effect.testable for effect in effects):
         return np.nan
     margins = np.broadcast_to(margin, len(effects))
     studies = enumerate(zip(effects, margins, strict=True))
     p = combine(
         [p_values(kind, *_studies(effect, seeds, stream), limit) for stream, (effect, limit) in studies]
     )
-    return float((np.minimum(*p) <= 1 - level).mean())
+    return float((np.fmin(*p) <= 1 - level).mean())
 
 
 def _studies(effect: Effect, seeds: int, stream: int) -> tuple:
     """Simulate studies with `seeds` seeds: estimate, SE and degrees of freedom of each, (STUDIES,)."""
+    if not effect.testable:
+        return (np.full(STUDIES, np.nan),) * 3
     lenders = effect.pooled_dof // (effect.seeds - 1)  # degrees of freedom per seed in the pool
     variance, _ = moderated(effect.seed_variance, effect.seeds - 1, effect.pooled_variance, effect.pooled_dof)
     draw = np.random.default_rng(stream)
@@ -199,7 +201,7 @@ class Outlook(NamedTuple):
 
 def outlook(kind: str, effects: list[Effect], margin=0.0, level: float = 1 - ALPHA) -> Outlook:
     """Compute the effect of more seeds on a claim; see `power` for the arguments."""
-    if not effects or not all(effect.testable for effect in effects):
+    if not any(effect.testable for effect in effects):
         return Outlook()
     claim = kind, effects, margin
     needed = seeds_needed(*claim, level)

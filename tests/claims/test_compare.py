@@ -73,26 +73,35 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     other = replace(study(0.04, 0.01), machine="GPU, fp32")
     (sentence,) = compare.elsewhere(mine, [mine, other])
     assert sentence == (
-        "**Another machine, the same results:** of 2 comparisons measured again (GPU, fp32),"
-        " none differs by more than chance. Of 2 claims that rest on them, 2 have the same verdict and none"
-        " has the opposite one."
+        "**Another machine gives the same results:** on GPU, fp32, 2 of the 2 claims that both studies test"
+        " alike have the same verdict, and none has the opposite one. Of 2 comparisons, none differs by more"
+        " than chance."
     )
     assert compare.elsewhere(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
     (sentence,) = compare.elsewhere(mine, [replace(study(0.3, 0.2), machine="GPU, fp32")])
-    assert sentence.startswith("**Another machine, different results:** of 2") and "2 differ by" in sentence
+    assert sentence.startswith("**Another machine gives different results:** on GPU")
+    assert sentence.endswith("Of 2 comparisons, 2 differ by more than chance.")
 
 
-def test_opposite_verdicts_on_other_data_are_said():
+def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     photographs = {"name": "camvid", "origin": "the folder camvid", "digest": "1", "counts": {}}
-    other = examples.verdicts(claim("F1", "supported"), claim("U1", "inconclusive"), data=photographs)
     lead = examples.verdicts(claim("F1", "refuted"), claim("U1"))
+    other = replace(lead, claims=(claim("F1"), claim("U1", "inconclusive")), data=photographs)
     (sentence,) = compare.elsewhere(lead, [other, lead])
     place = "with photographs (CamVid) instead of rendered street scenes"
-    assert sentence == f"**Other data disagree:** {place}, claim F1 has the opposite verdict."
+    alike = "claims that both studies test alike have the same verdict"
+    assert sentence == (
+        f"**Other data contradict some verdicts:** {place}, 0 of the 2 {alike}, and F1 has the opposite one."
+        " Of 1 comparisons, none differs by more than chance."
+    )
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
-    another = part(metric="iou:Car")
-    tested_differently = replace(other.claims[0], contrasts=(another,))
-    (sentence,) = compare.elsewhere(lead, [replace(other, claims=(tested_differently, claim("U1")))])
-    same = "the same verdict is reached on 1 of 1 decided claims, and the others are open"
-    assert sentence == f"**Other data, no opposite verdict:** {place}, {same}."
+    far = claim("U1", contrasts=(part(estimate=0.5),))
+    tested_differently = claim("F1", contrasts=(part(metric="iou:Car"),))
+    fcns = replace(other, claims=(tested_differently, far), networks=["FCN8s_vgg16_freeze"])
+    (sentence,) = compare.elsewhere(lead, [fcns])
+    assert sentence == (
+        f"**Other data contradict no verdict:** {place}, 1 of the 1 {alike}, and none has the opposite one."
+        " Of 1 comparisons, 1 differs by more than chance: the sizes of effects depend on the data."
+        " Only FCNs were trained there."
+    )
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []

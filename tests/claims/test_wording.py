@@ -107,6 +107,23 @@ def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, expect
     ) == expected
 
 
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ((0.36, 0.8), "By these times, the claim would not hold."),
+        ((0.05, 0.8), "By these times, the claim would not hold in 1 of 2 comparisons."),
+        ((0.05, 0.08), ""),
+    ],
+)
+def test_times_beyond_the_limit_of_a_counted_claim_are_told(study, times, expected):
+    counted = part(metric="gflops", estimate=0.07, low=None, high=None, repeats="", unit="%")
+    shown = [replace(counted, estimate=time, repeats="rounds", decides=False) for time in times]
+    one = claim("U8", kind="≈", margin=0.1, contrasts=(counted, *shown))
+    text = wording.reason(one, counted, study)
+    assert "which do not decide" in text and text.endswith("gflops: +8.0%.") == (not expected)
+    assert expected in text and ("would not hold" in text) == bool(expected)
+
+
 def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something(tmp_path):
     effects = {UNET: 0.70, NO_SKIP: 0.55}
     place = make_project(tmp_path / "project")

@@ -38,11 +38,17 @@ def test_counts_add_up():
 
 def test_power_tells_each_number_of_seeds():
     numbers = "3 seeds would support or refute about 2 of the 5 claims, 5 seeds about 4 and 10 seeds about 4."
-    assert claim_blocks.power(verdicts()) == f"If effects and spreads stay the same, {numbers}"
+    one_seed = verdicts(seeds=[0])
+    assert claim_blocks.power(one_seed) == f"If effects and spreads stay the same, {numbers}"
+    assert claim_blocks.power(verdicts()) == (  # the verdicts of its own three seeds are known
+        "If effects and spreads stay the same, 5 seeds would support or refute about 4 of the 5 claims and 10"
+        " seeds about 4."
+    )
+    assert claim_blocks.power(verdicts(seeds=list(range(10)))) == ""
     assert claim_blocks.power(verdicts(decided={})) == ""
-    sentence = claim_blocks.power(verdicts(decided={}), [verdicts()])
+    sentence = claim_blocks.power(verdicts(decided={}, seeds=[0]), [verdicts()])
     assert sentence == f"If effects and spreads are as in the reference study, {numbers}"
-    several = claim_blocks.power(verdicts(decided={}), [verdicts(decided={}), verdicts()])
+    several = claim_blocks.power(verdicts(decided={}, seeds=[0]), [verdicts(decided={}), verdicts()])
     assert several == f"If effects and spreads are as in reference study 2, {numbers}"
 
 
@@ -57,13 +63,16 @@ def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     assert [study.study for study in saved.saved_studies(tmp_path, without="many")] == ["few"]
     text = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
     assert "(preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02)" in text
-    alike = "of them alike and decides them, with the same verdict"
-    assert f"decides 3 claims; this report tests 2 {alike} except on F1." in text
-    assert f"decides 1 claim; this report tests 1 {alike}." in text
+    alike = "claims that both studies test alike have the same verdict, and"
+    assert f"decides 3 claims. 1 of the 2 {alike} F1 has the opposite one." in text
+    assert f"decides 1 claim. 1 of the 2 {alike} none has the opposite one." in text
     assert "Holm" not in text
     assert claim_blocks.saved_sentence(verdicts(), []) == ""
     older = claim_blocks.saved_sentence(verdicts(), [verdicts(schema=1)])
-    assert "*Reference study* (" in older and "Holm's correction" in older
+    assert "*Reference study* (" in older and "The verdicts of reference study follow" not in older
+    assert "The verdicts of the reference study follow an older rule, Holm's correction" in older
+    mixed = claim_blocks.saved_sentence(verdicts(), [verdicts(), verdicts(schema=1)])
+    assert "The verdicts of reference study 2 follow an older rule" in mixed
 
 
 def test_the_module_that_renders_the_images_is_not_named():
@@ -275,9 +284,13 @@ def test_a_block_shows_the_verdicts_of_reference_studies_and_their_numbers():
         "By another test, of an earlier version:"
         " ? Inconclusive. U-Net − U-Net, no skips, mIoU: +3.1 points (0.4 to 5.8), the least certain"
         " of 2 comparisons. If effect and spread stay the same, it takes about 22 seeds per network for a"
-        " chance of 80% to support the claim."
+        " chance of 80% to support the claim. For the difference from this report's estimate, p is 1.0:"
+        " chance explains it."
     )
     assert "Reference study 2" not in facts
+    far = claim("U1", contrasts=(part(estimate=0.2),))
+    assert "p is below 0.001: chance hardly explains it." in claim_blocks.reference_reason(far, own)
+    assert "chance" not in claim_blocks.reference_reason(far, claim("U1", contrasts=(part(metric="f1"),)))
     others.append(verdicts(claim("U1", "not measured", reason="It was never trained.")))
     assert "never trained" not in str(claim_blocks.block(own, saved=others).data)
     alone = parsed(claim_blocks.block(own, saved=others[:1]))

@@ -56,13 +56,15 @@ def test_marks_without_interval_beyond_the_scale_and_without_any_number():
                 claim("U1", contrasts=(far,)),
                 claim("M1", "refuted", kind="audit", contrasts=(), decisive=None),
                 claim("F23", "not measured", contrasts=(), decisive=None),
+                claim("F12", "not measured", contrasts=(part(), part(estimate=None, missing="no study"))),
             )
         )
     )
     assert shown["F8"].rect and not shown["F8"].select("line.interval")
     assert shown["U1"].select_one("path.good") and not shown["U1"].circle
     assert float(shown["M1"].rect["x"]) < 100 and "bad" in shown["M1"].rect["class"]
-    assert shown["F23"].select_one("text").get_text() == "not measured"
+    for name in ("F23", "F12"):  # half of the evidence is no verdict, and has no mark
+        assert shown[name].select_one("text").get_text() == "not measured"
 
 
 def test_reference_studies_are_marks_in_the_same_row():
@@ -75,7 +77,7 @@ def test_with_one_seed_the_reference_study_leads():
     one = verdicts(*(replace(each, seeds=1, word="inconclusive") for each in (claim("U1"), claim("M1"))))
     reference = verdicts(claim("U1"), claim("M1", "refuted", kind="audit", contrasts=(), decisive=None))
     text = first_page.abstract(one, [reference])
-    assert "One seed cannot decide" in text and "those of reference study (preset quick" in text
+    assert "One seed cannot decide" in text and "those of the reference study (preset quick" in text
     assert (
         "- **Skip connections raise mIoU, as the study claims.** " in text
         and "([claim U1](unet.ipynb#claim-U1))" in text

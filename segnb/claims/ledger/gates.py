@@ -143,8 +143,8 @@ GATE_CLAIMS = (
         "U26",
         "U-Net: attention gates",
         "Gates need no extra labels or complex training.",
-        "True by construction, so nothing is computed: segnb trains the study's gates with the same loss"
-        " and the same labels as the rest of the network. Only the class gates of U13 have a loss of their"
+        "There is nothing to measure: segnb trains the study's gates with the same loss and the"
+        " same labels as the rest of the network. Only the class gates of U13 have a loss of their"
         " own.",
         kind="none",
     ),
@@ -152,8 +152,8 @@ GATE_CLAIMS = (
         "U27",
         "U-Net: attention gates",
         "Gates learn attention during training, without heuristics for regions of interest.",
-        "True by construction, so nothing is computed: none of the networks receives regions of interest."
-        " Methods that do are not part of the study.",
+        "There is nothing to measure: none of the networks receives regions of interest. Methods that do"
+        " are not part of the study.",
         kind="none",
     ),
     Claim(

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from segnb.claims.wording import listed
+from segnb.models.registry import FAMILY_NAMES
 from segnb.report.figures.style import family_of, percent
-from segnb.report.text import FAMILY_NAMES, counted
+from segnb.report.text import counted
 
 FAMILIES = FAMILY_NAMES | {"": "other networks"}
 MOST_NAMES = 3  # that a sentence lists; more are counted
@@ -304,27 +305,32 @@ def layer_words(name: str, short: bool = False) -> str:
     return f"the {many} of {f'{coder} level {match[2]}' if match[2] else 'the coarsest level'}"
 
 
-def best_epochs(means: dict[str, pd.DataFrame]) -> str:
-    """Say which network has the highest validation mIoU, and how many are best in their last epoch.
+def best_epochs(histories: dict[str, list[pd.DataFrame]]) -> str:
+    """Say which network has the highest validation mIoU, and how many runs are best in their last epoch.
 
-    means: {label: mean over seeds, indexed by epoch, with a column val_miou}
+    histories: {label: a history per run, with the columns epoch and val_miou}
     """
-    scores = {label: mean["val_miou"].dropna() for label, mean in means.items()}
-    scores = {label: line for label, line in scores.items() if len(line)}
-    if not scores:
+    lines = {
+        label: [history.set_index("epoch")["val_miou"].dropna() for history in runs]
+        for label, runs in histories.items()
+    }
+    lines = {label: known for label, runs in lines.items() if (known := [line for line in runs if len(line)])}
+    if not lines:
         return ""
-    best = pd.Series({label: line.max() for label, line in scores.items()})
-    if len(best) == 1:
-        (label, line), *_ = scores.items()
-        last = f"epoch {line.idxmax()} of {line.index[-1]}"
-        return sentence(f"{label} has its highest validation mIoU, {line.max():.3f}, after {last}")
+    best = pd.Series({label: np.mean([line.max() for line in runs]) for label, runs in lines.items()})
+    each = [line for runs in lines.values() for line in runs]
+    if len(each) == 1:
+        last = f"epoch {each[0].idxmax()} of {each[0].index[-1]}"
+        return sentence(f"{best.index[0]} has its highest validation mIoU, {best.max():.3f}, after {last}")
     label, several = names(best, best.max(), 3)
-    if f"{best.min():.3f}" == f"{best.max():.3f}":
-        return sentence(
-            f"{every(len(best))} networks have the same highest validation mIoU, {best.max():.3f}"
-        )
-    rising = sum(line.idxmax() == line.index[-1] for line in scores.values())
+    verb = "have" if several else "has"
+    if len(best) > 1 and f"{best.min():.3f}" == f"{best.max():.3f}":
+        label, verb = f"{every(len(best))} networks", "have the same"
+    else:
+        verb = f"{verb} the"
+    mean = " (mean over seeds)" if len(each) > len(best) else ""
+    rising = sum(line.idxmax() == line.index[-1] for line in each)
     return sentence(
-        f"{label} {'have' if several else 'has'} the highest validation mIoU, {best.max():.3f};"
-        f" {rising} of {len(best)} networks {'is' if rising == 1 else 'are'} best after the last epoch"
+        f"{label} {verb} highest validation mIoU, {best.max():.3f}{mean};"
+        f" {rising} of {len(each)} runs {'is' if rising == 1 else 'are'} best after the last epoch"
     )

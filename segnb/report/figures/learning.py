@@ -81,9 +81,9 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     return fig.described(
         "Learning curves of loss and mIoU, training next to validation. Best validation mIoU"
         f"{' (mean over seeds)' if several else ''}: {'; '.join(texts)}.",
-        f"{findings.best_epochs(means)} A curve that still rises at its end could improve with more epochs; a"
-        " validation loss that rises again shows overfitting. Training scores are computed while the weights"
-        " change, validation scores after each epoch."
+        f"{findings.best_epochs(histories)} A curve that still rises at its end could improve with more"
+        " epochs; a validation loss that rises again shows overfitting. Training scores are computed while"
+        " the weights change, validation scores after each epoch."
         + (
             " Thin lines are single seeds, and bold lines are their mean up to the last epoch of all seeds."
             f" n: {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds per network."
@@ -105,10 +105,10 @@ def study_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     return fig.described(
         "The study's learning curves of loss and mIoU, training next to validation. Best validation mIoU by"
         f" the study's metric: {'; '.join(best)}.",
-        f"In the study, {findings.best_epochs(means)} These are the study's own curves, read off its charts"
-        " to about ±0.002. Its mIoU is by another metric than ours (“The study's reported scores” explains"
-        " it), so compare shapes and losses, not mIoU. A line is interpolated, or ends, where another line"
-        " hides it." + f" Not published by the study: {'; '.join(missing)}." * bool(missing),
+        f"In the study, {findings.best_epochs(histories)} These are the study's own curves, read off its"
+        " charts to about ±0.002. Its mIoU is by another metric than ours (“The study's reported scores”"
+        " explains it), so compare shapes and losses, not mIoU. A line is interpolated, or ends, where"
+        " another line hides it." + f" Not published by the study: {'; '.join(missing)}." * bool(missing),
     )
 
 

@@ -281,21 +281,34 @@ def test_layers_are_named_in_words():
         ({"A": [0.2, 0.5, 0.4]}, "A has its highest validation mIoU, 0.500, after epoch 2 of 3."),
         (
             {"A": [0.2, 0.5, 0.4], "B": [0.1, 0.2, 0.3]},
-            "A has the highest validation mIoU, 0.500; 1 of 2 networks is best after the last epoch.",
+            "A has the highest validation mIoU, 0.500; 1 of 2 runs is best after the last epoch.",
         ),
         (
             {"A": [0.2, 0.5, 0.4], "B": [0.1, 0.2, 0.5]},
-            "Both networks have the same highest validation mIoU, 0.500.",
+            "Both networks have the same highest validation mIoU, 0.500; 1 of 2 runs is best after the last"
+            " epoch.",
         ),
         (
             {"A": [0.2, 0.5, 0.4], "B": [0.1, 0.2, 0.5], "C": [0.1, 0.2, 0.3]},
-            "A and B have the highest validation mIoU, 0.500; 2 of 3 networks are best after the last epoch.",
+            "A and B have the highest validation mIoU, 0.500; 2 of 3 runs are best after the last epoch.",
         ),
     ],
 )
 def test_the_best_epochs(lines, expected):
-    means = {label: pd.DataFrame({"val_miou": line}, index=[1, 2, 3]) for label, line in lines.items()}
-    assert findings.best_epochs(means) == expected
+    assert findings.best_epochs({label: [_history(line)] for label, line in lines.items()}) == expected
+
+
+def _history(mious: list[float]) -> pd.DataFrame:
+    return pd.DataFrame({"epoch": range(1, len(mious) + 1), "val_miou": mious})
+
+
+def test_each_run_has_a_best_epoch_of_its_own():
+    """The mean over seeds is highest in epoch 2, although no run is best there."""
+    histories = {"A": [_history([0.5, 0.4, 0.1]), _history([0.1, 0.4, 0.5])], "B": [_history([0.1, 0.2])] * 2}
+    assert findings.best_epochs(histories) == (
+        "A has the highest validation mIoU, 0.500 (mean over seeds); 3 of 4 runs are best after the last"
+        " epoch."
+    )
 
 
 @pytest.mark.parametrize(
