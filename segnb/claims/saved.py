@@ -18,7 +18,7 @@ from segnb.storage.files import between, markdown_table, read_json, to_json, wri
 from segnb.storage.project import root
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study in docs/claims.md
-SCORES = "<!-- scores -->", "<!-- /scores -->"  # around the scores of one study in docs/performance.md
+SCORES = "<!-- scores -->", "<!-- /scores -->"  # around the scores in docs/performance.md
 CLAIMS_PAGE, PERFORMANCE_PAGE = "docs/claims.md", "docs/performance.md"
 DIGITS = 4  # significant digits of saved numbers
 KEYS = {
@@ -133,16 +133,23 @@ def saved_studies(folder: Path | None = None, without: str = "") -> list[StudyVe
     """Read the saved verdicts of studies with several seeds, the most decided study first.
 
     Args:
-        folder: Folder of JSON files, the project's results/ by default; files of other kinds are skipped.
+        folder: see `stored`.
         without: Name of a study to leave out, which is not a reference for itself.
     """
+    studies = [study for study in stored(folder).values() if len(study.seeds) > 1 and study.study != without]
+    studies = [study for study in studies if study.preset != "smoke"]  # whose scores mean nothing
+    return sorted(studies, key=lambda study: -study.count(*DECIDED))
+
+
+def stored(folder: Path | None = None) -> dict[str, StudyVerdicts]:
+    """Read all saved verdicts, by file name.
+
+    Args:
+        folder: Folder of JSON files, the project's results/ by default; files of other kinds are skipped.
+    """
     files = sorted((folder or root() / "results").glob("*.json"))
-    entries = [read_json(file) for file in files if file.read_bytes().lstrip().startswith(b"{")]
-    studies = [from_dict(entry) for entry in entries if is_verdicts(entry)]
-    return sorted(
-        (study for study in studies if len(study.seeds) > 1 and study.study != without),
-        key=lambda study: -study.count(*DECIDED),
-    )
+    entries = {file.name: read_json(file) for file in files if file.read_bytes().lstrip().startswith(b"{")}
+    return {name: from_dict(entry) for name, entry in entries.items() if is_verdicts(entry)}
 
 
 # ---- docs/claims.md --------------------------------------------------------------------------------------
@@ -172,20 +179,29 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
     )
 
 
-def in_performance(text: str, verdicts: StudyVerdicts, name: str) -> str:
-    """Return docs/performance.md with the scores of these verdicts between its marks.
+def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
+    """Return docs/performance.md with the scores of studies between its marks, one table each.
+
+    Args:
+        text: of the page
+        studies: by file name, see `stored`; those without scores are left out
 
     Raises:
         SegnbError: if the page has no marks.
     """
-    rows = []
-    for network, row in verdicts.scores.items():
-        timed = [f"{row['minutes']:.1f}", f"{row['memory_mib']:.0f} MiB"] if "minutes" in row else ["–", "–"]
-        rows.append([label(network), score(row["miou"]), *timed])
     headings = ["network", "test mIoU, mean ± SD over seeds", "minutes of training", "memory of a step"]
-    return between(
-        text, SCORES, f"{source(verdicts, name)}\n\n{markdown_table(headings, rows)}", PERFORMANCE_PAGE
-    )
+    parts = []
+    for name, verdicts in sorted(studies.items()):
+        rows = []
+        for network, row in verdicts.scores.items():
+            timed = (
+                [f"{row['minutes']:.1f}", f"{row['memory_mib']:.0f} MiB"] if "minutes" in row else ["–", "–"]
+            )
+            rows.append([label(network), score(row["miou"]), *timed])
+        if rows:
+            parts += [f"### {verdicts.preset} on {origin(verdicts.data)}", source(verdicts, name)]
+            parts.append(markdown_table(headings, rows))
+    return between(text, SCORES, "\n\n".join(parts), PERFORMANCE_PAGE)
 
 
 def score(mious: list[float]) -> str:

@@ -64,19 +64,20 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     replaced = saved.read(file).study if file.exists() else ""
     others = [study for study in saved.saved_studies(without=verdicts.study) if study.study != replaced]
     more = [study.study for study in others if study.count(*DECIDED) > verdicts.count(*DECIDED)]
+    performance = root() / saved.PERFORMANCE_PAGE
+    pages = {performance: saved.in_performance(_text(performance), saved.stored() | {name: trimmed})}
     if more:
         saved.write(verdicts, file)
+        write_text(performance, pages[performance])
         print(
-            f"README.md and docs/ are unchanged, because {more[0]} decides more. Publish that study again to"
-            " compare it with this one there.",
+            f"README.md, docs/claims.md and docs/report/ are unchanged, because {more[0]} decides more."
+            " Publish that study again to compare it with this one there.",
             file=sys.stderr,
         )
         return
     claims_page, readme = root() / saved.CLAIMS_PAGE, root() / "README.md"
-    performance = root() / saved.PERFORMANCE_PAGE
-    pages = {
+    pages |= {
         claims_page: saved.in_page(_text(claims_page), trimmed, name),
-        performance: saved.in_performance(_text(performance), trimmed, name),
         readme: findings.in_readme(_text(readme), trimmed, name, others),
     }
     saved.write(verdicts, file)

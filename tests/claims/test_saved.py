@@ -112,7 +112,7 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
     saved.write(other, results / "other.json")
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
-    assert "Another machine, the same results" in page.read_text()
+    assert "Another machine gives the same results" in page.read_text()
     (results / "mine.json").unlink()
     (results / "other.json").rename(results / "mine.json")
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
@@ -186,8 +186,18 @@ def test_the_pages_show_the_verdicts_that_are_saved(page):
     marks, write = PAGES[page]
     text = (CHECKOUT / page).read_text()
     name = re.search(r"From `results/([^`]+)`", shown_in(text, marks)).group(1)
-    others = [saved.saved_studies(CHECKOUT / "results")] if page == "README.md" else []
-    assert write(text, saved.read(CHECKOUT / "results" / name), name, *others) == text
+    shown = [saved.read(CHECKOUT / "results" / name), name]
+    if page == "README.md":
+        shown.append(saved.saved_studies(CHECKOUT / "results"))
+    if page == saved.PERFORMANCE_PAGE:
+        shown = [saved.stored(CHECKOUT / "results")]
+    assert write(text, *shown) == text
+
+
+def test_networks_score_as_stored_in_each_preset():
+    page = (CHECKOUT / saved.PERFORMANCE_PAGE).read_text()
+    for preset in ("smoke", "quick"):
+        assert f"### {preset} on rendered street scenes" in page
 
 
 OLD = {
