@@ -6,14 +6,16 @@ import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
 from segnb.claims.ledger import LEDGER
+from segnb.claims.saved import read
 from segnb.evaluation import scores
-from segnb.models.registry import VARIANTS
+from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.study.study import open_study
-from tests.conftest import REPORTED, segnb
+from tests.conftest import CHECKOUT, REPORTED, segnb
 from tests.notebooks.test_notebooks import CHAPTERS, twice
 
 
@@ -142,6 +144,17 @@ def test_the_table_of_class_ious_averages_to_the_printed_miou(study):
     ranked = scores.ranking(study.measured())
     for name in REPORTED:
         assert table[name].drop("mIoU").mean() == pytest.approx(ranked.miou[name], abs=1e-12)
+
+
+def test_scores_lie_where_those_of_the_stored_smoke_study_lie(study):
+    """Within five standard deviations over seeds, which all networks of a family share."""
+    stored = read(CHECKOUT / "results" / "smoke-streets.json").scores
+    found = scores.ranking(study.measured()).miou
+    for family in FAMILIES:
+        names = [name for name in REPORTED if VARIANTS[name].family == family]
+        sd = np.sqrt(np.mean([np.var(stored[name]["miou"], ddof=1) for name in names]))
+        for name in names:
+            assert found[name] == pytest.approx(np.mean(stored[name]["miou"]), abs=5 * sd), name
 
 
 def test_a_second_call_trains_nothing_and_draws_nothing(project, study):
