@@ -18,18 +18,18 @@ GROUPS = {
         "report": ("report", "Train what is missing and build the report"),
         "study": ("report", "Create a study and print its name"),
         "run": ("run", "Execute a notebook with checked parameters"),
-        "measure": ("evaluate", "Evaluate a finished run on the test images"),
-        "cost": ("evaluate", "Measure the time and memory of networks"),
+        "measure": ("trained", "Evaluate a finished run on the test images"),
+        "cost": ("trained", "Measure the time and memory of networks"),
         "export": ("claims", "Join executed chapters into one HTML file"),
     },
     "Use a trained network": {
-        "predict": ("predict", "Write a trained network's predictions for your own images"),
-        "export-model": ("predict", "Write a trained network to an ONNX file"),
+        "predict": ("trained", "Write a trained network's predictions for your own images"),
+        "export-model": ("trained", "Write a trained network to an ONNX file"),
     },
     "Look and check": {
         "status": ("run", "Show progress and failures of a study's runs"),
         "claims": ("claims", "Print the verdict on each claim"),
-        "verify": ("evaluate", "Repeat a finished run and compare it bit for bit"),
+        "verify": ("trained", "Repeat a finished run and compare it bit for bit"),
     },
     "Data": {
         "data": ("data", "Download, check or prepare a data set"),

@@ -19,7 +19,7 @@ from segnb.explorer.album import (
     own_picture,
     wrong_share,
 )
-from segnb.explorer.figures import overview, taken_apart
+from segnb.explorer.widget import overview, taken_apart
 from segnb.labels import IGNORE_INDEX, STREET
 from segnb.report.text import network_count
 from segnb.study.study import Study
