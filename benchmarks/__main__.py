@@ -139,16 +139,6 @@ def speed_table(results: dict) -> str:
         "≤ 1.05",
         ratio <= 1.05,
     )
-    part = results["reading"]
-    ratio = part["input"] / part["epoch"]
-    row(
-        "reading from the cache on disk / U-Net epoch",
-        f"{ms(part['input'])} / {ms(part['epoch'])} ms per image;"
-        f" filling the cache once from 800×600 files takes {ms(part['making'])}",
-        ratio,
-        "≤ 0.05",
-        ratio <= 0.05,
-    )
     for name, size in results["memory"].items():
         base, name = results["memory"]["U-Net, plain loop"], name.replace("kept features", "cached features")
         row(f"peak memory of training: {name} / U-Net, plain loop", f"{size / 2**20:.0f} MiB", size / base)

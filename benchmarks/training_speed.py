@@ -17,16 +17,10 @@ from statistics import median
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from segnb.data.batches import Split, in_order, shuffled
-from segnb.data.dataset import Data
-from segnb.data.masks import STREET_CODING
-from segnb.data.reading import stream
-from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.labels import STREET
 from segnb.models.build import build, parameter_groups
 from segnb.models.fcn import FromFeatures
 from segnb.models.registry import VARIANTS
@@ -201,42 +195,6 @@ def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[st
     }
 
 
-def reading(preset: Preset, machine: Machine, images: int = 64) -> dict[str, float]:
-    """Time reading, in seconds per image.
-
-    Returns:
-        epoch: a U-Net epoch from the cache on disk; input: its reading alone; making: filling the cache from
-        PNG files of 800×600 pixels, the size of Lyft-Udacity frames.
-    """
-    side, size = Bench(UNET, preset.unet, machine), preset.unet.size
-    pairs, draw = [], np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as folder:
-        for i in range(8):
-            files = [Path(folder) / f"{i}_{kind}.png" for kind in ("image", "mask")]
-            # Blocks of colour with noise, which PNG compresses about as well as a rendered frame.
-            blocks = draw.integers(0, 256, (15, 20, 3)).repeat(40, 0).repeat(40, 1)
-            noisy = (blocks + draw.integers(-4, 5, blocks.shape)).clip(0, 255).astype(np.uint8)
-            for file, pixels in zip(files, (noisy, noisy[..., 0] % CLASSES), strict=True):
-                Image.fromarray(pixels).save(file)
-            pairs.append(Pair(f"{i}", *files))
-        frames = stream(pairs * (images // 8), size, STREET_CODING)
-        names = {"train": [f"{i}" for i in range(images // 8 * 8)]}
-        data = Data("bench", "", "0", STREET, names, lambda *_: frames)
-        start = time.perf_counter()
-        split = data.split(Path(folder), "train", size)
-        making = time.perf_counter() - start
-
-        def read_alone() -> float:
-            start = time.perf_counter()
-            recipe = preset.unet
-            for _ in shuffled(split, recipe.batch_size, machine, 0, 1, recipe.mirror):
-                pass
-            return time.perf_counter() - start
-
-        seconds = alternately({"epoch": lambda: side.epoch(split), "input": read_alone}, rounds=3)
-    return {name: value / len(split) for name, value in seconds.items()} | {"making": making / len(split)}
-
-
 def memory(preset: Preset, machine: Machine) -> dict[str, int]:
     """Return the peak memory of each kind of training, see `peak_memory`."""
     cases = {
@@ -306,7 +264,6 @@ def measure(preset: Preset, runs: Path) -> dict:
         "frozen_epoch": lambda: frozen_epoch(preset, machine),
         "frozen_epoch_fp32": lambda: frozen_epoch(preset, replace(machine, precision="fp32"), 16),
         "whole_training": lambda: whole_training(preset, machine),
-        "reading": lambda: reading(preset, machine),
         "memory": lambda: memory(preset, machine),
     }
     for name, part in parts.items():

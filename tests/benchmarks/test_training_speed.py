@@ -56,11 +56,6 @@ def test_a_whole_training_its_epochs_and_its_bare_steps_are_timed(one_round):
     assert all(value > 0 for value in results.values())
 
 
-def test_reading_is_timed_from_the_cache_and_from_files(one_round):
-    results = training_speed.reading(TINY, CPU, images=16)
-    assert set(results) == {"epoch", "input", "making"} and all(value > 0 for value in results.values())
-
-
 def test_memory_is_that_of_a_process_of_its_own():
     larger = replace(TINY.unet, size=128)
     small, large = (training_speed.peak_memory(UNET, recipe, CPU) for recipe in (TINY.unet, larger))
@@ -94,7 +89,6 @@ def results():
         "frozen_epoch": {"without": 0.2, "with": 0.02, "making": 0.3},
         "frozen_epoch_fp32": {"without": 0.2, "with": 0.02, "making": 0.3},
         "whole_training": {"training": 10.4, "its_steps": 10.0, "train_epochs": 9.0, "train_steps": 8.0},
-        "reading": {"epoch": 0.02, "input": 0.0005, "making": 0.01},
         "memory": {"U-Net, plain loop": 2**30, SMP: 2**31},
     }
 
