@@ -20,7 +20,7 @@ GROUPS = {
         "run": ("run", "Execute a notebook with checked parameters"),
         "measure": ("trained", "Evaluate a finished run on the test images"),
         "cost": ("trained", "Measure the time and memory of networks"),
-        "export": ("claims", "Join executed chapters into one HTML file"),
+        "export": ("report", "Join executed chapters into one HTML file"),
     },
     "Use a trained network": {
         "predict": ("trained", "Write a trained network's predictions for your own images"),

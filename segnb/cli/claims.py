@@ -1,4 +1,4 @@
-"""`segnb claims`, `segnb claims diff` and `segnb export`: verdicts, and the page that shows them."""
+"""`segnb claims` and `segnb claims diff`."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from segnb.claims.decide import decide
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
 from segnb.cli.options import add_command, add_report_options
 from segnb.params import ReportParams
-from segnb.report.report import PUBLISHED, export_study, publish_study
+from segnb.report.report import PUBLISHED, publish_study
 from segnb.storage.files import to_json, write_json, write_text
 from segnb.storage.project import root
 from segnb.study.study import open_study
@@ -41,12 +41,6 @@ def add_commands(commands) -> None:
             name, metavar=name.upper(), help="name of a study, or a file: claims.json or results/NAME.json"
         )
     comparison.add_argument("--anyway", action="store_true", help="compare even if data or presets differ")
-    page = add_command(commands, export)
-    page.add_argument(
-        "chapters", metavar="CHAPTER", nargs="+", help="executed notebooks, in the order of the report"
-    )
-    add_report_options(page)
-    page.add_argument("--out", default="report/index.html", help="HTML file (default: report/index.html)")
 
 
 def claims(options: argparse.Namespace) -> None:
@@ -116,19 +110,6 @@ def claims_diff(options: argparse.Namespace) -> int:
     agree, text = compare.differences(*both)
     print(text)
     return int(not agree)
-
-
-def export(options: argparse.Namespace) -> None:
-    """Join executed chapters into one HTML file.
-
-    The training notebooks and claims.json go into the same folder.
-    """
-    params = ReportParams.from_attributes(options)
-    out = export_study(params, [Path(path) for path in options.chapters], Path(options.out))
-    verdicts = open_study(params.study).claims_path
-    if verdicts.exists():
-        write_text(out.parent / "claims.json", verdicts.read_text(encoding="utf-8"))
-    print(out)
 
 
 def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> StudyVerdicts:
