@@ -71,7 +71,7 @@ test: $(TEST_READY)  ## run the test suite on up to four cores
 chaos: $(TEST_READY)  ## test every step against hundreds of kills, full disks and damaged files (15 minutes)
 	@"$(PY)" -m pytest --quiet --tb=short -m "" tests/chaos
 
-bench: $(TEST_READY)  ## compare training with plain alternatives (7 minutes on an idle machine)
+bench: $(TEST_READY)  ## compare training with plain alternatives (minutes on an idle machine)
 	@"$(PY)" -c "import segmentation_models_pytorch" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[bench]'
 	@"$(PY)" -m benchmarks speed --preset "$(PRESET)"
 

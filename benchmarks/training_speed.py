@@ -5,29 +5,22 @@ results are ratios of medians. All of them run the recipe of a preset on random 
 images do not change the cost of a step.
 """
 
-import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from segnb.data.batches import Split, in_order, shuffled
-from segnb.data.dataset import Data
-from segnb.data.masks import STREET_CODING
-from segnb.data.reading import stream
-from segnb.data.splits import Pair
 from segnb.errors import SegnbError
-from segnb.labels import STREET
 from segnb.models.build import build, parameter_groups
 from segnb.models.fcn import FromFeatures
 from segnb.models.registry import VARIANTS
@@ -202,44 +195,8 @@ def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[st
     }
 
 
-def reading(preset: Preset, machine: Machine, images: int = 64) -> dict[str, float]:
-    """Time reading, in seconds per image.
-
-    Returns:
-        epoch: a U-Net epoch from the cache on disk; input: its reading alone; making: filling the cache from
-        PNG files of 800×600 pixels, the size of Lyft-Udacity frames.
-    """
-    side, size = Bench(UNET, preset.unet, machine), preset.unet.size
-    pairs, draw = [], np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as folder:
-        for i in range(8):
-            files = [Path(folder) / f"{i}_{kind}.png" for kind in ("image", "mask")]
-            # Blocks of colour with noise, which PNG compresses about as well as a rendered frame.
-            blocks = draw.integers(0, 256, (15, 20, 3)).repeat(40, 0).repeat(40, 1)
-            noisy = (blocks + draw.integers(-4, 5, blocks.shape)).clip(0, 255).astype(np.uint8)
-            for file, pixels in zip(files, (noisy, noisy[..., 0] % CLASSES), strict=True):
-                Image.fromarray(pixels).save(file)
-            pairs.append(Pair(f"{i}", *files))
-        frames = stream(pairs * (images // 8), size, STREET_CODING)
-        names = {"train": [f"{i}" for i in range(images // 8 * 8)]}
-        data = Data("bench", "", "0", STREET, names, lambda *_: frames)
-        start = time.perf_counter()
-        split = data.split(Path(folder), "train", size)
-        making = time.perf_counter() - start
-
-        def read_alone() -> float:
-            start = time.perf_counter()
-            recipe = preset.unet
-            for _ in shuffled(split, recipe.batch_size, machine, 0, 1, recipe.mirror):
-                pass
-            return time.perf_counter() - start
-
-        seconds = alternately({"epoch": lambda: side.epoch(split), "input": read_alone}, rounds=3)
-    return {name: value / len(split) for name, value in seconds.items()} | {"making": making / len(split)}
-
-
 def memory(preset: Preset, machine: Machine) -> dict[str, int]:
-    """Return the peak memory of a few training steps in bytes, each in its own process, without imports."""
+    """Return the peak memory of each kind of training, see `peak_memory`."""
     cases = {
         "U-Net, plain loop": (UNET, plain(machine)),
         "U-Net, segnb": (UNET, machine),
@@ -251,20 +208,8 @@ def memory(preset: Preset, machine: Machine) -> dict[str, int]:
     peaks = {}
     for name, (what, settings) in cases.items():
         recipe = preset.fcn if what.startswith("FCN") else preset.unet
-        arguments = json.dumps(asdict(recipe)), json.dumps(asdict(settings))
-        peaks[name] = int(_answer(_start("memory", what, *arguments)))
+        peaks[name] = peak_memory(what, recipe, settings)
     return peaks
-
-
-def growth(preset: Preset, machine: Machine, images: int = 64) -> dict[str, dict[str, float]]:
-    """Time a U-Net epoch over 1, 2 and 4 times `images`, alone and next to a second process, in seconds."""
-    seconds: dict[str, dict[str, float]] = {}
-    arguments = json.dumps(asdict(preset.unet)), json.dumps(asdict(machine))
-    for jobs in (1, 2):
-        processes = [_start("growth", str(images), *arguments) for _ in range(jobs)]
-        answers = [json.loads(_answer(process)) for process in processes]
-        seconds[f"{jobs}"] = {times: max(answer[times] for answer in answers) for times in answers[0]}
-    return seconds
 
 
 def plain(machine: Machine) -> Machine:
@@ -272,21 +217,10 @@ def plain(machine: Machine) -> Machine:
     return replace(machine, precision="fp32", channels_last=False, fused=False, compile=False)
 
 
-# ---- separate processes ------------------------------------------------------------------------------
-
-
-def _start(*arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "benchmarks.training_speed", *arguments]
-    checkout = Path(__file__).parents[1]  # from where `benchmarks` can be imported
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=checkout, stdout=pipe, stderr=pipe, text=True)
-
-
-def _answer(process: subprocess.Popen) -> str:
-    out, err = process.communicate()
-    if process.returncode:
-        raise SegnbError(f"a benchmark process failed: {(err.strip().splitlines() or ['no message'])[-1]}")
-    return out.splitlines()[-1]
+def peak_memory(what: str, recipe: Recipe, machine: Machine) -> int:
+    """Return the peak memory of a few training steps in bytes, in a process of its own, without imports."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_memory_of, what, recipe, machine).result()
 
 
 def _memory_of(what: str, recipe: Recipe, machine: Machine) -> int:
@@ -315,15 +249,6 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _growth_of(images: int, recipe: Recipe, machine: Machine) -> dict[str, float]:
-    side = Bench(UNET, recipe, machine)
-    splits = {f"{times}": random_split(times * images, recipe.size) for times in (1, 2, 4)}
-    side.epoch(splits["1"])
-    return alternately(
-        {times: lambda split=split: side.epoch(split) for times, split in splits.items()}, rounds=3
-    )
-
-
 def measure(preset: Preset, runs: Path) -> dict:
     """Run all benchmarks of training speed and describe the machine."""
     machine = resolve_machine(runs, preset)
@@ -339,20 +264,9 @@ def measure(preset: Preset, runs: Path) -> dict:
         "frozen_epoch": lambda: frozen_epoch(preset, machine),
         "frozen_epoch_fp32": lambda: frozen_epoch(preset, replace(machine, precision="fp32"), 16),
         "whole_training": lambda: whole_training(preset, machine),
-        "reading": lambda: reading(preset, machine),
         "memory": lambda: memory(preset, machine),
-        "growth": lambda: growth(preset, machine),
     }
     for name, part in parts.items():
         print(f"measuring {name.replace('_', ' ')} …", flush=True)
         results[name] = part()
     return results
-
-
-if __name__ == "__main__":
-    kind, first, *rest = sys.argv[1:]
-    settings = Recipe(**json.loads(rest[0])), Machine(**json.loads(rest[1]))
-    if kind == "memory":
-        print(_memory_of(first, *settings))
-    else:
-        print(json.dumps(_growth_of(int(first), *settings)))

@@ -240,7 +240,7 @@ def measure(
         say: function that prints a line of progress.
 
     Returns:
-        The values for `benchmarks.tables.transfer`, ready for JSON.
+        The values for `benchmarks.__main__.transfer_table`, ready for JSON.
 
     Raises:
         SegnbError: See `open_data` and `to_street`; or `path` names the rendered streets.

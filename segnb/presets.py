@@ -25,13 +25,6 @@ class Recipe:
     patience: int | None = None  # early stopping: epochs in which neither loss nor mIoU improves
     min_delta: float = 1e-3  # the least improvement that early stopping counts
 
-    @classmethod
-    def from_dict(cls, values: dict) -> "Recipe":
-        """Return the recipe that `asdict` gave, in this or an earlier version of segnb with other fields."""
-        renamed = {"trunk_learning_rate": "backbone_learning_rate"}
-        values = {renamed.get(name, name): value for name, value in values.items()}
-        return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
@@ -61,8 +54,8 @@ class Preset:
 
     @classmethod
     def from_dict(cls, values: dict) -> "Preset":
-        """Return the preset that `as_dict` gave, in this or an earlier version of segnb."""
-        recipes = {family: Recipe.from_dict(values[family]) for family in ("fcn", "unet")}
+        """Return the preset that `as_dict` gave."""
+        recipes = {family: Recipe(**values[family]) for family in ("fcn", "unet")}
         return cls(**values | recipes)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from segnb.cli import data, main, run, status
+from segnb.cli import data, main, run
 from segnb.cli import report as reports
 from segnb.data.masks import STREET_CODING
 from segnb.errors import one_line
@@ -34,7 +34,7 @@ from tests.chaos.shim import Fault, Shim
 from tests.conftest import CHECKOUT, make_project
 from tests.data.broken_files import BROKEN, IDS, NO_CLASS, NOISE, encoded
 
-assert data and run and status  # imported before the first fork
+assert data and run  # imported before the first fork
 
 STUDY = "quick-streets-00000000"
 NAMES = ["UNet_NoSkip_256", "FCN8s_vgg16_freeze"]

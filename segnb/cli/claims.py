@@ -9,6 +9,7 @@ from segnb.claims.decide import decide
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
 from segnb.cli.options import add_command, add_report_options
 from segnb.params import ReportParams
+from segnb.report.report import PUBLISHED, publish_study
 from segnb.storage.files import to_json, write_json, write_text
 from segnb.storage.project import root
 from segnb.study.study import open_study
@@ -83,8 +84,6 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     saved.write(verdicts, file)
     for page, text in pages.items():
         write_text(page, text)
-    from segnb.report.report import PUBLISHED, publish_study  # here, because pages need slow packages
-
     if not publish_study(ReportParams.from_attributes(options)):
         print(
             f"{PUBLISHED}: unchanged, because this study has no report. Run 'make report' before.",

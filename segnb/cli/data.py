@@ -51,19 +51,22 @@ segnb weights verify                       check the SHA-256 of downloaded files
 
 def add_commands(commands) -> None:
     about = "Download, check or prepare a data set."
-    data = commands.add_parser("data", help=about, description=about)
-    _add_examples(data, DATA_EXAMPLES)
+    data = commands.add_parser(
+        "data",
+        help=about,
+        description=about,
+        epilog="examples:\n" + textwrap.indent(DATA_EXAMPLES, "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     actions = data.add_subparsers(required=True, metavar="get|check|prepare")
-    parser = add_command(actions, data_get, "get")
+    parser = add_command(actions, data_get, "get", examples=GET_EXAMPLES)
     parser.add_argument("name", nargs="?", help="camvid or lyft-udacity (default: list the data sets)")
     parser.add_argument("destination", nargs="?", type=Path, help="new folder (default: data/NAME)")
-    _add_examples(parser, GET_EXAMPLES)
-    parser = add_command(actions, data_check, "check")
+    parser = add_command(actions, data_check, "check", examples=CHECK_EXAMPLES)
     parser.add_argument("path", help=PATH)
     parser.add_argument("--json", action="store_true", help="print all findings and counts as JSON")
     parser.add_argument("--fix", type=Path, metavar="DEST", help="write a copy without faulty files to DEST")
-    _add_examples(parser, CHECK_EXAMPLES)
-    parser = add_command(actions, data_prepare, "prepare")
+    parser = add_command(actions, data_prepare, "prepare", examples=PREPARE_EXAMPLES)
     parser.add_argument("path", help=PATH)
     parser.add_argument("dest", type=Path, help="new folder for the copy")
     parser.add_argument("--size", type=int, required=True, help="pixels per side, such as 224")
@@ -78,7 +81,6 @@ def add_commands(commands) -> None:
         parser.add_argument(
             f"--{split}", type=int, metavar="N", help=f"keep N {what} frames, evenly spaced (default: all)"
         )
-    _add_examples(parser, PREPARE_EXAMPLES)
 
     parser = add_command(commands, arrays)
     add_report_options(parser, "study")
@@ -92,7 +94,7 @@ def add_commands(commands) -> None:
     parser.add_argument(
         "--processes", type=int, help="processes that render (default: one per core)", metavar="N"
     )
-    parser = add_command(commands, weights)
+    parser = add_command(commands, weights, examples=WEIGHTS_EXAMPLES)
     parser.add_argument(
         "action",
         nargs="?",
@@ -103,15 +105,8 @@ def add_commands(commands) -> None:
     parser.add_argument(
         "name", nargs="?", help="imagenet or hed (default: all; for fetch: the first that can be downloaded)"
     )
-    _add_examples(parser, WEIGHTS_EXAMPLES)
     parser = add_command(commands, cache)
     parser.add_argument("--clear", action="store_true", help="remove the cached features")
-
-
-def _add_examples(parser: argparse.ArgumentParser, examples: str) -> None:
-    """Add examples to the end of a command's help, printed as they are."""
-    parser.epilog = "examples:\n" + textwrap.indent(examples, "  ")
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def data_check(options: argparse.Namespace) -> int:

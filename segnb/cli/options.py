@@ -5,7 +5,7 @@ import inspect
 import textwrap
 from collections.abc import Callable
 
-from segnb.cli.commands import SUMMARIES
+from segnb.cli import SUMMARIES
 from segnb.params import ReportParams, StudyParams
 
 WIDTH = 80  # columns of a command's description
@@ -13,24 +13,23 @@ RUN = "folder of a run, STUDY/VARIANT/seedN, or latest (the run that finished la
 
 
 def add_command(
-    among, function: Callable, name: str = "", *, details: str = "", examples: str = "", trouble: int = 1
+    among, function: Callable, name: str = "", *, examples: str = "", trouble: int = 1
 ) -> argparse.ArgumentParser:
     """Add a command that calls `function` with its options.
 
-    Its help begins with the command's line in `segnb.cli.commands`, because Python has no docstrings under
+    Its help begins with the command's line in `segnb.cli`, because Python has no docstrings under
     -OO.
 
     Args:
         among: subparsers to add it to
         name: of the command, if it is not the function's
-        details: paragraphs of help after that line; "" takes those of the function's docstring
         examples: lines at the end of the help, printed as they are
         trouble: exit code after an error
     """
     first, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
     known = SUMMARIES.get(function.__name__.replace("_", " ")) or SUMMARIES.get(name)
     summary = known or first.removesuffix(".")
-    paragraphs = [f"{summary}.", *(details or rest).split("\n\n")]
+    paragraphs = [f"{summary}.", *rest.split("\n\n")]
     parser = among.add_parser(
         name or function.__name__,
         help=summary,

@@ -1,4 +1,4 @@
-"""`segnb report` and `segnb study`."""
+"""`segnb report`, `segnb study` and `segnb export`."""
 
 import argparse
 import contextlib
@@ -14,15 +14,15 @@ from segnb.errors import SegnbError
 from segnb.evaluation.scores import ranking
 from segnb.models.pretrained import SOURCES
 from segnb.models.registry import parse_variants
-from segnb.params import StudyParams, parse_seeds
+from segnb.params import ReportParams, StudyParams, parse_seeds
 from segnb.pipeline import resources
 from segnb.presets import preset
 from segnb.report.text import counted
 from segnb.runtime import processes, warm
-from segnb.storage.files import held
+from segnb.storage.files import held, write_text
 from segnb.storage.project import root, runs_folder
 from segnb.study.create import create_study
-from segnb.study.study import Study
+from segnb.study.study import Study, open_study
 
 # The modules that the steps of a report and the kernels of its notebooks load, in addition to segnb's rooms.
 LOADED = ["torchmetrics", "ipykernel.kernelapp", "matplotlib_inline.backend_inline"]
@@ -51,6 +51,12 @@ def add_commands(commands) -> None:
     )
     runs.add_argument("--offline", action="store_true", help="download nothing")
     add_study_options(add_command(commands, study, examples=STUDY_EXAMPLES))
+    page = add_command(commands, export)
+    page.add_argument(
+        "chapters", metavar="CHAPTER", nargs="+", help="executed notebooks, in the order of the report"
+    )
+    add_report_options(page)
+    page.add_argument("--out", default="report/index.html", help="HTML file (default: report/index.html)")
 
 
 def report(options: argparse.Namespace) -> int:
@@ -185,3 +191,18 @@ def study(options: argparse.Namespace) -> None:
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for the name alone
         name = create_study(StudyParams.from_attributes(options)).name
     print(name)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Join executed chapters into one HTML file.
+
+    The training notebooks and claims.json go into the same folder.
+    """
+    from segnb.report.report import export_study  # imports nbconvert, which `segnb report` does without
+
+    params = ReportParams.from_attributes(options)
+    out = export_study(params, [Path(path) for path in options.chapters], Path(options.out))
+    verdicts = open_study(params.study).claims_path
+    if verdicts.exists():
+        write_text(out.parent / "claims.json", verdicts.read_text(encoding="utf-8"))
+    print(out)

@@ -1,4 +1,4 @@
-"""`segnb run`, which imports no torch, because one such process runs next to each kernel."""
+"""`segnb run` and `segnb status`, which import no torch: one `segnb run` waits next to each kernel."""
 
 import argparse
 import contextlib
@@ -7,16 +7,22 @@ from pathlib import Path
 
 from segnb.cli.options import add_command
 from segnb.pipeline import notebook, resources
+from segnb.pipeline.status import look, text
 from segnb.study.study import Run, open_study
 
-EXAMPLES = """\
+RUN_EXAMPLES = """\
 segnb run notebooks/train.ipynb out.ipynb -y '{variant: UNet_NoSkip_256, seed: 1}'
 segnb run notebooks/unet.ipynb out.ipynb -y 'variants: unet' --log unet.log
+"""
+STATUS_EXAMPLES = """\
+segnb status              the latest study
+segnb status --json       with all details, for programs
+watch segnb status        again every two seconds
 """
 
 
 def add_commands(commands) -> None:
-    parser = add_command(commands, run, examples=EXAMPLES)
+    parser = add_command(commands, run, examples=RUN_EXAMPLES)
     parser.add_argument("notebook", metavar="NOTEBOOK", type=Path, help="notebook to execute")
     parser.add_argument("out", metavar="OUT", type=Path, help="executed notebook, with all outputs")
     parameters = parser.add_mutually_exclusive_group(required=True)
@@ -31,6 +37,10 @@ def add_commands(commands) -> None:
         "-y", dest="yaml", metavar="YAML", help="parameters as text, such as 'variants: unet'"
     )
     parser.add_argument("--log", type=Path, help="file for the notebook's output (default: stderr)")
+    parser = add_command(commands, status, examples=STATUS_EXAMPLES)
+    parser.add_argument("name", nargs="?", metavar="STUDY", help="folder name under runs/ (default: latest)")
+    parser.add_argument("--study", default="latest", help="the same as STUDY")
+    parser.add_argument("--json", action="store_true", help="print JSON, with all details")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,3 +75,13 @@ def _step(out: Path, log: Path | None) -> contextlib.AbstractContextManager:
     if out.name == "train.ipynb" and (out.parents[2] / "study.json").exists():
         return Run(out.parent).step("train", log)
     return contextlib.nullcontext()
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show progress and failures of a study's runs.
+
+    The exit code is 1 if a run failed or diverged.
+    """
+    grid = look(options.name or options.study)
+    print(grid.json() if options.json else text(grid))
+    return int(bool(grid.of("failed", "diverged")))

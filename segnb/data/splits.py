@@ -9,7 +9,6 @@ chosen by name.
 """
 
 import hashlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from segnb.data.layouts import Listing
 from segnb.data.names import SPLITS, UNNAMED, Key
 from segnb.errors import SegnbError
+from segnb.stats.bootstrap import in_time
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.2  # of the frames that are not for testing, as in the study
@@ -159,16 +159,11 @@ def _blocks(
     """Set aside the end of each drive, in the order of its numbers."""
     rest, ends = [], []
     for drive in sorted({drives[key] for key in keys}):
-        frames = sorted((key for key in keys if drives[key] == drive), key=lambda key: _in_time(key.name))
+        frames = sorted((key for key in keys if drives[key] == drive), key=lambda key: in_time(key.name))
         start = len(frames) - max(1, round(share * len(frames)))
         rest += frames[:start]
         ends += frames[start:]
     return rest, ends
-
-
-def _in_time(name: str) -> list:
-    """Return a sort key that puts 9 before 10."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 
 
 # Each returns the remaining frames, and those set aside.

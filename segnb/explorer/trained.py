@@ -10,7 +10,7 @@ from IPython.display import HTML, DisplayHandle, display
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.explorer import board
-from segnb.explorer.turns import Turns
+from segnb.explorer.board import Turns
 from segnb.metrics import confusion
 from segnb.models import registry
 from segnb.report.figures.images import predictions

@@ -2,7 +2,7 @@
 
 `segnb.explorer.album` and `segnb.evaluation.ablation` compute the content, and `segnb.explorer.board` draws
 it. Changes of view happen in the browser. Another image, probabilities, and networks with parts switched off
-need the kernel, which runs one network after the other (`segnb.explorer.turns`).
+need the kernel, which runs one network after the other (`segnb.explorer.board.Turns`).
 """
 
 import html
@@ -10,17 +10,24 @@ from collections.abc import Callable
 from functools import partial
 
 import ipywidgets as widgets
+import numpy as np
 import traitlets as t
 from IPython.display import HTML, display
 
 from segnb.errors import SegnbError
-from segnb.evaluation import ablation
-from segnb.explorer import album, board, figures
-from segnb.explorer.album import Album, Scene
+from segnb.evaluation import ablation, evaluate
+from segnb.explorer import album, board
+from segnb.explorer.album import Album, Scene, named, wrong_share
+from segnb.explorer.board import Turns
 from segnb.explorer.inside import Inside
 from segnb.explorer.networks import Networks
-from segnb.explorer.turns import Turns
-from segnb.report.figures.style import Picture
+from segnb.models import registry
+from segnb.report.figures.gates import OPEN
+from segnb.report.figures.image_findings import fewest_wrong
+from segnb.report.figures.images import coloured, marked, mistaken, side_by_side
+from segnb.report.figures.style import MISSED, WRONG, Picture, percent
+from segnb.study import study
+from segnb.study.study import Run
 
 NOTHING = "There are no finished runs to explore. Run 'make report' or notebooks/train.ipynb first."
 
@@ -59,7 +66,7 @@ class Explorer(t.HasTraits):
         if not self.runs:
             print(NOTHING)
             return
-        self._show(Networks, lambda: figures.overview(self.album, self.first))
+        self._show(Networks, lambda: overview(self.album, self.first))
 
     def inside(self) -> None:
         """Display one network on the same image, with switches for its skips and gates."""
@@ -68,7 +75,7 @@ class Explorer(t.HasTraits):
         elif not self.parted:
             print("No network of this study has skips or gates to switch off.")
         else:
-            figure = partial(figures.taken_apart, self.album, self.first, self.parted_first)
+            figure = partial(taken_apart, self.album, self.first, self.parted_first)
             self._show(Inside, lambda: self.turns.wait(figure))
 
     def _show(self, make: type[Networks] | type[Inside], figure: Callable[[], Picture]) -> None:
@@ -88,3 +95,66 @@ class Explorer(t.HasTraits):
             before.update(data, metadata=metadata, raw=True)
         except SegnbError as error:  # a network is damaged; the user can choose another
             before.update(HTML(f"<p>{html.escape(str(error))}</p>"))
+
+
+# ---- figures for readers without a kernel ----------------------------------------------------------
+
+
+def overview(album: Album, scene: Scene) -> Picture:
+    """Draw the errors of every network on one test image, for the first seed of each."""
+    image, truth = (kind[max(kind)] for kind in (scene.images, scene.labels))
+    panels = [("Image", image), ("Ground truth", truth)]
+    shares = {}
+    for name, runs in study.by_variant(album.runs).items():
+        size, label = runs[0].recipe.size, registry.label(name)
+        wrong = mistaken(scene.labels[size], album.predicted(runs[0])[scene.number])
+        shares[label] = album.wrong(runs[:1])[scene.number]
+        panels.append((f"{label}\n{percent(shares[label])} wrong", marked(scene.images[size], wrong)))
+    values = "; ".join(f"{label} {percent(share)}" for label, share in shares.items())
+    fig = side_by_side(panels, album.classes.seen(truth), album.classes, {"wrong": WRONG})
+    return fig.described(
+        f"{scene.name}, its ground truth, and the errors of each network. Wrong pixels: {values}.",
+        f"{fewest_wrong(shares)} Red pixels are wrong. {scene.name} is the test image of median difficulty,"
+        " by the mean share of wrong pixels over all networks. With a running kernel, the explorer replaces"
+        " this figure.",
+    )
+
+
+def taken_apart(album: Album, scene: Scene, run: Run) -> Picture:
+    """Draw the predictions of one network on one test image with and without its skips, and its gate maps."""
+    size, classes = run.recipe.size, album.classes
+    image, truth = scene.images[size], scene.labels[size]
+    whole = evaluate.predict(run, image)
+    flat = evaluate.predict(run, image, skips=ablation.skip_levels(run.variant))
+    changed = whole.classes != flat.classes
+    shares = [percent(wrong_share(truth, prediction.classes)) for prediction in (whole, flat)]
+    panels = [
+        ("Image", image),
+        ("Ground truth", truth),
+        (f"As trained\n{shares[0]} wrong", whole.classes),
+        (f"All skips off\n{shares[1]} wrong", flat.classes),
+        (f"Changed pixels\n{percent(changed.mean())}", marked(image, changed, MISSED)),
+    ]
+    means = {level: maps.mean(0) for level, maps in whole.maps.items()}
+    for level, mean in means.items():
+        title = f"Gate {level}" + " (mean)" * (len(whole.maps[level]) > 1)
+        panels.append((f"{title}\n{mean.mean():.2f} ± {mean.std():.2f}", _heat(mean, level, size)))
+    network = named(run)
+    seen = classes.seen(truth, whole.classes, flat.classes)
+    gates = " Gate maps are bright where the gate lets the skip through." if means else ""
+    fig = side_by_side(panels, seen, classes, {"changed": MISSED})
+    return fig.described(
+        f"{network} on {scene.name}: {shares[0]} of the pixels are wrong as trained and {shares[1]} with"
+        f" every skip replaced by its mean over the image; {percent(changed.mean())} change."
+        + "".join(f" Gate {level}: mean {mean.mean():.2f}." for level, mean in means.items()),
+        f"Switching off all skips of {network} changes the class of {percent(changed.mean())} of the pixels:"
+        f" {shares[0]} are wrong before and {shares[1]} after. A skip that is off has each channel replaced"
+        f" by its mean over the image.{gates} With a running kernel, the explorer replaces this figure.",
+    )
+
+
+def _heat(values: np.ndarray, level: int, size: int) -> np.ndarray:
+    """Return a map (h, w), 0 to 1, in colour and at the size of its image, uint8 (S, S, 3)."""
+    cell = 2 ** (level - 1)
+    pixels = values.repeat(cell, 0).repeat(cell, 1)[:size, :size]
+    return coloured(pixels, OPEN)

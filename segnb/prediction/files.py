@@ -26,8 +26,7 @@ from segnb import __version__
 from segnb.data.folders import Unlistable, files_of, folders_below
 from segnb.data.layouts import IMAGE_FORMATS
 from segnb.data.masks import FILE, require_file
-from segnb.data.photographs import read_photograph
-from segnb.data.writing import save_png, write_classes
+from segnb.data.pictures import read_photograph, save_png, write_classes
 from segnb.errors import SegnbError
 from segnb.prediction.network import Network
 from segnb.storage.checksums import sha256

@@ -121,13 +121,12 @@ def homes(cache: Callable[[], Path]) -> dict[str, str]:
     return places | {"XDG_CACHE_HOME": str(cache() / "home")}
 
 
-def end_with_parent(parent: int | None = None) -> None:
-    """End this process and its descendants when its parent ends, in whatever way.
+def end_with_parent(parent: int) -> None:
+    """End this process and its descendants when its parent ends, in whatever way, or has ended already.
 
     Args:
-        parent: the parent's pid, if known; then a parent that ended before this call is noticed too
+        parent: the parent's pid
     """
-    parent = parent or os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:  # not "!= 1": systems differ in which process adopts orphans

@@ -1,6 +1,6 @@
 """A process that loads torch and other modules once, and forks the steps of a report.
 
-    with started(["torch", "segnb.cli.evaluate"]):
+    with started(["torch", "segnb.cli.trained"]):
         ...  # every `python -m segnb.runtime.processes PID MODULE …` but Snakemake starts in milliseconds
 
 Loading the modules takes about five seconds of a core per step, more than a step of a small study computes.

@@ -36,7 +36,7 @@ def blocks_of(names: Sequence[str]) -> np.ndarray:
         return np.arange(len(names))
     blocks, first = np.zeros(len(names), int), 0
     for drive in sorted({*drives}):
-        frames = sorted((i for i, own in enumerate(drives) if own == drive), key=lambda i: _in_time(names[i]))
+        frames = sorted((i for i, own in enumerate(drives) if own == drive), key=lambda i: in_time(names[i]))
         runs = 1 if len({*drives}) >= DRIVES else min(RUNS, len(frames))
         blocks[frames] = first + np.arange(len(frames)) * runs // len(frames)
         first += runs
@@ -48,7 +48,7 @@ def count_blocks(names: Sequence[str]) -> int:
     return int(blocks_of(names).max()) + 1
 
 
-def _in_time(name: str) -> list:
+def in_time(name: str) -> list:
     """Return a sort key that puts 9 before 10."""
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from segnb.errors import SegnbError
-from segnb.labels import LABEL_SETS, ClassMap
+from segnb.labels import ClassMap
 from segnb.models.registry import VARIANTS, parse_variants
 from segnb.params import parse_seeds
 from segnb.presets import Preset, Recipe
@@ -69,10 +69,7 @@ class Study:
     @property
     def classes(self) -> ClassMap:
         """The label set of the data."""
-        data = self.settings["data"]
-        if "classes" not in data:  # in studies of old versions
-            return LABEL_SETS[data["label_set"]]
-        return ClassMap.from_dict(data["classes"])
+        return ClassMap.from_dict(self.settings["data"]["classes"])
 
     @property
     def machine(self) -> Machine:

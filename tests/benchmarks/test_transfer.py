@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import tables, transfer
-from benchmarks.__main__ import main
+from benchmarks import transfer
+from benchmarks.__main__ import TRANSFER_MARKS, main, transfer_table
 from benchmarks.transfer import MANY, Settings, Varied, in_common, measure, rounds, to_street, trained
 from segnb.data.batches import Split
 from segnb.errors import SegnbError
@@ -145,7 +145,7 @@ def test_a_tiny_measurement_from_scenes_to_table(done):
         assert one["interval"][0] <= one["miou"] <= one["interval"][1]
     gain = np.subtract(results["tuned"]["by_seed"], results["scratch"]["by_seed"])
     assert results["gain"]["by_seed"] == pytest.approx(gain.tolist())
-    assert tables.transfer(measured).count("\n| Road |") == 1
+    assert transfer_table(measured).count("\n| Road |") == 1
 
 
 def test_what_was_trained_is_found_again(done, monkeypatch):
@@ -234,7 +234,7 @@ def measured():
 
 
 def test_the_table_says_what_is_reached_and_what_is_missed(measured):
-    sentence, _, head, _, *rows = tables.transfer(measured).splitlines()
+    sentence, _, head, _, *rows = transfer_table(measured).splitlines()
     assert "1,500 scenes; 4 folds, tested on 30 frames, 3 seeds" in sentence
     assert head.split(" | ")[1:3] == ["scenes alone", "22 or 23 frames alone"]
     assert rows == [
@@ -250,9 +250,9 @@ def test_the_table_says_what_is_reached_and_what_is_missed(measured):
     "path", sorted((CHECKOUT / "results").glob("transfer-*.json")), ids=lambda path: path.stem
 )
 def test_the_page_shows_what_was_measured(path):
-    first, last = tables.TRANSFER_MARKS
+    first, last = TRANSFER_MARKS
     page = (CHECKOUT / "docs" / "transfer.md").read_text()
-    assert tables.transfer(read_json(path)) in page.partition(first)[2].partition(last)[0]
+    assert transfer_table(read_json(path)) in page.partition(first)[2].partition(last)[0]
 
 
 def test_a_wrong_folder_is_one_line(project, capsys, monkeypatch):

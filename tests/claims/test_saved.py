@@ -160,7 +160,7 @@ def test_the_command_compares(at_home, verdicts, one_seed, tmp_path, capsys):
 
 
 def test_the_report_has_the_verdicts_beside_it(at_home, study, monkeypatch):
-    monkeypatch.setattr("segnb.cli.export.export_study", lambda params, chapters, out: out)
+    monkeypatch.setattr("segnb.report.report.export_study", lambda params, chapters, out: out)
     study.claims_path.write_text('{"schema": 1}\n')
     out = at_home / "report" / "index.html"
     assert main(["export", "chapter.ipynb", "--study", study.name, "--out", str(out)]) == 0

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from segnb.cli import main, status
-from segnb.cli.commands import COMMANDS, SUMMARIES
+from segnb.cli import COMMANDS, SUMMARIES, main
 from segnb.cli.options import add_command
 from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
@@ -92,7 +91,7 @@ def ending(monkeypatch):
         def look(name):
             raise error
 
-        monkeypatch.setattr(status, "look", look)
+        monkeypatch.setattr("segnb.cli.run.look", look)
         return main(["status"])
 
     return run

@@ -16,7 +16,7 @@ from segnb.labels import STREET
 from segnb.prediction import Network, files
 from segnb.storage.files import read_json, write_json
 from tests.data.broken_files import BROKEN, NOISE, encoded, has_remedy
-from tests.data.test_photographs import ACCEPTED, REFUSED
+from tests.data.test_pictures import ACCEPTED, REFUSED
 from tests.prediction.conftest import network, photograph, run, trained
 
 assert network and run and trained  # fixtures

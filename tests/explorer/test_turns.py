@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from segnb.explorer import board
-from segnb.explorer.turns import Turns
+from segnb.explorer.board import Turns
 from segnb.labels import STREET
 
 

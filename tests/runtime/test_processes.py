@@ -45,7 +45,7 @@ def pids(tmp_path):
             os.kill(int(pid), signal.SIGKILL)
 
 
-WATCHED = "processes.end_with_parent(); sleepers(); time.sleep(1000)"
+WATCHED = "processes.end_with_parent(os.getppid()); sleepers(); time.sleep(1000)"
 PARENT = (
     f"subprocess.Popen([sys.executable, '-c', {FAMILY + WATCHED!r}, sys.argv[1]], start_new_session=True)"
 )

@@ -23,10 +23,10 @@ from segnb import __version__
 from segnb.data import layouts, masks, reading, splits
 from segnb.data.layouts import PREPARING, Key, Listing
 from segnb.data.masks import Coding
+from segnb.data.pictures import save_png, write_classes
 from segnb.data.splits import Pair
 from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
-from segnb.data.writing import save_png, write_classes
 from segnb.errors import SegnbError
 from segnb.runtime.pool import progress
 from segnb.storage.files import atomic_path, held, to_json, write_json, write_text

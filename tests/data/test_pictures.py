@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnb.data import photographs
-from segnb.data.photographs import read_photograph
+from segnb.data import pictures
+from segnb.data.pictures import read_photograph
 from tests.data.broken_files import (
     BROKEN,
     NEITHER,
@@ -67,7 +67,7 @@ def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
         raise PermissionError
 
     (tmp_path / "image.png").write_bytes(encoded(NOISE))
-    monkeypatch.setattr(photographs.Image, "open", denied)
+    monkeypatch.setattr(pictures.Image, "open", denied)
     assert "permission denied. Run 'chmod u+r'" in refusal(read_photograph, tmp_path / "image.png")
 
 

@@ -1,26 +1,31 @@
-"""A user's own images, for networks that are already trained.
+"""Images outside training: a user's own, and the files that predictions and copies of data consist of.
 
 The images of a data folder (`segnb.data.reading`) must match their masks, so they are refused if that is in
-doubt. An own image has no mask. It is turned upright and converted to RGB, whatever its pixels are.
+doubt. An own image has no mask. It is turned upright and converted to RGB, whatever its pixels are. Masks and
+classes.csv are written as `segnb.data.reading` and `segnb.data.masks` read them.
 """
 
-from io import BytesIO
+import csv
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from segnb.data.layouts import IMAGE_FORMATS
-from segnb.data.masks import require_file
+from segnb.data.masks import COLUMNS, require_file
 from segnb.data.reading import LARGEST
 from segnb.errors import SegnbError, one_line
+from segnb.labels import IGNORE_INDEX, ClassMap
+from segnb.storage.files import atomic_path, write_text
 
 FORMATS = " or ".join(IMAGE_FORMATS)
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")  # Pillow's names; at most 8 bits per channel
 LONGEST_SIDE = 65_500  # pixels; JPEG, the format of overlays, has no longer sides
 
 
-def read_photograph(source: Path | BytesIO, name: str = "") -> Image.Image:
+def read_photograph(source: Path | io.BytesIO, name: str = "") -> Image.Image:
     """Read an image at its original size, upright, as RGB.
 
     Args:
@@ -84,3 +89,27 @@ def squeezed(picture: Image.Image, size: int) -> np.ndarray:
     if picture.size != (size, size):
         picture = picture.resize((size, size), Image.Resampling.BILINEAR)
     return np.array(picture)
+
+
+def save_png(pixels: np.ndarray, file: Path, texts: dict[str, str] | None = None) -> None:
+    """Write an image (H, W, 3) or a map (H, W), uint8, as a PNG file that contains texts by name."""
+    about = PngInfo()
+    for name, text in (texts or {}).items():
+        about.add_text(name, text)
+    with atomic_path(file) as part:
+        # Four times as fast as Pillow's default level; files of photographs are 1/15 larger.
+        Image.fromarray(pixels).save(part, format="PNG", compress_level=1, pnginfo=about)
+
+
+def write_classes(path: Path, classes: ClassMap) -> None:
+    """Write the classes.csv of masks of class ids, from which `read_coding` reads the same label set."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    # An empty column would have the usual marks of the names, so "no" is written out.
+    for i, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
+        marks = ["yes" if name in marked else "no" for marked in (classes.thin, classes.things)]
+        rows.writerow([i, colour, name, *marks])
+    if classes.void:
+        rows.writerow([IGNORE_INDEX, "", "void", "", ""])
+    write_text(path, text.getvalue())
