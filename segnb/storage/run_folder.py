@@ -215,6 +215,10 @@ class RunFolder:
         """
         return self._arrays(self.confusion_path)
 
+    def evaluated_by(self) -> str:
+        """Return the digest of the code that evaluated the run; "" if it is not recorded."""
+        return str(self._arrays(self.confusion_path, "code").get("code", ""))
+
     def predictions(self) -> dict[str, np.ndarray]:
         """Return K evenly spread test images: index (K,), names (K,), images uint8 (K, S, S, 3), labels and
         predictions uint8 (K, S, S)."""
@@ -246,12 +250,13 @@ class RunFolder:
         """Return kinds (K,) of shifts; confusion int64 (K, N', C, C) of the first N' test scenes."""
         return self._arrays(self.shifts_path)
 
-    def _arrays(self, path: Path) -> dict[str, np.ndarray]:
+    def _arrays(self, path: Path, *names: str) -> dict[str, np.ndarray]:
+        """Return the arrays of a file, by default all of them."""
         if not path.exists():
             raise SegnbError(f"{path}: the file is missing. Run 'segnb measure {self.path}' to write it.")
         try:
             with np.load(path) as arrays:
-                return dict(arrays)
+                return {name: arrays[name] for name in names or arrays if name in arrays}
         except UNREADABLE:
             raise SegnbError(
                 f"{path}: the file is damaged. Run 'segnb measure {self.path}' to write it again."

@@ -218,7 +218,7 @@ def evaluation_code(runs: list["Run"]) -> dict[Path, str]:
 
 @functools.cache
 def _evaluated_by(run: "Run", modified: int) -> str:
-    return str(run.test().get("code", ""))
+    return run.evaluated_by()
 
 
 def network(variant: str) -> dict:
