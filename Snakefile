@@ -7,6 +7,8 @@ import glob
 import os
 import shlex
 import sys
+import time
+from pathlib import Path
 
 import yaml
 
@@ -15,8 +17,9 @@ from segnb.models.registry import VARIANTS
 from segnb.pipeline import resources
 from segnb.report import CHAPTERS
 from segnb.runtime.machine import ALLOCATOR
+from segnb.study.provenance import evaluated_otherwise
 from segnb.study.study import open_study
-from segnb.training.fingerprint import EVALUATION_CODE
+from segnb.training.fingerprint import EVALUATION_CODE, evaluation_digest
 
 for needed in ("study", "variants", "seeds"):
     if needed not in config:
@@ -42,9 +45,9 @@ def code(*places):
     return sorted(path for paths in below for path in paths if "__pycache__" not in path)
 
 
-# A change of a room repeats its step and all later ones: after a change of a metric, runs are evaluated again;
-# after a change of a claim, verdicts are computed again; after a change of a colour, figures are drawn again. No
-# such change repeats a training: a study's name contains the digest of the training code.
+# A change of a room repeats its step and all later ones: after a change of a claim, verdicts are computed again;
+# after a change of a colour, figures are drawn again. No such change repeats a training: a study's name contains
+# the digest of the training code.
 EVALUATING = code(*EVALUATION_CODE)
 DECIDING = code("claims", "audit", "stats")
 DRAWING = code("report", "models/registry.py", "labels.py", "presets.py", "study")
@@ -83,6 +86,20 @@ def test_scenes(wildcards):
 
 def testing(wildcards):
     return resources.testing(study, wildcards.variant)
+
+
+# An evaluation is repeated if the digest of the code that it records is not today's. Times of files cannot tell,
+# because a checkout makes code new and copied runs are newer than it, nor can Snakemake's notes on earlier calls.
+# Such runs therefore depend on a file that is new whenever Snakemake starts.
+new, today = f"{folder}/outdated", evaluation_digest()
+outdated = {run for run in study.finished() if evaluated_otherwise(run, today)}
+if outdated:
+    Path(new).write_text(str(time.time_ns()))  # a file with equal content would not count as new
+
+
+def reason_to_evaluate(wildcards):
+    """Return the new file if other code evaluated the run, and otherwise nothing."""
+    return [new] if study.run(wildcards.variant, int(wildcards.seed)) in outdated else []
 
 
 onstart:  # not in a dry run
@@ -167,7 +184,7 @@ rule measure:
     input:
         run=f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
         scenes=test_scenes,
-        code=EVALUATING,
+        outdated=reason_to_evaluate,
     output:
         # Some networks also write gates.npz and shift_confusion.npz, before the last of these files.
         [

@@ -26,6 +26,7 @@ from segnb.storage.checksums import sha256
 from segnb.storage.files import read_json, write_json
 from segnb.study.study import Run, Study
 from segnb.training import checkpoint
+from segnb.training.fingerprint import evaluation_digest
 
 SKILL = {  # of the networks that tests compare
     "FCN32s_vgg16_freeze": 0.40,
@@ -44,6 +45,7 @@ SKILL = {  # of the networks that tests compare
 }
 DEFAULT_SKILL = 0.70  # of all other networks
 SIZE, BLOCK, LEVELS = 64, 4, 4
+EVALUATED_BY = evaluation_digest()
 THINGS = ("Pedestrian", "Pole", "Car", "Traffic sign")
 KINDS = ("fog", "night", "noise", "occlusion")
 SHIFT = {"fog": 0.05, "night": 0.10, "noise": 0.08, "occlusion": 0.06}  # loss of skill of every U-Net
@@ -178,6 +180,7 @@ def _write_run(run: Run, skill, classes: ClassMap, pictures, labels, names, epoc
         names=np.array(names),
         loss=np.array(2 * (1 - skill)),
         as_published=np.array(min(skill + 0.2, 1)),
+        code=np.array(EVALUATED_BY),
     )
     index = np.unique(np.linspace(0, count - 1, 24).round().astype(int))
     run.write_arrays(

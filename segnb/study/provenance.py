@@ -216,6 +216,14 @@ def evaluation_code(runs: list["Run"]) -> dict[Path, str]:
     return {run.path: _evaluated_by(run, run.confusion_path.stat().st_mtime_ns) for run in runs}
 
 
+def evaluated_otherwise(run: "Run", code: str) -> bool:
+    """Return whether a run was evaluated by other code than `code`; False for a file that is not readable."""
+    try:
+        return run.confusion_path.exists() and run.evaluated_by() != code
+    except SegnbError:  # the step that needs the file says what to do
+        return False
+
+
 @functools.cache
 def _evaluated_by(run: "Run", modified: int) -> str:
     return run.evaluated_by()

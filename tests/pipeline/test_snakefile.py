@@ -1,4 +1,4 @@
-"""What a change of the code asks Snakemake for: a dry run in a finished study, after a file was touched."""
+"""What a change of the code asks Snakemake for: a dry run in a finished study, after a file was changed."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from segnb.report import CHAPTERS
@@ -15,6 +16,7 @@ from tests.conftest import CHECKOUT
 from tests.synthetic_study import make_study
 
 VARIANTS = ["FCN8s_vgg16_freeze", "UNet_Standard_256"]
+AGAIN = {"measure", "claims", "chapter", "report"}  # rules, after a change of the evaluation
 BEGIN = 1_600_000_000  # when the code was written, in seconds
 
 
@@ -43,33 +45,69 @@ def finished(tmp_path_factory) -> Path:
     return project
 
 
-def asked_for(project: Path, touched: str, seeds: str = "0") -> set[str]:
-    """Return the rules whose jobs a report needs after that file of the code was touched."""
-    path = project / "segnb" / touched
-    assert path.exists()
+def engine(project: Path, *options: str, seeds: str = "0") -> str:
+    """Call Snakemake for a report of the study and return what it prints."""
     (study,) = (project / "runs").iterdir()
     config = [f"study={study.name}", f"variants={','.join(VARIANTS)}", f"seeds={seeds}"]
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--profile", "profiles/local"]
+    command = [sys.executable, "-m", "snakemake", *options, "--cores", "1", "--profile", "profiles/local"]
     env = os.environ | {"SEGNB_ROOT": str(project), "PYTHONPATH": str(CHECKOUT)}
-    path.touch()
     done = subprocess.run(
         [*command, "--config", *config], cwd=project, env=env, capture_output=True, text=True
     )
-    os.utime(path, (BEGIN, BEGIN))
     assert done.returncode == 0, done.stdout + done.stderr
-    return set(re.findall(r"^(\w+) +\d+$", done.stdout, re.M)) - {"total"}
+    return done.stdout
+
+
+def asked_for(project: Path, changed: str, seeds: str = "0", added: str = "") -> set[str]:
+    """Return the rules whose jobs a report needs after that file of the code got a new time and more text."""
+    path = project / "segnb" / changed
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before + added, encoding="utf-8")
+    try:
+        plan = engine(project, "--dry-run", seeds=seeds)
+    finally:
+        path.write_text(before, encoding="utf-8")
+        os.utime(path, (BEGIN, BEGIN))
+    return set(re.findall(r"^(\w+) +\d+$", plan, re.M)) - {"total"}
 
 
 @pytest.mark.parametrize(
-    ("touched", "rules"),
+    ("changed", "added", "rules"),
     [
-        ("training/loop.py", set()),  # the digest in a study's name covers it: no study is trained again
-        ("metrics/confusion.py", {"measure", "claims", "chapter", "report"}),
-        ("models/registry.py", {"chapter", "report"}),
+        (
+            "training/loop.py",
+            "new = 1",
+            set(),
+        ),  # the digest in a study's name covers it: nothing is trained again
+        ("metrics/confusion.py", "new = 1", AGAIN),
+        ("metrics/confusion.py", "# new", {"chapter", "report"}),  # the digest of the evaluation stays
+        ("models/registry.py", "", {"chapter", "report"}),
     ],
 )
-def test_a_change_asks_for_what_it_makes_and_all_that_follows(finished, touched, rules):
-    assert asked_for(finished, touched) == rules
+def test_a_change_asks_for_what_it_makes_and_all_that_follows(finished, changed, added, rules):
+    assert asked_for(finished, changed, added=added) == rules
+
+
+def test_the_recorded_digest_decides_on_an_evaluation_and_no_time_of_a_file(finished):
+    (study,) = map(Study, (finished / "runs").iterdir())
+    run = study.run(VARIANTS[0], 0)
+    before, age = run.test(), run.confusion_path.stat().st_mtime
+    for code, rules in (("another", AGAIN), (before["code"], set())):
+        run.write_arrays(run.confusion_path, **before | {"code": np.array(code)})
+        os.utime(run.confusion_path, (age, age))
+        assert asked_for(finished, "training/loop.py") == rules
+
+
+def test_another_set_of_files_than_snakemake_noted_repeats_no_evaluation(finished, tmp_path):
+    """As after a change of version: the notes in .snakemake/metadata list fewer files."""
+    project = tmp_path / "project"
+    shutil.copytree(finished, project)
+    engine(project, "--touch", "--forceall")
+    assert any(project.glob(".snakemake/metadata/*"))
+    extra = project / "segnb" / "evaluation" / "extra.txt"  # no code, so the digest stays
+    extra.touch()
+    os.utime(extra, (BEGIN, BEGIN))
+    assert asked_for(project, "training/loop.py") == set()
 
 
 def test_evaluation_asks_for_its_test_scenes_and_training_does_not(finished):
@@ -78,7 +116,8 @@ def test_evaluation_asks_for_its_test_scenes_and_training_does_not(finished):
     ages = [mark.stat().st_mtime for mark in marks]
     for mark in marks:
         mark.unlink()
-    assert asked_for(finished, "metrics/confusion.py") == {"scenes", "measure", "claims", "chapter", "report"}
+    rules = asked_for(finished, "metrics/confusion.py", added="new = 1")
+    assert rules == {"scenes", *AGAIN}
     for mark, age in zip(marks, ages, strict=True):
         mark.touch()
         os.utime(mark, (age, age))
