@@ -7,7 +7,7 @@ from segnb.claims.compare import elsewhere
 from segnb.claims.ledger import LEDGER
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, score, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import effect, listed, outlook
+from segnb.claims.wording import counted, effect, listed, outlook
 from segnb.models.registry import label
 from segnb.storage.files import between
 
@@ -100,7 +100,7 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
     ]
     if "M2" in claims and claims["M2"].word in conclusion:
         pairs = len(scores.swaps(table))
-        change = f"{pairs} pair{'s' * (pairs != 1)} of networks change{'s' * (pairs == 1)}"
+        change = f"{counted(pairs, 'pair')} of networks change{'s' * (pairs == 1)}"
         sentences.append(
             f"Ranked by this mean, {change if pairs else 'no networks change'} places (claim M2)."
         )
@@ -134,8 +134,7 @@ def _effects(sentences: str, claim: Verdict) -> str:
         "an unknown amount" if contrast.estimate is None else effect(contrast, named=True, level=not i)
         for i, contrast in enumerate(claim.deciding)
     ]
-    seeds = f"{claim.seeds} seed{'s' * (claim.seeds != 1)} per network"
-    return f"{sentences.format(*values)}, from {seeds} (claim {claim.id})."
+    return f"{sentences.format(*values)}, from {counted(claim.seeds, 'seed')} per network (claim {claim.id})."
 
 
 def _settle(claim: Verdict) -> str:

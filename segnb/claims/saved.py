@@ -11,7 +11,7 @@ import numpy as np
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import estimate, full_name, headline, interval, levels, needed, with_unit
+from segnb.claims.wording import counted, estimate, full_name, headline, interval, levels, needed, with_unit
 from segnb.errors import SegnbError
 from segnb.models.registry import label
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
@@ -150,11 +150,11 @@ def saved_studies(folder: Path | None = None, without: str = "") -> list[StudyVe
 
 def source(verdicts: StudyVerdicts, name: str) -> str:
     """Describe the study behind results/<name>: preset, data, seeds, weights, machine and date."""
-    counts, seeds = verdicts.data["counts"], len(verdicts.seeds)
+    counts = verdicts.data["counts"]
     return (
         f"From `results/{name}`: study `{verdicts.study}`, preset `{verdicts.preset}`,"
         f" {origin(verdicts.data)} ({counts['train']} training and {counts['test']} test images),"
-        f" {seeds} seed{'s' * (seeds != 1)} per network, backbone weights {verdicts.weights},"
+        f" {counted(len(verdicts.seeds), 'seed')} per network, backbone weights {verdicts.weights},"
         f" {verdicts.machine}; {verdicts.date}."
     )
 

@@ -19,13 +19,12 @@ from segnb.claims.ledger import SENTENCES
 from segnb.claims.related_studies import origin
 from segnb.claims.saved import from_dict
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import can_tell, listed, p_cell
+from segnb.claims.wording import can_tell, counted, listed, p_cell
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
 from segnb.report.html import shell
 from segnb.report.html.embedding import address
-from segnb.report.text import counted
 from segnb.storage.files import read_json, to_json
 from segnb.study.study import Study
 
@@ -114,8 +113,8 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
         hidden = "; shown in the claim blocks only" if number > COLUMNS else ""
         compared = f" {in_words(found)}" if found.both else ""
         items.append(
-            f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides {decided}"
-            f" claim{'s' * (decided != 1)}.{compared}"
+            f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides"
+            f" {counted(decided, 'claim')}.{compared}"
         )
     return "\n".join([text, "", *items])
 

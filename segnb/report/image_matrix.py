@@ -12,16 +12,14 @@ import numpy as np
 from IPython.display import HTML
 from PIL import Image
 
-from segnb.claims.wording import listed
+from segnb.claims.wording import counted, listed
 from segnb.evaluation.scores import image_miou, image_mious, predictions_on, typical_and_worst
 from segnb.labels import ClassMap
 from segnb.models.registry import label
-from segnb.report.figures.image_findings import fewest_wrong
-from segnb.report.figures.images import evenly, mistaken
+from segnb.report.figures.images import evenly, fewest_wrong, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
 from segnb.report.html import shell
 from segnb.report.html.embedding import embedded
-from segnb.report.text import counted
 from segnb.storage.files import to_json
 from segnb.study.study import Run
 

@@ -11,6 +11,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from segnb.claims.related_studies import origin
+from segnb.claims.wording import counted, sentence
 from segnb.labels import STREET, ClassMap
 from segnb.models.registry import FAMILY_NAMES, VARIANTS, label, parse_variants
 from segnb.presets import preset
@@ -52,11 +53,6 @@ def scope_sentence(study: Study, runs: list[Run]) -> str:
         f" {study.machine.device_name} in {study.machine.precision}."
         + (f" The study reports no scores for the additional networks ({additional})." if additional else "")
     )
-
-
-def counted(number: int, thing: str) -> str:
-    """Join a number and its noun, as in "1 epoch" and "2 epochs"."""
-    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def missing(runs: list[Run], name: str, wanted: str = "all") -> str:
@@ -249,7 +245,7 @@ def data_sentence(study: Study) -> str:
     sides = [study.recipe(name).size for name in ("fcn", "unet")]
     sizes = [f"{side}×{side} px" for side in sides]
     size = sizes[0] if sides[0] == sides[1] else f"{sizes[0]} for FCNs and {sizes[1]} for U-Nets"
-    return f"{source[0].upper()}{source[1:]}: {image_counts(study)}, at {size}."
+    return sentence(f"{source}: {image_counts(study)}, at {size}")
 
 
 def rare_sentence(pixels: pd.Series, images: pd.Series, count: int) -> str:
