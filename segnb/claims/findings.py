@@ -6,8 +6,8 @@ from segnb.audit import scores
 from segnb.claims.compare import elsewhere
 from segnb.claims.ledger import LEDGER
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, score, source
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import counted, effect, listed, outlook
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
+from segnb.claims.wording import by_word, counted, effect, listed, outlook
 from segnb.models.registry import label
 from segnb.storage.files import between
 
@@ -63,8 +63,7 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     lines = bullets(verdicts) + [f"- {sentence}" for sentence in elsewhere(verdicts, others)]
     old = verdicts.schema < StudyVerdicts.schema
     note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
-    words = [f"{n} {'is' if n == 1 else 'are'} {word}" for word in WORDS if (n := verdicts.count(word))]
-    counts = f" Of its {len(verdicts.claims)} claims, {listed(words)}."
+    counts = f" Of its {len(verdicts.claims)} claims, {by_word(verdicts.claims)}."
     return between(
         text, MARKS, "\n".join([*lines, "", source(verdicts, name) + counts + _scores(verdicts) + note])
     )

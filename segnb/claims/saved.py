@@ -3,7 +3,8 @@
 `results/<name>.json` contains one line per claim, so that git shows the verdicts that a change affects.
 """
 
-from dataclasses import is_dataclass
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -50,18 +51,14 @@ HOLM = (
 
 def as_dict(verdicts: StudyVerdicts) -> dict:
     """Return the contents of claims.json."""
-    entry = _entry(verdicts)
+
+    def renamed(fields: list[tuple]) -> dict:
+        return {KEYS.get(name, name): value for name, value in fields if name not in UNWRITTEN}
+
+    entry = json.loads(to_json(asdict(verdicts, dict_factory=renamed)))
     for claim, written in zip(verdicts.claims, entry["claims"], strict=True):
         written |= {"family": claim.family, "parts": written.pop("parts")}
     return entry
-
-
-def _entry(value):
-    """Return a dataclass as a dictionary with the keys of files."""
-    if is_dataclass(value):
-        values = {name: getattr(value, name) for name in value.__dataclass_fields__ if name not in UNWRITTEN}
-        return {KEYS.get(name, name): _entry(field) for name, field in values.items()}
-    return [_entry(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def trimmed(verdicts: StudyVerdicts) -> dict:
@@ -74,15 +71,7 @@ def trimmed(verdicts: StudyVerdicts) -> dict:
         parts = [part for part in entry["claims"][i]["parts"] if part["decides"]]
         written["parts"] = [{key: part[key] for key in SAVED_CONTRAST.split()} for part in parts]
         entry["claims"][i] = written
-    return _rounded(entry)
-
-
-def _rounded(value):
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
-    if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    return [_rounded(entry) for entry in value] if isinstance(value, list) else value
+    return json.loads(to_json(entry), parse_float=lambda number: float(f"{float(number):.{DIGITS}g}"))
 
 
 def from_dict(entry: dict) -> StudyVerdicts:

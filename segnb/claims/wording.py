@@ -1,5 +1,6 @@
 """Numbers, reasons and commands as text: the only place where the numbers of a claim are formatted."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from segnb.audit import scores
@@ -7,7 +8,7 @@ from segnb.claims.claim import Contrast
 from segnb.claims.effects import COSTS, MeasuredContrast
 from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.study.study import Study
@@ -158,6 +159,14 @@ def every(number: int) -> str:
 def sentence(text: str) -> str:
     """Return half a sentence as a sentence; "" for none."""
     return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def by_word(claims: Iterable[Verdict]) -> str:
+    """Count claims by verdict, such as "3 are supported and 1 is refuted"; "" without claims."""
+    counts = Counter(claim.word for claim in claims)
+    return listed(
+        [f"{counts[word]} {'is' if counts[word] == 1 else 'are'} {word}" for word in WORDS if counts[word]]
+    )
 
 
 # ---- reasons ---------------------------------------------------------------------------------------------
