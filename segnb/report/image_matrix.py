@@ -152,7 +152,7 @@ def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], cla
     return Row(
         name,
         why,
-        Cell(photo(largest["images"][place]), f"Image {name}, without prediction"),
+        Cell(embedded(Image.fromarray(largest["images"][place])), f"Image {name}, without prediction"),
         [
             Cell(painted(arrays["labels"][i], classes), f"Ground truth of {name}")
             for arrays, i in map(by_size.get, sizes)
@@ -179,8 +179,3 @@ def painted(labels: np.ndarray, classes: ClassMap) -> str:
     picture = Image.fromarray(places.reshape(labels.shape).astype(np.uint8))
     picture.putpalette(classes.paint(ids).tobytes())
     return embedded(picture)
-
-
-def photo(image: np.ndarray) -> str:
-    """Encode an image, uint8 (S, S, 3), as an address."""
-    return embedded(Image.fromarray(image))

@@ -85,9 +85,7 @@ def with_interval(row) -> str:
 
 def seeds_caveat(scores: pd.DataFrame) -> str:
     """Say that one seed does not compare architectures; "" with several seeds or without runs."""
-    if scores.empty:
-        return ""
-    if scores.seeds.min() > 1:  # captions say that scores are means
+    if scores.empty or scores.seeds.min() > 1:  # captions say that scores are means
         return ""
     return "With one seed per network, it is inconclusive whether one architecture beats another."
 

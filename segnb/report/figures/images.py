@@ -94,7 +94,7 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
         panel(ax, labels == i, f"    {short(classes.names[i], 11)}", cmap="gray_r", vmin=-0.06, vmax=1.15)
         chip = {"ms": 7, "mfc": classes.colours[i], "mec": QUIET, "mew": 0.6, "clip_on": False}
         ax.plot(0.05, 1.095, "s", transform=ax.transAxes, **chip)
-        text = percent(shares[i]) if shares[i] >= 0.0005 else "< 0.1%" if shares[i] else "absent"
+        text = percent(shares[i]) if shares[i] else "absent"
         note(ax, 0.97, 0.05, text, transform=ax.transAxes, ha="right")
     present = ", ".join(f"{classes.names[i]} {percent(shares[i])}" for i in np.argsort(-shares) if shares[i])
     absent = ", ".join(classes.names[i] for i in range(len(classes)) if not shares[i])

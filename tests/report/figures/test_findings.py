@@ -393,7 +393,7 @@ def test_the_condition_of_the_largest_drop(lines, expected):
 
 
 @pytest.mark.parametrize(
-    ("ids", "images", "expected"),
+    ("ids", "shown", "expected"),
     [
         ([7, 7, 7, 9], "2 images", "2 images show 2 of 13 classes; Road covers most, 75.0% of the pixels."),
         (
@@ -405,8 +405,8 @@ def test_the_condition_of_the_largest_drop(lines, expected):
         ([255], "1 image", ""),
     ],
 )
-def test_the_largest_class(ids, images, expected):
-    assert images.largest_class(np.array([ids], np.uint8), STREET, images) == expected
+def test_the_largest_class(ids, shown, expected):
+    assert images.largest_class(np.array([ids], np.uint8), STREET, shown) == expected
 
 
 @pytest.mark.parametrize(
