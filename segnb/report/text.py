@@ -4,21 +4,18 @@ Verdicts on claims are in `segnb.claims`, the audit of the reported scores is in
 """
 
 import html
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
 from segnb.claims.related_studies import origin
+from segnb.claims.verdicts import StudyVerdicts
 from segnb.claims.wording import counted, sentence
 from segnb.labels import STREET, ClassMap
 from segnb.models.registry import FAMILY_NAMES, VARIANTS, label, parse_variants
 from segnb.presets import preset
 from segnb.study.study import Run, Study, by_variant, of_family
-
-if TYPE_CHECKING:
-    from segnb.claims.verdicts import StudyVerdicts
 
 
 def say(sentence: str) -> None:
@@ -130,7 +127,7 @@ def sizes_caveat(study: Study, runs: list[Run]) -> str:
 # --- limits ---
 
 
-def limits(study: Study, runs: list[Run], ledger: "StudyVerdicts") -> list[str]:
+def limits(study: Study, runs: list[Run], ledger: StudyVerdicts) -> list[str]:
     """List the limits of this study, one sentence or two per item."""
     sentences = [*study.warnings, _seeds(runs), _smaller(study), _other_images(study), _backbone(study)]
     sentences.append(
