@@ -68,15 +68,10 @@ class Agreement(NamedTuple):
 
     def __str__(self) -> str:
         """Return the agreement in sentences."""
-        text = f"{len(self.same)} of {len(self.both)} claims that both studies measured have the same verdict"
-        opposite = ", ".join(self.opposite) or "none"
         more = ["…"] if len(self.beyond) > NAMED else []
         beyond = f": {'; '.join(self.beyond[:NAMED] + more)}" if self.beyond else ""
-        return (
-            f"{text}; supported in one and refuted in the other: {opposite}. Of {self.compared} comparisons"
-            f" with errors in both, {len(self.beyond)} differ by more than chance{beyond}. The studies"
-            f" {'agree' if self.agree else 'do not agree'}."
-        )
+        end = f"The studies {'agree' if self.agree else 'do not agree'}."
+        return f"{in_words(self)} {_beyond(self)}{beyond}. {end}"
 
 
 def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
@@ -103,23 +98,21 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
     sentences = []
     for other in others:
         found = agreement(verdicts, other)
-        if other.preset == verdicts.preset and other.data["name"] != verdicts.data["name"]:
+        if not found.compared or other.preset != verdicts.preset:
+            continue
+        if other.data["name"] != verdicts.data["name"]:
             sentences.append(_on_other_data(verdicts, other, found))
-        elif other.preset == verdicts.preset and other.machine != verdicts.machine:
+        elif other.machine != verdicts.machine:
             sentences.append(_on_another_machine(other, found))
-    return [sentence for sentence in sentences if sentence]
+    return sentences
 
 
 def _on_another_machine(other: StudyVerdicts, found: Agreement) -> str:
-    if not found.compared:
-        return ""
     results = "the same results" if found.agree else "different results"
     return f"**Another machine gives {results}:** on {other.machine}, {in_words(found)} {_beyond(found)}."
 
 
 def _on_other_data(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement) -> str:
-    if not found.compared:
-        return ""
     result = "some verdicts" if found.opposite else "no verdict"
     sizes = ": the sizes of effects depend on the data" if found.beyond else ""
     mine, its = _families(verdicts), _families(other)

@@ -30,8 +30,8 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     effects = Effects(study, variants, seeds)
     effects.prepare(contrast for claim in LEDGER.values() for contrast in claim.contrasts)
     claims = {claim.id: _measured(claim, effects) for claim in LEDGER.values()}
-    for family in {family_of(claim) for claim in claims.values()}:
-        claims |= _decided_together([claim for claim in claims.values() if family_of(claim) == family])
+    for family in {claim.corrected_with for claim in claims.values()}:
+        claims |= _decided_together([claim for claim in claims.values() if claim.corrected_with == family])
     trained_seeds = sorted({run.seed for run in runs})
     verdicts = tuple(_verdict(study, claim, trained_seeds) for claim in claims.values())
     settings = study.settings
@@ -74,11 +74,6 @@ def _scores(effects: Effects, runs: list[Run]) -> dict[str, dict]:
             rows[name]["minutes"] = cost["train_seconds"] * images * epochs / 60
             rows[name]["memory_mib"] = cost["memory_mib"]
     return rows
-
-
-def family_of(claim: Claim) -> str:
-    """Return the name of the group of claims that are decided together."""
-    return claim.corrected_with
 
 
 def _measured(claim: Claim, effects: Effects) -> Verdict:

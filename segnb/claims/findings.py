@@ -6,8 +6,8 @@ from segnb.audit import scores
 from segnb.claims.compare import elsewhere
 from segnb.claims.ledger import LEDGER
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, score, source
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import effect, listed, outlook
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
+from segnb.claims.wording import by_word, counted, effect, listed, outlook
 from segnb.models.registry import label
 from segnb.storage.files import between
 
@@ -63,8 +63,7 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     lines = bullets(verdicts) + [f"- {sentence}" for sentence in elsewhere(verdicts, others)]
     old = verdicts.schema < StudyVerdicts.schema
     note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
-    words = [f"{n} {'is' if n == 1 else 'are'} {word}" for word in WORDS if (n := verdicts.count(word))]
-    counts = f" Of its {len(verdicts.claims)} claims, {listed(words)}."
+    counts = f" Of its {len(verdicts.claims)} claims, {by_word(verdicts.claims)}."
     return between(
         text, MARKS, "\n".join([*lines, "", source(verdicts, name) + counts + _scores(verdicts) + note])
     )
@@ -100,7 +99,7 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
     ]
     if "M2" in claims and claims["M2"].word in conclusion:
         pairs = len(scores.swaps(table))
-        change = f"{pairs} pair{'s' * (pairs != 1)} of networks change{'s' * (pairs == 1)}"
+        change = f"{counted(pairs, 'pair')} of networks change{'s' * (pairs == 1)}"
         sentences.append(
             f"Ranked by this mean, {change if pairs else 'no networks change'} places (claim M2)."
         )
@@ -134,8 +133,7 @@ def _effects(sentences: str, claim: Verdict) -> str:
         "an unknown amount" if contrast.estimate is None else effect(contrast, named=True, level=not i)
         for i, contrast in enumerate(claim.deciding)
     ]
-    seeds = f"{claim.seeds} seed{'s' * (claim.seeds != 1)} per network"
-    return f"{sentences.format(*values)}, from {seeds} (claim {claim.id})."
+    return f"{sentences.format(*values)}, from {counted(claim.seeds, 'seed')} per network (claim {claim.id})."
 
 
 def _settle(claim: Verdict) -> str:

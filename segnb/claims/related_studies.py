@@ -37,12 +37,9 @@ def alike(study: Study, place: str) -> list[Study]:
     """Return the studies that differ from this one only in their data, newest first."""
     created = sorted(study.path.parent.glob("*/study.json"), key=lambda path: -path.stat().st_mtime)
     others = [Study(path.parent) for path in created]
-    return [other for other in others if place in _data(other) and _shared(other) == _shared(study)]
-
-
-def _data(study: Study) -> tuple:
-    data = study.settings.get("data", {})
-    return data.get("name"), data.get("label_set")  # missing in older versions
+    data = [(other, other.settings.get("data", {})) for other in others]  # missing in older versions
+    there = [other for other, of in data if place in (of.get("name"), of.get("label_set"))]
+    return [other for other in there if _shared(other) == _shared(study)]
 
 
 def _shared(study: Study) -> list:

@@ -3,7 +3,8 @@
 `results/<name>.json` contains one line per claim, so that git shows the verdicts that a change affects.
 """
 
-from dataclasses import is_dataclass
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import estimate, full_name, headline, interval, levels, needed, with_unit
+from segnb.claims.wording import counted, estimate, full_name, headline, interval, levels, needed, with_unit
 from segnb.errors import SegnbError
 from segnb.models.registry import label
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
@@ -50,18 +51,14 @@ HOLM = (
 
 def as_dict(verdicts: StudyVerdicts) -> dict:
     """Return the contents of claims.json."""
-    entry = _entry(verdicts)
+
+    def renamed(fields: list[tuple]) -> dict:
+        return {KEYS.get(name, name): value for name, value in fields if name not in UNWRITTEN}
+
+    entry = json.loads(to_json(asdict(verdicts, dict_factory=renamed)))
     for claim, written in zip(verdicts.claims, entry["claims"], strict=True):
         written |= {"family": claim.family, "parts": written.pop("parts")}
     return entry
-
-
-def _entry(value):
-    """Return a dataclass as a dictionary with the keys of files."""
-    if is_dataclass(value):
-        values = {name: getattr(value, name) for name in value.__dataclass_fields__ if name not in UNWRITTEN}
-        return {KEYS.get(name, name): _entry(field) for name, field in values.items()}
-    return [_entry(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def trimmed(verdicts: StudyVerdicts) -> dict:
@@ -74,15 +71,7 @@ def trimmed(verdicts: StudyVerdicts) -> dict:
         parts = [part for part in entry["claims"][i]["parts"] if part["decides"]]
         written["parts"] = [{key: part[key] for key in SAVED_CONTRAST.split()} for part in parts]
         entry["claims"][i] = written
-    return _rounded(entry)
-
-
-def _rounded(value):
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
-    if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    return [_rounded(entry) for entry in value] if isinstance(value, list) else value
+    return json.loads(to_json(entry), parse_float=lambda number: float(f"{float(number):.{DIGITS}g}"))
 
 
 def from_dict(entry: dict) -> StudyVerdicts:
@@ -157,11 +146,11 @@ def stored(folder: Path | None = None) -> dict[str, StudyVerdicts]:
 
 def source(verdicts: StudyVerdicts, name: str) -> str:
     """Describe the study behind results/<name>: preset, data, seeds, weights, machine and date."""
-    counts, seeds = verdicts.data["counts"], len(verdicts.seeds)
+    counts = verdicts.data["counts"]
     return (
         f"From `results/{name}`: study `{verdicts.study}`, preset `{verdicts.preset}`,"
         f" {origin(verdicts.data)} ({counts['train']} training and {counts['test']} test images),"
-        f" {seeds} seed{'s' * (seeds != 1)} per network, backbone weights {verdicts.weights},"
+        f" {counted(len(verdicts.seeds), 'seed')} per network, backbone weights {verdicts.weights},"
         f" {verdicts.machine}; {verdicts.date}."
     )
 

@@ -36,13 +36,6 @@ RULES = {
     "one seed": "With one seed, a claim about trained networks is inconclusive: its interval covers the"
     " choice of test images but not the variation between runs.",
 }
-RULES_OF_KIND = {
-    ">": ("larger", "family"),
-    "≈": ("equal", "family"),
-    "exact": ("counted",),
-    "audit": ("counted",),
-    "none": (),
-}
 
 
 @dataclass(frozen=True)
@@ -79,13 +72,6 @@ class Verdict(Claim):
     @property
     def measured_contrasts(self) -> list[MeasuredContrast]:
         return [contrast for contrast in self.contrasts if contrast.estimate is not None]
-
-    @property
-    def rules(self) -> str:
-        """The rules that apply to this verdict."""
-        names = RULES_OF_KIND[self.kind] if self.trained else ("counted",)
-        names += ("floor",) * bool(self.floors) + ("one seed",) * (self.seeds == 1)
-        return " ".join(RULES[name] for name in names)
 
     @property
     def level(self) -> float:

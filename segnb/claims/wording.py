@@ -1,5 +1,6 @@
 """Numbers, reasons and commands as text: the only place where the numbers of a claim are formatted."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from segnb.audit import scores
@@ -7,7 +8,7 @@ from segnb.claims.claim import Contrast
 from segnb.claims.effects import COSTS, MeasuredContrast
 from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.study.study import Study
@@ -145,19 +146,42 @@ def listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def counted(number: int, thing: str) -> str:
+    """Join a number and its noun, as in "1 epoch" and "2 epochs"."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def every(number: int) -> str:
+    """Return "both" for 2, and "all 3" for 3."""
+    return "both" if number == 2 else f"all {number}"
+
+
+def sentence(text: str) -> str:
+    """Return half a sentence as a sentence; "" for none."""
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def by_word(claims: Iterable[Verdict]) -> str:
+    """Count claims by verdict, such as "3 are supported and 1 is refuted"; "" without claims."""
+    counts = Counter(claim.word for claim in claims)
+    return listed(
+        [f"{counts[word]} {'is' if counts[word] == 1 else 'are'} {word}" for word in WORDS if counts[word]]
+    )
+
+
 # ---- reasons ---------------------------------------------------------------------------------------------
 
 
 def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> str:
     """Explain a verdict in a few sentences: the numbers and the rule."""
     if claim.kind == "audit":
-        return _sentence(scores.verdict(claim.id).reason)
+        return sentence(scores.verdict(claim.id).reason)
     if claim.kind == "none":
         return claim.measured
     if claim.word == UNMEASURABLE:
-        return f"{_sentence('; '.join(claim.floors))} That leaves no room for a difference."
+        return f"{sentence('; '.join(claim.floors))} That leaves no room for a difference."
     if claim.word == "not measured":
-        return _sentence("; ".join(claim.missing))
+        return sentence("; ".join(claim.missing))
     sentences = [_verdict(claim, decisive)]
     if any(contrast.metric.startswith("val:") for contrast in claim.deciding if not contrast.missing):
         epochs = study.recipe("fcn").epochs
@@ -172,16 +196,11 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> s
         sentences.append(f"Times on {study.machine.device_name}, which do not decide: {times}.")
         beyond = [contrast for contrast in timed if claim.lead(contrast) < 0]
         if beyond and claim.word == "supported":
-            every = "" if len(beyond) == len(timed) else f" in {len(beyond)} of {len(timed)} comparisons"
-            sentences.append(f"By these times, the claim would not hold{every}.")
+            where = "" if len(beyond) == len(timed) else f" in {len(beyond)} of {len(timed)} comparisons"
+            sentences.append(f"By these times, the claim would not hold{where}.")
     if claim.word == "supported" and claim.caveat:
         sentences.append(claim.caveat)
     return " ".join(sentences)
-
-
-def _sentence(text: str) -> str:
-    """Write half a sentence as a sentence."""
-    return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
 def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
@@ -195,15 +214,14 @@ def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
     if claim.one_seed and decisive.effect.images:
         result = f"{result.removesuffix(')')}, test images only)"
     least = f"The least certain of {contrasts} comparisons is {result}." if several else f"{result}."
-    every = "both" if contrasts == 2 else f"all {contrasts}"
     if claim.one_seed:
         return f"One seed cannot decide this claim. {least}"
     if claim.word == "refuted":
-        needs = f" The claim needs {every} comparisons to hold." if several else ""
+        needs = f" The claim needs {every(contrasts)} comparisons to hold." if several else ""
         return f"{result}. The interval lies {goal(claim, decisive, missed=True)}.{needs}"
     if claim.word == "supported":
         return (
-            f"{every.capitalize()} intervals lie {aim}. {least}"
+            f"{every(contrasts).capitalize()} intervals lie {aim}. {least}"
             if several
             else f"{least} The interval lies {aim}."
         )

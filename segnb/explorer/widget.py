@@ -23,8 +23,7 @@ from segnb.explorer.inside import Inside
 from segnb.explorer.networks import Networks
 from segnb.models import registry
 from segnb.report.figures.gates import OPEN
-from segnb.report.figures.image_findings import fewest_wrong
-from segnb.report.figures.images import coloured, marked, mistaken, side_by_side
+from segnb.report.figures.images import coloured, fewest_wrong, marked, mistaken, side_by_side
 from segnb.report.figures.style import MISSED, WRONG, Picture, percent
 from segnb.study import study
 from segnb.study.study import Run

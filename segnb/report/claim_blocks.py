@@ -18,14 +18,13 @@ from segnb.claims.decide import decide
 from segnb.claims.ledger import SENTENCES
 from segnb.claims.related_studies import origin
 from segnb.claims.saved import from_dict
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import can_tell, listed, p_cell
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
+from segnb.claims.wording import can_tell, counted, listed, p_cell
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
 from segnb.report.html import shell
 from segnb.report.html.embedding import address
-from segnb.report.text import counted
 from segnb.storage.files import read_json, to_json
 from segnb.study.study import Study
 
@@ -56,15 +55,11 @@ def verdicts_of(study: Study, variants: str = "all", seeds: str | int = "all") -
 
 def counts(verdicts: StudyVerdicts) -> str:
     """Count the claims of the study by verdict, then our own statements."""
-    groups = {"claims of the study": [], "statements of ours": []}
-    for claim in verdicts.claims:
-        groups["statements of ours" if claim.origin == "ours" else "claims of the study"].append(claim)
     sentences = []
-    for name, claims in groups.items():
-        numbers = {word: sum(claim.word == word for claim in claims) for word in WORDS}
-        words = [f"{n} {'is' if n == 1 else 'are'} {word}" for word, n in numbers.items() if n]
-        if words:
-            sentences.append(f"Of {len(claims)} {name}, {listed(words)}.")
+    for name, ours in (("claims of the study", False), ("statements of ours", True)):
+        claims = [claim for claim in verdicts.claims if (claim.origin == "ours") == ours]
+        if claims:
+            sentences.append(f"Of {len(claims)} {name}, {wording.by_word(claims)}.")
     return " ".join(sentences)
 
 
@@ -104,7 +99,7 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
     text = "Reference studies are finished studies that come with segnb."
     if older:
         text += (
-            f" The verdicts of {wording.listed(older)} follow an older rule, Holm's correction, and not the"
+            f" The verdicts of {listed(older)} follow an older rule, Holm's correction, and not the"
             " printed 95% intervals. A claim can therefore be inconclusive there although its printed"
             " interval would decide it."
         )
@@ -114,8 +109,8 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
         hidden = "; shown in the claim blocks only" if number > COLUMNS else ""
         compared = f" {in_words(found)}" if found.both else ""
         items.append(
-            f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides {decided}"
-            f" claim{'s' * (decided != 1)}.{compared}"
+            f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides"
+            f" {counted(decided, 'claim')}.{compared}"
         )
     return "\n".join([text, "", *items])
 
@@ -172,7 +167,7 @@ def reference_reason(claim: Verdict, mine: Verdict) -> str:
     """Give the numbers behind the verdict of a reference study, and p of their difference from this one's."""
     decisive = claim.decisive_contrast
     if decisive is None or decisive.estimate is None:
-        return claim.reason[:1].upper() + claim.reason[1:]
+        return claim.reason
     comparisons = len(claim.deciding)
     least = "favourable" if decisive.low is None else "certain"  # an exact number has no interval
     which = "which decides" if claim.word == "refuted" else f"the least {least}"
@@ -256,7 +251,9 @@ def block(
         ],
         compares=to_json(_compared(claim)),
         rules=RULES_PLACE,
-        pictures=[_embedded(picture) for picture in pictures if picture.axes],
+        pictures=[
+            picture.description | {"source": address(picture.svg())} for picture in pictures if picture.axes
+        ],
         notes=notes,
     )
 
@@ -282,10 +279,6 @@ def _compared(claim: Verdict) -> list[tuple[str, list[str]]]:
 def rules(verdicts: StudyVerdicts) -> HTML:
     """Show the rules for verdicts as a list."""
     return render("rules.html.j2", sentences=verdicts.rules["sentences"])
-
-
-def _embedded(picture: Picture) -> dict:
-    return picture.description | {"source": address(picture.svg())}
 
 
 def render(template: str, **values) -> HTML:

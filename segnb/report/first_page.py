@@ -19,14 +19,12 @@ HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond
 STILL_RISING = 0.01  # mIoU per epoch: a point in the last epoch means that training stopped early
 
 
-def leading(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> StudyVerdicts:
-    """Return the study whose findings lead: this one, or with one seed the first reference study."""
-    return saved[0] if saved and not verdicts.several_seeds else verdicts
-
-
 def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
-    """List the findings in Markdown, with the study that they come from and the data that contradict them."""
-    lead = leading(verdicts, saved)
+    """List the findings in Markdown, with the study that they come from and the data that contradict them.
+
+    With one seed, they are those of the first reference study.
+    """
+    lead = saved[0] if saved and not verdicts.several_seeds else verdicts
     link = partial(re.sub, r"\(claim (\w)(\d+)\)", _link)
     if lead is verdicts:
         intro = "The findings of this report:"
@@ -95,7 +93,7 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
     sentences, parts = [], []
     for family, name in FAMILY_NAMES.items():
         rises = {
-            variant: np.mean([_last_rise(run) for run in group])
+            variant: np.mean([run.history()["val_miou"].diff().fillna(0).iloc[-1] for run in group])
             for variant, group in by_variant(of_family(runs, family)).items()
         }
         rising = [rise for rise in rises.values() if rise > STILL_RISING]
@@ -110,9 +108,3 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
     if floors:
         sentences.append(f"For {listed(floors)}, the networks score too low or too high to be compared.")
     return " ".join(sentences)
-
-
-def _last_rise(run: Run) -> float:
-    """Return the gain in validation mIoU of the last epoch; 0 for a single epoch."""
-    mious = run.history()["val_miou"].to_numpy()
-    return float(mious[-1] - mious[-2]) if len(mious) > 1 else 0.0

@@ -12,16 +12,14 @@ import numpy as np
 from IPython.display import HTML
 from PIL import Image
 
-from segnb.claims.wording import listed
+from segnb.claims.wording import counted, listed
 from segnb.evaluation.scores import image_miou, image_mious, predictions_on, typical_and_worst
 from segnb.labels import ClassMap
 from segnb.models.registry import label
-from segnb.report.figures.image_findings import fewest_wrong
-from segnb.report.figures.images import evenly, mistaken
+from segnb.report.figures.images import evenly, fewest_wrong, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
 from segnb.report.html import shell
 from segnb.report.html.embedding import embedded
-from segnb.report.text import counted
 from segnb.storage.files import to_json
 from segnb.study.study import Run
 
@@ -154,7 +152,7 @@ def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], cla
     return Row(
         name,
         why,
-        Cell(photo(largest["images"][place]), f"Image {name}, without prediction"),
+        Cell(embedded(Image.fromarray(largest["images"][place])), f"Image {name}, without prediction"),
         [
             Cell(painted(arrays["labels"][i], classes), f"Ground truth of {name}")
             for arrays, i in map(by_size.get, sizes)
@@ -181,8 +179,3 @@ def painted(labels: np.ndarray, classes: ClassMap) -> str:
     picture = Image.fromarray(places.reshape(labels.shape).astype(np.uint8))
     picture.putpalette(classes.paint(ids).tobytes())
     return embedded(picture)
-
-
-def photo(image: np.ndarray) -> str:
-    """Encode an image, uint8 (S, S, 3), as an address."""
-    return embedded(Image.fromarray(image))

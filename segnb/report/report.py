@@ -5,12 +5,13 @@ from pathlib import Path
 
 from segnb import __version__
 from segnb.claims.related_studies import origin
+from segnb.claims.wording import counted
 from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
 from segnb.params import ReportParams
 from segnb.report import CHAPTERS
 from segnb.report.html.page import export_page
-from segnb.report.text import counted, image_counts, network_count
+from segnb.report.text import image_counts, network_count
 from segnb.storage.project import root
 from segnb.study.provenance import check
 from segnb.study.study import Run, Study, open_study

@@ -13,14 +13,13 @@ from segnb.audit.charts import printed_scores, with_study
 from segnb.audit.scores import FAILING, READING_ERROR, by_run, published, published_scores
 from segnb.claims.claim import LIMITS, MARGINS
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
-from segnb.claims.wording import can_tell, goal, needed
+from segnb.claims.wording import can_tell, counted, goal, needed
 from segnb.labels import STREET
 from segnb.models.registry import VARIANTS, label
 from segnb.presets import preset
 from segnb.report.figures.findings import few, tied_in_time
 from segnb.report.figures.style import percent, signed
 from segnb.report.html import about
-from segnb.report.text import counted
 from segnb.study.study import Run, Study, by_variant
 
 

@@ -4,20 +4,18 @@ Verdicts on claims are in `segnb.claims`, the audit of the reported scores is in
 """
 
 import html
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
 from segnb.claims.related_studies import origin
+from segnb.claims.verdicts import StudyVerdicts
+from segnb.claims.wording import counted, sentence
 from segnb.labels import STREET, ClassMap
 from segnb.models.registry import FAMILY_NAMES, VARIANTS, label, parse_variants
 from segnb.presets import preset
 from segnb.study.study import Run, Study, by_variant, of_family
-
-if TYPE_CHECKING:
-    from segnb.claims.verdicts import StudyVerdicts
 
 
 def say(sentence: str) -> None:
@@ -54,11 +52,6 @@ def scope_sentence(study: Study, runs: list[Run]) -> str:
     )
 
 
-def counted(number: int, thing: str) -> str:
-    """Join a number and its noun, as in "1 epoch" and "2 epochs"."""
-    return f"{number} {thing}" + ("" if number == 1 else "s")
-
-
 def missing(runs: list[Run], name: str, wanted: str = "all") -> str:
     """Name the requested networks of a family that have no run; "" if all have one.
 
@@ -89,9 +82,7 @@ def with_interval(row) -> str:
 
 def seeds_caveat(scores: pd.DataFrame) -> str:
     """Say that one seed does not compare architectures; "" with several seeds or without runs."""
-    if scores.empty:
-        return ""
-    if scores.seeds.min() > 1:  # captions say that scores are means
+    if scores.empty or scores.seeds.min() > 1:  # captions say that scores are means
         return ""
     return "With one seed per network, it is inconclusive whether one architecture beats another."
 
@@ -136,7 +127,7 @@ def sizes_caveat(study: Study, runs: list[Run]) -> str:
 # --- limits ---
 
 
-def limits(study: Study, runs: list[Run], ledger: "StudyVerdicts") -> list[str]:
+def limits(study: Study, runs: list[Run], ledger: StudyVerdicts) -> list[str]:
     """List the limits of this study, one sentence or two per item."""
     sentences = [*study.warnings, _seeds(runs), _smaller(study), _other_images(study), _backbone(study)]
     sentences.append(
@@ -249,7 +240,7 @@ def data_sentence(study: Study) -> str:
     sides = [study.recipe(name).size for name in ("fcn", "unet")]
     sizes = [f"{side}×{side} px" for side in sides]
     size = sizes[0] if sides[0] == sides[1] else f"{sizes[0]} for FCNs and {sizes[1]} for U-Nets"
-    return f"{source[0].upper()}{source[1:]}: {image_counts(study)}, at {size}."
+    return sentence(f"{source}: {image_counts(study)}, at {size}")
 
 
 def rare_sentence(pixels: pd.Series, images: pd.Series, count: int) -> str:

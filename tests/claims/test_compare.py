@@ -42,7 +42,7 @@ def test_studies_agree_unless_an_effect_differs_by_more_than_chance():
     assert found.agree and found.compared == 3 and str(found).endswith("The studies agree.")
     found = compare.agreement(study(0.03, 0.02, 0.01), study(0.04, 0.01, 0.12))
     assert not found.agree and found.beyond == ["pair 3, mIoU"] and found.same == ["U1", "U2", "U3"]
-    assert "1 differ by more than chance: pair 3, mIoU. The studies do not agree." in str(found)
+    assert "1 differs by more than chance: pair 3, mIoU. The studies do not agree." in str(found)
 
 
 def test_a_claim_that_one_study_supports_and_the_other_refutes_is_a_disagreement():

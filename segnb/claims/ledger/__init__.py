@@ -57,9 +57,10 @@ LEAK = tuple(
     )
 )
 COPY = tuple(
-    Contrast(f"mask of the most similar training frame, split {word}", "copied", (f"{place}:{name}",))
+    Contrast(  # at the image size of a U-Net
+        f"mask of the most similar training frame, split {word}", "copied", (f"{place}:UNet_Standard_256",)
+    )
     for word, place in (("within drives", INTERLEAVED), ("by drive", DRIVES))
-    for name in ("UNet_Standard_256",)  # at the image size of a U-Net
 )
 
 # `segnb.audit.scores` decides these from the study's own numbers, except M4.

@@ -11,9 +11,10 @@ from matplotlib.patches import Rectangle
 
 from segnb.audit.example import Example, bits
 from segnb.audit.scores import swaps
+from segnb.claims.wording import sentence
 from segnb.labels import STREET
 from segnb.report.figures.axes import dot_rows, grid, name_rows, note, row_names, single_runs, wrapped
-from segnb.report.figures.findings import points, sentence
+from segnb.report.figures.findings import points
 from segnb.report.figures.style import (
     QUIET,
     SMALL,

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import offset_copy
+from scipy.optimize import isotonic_regression
 
 from segnb.report.figures.label_maps import short
 from segnb.report.figures.style import FAINT, INK, LINE, SMALL, Picture, style_of
@@ -48,18 +49,13 @@ def legend_of_networks(fig: Picture, labels: Iterable[str], empty: Axes | None =
 def spread(wanted: Sequence[float], heights: Sequence[float]) -> np.ndarray:
     """Return centres of labels of these heights that do not overlap, close to the wanted centres.
 
-    The order stays. The sum of squared shifts is least: neighbours that would overlap are pooled.
+    The order stays, and the sum of squared shifts is least.
     """
     order = np.argsort(wanted, kind="stable")
     tall = np.asarray(heights, float)[order]
     stacked = np.concatenate([[0], np.cumsum((tall[1:] + tall[:-1]) / 2)])  # centres without any gap
-    pools: list[list[float]] = []
-    for free in np.asarray(wanted, float)[order] - stacked:
-        pools.append([free])
-        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
-            pools[-2:] = [pools[-2] + pools[-1]]
     places = np.empty(len(order))
-    places[order] = np.concatenate([np.full(len(pool), np.mean(pool)) for pool in pools]) + stacked
+    places[order] = isotonic_regression(np.asarray(wanted, float)[order] - stacked).x + stacked
     return places
 
 
@@ -114,19 +110,14 @@ def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
         ax.text(1, place, names[label], transform=right[40], va="center", fontsize=SMALL, linespacing=1.0)
 
 
-def plain_log(ax, which: str = "y", times: float = 1) -> None:
-    """Make an axis logarithmic, with plain numbers, because powers of ten would need math text.
-
-    Args:
-        which: "x" or "y"
-        times: factor of the printed numbers, such as 100 for percent
-    """
+def plain_log(ax, which: str = "y") -> None:
+    """Make an axis ("x" or "y") logarithmic, with plain numbers: powers of ten would need math text."""
     ax.set(**{f"{which}scale": "log"})
     low, high = getattr(ax, f"get_{which}lim")()
     axis = getattr(ax, f"{which}axis")
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,)))
     # "g" alone would print 1000 as 1e+03.
-    plain = FuncFormatter(lambda value, _: f"{times * value:{',.0f' if times * value >= 100 else '.3g'}}")
+    plain = FuncFormatter(lambda value, _: f"{value:{',.0f' if value >= 100 else '.3g'}}")
     axis.set_major_formatter(plain)
     axis.set_minor_formatter(NullFormatter())
 

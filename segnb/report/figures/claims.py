@@ -10,12 +10,12 @@ from matplotlib.transforms import offset_copy
 
 from segnb.claims.effects import Effects, MeasuredContrast
 from segnb.claims.verdicts import Verdict
-from segnb.claims.wording import effect, full_name, signed
+from segnb.claims.wording import counted, effect, full_name, signed
 from segnb.claims.wording import percent as level_in_percent
 from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.axes import name_rows, note, wrapped
-from segnb.report.figures.claim_findings import comparisons, has_band
+from segnb.report.figures.findings import comparisons, has_band
 from segnb.report.figures.images import mistaken
 from segnb.report.figures.label_maps import inches_of_classes, legend_of_classes, picture_rows, short
 from segnb.report.figures.style import (
@@ -27,7 +27,6 @@ from segnb.report.figures.style import (
     percent,
     style_of,
 )
-from segnb.report.text import counted
 
 BAND = "#e9edf2"  # colour of a margin
 ROWS = 12  # most comparisons of one unit in a figure
@@ -209,7 +208,6 @@ def _caption(
         of_images = {bool(part.image_se) or i in by_image for i, part in drawn.items() if part in bounded}
         over = f" over {'' if one_seed else 'seeds and '}test images"
         if of_images != {True}:
-            images_too = ", and over test images if the metric has values for them"
             images_too = ", and over test images if the metric has values for them"
             over = " over seeds" + images_too * (True in of_images)
         decide = "them" if all(part.decides for part in bounded) else "those of the deciding comparisons"

@@ -6,15 +6,17 @@ zero. A function returns "" if nothing finite is drawn.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from segnb.claims.wording import listed
+from segnb.claims.effects import MeasuredContrast
+from segnb.claims.wording import counted, effect, every, listed, sentence, signed
 from segnb.models.registry import FAMILY_NAMES
 from segnb.report.figures.style import family_of, percent
-from segnb.report.text import counted
 
 FAMILIES = FAMILY_NAMES | {"": "other networks"}
 MOST_NAMES = 3  # that a sentence lists; more are counted
@@ -33,20 +35,10 @@ def few(names: list[str], thing: str = "networks") -> str:
     return listed(names) if len(names) <= MOST_NAMES else f"{len(names)} {thing}"
 
 
-def sentence(text: str) -> str:
-    """Return the text with a capital letter and a full stop; "" for none."""
-    return f"{text[0].upper()}{text[1:]}." if text else ""
-
-
 def points(difference: float, sign: str = "+") -> str:
     """Print a difference of shares in points, with its sign; a level, with sign "", has only a minus."""
     text = f"{100 * difference:{sign}.1f}".replace("-", "−")
     return text.lstrip("+−") if not float(text.lstrip("+−")) else text
-
-
-def every(number: int) -> str:
-    """Return "both" for 2, and "all 3" for 3."""
-    return "both" if number == 2 else f"all {number}"
 
 
 def by_family(labels: Iterable[str]) -> dict[str, list[str]]:
@@ -55,62 +47,6 @@ def by_family(labels: Iterable[str]) -> dict[str, list[str]]:
     for label in labels:
         groups.setdefault(FAMILIES[family_of(label)], []).append(label)
     return groups
-
-
-# ---- scores ----------------------------------------------------------------------------------------------
-
-
-def highest(scores: pd.DataFrame) -> str:
-    """Say which network of each family has the highest mIoU, and how far it is above the second.
-
-    Families are not compared, because their images differ in size.
-
-    scores: indexed by label; columns miou, low, high
-    """
-    groups = by_family(scores.dropna(subset="miou").index)
-    sentences = []
-    for family, labels in groups.items():
-        rows = scores.loc[labels].sort_values("miou", ascending=False, kind="stable")
-        best, value = rows.iloc[0], f"{rows.miou.max():.3f}"
-        label, several = names(rows.miou, best.miou, 3)
-        of = f"of the {family}, " if len(groups) > 1 else ""
-        if len(rows) == 1:
-            text = f"{label} has an mIoU of {value}"
-        elif f"{rows.miou.min():.3f}" == value:
-            text = f"the {len(rows)} {family} have the same mIoU, {value}"
-        elif several:
-            text = f"{of}{label} have the highest mIoU, {value}"
-        else:
-            second = rows.iloc[1]
-            lead = points(best.miou - second.miou).lstrip("+")
-            text = f"{of}{label} has the highest mIoU, {value}, {lead} points above {second.name}"
-            if np.isfinite([best.low, second.high]).all():
-                text += f"; their intervals {'' if second.high >= best.low else 'do not '}overlap"
-        sentences.append(sentence(text))
-    return " ".join(sentences)
-
-
-def hardest_classes(iou: pd.DataFrame) -> str:
-    """Say on which classes every network scores 0, or which class has the lowest best IoU.
-
-    iou: a row per class, a column per network; a row "mIoU" is left out
-    """
-    best = iou.drop(index="mIoU", errors="ignore").max(axis=1).dropna()
-    if best.empty:
-        return ""
-    several = iou.shape[1] > 1
-    nothing = list(best.index[best.round(2) == 0])
-    if nothing:
-        which = f" ({listed(nothing)})" if len(nothing) <= MOST_NAMES else ""
-        who = f"{every(iou.shape[1])} networks have" if several else f"{iou.columns[0]} has"
-        return sentence(f"{who} an IoU of 0.00 for {len(nothing)} of {len(best)} classes{which}")
-    whose = "the best IoU of any network" if several else f"the IoU of {iou.columns[0]}"
-    low, high = (names(best, value, 2, "classes")[0] for value in (best.min(), best.max()))
-    if low == high:
-        return sentence(f"{whose} is {best.max():.2f} for {low}")
-    return sentence(
-        f"{whose} is lowest for {low}, {best.min():.2f}, and highest for {high}, {best.max():.2f}"
-    )
 
 
 def tied_in_time(table: pd.DataFrame, timed: str, least: bool = True) -> list[str]:
@@ -124,35 +60,6 @@ def tied_in_time(table: pd.DataFrame, timed: str, least: bool = True) -> list[st
     first = seconds.idxmin() if least else seconds.idxmax()
     close = low <= high[first] if least else high >= low[first]
     return [name for name in table.index if close[name] or name == first]
-
-
-def cost(table: pd.DataFrame) -> str:
-    """Say which network has the highest mIoU and which predicts fastest.
-
-    table: indexed by label; columns miou and predict_seconds, and predict_samples if rounds were timed
-    """
-    rows = table.dropna(subset=["miou", "predict_seconds"])
-    if rows.empty:
-        return ""
-    milliseconds = 1e3 * rows.predict_seconds
-    best, several = names(rows.miou, rows.miou.max(), 3)
-    fastest, many = names(milliseconds, milliseconds.min(), 1)
-    tied = tied_in_time(rows, "predict")
-    score, fast = f"{rows.miou.max():.3f}", f"{milliseconds.min():.1f} ms"
-    if len(rows) == 1:
-        return sentence(f"{best} has an mIoU of {score} and predicts an image in {fast}")
-    takes = "" if several or many else f", and takes {milliseconds[best]:.1f} ms to predict an image"
-    if len(tied) > 1 and "predict_samples" in rows:
-        return sentence(
-            f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes}; no network is clearly"
-            f" fastest, because the rounds of timing of {few(tied)} overlap"
-        )
-    if best == fastest and not several:
-        return sentence(f"{best} has the highest mIoU, {score}, and predicts an image fastest, in {fast}")
-    return sentence(
-        f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes};"
-        f" {fastest} {'predict an image in' if many else 'needs the least time,'} {fast}"
-    )
 
 
 # ---- curves ----------------------------------------------------------------------------------------------
@@ -215,9 +122,7 @@ def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:
 
     frame: indexed by class; columns value, by_seed: IoU of `plus` minus that of `minus`
     """
-    gains = frame["value"].dropna()
-    if gains.empty:
-        return ""
+    gains = frame["value"]
     name = gains.abs().idxmax()
     text = f"{plus} differs most from {minus} on {name}, by {points(gains[name])} points of IoU"
     return sentence("; ".join(filter(None, (text, same_signs(frame["by_seed"], "differences")))))
@@ -249,9 +154,6 @@ def first_at_goal(epochs: dict[str, Sequence[float]]) -> str:
     table = pd.DataFrame(epochs, dtype=float).dropna(how="all")
     if table.empty:
         return ""
-    if table.shape[1] == 1:
-        label, mean = table.columns[0], table.iloc[:, 0].mean()
-        return sentence(f"{label} reaches the dashed line at epoch {mean:.1f} on average")
     means = [f"{table[label].mean():.1f} for {label}" for label in table if table[label].notna().any()]
     mean = f"; the mean epoch is {listed(means)}"
     earliest = table.eq(table.min(axis=1), axis=0)
@@ -270,9 +172,6 @@ def strongest_layer(ratios: dict[str, pd.DataFrame]) -> str:
     ratios: {label: frame indexed by layer with a column value above 0}
     """
     values = pd.DataFrame({label: frame["value"] for label, frame in ratios.items()}, dtype=float)
-    values = values.where(values > 0).dropna(how="all")
-    if values.empty:
-        return ""
     if values.shape[1] == 1:
         line = values.iloc[:, 0].dropna()
         return sentence(
@@ -305,32 +204,50 @@ def layer_words(name: str, short: bool = False) -> str:
     return f"the {many} of {f'{coder} level {match[2]}' if match[2] else 'the coarsest level'}"
 
 
-def best_epochs(histories: dict[str, list[pd.DataFrame]]) -> str:
-    """Say which network has the highest validation mIoU, and how many runs are best in their last epoch.
+# ---- claims ----------------------------------------------------------------------------------------------
 
-    histories: {label: a history per run, with the columns epoch and val_miou}
-    """
-    lines = {
-        label: [history.set_index("epoch")["val_miou"].dropna() for history in runs]
-        for label, runs in histories.items()
-    }
-    lines = {label: known for label, runs in lines.items() if (known := [line for line in runs if len(line)])}
-    if not lines:
-        return ""
-    best = pd.Series({label: np.mean([line.max() for line in runs]) for label, runs in lines.items()})
-    each = [line for runs in lines.values() for line in runs]
-    if len(each) == 1:
-        last = f"epoch {each[0].idxmax()} of {each[0].index[-1]}"
-        return sentence(f"{best.index[0]} has its highest validation mIoU, {best.max():.3f}, after {last}")
-    label, several = names(best, best.max(), 3)
-    verb = "have" if several else "has"
-    if len(best) > 1 and f"{best.min():.3f}" == f"{best.max():.3f}":
-        label, verb = f"{every(len(best))} networks", "have the same"
-    else:
-        verb = f"{verb} the"
-    mean = " (mean over seeds)" if len(each) > len(best) else ""
-    rising = sum(line.idxmax() == line.index[-1] for line in each)
-    return sentence(
-        f"{label} {verb} highest validation mIoU, {best.max():.3f}{mean};"
-        f" {rising} of {len(each)} runs {'is' if rising == 1 else 'are'} best after the last epoch"
-    )
+
+def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
+    """Give the value of one comparison of a claim, or the places of the intervals of several."""
+    differences = [part for part in parts if part.minus]
+    if len(parts) == 1:
+        return sentence(f"the {'difference' if differences else 'level'} is {effect(parts[0])}")
+    limited = [part for part in parts if part.minus or part.threshold or part.decides]  # others are levels
+    places = _intervals([_place(part, kind) for part in limited if part.low is not None])
+    if differences:
+        above = sum(part.scale * part.estimate > 0 for part in differences)
+        unbounded = f"the difference is above zero in {above} of {len(differences)} comparisons"
+        return sentence(places or unbounded)
+    levels = [part for part in parts if part.unit == parts[0].unit]
+    levels.sort(key=lambda part: part.scale * part.estimate)
+    lowest, highest = signed(levels[0].estimate, levels[0]), replace(levels[-1], low=None, high=None)
+    return sentence("; ".join(filter(None, (f"the levels are {lowest} to {effect(highest)}", places))))
+
+
+def has_band(part: MeasuredContrast, kind: str) -> bool:
+    """Return whether the margin of a claim applies: not to a level that is only shown with a claim of "≈"."""
+    return kind == "≈" and bool(part.margin) and (part.decides or bool(part.minus))
+
+
+def _place(part: MeasuredContrast, kind: str) -> str:
+    """Say where an interval lies: by the band of an equivalence, or else by the limit of the claim."""
+    low, high = sorted([part.scale * part.low, part.scale * part.high])
+    if not has_band(part, kind):
+        limit, name = part.scale * part.threshold, "the limit" if part.threshold else "zero"
+        # An interval that ends at the limit leaves open on which side it lies.
+        return f"{'above' if low > limit else 'below' if high < limit else 'on both sides of'} {name}"
+    edge = abs(part.scale) * part.margin
+    if -edge <= low and high <= edge:
+        return "within the band"
+    return "outside the band" if low > edge or high < -edge else "partly in the band"
+
+
+def _intervals(places: list[str]) -> str:
+    """Say where intervals lie; places that decide nothing are not counted if others do."""
+    counts = Counter(places)
+    if len(counts) < 2:
+        which = "the interval is" if len(places) == 1 else f"{every(len(places))} intervals are"
+        return f"{which} {places[0]}" if places else ""
+    undecided = "on both sides", "partly"
+    sides = [f"{place} for {n}" for place, n in counts.items() if not place.startswith(undecided)]
+    return f"the interval is {listed(sides)} of {len(places)} comparisons"

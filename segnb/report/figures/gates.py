@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from segnb.claims.wording import counted, sentence
 from segnb.labels import ClassMap
-from segnb.report.figures import gate_findings
 from segnb.report.figures.axes import (
     inches_of_names,
     legend_of_networks,
@@ -16,11 +16,10 @@ from segnb.report.figures.axes import (
     scale_below,
     wrapped,
 )
-from segnb.report.figures.findings import points
+from segnb.report.figures.findings import names, points, same_signs
 from segnb.report.figures.images import evenly, marked
 from segnb.report.figures.label_maps import panel, picture_rows, short
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, error_bars, figure
-from segnb.report.text import counted
 
 OPEN = "cividis"  # its lightness grows evenly, for readers who do not see red or green
 SCALE = {"cmap": OPEN, "vmin": 0, "vmax": 1}
@@ -37,17 +36,14 @@ def _titles(first: str, levels: list[np.ndarray]) -> list[str]:
 
 
 @figure
-def attention(
-    gates: dict[str, dict[str, np.ndarray]], saved: dict[str, np.ndarray], wanted: int = 2
-) -> Picture:
-    """Draw gate maps of some stored images: a row per image and network, a column per level.
+def attention(gates: dict[str, dict[str, np.ndarray]], saved: dict[str, np.ndarray]) -> Picture:
+    """Draw gate maps of two stored images: a row per image and network, a column per level.
 
     Args:
         gates: {label: result of `Run.gates()`} of networks with one map per level
         saved: result of `Run.predictions()` for the same images
-        wanted: number of images
     """
-    pairs = [(i, label) for i in evenly(len(saved["names"]), wanted) for label in gates]
+    pairs = [(i, label) for i in evenly(len(saved["names"]), 2) for label in gates]
     maps = [[level.mean(0) for level in _levels(gates[label], i)] for i, label in pairs]
     rows = [
         (wrapped(label, 15), [saved["images"][i], *levels])
@@ -66,11 +62,24 @@ def attention(
     return fig.described(
         f"Maps of the attention gates per level, finest first, for {len(rows)} pairs of image and network."
         f" {'; '.join(texts)}.",
-        f"{gate_findings.openness(means)} A gate lets the skip through where its map is bright and blocks it"
+        f"{openness(means)} A gate lets the skip through where its map is bright and blocks it"
         " where the map is dark. Below each map are its mean and standard deviation (±); a gate with the same"
         f" value everywhere selects nothing. n: {counted(len(rows) // len(gates), 'image')}, evenly spaced"
         " over the stored images, and the first seed of each network.",
     ).shows(gates, "gate_*", "let_through")
+
+
+def openness(means: dict[tuple[str, int, str], float]) -> str:
+    """Say which map is bright most and which least: {(label, level, image): mean of a map, 0 to 1}."""
+    values = pd.Series(
+        {f"{label}, level {level}, {image}": mean for (label, level, image), mean in means.items()}
+    )
+    low, high = (
+        f"{value:.2f} ({names(values, value, 2, 'maps')[0]})" for value in (values.min(), values.max())
+    )
+    if low == high:
+        return sentence(f"the mean of the map is {low}")
+    return sentence(f"the means of the maps range from {low} to {high}")
 
 
 @figure
@@ -102,9 +111,23 @@ def class_attention(gates: dict[str, np.ndarray], saved: dict[str, np.ndarray], 
     return fig.described(
         f"Maps of the class gates for {len(chosen)} classes in {saved['names'][i]}, a column per level,"
         f" finest first. Means: {'; '.join(texts)}.",
-        f"{gate_findings.class_contrast(inside, outside)} Each class has its own gate, trained to be bright"
+        f"{class_contrast(inside, outside)} Each class has its own gate, trained to be bright"
         " on the class; in the left column, the pixels of the class are black. The image is the stored image"
         " with the most classes, and the classes are evenly spaced from the largest to the smallest.",
+    )
+
+
+def class_contrast(inside: dict[str, float], outside: dict[str, float]) -> str:
+    """Say which class gate differs most between its class and the rest: mean values at level 1, 0 to 1."""
+    gaps = (pd.Series(inside) - pd.Series(outside)).dropna()
+    if gaps.empty:
+        return ""
+    name = gaps.idxmax()
+    if gaps[name] < 0.01:
+        return "At level 1, no gate is on average more open on its class than elsewhere."
+    return sentence(
+        f"at level 1, the gate of {name} has a mean value of {inside[name]:.2f} on the class and"
+        f" {outside[name]:.2f} elsewhere" + (", the largest difference" if len(gaps) > 1 else "")
     )
 
 
@@ -135,10 +158,24 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
     return fig.described(
         "Points of mIoU lost if the gate of a level, or of all levels, is replaced by its mean over the"
         f" image: {values}.",
-        f"{gate_findings.gate_losses(levels)} On the left, a gate is replaced by its mean over the image, so"
+        f"{gate_losses(levels)} On the left, a gate is replaced by its mean over the image, so"
         " that it selects nothing. On the right, a standard deviation of 0 means that the gate has the same"
         f" value everywhere in an image.{error_bars(levels.values())}",
     ).shows(levels, *(f"lost:{level}" for level in (1, 2, 3, 4, "all")), "gate_variation:*")
+
+
+def gate_losses(levels: dict[str, pd.DataFrame]) -> str:
+    """Say which gate is worth most and least, and for how many gates all seeds agree.
+
+    levels: {label: frame indexed by level, columns value, by_seed: mIoU lost without the gate}
+    """
+    cells = pd.concat({label: frame[["value", "by_seed"]] for label, frame in levels.items()})
+    losses = cells["value"]
+    text = (
+        f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
+        f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())})"
+    )
+    return sentence("; ".join(filter(None, (text, same_signs(cells["by_seed"], "losses")))))
 
 
 @figure
@@ -175,7 +212,24 @@ def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Pi
     return fig.described(
         f"One street under each condition ({', '.join(kinds)}), and the test mIoU of networks with and"
         f" without gates under each. {values}.",
-        f"{gate_findings.largest_drop(scores)} A network's loss is the distance from its clean score down to"
+        f"{largest_drop(scores)} A network's loss is the distance from its clean score down to"
         " its score under the condition; the mIoU axis does not start at 0. The images show the first street"
         f" of the test set, and no network saw such conditions in training.{error_bars(scores.values())}",
     ).shows(scores, "shift:*")
+
+
+def largest_drop(scores: dict[str, pd.DataFrame]) -> str:
+    """Say under which condition mIoU falls most on average, and by how much for which network.
+
+    scores: {label: frame indexed by condition, the first of them clean, with a column value}
+    """
+    values = pd.DataFrame({label: frame["value"] for label, frame in scores.items()})
+    drops = values.iloc[0] - values.iloc[1:]
+    kind = drops.mean(axis=1).idxmax()
+    row = drops.loc[kind].dropna()
+    if row.mean() <= 0:
+        return "On average, mIoU falls under no condition."
+    low, high = (points(value, "") for value in (row.min(), row.max()))
+    most = f"{high} points ({names(row, row.max(), 3)[0]})"
+    span = most if low == high else f"{low} ({names(row, row.min(), 3)[0]}) to {most}"
+    return sentence(f"{kind} costs most: mIoU falls by {span}")

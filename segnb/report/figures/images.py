@@ -1,12 +1,15 @@
 """Figures of the data: images with their labels, classes, and the share and position of each class."""
 
+from collections.abc import Sequence
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from segnb.claims.wording import counted, sentence
 from segnb.labels import IGNORE_INDEX, ClassMap
-from segnb.report.figures import image_findings
 from segnb.report.figures.axes import dot_rows, grid, note, plain_log, row_names, scale_below, wrapped
+from segnb.report.figures.findings import names
 from segnb.report.figures.label_maps import (
     inches_of_classes,
     legend_of_classes,
@@ -16,22 +19,18 @@ from segnb.report.figures.label_maps import (
     short,
 )
 from segnb.report.figures.style import QUIET, WIDTH, WRONG, Picture, figure, percent
-from segnb.report.text import counted
 
 
 @figure
-def images_with_labels(
-    images: np.ndarray, labels: np.ndarray, classes: ClassMap, columns: int = 4
-) -> Picture:
+def images_with_labels(images: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Picture:
     """Draw images, each above its labels in class colours.
 
     Args:
         images: uint8 (N, S, S, 3)
         labels: uint8 (N, S, S)
-        columns: images per row
     """
     count = len(images)
-    columns = min(columns, count)
+    columns = min(4, count)
     blocks = -(-count // columns)
     side = WIDTH / columns
     seen = classes.seen(labels)
@@ -44,7 +43,7 @@ def images_with_labels(
     for ax in axes[count:].flat:
         ax.set_axis_off()
     legend_of_classes(fig, seen, classes)
-    finding = image_findings.largest_class(labels, classes, counted(count, "image"))
+    finding = largest_class(labels, classes, counted(count, "image"))
     return fig.described(
         f"{counted(count, 'image')}, each above its labels in class colours."
         f" Classes shown: {', '.join(classes.names[i] for i in seen)}.",
@@ -95,17 +94,34 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
         panel(ax, labels == i, f"    {short(classes.names[i], 11)}", cmap="gray_r", vmin=-0.06, vmax=1.15)
         chip = {"ms": 7, "mfc": classes.colours[i], "mec": QUIET, "mew": 0.6, "clip_on": False}
         ax.plot(0.05, 1.095, "s", transform=ax.transAxes, **chip)
-        text = percent(shares[i]) if shares[i] >= 0.0005 else "< 0.1%" if shares[i] else "absent"
+        text = percent(shares[i]) if shares[i] else "absent"
         note(ax, 0.97, 0.05, text, transform=ax.transAxes, ha="right")
     present = ", ".join(f"{classes.names[i]} {percent(shares[i])}" for i in np.argsort(-shares) if shares[i])
     absent = ", ".join(classes.names[i] for i in range(len(classes)) if not shares[i])
-    finding = image_findings.largest_class(labels, classes, "this image")
+    finding = largest_class(labels, classes, "this image")
     return fig.described(
         f"An image, its labels, and a black-on-white mask for each class. Shares of the pixels: {present}."
         + (f" Absent: {absent}." if absent else ""),
         f"{finding} In each mask, the pixels of the class are black, and the number is their share of the"
         " image.",
     )
+
+
+def largest_class(labels: np.ndarray, classes: ClassMap, images: str) -> str:
+    """Say how many classes the images show and which covers most of their pixels.
+
+    Args:
+        labels: uint8 label maps
+        images: words for them, such as "12 images"
+    """
+    counts = np.bincount(labels.ravel(), minlength=256)[: len(classes)]
+    if not counts.any():
+        return ""
+    shares = pd.Series(counts / labels.size, classes.names)
+    label, several = names(shares, shares.max(), 3, "classes")
+    cover = f"{label} {'cover' if several else 'covers'} most, {percent(shares.max())} of the pixels"
+    show = "shows" if images.startswith(("this", "1 ")) else "show"
+    return sentence(f"{images} {show} {(counts > 0).sum()} of {len(classes)} classes; {cover}")
 
 
 @figure
@@ -118,7 +134,7 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
     rows = -(-len(classes) // columns)
     fig = Picture(height=rows * (WIDTH / columns + 0.2) + 0.75)
     axes = grid(fig, len(classes), columns)
-    heights = {}
+    centres = {}
     for ax, name, share in zip(axes, classes.names, heat, strict=True):
         peak = share.max()
         panel(ax, share / peak if peak else share, short(name), cmap="viridis", vmin=0, vmax=1)
@@ -126,14 +142,24 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
         note(ax, 0.96, 0.05, text, "black", 0.55, transform=ax.transAxes, ha="right", color="white")
         if peak:
             down = (share.sum(1) @ np.arange(len(share))) / share.sum() / len(share)
-            heights[name] = down
+            centres[name] = down
     words = "share of images with the class here, relative to its maximum"
     scale_below(fig, axes, axes[0].images[0], words)
     return fig.described(
         "Heat maps of the position of each class in the image. Mean distance from the top edge, relative to"
-        f" the image height: {', '.join(f'{name} {percent(down, 0)}' for name, down in heights.items())}.",
-        f"{image_findings.heights(heights)} Bright pixels are where the class is most frequent; each map has"
+        f" the image height: {', '.join(f'{name} {percent(down, 0)}' for name, down in centres.items())}.",
+        f"{heights(centres)} Bright pixels are where the class is most frequent; each map has"
         " its own scale, and its maximum is printed in it.",
+    )
+
+
+def heights(centres: dict[str, float]) -> str:
+    """Say which class is highest and which lowest: {name: mean distance from the top edge, 0 to 1}."""
+    values = pd.Series(centres, dtype=float)
+    high, low = (names(values, value, 2, "classes")[0] for value in (values.min(), values.max()))
+    return sentence(
+        f"{high} is highest in the image, on average {percent(values.min(), 0)} of the height below the top,"
+        f" and {low} lowest, {percent(values.max(), 0)}"
     )
 
 
@@ -166,10 +192,22 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
     return fig.described(
         f"Dot plot of the classes by share of pixels and by share of images that contain them, for"
         f" {', '.join(pixels.columns)}. Share of pixels in {first}: {values}.",
-        f"{image_findings.least_alike(pixels)} On the left is the share of all pixels, on the right the share"
+        f"{least_alike(pixels)} On the left is the share of all pixels, on the right the share"
         " of the images that contain the class. The closer the marks of a row, the more similar are the"
         " sources.",
     ).shows([], *(["U32"] if "study's data" in pixels else []))
+
+
+def least_alike(pixels: pd.DataFrame) -> str:
+    """Say for which class the sources differ most, by ratio.
+
+    pixels: share of pixels, a row per class, a column per source
+    """
+    shares = pixels.where(pixels > 0)
+    name = (shares.max(axis=1) / shares.min(axis=1)).idxmax()
+    row = shares.loc[name].dropna()
+    ends = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
+    return sentence(f"the sources differ most for {name}: {' and '.join(ends)}")
 
 
 def pale(image: np.ndarray) -> np.ndarray:
@@ -192,18 +230,15 @@ def mistaken(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
 
 
 @figure
-def predictions(
-    saved: dict[str, np.ndarray], label: str, classes: ClassMap, wanted: int = 3, sample: str = ""
-) -> Picture:
-    """Draw image, ground truth, prediction and errors of some images.
+def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sample: str = "") -> Picture:
+    """Draw image, ground truth, prediction and errors of three images, evenly spaced over the stored ones.
 
     Args:
         saved: result of `Run.predictions()`, or images of another split in this form
         label: label of the network
-        wanted: number of images, evenly spaced over the stored ones
         sample: what the images are, if they are not the stored test images
     """
-    chosen = evenly(len(saved["names"]), wanted)
+    chosen = evenly(len(saved["names"]), 3)
     seen = classes.seen(saved["labels"][chosen], saved["predictions"][chosen])
     names = [str(saved["names"][i]) for i in chosen]
     rows, shares = [], []
@@ -228,9 +263,29 @@ def predictions(
     return fig.described(
         f"{label}: {counted(len(rows), 'image')} with ground truth, prediction and errors. Wrong pixels:"
         f" {values}.",
-        f"{image_findings.wrong_pixels(label, shares)} Red pixels have another class than the ground truth,"
+        f"{wrong_pixels(label, shares)} Red pixels have another class than the ground truth,"
         f" and the number above is their share of the image. n: {sample}.",
     )
+
+
+def wrong_pixels(label: str, shares: Sequence[float]) -> str:
+    """Say which share of the pixels is wrong; shares are 0 to 1, one per image."""
+    ends = list(dict.fromkeys(percent(value) for value in (min(shares), max(shares))))
+    per = "of the pixels of each image" if len(shares) > 1 else "of the pixels of this image"
+    return sentence(f"{label} predicts the wrong class for {' to '.join(ends)} {per}")
+
+
+def fewest_wrong(shares: dict[str, float]) -> str:
+    """Say which networks have the fewest and the most wrong pixels, {label: share, 0 to 1}."""
+    values = pd.Series(shares, dtype=float)
+    if len(values) == 1:
+        return sentence(
+            f"{values.index[0]} predicts the wrong class for {percent(values.iloc[0])} of the pixels"
+        )
+    ends = [f"{percent(value)} ({names(values, value, 3)[0]})" for value in (values.min(), values.max())]
+    if ends[0] == ends[1]:
+        return sentence(f"the share of wrong pixels is {ends[0]}")
+    return sentence(f"the share of wrong pixels ranges from {' to '.join(ends)}")
 
 
 def marked(image: np.ndarray, where: np.ndarray, colour: str = WRONG) -> np.ndarray:

@@ -9,14 +9,12 @@ from collections.abc import Callable
 
 from matplotlib.patches import FancyBboxPatch
 
-from segnb.claims.wording import listed
+from segnb.claims.wording import counted, listed, sentence
 from segnb.models.registry import VARIANTS
 from segnb.models.unet import BLOCKS
 from segnb.report.figures.axes import wrapped
-from segnb.report.figures.findings import sentence
 from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure
 from segnb.report.network_parts import CONCATENATE, Part, block_parts, gate_parts, network_parts
-from segnb.report.text import counted
 from segnb.study.study import Study
 
 GATE_NAMES = {"strided": "gate 1", "additive": "gate 2", "class": "class gate"}  # the study's

@@ -6,8 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from segnb.claims.wording import listed
-from segnb.report.figures import findings
+from segnb.claims.wording import every, listed, sentence
 from segnb.report.figures.axes import (
     inches_of_names,
     name_ends,
@@ -17,6 +16,14 @@ from segnb.report.figures.axes import (
     row_names,
     single_runs,
     wrapped,
+)
+from segnb.report.figures.findings import (
+    MOST_NAMES,
+    by_family,
+    few,
+    names,
+    points,
+    tied_in_time,
 )
 from segnb.report.figures.style import INK, SMALL, STUDY, WIDTH, Picture, error_bars, figure, sample, style_of
 from segnb.report.text import with_interval
@@ -61,8 +68,38 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Pictu
     return fig.described(
         f"Bars of test mIoU with 95% confidence intervals and of test loss. mIoU: {'; '.join(values)}."
         f"{theirs}",
-        f"{findings.highest(scores)}{reading}{theirs}{error_bars([scores])}",
+        f"{highest(scores)}{reading}{theirs}{error_bars([scores])}",
     ).shows(scores.index, "miou", "best:*")
+
+
+def highest(scores: pd.DataFrame) -> str:
+    """Say which network of each family has the highest mIoU, and how far it is above the second.
+
+    Families are not compared, because their images differ in size.
+
+    scores: indexed by label; columns miou, low, high
+    """
+    groups = by_family(scores.dropna(subset="miou").index)
+    sentences = []
+    for family, labels in groups.items():
+        rows = scores.loc[labels].sort_values("miou", ascending=False, kind="stable")
+        best, value = rows.iloc[0], f"{rows.miou.max():.3f}"
+        label, several = names(rows.miou, best.miou, 3)
+        of = f"of the {family}, " if len(groups) > 1 else ""
+        if len(rows) == 1:
+            text = f"{label} has an mIoU of {value}"
+        elif f"{rows.miou.min():.3f}" == value:
+            text = f"the {len(rows)} {family} have the same mIoU, {value}"
+        elif several:
+            text = f"{of}{label} have the highest mIoU, {value}"
+        else:
+            second = rows.iloc[1]
+            lead = points(best.miou - second.miou).lstrip("+")
+            text = f"{of}{label} has the highest mIoU, {value}, {lead} points above {second.name}"
+            if np.isfinite([best.low, second.high]).all():
+                text += f"; their intervals {'' if second.high >= best.low else 'do not '}overlap"
+        sentences.append(sentence(text))
+    return " ".join(sentences)
 
 
 def _published(study: pd.DataFrame) -> str:
@@ -126,11 +163,32 @@ def class_scores(iou: pd.DataFrame) -> Picture:
     return fig.described(
         f"Heat map of test IoU per class for {'; '.join(iou.columns)}. Best IoU of each class: {values}."
         + (f" Not in the test images: {absent}." if absent else ""),
-        f"{findings.hardest_classes(iou)} Darker cells are better: compare networks along a row and classes"
+        f"{hardest_classes(iou)} Darker cells are better: compare networks along a row and classes"
         " down a column."
         + (" A dash marks a class that no test image shows." if absent else "")
         + f" The heat map has no error bars.{sample([iou])}",
     ).shows(iou.columns, "iou:*", "miou:thin", "miou:thin-others", "best:classes")
+
+
+def hardest_classes(iou: pd.DataFrame) -> str:
+    """Say on which classes every network scores 0, or which class has the lowest best IoU.
+
+    iou: a row per class, a column per network; a row "mIoU" is left out
+    """
+    best = iou.drop(index="mIoU", errors="ignore").max(axis=1).dropna()
+    several = iou.shape[1] > 1
+    nothing = list(best.index[best.round(2) == 0])
+    if nothing:
+        which = f" ({listed(nothing)})" if len(nothing) <= MOST_NAMES else ""
+        who = f"{every(iou.shape[1])} networks have" if several else f"{iou.columns[0]} has"
+        return sentence(f"{who} an IoU of 0.00 for {len(nothing)} of {len(best)} classes{which}")
+    whose = "the best IoU of any network" if several else f"the IoU of {iou.columns[0]}"
+    low, high = (names(best, value, 2, "classes")[0] for value in (best.min(), best.max()))
+    if low == high:
+        return sentence(f"{whose} is {best.max():.2f} for {low}")
+    return sentence(
+        f"{whose} is lowest for {low}, {best.min():.2f}, and highest for {high}, {best.max():.2f}"
+    )
 
 
 @figure
@@ -166,8 +224,34 @@ def cost_quality(table: pd.DataFrame) -> Picture:
     return fig.described(
         "Test mIoU against prediction time per image, training time per image, and number of parameters."
         f" mIoU at prediction time and parameters: {'; '.join(values)}.",
-        f"{findings.cost(table)} Networks toward the upper left are better"
+        f"{cost(table)} Networks toward the upper left are better"
         + ("; the mIoU axis does not start at 0." if axes[0].get_ylim()[0] > 0 else ".")
         + " Times are medians of the rounds of timing."
         + error_bars([table]),
     ).shows(table.index, "predict_seconds", "train_seconds", "parameters")
+
+
+def cost(table: pd.DataFrame) -> str:
+    """Say which network has the highest mIoU and which predicts fastest.
+
+    table: indexed by label; columns miou and predict_seconds, and predict_samples if rounds were timed
+    """
+    milliseconds = 1e3 * table.predict_seconds
+    best, several = names(table.miou, table.miou.max(), 3)
+    fastest, many = names(milliseconds, milliseconds.min(), 1)
+    tied = tied_in_time(table, "predict")
+    score, fast = f"{table.miou.max():.3f}", f"{milliseconds.min():.1f} ms"
+    if len(table) == 1:
+        return sentence(f"{best} has an mIoU of {score} and predicts an image in {fast}")
+    takes = "" if several or many else f", and takes {milliseconds[best]:.1f} ms to predict an image"
+    if len(tied) > 1 and "predict_samples" in table:
+        return sentence(
+            f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes}; no network is clearly"
+            f" fastest, because the rounds of timing of {few(tied)} overlap"
+        )
+    if best == fastest and not several:
+        return sentence(f"{best} has the highest mIoU, {score}, and predicts an image fastest, in {fast}")
+    return sentence(
+        f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes};"
+        f" {fastest} {'predict an image in' if many else 'needs the least time,'} {fast}"
+    )

@@ -95,8 +95,8 @@ class Picture(Figure):
     networks: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
 
-    def __init__(self, height: float = 1.0, width: float = WIDTH):
-        super().__init__(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    def __init__(self, height: float = 1.0):
+        super().__init__(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
         self.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
 
     def described(self, alt: str, caption: str = "") -> "Picture":

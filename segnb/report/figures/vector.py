@@ -108,7 +108,8 @@ class _Renderer(RendererBase):
         upright = marker_trans + Affine2D().scale(1, -1)
         if len(points) < 3:
             for place in points:
-                self._draw_one(gc, marker_path, upright + Affine2D().translate(*place), rgbFace)
+                line = self._line(marker_path, upright + Affine2D().translate(*place), 2)
+                self._parts.append(f"<path{self._looks(gc, rgbFace)} d='{line}'/>")
         else:
             looks, line = self._looks(gc, rgbFace, clipped=False), self._line(marker_path, upright, 2)
             marker = "<marker id='{}' overflow='visible' markerUnits='userSpaceOnUse'>"
@@ -118,9 +119,6 @@ class _Renderer(RendererBase):
             self._parts.append(
                 f"<path{looks} d='M{'L'.join(f'{_short(x)} {_short(y)}' for x, y in points)}'/>"
             )
-
-    def _draw_one(self, gc, path, transform, face) -> None:
-        self._parts.append(f"<path{self._looks(gc, face)} d='{self._line(path, transform, 2)}'/>")
 
     def draw_text(self, gc, x, y, s, prop, angle, ismath=False, mtext=None):
         words = escape("".join(letter for letter in s if letter >= " "), quote=False)

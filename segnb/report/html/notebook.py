@@ -82,20 +82,6 @@ def _merged(paths: list[Path]) -> NotebookNode:
     return merged
 
 
-class CheckForms(Preprocessor):
-    """Check that every image is available as PNG."""
-
-    def preprocess_cell(self, cell, resources, index):
-        for output in cell.get("outputs", []):
-            forms = output.get("data", {})
-            picture = next((form for form in forms if form.startswith("image/")), "")
-            if picture and not any(form in forms for form in FORMS if form != "text/plain"):
-                raise SegnbError(
-                    f"{cell.metadata.place}: image as {picture} (expected image/png). Display it as PNG."
-                )
-        return cell, resources
-
-
 def _messages(text: str) -> str:
     """Return the lines of stderr without progress bars and without warnings of libraries.
 
@@ -126,7 +112,7 @@ def render(paths: list[Path]) -> BeautifulSoup:
                 "remove_input_tags": {"remove_input"},
             },
         ),
-        preprocessors=[CheckForms, CompactPictures],
+        preprocessors=[CompactPictures],
         template_name="segnb",
         extra_template_basedirs=[str(FOLDER.parent)],
         filters={"messages": _messages, "strip_ansi": "nbconvert.filters.strip_ansi"},
@@ -182,11 +168,17 @@ class CompactPictures(Preprocessor):
     """Give each image of a notebook's outputs, including those in HTML, its smallest form and its size.
 
     Figures are SVGs; other images are WebP files. Sizes are in CSS pixels, so that the page does not jump
-    while images are decoded.
+    while images are decoded. Every image has to be available as PNG.
     """
 
     def preprocess_cell(self, cell, resources, index):
         for output in cell.get("outputs", []):
+            forms = output.get("data", {})
+            picture = next((form for form in forms if form.startswith("image/")), "")
+            if picture and not any(form in forms for form in FORMS if form != "text/plain"):
+                raise SegnbError(
+                    f"{cell.metadata.place}: image as {picture} (expected image/png). Display it as PNG."
+                )
             try:
                 self._shrink(output)
             except (OSError, ValueError, SyntaxError):  # of Pillow and of base64

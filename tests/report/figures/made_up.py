@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
+from skimage.color import colorconv
 
 from segnb.labels import STREET, ClassMap
 from segnb.models.registry import VARIANTS
@@ -106,12 +107,9 @@ SIGHT = {
 
 def lab(colour: str, sight) -> np.ndarray:
     """Return a colour in CIELAB under D65, where distances match perceived differences."""
-    rgb = np.array(to_rgb(colour))
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(np.array(sight) @ linear, 0, 1)
-    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-    x, y, z = np.cbrt(np.maximum(np.array(to_xyz) @ seen / [0.9505, 1, 1.089], 0.008856))
-    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+    to_xyz = colorconv.xyz_from_rgb  # of linear RGB
+    linear = np.linalg.solve(to_xyz, colorconv.rgb2xyz(to_rgb(colour)))
+    return colorconv.xyz2lab(to_xyz @ np.clip(np.array(sight) @ linear, 0, 1))
 
 
 all_labels = np.repeat(np.repeat(draw.integers(0, 13, (6, 8, 8)), 4, 1), 4, 2).astype(np.uint8)

@@ -1,7 +1,5 @@
 """Figures of attention gates."""
 
-import numpy as np
-
 from segnb.labels import STREET
 from segnb.report.figures.gates import attention, class_attention, shifts, worth
 from tests.report.figures.made_up import (
@@ -10,7 +8,6 @@ from tests.report.figures.made_up import (
     LONG,
     ONE_WORD,
     UNET,
-    curve,
     curves,
     gated,
     gates,
@@ -22,14 +19,6 @@ from tests.report.figures.made_up import (
 FIGURES = {
     "attention": lambda: attention(dict.fromkeys(["Attention U-Net", UNET[3]], gates(1)), gated),
     "class_attention": lambda: class_attention(gates(13), gated, STREET),
-    "worth": lambda: worth(
-        {
-            name: curve([*(f"level {k}" for k in range(1, 5)), "all levels"], 0.01).assign(
-                spread=[0.1, 0.2, 0.1, 0.05, np.nan]
-            )
-            for name in GATED
-        }
-    ),
     "shifts": lambda: shifts(curves(UNET[:5], KINDS), dict.fromkeys(KINDS, images[0])),
     "class gates of long names": lambda: class_attention(gates(13), gated, LONG),
     "class gates of long words": lambda: class_attention(gates(13), gated, ONE_WORD),

@@ -1,20 +1,18 @@
 """Figures as SVG: they show what matplotlib draws, and stay small."""
 
-import base64
-import io
 import re
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from segnb.labels import STREET
 from segnb.report.figures.images import images_with_labels
 from segnb.report.figures.style import WIDTH, Picture
 from segnb.report.html.embedding import address
 from tests.report.figures.made_up import images, labels
+from tests.report.test_embedding import pixels
 
 EVIL = "<b> & \"two\" 100% #1 'one' {}"
 
@@ -26,14 +24,10 @@ def parsed(svg: str) -> ElementTree.Element:
     return root
 
 
-def pixels(source: str) -> np.ndarray:
-    content = base64.b64decode(source.removeprefix("data:image/webp;base64,"))
-    return np.asarray(Image.open(io.BytesIO(content)))
-
-
 def plotted(draw) -> Picture:
     """Draw on the only axes of a figure of 100×50 CSS pixels that these axes fill."""
-    fig = Picture(0.5, width=1)
+    fig = Picture()
+    fig.set_size_inches(1, 0.5)
     fig.set_layout_engine("none")
     ax = fig.add_axes((0, 0, 1, 1))
     draw(ax)
