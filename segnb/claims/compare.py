@@ -51,6 +51,8 @@ class Agreement(NamedTuple):
 
     both:      claims that both studies measured with the same deciding comparisons
     same:      claims of these with the same verdict
+    open:      claims of these with the same verdict, which is no decision
+    here:      claims of these that only the first study decides
     opposite:  claims that one study supports and the other refutes
     compared:  comparisons with an error in both studies
     beyond:    comparisons that differ by more than chance
@@ -58,6 +60,8 @@ class Agreement(NamedTuple):
 
     both: list[str]
     same: list[str]
+    open: list[str]
+    here: list[str]
     opposite: list[str]
     compared: int
     beyond: list[str]
@@ -87,6 +91,8 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     return Agreement(
         [x.id for x, _ in pairs],
         [x.id for x, y in pairs if x.word == y.word],
+        [x.id for x, y in pairs if x.word == y.word and x.word not in DECIDED],
+        [x.id for x, y in pairs if x.word in DECIDED and y.word not in DECIDED],
         [x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
         len(p),
         [name for name, value in p.items() if value <= limit],
@@ -116,10 +122,11 @@ def _on_other_data(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreeme
     result = "some verdicts" if found.opposite else "no verdict"
     sizes = ": the sizes of effects depend on the data" if found.beyond else ""
     mine, its = _families(verdicts), _families(other)
+    here = f" Only here, {listed(found.here)} {_are(found.here)} decided." if found.here else ""
     limit = f" Only {listed(its)} were trained there." if its and its != mine else ""
     return (
         f"**Other data contradict {result}:** with {origin(other.data)} instead of {origin(verdicts.data)},"
-        f" {in_words(found)} {_beyond(found)}{sizes}.{limit}"
+        f" {in_words(found)} {_beyond(found)}{sizes}.{here}{limit}"
     )
 
 
@@ -127,10 +134,15 @@ def in_words(found: Agreement) -> str:
     """Say how many verdicts are the same, and which are opposite."""
     opposite = listed(found.opposite) or "none"
     verb = "have" if len(found.opposite) > 1 else "has"
+    both_open = f" ({len(found.open)} of them {_are(found.open)} open in both)" if found.open else ""
     return (
         f"{len(found.same)} of the {len(found.both)} claims that both studies test alike have the same"
-        f" verdict, and {opposite} {verb} the opposite one."
+        f" verdict{both_open}, and {opposite} {verb} the opposite one."
     )
+
+
+def _are(names: list[str]) -> str:
+    return "are" if len(names) > 1 else "is"
 
 
 def _beyond(found: Agreement) -> str:

@@ -137,7 +137,7 @@ def needed(claim: Verdict) -> str:
     if not claim.power or claim.word in DECIDED:
         return "–"
     if not claim.images_suffice:
-        return "none"
+        return "more images"
     return f"> {decisions.MOST_SEEDS:,}" if claim.seeds_needed is None else f"{claim.seeds_needed:,}"
 
 
@@ -253,7 +253,10 @@ def goal(claim: Verdict, contrast: MeasuredContrast, missed: bool = False) -> st
 def outlook(claim: Verdict) -> str:
     """State the seeds with which an inconclusive claim has a chance of 80% of a verdict, and that verdict."""
     if not claim.images_suffice:
-        return "No number of seeds would decide on these test images if the effect stays the same."
+        return (
+            f"If the effect stays the same, these test images are too few for a chance of"
+            f" {100 * decisions.POWER:.0f}% of a verdict, whatever the number of seeds."
+        )
     leads = [claim.lead(contrast) for contrast in claim.deciding if contrast.estimate is not None]
     support = min(leads, default=0) > 0
     verdict = f"{'support' if support else 'refute'} the claim"

@@ -250,9 +250,9 @@ def open_questions(ledger: StudyVerdicts) -> Styler | None:
         pd.DataFrame.from_dict(rows, orient="index"),
         f"Of {counted(len(claims), 'claim')} that depend on training, {undecided} are not decided. The"
         " chance is the probability that this number of seeds supports or refutes the claim if effect and"
-        " spread stay the same; the seeds needed give a chance of 80%. The half-width is that of the widest"
-        " deciding interval: if it exceeds the margin of a claim of equality, that claim cannot be"
-        " supported.",
+        " spread stay the same; the seeds needed give a chance of 80%, and “more images” means that no number"
+        " does. The half-width is that of the widest deciding interval: if it exceeds the margin of a claim"
+        " of equality, that claim cannot be supported.",
     )
 
 

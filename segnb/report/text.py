@@ -182,7 +182,7 @@ def trained_on(study: Study) -> str:
         " [Limitations](methods.ipynb#Limitations) lists the differences."
     )
     return (
-        f"In this report, they learn from {data['counts']['train']:,} images ({origin(data)}), {sizes}."
+        f"In this report, networks learn from {data['counts']['train']:,} images ({origin(data)}), {sizes}."
         + smaller * bool(_smaller(study))
     )
 

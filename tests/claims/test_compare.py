@@ -92,7 +92,7 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     alike = "claims that both studies test alike have the same verdict"
     assert sentence == (
         f"**Other data contradict some verdicts:** {place}, 0 of the 2 {alike}, and F1 has the opposite one."
-        " Of 1 comparisons, none differs by more than chance."
+        " Of 1 comparisons, none differs by more than chance. Only here, U1 is decided."
     )
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
     far = claim("U1", contrasts=(part(estimate=0.5),))

@@ -95,7 +95,8 @@ def test_conclusions(name, word, sign, conclusion):
         ({"seeds_needed": None}, f"it takes more than 1,000 seeds {OUTSIDE}"),
         (
             {"seeds_needed": None, "images_suffice": False},
-            "No number of seeds would decide on these test images if the effect stays the same.",
+            "If the effect stays the same, these test images are too few for a chance of 80% of a verdict,"
+            " whatever the number of seeds.",
         ),
         (
             {"seeds": 1, "seeds_needed": None, "power": {}},

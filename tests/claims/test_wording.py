@@ -53,7 +53,7 @@ def test_p_has_two_significant_digits(p, text):
 def test_seeds_needed_are_told_only_of_open_claims():
     assert [wording.needed(claim) for claim in CLAIMS] == ["–", "–", "–", "> 1,000", "–"]
     assert wording.needed(replace(CLAIMS[2], word="inconclusive")) == "4"
-    assert wording.needed(replace(CLAIMS[3], images_suffice=False)) == "none"
+    assert wording.needed(replace(CLAIMS[3], images_suffice=False)) == "more images"
 
 
 @pytest.mark.parametrize(
