@@ -16,9 +16,24 @@ from tests.audit.examples import MISSED, NAMES, made_run, street
 TWO = ClassMap(names=("Rest", "Car"), colours=("#000000", "#ffffff"))
 
 
-def test_kendall_counts_ties_as_its_variant_b_does():
-    assert scores.kendall_tau_b([1, 1, 2], [1, 2, 3]) == pytest.approx(2 / np.sqrt(2 * 3))
-    assert np.isnan(scores.kendall_tau_b([1, 1, 1], [1, 2, 3]))  # there is no ranking
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ([1, 2, 3], [10, 20, 30], 1),
+        ([1, 2, 3], [3, 2, 1], -1),
+        ([1, 2, 3, 4], [1, 2, 4, 3], 4 / 6),  # five pairs agree, one does not
+        ([1, 1, 2], [1, 2, 3], 2 / np.sqrt(2 * 3)),  # one tie in a
+        ([1, 1, 2], [5, 5, 4], -1),  # tied together counts neither way
+        ([1, 1, 2, 2], [1, 2, 1, 2], 0),
+    ],
+)
+def test_kendall_by_hand(a, b, expected):
+    assert scores.kendall_tau_b(a, b) == pytest.approx(expected)
+    assert scores.kendall_tau_b(b, a) == pytest.approx(expected)
+
+
+def test_kendall_without_a_ranking():
+    assert np.isnan(scores.kendall_tau_b([1, 1, 1], [1, 2, 3]))
 
 
 def test_published_numbers_swap_two_pairs():

@@ -189,6 +189,12 @@ def test_splits_that_were_read_before_the_broken_file_stay_whole(data, tmp_path)
     assert {path.name for path in cache.rglob("*.npy")} == {"train_images.npy", "train_labels.npy"}
 
 
+def test_the_corpus_would_notice_what_is_left(tmp_path):
+    for name in ("test_images.npy", "train_images.npy", "train.json", ".test_labels.npy.x1", ".test.lock"):
+        (tmp_path / name).touch()
+    assert sorted(leftovers(tmp_path)) == [".test_labels.npy.x1", "test_images.npy"]
+
+
 # ---- permissions ------------------------------------------------------------------------------------
 
 with tempfile.NamedTemporaryFile() as locked:

@@ -55,6 +55,19 @@ def pair(tmp_path: Path) -> Pair:
 # Splits.
 
 
+def names(pairs_by_split: dict) -> dict:
+    return {split: [pair.name for pair in pairs] for split, pairs in pairs_by_split.items()}
+
+
+def test_splits_are_disjoint_sorted_and_complete(data):
+    found = names(reading.find(data).pairs)
+    assert list(found) == ["train", "val", "test"]
+    assert [len(found[split]) for split in found] == [8, 2, 3]
+    assert all(found[split] == sorted(found[split]) for split in found)
+    assert sorted(found["train"] + found["val"]) == [f"{i:04d}" for i in range(10)]
+    assert found["test"] == ["0010", "0011", "0012"]
+
+
 def test_pairs_hold_their_own_files(data):
     for pairs in reading.find(data).pairs.values():
         for pair in pairs:
@@ -207,6 +220,11 @@ def test_ids_that_contradict_the_label_set_of_a_layout_are_refused_by_training_a
 
 
 # What is wrong with a file: see also test_bad_input.
+
+
+def test_highest_id_is_allowed(pair):
+    save(np.full((8, 8), 12, np.uint8), pair.label)
+    assert (reading.read(pair, 8, STREET_CODING)[1] == 12).all()
 
 
 def test_wrong_id_is_noticed_where_resizing_would_drop_it(pair):

@@ -96,6 +96,10 @@ def test_no_drive_is_on_two_sides_and_shares_are_met_with_many():
     assert abs(len(found["val"]) - 0.16 * total) <= largest
 
 
+def test_three_drives_are_one_each():
+    assert sizes(splits.split(listing(frames(a=10, b=10, c=10)))) == [10, 10, 10]
+
+
 def test_other_seeds_draw_other_drives():
     found = listing(frames(**{f"drive{i}": 3 for i in range(9)}))
     assert len({frozenset(drives_of(splits.split(found, seed=s))["test"]) for s in range(6)}) > 2

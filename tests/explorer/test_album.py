@@ -136,10 +136,28 @@ def test_an_own_picture_is_squeezed_as_in_training(tmp_path):
     assert "resized to 32×32" in own_picture("a", png(photograph(40, 40)), [32]).resizing
 
 
+def test_an_own_picture_is_turned_as_its_camera_says():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter to the right
+    scene = own_picture("mine.jpg", png(photograph(80, 40), format="JPEG", exif=exif), [32])
+    assert scene.resizing.startswith("The image has 40×80 pixels")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
+def test_an_own_picture_may_have_any_usual_kind_of_pixels(mode):
+    content = png(photograph(32, 32).convert(mode), format="JPEG" if mode == "CMYK" else "PNG")
+    assert own_picture("mine", content, [32]).images[32].shape == (32, 32, 3)
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
         (b"hello", "not a PNG or JPEG file"),
+        (b"", "not a PNG or JPEG file"),
+        (png(photograph(8, 8), format="GIF"), "not a PNG or JPEG file"),
+        (png(photograph(32, 32))[:600], "cannot be decoded"),
+        (png(Image.fromarray(np.zeros((8, 8), np.uint16))), "8 bits"),
+        (png(Image.new("1", (20_000, 20_000))), "cannot be decoded"),  # a decompression bomb
         (bytes(LARGEST_FILE + 1), "larger than 8 MiB"),
     ],
 )

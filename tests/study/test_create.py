@@ -237,6 +237,13 @@ def test_a_run_that_is_resumed_keeps_its_first_record(project, dataset):
     assert len(resumed.pop("resumed")) == 1 and resumed == first
 
 
+def test_train_validation_and_test_share_no_image(project, dataset):
+    study = study_of(dataset)
+    parts = [{image.tobytes() for image in study.split(name, 64).images} for name in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [8, 2, 3]
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+
+
 def test_the_cache_is_used_and_a_half_written_one_is_not(project, dataset):
     study = study_of(dataset)
     first = np.array(study.split("test", 64).images)

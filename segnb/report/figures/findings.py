@@ -122,7 +122,9 @@ def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:
 
     frame: indexed by class; columns value, by_seed: IoU of `plus` minus that of `minus`
     """
-    gains = frame["value"]
+    gains = frame["value"].dropna()
+    if gains.empty:
+        return ""
     name = gains.abs().idxmax()
     text = f"{plus} differs most from {minus} on {name}, by {points(gains[name])} points of IoU"
     return sentence("; ".join(filter(None, (text, same_signs(frame["by_seed"], "differences")))))
@@ -154,6 +156,9 @@ def first_at_goal(epochs: dict[str, Sequence[float]]) -> str:
     table = pd.DataFrame(epochs, dtype=float).dropna(how="all")
     if table.empty:
         return ""
+    if table.shape[1] == 1:
+        label, mean = table.columns[0], table.iloc[:, 0].mean()
+        return sentence(f"{label} reaches the dashed line at epoch {mean:.1f} on average")
     means = [f"{table[label].mean():.1f} for {label}" for label in table if table[label].notna().any()]
     mean = f"; the mean epoch is {listed(means)}"
     earliest = table.eq(table.min(axis=1), axis=0)
@@ -172,6 +177,9 @@ def strongest_layer(ratios: dict[str, pd.DataFrame]) -> str:
     ratios: {label: frame indexed by layer with a column value above 0}
     """
     values = pd.DataFrame({label: frame["value"] for label, frame in ratios.items()}, dtype=float)
+    values = values.where(values > 0).dropna(how="all")
+    if values.empty:
+        return ""
     if values.shape[1] == 1:
         line = values.iloc[:, 0].dropna()
         return sentence(
@@ -209,6 +217,7 @@ def layer_words(name: str, short: bool = False) -> str:
 
 def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
     """Give the value of one comparison of a claim, or the places of the intervals of several."""
+    parts = [part for part in parts if part.estimate is not None]
     differences = [part for part in parts if part.minus]
     if len(parts) == 1:
         return sentence(f"the {'difference' if differences else 'level'} is {effect(parts[0])}")
@@ -219,6 +228,8 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
         unbounded = f"the difference is above zero in {above} of {len(differences)} comparisons"
         return sentence(places or unbounded)
     levels = [part for part in parts if part.unit == parts[0].unit]
+    if not levels:
+        return ""
     levels.sort(key=lambda part: part.scale * part.estimate)
     lowest, highest = signed(levels[0].estimate, levels[0]), replace(levels[-1], low=None, high=None)
     return sentence("; ".join(filter(None, (f"the levels are {lowest} to {effect(highest)}", places))))

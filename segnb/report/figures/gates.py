@@ -74,6 +74,8 @@ def openness(means: dict[tuple[str, int, str], float]) -> str:
     values = pd.Series(
         {f"{label}, level {level}, {image}": mean for (label, level, image), mean in means.items()}
     )
+    if (values := values.dropna()).empty:
+        return ""
     low, high = (
         f"{value:.2f} ({names(values, value, 2, 'maps')[0]})" for value in (values.min(), values.max())
     )
@@ -170,11 +172,12 @@ def gate_losses(levels: dict[str, pd.DataFrame]) -> str:
     levels: {label: frame indexed by level, columns value, by_seed: mIoU lost without the gate}
     """
     cells = pd.concat({label: frame[["value", "by_seed"]] for label, frame in levels.items()})
-    losses = cells["value"]
-    text = (
-        f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
-        f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())})"
-    )
+    losses = cells["value"].dropna()
+    if losses.empty:
+        return ""
+    text = f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
+    if len(losses) > 1:
+        text += f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())})"
     return sentence("; ".join(filter(None, (text, same_signs(cells["by_seed"], "losses")))))
 
 
@@ -224,7 +227,9 @@ def largest_drop(scores: dict[str, pd.DataFrame]) -> str:
     scores: {label: frame indexed by condition, the first of them clean, with a column value}
     """
     values = pd.DataFrame({label: frame["value"] for label, frame in scores.items()})
-    drops = values.iloc[0] - values.iloc[1:]
+    drops = (values.iloc[0] - values.iloc[1:]).dropna(how="all") if len(values) else values
+    if drops.empty:
+        return ""
     kind = drops.mean(axis=1).idxmax()
     row = drops.loc[kind].dropna()
     if row.mean() <= 0:

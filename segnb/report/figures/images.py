@@ -155,7 +155,13 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
 
 def heights(centres: dict[str, float]) -> str:
     """Say which class is highest and which lowest: {name: mean distance from the top edge, 0 to 1}."""
-    values = pd.Series(centres, dtype=float)
+    values = pd.Series(centres, dtype=float).dropna()
+    if values.empty:
+        return ""
+    if len(values) == 1:
+        return sentence(
+            f"{values.index[0]} is on average {percent(values.iloc[0], 0)} of the image height below the top"
+        )
     high, low = (names(values, value, 2, "classes")[0] for value in (values.min(), values.max()))
     return sentence(
         f"{high} is highest in the image, on average {percent(values.min(), 0)} of the height below the top,"
@@ -199,11 +205,16 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
 
 
 def least_alike(pixels: pd.DataFrame) -> str:
-    """Say for which class the sources differ most, by ratio.
+    """Say for which class the sources differ most, by ratio; with one source, which class is most common.
 
     pixels: share of pixels, a row per class, a column per source
     """
-    shares = pixels.where(pixels > 0)
+    shares = pixels.where(pixels > 0).dropna(how="all")
+    if shares.empty:
+        return ""
+    if shares.shape[1] == 1:
+        line = shares.iloc[:, 0]
+        return sentence(f"{line.idxmax()} covers most pixels, {percent(line.max())}")
     name = (shares.max(axis=1) / shares.min(axis=1)).idxmax()
     row = shares.loc[name].dropna()
     ends = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -137,6 +138,15 @@ def test_it_says_what_it_was_made_from(drives, tmp_path):
 # ---- splits and names -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_drives_stay_together(drives, tmp_path, seed):
+    prepare.prepare(str(drives), tmp_path / "copy", SIZE, seed=seed, by="drives")
+    found = reading.find(tmp_path / "copy").pairs
+    of = {split: {pair.name.rpartition("/")[0] for pair in pairs} for split, pairs in found.items()}
+    assert sorted(drive for part in of.values() for drive in part) == [f"data{drive}" for drive in "ABCDE"]
+    assert all(len(pairs) == 4 * len(of[split]) for split, pairs in found.items())
+
+
 def test_the_seed_moves_drives(drives, tmp_path):
     chosen = set()
     for seed in range(4):
@@ -184,6 +194,12 @@ def test_by_blocks_cuts_once_where_names_are_unique(data, tmp_path):
     found = reading.find(tmp_path / "copy").pairs
     order = [pair.name for pairs in found.values() for pair in pairs]
     assert order == [f"{i:04d}" for i in range(13)] and len(found["test"]) == 3
+
+
+def test_three_drives_are_needed_for_drives(data, tmp_path):
+    message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE, by="drives")
+    assert re.search("leave the split '(train|val|test)' empty", message)
+    assert not (tmp_path / "copy").exists()
 
 
 def named(*names: str) -> dict[str, list[Pair]]:
@@ -352,6 +368,11 @@ def test_a_bad_source_says_how_many_errors_there_are(data, tmp_path):
     message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
     assert message.startswith(f"{image(data, '0001')}: image without mask")
     assert "This is 1 of 2 errors." in message
+
+
+def test_leaks_are_refused(data, tmp_path):
+    shutil.copy(image(data, "0011", "test"), image(data))
+    assert "same image as" in refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
 
 
 @pytest.mark.parametrize("size", [0, -1, 31, 5000])

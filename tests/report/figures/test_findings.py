@@ -57,6 +57,8 @@ def test_the_highest_score_of_each_family(rows, expected):
 @pytest.mark.parametrize(
     ("ious", "expected"),
     [
+        ({}, ""),
+        ({"A": {"Car": NAN}}, ""),
         (
             {"A": {"Car": 0.5, "Wall": 0.25, "mIoU": 0.1}},
             "The IoU of A is lowest for Wall, 0.25, and highest for Car, 0.50.",
@@ -84,6 +86,8 @@ def test_the_hardest_classes(ious, expected):
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
+        ({}, ""),
+        ({"A": (NAN, 0.1)}, ""),
         ({"A": (0.5, 0.0123)}, "A has an mIoU of 0.500 and predicts an image in 12.3 ms."),
         (
             {"A": (0.5, 0.01), "B": (0.4, 0.02)},
@@ -162,6 +166,7 @@ def test_the_position_of_the_widest_gap(lines, expected):
 @pytest.mark.parametrize(
     ("by_seed", "expected"),
     [
+        ([[NAN]], ""),
         ([[0.05], [-0.2]], "A differs most from B on Wall, by −20.0 points of IoU."),
         (
             [[0.3, 0.1, 0.5], [-0.2, 0.1, -0.5]],
@@ -206,6 +211,7 @@ def test_the_share_of_the_bound(rows, expected):
     ("epochs", "expected"),
     [
         ({"A": [NAN], "B": [NAN]}, ""),
+        ({"A": [3, 4]}, "A reaches the dashed line at epoch 3.5 on average."),
         (
             {"A": [3, 4], "B": [7, 3]},
             "No network is at the dashed line first with more seeds than another; the mean epoch is 3.5 for A"
@@ -233,6 +239,7 @@ def test_the_first_network_at_the_goal(epochs, expected):
 @pytest.mark.parametrize(
     ("ratios", "expected"),
     [
+        ({"A": [NAN, NAN]}, ""),
         ({"A": [0.001, 0.02]}, "The ratio of A is smallest in down1, 0.001, and largest in down2, 0.02."),
         (
             {"A": [0.001, 0.02], "B": [0.004, 0.02]},
@@ -307,6 +314,7 @@ def test_each_run_has_a_best_epoch_of_its_own():
 @pytest.mark.parametrize(
     ("means", "expected"),
     [
+        ({}, ""),
         ({("A", 1, "x"): 0.25}, "The mean of the map is 0.25 (A, level 1, x)."),
         (
             {("A", 1, "x"): 0.25, ("A", 1, "y"): 0.5, ("B", 1, "x"): 0.75},
@@ -352,6 +360,8 @@ def test_the_class_gate_that_differs_most(inside, outside, expected):
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [
+        ({"A": [[NAN]]}, ""),
+        ({"A": [[0.01]]}, "The largest loss is 1.0 points of mIoU (A, level 1)."),
         (
             {"A": [[-0.01, 0.03], [0.04, 0.06]]},
             "The largest loss is 5.0 points of mIoU (A, all levels) and the smallest 1.0"
@@ -375,6 +385,7 @@ def test_the_largest_loss_without_a_gate(levels, expected):
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
+        ({"A": [0.5, NAN, NAN]}, ""),
         ({"A": [0.5, 0.4, 0.2]}, "Night costs most: mIoU falls by 30.0 points (A)."),
         ({"A": [0.5, 0.1, 0.2]}, "Fog costs most: mIoU falls by 40.0 points (A)."),
         (
@@ -412,6 +423,8 @@ def test_the_largest_class(ids, shown, expected):
 @pytest.mark.parametrize(
     ("centres", "expected"),
     [
+        ({}, ""),
+        ({"Road": 0.75}, "Road is on average 75% of the image height below the top."),
         (
             {"Road": 0.75, "Building": 0.25},
             "Building is highest in the image, on average 25% of the height below the top, and Road lowest,"
@@ -426,6 +439,8 @@ def test_the_highest_and_the_lowest_class(centres, expected):
 @pytest.mark.parametrize(
     ("shares", "expected"),
     [
+        ({"train": [0, 0]}, ""),
+        ({"train": [0.25, 0.5]}, "Wall covers most pixels, 50.0%."),
         (
             {"train": [0.25, 0.5], "test": [0.5, 0.4]},
             "The sources differ most for Car: 25.00% of the pixels in train and 50.00% of the pixels in"
@@ -538,6 +553,7 @@ LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
+        ([part(estimate=None)], ""),
         ([UP], "The difference is +3.1 points of mIoU (0.4 to 5.8)."),
         ([part(**LEVEL)], "The level is 3.1 points of mIoU."),
         ([UP, UP, OPEN, DOWN], "The interval is above zero for 2 and below zero for 1 of 4 comparisons."),
