@@ -22,7 +22,7 @@ from segnb.claims.saved import HOLM, aligned, numbers
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import full_name, listed
 from segnb.errors import SegnbError
-from segnb.models.registry import FAMILY_NAMES, VARIANTS
+from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
 from segnb.study.provenance import unlike
 
@@ -153,7 +153,7 @@ def _beyond(found: Agreement) -> str:
 
 def _families(verdicts: StudyVerdicts) -> list[str]:
     trained = {VARIANTS[name].family for name in verdicts.networks if name in VARIANTS}
-    return [name for family, name in FAMILY_NAMES.items() if family in trained]
+    return [name for family, name in FAMILIES.items() if family in trained]
 
 
 def same_test(a: Verdict, b: Verdict) -> bool:
@@ -163,14 +163,17 @@ def same_test(a: Verdict, b: Verdict) -> bool:
 
 def counterpart(contrast: MeasuredContrast, claim: Verdict) -> MeasuredContrast | None:
     """Return the same comparison of another study's verdict, if it was measured there."""
-    names = contrast.label, contrast.metric, contrast.words
-    other = _deciding(claim).get(names)
+    other = _deciding(claim).get(_identity(contrast))
     return other if other and other.estimate is not None else None
 
 
 def _deciding(claim: Verdict) -> dict[tuple[str, ...], MeasuredContrast]:
-    """Return the deciding comparisons. The metric's words tell an earlier definition of it apart."""
-    return {(contrast.label, contrast.metric, contrast.words): contrast for contrast in claim.deciding}
+    return {_identity(contrast): contrast for contrast in claim.deciding}
+
+
+def _identity(contrast: MeasuredContrast) -> tuple[str, ...]:
+    """Return what is the same in two studies. The metric's words tell an earlier definition of it apart."""
+    return contrast.label, contrast.metric, contrast.words
 
 
 def _measured(claim: Verdict) -> bool:

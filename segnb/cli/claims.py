@@ -67,23 +67,22 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     more = [study.study for study in others if study.count(*DECIDED) > verdicts.count(*DECIDED)]
     performance = root() / saved.PERFORMANCE_PAGE
     pages = {performance: saved.in_performance(_text(performance), saved.stored() | {name: trimmed})}
+    if not more:
+        claims_page, readme = root() / saved.CLAIMS_PAGE, root() / "README.md"
+        pages |= {
+            claims_page: saved.in_page(_text(claims_page), trimmed, name),
+            readme: findings.in_readme(_text(readme), trimmed, name, others),
+        }
+    saved.write(verdicts, file)
+    for page, text in pages.items():
+        write_text(page, text)
     if more:
-        saved.write(verdicts, file)
-        write_text(performance, pages[performance])
         print(
             f"README.md, docs/claims.md and docs/report/ are unchanged, because {more[0]} decides more."
             " Publish that study again to compare it with this one there.",
             file=sys.stderr,
         )
         return
-    claims_page, readme = root() / saved.CLAIMS_PAGE, root() / "README.md"
-    pages |= {
-        claims_page: saved.in_page(_text(claims_page), trimmed, name),
-        readme: findings.in_readme(_text(readme), trimmed, name, others),
-    }
-    saved.write(verdicts, file)
-    for page, text in pages.items():
-        write_text(page, text)
     if not publish_study(ReportParams.from_attributes(options)):
         print(
             f"{PUBLISHED}: unchanged, because this study has no report. Run 'make report' before.",

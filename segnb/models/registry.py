@@ -220,8 +220,7 @@ _NETWORKS = (
 )
 
 VARIANTS = {variant.name: variant for variant in _NETWORKS}
-FAMILY_NAMES = {"fcn": "FCNs", "unet": "U-Nets"}  # in sentences
-FAMILIES = tuple(dict.fromkeys(variant.family for variant in VARIANTS.values()))
+FAMILIES = {"fcn": "FCNs", "unet": "U-Nets"}  # with their names in sentences
 
 
 def label(name: str) -> str:

@@ -11,7 +11,7 @@ from segnb.claims.compare import elsewhere, same_test
 from segnb.claims.findings import bullets
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
-from segnb.models.registry import FAMILY_NAMES
+from segnb.models import registry
 from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, in_sentence, render
 from segnb.study.study import Run, by_variant, of_family
 
@@ -91,7 +91,7 @@ def _mark(claim: Verdict) -> dict | None:
 def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
     """Give reasons for caution: networks that need more epochs, and metrics without room; or ""."""
     sentences, parts = [], []
-    for family, name in FAMILY_NAMES.items():
+    for family, name in registry.FAMILIES.items():
         rises = {
             variant: np.mean([run.history()["val_miou"].diff().fillna(0).iloc[-1] for run in group])
             for variant, group in by_variant(of_family(runs, family)).items()

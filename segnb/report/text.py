@@ -13,7 +13,7 @@ from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.claims.wording import counted, sentence
 from segnb.labels import STREET, ClassMap
-from segnb.models.registry import FAMILY_NAMES, VARIANTS, label, parse_variants
+from segnb.models.registry import FAMILIES, VARIANTS, label, parse_variants
 from segnb.presets import preset
 from segnb.study.study import Run, Study, by_variant, of_family
 
@@ -94,7 +94,7 @@ def spread_sentence(spreads: pd.DataFrame) -> str:
         spreads: From `segnb.evaluation.scores.spreads`.
     """
     return " ".join(
-        f"Among the {FAMILY_NAMES[name]}, the standard deviation of mIoU is"
+        f"Among the {FAMILIES[name]}, the standard deviation of mIoU is"
         f" {100 * row.networks:.2f} points between networks and {100 * row.seeds:.2f} points between the"
         f" seeds of one network, a ratio of {row.ratio:.{int(row.ratio < 9.95)}f}."
         for name, row in spreads.iterrows()

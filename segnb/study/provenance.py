@@ -213,7 +213,7 @@ def check_evaluations(study: "Study", runs: list["Run"]) -> None:
 
 def evaluation_code(runs: list["Run"]) -> dict[Path, str]:
     """Return the digest of the code that evaluated each run, by folder; "" if it is not recorded."""
-    return {run.path: _evaluated_by(run, run.confusion_path.stat().st_mtime_ns) for run in runs}
+    return {run.path: run.evaluated_by() for run in runs}
 
 
 def evaluated_otherwise(run: "Run", code: str) -> bool:
@@ -222,11 +222,6 @@ def evaluated_otherwise(run: "Run", code: str) -> bool:
         return run.confusion_path.exists() and run.evaluated_by() != code
     except SegnbError:  # the step that needs the file says what to do
         return False
-
-
-@functools.cache
-def _evaluated_by(run: "Run", modified: int) -> str:
-    return run.evaluated_by()
 
 
 def network(variant: str) -> dict:

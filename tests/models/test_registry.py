@@ -56,6 +56,10 @@ def test_the_registry_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_every_network_is_of_a_named_family():
+    assert list(dict.fromkeys(variant.family for variant in VARIANTS.values())) == list(FAMILIES)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_is_a_run_of_names_within_the_study(family):
     """Each family is one block in every table."""

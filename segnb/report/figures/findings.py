@@ -15,10 +15,10 @@ import pandas as pd
 
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.wording import counted, effect, every, listed, sentence, signed
-from segnb.models.registry import FAMILY_NAMES
+from segnb.models import registry
 from segnb.report.figures.style import family_of, percent
 
-FAMILIES = FAMILY_NAMES | {"": "other networks"}
+FAMILIES = registry.FAMILIES | {"": "other networks"}
 MOST_NAMES = 3  # that a sentence lists; more are counted
 
 
