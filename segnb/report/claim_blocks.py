@@ -139,7 +139,7 @@ def described(verdicts: StudyVerdicts) -> str:
 
 def seeds_sentence(claim: Verdict) -> str:
     """Say what the seeds of a claim can resolve and, if it is not decided, what more seeds would bring."""
-    seeds = f"This report has {counted(claim.seeds, 'seed')}."
+    seeds = f"This claim rests on {counted(claim.seeds, 'seed')}."
     if claim.widest:
         seeds = f"{seeds} The widest interval that decides is {can_tell(claim)}."
     if claim.word in DECIDED:

@@ -16,6 +16,12 @@ from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, in_sentence
 from segnb.study.study import Run, by_variant, of_family
 
 HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond it are triangles
+# Marks of the first reference studies, as SVG paths around the origin; a row has no room for more.
+SHAPES = {
+    "diamond": "M0-5l5 5-5 5-5-5z",
+    "circle": "M-5 0a5 5 0 1 1 10 0a5 5 0 1 1-10 0z",
+    "triangle": "M0-5l5 9h-10z",
+}
 STILL_RISING = 0.01  # mIoU per epoch: a point in the last epoch means that training stopped early
 
 
@@ -45,11 +51,15 @@ def _link(claim: re.Match) -> str:
 
 
 def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
-    """Show all claims in one figure: a row per claim with its interval and the reference studies."""
+    """Show all claims in one figure: a row per claim with its interval and the first reference studies."""
     groups: dict[str, list[dict]] = {}
     for claim in verdicts.claims:
-        others = [study.by_id[claim.id] for study in saved if claim.id in study.by_id]
-        marks = [mark for other in others if same_test(claim, other) and (mark := _mark(other))]
+        others = {shape: study.by_id.get(claim.id) for shape, study in zip(SHAPES, saved, strict=False)}
+        marks = {
+            shape: mark
+            for shape, other in others.items()
+            if other and same_test(claim, other) and (mark := _mark(other))
+        }
         row = {"claim": claim, "mark": _mark(claim), "references": marks}
         groups.setdefault(FAMILIES[claim.family], []).append(row)
     return render(
@@ -58,6 +68,13 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
         half=HALF,
         one_seed=not verdicts.several_seeds,
         saved=saved,
+        shapes=SHAPES,
+        named_shapes=listed(
+            [
+                f"a {shape} is {in_sentence(number, saved)}"
+                for number, (shape, _) in enumerate(zip(SHAPES, saved, strict=False), start=1)
+            ]
+        ),
     )
 
 

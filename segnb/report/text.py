@@ -178,7 +178,8 @@ def trained_on(study: Study) -> str:
         for name, recipe in (("FCNs", here.fcn), ("U-Nets", here.unet))
     )
     smaller = (
-        f" The study took {paper.train:,} images, up to {paper.unet.epochs} epochs and larger networks;"
+        f" The study took {paper.train:,} images, {paper.fcn.epochs} epochs for FCNs, up to"
+        f" {paper.unet.epochs} for U-Nets, and larger networks;"
         " [Limitations](methods.ipynb#Limitations) lists the differences."
     )
     return (

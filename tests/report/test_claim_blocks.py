@@ -174,7 +174,7 @@ def test_a_block_is_folded_and_says_why():
     assert page.find("a", string="Rules and figures")["href"] == claim_blocks.RULES_PLACE
     assert not any(rule in page.get_text() for rule in RULES.values())  # which the page has once
     assert facts["To recompute it"] == "segnb claims"
-    assert facts["Seeds"].endswith("has 3 seeds. The widest interval that decides is ±2.7 points.")
+    assert facts["Seeds"].endswith("rests on 3 seeds. The widest interval that decides is ±2.7 points.")
     assert [cell.get_text() for cell in page.select("tbody tr:last-child > *")] == [
         "mIoU",
         "+3.1",

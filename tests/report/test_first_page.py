@@ -68,9 +68,15 @@ def test_marks_without_interval_beyond_the_scale_and_without_any_number():
 
 
 def test_reference_studies_are_marks_in_the_same_row():
-    other = verdicts(claim("U1", "refuted"), study="other")
-    row = rows(first_page.overview(verdicts(), [other, verdicts(claim("F1"), study="third")]))["U1"]
-    assert [("bad" in mark["class"]) for mark in row.select("path.reference")] == [True]
+    other, third = (verdicts(claim("U1", word), study=word) for word in ("refuted", "supported"))
+    without = verdicts(claim("F1"), study="without")
+    page = first_page.overview(verdicts(), [other, without, third])
+    marks = {mark["d"]: mark["class"][-1] for mark in rows(page)["U1"].select("path.reference")}
+    shapes = first_page.SHAPES
+    assert marks == {shapes["diamond"]: "bad", shapes["triangle"]: "good"}
+    named = "a circle is reference study 2 and a triangle is reference study 3."
+    assert named in " ".join(page.data.split())
+    assert "a diamond is the reference study." in first_page.overview(verdicts(), [other]).data
 
 
 def test_with_one_seed_the_reference_study_leads():
@@ -133,4 +139,4 @@ def test_a_mark_without_interval_and_verdict_is_in_the_middle():
     counted = claim("F8", contrasts=(part(low=None, high=None),))
     page = rows(first_page.overview(verdicts(open_claim, counted), [verdicts(counted, study="other")]))
     assert float(page["U21"].rect["x"]) == pytest.approx(96.5)
-    assert [("reference" in mark["class"]) for mark in page["F8"].select("rect")] == [True, False]
+    assert len(page["F8"].select("rect")) == 1 and page["F8"].select("path.reference")

@@ -222,7 +222,8 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
     if len(parts) == 1:
         return sentence(f"the {'difference' if differences else 'level'} is {effect(parts[0])}")
     limited = [part for part in parts if part.minus or part.threshold or part.decides]  # others are levels
-    places = _intervals([_place(part, kind) for part in limited if part.low is not None])
+    deciding = "deciding " if len(limited) < len(parts) and all(part.decides for part in limited) else ""
+    places = _intervals([_place(part, kind) for part in limited if part.low is not None], deciding)
     if differences:
         above = sum(part.scale * part.estimate > 0 for part in differences)
         unbounded = f"the difference is above zero in {above} of {len(differences)} comparisons"
@@ -253,12 +254,16 @@ def _place(part: MeasuredContrast, kind: str) -> str:
     return "outside the band" if low > edge or high < -edge else "partly in the band"
 
 
-def _intervals(places: list[str]) -> str:
-    """Say where intervals lie; places that decide nothing are not counted if others do."""
+def _intervals(places: list[str], deciding: str) -> str:
+    """Say where intervals lie; places that decide nothing are not counted if others do.
+
+    `deciding` stands before the number, for figures that draw more intervals than those counted.
+    """
     counts = Counter(places)
     if len(counts) < 2:
-        which = "the interval is" if len(places) == 1 else f"{every(len(places))} intervals are"
+        one = f"the {deciding}interval is"
+        which = one if len(places) == 1 else f"{every(len(places))} {deciding}intervals are"
         return f"{which} {places[0]}" if places else ""
     undecided = "on both sides", "partly"
     sides = [f"{place} for {n}" for place, n in counts.items() if not place.startswith(undecided)]
-    return f"the interval is {listed(sides)} of {len(places)} comparisons"
+    return f"the interval is {listed(sides)} of {len(places)} {deciding}comparisons"

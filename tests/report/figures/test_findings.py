@@ -576,7 +576,7 @@ LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
         # A level that is only shown has no limit: it is above zero, whatever the networks do.
         (
             [UP, DOWN, part(**SHOWN), part(**SHOWN)],
-            "The interval is above zero for 1 and below zero for 1 of 2 comparisons.",
+            "The interval is above zero for 1 and below zero for 1 of 2 deciding comparisons.",
         ),
         # A claim of "at most" is printed as the negative.
         (
@@ -605,4 +605,6 @@ def test_the_band_decides_a_claim_of_equivalence(ends, expected):
     parts = [part(margin=0.01, low=low, high=high) for low, high in ends]
     assert findings.comparisons(parts, "≈") == expected
     level = part(**SHOWN, margin=0.01, unit="", low=0.1, high=0.2)  # such as a standard deviation
-    assert findings.comparisons([*parts, level], "≈") == expected
+    counted = expected.replace("comparisons", "deciding comparisons")  # the figure draws one more
+    counted = counted.replace("intervals", "deciding intervals")
+    assert findings.comparisons([*parts, level], "≈") == counted
