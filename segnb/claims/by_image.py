@@ -10,12 +10,13 @@ from scipy.stats import entropy, rankdata
 
 from segnb.claims.related_studies import Missing
 from segnb.metrics import boundaries, objects
-from segnb.metrics.confusion import mean_iou, ratio
+from segnb.metrics.confusion import ratio
 from segnb.models.registry import label
 from segnb.study.study import Run
 
 FEWEST = 10  # images of which a bootstrap interval is made, or half of all if that is less
 NEAR, FAR = 3, 8  # px from a true edge: the largest distance of boundary metrics, and a cell of stride 8
+CONFUSIONS = {"confusion", "copied", "neutral_confusion"}  # the arrays of files that are confusion matrices
 LEVELS = (1, 2, 3, 4)  # of a U-Net; each has a gate on its skip
 
 
@@ -47,13 +48,16 @@ class ImageCounts(NamedTuple):
             )
 
 
-@lru_cache(maxsize=256)  # about a megabyte each; every metric of a study reads them again
+@lru_cache(maxsize=256)  # at most a megabyte each; every metric of a study reads them again
 def _read(run: Run, name: str, changed: int):
-    return getattr(run, name)()
+    contents = getattr(run, name)()
+    if isinstance(contents, dict):
+        contents |= {key: class_pixels(contents[key]) for key in CONFUSIONS & contents.keys()}
+    return contents
 
 
 def file_of(run: Run, name: str):
-    """Return the contents of a run's file, as `run.<name>()` reads them.
+    """Return the contents of a run's file, as `run.<name>()` reads them, with `class_pixels` of its matrices.
 
     Raises:
         Missing: if the file does not exist; the message contains no path.
@@ -77,8 +81,29 @@ def known(arrays: dict, name: str, run: Run) -> np.ndarray:
     return arrays[name]
 
 
-def confusion_of(run: Run) -> np.ndarray:
-    """Return the confusion matrix of each test image, (N, C, C)."""
+def class_pixels(confusion: np.ndarray) -> np.ndarray:
+    """Return the correct, true and predicted pixels of each class: (..., C, C) -> (..., 3, C).
+
+    They are enough for every IoU, and a bootstrap sums a quarter of the numbers.
+    """
+    sums = np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1), confusion.sum(-2)
+    return np.stack(sums, -2).astype(float)  # as the weights, so that no sum converts them again
+
+
+def class_iou(pixels: np.ndarray) -> np.ndarray:
+    """Compute the IoU of each class, as `segnb.metrics.confusion` does: (..., 3, C) -> (..., C)."""
+    correct, true, predicted = np.moveaxis(pixels, -2, 0)
+    return ratio(correct, true + predicted - correct, where=true > 0)
+
+
+def mean_iou(pixels: np.ndarray) -> np.ndarray | float:
+    """Compute the mean IoU over the classes that occur: (..., 3, C) -> (...)."""
+    iou = class_iou(pixels)
+    return ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
+
+
+def pixels_of(run: Run) -> np.ndarray:
+    """Return the pixels of each class in each test image, (N, 3, C), see `class_pixels`."""
     return file_of(run, "test")["confusion"]
 
 
@@ -88,7 +113,7 @@ def ratio_of(above: str, below: str) -> Callable[..., np.ndarray]:
 
 
 def difference_of(plus: str, minus: str) -> Callable[..., np.ndarray]:
-    """Return a reducer for the difference in mIoU of two confusion matrices."""
+    """Return a reducer for the difference in mIoU of two `class_pixels`."""
     return lambda **sums: mean_iou(sums[plus]) - mean_iou(sums[minus])
 
 
@@ -98,7 +123,7 @@ def difference_of(plus: str, minus: str) -> Callable[..., np.ndarray]:
 def lost_without(level: int, run: Run) -> ImageCounts:
     """mIoU lost if the gate of a level (0: of all levels at once) is replaced by its image mean."""
     neutral = file_of(run, "gates")["neutral_confusion"][level - 1]  # all levels at once come last
-    return ImageCounts({"own": confusion_of(run), "neutral": neutral}, difference_of("own", "neutral"))
+    return ImageCounts({"own": pixels_of(run), "neutral": neutral}, difference_of("own", "neutral"))
 
 
 def boundary(reduce: Callable[..., np.ndarray], then: Callable, run: Run) -> ImageCounts:
@@ -133,7 +158,7 @@ def of_objects(binned_by: str, place: int, value: str, run: Run, among: str = ""
     if binned_by == "visible" and not np.isfinite(table[binned_by]).any():
         raise Missing("these data do not include the visible share of each object")
     ends = objects.AREAS if binned_by == "area" else objects.VISIBLE
-    sums = objects.binned(table, table[binned_by], ends, len(confusion_of(run)), (value,))
+    sums = objects.binned(table, table[binned_by], ends, len(pixels_of(run)), (value,))
     return ImageCounts({name: sums[name][:, place] for name in (value, "count")}, ratio_of(value, "count"))
 
 
@@ -167,14 +192,14 @@ def lost_part(name: str, run: Run) -> ImageCounts:
     if name not in names:
         raise Missing(f"{label(run.variant)} has no {name}")
     off = arrays["confusion"][names.index(name)]
-    return ImageCounts({"own": confusion_of(run), "off": off}, difference_of("own", "off"))
+    return ImageCounts({"own": pixels_of(run), "off": off}, difference_of("own", "off"))
 
 
 def of_maps(measure: Callable[[np.ndarray, np.ndarray], float], run: Run) -> ImageCounts:
     """The mean over levels of a property of gate maps, in the images with stored maps."""
     gates, saved = file_of(run, "gates"), file_of(run, "predictions")
     car = run.study.classes.id("Car") if "Car" in run.study.classes.names else -1
-    values, count = np.zeros((2, len(confusion_of(run))))
+    values, count = np.zeros((2, len(pixels_of(run))))
     for k, image in enumerate(gates["index"]):
         for level in LEVELS:
             gate = gates[f"maps{level}"][k].astype(float).mean(0)  # (h, w)

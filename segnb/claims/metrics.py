@@ -18,16 +18,18 @@ from segnb.claims.by_image import (
     LEVELS,
     NEAR,
     ImageCounts,
-    confusion_of,
+    class_iou,
     difference_of,
     file_of,
+    mean_iou,
+    pixels_of,
     ratio_of,
 )
 from segnb.claims.claim import ENCODER
 from segnb.claims.related_studies import Missing
 from segnb.labels import CAMVID, STREET
 from segnb.metrics import boundaries, objects
-from segnb.metrics.confusion import class_iou, mean_iou, ratio
+from segnb.metrics.confusion import ratio
 from segnb.models.registry import label
 from segnb.study.study import Run
 
@@ -61,9 +63,9 @@ class Metric:
 # ---- from confusion matrices -----------------------------------------------------------------------------
 
 
-def _mean_of(ids: list[int], confusion: np.ndarray) -> np.ndarray:
-    """Return the mean IoU of the classes `ids` that occur: (..., C, C) to (...)."""
-    iou = class_iou(confusion)[..., ids]
+def _mean_of(ids: list[int], pixels: np.ndarray) -> np.ndarray:
+    """Return the mean IoU of the classes `ids` that occur: (..., 3, C) to (...)."""
+    iou = class_iou(pixels)[..., ids]
     return ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
 
 
@@ -80,18 +82,18 @@ def _ids(run: Run, names: Sequence[str]) -> list[int]:
 
 
 def _miou(run: Run) -> ImageCounts:
-    return ImageCounts({"confusion": confusion_of(run)}, mean_iou)
+    return ImageCounts({"pixels": pixels_of(run)}, mean_iou)
 
 
 def _copied(run: Run) -> ImageCounts:
     """mIoU without a network: each test image gets the mask of the most similar training image."""
     if "copied" not in (arrays := file_of(run, "test")):
         raise Missing("the score of copied masks was not computed")
-    return ImageCounts({"confusion": arrays["copied"]}, mean_iou)
+    return ImageCounts({"pixels": arrays["copied"]}, mean_iou)
 
 
 def _iou_of(names: tuple[str, ...], run: Run) -> ImageCounts:
-    return ImageCounts({"confusion": confusion_of(run)}, partial(_mean_of, _ids(run, names)))
+    return ImageCounts({"pixels": pixels_of(run)}, partial(_mean_of, _ids(run, names)))
 
 
 def _thin(run: Run) -> ImageCounts:
@@ -102,27 +104,27 @@ def _thin_over_others(run: Run) -> ImageCounts:
     thin = _ids(run, run.study.classes.thin)
     others = [i for i in range(len(run.study.classes)) if i not in thin]
     return ImageCounts(
-        {"confusion": confusion_of(run)},
-        lambda confusion: _mean_of(thin, confusion) - _mean_of(others, confusion),
+        {"pixels": pixels_of(run)},
+        lambda pixels: _mean_of(thin, pixels) - _mean_of(others, pixels),
     )
 
 
 def _shifted(kind: str, run: Run) -> ImageCounts:
     """mIoU under other conditions minus mIoU of the same scenes without them."""
-    arrays, confusion = file_of(run, "shifts"), confusion_of(run)
+    arrays, clean = file_of(run, "shifts"), pixels_of(run)
     kinds = [str(kind) for kind in arrays["kinds"]]
     if kind not in kinds:
         raise Missing(f"the networks were not evaluated on scenes with {kind}")
-    shifted, clean = arrays["confusion"][kinds.index(kind)], confusion
-    if more := len(confusion) - len(shifted):  # only the first test images are shifted
-        nothing = np.zeros_like(confusion[:more])
+    shifted = arrays["confusion"][kinds.index(kind)]
+    if more := len(clean) - len(shifted):  # only the first test images are shifted
+        nothing = np.zeros_like(clean[:more])
         shifted, clean = (np.concatenate([part[: len(shifted)], nothing]) for part in (shifted, clean))
     return ImageCounts({"shifted": shifted, "clean": clean}, difference_of("shifted", "clean"))
 
 
 def _best_by_image(run: Run, *rivals: Run) -> ImageCounts:
     """Share of images on which this run has the highest mIoU; ties are split evenly."""
-    scores = np.stack([mean_iou(confusion_of(rival)) for rival in (run, *rivals)])  # (V, N)
+    scores = np.stack([mean_iou(pixels_of(rival)) for rival in (run, *rivals)])  # (V, N)
     top = scores == scores.max(0)
     best = top[0] / top.sum(0)
     return ImageCounts({"best": best, "images": np.ones(len(best))}, ratio_of("best", "images"))
@@ -131,14 +133,14 @@ def _best_by_image(run: Run, *rivals: Run) -> ImageCounts:
 def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
     """Share of classes on which this run has the highest IoU; ties are split evenly."""
 
-    def reduce(confusions: np.ndarray) -> np.ndarray:
-        iou = class_iou(confusions)  # (..., V, C)
+    def reduce(pixels: np.ndarray) -> np.ndarray:
+        iou = class_iou(pixels)  # (..., V, C)
         top = iou == np.nanmax(iou, -2, keepdims=True, initial=-1)
         share = top[..., 0, :] / np.maximum(top.sum(-2), 1)
         return share.sum(-1) / (~np.isnan(iou[..., 0, :])).sum(-1)
 
-    confusions = np.stack([confusion_of(rival) for rival in (run, *rivals)], axis=1)  # (N, V, C, C)
-    return ImageCounts({"confusions": confusions}, reduce)
+    pixels = np.stack([pixels_of(rival) for rival in (run, *rivals)], axis=1)  # (N, V, 3, C)
+    return ImageCounts({"pixels": pixels}, reduce)
 
 
 def _best_by_seed(run: Run, *rivals: Run) -> float:
