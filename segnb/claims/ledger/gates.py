@@ -61,7 +61,9 @@ GATE_CLAIMS = (
         "U9",
         "U-Net: attention gates",
         "Attention gates bring no significant improvement here.",
-        "Test mIoU with gates minus without, within ±1 point. Both pairs decide.",
+        "Test mIoU with gates minus without, within ±1 point. Both pairs decide. The study compares an"
+        " attention residual U-Net with a standard U-Net; here, the networks of a pair differ only in their"
+        " gates.",
         gates("miou"),
         kind="≈",
         margin=POINT,
