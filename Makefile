@@ -123,4 +123,4 @@ clean-all: clean  ## also remove trained runs and .venv
 
 install-dev:
 	@"$(PY)" -c "import axe_playwright_python, bs4, html5lib, hypothesis, importlinter, nbstripout, pip_audit, playwright" 2>/dev/null \
-	  && "$(PY)" -c "import pytest, ruff, uv, xdist" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[dev]'
+	  && "$(PY)" -c "import pytest, ruff, skimage, uv, xdist" 2>/dev/null || "$(PY)" -m pip install --quiet --editable '.[dev]'
