@@ -9,7 +9,7 @@ Two studies *agree* if no difference passes that limit and no claim is supported
 the other. A verdict that is open in one study only is no disagreement: the interval may just have been wider.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from math import inf
 from sys import float_info
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
 from segnb.study.provenance import unlike
 
-NAMED = 5  # differences that a sentence names
+NAMED = 5  # differences or claims that a sentence names
 
 
 def check_comparable(a: StudyVerdicts, b: StudyVerdicts) -> None:
@@ -99,15 +99,23 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     )
 
 
-def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[str]:
-    """Say, one sentence per study of the same preset on other data or another machine, how far it agrees."""
+def elsewhere(
+    verdicts: StudyVerdicts, others: Iterable[StudyVerdicts], above: Collection[str] = ()
+) -> list[str]:
+    """Say, one sentence per study of the same preset on other data or another machine, how far it agrees.
+
+    Args:
+        verdicts: the study whose findings are shown
+        others: the other studies
+        above: claims of these findings, which stand above; named if the other study leaves them open
+    """
     sentences = []
     for other in others:
         found = agreement(verdicts, other)
         if not found.compared or other.preset != verdicts.preset:
             continue
         if other.data["name"] != verdicts.data["name"]:
-            sentences.append(_on_other_data(verdicts, other, found))
+            sentences.append(_on_other_data(verdicts, other, found, above))
         elif other.machine != verdicts.machine:
             sentences.append(_on_another_machine(other, found))
     return sentences
@@ -118,16 +126,27 @@ def _on_another_machine(other: StudyVerdicts, found: Agreement) -> str:
     return f"**Another machine gives {results}:** on {other.machine}, {in_words(found)} {_beyond(found)}."
 
 
-def _on_other_data(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement) -> str:
+def _on_other_data(
+    verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]
+) -> str:
     result = "some verdicts" if found.opposite else "no verdict"
     sizes = ": the sizes of effects depend on the data" if found.beyond else ""
     mine, its = _families(verdicts), _families(other)
-    here = f" Only here, {listed(found.here)} {_are(found.here)} decided." if found.here else ""
+    here = f" Only here, {_some(found.here, above)} decided." if found.here else ""
     limit = f" Only {listed(its)} were trained there." if its and its != mine else ""
     return (
         f"**Other data contradict {result}:** with {origin(other.data)} instead of {origin(verdicts.data)},"
         f" {in_words(found)} {_beyond(found)}{sizes}.{here}{limit}"
     )
+
+
+def _some(claims: list[str], above: Collection[str]) -> str:
+    """Name a few claims; of many, give the number and name those that stand above."""
+    if len(claims) <= NAMED:
+        return f"{listed(claims)} {_are(claims)}"
+    named = [name for name in above if name in claims]
+    among = f" (of the findings above, {listed(named)})" if named else ""
+    return f"{len(claims)} claims{among} are"
 
 
 def in_words(found: Agreement) -> str:

@@ -60,7 +60,7 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     Raises:
         SegnbError: if README.md has no marks.
     """
-    lines = bullets(verdicts) + [f"- {sentence}" for sentence in elsewhere(verdicts, others)]
+    lines = bullets(verdicts) + [f"- {sentence}" for sentence in elsewhere(verdicts, others, TOPICS)]
     old = verdicts.schema < StudyVerdicts.schema
     note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
     counts = f" Of its {len(verdicts.claims)} claims, {by_word(verdicts.claims)}."

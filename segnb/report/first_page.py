@@ -8,7 +8,7 @@ import numpy as np
 from IPython.display import HTML
 
 from segnb.claims.compare import elsewhere, same_test
-from segnb.claims.findings import bullets
+from segnb.claims.findings import TOPICS, bullets
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.models import registry
@@ -40,7 +40,7 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
             f" {in_sentence(1, saved)} ({described(lead)}); [the figure](#fig-overview) shows this"
             " report's numbers next to them."
         )
-    agreeing = [f"\n{sentence}" for sentence in elsewhere(lead, [verdicts, *saved])]
+    agreeing = [f"\n{sentence}" for sentence in elsewhere(lead, [verdicts, *saved], TOPICS)]
     return "\n".join([intro, "", *map(link, bullets(lead)), "", *agreeing])
 
 
