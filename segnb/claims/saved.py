@@ -21,7 +21,6 @@ from segnb.storage.project import root
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study in docs/claims.md
 SCORES = "<!-- scores -->", "<!-- /scores -->"  # around the scores in docs/performance.md
 CLAIMS_PAGE, PERFORMANCE_PAGE = "docs/claims.md", "docs/performance.md"
-DIGITS = 4  # significant digits of saved numbers
 KEYS = {
     "word": "verdict",
     "metric": "measure",
@@ -62,7 +61,10 @@ def as_dict(verdicts: StudyVerdicts) -> dict:
 
 
 def trimmed(verdicts: StudyVerdicts) -> dict:
-    """Return the short form for results/: no paths, four digits, deciding comparisons only."""
+    """Return the short form for results/: no paths, deciding comparisons only.
+
+    Numbers keep all digits: a page that rounds a rounded number could differ from the report.
+    """
     entry = as_dict(verdicts)
     for i, claim in enumerate(verdicts.claims):
         written = {key: entry["claims"][i][key] for key in SAVED_CLAIM.split()}
@@ -71,7 +73,7 @@ def trimmed(verdicts: StudyVerdicts) -> dict:
         parts = [part for part in entry["claims"][i]["parts"] if part["decides"]]
         written["parts"] = [{key: part[key] for key in SAVED_CONTRAST.split()} for part in parts]
         entry["claims"][i] = written
-    return json.loads(to_json(entry), parse_float=lambda number: float(f"{float(number):.{DIGITS}g}"))
+    return json.loads(to_json(entry))
 
 
 def from_dict(entry: dict) -> StudyVerdicts:
