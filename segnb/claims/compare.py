@@ -141,7 +141,7 @@ def _on_other_data(
 
 
 def _some(claims: list[str], above: Collection[str]) -> str:
-    """Name a few claims; of many, give the number and name those that stand above."""
+    """Name a few claims; of many, give the number, and name only the claims of the findings above."""
     if len(claims) <= NAMED:
         return f"{listed(claims)} {_are(claims)}"
     named = [name for name in above if name in claims]
