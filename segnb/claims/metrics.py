@@ -29,7 +29,6 @@ from segnb.claims.claim import ENCODER
 from segnb.claims.related_studies import Missing
 from segnb.labels import CAMVID, STREET
 from segnb.metrics import boundaries, objects
-from segnb.metrics.confusion import ratio
 from segnb.models.registry import label
 from segnb.study.study import Run
 
@@ -63,12 +62,6 @@ class Metric:
 # ---- from confusion matrices -----------------------------------------------------------------------------
 
 
-def _mean_of(ids: list[int], pixels: np.ndarray) -> np.ndarray:
-    """Return the mean IoU of the classes `ids` that occur: (..., 3, C) to (...)."""
-    iou = class_iou(pixels)[..., ids]
-    return ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
-
-
 def _ids(run: Run, names: Sequence[str]) -> list[int]:
     classes = run.study.classes
     missing = [name for name in names if name not in classes.names]
@@ -93,7 +86,8 @@ def _copied(run: Run) -> ImageCounts:
 
 
 def _iou_of(names: tuple[str, ...], run: Run) -> ImageCounts:
-    return ImageCounts({"pixels": pixels_of(run)}, partial(_mean_of, _ids(run, names)))
+    ids = _ids(run, names)
+    return ImageCounts({"pixels": pixels_of(run)}, lambda pixels: mean_iou(pixels[..., ids]))
 
 
 def _thin(run: Run) -> ImageCounts:
@@ -105,7 +99,7 @@ def _thin_over_others(run: Run) -> ImageCounts:
     others = [i for i in range(len(run.study.classes)) if i not in thin]
     return ImageCounts(
         {"pixels": pixels_of(run)},
-        lambda pixels: _mean_of(thin, pixels) - _mean_of(others, pixels),
+        lambda pixels: mean_iou(pixels[..., thin]) - mean_iou(pixels[..., others]),
     )
 
 
