@@ -48,7 +48,7 @@ class ImageCounts(NamedTuple):
             )
 
 
-@lru_cache(maxsize=256)  # at most a megabyte each; every metric of a study reads them again
+@lru_cache(maxsize=256)  # about a megabyte each; every metric of a study reads them again
 def _read(run: Run, name: str, changed: int):
     contents = getattr(run, name)()
     if isinstance(contents, dict):
@@ -91,7 +91,11 @@ def class_pixels(confusion: np.ndarray) -> np.ndarray:
 
 
 def class_iou(pixels: np.ndarray) -> np.ndarray:
-    """Compute the IoU of each class, as `segnb.metrics.confusion` does: (..., 3, C) -> (..., C)."""
+    """Compute the IoU of each class: (..., 3, C) -> (..., C).
+
+    `segnb.metrics.confusion` has the same formula for matrices. It does not call this one, because its text
+    is part of the digest that identifies trained runs.
+    """
     correct, true, predicted = np.moveaxis(pixels, -2, 0)
     return ratio(correct, true + predicted - correct, where=true > 0)
 

@@ -73,7 +73,7 @@ def trimmed(verdicts: StudyVerdicts) -> dict:
         parts = [part for part in entry["claims"][i]["parts"] if part["decides"]]
         written["parts"] = [{key: part[key] for key in SAVED_CONTRAST.split()} for part in parts]
         entry["claims"][i] = written
-    return json.loads(to_json(entry))
+    return entry
 
 
 def from_dict(entry: dict) -> StudyVerdicts:

@@ -52,9 +52,11 @@ def _link(claim: re.Match) -> str:
 
 def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
     """Show all claims in one figure: a row per claim with its interval and the first reference studies."""
+    shown = dict(zip(SHAPES, saved, strict=False))
+    names = [f"a {shape} is {in_sentence(number, saved)}" for number, shape in enumerate(shown, start=1)]
     groups: dict[str, list[dict]] = {}
     for claim in verdicts.claims:
-        others = {shape: study.by_id.get(claim.id) for shape, study in zip(SHAPES, saved, strict=False)}
+        others = {shape: study.by_id.get(claim.id) for shape, study in shown.items()}
         marks = {
             shape: mark
             for shape, other in others.items()
@@ -69,12 +71,7 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
         one_seed=not verdicts.several_seeds,
         saved=saved,
         shapes=SHAPES,
-        named_shapes=listed(
-            [
-                f"a {shape} is {in_sentence(number, saved)}"
-                for number, (shape, _) in enumerate(zip(SHAPES, saved, strict=False), start=1)
-            ]
-        ),
+        named_shapes=listed(names),
     )
 
 
