@@ -76,22 +76,39 @@ def ratio(above, below, where=None) -> np.ndarray | float:
     )[()]
 
 
-def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Compute the intersection over union (IoU) of each class.
+def class_pixels(confusion: np.ndarray) -> np.ndarray:
+    """Return the correct, true and predicted pixels of each class: (..., C, C) -> float64 (..., 3, C).
+
+    They are enough for every IoU, and a bootstrap sums a quarter of the numbers.
+    """
+    counts = np.asarray(confusion, np.float64)
+    return np.stack([np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)], -2)
+
+
+def iou(pixels: np.ndarray) -> np.ndarray:
+    """Compute the intersection over union (IoU) of each class from its pixels.
 
     A class without ground truth has IoU NaN, even if it is predicted. Otherwise a single wrong pixel would
     give it IoU 0, and the mean would jump. Such a pixel still lowers the IoU of its true class.
 
     Args:
-        confusion: counts (..., C, C)
+        pixels: counts (..., 3, C), see `class_pixels`
 
     Returns:
         float64 (..., C), 0 to 1 or NaN
     """
-    counts = np.asarray(confusion, np.float64)
-    hit = np.diagonal(counts, axis1=-2, axis2=-1)
-    truth, guess = counts.sum(-1), counts.sum(-2)
-    return ratio(hit, truth + guess - hit, where=truth > 0)
+    correct, true, predicted = np.moveaxis(pixels, -2, 0)
+    return ratio(correct, true + predicted - correct, where=true > 0)
+
+
+def class_mean(scores: np.ndarray) -> np.ndarray | float:
+    """Average over the classes with a score: (..., C) -> (...); NaN if no class has one."""
+    return ratio(np.nansum(scores, -1), (~np.isnan(scores)).sum(-1))
+
+
+def class_iou(confusion: np.ndarray) -> np.ndarray:
+    """Compute the `iou` of each class: counts (..., C, C) -> float64 (..., C), 0 to 1 or NaN."""
+    return iou(class_pixels(confusion))
 
 
 def mean_iou(confusion: np.ndarray) -> np.ndarray | float:
@@ -106,8 +123,7 @@ def mean_iou(confusion: np.ndarray) -> np.ndarray | float:
     Returns:
         float64 (...), 0 to 1, or NaN for a matrix of zeros
     """
-    iou = class_iou(confusion)
-    return ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
+    return class_mean(class_iou(confusion))
 
 
 def pixel_accuracy(confusion: np.ndarray) -> np.ndarray | float:
