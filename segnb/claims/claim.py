@@ -142,7 +142,8 @@ class Claim:
     """A sentence of the study, or a question of ours, and the comparisons that decide it.
 
     section:  of the ledger, see `segnb.claims.ledger.SECTIONS`
-    kind:     ">", every deciding comparison lies above its threshold; "≈", each lies within ±margin;
+    kind:     ">", every deciding comparison lies above its threshold; "≈", each lies within ±margin (the
+              ledger sets it for every claim with a margin);
               "exact", like ">" for counted numbers; "audit", decided from the study's own tables;
               "none", not measured here
     measured: the metrics and the comparisons that decide; for kind "none", the reason why nothing is measured

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, sobel
 
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics import confusion
@@ -128,12 +128,10 @@ def gradient_ranks(images: np.ndarray) -> np.ndarray:
     The rank is 0 to 1, on average 0.5: the share of pixels with a weaker gradient, plus half of those with
     an equal one. The gradient is the Sobel magnitude of R + G + B, rounded to an integer.
     """
-    grey = np.pad(images.sum(-1, dtype=np.int32), ((0, 0), (1, 1), (1, 1)), mode="edge")
-    down, right = grey[:, 2:] - grey[:, :-2], grey[:, :, 2:] - grey[:, :, :-2]
-    down = down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]
-    right = right[:, :-2] + 2 * right[:, 1:-1] + right[:, 2:]
     ranks = np.empty(images.shape[:3])
-    for rank, strength in zip(ranks, np.hypot(down, right).round().astype(np.int64), strict=True):
+    for rank, grey in zip(ranks, images.sum(-1, dtype=np.int32), strict=True):
+        down, right = (sobel(grey, axis, mode="nearest") for axis in (0, 1))
+        strength = np.hypot(down, right).round().astype(np.int64)
         equal = np.bincount(strength.ravel())
         rank[:] = ((np.cumsum(equal) - equal / 2) / strength.size)[strength]
     return ranks

@@ -39,11 +39,12 @@ SENTENCES = tuple(Sentence(**entry) for entry in _FILE["sentences"])
 
 
 def complete(claim: Claim, section: str) -> Claim:
-    """Return a claim with its section, the study's words and their place."""
+    """Return a claim with its section, the study's words and their place, and kind "≈" if it has a margin."""
     sources = [sentence for sentence in SENTENCES if claim.id in sentence.claims]
     places = list(dict.fromkeys(sentence.place for sentence in sources))
     texts = (" ".join(sentence.text for sentence in sources if sentence.place == place) for place in places)
-    return replace(claim, section=section, quote=" … ".join(texts), place="; ".join(places))
+    kind = claim.kind if claim.margin is None else "≈"
+    return replace(claim, section=section, kind=kind, quote=" … ".join(texts), place="; ".join(places))
 
 
 LEAK = tuple(
@@ -100,7 +101,6 @@ SPLIT_CLAIMS = (
         " score without a network is shown, with the mask of the most similar training frame copied to"
         " each test frame.",
         LEAK + secondary(COPY),
-        kind="≈",
         margin=POINT,
         origin="ours",
     ),

@@ -53,7 +53,6 @@ GATE_CLAIMS = (
         " in both pairs. All comparisons decide. The median seconds per image of training and of"
         " prediction are shown.",
         gates("parameters", "gflops", "memory_mib") + secondary(gates("train_seconds", "predict_seconds")),
-        kind="≈",
         margin=SHARE,
     ),
     Claim(
@@ -63,7 +62,6 @@ GATE_CLAIMS = (
         " attention residual U-Net with a standard U-Net; here, the networks of a pair differ only in their"
         " gates.",
         gates("miou"),
-        kind="≈",
         margin=POINT,
     ),
     Claim(
@@ -82,7 +80,6 @@ GATE_CLAIMS = (
         " because later weights can undo its scale.",
         each_gate(GATED_RESIDUAL, GATED, metric="lost", levels=(1, 2, 3, 4, "all"))
         + secondary(each_gate(GATED_RESIDUAL, GATED, metric="gate_variation", levels=(1, 2, 3, 4))),
-        kind="≈",
         margin=POINT,
         origin="implied",
     ),
@@ -92,7 +89,6 @@ GATE_CLAIMS = (
         "Test mIoU with the gating signal taken before the up-convolution (strided gate) minus after it,"
         " within ±1 point.",
         pair(STRIDED, GATED_RESIDUAL, "miou"),
-        kind="≈",
         margin=POINT,
         origin="ours",
     ),
@@ -177,7 +173,6 @@ GATE_CLAIMS = (
         "Boundary F1 (mean over 1, 2 and 3 px) and mIoU of the thin classes, with gates minus without,"
         " within ±1 point. All comparisons decide, in both pairs.",
         gates("boundary_f1", "miou:thin"),
-        kind="≈",
         margin=POINT,
     ),
     Claim(

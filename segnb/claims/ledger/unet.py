@@ -143,7 +143,6 @@ RESIDUAL_CLAIMS = (
         "Residual blocks change little in a U-Net of four levels.",
         "Test mIoU, residual U-Net minus U-Net, within ±1 point.",
         pair(RESIDUAL, UNET, "miou"),
-        kind="≈",
         margin=POINT,
         origin="ours",
     ),
