@@ -9,7 +9,7 @@ import torch
 
 from segnb.labels import STREET
 from segnb.metrics import confusion
-from segnb.metrics.published_score import as_published_score
+from segnb.metrics.confusion import as_published_score
 
 # Two rows of pixels from left to right: sky, trees and houses above a street.
 TRUTH = (

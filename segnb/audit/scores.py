@@ -16,8 +16,7 @@ import torch
 from scipy.stats import kendalltau
 
 from segnb.labels import STREET, ClassMap
-from segnb.metrics.confusion import class_iou, confusion, mean_iou
-from segnb.metrics.published_score import as_published_score
+from segnb.metrics.confusion import as_published_score, class_iou, confusion, mean_iou
 from segnb.models.registry import label
 from segnb.stats.bootstrap import image_interval
 from segnb.study.study import Run, by_variant
