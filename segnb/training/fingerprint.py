@@ -14,7 +14,6 @@ TRAINING_CODE = (
     "models/build.py",
     "models/fcn.py",
     "models/unet.py",
-    "models/vgg16.py",
     "runtime/machine.py",
     "training/feature_cache.py",
     "training/loop.py",

@@ -26,7 +26,7 @@ from segnb.cli import main
 from segnb.data import dataset, shifts, streets
 from segnb.errors import SegnbError
 from segnb.evaluation import cost, evaluate
-from segnb.models import fcn, vgg16
+from segnb.models import fcn
 from segnb.models.build import build
 from segnb.models.registry import VARIANTS
 from segnb.pipeline.notebook import run as run_notebook
@@ -244,8 +244,8 @@ def plain_fingerprint(code: list[str], versions: list[str]) -> str:
 
 
 def narrow_vgg() -> None:
-    channels = tuple(count // NARROWER for count in vgg16.CHANNELS)
-    for module in (vgg16, fcn, feature_cache):
+    channels = tuple(count // NARROWER for count in fcn.CHANNELS)
+    for module in (fcn, feature_cache):
         module.CHANNELS = channels
     layout = torchvision.models.vgg.cfgs["D"]  # channels, and "M" for a pooling
     layout[:] = [kind if kind == "M" else kind // NARROWER for kind in layout]
