@@ -203,8 +203,6 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
     optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.backbone_learning_rate))
     scaler = machine.scaler()
     scheduler = _schedule(optimizer, recipe, steps=-(-len(train) // recipe.batch_size))
-    stopper = EarlyStopping(recipe)
-
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     progress = checkpoint.Progress(run)
 
@@ -228,14 +226,12 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         rows, gradients = state["rows"], state["gradients"]
         write_tables()  # the tables on disk may be newer than the checkpoint
         on_epoch(rows)
-    for row in rows:
-        stopper.update(row)
 
     network, train, val = _from_features(model, train, val, recipe, machine, feature_cache)
     if machine.compile:
         network.compile(dynamic=False)  # static shapes; a smaller last batch is compiled separately
     for epoch in range(len(rows) + 1, recipe.epochs + 1):
-        if stopper.stop:
+        if stops_early(rows, recipe):
             break
         start = time.perf_counter()
         torch.manual_seed(seed * 1_000_003 + epoch)  # for dropout; the batches have a generator of their own
@@ -265,7 +261,6 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
             raise SegnbError(error)
         if all(validated.miou > earlier["val_miou"] for earlier in rows[:-1]):
             progress.save_best(epoch, model)
-        stopper.update(row)
         save()
         on_epoch(rows)
 
@@ -312,29 +307,19 @@ def _from_features(model, train: Split, val: Split, recipe: Recipe, machine: Mac
     return FromFeatures(model, found[0].size), *found
 
 
-class EarlyStopping:
-    """The study's rule of early stopping.
+def stops_early(rows: list[dict], recipe: Recipe) -> bool:
+    """Return whether training stops after the epochs of a history, by the study's rule of early stopping.
 
-    Training stops once neither the validation loss nor the validation mIoU has improved by more than
+    It stops once neither the validation loss nor the validation mIoU has improved by more than
     `recipe.min_delta` for `recipe.patience` epochs. If the patience is None, it never stops early.
     """
-
-    def __init__(self, recipe: Recipe):
-        self.patience, self.min_delta = recipe.patience, recipe.min_delta
-        self.loss, self.miou, self.idle = float("inf"), float("-inf"), 0
-
-    def update(self, row: dict) -> None:
-        """Take the validation loss and mIoU of the next epoch into account."""
-        lower = row["val_loss"] < self.loss - self.min_delta
-        higher = row["val_miou"] > self.miou + self.min_delta
-        self.loss = row["val_loss"] if lower else self.loss
-        self.miou = row["val_miou"] if higher else self.miou
-        self.idle = 0 if lower or higher else self.idle + 1
-
-    @property
-    def stop(self) -> bool:
-        """Whether to stop training."""
-        return self.patience is not None and self.idle >= self.patience
+    loss, miou, idle = math.inf, -math.inf, 0
+    for row in rows:
+        lower, higher = row["val_loss"] < loss - recipe.min_delta, row["val_miou"] > miou + recipe.min_delta
+        loss = row["val_loss"] if lower else loss
+        miou = row["val_miou"] if higher else miou
+        idle = 0 if lower or higher else idle + 1
+    return recipe.patience is not None and idle >= recipe.patience
 
 
 def _schedule(optimizer, recipe: Recipe, steps: int):
