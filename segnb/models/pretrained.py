@@ -90,11 +90,11 @@ class Source:
 # ---- fetching ---------------------------------------------------------------------------------------
 
 
-def _vgg16():
-    """Return torchvision's module of VGG16, whose import takes seconds that most commands need not spend."""
+def _imagenet():
+    """Return torchvision's ImageNet weights, whose import takes seconds that most commands need not spend."""
     import torchvision
 
-    return torchvision.models.vgg
+    return torchvision.models.VGG16_Weights.IMAGENET1K_V1
 
 
 def fetch_imagenet(file: Path) -> None:
@@ -103,7 +103,7 @@ def fetch_imagenet(file: Path) -> None:
     Raises:
         SegnbError: if the download fails.
     """
-    fetch_file(_vgg16().VGG16_Weights.IMAGENET1K_V1.url, IMAGENET_SHA256, file)
+    fetch_file(_imagenet().url, IMAGENET_SHA256, file)
 
 
 def fetch_hed(file: Path) -> None:
@@ -152,7 +152,7 @@ def convert_hed(content: bytes) -> bytes:
     """
     import h5py  # here, because nothing else needs it
 
-    normalised = _vgg16().VGG16_Weights.IMAGENET1K_V1.transforms()  # mean and std of our images
+    normalised = _imagenet().transforms()  # mean and std of our images
     state = {
         "input_scale": 255 * torch.tensor(normalised.std).view(3, 1, 1),
         "input_shift": (255 * torch.tensor(normalised.mean) - torch.tensor(CAFFE_MEAN)).view(3, 1, 1),
