@@ -23,8 +23,7 @@ from segnb.presets import Recipe
 from segnb.runtime.machine import Machine, bits_environment, usable_cores
 from segnb.storage.checksums import sha256
 from segnb.study.study import Run, Study
-from segnb.training import checkpoint
-from segnb.training.fingerprint import evaluation_digest
+from segnb.training import checkpoint, evaluation_digest
 from segnb.training.loop import evaluate
 
 SHOWN = 24  # test images whose predictions are stored for the report and the explorer

@@ -20,8 +20,8 @@ from segnb.storage.files import read_json, to_json, write_json
 from segnb.storage.project import cache_folder, runs_folder
 from segnb.study.provenance import check, identity, network, provenance, resumed
 from segnb.study.study import Run, Study, open_study
+from segnb.training import code_digest
 from segnb.training.autotune import resolve_machine
-from segnb.training.fingerprint import code_digest
 
 
 def create_study(params: StudyParams) -> Study:

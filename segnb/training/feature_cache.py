@@ -20,7 +20,7 @@ from segnb.errors import SegnbError, full_disk_told
 from segnb.models.fcn import CHANNELS, FCN, STRIDES, TAPS, Taps
 from segnb.runtime.machine import Machine
 from segnb.storage.files import locked, new_array, read_json, write_json
-from segnb.training.fingerprint import code_digest
+from segnb.training import code_digest
 
 LIMIT = 16 * 10**9  # bytes, maximum size of the cache
 SPARE = 10**9  # bytes of the disk that stay free for runs and their checkpoints

@@ -23,8 +23,7 @@ from segnb.models.registry import VARIANTS
 from segnb.params import RunParams
 from segnb.study.create import create_study
 from segnb.study.study import Run
-from segnb.training import checkpoint
-from segnb.training.fingerprint import evaluation_digest
+from segnb.training import checkpoint, evaluation_digest
 from segnb.training.loop import evaluate
 
 GATED, PLAIN, FCN = "AttentionUNet_256", "UNet_Standard_256", "FCN32s_vgg16_freeze"
