@@ -1,7 +1,8 @@
 """The training loop, in reading order.
 
 `criterion` computes the loss of a batch, `train_step` makes one update, `train_one_epoch` goes once over the
-training images, `evaluate` computes loss and confusion of a split, and `fit` trains a network to the end.
+training images, `evaluate` predicts a split and computes loss and confusion, and `fit` trains a network to
+the end.
 """
 
 import math
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -111,15 +113,17 @@ def trained_layers(model) -> dict[str, torch.nn.Parameter]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss and confusion matrices of a network on a split.
+    """Loss, confusion matrices and predictions of a network on a split.
 
     Attributes:
         loss: mean cross-entropy in nats per pixel
         confusion: int64 (N, C, C) on the CPU, pixels of each image by ground truth (row) and prediction
+        predictions: uint8 (N, S, S), the predicted classes
     """
 
     loss: float
     confusion: torch.Tensor
+    predictions: np.ndarray
 
     @property
     def miou(self) -> float:
@@ -135,22 +139,25 @@ def evaluate(
     machine: Machine,
     see: Callable[[torch.Tensor], None] = lambda logits: None,
 ) -> Evaluation:
-    """Compute loss and confusion of all images of a split, without updates.
+    """Compute loss, confusion and predictions of all images of a split, without updates.
 
     Args:
         see: called with the logits of each batch, (B, C, S, S), for further metrics
     """
     model.eval()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
-    confusions = []
+    confusions, predictions = [], []
     for images, labels in in_order(split, batch_size, machine):
         with machine.autocast():
             logits = model(images)
-        confusions.append(confusion_by_image(labels, most_likely(logits), logits.shape[1]))
+        predicted = most_likely(logits)
+        predictions.append(predicted.byte())
+        confusions.append(confusion_by_image(labels, predicted, logits.shape[1]))
         loss_sum += criterion(logits, labels) * confusions[-1].sum()  # times the labelled pixels
         see(logits)
     confusion = torch.cat(confusions)
-    return Evaluation((loss_sum / confusion.sum()).item(), confusion.cpu())
+    loss = (loss_sum / confusion.sum()).item()
+    return Evaluation(loss, confusion.cpu(), torch.cat(predictions).cpu().numpy())
 
 
 def fit(
