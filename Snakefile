@@ -19,7 +19,7 @@ from segnb.report import CHAPTERS
 from segnb.runtime.machine import ALLOCATOR
 from segnb.study.provenance import evaluated_otherwise
 from segnb.study.study import open_study
-from segnb.training.fingerprint import EVALUATION_CODE, evaluation_digest
+from segnb.training import EVALUATION_CODE, evaluation_digest
 
 for needed in ("study", "variants", "seeds"):
     if needed not in config:

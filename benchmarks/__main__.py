@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from math import inf
 
 from benchmarks import training_speed
 from benchmarks import transfer as real_frames
@@ -66,15 +67,14 @@ def _into_page(name: str, marks: tuple[str, str], text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="speed|transfer")
-    for function in (speed, transfer):
-        command = commands.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
-        command.set_defaults(command=function)
-        if function is speed:
-            command.add_argument(
-                "--preset", default="quick", help=f"preset: {', '.join(PRESETS)} (default: quick)"
-            )
-        else:
-            command.add_argument("path", help="folder of real frames, such as PATH or lyft:PATH")
+    of_speed, of_transfer = (
+        commands.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
+        for function in (speed, transfer)
+    )
+    of_speed.set_defaults(command=speed)
+    of_speed.add_argument("--preset", default="quick", help=f"preset: {', '.join(PRESETS)} (default: quick)")
+    of_transfer.set_defaults(command=transfer)
+    of_transfer.add_argument("path", help="folder of real frames, such as PATH or lyft:PATH")
     return parser
 
 
@@ -85,22 +85,14 @@ def speed_table(results: dict) -> str:
     """Return the measurements of `training_speed.measure` as a Markdown table, with ratios and aims."""
     machine, steps, rows = results["machine"], results["steps"], []
 
-    def row(what: str, numbers: str, ratio: float, aim: str = "", reached: bool | None = None) -> None:
-        mark = "" if reached is None else " (reached)" if reached else " (missed)"
-        rows.append(f"| {what} | {numbers} | {ratio:.2f} | {aim}{mark} |")
-
-    def ms(value: float) -> str:
-        return f"{1e3 * value:.1f}"
+    def row(what: str, numbers: str, ratio: float, least: float = 0.0, most: float = inf) -> None:
+        aim = f"≥ {least:g}" if least else f"≤ {most:g}" if most < inf else ""
+        mark = "" if not aim else " (reached)" if least <= ratio <= most else " (missed)"
+        rows.append([what, numbers, f"{ratio:.2f}", f"{aim}{mark}"])
 
     plain_ms, ours, smp = (steps[side]["ms_an_image"] for side in ("plain", "segnb", "smp"))
-    ratio = plain_ms / ours
-    row(
-        "U-Net step: plain fp32 loop / segnb",
-        f"{plain_ms:.1f} / {ours:.1f} ms per image",
-        ratio,
-        "≥ 2",
-        ratio >= 2,
-    )
+    numbers = f"{plain_ms:.1f} / {ours:.1f} ms per image"
+    row("U-Net step: plain fp32 loop / segnb", numbers, plain_ms / ours, least=2)
     speed = {name: side["gflops"] / side["ms_an_image"] * 1e3 for name, side in steps.items()}
     for side, width in (("segnb", "the preset's width"), ("wide", f"width {FULL_WIDTH}")):
         row(
@@ -112,33 +104,20 @@ def speed_table(results: dict) -> str:
     for key, kind in (("frozen_epoch", machine["precision"]), ("frozen_epoch_fp32", "fp32")):
         if key == "frozen_epoch_fp32" and machine["precision"] == "fp32":
             continue
-        part = results[key]
-        ratio = part["without"] / part["with"]
+        without, cached, making = (1e3 * results[key][part] for part in ("without", "with", "making"))
         row(
             f"frozen FCN-8s epoch, {kind}: without / with cached features",
-            f"{ms(part['without'])} / {ms(part['with'])} ms per image;"
-            f" computing them once takes {ms(part['making'])}",
-            ratio,
-            "≥ 10",
-            ratio >= 10,
+            f"{without:.1f} / {cached:.1f} ms per image; computing them once takes {making:.1f}",
+            without / cached,
+            least=10,
         )
-    part = results["whole_training"]
-    ratio = part["training"] / part["its_steps"]
-    row(
-        "whole U-Net training / its steps alone",
-        f"{part['training']:.1f} / {part['its_steps']:.1f} s",
-        ratio,
-        "≤ 1.05",
-        ratio <= 1.05,
-    )
-    ratio = part["train_epochs"] / part["train_steps"]
-    row(
-        "its training epochs / forward, backward and optimiser steps alone",
-        f"{part['train_epochs']:.1f} / {part['train_steps']:.1f} s",
-        ratio,
-        "≤ 1.05",
-        ratio <= 1.05,
-    )
+    shares = {
+        "whole U-Net training / its steps alone": ("training", "its_steps"),
+        "its training epochs / forward, backward and optimiser steps alone": ("train_epochs", "train_steps"),
+    }
+    for what, parts in shares.items():
+        whole, alone = (results["whole_training"][part] for part in parts)
+        row(what, f"{whole:.1f} / {alone:.1f} s", whole / alone, most=1.05)
     for name, size in results["memory"].items():
         base, name = results["memory"]["U-Net, plain loop"], name.replace("kept features", "cached features")
         row(f"peak memory of training: {name} / U-Net, plain loop", f"{size / 2**20:.0f} MiB", size / base)
@@ -149,7 +128,7 @@ def speed_table(results: dict) -> str:
         f"{', fused Adam' if machine['fused'] else ''}{', compiled' if machine['compile'] else ''};"
         f" torch {results['torch']}; preset {results['preset']}; {results['date']}"
     )
-    return "\n".join([settings, "", "| what | measured | ratio | aim |", "|---|---|---|---|", *rows])
+    return f"{settings}\n\n{markdown_table(['what', 'measured', 'ratio', 'aim'], rows)}"
 
 
 def transfer_table(measured: dict) -> str:

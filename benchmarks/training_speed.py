@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from segnb.data.batches import Split, in_order, shuffled
+from segnb.data.batches import Split, shuffled
 from segnb.errors import SegnbError
-from segnb.models.build import build, parameter_groups
+from segnb.models.build import build
 from segnb.models.fcn import FromFeatures
 from segnb.models.registry import VARIANTS
 from segnb.presets import FULL_WIDTH, Preset, Recipe
 from segnb.runtime.machine import Machine, usable_cores
 from segnb.study.study import Run
 from segnb.training import feature_cache
-from segnb.training.autotune import resolve_machine
-from segnb.training.loop import criterion, fit, train_one_epoch, train_step
+from segnb.training.autotune import Bench, resolve_machine
+from segnb.training.loop import criterion, fit, train_one_epoch
 
 UNET, FROZEN, TUNED = "UNet_Standard_256", "FCN8s_vgg16_freeze", "FCN8s_vgg16_finetune"
 SMP = "smp.Unet(vgg16)"
@@ -58,47 +58,42 @@ def random_split(count: int, size: int, seed: int = 0) -> Split:
     return Split(images, labels, [f"{i}" for i in range(count)])
 
 
-class Bench:
-    """A network with its optimiser, ready for steps and epochs with the settings of a machine."""
+class Timed(Bench):
+    """A network with its optimiser, whose steps and epochs are timed with the settings of a machine."""
 
     def __init__(self, name: str, recipe: Recipe, machine: Machine):
         machine.apply()
         torch.manual_seed(0)
-        self.recipe, self.machine = recipe, machine
-        self.model = machine.place(network(name, recipe)).train()
+        self.recipe = recipe
+        slow = replace(recipe, learning_rate=1e-4, backbone_learning_rate=1e-4)  # noise is not to be learned
+        super().__init__(network(name, recipe), slow, machine, CLASSES)
         if machine.compile:
             self.model.compile(dynamic=False)
-        self.optimizer = machine.adam(parameter_groups(self.model, 1e-4, 1e-4))
         self.scheduler = torch.optim.lr_scheduler.ConstantLR(self.optimizer, 1.0)
-        self.scaler = machine.scaler()
-        one_batch = random_split(recipe.batch_size, recipe.size)
-        self.images, self.labels = next(in_order(one_batch, recipe.batch_size, machine))
 
     def gflops(self) -> float:
         """Return 10⁹ operations of a training step per image; backward counts as twice forward."""
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            self.model(self.images[:1])
+            self.model.train()(self.images[:1])
         return 3 * counter.get_total_flops() / 1e9
 
-    def step(self) -> float:
+    def step_seconds(self) -> float:
         """Return the seconds of one training step."""
         self.machine.apply()
         start = time.perf_counter()
-        args = (self.model, self.images, self.labels, self.optimizer, self.scaler, self.machine)
-        train_step(*args)[0].item()  # waits for a GPU
+        self.step()
         return time.perf_counter() - start
 
     @torch.no_grad()
-    def forward(self) -> float:
+    def evaluation_seconds(self) -> float:
         """Return the seconds of one batch in evaluation, without the confusion matrix."""
         self.model.eval()
         start = time.perf_counter()
         with self.machine.autocast():
             criterion(self.model(self.images), self.labels).item()
-        self.model.train()
         return time.perf_counter() - start
 
-    def epoch(self, split, model=None) -> float:
+    def epoch_seconds(self, split, model=None) -> float:
         """Return the seconds of one training epoch."""
         self.machine.apply()
         start = time.perf_counter()
@@ -112,12 +107,10 @@ class Bench:
 def alternately(work: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
     """Call all in alternation and return the median seconds of each; the first round is a warm-up."""
     seconds = {name: [] for name in work}
-    for number in range(rounds + 1):
+    for _ in range(rounds + 1):
         for name, call in work.items():
-            duration = call()
-            if number:
-                seconds[name].append(duration)
-    return {name: median(values) for name, values in seconds.items()}
+            seconds[name].append(call())
+    return {name: median(values[1:]) for name, values in seconds.items()}
 
 
 # ---- the benchmarks -----------------------------------------------------------------------------------
@@ -130,12 +123,12 @@ def steps(preset: Preset, machine: Machine) -> dict[str, dict]:
     timed at full width too.
     """
     sides = {
-        "plain": Bench(UNET, preset.unet, plain(machine)),
-        "segnb": Bench(UNET, preset.unet, machine),
-        "smp": Bench(SMP, preset.unet, machine),
-        "wide": Bench(UNET, replace(preset.unet, width=FULL_WIDTH), machine),
+        "plain": Timed(UNET, preset.unet, plain(machine)),
+        "segnb": Timed(UNET, preset.unet, machine),
+        "smp": Timed(SMP, preset.unet, machine),
+        "wide": Timed(UNET, replace(preset.unet, width=FULL_WIDTH), machine),
     }
-    seconds = alternately({name: side.step for name, side in sides.items()})
+    seconds = alternately({name: side.step_seconds for name, side in sides.items()})
     return {
         name: {"ms_an_image": 1e3 * seconds[name] / side.recipe.batch_size, "gflops": side.gflops()}
         for name, side in sides.items()
@@ -144,7 +137,7 @@ def steps(preset: Preset, machine: Machine) -> dict[str, dict]:
 
 def frozen_epoch(preset: Preset, machine: Machine, images: int = 64) -> dict[str, float]:
     """Time an epoch of a frozen FCN-8s with and without cached features, in seconds per image."""
-    side, split = Bench(FROZEN, preset.fcn, machine), random_split(images, preset.fcn.size)
+    side, split = Timed(FROZEN, preset.fcn, machine), random_split(images, preset.fcn.size)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         features = feature_cache.cached(
@@ -152,7 +145,10 @@ def frozen_epoch(preset: Preset, machine: Machine, images: int = 64) -> dict[str
         )
         making = time.perf_counter() - start
         head = FromFeatures(side.model, features.size)
-        work = {"without": lambda: side.epoch(split), "with": lambda: side.epoch(features, head)}
+        work = {
+            "without": lambda: side.epoch_seconds(split),
+            "with": lambda: side.epoch_seconds(features, head),
+        }
         seconds = alternately(work, rounds=3)
     return {name: value / images for name, value in seconds.items()} | {"making": making / images}
 
@@ -160,30 +156,24 @@ def frozen_epoch(preset: Preset, machine: Machine, images: int = 64) -> dict[str
 def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[str, float]:
     """Time a training of the preset's size with few epochs: as a whole, its epochs, and its steps alone."""
     recipe = replace(preset.unet, epochs=epochs, patience=None)
-    side = Bench(UNET, recipe, machine)
+    side = Timed(UNET, recipe, machine)
     train, val = random_split(preset.train, recipe.size), random_split(preset.val, recipe.size, seed=1)
     bare: dict[str, list[float]] = {"step": [], "forward": []}
+    pauses: list[float] = []  # seconds
 
-    def few_steps() -> None:  # between epochs, so that a slow minute of the machine affects both
-        bare["step"] += [side.step() for _ in range(6)][1:]
-        bare["forward"] += [side.forward() for _ in range(6)][1:]
+    def few_steps(history: list[dict]) -> None:  # between epochs: a slow minute of the machine affects both
+        start = time.perf_counter()
+        bare["step"] += [side.step_seconds() for _ in range(6)][1:]
+        bare["forward"] += [side.evaluation_seconds() for _ in range(6)][1:]
+        pauses.append(time.perf_counter() - start)
 
-    spent = 0.0
-    rows: list[dict] = []
-
-    def between(history: list[dict]) -> None:
-        nonlocal spent, rows
-        rows, start = history, time.perf_counter()
-        few_steps()
-        spent += time.perf_counter() - start
-
-    few_steps()
+    few_steps([])
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
         run = Run(Path(folder) / UNET / "seed0")
         start = time.perf_counter()
-        fit(network(UNET, recipe), train, val, recipe, 0, run, machine, between)
-        whole = time.perf_counter() - start - spent
+        rows = fit(network(UNET, recipe), train, val, recipe, 0, run, machine, few_steps)
+        whole = time.perf_counter() - start - sum(pauses[1:])
     # The last batch may be smaller, so the steps are scaled by images.
     per_image = {name: median(values) / recipe.batch_size for name, values in bare.items()}
     training = epochs * len(train) * per_image["step"]
@@ -198,18 +188,14 @@ def whole_training(preset: Preset, machine: Machine, epochs: int = 3) -> dict[st
 def memory(preset: Preset, machine: Machine) -> dict[str, int]:
     """Return the peak memory of each kind of training, see `peak_memory`."""
     cases = {
-        "U-Net, plain loop": (UNET, plain(machine)),
-        "U-Net, segnb": (UNET, machine),
-        SMP: (SMP, machine),
-        "FCN-8s frozen": (FROZEN, machine),
-        "FCN-8s frozen, kept features": (f"{FROZEN}+features", machine),
-        "FCN-8s fine-tuned": (TUNED, machine),
+        "U-Net, plain loop": (UNET, preset.unet, plain(machine)),
+        "U-Net, segnb": (UNET, preset.unet, machine),
+        SMP: (SMP, preset.unet, machine),
+        "FCN-8s frozen": (FROZEN, preset.fcn, machine),
+        "FCN-8s frozen, kept features": (FROZEN, preset.fcn, machine, True),
+        "FCN-8s fine-tuned": (TUNED, preset.fcn, machine),
     }
-    peaks = {}
-    for name, (what, settings) in cases.items():
-        recipe = preset.fcn if what.startswith("FCN") else preset.unet
-        peaks[name] = peak_memory(what, recipe, settings)
-    return peaks
+    return {name: peak_memory(*case) for name, case in cases.items()}
 
 
 def plain(machine: Machine) -> Machine:
@@ -217,17 +203,16 @@ def plain(machine: Machine) -> Machine:
     return replace(machine, precision="fp32", channels_last=False, fused=False, compile=False)
 
 
-def peak_memory(what: str, recipe: Recipe, machine: Machine) -> int:
+def peak_memory(name: str, recipe: Recipe, machine: Machine, with_features: bool = False) -> int:
     """Return the peak memory of a few training steps in bytes, in a process of its own, without imports."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(_memory_of, what, recipe, machine).result()
+        return pool.submit(_memory_of, name, recipe, machine, with_features).result()
 
 
-def _memory_of(what: str, recipe: Recipe, machine: Machine) -> int:
-    name, with_features = what.removesuffix("+features"), what.endswith("+features")
+def _memory_of(name: str, recipe: Recipe, machine: Machine, with_features: bool) -> int:
     if machine.device == "cpu":
         before = _peak()
-    side = Bench(name, recipe, machine)
+    side = Timed(name, recipe, machine)
     if with_features:
         with torch.no_grad(), machine.autocast():
             taps = side.model.features(side.images)

@@ -38,8 +38,7 @@ from segnb.runtime.machine import Machine
 from segnb.stats.bootstrap import count_blocks, resample, weights_of
 from segnb.stats.effect import Effect, effect
 from segnb.study.study import Run
-from segnb.training import checkpoint
-from segnb.training.fingerprint import code_digest
+from segnb.training import checkpoint, code_digest
 from segnb.training.loop import evaluate, fit
 
 UNET = "UNet_Standard_256"
@@ -213,22 +212,7 @@ def trained(
     return path, machine.place(model)
 
 
-def taught_by_scenes(
-    streets: Data, recipe: Recipe, seed: int, machine: Machine, cache: Path
-) -> tuple[Path, torch.nn.Module]:
-    scenes = streets.split(cache, "train", recipe.size)
-    held_out = streets.split(cache, "val", recipe.size)
-    what = [streets.digest, repr(VARIATIONS)]
-    return trained(seed, (Varied(**vars(scenes)), held_out), recipe, machine, cache / "transfer", what)
-
-
-def measure(
-    path: str,
-    settings: Settings,
-    machine: Machine,
-    cache: Path,
-    say: Callable[[str], None] = lambda line: print(line, flush=True),
-) -> dict:
+def measure(path: str, settings: Settings, machine: Machine, cache: Path) -> dict:
     """Compare the three ways of training on one data set.
 
     Args:
@@ -237,7 +221,6 @@ def measure(
         machine: device and settings of the machine.
         cache: folder whose subfolder transfer stores the networks, so that an interrupted benchmark resumes
             and other frames reuse the networks of scenes.
-        say: function that prints a line of progress.
 
     Returns:
         The values for `benchmarks.__main__.transfer_table`, ready for JSON.
@@ -250,7 +233,7 @@ def measure(
     data = open_data(path, settings.data, cache)
     if path in RENDERED:
         raise SegnbError(f"data {path!r} are the rendered streets (expected a folder of real frames)")
-    size = settings.scenes.size
+    size, folder = settings.scenes.size, cache / "transfer"
     real = frames(data, cache, size)
     learning = len(real) - data.counts["test"]
 
@@ -261,20 +244,22 @@ def measure(
     for seed in range(settings.seeds):
         turns = rounds(real.names, learning, settings, seed)
         tested = np.sort(np.concatenate([test for _, test in turns]))
-        say(f"seed {seed}: {ARMS['scenes']}, {streets.counts['train']:,} scenes …")
-        start, model = taught_by_scenes(streets, settings.scenes, seed, machine, cache)
+        print(f"seed {seed}: {ARMS['scenes']}, {streets.counts['train']:,} scenes …", flush=True)
+        splits = Varied(**vars(streets.split(cache, "train", size))), streets.split(cache, "val", size)
+        what = [streets.digest, repr(VARIATIONS)]
+        start, model = trained(seed, splits, settings.scenes, machine, folder, what)
         counted["streets"].append(counts(model, streets.split(cache, "test", size)))
         counted["scenes"].append(counts(model, chosen(real, tested)))
         for arm, recipe in (("scratch", settings.scratch), ("tuned", settings.tuned)):
             parts = np.zeros_like(counted["scenes"][-1])
-            for turn, (few, test) in enumerate(turns):
-                say(f"seed {seed}: {ARMS[arm]}, {len(few)} frames, round {turn + 1} of {len(turns)} …")
+            for turn, (few, test) in enumerate(turns, start=1):
+                where = f"round {turn} of {len(turns)}"
+                print(f"seed {seed}: {ARMS[arm]}, {len(few)} frames, {where} …", flush=True)
                 # `fit` needs a validation split. No frame can be spared, so it is a training frame; the
                 # weights of the last epoch do not depend on it.
                 splits = chosen(real, few), chosen(real, few[:1])
                 what = [data.digest, few.tolist(), start.parents[2].name if arm == "tuned" else None]
                 begin = partial(checkpoint.load_model, start) if arm == "tuned" else None
-                folder = cache / "transfer"
                 _, model = trained(seed, splits, recipe, machine, folder, what, begin, last=True)
                 parts[np.searchsorted(tested, test)] = counts(model, chosen(real, test))
             counted[arm].append(parts)

@@ -132,11 +132,11 @@ def narrow_backbone(patch: pytest.MonkeyPatch) -> None:
     """Give VGG16 a sixteenth of its channels: a network is built in milliseconds instead of a second."""
     from torchvision.models import vgg
 
-    from segnb.models import fcn, vgg16
+    from segnb.models import fcn
     from segnb.training import feature_cache
 
     patch.setitem(vgg.cfgs, "D", [c if c == "M" else c // 16 for c in vgg.cfgs["D"]])
-    for module in (vgg16, fcn, feature_cache):
+    for module in (fcn, feature_cache):
         patch.setattr(module, "CHANNELS", tuple(c // 16 for c in module.CHANNELS))
 
 

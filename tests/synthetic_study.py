@@ -25,8 +25,7 @@ from segnb.presets import PRESETS
 from segnb.storage.checksums import sha256
 from segnb.storage.files import read_json, write_json
 from segnb.study.study import Run, Study
-from segnb.training import checkpoint
-from segnb.training.fingerprint import evaluation_digest
+from segnb.training import checkpoint, evaluation_digest
 
 SKILL = {  # of the networks that tests compare
     "FCN32s_vgg16_freeze": 0.40,

@@ -1,40 +1,135 @@
-"""Ablations at test time: a network without its skips or gates, or with another gating signal.
+"""Skips and gates at test time: gate maps, and networks without skips, without gates or with another signal.
 
 A part is removed by replacing its values with their mean over the image. Nothing is trained again.
+
+The mean of a gate map has no meaning, because the layers after the gate can compensate for any constant. So
+two questions matter: how much the map varies within an image, and how much worse the network is if the map
+is replaced by its mean over the image. If a gate only scales the skip, the network is no worse.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segnb.data.batches import Split
-from segnb.evaluation import gates
 from segnb.models.fcn import FCN
 from segnb.models.registry import VARIANTS, UNetConfig
+from segnb.models.unet import UNet
 from segnb.runtime.machine import Machine
 from segnb.training.loop import evaluate
 
-FUSED = {4: "score_pool3", 5: "score_pool4"}  # by level, the layer whose scores an FCN adds
+LEVELS = (1, 2, 3, 4)  # of a U-Net, finest first; a cell of level k covers 2^(k-1) × 2^(k-1) pixels
+FUSED = {4: "pool3", 5: "pool4"}  # by level, the tap whose scores an FCN adds
 
 
 def skip_levels(variant: str) -> tuple[int, ...]:
     """Return the levels at which a network has skips, finest first.
 
-    A cell of level k covers 2^(k-1) × 2^(k-1) px. The skips of an FCN are the scores of pool3 (8 px) and
-    pool4 (16 px) that are added to coarser scores.
+    The skips of an FCN are the scores of pool3 (8 px per cell) and pool4 (16 px) that are added to coarser
+    scores.
     """
     config = VARIANTS[variant].config
     if isinstance(config, UNetConfig):
-        return gates.LEVELS if config.skip else ()
+        return LEVELS if config.skip else ()
     return tuple(level for level in FUSED if config.stride < 2**level)
 
 
 def gate_levels(variant: str) -> tuple[int, ...]:
     """Return the levels whose skips have gates, finest first."""
-    return gates.LEVELS if VARIANTS[variant].gate != "none" else ()
+    return LEVELS if VARIANTS[variant].gate != "none" else ()
+
+
+def on_image(maps: Tensor, level: int, size: int) -> Tensor:
+    """Crop maps (B, M, h, w) to an image of `size` pixels per side, without the padding."""
+    side = -(-size // 2 ** (level - 1))
+    return maps[..., :side, :side]
+
+
+def image_mean(maps: Tensor, level: int, size: int) -> Tensor:
+    """Average maps (B, M, h, w) over the image: float32 (B, M, 1, 1)."""
+    return on_image(maps, level, size).float().mean((2, 3), keepdim=True)
+
+
+# ---- gate maps ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def watched(
+    model: nn.Module,
+    levels: Collection[int],
+    see: Callable[[int, Tensor], Tensor | None],
+    weigh: Callable[[int, Tensor, Tensor], None] = lambda level, skip, gate: None,
+) -> Iterator[None]:
+    """Observe, and optionally replace, the gate maps of a network, within a `with` statement.
+
+    Args:
+        model: the network
+        levels: levels whose gates are observed
+        see: called as see(level, maps) with the maps (B, M, h, w) of each gate. Its result replaces the
+            maps, unless it is None.
+        weigh: called before `see` as weigh(level, skip, gate), with the skip (B, F, h, w) and the factor of
+            the skip, (B, F, h, w) or (B, 1, h, w)
+    """
+
+    def gated(level: int, gate: nn.Module, inputs: tuple, maps: Tensor) -> Tensor | None:
+        weigh(level, inputs[0], gate.per_channel(maps))
+        return see(level, maps)
+
+    with ExitStack() as hooks:
+        for level in levels:
+            gate = getattr(model, f"up{level}").gate
+            hooks.enter_context(gate.register_forward_hook(partial(gated, level)))
+        yield
+
+
+class Openness:
+    """Statistics of the gate maps of each image, recorded while the network predicts a split.
+
+    Args:
+        size: side of the images in pixels
+        keep: indices of the images whose maps are stored
+    """
+
+    def __init__(self, size: int, keep: np.ndarray):
+        self.size, self.keep = size, set(keep.tolist())
+        self._std: dict[int, list] = {level: [] for level in LEVELS}  # by level, one array (M,) per image
+        self._maps: dict[int, list] = {level: [] for level in LEVELS}
+        self._passed: dict[int, list] = {level: [] for level in LEVELS}
+
+    def weigh(self, level: int, skip: Tensor, gate: Tensor) -> None:
+        """Add the skips of the next images and their factors; see `watched`."""
+        skip, gate = (on_image(values, level, self.size).float() for values in (skip, gate))
+        energy, passed = (values.square().sum((1, 2, 3)) for values in (skip, skip * gate))
+        self._passed[level].append((passed / energy.clamp(min=1e-12)).double().cpu().numpy())
+
+    def see(self, level: int, maps: Tensor) -> None:
+        """Add the maps of the next images; see `watched`."""
+        for image in on_image(maps, level, self.size).float().cpu().numpy():  # (M, h, w)
+            if len(self._std[level]) in self.keep:
+                self._maps[level].append(image.astype(np.float16))
+            self._std[level].append(image.std((1, 2)))
+
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Return the statistics, for L levels and M maps per level (one, or one per class).
+
+        Returns:
+            levels: (L,)
+            passed: float64 (N,), 0 to 1, share of the skips' energy (sum of squares) that the gates pass,
+                mean over levels
+            std: float32 (N, L, M), standard deviation of a map within the image
+            maps1 … maps4: float16 (K, M, h, w), the maps of the K images to keep
+        """
+        maps = {f"maps{level}": np.stack(images) for level, images in self._maps.items()}
+        passed = np.mean([np.concatenate(shares) for shares in self._passed.values()], axis=0)
+        std = np.stack([*self._std.values()], 1)
+        return {"levels": np.array(LEVELS), "std": std, "passed": passed} | maps
+
+
+# ---- networks without parts -----------------------------------------------------------------------------
 
 
 @contextmanager
@@ -54,36 +149,29 @@ def without(
     """
 
     def flat(level: int, values: Tensor) -> Tensor:
-        return gates.image_mean(values, level, size).to(values.dtype).expand_as(values)
+        return image_mean(values, level, size).to(values.dtype).expand_as(values)
 
-    def joined(level: int):
-        def hook(block, inputs):
-            (x,) = inputs  # (B, 2F, h, w): F channels of the skip, then F from below
-            skip, below = x.chunk(2, dim=1)
-            return (torch.cat([flat(level, skip), below], dim=1),)
+    def joined(level: int, block: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        skip, below = inputs[0].chunk(2, dim=1)  # (B, 2F, h, w): F channels of the skip, then F from below
+        return torch.cat([flat(level, skip), below], dim=1)
 
-        return hook
-
-    def fused(level: int):
-        return lambda layer, inputs, scores: flat(level, scores)
-
-    def shut(level: int, maps: Tensor) -> Tensor | None:
-        return flat(level, maps) if level in gated else None
+    def fused(level: int, layer: nn.Module, inputs: tuple, scores: Tensor) -> Tensor:
+        return flat(level, scores)
 
     with ExitStack() as hooks:
         for level in skips:
             if isinstance(model, FCN):
-                handle = getattr(model, FUSED[level]).register_forward_hook(fused(level))
+                layer = getattr(model, f"score_{FUSED[level]}")
+                hooks.enter_context(layer.register_forward_hook(partial(fused, level)))
             else:
-                handle = getattr(model, f"up{level}").block.register_forward_pre_hook(joined(level))
-            hooks.callback(handle.remove)
-        if gated:
-            hooks.enter_context(gates.watched(model, shut))
+                block = getattr(model, f"up{level}").block
+                hooks.enter_context(block.register_forward_pre_hook(partial(joined, level)))
+        hooks.enter_context(watched(model, gated, flat))
         yield
 
 
 @contextmanager
-def signalled(model: nn.Module, size: int, kind: str) -> Iterator[None]:
+def signalled(model: UNet, size: int, kind: str) -> Iterator[None]:
     """Replace the gating signals of all gates, within a `with` statement.
 
     Args:
@@ -95,19 +183,17 @@ def signalled(model: nn.Module, size: int, kind: str) -> Iterator[None]:
     def other(level: int, signal: Tensor) -> Tensor:
         if kind == "shuffled":
             return signal.roll(1, 0)  # the previous image in the batch
-        return gates.image_mean(signal, level, size).to(signal.dtype).expand_as(signal)
+        return image_mean(signal, level, size).to(signal.dtype).expand_as(signal)
 
-    def hook(level: int):
+    def replaced(level: int, gate: nn.Module, inputs: tuple, named: dict) -> tuple[tuple, dict]:
         # A gate uses either `below` or `raised` as its signal; both are replaced.
-        return lambda gate, args, kwargs: (
-            (args[0], other(level + 1, args[1])),
-            {name: other(level, signal) for name, signal in kwargs.items()},
-        )
+        skip, below = inputs
+        return (skip, other(level + 1, below)), {"raised": other(level, named["raised"])}
 
     with ExitStack() as hooks:
-        for level in gates.LEVELS:
+        for level in LEVELS:
             gate = getattr(model, f"up{level}").gate
-            hooks.callback(gate.register_forward_pre_hook(hook(level), with_kwargs=True).remove)
+            hooks.enter_context(gate.register_forward_pre_hook(partial(replaced, level), with_kwargs=True))
         yield
 
 
@@ -126,10 +212,10 @@ def confusions(
         An empty dict for a network without such parts.
     """
     size, levels = split.labels.shape[1], skip_levels(variant)
-    fcn = isinstance(model, FCN)
-    parts = {FUSED[k].removeprefix("score_"): without(model, size, (k,)) for k in levels if fcn}
-    if levels and not fcn:
-        parts["skips"] = without(model, size, levels)
+    if isinstance(model, FCN):
+        parts = {FUSED[level]: without(model, size, [level]) for level in levels}
+    else:
+        parts = {"skips": without(model, size, levels)} if levels else {}
     if gate_levels(variant):
         kinds = ("shuffled", "mean") if min(batch_size, len(split)) > 1 else ("mean",)
         parts |= {f"signal:{kind}": signalled(model, size, kind) for kind in kinds}
@@ -138,3 +224,18 @@ def confusions(
         with part:
             counts.append(evaluate(model, split, batch_size, machine).confusion.numpy())
     return {"names": np.array(list(parts)), "confusion": np.stack(counts)} if parts else {}
+
+
+def neutral_confusion(model: UNet, split: Split, batch_size: int, machine: Machine) -> np.ndarray:
+    """Evaluate a network without the gate maps of each level, and of all levels.
+
+    Each map is replaced by its mean over the image.
+
+    Returns:
+        Confusion of each image, int64 (L + 1, N, C, C): without level 1, 2, …, and without all levels.
+    """
+    size, counts = split.labels.shape[1], []
+    for levels in (*([level] for level in LEVELS), LEVELS):
+        with watched(model, levels, lambda level, maps: image_mean(maps, level, size)):
+            counts.append(evaluate(model, split, batch_size, machine).confusion.numpy())
+    return np.stack(counts)

@@ -13,10 +13,10 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from segnb.models.build import build, parameter_groups
+from segnb.models.build import build
 from segnb.models.registry import VARIANTS
 from segnb.study.study import Study
-from segnb.training.loop import train_step
+from segnb.training.autotune import Bench
 
 # Rounds over all networks, so that a slow minute of the machine affects all of them. The spread between
 # rounds shows how reliable a comparison is. No verdict rests on times, so three rounds of one timing suffice.
@@ -57,43 +57,17 @@ def measure(
     return rows
 
 
-class Bench:
-    """A network with an optimiser and a batch of noise; the cost does not depend on the images."""
-
-    def __init__(self, study: Study, name: str):
-        self.machine, recipe = study.machine, study.recipe(VARIANTS[name].family)
-        torch.manual_seed(0)
-        self.model = self.machine.place(build(name, len(study.classes), recipe.width))
-        groups = parameter_groups(self.model, recipe.learning_rate, recipe.backbone_learning_rate)
-        self.optimizer, self.scaler = self.machine.adam(groups), self.machine.scaler()
-        shape = (recipe.batch_size, 3, recipe.size, recipe.size)
-        images = torch.randn(shape, device=self.machine.device).to(memory_format=torch.channels_last)
-        self.images = self.machine.arrange(images)
-        self.labels = torch.randint(0, len(study.classes), (shape[0], *shape[2:]), device=self.machine.device)
-
-    def step(self) -> float:
-        """Make one training step and return its loss."""
-        batch = self.model.train(), self.images, self.labels
-        return train_step(*batch, self.optimizer, self.scaler, self.machine)[0].item()  # waits for the GPU
-
-    @torch.no_grad()
-    def forward(self) -> int:
-        """Predict the batch and return the class of one pixel, which waits for the GPU."""
-        self.model.eval()
-        with self.machine.autocast():
-            return self.model(self.images).argmax(1)[0, 0, 0].item()
-
-
 def _one_round(study: Study, name: str, row: dict, clock: Callable[[], float]) -> None:
-    bench = Bench(study, name)
+    recipe, classes = study.recipe(VARIANTS[name].family), len(study.classes)
+    torch.manual_seed(0)
+    bench = Bench(build(name, classes, recipe.width), recipe, study.machine, classes)
     if "parameters" not in row:
         parameters = list(bench.model.parameters())
         row["parameters"] = sum(p.numel() for p in parameters)
         row["trained_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            bench.model.eval()(bench.images[:1])
-        row["gflops"] = counter.get_total_flops() / 1e9
-        row["train_gflops"] = _step_flops(bench) / 1e9 / len(bench.images)
+        with torch.no_grad():
+            row["gflops"] = _flops(lambda: bench.model.eval()(bench.images[:1])) / 1e9
+        row["train_gflops"] = _flops(bench.step) / 1e9 / len(bench.images)
         row["memory_mib"] = _step_memory(bench) / 2**20
     for timed, work in (("train", bench.step), ("predict", bench.forward)):
         row[f"{timed}_samples"].append([_seconds(work, study.machine.device, clock) / len(bench.images)])
@@ -115,9 +89,9 @@ def _seconds(work: Callable[[], object], device: str, clock: Callable[[], float]
     return measured()
 
 
-def _step_flops(bench: Bench) -> int:
+def _flops(work: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
-        bench.step()
+        work()
     return counter.get_total_flops()
 
 

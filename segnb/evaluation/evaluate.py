@@ -1,7 +1,6 @@
 """Evaluation of a finished run: load its network, compute its metrics, predict with it."""
 
 from collections.abc import Collection
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from segnb.data.batches import Split, normalise
 from segnb.data.dataset import DRIVES
 from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
-from segnb.evaluation import ablation, gates
+from segnb.evaluation import ablation
 from segnb.metrics import boundaries, confusion, objects
 from segnb.metrics.confusion import as_published_score
 from segnb.metrics.softness import Softness
@@ -24,8 +23,7 @@ from segnb.presets import Recipe
 from segnb.runtime.machine import Machine, bits_environment, usable_cores
 from segnb.storage.checksums import sha256
 from segnb.study.study import Run, Study
-from segnb.training import checkpoint
-from segnb.training.fingerprint import evaluation_digest
+from segnb.training import checkpoint, evaluation_digest
 from segnb.training.loop import evaluate
 
 SHOWN = 24  # test images whose predictions are stored for the report and the explorer
@@ -74,22 +72,15 @@ def _measure(run: Run) -> None:
     """Evaluate as `measure` describes, in the process that holds the lock of the run."""
     study, machine = run.study, run.study.machine
     machine.apply()
-    family, classes = VARIANTS[run.variant].family, study.classes
-    recipe = run.recipe
+    recipe, classes = run.recipe, study.classes
     split = study.split("test", recipe.size)
     model, index = load(run), shown(len(split))
 
-    parts: list[np.ndarray] = []
-    softness = Softness(split.labels)
-    openness = gates.Openness(recipe.size, index) if gates.has_gates(model) else None
-
-    def see(logits: torch.Tensor) -> None:
-        parts.append(confusion.most_likely(logits).byte().cpu().numpy())
-        softness.see(logits)
-
-    with gates.watched(model, openness.see, openness.weigh) if openness else nullcontext():
-        evaluation = evaluate(model, split, recipe.batch_size, machine, see)
-    predictions = np.concatenate(parts)
+    softness, openness = Softness(split.labels), ablation.Openness(recipe.size, index)
+    gated = ablation.gate_levels(run.variant)
+    with ablation.watched(model, gated, openness.see, openness.weigh):
+        evaluation = evaluate(model, split, recipe.batch_size, machine, softness.see)
+    predictions = evaluation.predictions
     things = [classes.id(name) for name in classes.things]
 
     run.write_arrays(run.predicted_path, classes=predictions)
@@ -104,16 +95,16 @@ def _measure(run: Run) -> None:
     )
     sight = study.visibility(recipe.size)
     table = objects.components(split.labels, predictions, things, *sight)
-    if family == "fcn":
+    if run.family == "fcn":
         perfect = boundaries.at_stride(split.labels, VARIANTS[run.variant].config.stride, len(classes))
         table["reachable"] = objects.components(split.labels, perfect, things, *sight)["found"]
     run.write_arrays(run.objects_path, **{name: table[name].to_numpy() for name in table})
-    if openness:
-        without = gates.neutral_confusion(model, split, recipe.batch_size, machine)
+    if gated:
+        without = ablation.neutral_confusion(model, split, recipe.batch_size, machine)
         run.write_arrays(run.gates_path, index=index, neutral_confusion=without, **openness.statistics())
     if without := ablation.confusions(run.variant, model, split, recipe.batch_size, machine):
         run.write_arrays(run.ablation_path, **without)
-    if family == "unet":
+    if run.family == "unet":
         _test_shifts(run, model, recipe)
     run.write_arrays(
         run.predictions_path,
@@ -229,9 +220,9 @@ def predict(
     maps: dict[int, np.ndarray] = {}
 
     def see(level: int, batch: Tensor) -> None:
-        maps[level] = gates.on_image(batch, level, size)[0].float().cpu().numpy()
+        maps[level] = ablation.on_image(batch, level, size)[0].float().cpu().numpy()
 
-    watching = gates.watched(model, see) if gates.has_gates(model) else nullcontext()
+    watching = ablation.watched(model, ablation.gate_levels(run.variant), see)
     batch = machine.arrange(normalise(torch.from_numpy(image[None]).to(machine.device)))
     # `watching` is entered after `without`, so that it sees the replaced maps.
     with ablation.without(model, size, skips, gated), watching, torch.inference_mode(), machine.autocast():

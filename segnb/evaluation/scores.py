@@ -69,11 +69,7 @@ def spreads(runs: list[Run]) -> pd.DataFrame:
         if len(seeds) > 1:
             networks = np.std([mious.mean() for mious in seeds], ddof=1)
             pooled = np.sqrt(sum(((m - m.mean()) ** 2).sum() for m in seeds) / sum(len(m) - 1 for m in seeds))
-            rows[name] = {
-                "networks": networks,
-                "seeds": pooled,
-                "ratio": float(confusion.ratio(networks, pooled)),
-            }
+            rows[name] = networks, pooled, float(confusion.ratio(networks, pooled))
     return pd.DataFrame.from_dict(rows, orient="index", columns=["networks", "seeds", "ratio"])
 
 

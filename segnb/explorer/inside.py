@@ -5,7 +5,7 @@ from functools import partial
 import ipywidgets as widgets
 import traitlets as t
 
-from segnb.evaluation import ablation, evaluate, gates
+from segnb.evaluation import ablation, evaluate
 from segnb.evaluation.scores import image_miou
 from segnb.explorer import album, board
 from segnb.explorer.album import Scene
@@ -38,7 +38,7 @@ class Inside:
         self.run.value = state.parted_first
         self.switches = {
             (kind, level): widgets.Checkbox(True, indent=False, layout={"width": "15em"})
-            for kind, levels in (("skip", range(1, 6)), ("gate", gates.LEVELS))
+            for kind, levels in (("skip", range(1, 6)), ("gate", ablation.LEVELS))
             for level in levels
         }
         self.kind = board.dropdown("Gate of class", [(name, i) for i, name in enumerate(self.classes.names)])

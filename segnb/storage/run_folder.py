@@ -238,8 +238,8 @@ class RunFolder:
         return pd.DataFrame(self._arrays(self.objects_path))
 
     def gates(self) -> dict[str, np.ndarray]:
-        """Return the arrays of `segnb.evaluation.gates.Openness`, index (K,) of the images with stored gate
-        maps, and neutral_confusion int64 (L + 1, N, C, C), see `segnb.evaluation.gates.neutral_confusion`."""
+        """Return the arrays of `segnb.evaluation.ablation.Openness`, index (K,) of the images with stored
+        maps, and neutral_confusion int64 (L + 1, N, C, C), see `ablation.neutral_confusion`."""
         return self._arrays(self.gates_path)
 
     def ablation(self) -> dict[str, np.ndarray]:

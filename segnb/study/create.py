@@ -11,8 +11,8 @@ import torch
 from segnb.data.dataset import RENDERED, open_data
 from segnb.data.layouts import parse
 from segnb.errors import SegnbError
+from segnb.models.fcn import load_trunk
 from segnb.models.pretrained import Weights, resolve_weights
-from segnb.models.vgg16 import load_trunk
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
 from segnb.runtime.machine import Machine
@@ -20,8 +20,8 @@ from segnb.storage.files import read_json, to_json, write_json
 from segnb.storage.project import cache_folder, runs_folder
 from segnb.study.provenance import check, identity, network, provenance, resumed
 from segnb.study.study import Run, Study, open_study
+from segnb.training import code_digest
 from segnb.training.autotune import resolve_machine
-from segnb.training.fingerprint import code_digest
 
 
 def create_study(params: StudyParams) -> Study:

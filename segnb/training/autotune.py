@@ -37,6 +37,38 @@ TRIED = ("precision", "channels_last", "fused")  # settings that trials vary; to
 PATIENCE = 300  # seconds until a trial is aborted
 
 
+class Bench:
+    """A network with an optimiser and a batch of noise, to be timed; the cost does not depend on the images.
+
+    Args:
+        model: the network
+        recipe: size of the images, batch size and learning rates
+        machine: device and settings
+        classes: of the network
+    """
+
+    def __init__(self, model: torch.nn.Module, recipe: Recipe, machine: Machine, classes: int = 13):
+        self.model, self.machine = machine.place(model), machine
+        groups = parameter_groups(self.model, recipe.learning_rate, recipe.backbone_learning_rate)
+        self.optimizer, self.scaler = machine.adam(groups), machine.scaler()
+        shape = (recipe.batch_size, recipe.size, recipe.size)
+        noise = torch.randn(*shape, 3, device=machine.device)
+        self.images = machine.arrange(noise.permute(0, 3, 1, 2))
+        self.labels = torch.randint(0, classes, shape, device=machine.device)
+
+    def step(self) -> float:
+        """Make one training step and return its loss."""
+        batch = self.model.train(), self.images, self.labels
+        return train_step(*batch, self.optimizer, self.scaler, self.machine)[0].item()  # waits for the GPU
+
+    @torch.no_grad()
+    def forward(self) -> int:
+        """Predict the batch and return the class of one pixel, which waits for the GPU."""
+        self.model.eval()
+        with self.machine.autocast():
+            return self.model(self.images).argmax(1)[0, 0, 0].item()
+
+
 def resolve_machine(runs: Path, preset: Preset, precision: str = "auto") -> Machine:
     """Return this machine's settings for a preset, from `runs/machine.json` or from trials.
 
@@ -55,12 +87,8 @@ def resolve_machine(runs: Path, preset: Preset, precision: str = "auto") -> Mach
         raise SegnbError(f"unsupported precision {precision!r} on {device} (expected one of {choices})")
     name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     environment = bits_environment(device)
-    plain = Machine(
-        *(device, name, threads_of_one_run(usable_cores()), "fp32"),
-        channels_last=False,
-        fused=False,
-        environment=environment,
-    )
+    threads = threads_of_one_run(usable_cores())
+    plain = Machine(device, name, threads, "fp32", channels_last=False, fused=False, environment=environment)
     if precision != "auto":
         return replace(plain, precision=precision, channels_last=True, fused=True)
     sizes = "; ".join(f"{r.size} px, width {r.width}" for r in (preset.fcn, preset.unet))
@@ -118,17 +146,12 @@ def choose(plain: Machine, preset: Preset) -> tuple[Machine, list[dict]]:
     if fastest == float("inf"):
         reason = trials[-1]["failed"]
         raise SegnbError(f"{plain.device}: trial step failed ({reason}). Check the installation of torch.")
-
-    def consider(machine: Machine, worth: float = 1.0) -> None:
-        nonlocal best, fastest
-        if (duration := seconds(machine)) < worth * fastest:
+    # On CPUs, half precision is faster only in channels_last, and can crash the process in NCHW.
+    lower = [{"precision": name, "channels_last": True} for name in PRECISIONS[plain.device][1:]]
+    for change in ({"channels_last": True}, *lower, {"fused": True}):
+        machine = replace(best, **change)
+        if (duration := seconds(machine)) < (WORTH if change in lower else 1) * fastest:
             best, fastest = machine, duration
-
-    consider(replace(best, channels_last=True))
-    for precision in PRECISIONS[plain.device][1:]:
-        # On CPUs, half precision is faster only in channels_last, and can crash the process in NCHW.
-        consider(replace(best, precision=precision, channels_last=True), WORTH)
-    consider(replace(best, fused=True))
     return best, trials
 
 
@@ -170,18 +193,13 @@ def _time_steps(machine: Machine, recipes: list[Recipe]) -> dict:
     machine.apply()
     seconds = {"start": 0.0}
     for name, recipe in zip(("UNet_Standard_256", "FCN8s_vgg16_finetune"), recipes, strict=True):
-        model = machine.place(build(name, width=recipe.width)).train()
+        bench = Bench(build(name, width=recipe.width), replace(recipe, batch_size=TRIAL_IMAGES), machine)
         if machine.compile:
-            model.compile(dynamic=False)
-        optimizer, scaler = machine.adam(parameter_groups(model, 1e-4, 1e-4)), machine.scaler()
-        shape = (TRIAL_IMAGES, recipe.size, recipe.size)
-        images = machine.arrange(torch.randn(*shape, 3, device=machine.device).permute(0, 3, 1, 2))
-        labels = torch.zeros(shape, dtype=torch.long, device=machine.device)
+            bench.model.compile(dynamic=False)
         times = []
         for _ in range(4):
             start = time.perf_counter()
-            loss, _ = train_step(model, images, labels, optimizer, scaler, machine)
-            loss.item()  # waits for the GPU
+            bench.step()
             times.append(time.perf_counter() - start)
         seconds[VARIANTS[name].family] = min(times[1:])
         seconds["start"] += times[0]

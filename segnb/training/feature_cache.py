@@ -17,36 +17,30 @@ import torch
 
 from segnb.data.batches import Split
 from segnb.errors import SegnbError, full_disk_told
-from segnb.models.fcn import FCN
-from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, Taps
+from segnb.models.fcn import CHANNELS, FCN, STRIDES, TAPS, Taps
 from segnb.runtime.machine import Machine
 from segnb.storage.files import locked, new_array, read_json, write_json
-from segnb.training.fingerprint import code_digest
+from segnb.training import code_digest
 
 LIMIT = 16 * 10**9  # bytes, maximum size of the cache
 SPARE = 10**9  # bytes of the disk that stay free for runs and their checkpoints
 
 
 @dataclass(frozen=True)
-class FeatureSplit:
-    """A split with features in place of images.
+class FeatureSplit(Split):
+    """A split whose batches have features in place of images.
 
-    Attributes:
-        split: the images and labels
+    Args:
         taps: by name, float16 (views, N, h, w, C), memory-mapped; view 0 is the image, view 1 its horizontal
             flip
     """
 
-    split: Split
     taps: dict[str, np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.split)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the images, in pixels."""
-        return self.split.labels.shape[1:]
+        return self.labels.shape[1:]
 
     def batch(self, chosen: np.ndarray, flips: np.ndarray, machine: Machine) -> tuple[Taps, torch.Tensor]:
         """Return the features and labels of a batch.
@@ -66,7 +60,7 @@ class FeatureSplit:
             name: torch.from_numpy(tap[views, chosen]).to(machine.device).float().permute(0, 3, 1, 2)
             for name, tap in self.taps.items()
         }
-        return Taps(*map(taps.get, TAPS)), self.split.label_batch(chosen, flips, machine)
+        return Taps(*map(taps.get, TAPS)), self.label_batch(chosen, flips, machine)
 
 
 def cached(
@@ -102,7 +96,7 @@ def cached(
                 return None
             taps = _load(entry, model)
         (entry / "done.json").touch()  # its time is that of the last use
-    return FeatureSplit(split, taps)
+    return FeatureSplit(split.images, split.labels, split.names, taps)
 
 
 def _fill(entry: Path, model: FCN, split: Split, mirror: bool, machine: Machine, batch_size: int) -> bool:

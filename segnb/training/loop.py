@@ -1,7 +1,8 @@
 """The training loop, in reading order.
 
 `criterion` computes the loss of a batch, `train_step` makes one update, `train_one_epoch` goes once over the
-training images, `evaluate` computes loss and confusion of a split, and `fit` trains a network to the end.
+training images, `evaluate` predicts a split and computes loss and confusion, and `fit` trains a network to
+the end.
 """
 
 import math
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -111,15 +113,17 @@ def trained_layers(model) -> dict[str, torch.nn.Parameter]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss and confusion matrices of a network on a split.
+    """Loss, confusion matrices and predictions of a network on a split.
 
     Attributes:
         loss: mean cross-entropy in nats per pixel
         confusion: int64 (N, C, C) on the CPU, pixels of each image by ground truth (row) and prediction
+        predictions: uint8 (N, S, S), the predicted classes
     """
 
     loss: float
     confusion: torch.Tensor
+    predictions: np.ndarray
 
     @property
     def miou(self) -> float:
@@ -135,22 +139,25 @@ def evaluate(
     machine: Machine,
     see: Callable[[torch.Tensor], None] = lambda logits: None,
 ) -> Evaluation:
-    """Compute loss and confusion of all images of a split, without updates.
+    """Compute loss, confusion and predictions of all images of a split, without updates.
 
     Args:
         see: called with the logits of each batch, (B, C, S, S), for further metrics
     """
     model.eval()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
-    confusions = []
+    confusions, predictions = [], []
     for images, labels in in_order(split, batch_size, machine):
         with machine.autocast():
             logits = model(images)
-        confusions.append(confusion_by_image(labels, most_likely(logits), logits.shape[1]))
+        predicted = most_likely(logits)
+        predictions.append(predicted.byte())
+        confusions.append(confusion_by_image(labels, predicted, logits.shape[1]))
         loss_sum += criterion(logits, labels) * confusions[-1].sum()  # times the labelled pixels
         see(logits)
     confusion = torch.cat(confusions)
-    return Evaluation((loss_sum / confusion.sum()).item(), confusion.cpu())
+    loss = (loss_sum / confusion.sum()).item()
+    return Evaluation(loss, confusion.cpu(), torch.cat(predictions).cpu().numpy())
 
 
 def fit(
@@ -203,8 +210,6 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
     optimizer = machine.adam(parameter_groups(model, recipe.learning_rate, recipe.backbone_learning_rate))
     scaler = machine.scaler()
     scheduler = _schedule(optimizer, recipe, steps=-(-len(train) // recipe.batch_size))
-    stopper = EarlyStopping(recipe)
-
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     progress = checkpoint.Progress(run)
 
@@ -228,14 +233,12 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         rows, gradients = state["rows"], state["gradients"]
         write_tables()  # the tables on disk may be newer than the checkpoint
         on_epoch(rows)
-    for row in rows:
-        stopper.update(row)
 
     network, train, val = _from_features(model, train, val, recipe, machine, feature_cache)
     if machine.compile:
         network.compile(dynamic=False)  # static shapes; a smaller last batch is compiled separately
     for epoch in range(len(rows) + 1, recipe.epochs + 1):
-        if stopper.stop:
+        if stops_early(rows, recipe):
             break
         start = time.perf_counter()
         torch.manual_seed(seed * 1_000_003 + epoch)  # for dropout; the batches have a generator of their own
@@ -265,7 +268,6 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
             raise SegnbError(error)
         if all(validated.miou > earlier["val_miou"] for earlier in rows[:-1]):
             progress.save_best(epoch, model)
-        stopper.update(row)
         save()
         on_epoch(rows)
 
@@ -312,29 +314,19 @@ def _from_features(model, train: Split, val: Split, recipe: Recipe, machine: Mac
     return FromFeatures(model, found[0].size), *found
 
 
-class EarlyStopping:
-    """The study's rule of early stopping.
+def stops_early(rows: list[dict], recipe: Recipe) -> bool:
+    """Return whether training stops after the epochs of a history, by the study's rule of early stopping.
 
-    Training stops once neither the validation loss nor the validation mIoU has improved by more than
+    It stops once neither the validation loss nor the validation mIoU has improved by more than
     `recipe.min_delta` for `recipe.patience` epochs. If the patience is None, it never stops early.
     """
-
-    def __init__(self, recipe: Recipe):
-        self.patience, self.min_delta = recipe.patience, recipe.min_delta
-        self.loss, self.miou, self.idle = float("inf"), float("-inf"), 0
-
-    def update(self, row: dict) -> None:
-        """Take the validation loss and mIoU of the next epoch into account."""
-        lower = row["val_loss"] < self.loss - self.min_delta
-        higher = row["val_miou"] > self.miou + self.min_delta
-        self.loss = row["val_loss"] if lower else self.loss
-        self.miou = row["val_miou"] if higher else self.miou
-        self.idle = 0 if lower or higher else self.idle + 1
-
-    @property
-    def stop(self) -> bool:
-        """Whether to stop training."""
-        return self.patience is not None and self.idle >= self.patience
+    loss, miou, idle = math.inf, -math.inf, 0
+    for row in rows:
+        lower, higher = row["val_loss"] < loss - recipe.min_delta, row["val_miou"] > miou + recipe.min_delta
+        loss = row["val_loss"] if lower else loss
+        miou = row["val_miou"] if higher else miou
+        idle = 0 if lower or higher else idle + 1
+    return recipe.patience is not None and idle >= recipe.patience
 
 
 def _schedule(optimizer, recipe: Recipe, steps: int):

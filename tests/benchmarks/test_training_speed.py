@@ -30,10 +30,10 @@ def test_turns_are_taken_and_the_first_does_not_count():
 
 
 def test_a_step_s_operations_are_three_forwards():
-    side = training_speed.Bench(UNET, TINY.unet, CPU)
+    side = training_speed.Timed(UNET, TINY.unet, CPU)
     # The last layer alone: 13 classes from 8 channels at 64×64 pixels, two operations per multiply-add.
     assert side.gflops() > 3 * 2 * 13 * 8 * 64**2 / 1e9
-    doubled = training_speed.Bench(UNET, replace(TINY.unet, size=128), CPU)
+    doubled = training_speed.Timed(UNET, replace(TINY.unet, size=128), CPU)
     assert doubled.gflops() == pytest.approx(4 * side.gflops(), rel=1e-6)
 
 

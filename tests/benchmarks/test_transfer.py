@@ -126,7 +126,7 @@ def done(tmp_path_factory) -> tuple[dict, Callable[[], dict]]:
     )
 
     def again() -> dict:
-        measured = measure(str(data), settings, CPU, folder / "cache", lambda line: None)
+        measured = measure(str(data), settings, CPU, folder / "cache")
         return json.loads(json.dumps(measured))
 
     return again(), again

@@ -20,13 +20,13 @@ import torchmetrics  # noqa: F401  what segnb imports late is there before proce
 import torchvision
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from segnb import params, presets
+from segnb import params, presets, training
 from segnb.claims.decide import decide
 from segnb.cli import main
 from segnb.data import dataset, shifts, streets
 from segnb.errors import SegnbError
 from segnb.evaluation import cost, evaluate
-from segnb.models import fcn, vgg16
+from segnb.models import fcn
 from segnb.models.build import build
 from segnb.models.registry import VARIANTS
 from segnb.pipeline.notebook import run as run_notebook
@@ -36,7 +36,7 @@ from segnb.stats import bootstrap
 from segnb.storage.project import feature_folder, root, runs_folder
 from segnb.study import create
 from segnb.study.study import Run, Study, open_study
-from segnb.training import autotune, feature_cache, fingerprint, loop
+from segnb.training import autotune, feature_cache, loop
 from tests.chaos.shim import Fault, Shim
 
 SIZE, EPOCHS, NARROWER = 48, 3, 16
@@ -229,7 +229,7 @@ def shrink(workers_too: bool) -> None:
     recipes = {family: replace(smoke.recipe(family), size=SIZE) for family in ("fcn", "unet")}
     presets.PRESETS["smoke"] = replace(smoke, train=2, val=1, test=2, **recipes)
     shifts.KINDS = evaluate.KINDS = ("noise",)
-    for module in (fingerprint, dataset, shifts, streets):
+    for module in (training, dataset, shifts, streets):
         module.fingerprint = plain_fingerprint
     bootstrap.DRAWS, cost.ROUNDS = 50, 1
     autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
@@ -244,8 +244,8 @@ def plain_fingerprint(code: list[str], versions: list[str]) -> str:
 
 
 def narrow_vgg() -> None:
-    channels = tuple(count // NARROWER for count in vgg16.CHANNELS)
-    for module in (vgg16, fcn, feature_cache):
+    channels = tuple(count // NARROWER for count in fcn.CHANNELS)
+    for module in (fcn, feature_cache):
         module.CHANNELS = channels
     layout = torchvision.models.vgg.cfgs["D"]  # channels, and "M" for a pooling
     layout[:] = [kind if kind == "M" else kind // NARROWER for kind in layout]

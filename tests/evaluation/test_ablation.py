@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segnb.data.batches import Split
-from segnb.evaluation import ablation, evaluate, gates
+from segnb.evaluation import ablation, evaluate
 from segnb.models.build import build
 from segnb.models.registry import UNetConfig
 from segnb.models.unet import UNet
@@ -25,7 +25,7 @@ def blocks_see(model, images) -> dict[int, torch.Tensor]:
         getattr(model, f"up{level}").block.register_forward_pre_hook(
             lambda block, inputs, level=level: seen.update({level: inputs[0].clone()})
         )
-        for level in gates.LEVELS
+        for level in ablation.LEVELS
     ]
     with torch.inference_mode():
         model(images)
@@ -57,7 +57,8 @@ def test_a_skip_that_is_off_is_its_mean_over_the_image_without_the_padding():
 
 
 def test_a_gate_that_is_off_is_its_mean_and_the_others_work(monkeypatch):
-    run = SimpleNamespace(study=SimpleNamespace(machine=Machine("cpu", "any", 1, "fp32")))
+    study = SimpleNamespace(machine=Machine("cpu", "any", 1, "fp32"))
+    run = SimpleNamespace(study=study, variant=GATED)
     torch.manual_seed(0)
     model = build(GATED, 13, WIDTH).eval()
     monkeypatch.setattr(evaluate, "network", lambda run: model)
@@ -77,7 +78,8 @@ def test_of_an_fcn_the_fused_scores_are_switched_off(narrow):
     assert ablation.skip_levels("FCN8s_vgg16_freeze") == (4, 5)
     assert ablation.skip_levels("FCN16s_vgg16_freeze") == (5,)
     assert ablation.skip_levels("FCN32s_vgg16_freeze") == ablation.skip_levels("UNet_NoSkip_256") == ()
-    assert ablation.gate_levels(GATED) == gates.LEVELS and not ablation.gate_levels(PLAIN)
+    assert ablation.gate_levels(GATED) == ablation.LEVELS
+    assert not ablation.gate_levels(PLAIN) and not ablation.gate_levels("FCN16s_vgg16_freeze")
     model = build("FCN16s_vgg16_finetune", 3, 1).eval()
     torch.nn.init.normal_(model.score_pool4.weight)  # it starts at zero
     scores = []

@@ -12,7 +12,7 @@ from segnb.data import shifts
 from segnb.data.batches import Split
 from segnb.data.dataset import Data
 from segnb.errors import SegnbError
-from segnb.evaluation import ablation, gates
+from segnb.evaluation import ablation
 from segnb.evaluation import evaluate as evaluate_module
 from segnb.evaluation.evaluate import measure, most_alike
 from segnb.labels import IGNORE_INDEX, STREET
@@ -23,8 +23,7 @@ from segnb.models.registry import VARIANTS
 from segnb.params import RunParams
 from segnb.study.create import create_study
 from segnb.study.study import Run
-from segnb.training import checkpoint
-from segnb.training.fingerprint import evaluation_digest
+from segnb.training import checkpoint, evaluation_digest
 from segnb.training.loop import evaluate
 
 GATED, PLAIN, FCN = "AttentionUNet_256", "UNet_Standard_256", "FCN32s_vgg16_freeze"
@@ -181,7 +180,7 @@ def test_measuring_does_not_disturb_the_predictions(study):
 def test_a_run_that_was_stopped_while_measured_does_not_count_as_measured(study, monkeypatch):
     run = finished(study, GATED)
     with monkeypatch.context() as patch:
-        patch.setattr(gates, "neutral_confusion", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(ablation, "neutral_confusion", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main(["measure", str(run.path)]) == 130
     assert study.measured() == [] and run.boundary_path.exists()
     assert not list(run.path.glob(".*.npz*"))

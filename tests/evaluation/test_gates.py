@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from segnb.data.batches import Split, in_order
-from segnb.evaluation import gates
+from segnb.evaluation import ablation
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics.confusion import mean_iou
-from segnb.models.fcn import FCN
-from segnb.models.registry import FCNConfig, UNetConfig
+from segnb.models.registry import UNetConfig
 from segnb.models.unet import UNet
 from segnb.runtime.machine import Machine
 from segnb.training.loop import criterion, evaluate
@@ -29,7 +28,7 @@ def network(gate: str) -> UNet:
 def trained(gate: str) -> UNet:
     """A network that distinguishes classes, with gate maps steep enough to matter."""
     model = network(gate)
-    for level in gates.LEVELS:
+    for level in ablation.LEVELS:
         getattr(model, f"up{level}").gate.psi.weight.data.mul_(20)
     optimizer = torch.optim.Adam(model.train().parameters(), 0.02)
     images, labels = next(in_order(split(), 3, CPU))
@@ -50,8 +49,8 @@ def split(count: int = 3, size: int = SIZE) -> Split:
 
 
 def watched(model: UNet, data: Split, batch_size: int = 2) -> dict:
-    openness = gates.Openness(data.labels.shape[1], np.array([0, 2]))
-    with gates.watched(model, openness.see, openness.weigh):
+    openness = ablation.Openness(data.labels.shape[1], np.array([0, 2]))
+    with ablation.watched(model, ablation.LEVELS, openness.see, openness.weigh):
         evaluate(model, data, batch_size, CPU)
     return openness.statistics()
 
@@ -76,20 +75,20 @@ def test_openness_is_that_of_the_maps_which_the_network_returns(gate):
 
 def test_a_gate_of_one_value_lets_its_square_through():
     model, data = network("additive"), split()
-    for level in gates.LEVELS:  # psi sees nothing, so each map is sigmoid of the bias
+    for level in ablation.LEVELS:  # psi sees nothing, so each map is sigmoid of the bias
         gate = getattr(model, f"up{level}").gate
         gate.psi.weight.data.zero_()
         gate.psi.bias.data.fill_(-float(level))
-    squares = np.mean([(1 / (1 + np.exp(level))) ** 2 for level in gates.LEVELS])
+    squares = np.mean([(1 / (1 + np.exp(level))) ** 2 for level in ablation.LEVELS])
     assert watched(model, data)["passed"] == pytest.approx(squares, rel=1e-5)
 
 
 def test_a_gate_that_only_scales_loses_nothing_without_its_map():
     model, data = network("additive"), split()
-    for level in gates.LEVELS:  # psi sees nothing, so each map is sigmoid of the bias
+    for level in ablation.LEVELS:  # psi sees nothing, so each map is sigmoid of the bias
         getattr(model, f"up{level}").gate.psi.weight.data.zero_()
     whole = evaluate(model, data, 2, CPU).confusion.numpy()
-    without = gates.neutral_confusion(model, data, 2, CPU)
+    without = ablation.neutral_confusion(model, data, 2, CPU)
     assert without.shape == (5, 3, CLASSES, CLASSES)
     for one in without:
         np.testing.assert_array_equal(one, whole)
@@ -100,7 +99,7 @@ def test_a_gate_that_only_scales_loses_nothing_without_its_map():
 def test_without_its_map_a_level_s_gate_is_the_mean_over_the_image(gate):
     """The result equals that of a network whose gates are constants with the same mean."""
     model, data = trained(gate), split()
-    without = gates.neutral_confusion(model, data, 2, CPU)
+    without = ablation.neutral_confusion(model, data, 2, CPU)
     whole = evaluate(model, data, 2, CPU).confusion.numpy()
     assert any((one != whole).any() for one in without)
 
@@ -157,7 +156,7 @@ def test_a_network_that_sees_by_its_gate_alone_loses_what_the_map_told():
     model.score.weight.data[1, 0] = 1  # class 1 where the gate passes more than half
 
     assert mean_iou(evaluate(model, data, 2, CPU).confusion.numpy().sum(0)) == 1
-    left = mean_iou(gates.neutral_confusion(model, data, 2, CPU).sum(1))
+    left = mean_iou(ablation.neutral_confusion(model, data, 2, CPU).sum(1))
     # With the first level's gate at its mean of 0.75, class 1 is predicted everywhere: IoUs of 0 and 3/4.
     assert left.tolist() == [0.375, 1, 1, 1, 0.375]
 
@@ -168,7 +167,7 @@ def test_hooks_are_gone_afterwards_even_after_an_error():
     def see(level, maps):
         raise RuntimeError("stop")
 
-    with pytest.raises(RuntimeError, match="stop"), gates.watched(model, see):
+    with pytest.raises(RuntimeError, match="stop"), ablation.watched(model, ablation.LEVELS, see):
         evaluate(model, data, 1, CPU)
     evaluate(model, data, 1, CPU)
 
@@ -177,15 +176,11 @@ def test_half_precision_goes_through():
     half = replace(CPU, precision="bf16")
     for gate in ("additive", "strided", "class"):
         model, data = network(gate), split(2, 32)
-        openness = gates.Openness(32, np.array([0]))
-        with gates.watched(model, openness.see, openness.weigh):
+        openness = ablation.Openness(32, np.array([0]))
+        with ablation.watched(model, ablation.LEVELS, openness.see, openness.weigh):
             evaluate(model, data, 2, half)
         found = openness.statistics()
-        means = [found[f"maps{level}"].astype(float).mean() for level in gates.LEVELS]
+        means = [found[f"maps{level}"].astype(float).mean() for level in ablation.LEVELS]
         assert 0 < min(means) < max(means) < 1
-        assert gates.neutral_confusion(model, data, 2, half).sum() == 5 * (data.labels != IGNORE_INDEX).sum()
-
-
-def test_who_has_gates():
-    assert gates.has_gates(network("class")) and not gates.has_gates(network("none"))
-    assert not gates.has_gates(FCN(FCNConfig(classes=CLASSES, width=1), None))
+        without, known = ablation.neutral_confusion(model, data, 2, half), data.labels != IGNORE_INDEX
+        assert without.sum() == 5 * known.sum()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from segnb.evaluation import evaluate, gates
+from segnb.evaluation import ablation, evaluate
 from segnb.evaluation.scores import image_miou
 from segnb.explorer.album import named
 from segnb.explorer.inside import part
@@ -54,7 +54,7 @@ def test_the_maps_are_those_of_the_gates_of_the_chosen_class(inside, state):
     assert inside.kind.layout.display is None
     inside.kind.value = STREET.id("Car")
     maps = evaluate.predict(inside.run.value, state.scene.images[SIZE]).maps
-    for level, panel in zip(gates.LEVELS, inside.board.panels[1:], strict=True):
+    for level, panel in zip(ablation.LEVELS, inside.board.panels[1:], strict=True):
         assert panel["title"] == f"Gate {level}, Car" and panel["cell"] == 2 ** (level - 1)
         values = (maps[level][STREET.id("Car")] * 255).round().astype(np.uint8)
         assert panel["values"] == values.tobytes() and panel["width"] == SIZE >> (level - 1)
@@ -65,7 +65,7 @@ def test_the_maps_are_those_of_the_gates_of_the_chosen_class(inside, state):
 def test_switches_are_those_that_the_network_has(inside, state):
     inside.run.value = next(run for run in state.runs if run.variant == PLAIN)
     shown = {key for key, control in inside.switches.items() if control.layout.display is None}
-    assert shown == {("skip", level) for level in gates.LEVELS}
+    assert shown == {("skip", level) for level in ablation.LEVELS}
     assert titles(inside.board) == ["As trained"]
     assert inside.switches["skip", 1].description == "Skip 1, full resolution"
     assert inside.switches["skip", 3].description == "Skip 3, 1/4 resolution"

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from segnb.models.build import parameter_groups
-from segnb.models.fcn import FCN, FromFeatures, Upsampling
+from segnb.models.fcn import FCN, FromFeatures, Taps, Upsampling, tap_scales
 from segnb.models.registry import FCNConfig
-from segnb.models.vgg16 import Taps, tap_scales
 
 from .base import CLASSES, ModelTester, backward, images, names
 

@@ -19,6 +19,7 @@ from segnb.cli.__main__ import main
 from segnb.data.batches import MEAN, STD, normalise
 from segnb.errors import SegnbError
 from segnb.models import pretrained
+from segnb.models.fcn import load_trunk
 from segnb.models.pretrained import (
     CAFFE_MEAN,
     HED_WHEEL,
@@ -28,7 +29,6 @@ from segnb.models.pretrained import (
     read_weights,
     resolve_weights,
 )
-from segnb.models.vgg16 import load_trunk
 
 
 def digest(content: bytes) -> str:

@@ -9,6 +9,7 @@ import pytest
 from segnb.audit.scores import published
 from segnb.errors import SegnbError
 from segnb.models.attention import GATES
+from segnb.models.fcn import STRIDES
 from segnb.models.registry import (
     FAMILIES,
     FCN_STRIDES,
@@ -21,7 +22,6 @@ from segnb.models.registry import (
     variant_named,
 )
 from segnb.models.unet import BLOCKS
-from segnb.models.vgg16 import STRIDES
 
 from .base import names
 

@@ -9,10 +9,9 @@ from safetensors.torch import save_file
 from segnb.data import streets
 from segnb.data.batches import normalise
 from segnb.errors import SegnbError
-from segnb.models.fcn import FCN
+from segnb.models.fcn import CHANNELS, FCN, STRIDES, TAPS, VGG16, Taps, load_trunk, tap_scales
 from segnb.models.pretrained import Weights, resolve_weights
 from segnb.models.registry import FCNConfig
-from segnb.models.vgg16 import CHANNELS, STRIDES, TAPS, VGG16, Taps, load_trunk, tap_scales
 
 from .base import images
 

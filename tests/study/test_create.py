@@ -9,9 +9,9 @@ import torch
 from segnb.cli import main
 from segnb.errors import SegnbError
 from segnb.models import registry
+from segnb.models.fcn import VGG16
 from segnb.models.pretrained import Weights
 from segnb.models.registry import UNetConfig, Variant
-from segnb.models.vgg16 import VGG16
 from segnb.params import RunParams, StudyParams
 from segnb.report.report import facts
 from segnb.storage.files import write_json

@@ -25,7 +25,7 @@ from segnb.storage.files import atomic
 from segnb.study.create import begin_run, create_study
 from segnb.study.study import Run
 from segnb.training import checkpoint, loop
-from segnb.training.loop import EarlyStopping, criterion, evaluate, fit, train_one_epoch
+from segnb.training.loop import criterion, evaluate, fit, stops_early, train_one_epoch
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
 RECIPE = replace(PRESETS["smoke"].unet, size=32, epochs=3)
@@ -151,20 +151,14 @@ def test_train_loss_and_miou_are_those_of_the_predictions_made_while_learning():
 
 
 def test_early_stopping_needs_both_loss_and_miou_to_stand_still():
-    stopper = EarlyStopping(replace(RECIPE, patience=2))
-    rows = [(1.0, 0.1), (0.9, 0.1), (0.9, 0.2), (0.8995, 0.2005), (0.95, 0.1), (0.1, 0.9)]
-    stops = []
-    for loss, miou in rows:
-        stopper.update({"val_loss": loss, "val_miou": miou})
-        stops.append(stopper.stop)
-    assert stops == [False, False, False, False, True, False]
+    epochs = [(1.0, 0.1), (0.9, 0.1), (0.9, 0.2), (0.8995, 0.2005), (0.95, 0.1), (0.1, 0.9)]
+    rows = [{"val_loss": loss, "val_miou": miou} for loss, miou in epochs]
+    stops = [stops_early(rows[:count], replace(RECIPE, patience=2)) for count in range(7)]
+    assert stops == [False, False, False, False, False, True, False]
 
 
 def test_without_patience_nothing_stops_early():
-    stopper = EarlyStopping(replace(RECIPE, patience=None))
-    for _ in range(50):
-        stopper.update({"val_loss": 1.0, "val_miou": 0.0})
-    assert not stopper.stop
+    assert not stops_early([{"val_loss": 1.0, "val_miou": 0.0}] * 50, replace(RECIPE, patience=None))
 
 
 # -- run folders ---------------------------------------------------------------------------------------
