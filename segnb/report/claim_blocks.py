@@ -23,8 +23,7 @@ from segnb.claims.wording import can_tell, counted, listed, p_cell
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
-from segnb.report.html import shell
-from segnb.report.html.embedding import address
+from segnb.report.html import address, shell
 from segnb.storage.files import read_json, to_json
 from segnb.study.study import Study
 

@@ -18,8 +18,7 @@ from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.images import evenly, fewest_wrong, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
-from segnb.report.html import shell
-from segnb.report.html.embedding import embedded
+from segnb.report.html import embedded, shell
 from segnb.storage.files import to_json
 from segnb.study.study import Run
 

@@ -23,8 +23,7 @@ from PIL import Image
 from traitlets.config import Config
 
 from segnb.errors import SegnbError
-from segnb.report.html import FOLDER
-from segnb.report.html.embedding import SVG, address, embedded
+from segnb.report.html import FOLDER, SVG, address, embedded
 
 # The best form of an output first. Widgets are not in it: they need a kernel, so their image or text is used.
 FORMS = ("text/html", "text/markdown", "image/png", "text/plain")
@@ -157,7 +156,7 @@ EMBEDDED = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
 def compact(png: bytes) -> str:
-    """Return the address of a PNG; as WebP (`segnb.report.html.embedding.webp`) if it is large."""
+    """Return the address of a PNG; as WebP (`segnb.report.html.webp`) if it is large."""
     if len(png) < WORTH_IT:
         return f"data:image/png;base64,{base64.b64encode(png).decode()}"
     with Image.open(io.BytesIO(png)) as picture:

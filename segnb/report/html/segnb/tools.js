@@ -1,5 +1,5 @@
 "use strict";
-// Helpers of the other parts. page.py joins all parts into one script, each in a block of its own.
+// Helpers of the other parts. report.py joins all parts into one script, each in a block of its own.
 
 const make = (name, properties, ...children) => {
   const element = Object.assign(document.createElement(name), properties);
