@@ -12,7 +12,7 @@ from segnb.claims.findings import TOPICS, bullets
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.models import registry
-from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, in_sentence, render
+from segnb.report.claim_blocks import CHAPTERS, by_family, described, in_sentence, render
 from segnb.study.study import Run, by_variant, of_family
 
 HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond it are triangles
@@ -54,19 +54,16 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
     """Show all claims in one figure: a row per claim with its interval and the first reference studies."""
     shown = dict(zip(SHAPES, saved, strict=False))
     names = [f"a {shape} is {in_sentence(number, saved)}" for number, shape in enumerate(shown, start=1)]
-    groups: dict[str, list[dict]] = {}
-    for claim in verdicts.claims:
+
+    def row(claim: Verdict) -> dict:
         others = {shape: study.by_id.get(claim.id) for shape, study in shown.items()}
-        marks = {
-            shape: mark
-            for shape, other in others.items()
-            if other and same_test(claim, other) and (mark := _mark(other))
-        }
-        row = {"claim": claim, "mark": _mark(claim), "references": marks}
-        groups.setdefault(FAMILIES[claim.family], []).append(row)
+        alike = {shape: _mark(other) for shape, other in others.items() if other and same_test(claim, other)}
+        marks = {shape: mark for shape, mark in alike.items() if mark}
+        return {"claim": claim, "mark": _mark(claim), "references": marks}
+
     return render(
         "overview.html.j2",
-        groups=groups,
+        groups={name: list(map(row, claims)) for name, claims in by_family(verdicts).items()},
         half=HALF,
         one_seed=not verdicts.several_seeds,
         saved=saved,
