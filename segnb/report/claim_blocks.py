@@ -189,9 +189,9 @@ def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) 
 
 
 def by_family(verdicts: StudyVerdicts) -> dict[str, list[Verdict]]:
-    """Group the claims, which are in the order of families, by the name of the family."""
-    groups = groupby(verdicts.claims, lambda claim: FAMILIES[claim.family])
-    return {name: list(claims) for name, claims in groups}
+    """Group the claims by the name of their family."""
+    names = dict.fromkeys(FAMILIES[claim.family] for claim in verdicts.claims)
+    return {name: [one for one in verdicts.claims if FAMILIES[one.family] == name] for name in names}
 
 
 def _words(verdicts: StudyVerdicts, other: StudyVerdicts) -> dict[str, str]:
