@@ -21,7 +21,7 @@ from segnb.claims.wording import can_tell, counted, listed, p_cell
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
-from segnb.report.html import address, shell
+from segnb.report.html import address, fill
 from segnb.storage.files import to_json
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
@@ -265,4 +265,4 @@ def render(template: str, **values) -> HTML:
     calls = (grouped, same_test, p_sentence, seeds_sentence, reference_reason, command_label, counted)
     shared = {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS, "chapters": CHAPTERS}
     shared |= {call.__name__: call for call in calls}
-    return HTML(shell().get_template(template).render(shared, **values))
+    return HTML(fill(template, **shared, **values))

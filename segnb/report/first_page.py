@@ -103,11 +103,11 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
     """Give reasons for caution: networks that need more epochs, and metrics without room; or ""."""
     sentences, parts = [], []
     for family, name in registry.FAMILIES.items():
-        rises = {
-            variant: np.mean([run.history()["val_miou"].diff().fillna(0).iloc[-1] for run in group])
-            for variant, group in by_variant(of_family(runs, family)).items()
-        }
-        rising = [rise for rise in rises.values() if rise > STILL_RISING]
+        rises = [
+            np.mean([run.history()["val_miou"].diff().fillna(0).iloc[-1] for run in group])
+            for group in by_variant(of_family(runs, family)).values()
+        ]
+        rising = [rise for rise in rises if rise > STILL_RISING]
         if rising:
             parts.append(f"{len(rising)} of {len(rises)} {name} (up to {100 * max(rising):.1f} points)")
     if parts:

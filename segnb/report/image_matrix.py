@@ -17,7 +17,7 @@ from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.images import evenly, fewest_wrong, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
-from segnb.report.html import embedded, shell
+from segnb.report.html import embedded, fill
 from segnb.storage.files import to_json
 from segnb.study.study import Run
 
@@ -32,16 +32,6 @@ class Cell(NamedTuple):
     label: str = ""
     wrong: float = np.nan  # share of wrong pixels, 0 to 1
     miou: float = np.nan
-
-
-class Row(NamedTuple):
-    """A test image with its ground truth and predictions."""
-
-    name: str
-    why: str  # it was chosen; "" for no reason of its own
-    photo: Cell
-    truths: list[Cell]  # one per image size of the networks, the largest first
-    guesses: list[Cell]
 
 
 def matrix(predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> HTML | None:
@@ -122,12 +112,11 @@ def _matrix(
     }
     rows = [_row(names[i], why, predictions, classes) for i, why in images.items()]
     wrong: dict[str, list[float]] = {}
-    for cell in (cell for row in rows[:unfolded] for cell in row.guesses if cell.source):
+    for cell in (cell for row in rows[:unfolded] for cell in row["guesses"] if cell.source):
         wrong.setdefault(cell.label, []).append(cell.wrong)
     return HTML(
-        shell()
-        .get_template("matrix.html.j2")
-        .render(
+        fill(
+            "matrix.html.j2",
             rows=rows,
             unfolded=unfolded,
             more=more,
@@ -141,7 +130,13 @@ def _matrix(
     )
 
 
-def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> Row:
+def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> dict:
+    """Return a test image with its cells.
+
+    Returns:
+        name; why it was chosen, "" for no reason of its own; photo; truths, one per image size of the
+        networks, the largest first; guesses, one per network.
+    """
     by_size: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # image and ground truth
     guesses = []
     for network, arrays in predictions.items():
@@ -158,7 +153,7 @@ def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], cla
     maps = [by_size[size] for size in sorted(by_size, reverse=True)]
     photo = Cell(embedded(Image.fromarray(maps[0][0])), f"Image {name}, without prediction")
     truths = [Cell(painted(truth, classes), f"Ground truth of {name}") for _, truth in maps]
-    return Row(name, why, photo, truths, guesses)
+    return {"name": name, "why": why, "photo": photo, "truths": truths, "guesses": guesses}
 
 
 def painted(labels: np.ndarray, classes: ClassMap) -> str:

@@ -30,7 +30,7 @@ from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
 from segnb.params import ReportParams
 from segnb.report import CHAPTERS
-from segnb.report.html import FOLDER, UNBROKEN, shell, unbroken
+from segnb.report.html import FOLDER, UNBROKEN, fill, unbroken
 from segnb.report.html.anchors import cite, link, new_tag, text_of
 from segnb.report.html.notebook import render
 from segnb.report.text import image_counts, network_count
@@ -253,21 +253,18 @@ def export_page(
     """
     soup, script = _articles(notebooks), _script()
     references = cite(soup)
-    html = (
-        shell()
-        .get_template("page.html.j2")
-        .render(
-            head,
-            title=title,
-            pages=[(label, quote(Path(href).as_posix())) for label, href in pages],
-            articles=soup.decode(formatter=_Formatter(EntitySubstitution.substitute_xml)),
-            references=references,
-            contents=_contents(soup),
-            style=(FOLDER / "page.css").read_text(encoding="utf-8"),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            version=__version__,
-        )
+    html = fill(
+        "page.html.j2",
+        title=title,
+        pages=[(label, quote(Path(href).as_posix())) for label, href in pages],
+        articles=soup.decode(formatter=_Formatter(EntitySubstitution.substitute_xml)),
+        references=references,
+        contents=_contents(soup),
+        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        version=__version__,
+        **head,
     )
     write_text(out, html)
     return out

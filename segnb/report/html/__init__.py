@@ -45,6 +45,11 @@ def shell() -> jinja2.Environment:
     return environment
 
 
+def fill(template: str, **values) -> str:
+    """Fill a template with values."""
+    return shell().get_template(template).render(values)
+
+
 def about(name: str, subject: str = "", networks: Iterable[str] = (), metrics: Iterable[str] = ()) -> str:
     """Describe a figure or table for `segnb.report.html.anchors`: its attribute `data-about`, as JSON.
 

@@ -245,9 +245,9 @@ class Work(NamedTuple):
     """A cited work.
 
     authors: as in "Long, J."; the first ones of a long list end with "et al."
+    year:    0 for the study, which the text names by its title
     venue:   conference, journal with volume, or publisher
     link:    DOI or arXiv
-    cited:   how the text names the work; by default surnames and year
     """
 
     authors: tuple[str, ...]
@@ -255,7 +255,6 @@ class Work(NamedTuple):
     title: str
     venue: str
     link: str
-    cited: str = ""
 
     @property
     def surnames(self) -> list[str]:
@@ -270,8 +269,8 @@ class Work(NamedTuple):
     @property
     def pattern(self) -> str:
         """The regular expression of a citation, such as "Long et al. 2015"."""
-        if self.cited:
-            return re.escape(self.cited)
+        if not self.year:
+            return re.escape(self.title)
         *others, last = self.surnames
         every = f"{', '.join(others)} and {last}" if others else last
         names = [every, f"{self.surnames[0]} et al."] if len(self.surnames) > 2 else [every]
@@ -289,7 +288,7 @@ def works() -> tuple[Work, ...]:
     """Return the works of works.toml in the order of their first authors, and the study itself first."""
     file = Path(__file__).parents[1] / "works.toml"
     entries = tomllib.loads(file.read_text(encoding="utf-8"))["works"]
-    study = Work(("The study",), 0, STUDY["title"], STUDY["about"], STUDY["code"], STUDY["title"])
+    study = Work(("The study",), 0, STUDY["title"], STUDY["about"], STUDY["code"])
     return study, *(Work(**entry | {"authors": tuple(entry["authors"])}) for entry in entries)
 
 

@@ -7,6 +7,12 @@ const make = (name, properties, ...children) => {
   return element;
 };
 
+const loaded = async (src) => {
+  const image = make("img", { src });
+  await image.decode();
+  return image;
+};
+
 const press = (text, label, act) => {
   const button = make("button", { type: "button", textContent: text });
   if (label) button.setAttribute("aria-label", label);
