@@ -72,26 +72,23 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
     """List the reference studies and how far they agree with this one, in Markdown; "" without any."""
     if not saved:
         return ""
-    older = [
-        in_sentence(number, saved)
-        for number, study in enumerate(saved, start=1)
-        if study.schema < StudyVerdicts.schema
-    ]
-    text = "Reference studies are finished studies that come with segnb."
-    if older:
-        text += (
-            f" The verdicts of {listed(older)} follow an older rule, Holm's correction, and not the"
-            " printed 95% intervals. A claim can therefore be inconclusive there although its printed"
-            " interval would decide it."
-        )
-    items = []
+    items, older = [], []
     for number, study in enumerate(saved, start=1):
+        if study.schema < StudyVerdicts.schema:
+            older.append(in_sentence(number, saved))
         decided, found = study.count(*DECIDED), agreement(verdicts, study)
         hidden = "; shown in the claim blocks only" if number > COLUMNS else ""
         compared = f" {in_words(found)}" if found.both else ""
         items.append(
             f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides"
             f" {counted(decided, 'claim')}.{compared}"
+        )
+    text = "Reference studies are finished studies that come with segnb."
+    if older:
+        text += (
+            f" The verdicts of {listed(older)} follow an older rule, Holm's correction, and not the"
+            " printed 95% intervals. A claim can therefore be inconclusive there although its printed"
+            " interval would decide it."
         )
     return "\n".join([text, "", *items])
 
