@@ -190,17 +190,15 @@ def recipes(study: Study) -> Styler | None:
         for place, chosen in {"here": study.preset, "in the study": preset("paper")}.items():
             fcn = family == "FCN"
             recipe = chosen.fcn if fcn else chosen.unet
+            channels = f"{64 * recipe.width} in the head" if fcn else f"{recipe.width} at the first level"
+            backbone = f"{recipe.backbone_learning_rate:g}" if fcn else None
             columns[f"{family}, {place}"] = {
                 "image side, px": f"{recipe.size}",
-                "channels": f"{64 * recipe.width} in the head"
-                if fcn
-                else f"{recipe.width} at the first level",
+                "channels": channels,
                 "epochs": f"{recipe.epochs}" if recipe.patience is None else f"at most {recipe.epochs}",
                 "batch size": f"{recipe.batch_size}",
                 "learning rate": f"{recipe.learning_rate:g}",
-                "learning rate of a fine-tuned backbone": f"{recipe.backbone_learning_rate:g}"
-                if fcn
-                else None,
+                "learning rate of a fine-tuned backbone": backbone,
                 "schedule": recipe.schedule,
                 "horizontal flips": "half of the images" if recipe.mirror else "no",
                 "weights kept": "best validation mIoU",

@@ -19,7 +19,6 @@ import unicodedata
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cache
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -127,11 +126,11 @@ def link(soup: BeautifulSoup) -> None:
     numbers, items = {}, []
     for article, own in zip(articles, anchors, strict=True):
         new = _items(article, own[""], items, taken)
-        outside = sorted((item for item in new if not item.claim), key=lambda item: item.name)
-        for name, group in groupby(outside, key=lambda item: item.name):
-            first, *others = group
-            own[name] = first.tag["id"]
-            numbers[own[name]] = _together([first, *others])
+        outside = [item for item in new if not item.claim]
+        for name in {item.name for item in outside}:
+            same = [item for item in outside if item.name == name]
+            own[name] = same[0].tag["id"]
+            numbers[own[name]] = _together(same)
         items += new
     by_name = dict(zip(reversed(names), reversed(anchors), strict=True))  # the first of equal names
     for article, own in zip(articles, anchors, strict=True):
