@@ -40,9 +40,9 @@ class Chapter:
         variants, seeds = self.params.variants, self.params.seeds
         if self.study.claims_path.exists():
             stored, runs = from_dict(read_json(self.study.claims_path)), self.study.measured(variants, seeds)
-            same_runs = {run.variant for run in runs} == {*stored.networks}
-            same_runs &= {run.seed for run in runs} == {*stored.seeds}
-            if same_runs and stored.schema == StudyVerdicts.schema:
+            same_networks = {run.variant for run in runs} == {*stored.networks}
+            same_seeds = {run.seed for run in runs} == {*stored.seeds}
+            if same_networks and same_seeds and stored.schema == StudyVerdicts.schema:
                 return stored
         return decide(self.study, variants, seeds)
 
