@@ -152,6 +152,16 @@ rule chapter:
         "{segnb} run {input.notebook:q} {output:q} -y {params.yaml:q} --log {log:q}"
 
 
+# The chapters of networks draw most of the figures. They come first, so that no core waits for the last of them.
+use rule chapter as chapter_first with:
+    priority: 1
+    wildcard_constraints:
+        chapter="|".join(sorted({variant.family for variant in VARIANTS.values()})),
+
+
+ruleorder: chapter_first > chapter
+
+
 # Verdicts; some claims compare with studies of other data, if they exist.
 related = [other.name for place in COMPANIONS for other in alike(study, place)]
 

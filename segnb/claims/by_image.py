@@ -1,6 +1,6 @@
 """Counts per test image from the files of runs, for `segnb.claims.metrics`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from inspect import signature
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from scipy.stats import entropy, rankdata
 
 from segnb.claims.related_studies import Missing
 from segnb.metrics import boundaries, objects
-from segnb.metrics.confusion import ratio
+from segnb.metrics.confusion import class_mean, class_pixels, iou, ratio
 from segnb.models.registry import label
 from segnb.study.study import Run
 
@@ -38,6 +38,18 @@ class ImageCounts(NamedTuple):
         """Return the metric of each image: (N,), NaN for images without a value."""
         return np.asarray(self.reduce(**self.arrays), float)
 
+    def __sub__(self, other: "ImageCounts") -> "ImageCounts":
+        """Return the difference of two metrics of the same images."""
+        plus = {f"plus_{name}": array for name, array in self.arrays.items()}
+        minus = {f"minus_{name}": array for name, array in other.arrays.items()}
+
+        def reduce(**sums: np.ndarray) -> np.ndarray:
+            ours = {name: sums[f"plus_{name}"] for name in self.arrays}
+            theirs = {name: sums[f"minus_{name}"] for name in other.arrays}
+            return self.reduce(**ours) - other.reduce(**theirs)
+
+        return ImageCounts(plus | minus, reduce)
+
     def check(self) -> None:
         """Raise Missing if only a few images contribute, too few for an interval."""
         arrays = list(self.arrays.values())
@@ -48,12 +60,39 @@ class ImageCounts(NamedTuple):
             )
 
 
+def miou(pixels: np.ndarray, classes: Sequence[int] | slice = slice(None)) -> ImageCounts:
+    """mIoU of all classes, or of some, from their `class_pixels` in each image, (N, 3, C)."""
+    return ImageCounts({"pixels": pixels}, lambda pixels: class_mean(iou(pixels[..., classes])))
+
+
+def share(above: np.ndarray, below: np.ndarray) -> ImageCounts:
+    """The ratio of two sums over images, (N,) each."""
+    return ImageCounts({"above": above, "below": below}, ratio)
+
+
+def image_mean(values: np.ndarray) -> ImageCounts:
+    """The mean of one value per image, (N,)."""
+    return share(values, np.ones(len(values)))
+
+
+# ---- files ---------------------------------------------------------------------------------------------
+
+
 @lru_cache(maxsize=256)  # about a megabyte each; every metric of a study reads them again
 def _read(run: Run, name: str, changed: int):
     contents = getattr(run, name)()
     if isinstance(contents, dict):
         contents |= {key: class_pixels(contents[key]) for key in CONFUSIONS & contents.keys()}
+    if name == "boundary":
+        contents["zones"] = _by_edge(contents)
     return contents
+
+
+def _by_edge(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the `class_pixels` near true edges and far from them, (N, 2, 3, C)."""
+    ends = arrays["trimap_edges"]
+    pixels = np.stack([arrays[name] for name in signature(boundaries.trimap).parameters], -2).astype(float)
+    return np.stack([pixels[:, bins].sum(1) for bins in (ends[1:] <= NEAR, ends[:-1] >= FAR)], 1)
 
 
 def file_of(run: Run, name: str):
@@ -81,44 +120,9 @@ def known(arrays: dict, name: str, run: Run) -> np.ndarray:
     return arrays[name]
 
 
-def class_pixels(confusion: np.ndarray) -> np.ndarray:
-    """Return the correct, true and predicted pixels of each class: (..., C, C) -> (..., 3, C).
-
-    They are enough for every IoU, and a bootstrap sums a quarter of the numbers.
-    """
-    sums = np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1), confusion.sum(-2)
-    return np.stack(sums, -2).astype(float)  # as the weights, so that no sum converts them again
-
-
-def class_iou(pixels: np.ndarray) -> np.ndarray:
-    """Compute the IoU of each class: (..., 3, C) -> (..., C).
-
-    `segnb.metrics.confusion` has the same formula for matrices. It does not call this one, because its text
-    is part of the digest that identifies trained runs.
-    """
-    correct, true, predicted = np.moveaxis(pixels, -2, 0)
-    return ratio(correct, true + predicted - correct, where=true > 0)
-
-
-def mean_iou(pixels: np.ndarray) -> np.ndarray | float:
-    """Compute the mean IoU over the classes that occur: (..., 3, C) -> (...)."""
-    iou = class_iou(pixels)
-    return ratio(np.nansum(iou, -1), (~np.isnan(iou)).sum(-1))
-
-
 def pixels_of(run: Run) -> np.ndarray:
     """Return the pixels of each class in each test image, (N, 3, C), see `class_pixels`."""
     return file_of(run, "test")["confusion"]
-
-
-def ratio_of(above: str, below: str) -> Callable[..., np.ndarray]:
-    """Return a reducer for the ratio of two sums."""
-    return lambda **sums: ratio(sums[above], sums[below])
-
-
-def difference_of(plus: str, minus: str) -> Callable[..., np.ndarray]:
-    """Return a reducer for the difference in mIoU of two `class_pixels`."""
-    return lambda **sums: mean_iou(sums[plus]) - mean_iou(sums[minus])
 
 
 # ---- edges, objects, gates, ablations ------------------------------------------------------------------
@@ -127,7 +131,7 @@ def difference_of(plus: str, minus: str) -> Callable[..., np.ndarray]:
 def lost_without(level: int, run: Run) -> ImageCounts:
     """mIoU lost if the gate of a level (0: of all levels at once) is replaced by its image mean."""
     neutral = file_of(run, "gates")["neutral_confusion"][level - 1]  # all levels at once come last
-    return ImageCounts({"own": pixels_of(run), "neutral": neutral}, difference_of("own", "neutral"))
+    return miou(pixels_of(run)) - miou(neutral)
 
 
 def boundary(reduce: Callable[..., np.ndarray], then: Callable, run: Run) -> ImageCounts:
@@ -163,30 +167,19 @@ def of_objects(binned_by: str, place: int, value: str, run: Run, among: str = ""
         raise Missing("these data do not include the visible share of each object")
     ends = objects.AREAS if binned_by == "area" else objects.VISIBLE
     sums = objects.binned(table, table[binned_by], ends, len(pixels_of(run)), (value,))
-    return ImageCounts({name: sums[name][:, place] for name in (value, "count")}, ratio_of(value, "count"))
-
-
-def _pixels_by_edge(run: Run) -> dict[str, np.ndarray]:
-    """Return the arguments of `boundaries.trimap` near true edges and far from them: (N, 2, C) each."""
-    arrays = file_of(run, "boundary")
-    ends = arrays["trimap_edges"]
-    groups = ends[1:] <= NEAR, ends[:-1] >= FAR
-    return {
-        name: np.stack([arrays[name][:, group].sum(1) for group in groups], 1)
-        for name in signature(boundaries.trimap).parameters
-    }
+    return share(sums[value][:, place], sums["count"][:, place])
 
 
 def by_edge(then: Callable, run: Run) -> ImageCounts:
     """mIoU near true edges, far from them, or the difference, as `then` selects."""
-    return ImageCounts(_pixels_by_edge(run), lambda **sums: then(boundaries.trimap(**sums)))
+    zones = file_of(run, "boundary")["zones"]
+    return ImageCounts({"zones": zones}, lambda zones: then(class_mean(iou(zones))))
 
 
 def share_of(file: str, above: str, below: str, run: Run) -> ImageCounts:
     """The ratio of two sums that a file contains per image."""
     arrays = file_of(run, file)
-    known(arrays, above, run)
-    return ImageCounts({name: arrays[name] for name in (above, below)}, ratio_of(above, below))
+    return share(known(arrays, above, run), arrays[below])
 
 
 def lost_part(name: str, run: Run) -> ImageCounts:
@@ -195,8 +188,7 @@ def lost_part(name: str, run: Run) -> ImageCounts:
     names = [str(part) for part in arrays["names"]]
     if name not in names:
         raise Missing(f"{label(run.variant)} has no {name}")
-    off = arrays["confusion"][names.index(name)]
-    return ImageCounts({"own": pixels_of(run), "off": off}, difference_of("own", "off"))
+    return miou(pixels_of(run)) - miou(arrays["confusion"][names.index(name)])
 
 
 def of_maps(measure: Callable[[np.ndarray, np.ndarray], float], run: Run) -> ImageCounts:
@@ -212,7 +204,7 @@ def of_maps(measure: Callable[[np.ndarray, np.ndarray], float], run: Run) -> Ima
             if np.isfinite(value):
                 values[image] += value
                 count[image] += 1
-    return ImageCounts({"values": values, "count": count}, ratio_of("values", "count"))
+    return share(values, count)
 
 
 def auc(gate: np.ndarray, where: np.ndarray) -> float:
@@ -231,20 +223,14 @@ def evenness(gate: np.ndarray, where: np.ndarray) -> float:
 
 def hidden_over_seen(run: Run) -> ImageCounts:
     """Recall of mostly hidden objects minus recall of objects in full sight."""
-    hidden, seen = (of_objects("visible", place, "found", run).arrays for place in (0, -1))
-    arrays = {f"hidden_{name}": array for name, array in hidden.items()}
-    arrays |= {f"seen_{name}": array for name, array in seen.items()}
-    of_hidden, of_seen = (ratio_of(f"{which}_found", f"{which}_count") for which in ("hidden", "seen"))
-    return ImageCounts(arrays, lambda **sums: of_hidden(**sums) - of_seen(**sums))
+    return of_objects("visible", 0, "found", run) - of_objects("visible", -1, "found", run)
 
 
 def gate_variation(level: int, run: Run) -> ImageCounts:
     """Standard deviation of a gate's values within an image, mean over images."""
-    std = file_of(run, "gates")["std"][:, level - 1].mean(-1)  # (N,), mean over the maps of a class gate
-    return ImageCounts({"std": std, "images": np.ones(len(std))}, ratio_of("std", "images"))
+    return image_mean(file_of(run, "gates")["std"][:, level - 1].mean(-1))  # over the maps of a class gate
 
 
 def let_through(run: Run) -> ImageCounts:
     """Share of the skips' energy that the gates let through, mean over images."""
-    passed = known(file_of(run, "gates"), "passed", run)
-    return ImageCounts({"passed": passed, "images": np.ones(len(passed))}, ratio_of("passed", "images"))
+    return image_mean(known(file_of(run, "gates"), "passed", run))

@@ -1,6 +1,6 @@
 """The types of the ledger: claims, comparisons of networks and limits."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 POINT = 0.01  # margin of equivalence: one point of mIoU, recall or IoU
@@ -141,7 +141,9 @@ class Contrast:
 class Claim:
     """A sentence of the study, or a question of ours, and the comparisons that decide it.
 
-    kind:     ">", every deciding comparison lies above its threshold; "≈", each lies within ±margin;
+    section:  of the ledger, see `segnb.claims.ledger.SECTIONS`
+    kind:     ">", every deciding comparison lies above its threshold; "≈", each lies within ±margin (the
+              ledger sets it for every claim with a margin);
               "exact", like ">" for counted numbers; "audit", decided from the study's own tables;
               "none", not measured here
     measured: the metrics and the comparisons that decide; for kind "none", the reason why nothing is measured
@@ -152,7 +154,7 @@ class Claim:
     """
 
     id: str
-    section: str = ""
+    section: str = field(default="", kw_only=True)
     sentence: str = ""
     measured: str = ""
     contrasts: tuple[Contrast, ...] = ()
@@ -183,11 +185,11 @@ PIXELS = tuple(f"{name}:{distance}" for name in BOUNDARY for distance in (1, 2, 
 F1_PIXELS = tuple(name for name in PIXELS if "f1" in name)
 
 
-def level(word: str, label: str, metric: str, *plus: str, minus: tuple[str, ...] = ()) -> Contrast:
-    """Compare the metric of a network, or a difference of networks, with one of `LIMITS`."""
+def against(word: str, contrasts: tuple[Contrast, ...]) -> tuple[Contrast, ...]:
+    """Compare networks, or differences of networks, with the limit of a word of the study (`LIMITS`)."""
     limit = LIMITS[word]
     sign = -1 if limit.at_most else 1
-    return Contrast(label, metric, plus, minus, weight=sign, threshold=sign * limit.value)
+    return tuple(replace(contrast, weight=sign, threshold=sign * limit.value) for contrast in contrasts)
 
 
 def secondary(*groups: tuple[Contrast, ...]) -> tuple[Contrast, ...]:

@@ -13,7 +13,7 @@ from segnb.claims.verdicts import DECIDED, RULES, UNMEASURABLE, StudyVerdicts, V
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.stats.bootstrap import speaks_of
-from segnb.stats.decisions import SEEDS, outlook
+from segnb.stats.decisions import SEEDS, Outlook, outlook
 from segnb.study.provenance import check, check_evaluations
 from segnb.study.study import Run, Study, by_variant
 
@@ -97,15 +97,8 @@ def _decided_together(claims: list[Verdict]) -> dict[str, Verdict]:
         if claim.tested:
             word, p_for, p_against, _ = results[claim.id]
             ahead = outlook(*claim.question([] if claim.missing else claim.tested), level=level)
-            decided[claim.id] = replace(
-                decided[claim.id],
-                word=word,
-                p_for=finite(p_for),
-                p_against=finite(p_against),
-                seeds_needed=ahead.needed,
-                images_suffice=ahead.images_suffice,
-                power={seeds: finite(chance) for seeds, chance in ahead.power.items()},
-            )
+            facts = {"word": word, "p_for": finite(p_for), "p_against": finite(p_against)}
+            decided[claim.id] = replace(decided[claim.id], **facts, **ahead._asdict())
     return decided
 
 
@@ -124,14 +117,10 @@ def _with_interval(contrast: MeasuredContrast, claim: Verdict, level: float) -> 
 
 def _verdict(study: Study, claim: Verdict, seeds: list[int]) -> Verdict:
     """Return the claim with its verdict, reason, headline and command."""
-    word = _word(claim)
-    if word == UNMEASURABLE:
-        claim = replace(claim, seeds_needed=None, images_suffice=True, power={})
-    claim = replace(
-        claim,
-        word=word,
-        seeds=min((contrast.seeds for contrast in claim.tested), default=0),
-    )
+    seeds_of_all = min((contrast.seeds for contrast in claim.tested), default=0)
+    claim = replace(claim, word=_word(claim), seeds=seeds_of_all)
+    if claim.word == UNMEASURABLE:
+        claim = replace(claim, **Outlook()._asdict())
     decisive = _decisive(claim)
     return replace(
         claim,

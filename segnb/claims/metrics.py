@@ -13,22 +13,12 @@ from operator import itemgetter
 import numpy as np
 
 from segnb.claims import by_image
-from segnb.claims.by_image import (
-    FAR,
-    LEVELS,
-    NEAR,
-    ImageCounts,
-    class_iou,
-    difference_of,
-    file_of,
-    mean_iou,
-    pixels_of,
-    ratio_of,
-)
+from segnb.claims.by_image import FAR, LEVELS, NEAR, ImageCounts, file_of, image_mean, miou, pixels_of
 from segnb.claims.claim import ENCODER
 from segnb.claims.related_studies import Missing
 from segnb.labels import CAMVID, STREET
 from segnb.metrics import boundaries, objects
+from segnb.metrics.confusion import iou
 from segnb.models.registry import label
 from segnb.study.study import Run
 
@@ -53,10 +43,13 @@ class Metric:
 
     words: str
     unit: str
-    scale: float
     of: Callable[..., ImageCounts | float]
     compares: bool = False
     share: bool = False
+
+    @property
+    def scale(self) -> float:
+        return 100.0 if self.unit == "%" or self.unit.startswith("points") else 1.0
 
 
 # ---- from confusion matrices -----------------------------------------------------------------------------
@@ -75,19 +68,18 @@ def _ids(run: Run, names: Sequence[str]) -> list[int]:
 
 
 def _miou(run: Run) -> ImageCounts:
-    return ImageCounts({"pixels": pixels_of(run)}, mean_iou)
+    return miou(pixels_of(run))
 
 
 def _copied(run: Run) -> ImageCounts:
     """mIoU without a network: each test image gets the mask of the most similar training image."""
     if "copied" not in (arrays := file_of(run, "test")):
         raise Missing("the score of copied masks was not computed")
-    return ImageCounts({"pixels": arrays["copied"]}, mean_iou)
+    return miou(arrays["copied"])
 
 
 def _iou_of(names: tuple[str, ...], run: Run) -> ImageCounts:
-    ids = _ids(run, names)
-    return ImageCounts({"pixels": pixels_of(run)}, lambda pixels: mean_iou(pixels[..., ids]))
+    return miou(pixels_of(run), _ids(run, names))
 
 
 def _thin(run: Run) -> ImageCounts:
@@ -97,10 +89,7 @@ def _thin(run: Run) -> ImageCounts:
 def _thin_over_others(run: Run) -> ImageCounts:
     thin = _ids(run, run.study.classes.thin)
     others = [i for i in range(len(run.study.classes)) if i not in thin]
-    return ImageCounts(
-        {"pixels": pixels_of(run)},
-        lambda pixels: mean_iou(pixels[..., thin]) - mean_iou(pixels[..., others]),
-    )
+    return miou(pixels_of(run), thin) - miou(pixels_of(run), others)
 
 
 def _shifted(kind: str, run: Run) -> ImageCounts:
@@ -113,25 +102,24 @@ def _shifted(kind: str, run: Run) -> ImageCounts:
     if more := len(clean) - len(shifted):  # only the first test images are shifted
         nothing = np.zeros_like(clean[:more])
         shifted, clean = (np.concatenate([part[: len(shifted)], nothing]) for part in (shifted, clean))
-    return ImageCounts({"shifted": shifted, "clean": clean}, difference_of("shifted", "clean"))
+    return miou(shifted) - miou(clean)
 
 
 def _best_by_image(run: Run, *rivals: Run) -> ImageCounts:
     """Share of images on which this run has the highest mIoU; ties are split evenly."""
-    scores = np.stack([mean_iou(pixels_of(rival)) for rival in (run, *rivals)])  # (V, N)
+    scores = np.stack([_miou(rival).by_image() for rival in (run, *rivals)])  # (V, N)
     top = scores == scores.max(0)
-    best = top[0] / top.sum(0)
-    return ImageCounts({"best": best, "images": np.ones(len(best))}, ratio_of("best", "images"))
+    return image_mean(top[0] / top.sum(0))
 
 
 def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
     """Share of classes on which this run has the highest IoU; ties are split evenly."""
 
     def reduce(pixels: np.ndarray) -> np.ndarray:
-        iou = class_iou(pixels)  # (..., V, C)
-        top = iou == np.nanmax(iou, -2, keepdims=True, initial=-1)
+        ious = iou(pixels)  # (..., V, C)
+        top = ious == np.nanmax(ious, -2, keepdims=True, initial=-1)
         share = top[..., 0, :] / np.maximum(top.sum(-2), 1)
-        return share.sum(-1) / (~np.isnan(iou[..., 0, :])).sum(-1)
+        return share.sum(-1) / (~np.isnan(ious[..., 0, :])).sum(-1)
 
     pixels = np.stack([pixels_of(rival) for rival in (run, *rivals)], axis=1)  # (N, V, 3, C)
     return ImageCounts({"pixels": pixels}, reduce)
@@ -207,52 +195,42 @@ def _gradient(stages: str, run: Run) -> float:
 def _metrics() -> dict[str, Metric]:
     metrics: dict[str, Metric] = {}
 
-    def add(
-        name: str, words: str, of: Callable, unit="points", scale=100.0, compares=False, share=False
-    ) -> None:
-        metrics[name] = Metric(words, unit, scale, of, compares, share)
+    def add(name: str, words: str, of: Callable, unit="points", compares=False, share=False) -> None:
+        metrics[name] = Metric(words, unit, of, compares, share)
 
-    miou = "points of mIoU"
-    add("miou", "mIoU", _miou, miou)
-    add("copied", "mIoU", _copied, miou)
-    add("miou:thin", "mIoU of the thin classes", _thin, miou)
-    add("miou:thin-others", "mIoU of the thin classes minus that of the others", _thin_over_others, miou)
-    add("miou:common", "mIoU of the common classes", partial(_iou_of, COMMON), miou)
+    points = "points of mIoU"
+    add("miou", "mIoU", _miou, points)
+    add("copied", "mIoU", _copied, points)
+    add("miou:thin", "mIoU of the thin classes", _thin, points)
+    add("miou:thin-others", "mIoU of the thin classes minus that of the others", _thin_over_others, points)
+    add("miou:common", "mIoU of the common classes", partial(_iou_of, COMMON), points)
     for name in dict.fromkeys(STREET.names + CAMVID.names):
         add(f"iou:{name}", f"{name} IoU", partial(_iou_of, (name,)), "points of IoU")
     for kind in ("occlusion", "fog", "night", "noise"):
-        add(f"shift:{kind}", f"change in mIoU ({kind})", partial(_shifted, kind), miou)
+        add(f"shift:{kind}", f"change in mIoU ({kind})", partial(_shifted, kind), points)
     for level in LEVELS:
-        add(f"lost:{level}", f"mIoU lost without gate {level}", partial(by_image.lost_without, level), miou)
-    add("lost:all", "mIoU lost without any gate", partial(by_image.lost_without, 0), miou)
-    share = ("%", 100.0, True)
-    add("best:images", "share of images with the best score", _best_by_image, *share)
-    add("best:classes", "share of classes with the best score", _best_by_class, *share)
-    add("best:seeds", "share of seeds with the best score", _best_by_seed, *share)
+        add(f"lost:{level}", f"mIoU lost without gate {level}", partial(by_image.lost_without, level), points)
+    add("lost:all", "mIoU lost without any gate", partial(by_image.lost_without, 0), points)
+    for name, of in (("images", _best_by_image), ("classes", _best_by_class), ("seeds", _best_by_seed)):
+        add(f"best:{name}", f"share of {name} with the best score", of, "%", compares=True)
 
     for name, words, reduce in (
         ("boundary_iou", "boundary IoU", boundaries.boundary_iou),
         ("boundary_f1", "boundary F1", boundaries.boundary_f1),
     ):
-        add(
-            name,
-            f"{words}, mean over 1, 2 and 3 px",
-            partial(by_image.boundary, reduce, lambda at: at.mean(-1)),
-        )
+        of = partial(by_image.boundary, reduce, lambda at: at.mean(-1))
+        add(name, f"{words}, mean over 1, 2 and 3 px", of)
         for place, px in enumerate(boundaries.DISTANCES):
-            add(
-                f"{name}:{px}",
-                f"{words} at {px} px",
-                partial(by_image.boundary, reduce, itemgetter((..., place))),
-            )
-    for name, words, then, unit, scale in (
-        ("roughness", "|log ratio| of predicted to true contour length", _off_one, "%", 100.0),
-        ("edge_distance", "distance from true to predicted edges", np.asarray, "px", 1.0),
-        ("edge_agreement", "agreement of predicted edges with image gradients", np.asarray, "points", 100.0),
-        ("softness", "transition width across true edges", np.asarray, "px", 1.0),
-        ("missing_edges", "share of true edges without a transition", np.asarray, "points", 100.0),
+            of = partial(by_image.boundary, reduce, itemgetter((..., place)))
+            add(f"{name}:{px}", f"{words} at {px} px", of)
+    for name, words, then, unit in (
+        ("roughness", "|log ratio| of predicted to true contour length", _off_one, "%"),
+        ("edge_distance", "distance from true to predicted edges", np.asarray, "px"),
+        ("edge_agreement", "agreement of predicted edges with image gradients", np.asarray, "points"),
+        ("softness", "transition width across true edges", np.asarray, "px"),
+        ("missing_edges", "share of true edges without a transition", np.asarray, "points"),
     ):
-        add(name, words, partial(by_image.boundary, getattr(boundaries, name), then), unit, scale)
+        add(name, words, partial(by_image.boundary, getattr(boundaries, name), then), unit)
 
     for place, (size, px) in enumerate(objects.SIDES.items()):
         words = f"{size} objects ({px} px per side at {objects.CELLS_OF}×{objects.CELLS_OF})"
@@ -266,32 +244,20 @@ def _metrics() -> dict[str, Metric]:
             of = partial(by_image.of_objects, "area", place, column, among=among)
             add(f"{name}:{size}", f"{start} {words}", of, share=True)
     for place, sight in enumerate(objects.VISIBILITIES):
-        add(
-            f"recall:{sight}",
-            f"recall of objects {sight}",
-            partial(by_image.of_objects, "visible", place, "found"),
-        )
-    add(
-        "recall:hidden-seen",
-        "recall of mostly hidden objects minus recall of objects in full sight",
-        by_image.hidden_over_seen,
-    )
+        of = partial(by_image.of_objects, "visible", place, "found")
+        add(f"recall:{sight}", f"recall of objects {sight}", of)
+    words = "recall of mostly hidden objects minus recall of objects in full sight"
+    add("recall:hidden-seen", words, by_image.hidden_over_seen)
     for level in LEVELS:
         words = f"standard deviation of gate {level} within an image"
-        add(f"gate_variation:{level}", words, partial(by_image.gate_variation, level), "", 1.0)
+        add(f"gate_variation:{level}", words, partial(by_image.gate_variation, level), "")
 
-    near, far = f"mIoU within {NEAR} px of true edges", f"mIoU more than {FAR} px from them"
-    add("near", near, partial(by_image.by_edge, itemgetter((..., 0))), miou)
-    add(
-        "far",
-        f"mIoU more than {FAR} px from true edges",
-        partial(by_image.by_edge, itemgetter((..., 1))),
-        miou,
-    )
-    gap = partial(by_image.by_edge, lambda iou: iou[..., 0] - iou[..., 1])
-    add("near-far", f"{near} minus {far}", gap, miou)
-    words = "share of pixels in specks"
-    add("specks", words, partial(by_image.share_of, "boundary", "specks", "pixels"))
+    near, far = f"mIoU within {NEAR} px of true edges", f"mIoU more than {FAR} px from"
+    add("near", near, partial(by_image.by_edge, itemgetter((..., 0))), points)
+    add("far", f"{far} true edges", partial(by_image.by_edge, itemgetter((..., 1))), points)
+    gap = partial(by_image.by_edge, lambda miou: miou[..., 0] - miou[..., 1])
+    add("near-far", f"{near} minus {far} them", gap, points)
+    add("specks", "share of pixels in specks", partial(by_image.share_of, "boundary", "specks", "pixels"))
     words = "recall of edges between objects"
     add("between", words, partial(by_image.share_of, "boundary", "between_hits", "between_count"), share=True)
     for name, words in (
@@ -301,39 +267,23 @@ def _metrics() -> dict[str, Metric]:
         ("signal:mean", "with only the mean of the gating signal"),
         ("signal:shuffled", "with another image's gating signal"),
     ):
-        add(f"lost:{name}", f"mIoU lost {words}", partial(by_image.lost_part, name), miou)
+        add(f"lost:{name}", f"mIoU lost {words}", partial(by_image.lost_part, name), points)
     words = "share of skip energy that the gates let through"
     add("let_through", words, by_image.let_through, share=True)
-    add(
-        "gate_auc",
-        "AUC of gate values for cars",
-        partial(by_image.of_maps, by_image.auc),
-        "",
-        1.0,
-    )
-    add(
-        "gate_spread",
-        "evenness of gate maps (1 is even)",
-        partial(by_image.of_maps, by_image.evenness),
-        "",
-        1.0,
-    )
+    add("gate_auc", "AUC of gate values for cars", partial(by_image.of_maps, by_image.auc), "")
+    of = partial(by_image.of_maps, by_image.evenness)
+    add("gate_spread", "evenness of gate maps (1 is even)", of, "")
 
-    add("val:rise", "rise in validation mIoU from early to final", partial(_score_at, "rise"), miou)
-    add("val:early", "validation mIoU early in training", partial(_score_at, "early"), miou)
-    add("val:final", "final validation mIoU", partial(_score_at, "final"), miou)
-    add("epochs", "epochs to converge", _epochs_to_converge, "epochs", 1.0, True)
+    add("val:rise", "rise in validation mIoU from early to final", partial(_score_at, "rise"), points)
+    add("val:early", "validation mIoU early in training", partial(_score_at, "early"), points)
+    add("val:final", "final validation mIoU", partial(_score_at, "final"), points)
+    add("epochs", "epochs to converge", _epochs_to_converge, "epochs", compares=True)
     words = "log10 of the gradient-to-weight ratio"
-    add("gradient", f"{words} in the encoder", partial(_gradient, "|".join(ENCODER)), "decades", 1.0)
-    add(
-        "gradient:fall",
-        "fall of the gradient-to-weight ratio towards the encoder",
-        _gradient_fall,
-        "decades",
-        1.0,
-    )
+    add("gradient", f"{words} in the encoder", partial(_gradient, "|".join(ENCODER)), "decades")
+    words_of_fall = "fall of the gradient-to-weight ratio towards the encoder"
+    add("gradient:fall", words_of_fall, _gradient_fall, "decades")
     for stage in ENCODER:
-        add(f"gradient:{stage}", f"{words} in {stage}", partial(_gradient, stage), "decades", 1.0)
+        add(f"gradient:{stage}", f"{words} in {stage}", partial(_gradient, stage), "decades")
     return metrics
 
 

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, sobel
 
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics import confusion
-from segnb.metrics.confusion import ratio
+from segnb.metrics.confusion import class_mean, iou, ratio
 
 DISTANCES = (1, 2, 3)  # px, tolerances within which a predicted boundary is correct
 TRIMAP = (0, 1, 2, 3, 5, 8, 13, 21, np.inf)  # px from the nearest true edge: limits of the trimap's bins
@@ -128,12 +128,10 @@ def gradient_ranks(images: np.ndarray) -> np.ndarray:
     The rank is 0 to 1, on average 0.5: the share of pixels with a weaker gradient, plus half of those with
     an equal one. The gradient is the Sobel magnitude of R + G + B, rounded to an integer.
     """
-    grey = np.pad(images.sum(-1, dtype=np.int32), ((0, 0), (1, 1), (1, 1)), mode="edge")
-    down, right = grey[:, 2:] - grey[:, :-2], grey[:, :, 2:] - grey[:, :, :-2]
-    down = down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]
-    right = right[:, :-2] + 2 * right[:, 1:-1] + right[:, 2:]
     ranks = np.empty(images.shape[:3])
-    for rank, strength in zip(ranks, np.hypot(down, right).round().astype(np.int64), strict=True):
+    for rank, grey in zip(ranks, images.sum(-1, dtype=np.int32), strict=True):
+        down, right = (sobel(grey, axis, mode="nearest") for axis in (0, 1))
+        strength = np.hypot(down, right).round().astype(np.int64)
         equal = np.bincount(strength.ravel())
         rank[:] = ((np.cumsum(equal) - equal / 2) / strength.size)[strength]
     return ranks
@@ -257,8 +255,7 @@ def boundary_iou(iou_hits, iou_truth, iou_predicted) -> np.ndarray:
     Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021; here with
     counts summed over images. It is the mean over the classes in the ground truth.
     """
-    union = iou_truth + iou_predicted - iou_hits
-    return _class_mean(ratio(iou_hits, union), iou_truth)
+    return class_mean(iou(np.stack([iou_hits, iou_truth, iou_predicted], -2)))
 
 
 def boundary_f1(f1_precision_hits, f1_predicted, f1_recall_hits, f1_truth) -> np.ndarray:
@@ -271,7 +268,7 @@ def boundary_f1(f1_precision_hits, f1_predicted, f1_recall_hits, f1_truth) -> np
     """
     precision, recall = ratio(f1_precision_hits, f1_predicted), ratio(f1_recall_hits, f1_truth)
     score = np.nan_to_num(ratio(2 * precision * recall, precision + recall))
-    return _class_mean(score, np.broadcast_to(f1_truth, score.shape))
+    return class_mean(np.where(f1_truth > 0, score, np.nan))
 
 
 def roughness(length_predicted, length_truth) -> np.ndarray:
@@ -308,13 +305,7 @@ def trimap(trimap_hits, trimap_truth, trimap_predicted) -> np.ndarray:
     It is the mean over the classes in the bin. Kohli, Ladický and Torr, "Robust higher order potentials for
     enforcing label consistency", IJCV 2009, use all pixels up to a distance: the sum of the bins up to it.
     """
-    return _class_mean(ratio(trimap_hits, trimap_truth + trimap_predicted - trimap_hits), trimap_truth)
-
-
-def _class_mean(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Average over the classes (the last axis) that occur in the ground truth; NaN if none does."""
-    occurs = np.asarray(truth) > 0
-    return ratio(np.where(occurs, scores, 0).sum(-1), occurs.sum(-1))
+    return class_mean(iou(np.stack([trimap_hits, trimap_truth, trimap_predicted], -2)))
 
 
 # ---- upper bound of a stride ------------------------------------------------------------------------

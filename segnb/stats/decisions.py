@@ -189,12 +189,12 @@ def seeds_needed(kind: str, effects: list[Effect], margin=0.0, level: float = 1 
 class Outlook(NamedTuple):
     """The effect of more seeds, if effects and spreads stay the same.
 
-    needed:         see `seeds_needed`
+    seeds_needed:   see the function of that name
     images_suffice: False if no number of seeds is enough on these test images
     power:          chance of a decision by number of seeds, as text; empty if it does not depend on seeds
     """
 
-    needed: int | None = None
+    seeds_needed: int | None = None
     images_suffice: bool = True
     power: dict[str, float] = {}
 

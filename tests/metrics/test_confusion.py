@@ -179,3 +179,14 @@ def test_ratio_has_no_value_where_there_is_nothing_to_divide_by():
         confusion.ratio([1, 1], [2, 4], where=np.array([True, False])), [0.5, np.nan]
     )
     assert confusion.ratio(1, 2) == 0.5
+
+
+def test_pixels_of_classes_are_enough_for_every_iou():
+    counts = np.random.default_rng(0).integers(0, 90, (5, 4, 4))
+    counts[:3, 2] = 0  # no ground truth in three images, but predicted
+    counts[0] = 0
+    pixels = confusion.class_pixels(counts)
+    np.testing.assert_array_equal(confusion.iou(pixels), confusion.class_iou(counts))
+    total = confusion.iou(pixels.sum(0))
+    np.testing.assert_array_equal(total, confusion.class_iou(counts.sum(0)))
+    assert confusion.class_mean(total) == confusion.mean_iou(counts.sum(0))

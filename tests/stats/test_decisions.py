@@ -163,12 +163,12 @@ def test_a_comparison_that_never_varies_leaves_the_others_to_refute():
     same = effect([[3, 3, 3], [5, 5, 5]], None, [-1, 1])
     refuted = made(-0.5)
     assert power(">", [refuted, same]) == pytest.approx(power(">", [refuted, refuted]), abs=0.2) != 0
-    assert outlook(">", [refuted, same]).needed is not None
+    assert outlook(">", [refuted, same]).seeds_needed is not None
     assert power(">", [made(0.5), same]) < 0.05 and outlook(">", [same]).power == {}
 
 
 def test_images_can_be_too_few():
     one = made(0.1, seed_variance=0.01, image_variance=0.01, images=60)
-    assert outlook(">", [one]).needed is None and not outlook(">", [one]).images_suffice
+    assert outlook(">", [one]).seeds_needed is None and not outlook(">", [one]).images_suffice
     rare = made(0.001, seed_variance=0.01)
-    assert outlook(">", [rare]).needed is None and outlook(">", [rare]).images_suffice
+    assert outlook(">", [rare]).seeds_needed is None and outlook(">", [rare]).images_suffice

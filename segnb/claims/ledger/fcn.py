@@ -8,7 +8,7 @@ from segnb.claims.claim import (
     POINT,
     Claim,
     Contrast,
-    level,
+    against,
     secondary,
 )
 from segnb.claims.related_studies import FALSE_COLOURS, PHOTOGRAPHS
@@ -42,29 +42,12 @@ def tuning(*names: str, at: tuple[int, ...] = STRIDES, threshold: float = 0.0) -
     )
 
 
-def levels(word: str, stride: int, *names: str) -> tuple[Contrast, ...]:
-    """Compare FCNs of one stride, frozen and fine-tuned, with the limit of a word of the study."""
+def both(stride: int, *names: str, threshold: float = 0.0) -> tuple[Contrast, ...]:
+    """Take each metric of the FCNs of one stride, frozen and fine-tuned."""
     return tuple(
-        level(word, f"FCN-{stride}s, {tuned}", name, fcn(stride, trunk))
+        Contrast(f"FCN-{stride}s, {word}", name, (fcn(stride, trunk),), threshold=threshold)
         for name in names
-        for trunk, tuned in TRUNKS.items()
-    )
-
-
-def lost(stride: int, layer: str) -> tuple[Contrast, ...]:
-    """Compare the mIoU that FCNs of one stride lose without the scores of a finer layer with 1 point."""
-    return tuple(
-        Contrast(f"FCN-{stride}s, {tuned}", f"lost:{layer}", (fcn(stride, trunk),), threshold=POINT)
-        for trunk, tuned in TRUNKS.items()
-    )
-
-
-def not_huge(*at: int) -> tuple[Contrast, ...]:
-    """Compare the gain from fine-tuning, at each of the strides `at`, with a huge gain."""
-    sides = {stride: (fcn(stride, "finetune"), fcn(stride, "freeze")) for stride in at}
-    return tuple(
-        level("not huge", f"FCN-{stride}s, fine-tuned − frozen", "miou", tuned, minus=(frozen,))
-        for stride, (tuned, frozen) in sides.items()
+        for trunk, word in TRUNKS.items()
     )
 
 
@@ -97,10 +80,9 @@ def best_of_three(metric: str) -> tuple[Contrast, ...]:
     )
 
 
-FCN_CLAIMS = (
+STRIDE_CLAIMS = (
     Claim(
         "F1",
-        "FCN: strides",
         "mIoU rises from FCN-32s to FCN-16s to FCN-8s under the same settings.",
         "Test mIoU of FCN-16s minus FCN-32s and of FCN-8s minus FCN-16s, with frozen and with fine-tuned"
         " backbones. All four comparisons decide.",
@@ -108,23 +90,20 @@ FCN_CLAIMS = (
     ),
     Claim(
         "F2",
-        "FCN: strides",
         "FCN-32s misses small objects.",
         "Recall of small objects with FCN-32s, at most 10%; frozen and fine-tuned both decide. FCN-8s"
         " minus FCN-32s is shown for each object size.",
-        levels("completely misses", 32, "recall:small")
+        against("completely misses", both(32, "recall:small"))
         + secondary(strides(8, 32, "recall:small", "recall:medium", "recall:large")),
     ),
     Claim(
         "F3",
-        "FCN: strides",
         "FCN-32s draws rough and blurry boundaries.",
         "Boundary IoU and boundary F1 at 1, 2 and 3 px, FCN-8s minus FCN-32s. All comparisons decide.",
         strides(8, 32, *PIXELS),
     ),
     Claim(
         "F4",
-        "FCN: strides",
         "FCN-16s handles medium objects better than FCN-32s.",
         "Recall and IoU of medium objects, FCN-16s minus FCN-32s, frozen and fine-tuned. All comparisons"
         " decide.",
@@ -132,7 +111,6 @@ FCN_CLAIMS = (
     ),
     Claim(
         "F5",
-        "FCN: strides",
         "FCN-16s draws smoother boundaries than FCN-32s.",
         "Boundary F1 (mean over 1, 2 and 3 px) of FCN-16s minus FCN-32s, and how much closer the length"
         " of FCN-16s's contours is to the true length (|log ratio|). Both metrics decide. F1 at each"
@@ -143,15 +121,96 @@ FCN_CLAIMS = (
     ),
     Claim(
         "F6",
-        "FCN: strides",
         "FCN-8s is best for small and medium objects and for boundaries.",
         "Recall of small and of medium objects, IoU of medium objects, boundary IoU and boundary F1"
         " (means over 1, 2 and 3 px), FCN-8s minus each of the other two. All comparisons decide.",
         strides(8, 16, *OBJECTS, *BOUNDARY) + strides(8, 32, *OBJECTS, *BOUNDARY),
     ),
     Claim(
+        "F13",
+        "FCN-8s is consistently the best of the three.",
+        "Share of test images on which FCN-8s is the best, above one half; frozen and fine-tuned both"
+        " decide. The shares of classes and of seeds are shown. They do not decide, because classes are"
+        " not a sample and a few wins in a row prove nothing.",
+        best_of_three("best:images") + secondary(best_of_three("best:classes"), best_of_three("best:seeds")),
+    ),
+    Claim(
+        "F14",
+        "FCN-32s is okay with big, obvious objects.",
+        "Recall of large objects with FCN-32s, at least half; frozen and fine-tuned both decide. FCN-8s"
+        " minus FCN-32s is shown for this recall and for the IoU of Road, Building and Car.",
+        against("okay", both(32, "recall:large"))
+        + secondary(strides(8, 32, "recall:large", "iou:Road", "iou:Building", "iou:Car")),
+    ),
+    Claim(
+        "F15",
+        "FCN-16s can still struggle with the smallest details.",
+        "Recall of small objects with FCN-16s, at most half; frozen and fine-tuned both decide. FCN-8s"
+        " minus FCN-16s is shown for this recall and for boundary IoU and F1 at 1 px.",
+        against("struggles", both(16, "recall:small"))
+        + secondary(strides(8, 16, "recall:small", "boundary_iou:1", "boundary_f1:1")),
+    ),
+    Claim(
+        "F16",
+        "FCN-8s does a good job of detecting small and medium objects.",
+        "Recall of small and of medium objects with FCN-8s, at least half, frozen and fine-tuned. All"
+        " comparisons decide. FCN-8s minus the other two is shown.",
+        against("a good job", both(8, "recall:small", "recall:medium"))
+        + secondary(
+            strides(8, 16, "recall:small", "recall:medium"), strides(8, 32, "recall:small", "recall:medium")
+        ),
+    ),
+    Claim(
+        "F17",
+        "FCN-32s loses more to FCN-8s around object boundaries than far from them.",
+        "FCN-8s minus FCN-32s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
+        " more than 8 px from any true edge; frozen and fine-tuned both decide.",
+        strides(8, 32, "near-far") + secondary(strides(8, 32, "near", "far")),
+    ),
+    Claim(
+        "F18",
+        "FCN-8s gains more over FCN-16s around object boundaries than far from them.",
+        "FCN-8s minus FCN-16s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
+        " more than 8 px from any true edge; frozen and fine-tuned both decide.",
+        strides(8, 16, "near-far") + secondary(strides(8, 16, "near", "far")),
+    ),
+    Claim(
+        "F19",
+        "FCN-16s gives cleaner maps than FCN-32s.",
+        "Share of pixels in specks, FCN-32s minus FCN-16s; frozen and fine-tuned both decide. A speck is"
+        " a connected part of a prediction without a single correct pixel.",
+        strides(32, 16, "specks"),
+    ),
+    Claim(
+        "F20",
+        "FCN-8s owes its accuracy to the features of pool3 and pool4.",
+        "Test mIoU that FCN-8s loses if the scores of pool3, or of pool4, are replaced by their mean over"
+        " the image: more than 1 point for each layer, frozen and fine-tuned. All comparisons decide."
+        " Pool4 of FCN-16s is shown.",
+        both(8, "lost:pool3", "lost:pool4", threshold=POINT)
+        + secondary(both(16, "lost:pool4", threshold=POINT)),
+    ),
+    Claim(
+        "F21",
+        "FCN-32s creates blurry segmentations.",
+        "Width of the soft-max transition across true edges, at least 4 px; frozen and fine-tuned both"
+        " decide. FCN-32s minus FCN-8s is shown. “Skewed”, the other half of the sentence, has no agreed"
+        " metric.",
+        against("blurry", both(32, "softness")) + secondary(strides(32, 8, "softness")),
+    ),
+    Claim(
+        "F22",
+        "FCN-8s draws crisp boundary outlines.",
+        "Width of the soft-max transition across true edges, at most 2 px; frozen and fine-tuned both"
+        " decide. The other two strides minus FCN-8s are shown.",
+        against("crisp", both(8, "softness"))
+        + secondary(strides(16, 8, "softness"), strides(32, 8, "softness")),
+    ),
+)
+
+TUNING_CLAIMS = (
+    Claim(
         "F7",
-        "FCN: frozen or fine-tuned",
         "Freezing the backbone makes training faster.",
         "Operations per training step, which are counted: the increase through fine-tuning as a share of"
         " the frozen network's step. All strides decide. The median seconds per image of a step are shown,"
@@ -161,7 +220,6 @@ FCN_CLAIMS = (
     ),
     Claim(
         "F8",
-        "FCN: frozen or fine-tuned",
         "Freezing the backbone takes less memory.",
         "Peak memory of a training step: the increase through fine-tuning as a share of the frozen"
         " network's step. On a GPU it is the allocator's peak; on a CPU, the bytes of parameters,"
@@ -171,14 +229,12 @@ FCN_CLAIMS = (
     ),
     Claim(
         "F9",
-        "FCN: frozen or fine-tuned",
         "Fine-tuning gives noticeably better results.",
         "Test mIoU, fine-tuned minus frozen, more than 2 points. All strides decide.",
         tuning("miou", threshold=NOTICEABLE),
     ),
     Claim(
         "F10",
-        "FCN: frozen or fine-tuned",
         "FCN-8s gains more from fine-tuning than FCN-16s and FCN-32s do.",
         "Gain in test mIoU from fine-tuning: FCN-8s minus FCN-16s, and FCN-8s minus FCN-32s. Both"
         " comparisons decide.",
@@ -186,7 +242,6 @@ FCN_CLAIMS = (
     ),
     Claim(
         "F11",
-        "FCN: frozen or fine-tuned",
         "For FCN-32s and FCN-16s, fine-tuning gains less early in training than at its end.",
         "Gain in validation mIoU from fine-tuning at the end of training, minus the gain after a fifth of"
         " the epochs (rounded up). Both strides decide. The two gains are shown. The interval covers seeds"
@@ -195,7 +250,6 @@ FCN_CLAIMS = (
     ),
     Claim(
         "F12",
-        "FCN: frozen or fine-tuned",
         "Fine-tuning helps more the further the data are from ImageNet.",
         "Gain in test mIoU from fine-tuning over the classes that all data sets share, mean over strides:"
         " scenes in false colours minus the same scenes, and scenes minus photographs (CamVid). The number"
@@ -210,96 +264,7 @@ FCN_CLAIMS = (
         ),
     ),
     Claim(
-        "F13",
-        "FCN: strides",
-        "FCN-8s is consistently the best of the three.",
-        "Share of test images on which FCN-8s is the best, above one half; frozen and fine-tuned both"
-        " decide. The shares of classes and of seeds are shown. They do not decide, because classes are"
-        " not a sample and a few wins in a row prove nothing.",
-        best_of_three("best:images") + secondary(best_of_three("best:classes"), best_of_three("best:seeds")),
-    ),
-    Claim(
-        "F14",
-        "FCN: strides",
-        "FCN-32s is okay with big, obvious objects.",
-        "Recall of large objects with FCN-32s, at least half; frozen and fine-tuned both decide. FCN-8s"
-        " minus FCN-32s is shown for this recall and for the IoU of Road, Building and Car.",
-        levels("okay", 32, "recall:large")
-        + secondary(strides(8, 32, "recall:large", "iou:Road", "iou:Building", "iou:Car")),
-    ),
-    Claim(
-        "F15",
-        "FCN: strides",
-        "FCN-16s can still struggle with the smallest details.",
-        "Recall of small objects with FCN-16s, at most half; frozen and fine-tuned both decide. FCN-8s"
-        " minus FCN-16s is shown for this recall and for boundary IoU and F1 at 1 px.",
-        levels("struggles", 16, "recall:small")
-        + secondary(strides(8, 16, "recall:small", "boundary_iou:1", "boundary_f1:1")),
-    ),
-    Claim(
-        "F16",
-        "FCN: strides",
-        "FCN-8s does a good job of detecting small and medium objects.",
-        "Recall of small and of medium objects with FCN-8s, at least half, frozen and fine-tuned. All"
-        " comparisons decide. FCN-8s minus the other two is shown.",
-        levels("a good job", 8, "recall:small", "recall:medium")
-        + secondary(
-            strides(8, 16, "recall:small", "recall:medium"), strides(8, 32, "recall:small", "recall:medium")
-        ),
-    ),
-    Claim(
-        "F17",
-        "FCN: strides",
-        "FCN-32s loses more to FCN-8s around object boundaries than far from them.",
-        "FCN-8s minus FCN-32s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
-        " more than 8 px from any true edge; frozen and fine-tuned both decide.",
-        strides(8, 32, "near-far") + secondary(strides(8, 32, "near", "far")),
-    ),
-    Claim(
-        "F18",
-        "FCN: strides",
-        "FCN-8s gains more over FCN-16s around object boundaries than far from them.",
-        "FCN-8s minus FCN-16s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
-        " more than 8 px from any true edge; frozen and fine-tuned both decide.",
-        strides(8, 16, "near-far") + secondary(strides(8, 16, "near", "far")),
-    ),
-    Claim(
-        "F19",
-        "FCN: strides",
-        "FCN-16s gives cleaner maps than FCN-32s.",
-        "Share of pixels in specks, FCN-32s minus FCN-16s; frozen and fine-tuned both decide. A speck is"
-        " a connected part of a prediction without a single correct pixel.",
-        strides(32, 16, "specks"),
-    ),
-    Claim(
-        "F20",
-        "FCN: strides",
-        "FCN-8s owes its accuracy to the features of pool3 and pool4.",
-        "Test mIoU that FCN-8s loses if the scores of pool3, or of pool4, are replaced by their mean over"
-        " the image: more than 1 point for each layer, frozen and fine-tuned. All comparisons decide."
-        " Pool4 of FCN-16s is shown.",
-        lost(8, "pool3") + lost(8, "pool4") + secondary(lost(16, "pool4")),
-    ),
-    Claim(
-        "F21",
-        "FCN: strides",
-        "FCN-32s creates blurry segmentations.",
-        "Width of the soft-max transition across true edges, at least 4 px; frozen and fine-tuned both"
-        " decide. FCN-32s minus FCN-8s is shown. “Skewed”, the other half of the sentence, has no agreed"
-        " metric.",
-        levels("blurry", 32, "softness") + secondary(strides(32, 8, "softness")),
-    ),
-    Claim(
-        "F22",
-        "FCN: strides",
-        "FCN-8s draws crisp boundary outlines.",
-        "Width of the soft-max transition across true edges, at most 2 px; frozen and fine-tuned both"
-        " decide. The other two strides minus FCN-8s are shown.",
-        levels("crisp", 8, "softness") + secondary(strides(16, 8, "softness"), strides(32, 8, "softness")),
-    ),
-    Claim(
         "F23",
-        "FCN: frozen or fine-tuned",
         "A frozen backbone is limited because its features were learned for classification.",
         "A study uses one set of backbone weights, so it cannot separate the task that the weights were"
         " learned for from their quality. Two studies, one with WEIGHTS=imagenet and one with other"
@@ -308,7 +273,6 @@ FCN_CLAIMS = (
     ),
     Claim(
         "F24",
-        "FCN: frozen or fine-tuned",
         "Fine-tuning takes more compute.",
         "Operations per training step, forward and backward: the increase through fine-tuning as a share"
         " of the frozen network's step. All strides decide.",
@@ -317,14 +281,13 @@ FCN_CLAIMS = (
     ),
     Claim(
         "F25",
-        "FCN: frozen or fine-tuned",
         "For FCN-32s and FCN-16s the gain from fine-tuning is not huge.",
         "Test mIoU, fine-tuned minus frozen, at most 10 points. Both strides decide. FCN-8s is shown.",
-        not_huge(32, 16) + secondary(not_huge(8)),
+        against("not huge", tuning("miou", at=(32, 16)))
+        + secondary(against("not huge", tuning("miou", at=(8,)))),
     ),
     Claim(
         "F26",
-        "FCN: frozen or fine-tuned",
         "Fine-tuning helps FCN-8s to use the high-resolution features.",
         "Test mIoU that FCN-8s loses without the scores of pool3, fine-tuned minus frozen. The same for"
         " pool4 is shown.",

@@ -1,7 +1,7 @@
 """Claims on the attention gates of U-Nets."""
 
-from segnb.claims.claim import F1_PIXELS, POINT, SHARE, Claim, Contrast, secondary
-from segnb.claims.ledger.unet import RESIDUAL, UNET, levels, lost, pair
+from segnb.claims.claim import F1_PIXELS, POINT, SHARE, Claim, Contrast, against, secondary
+from segnb.claims.ledger.unet import RESIDUAL, UNET, alone, pair
 from segnb.claims.related_studies import CARS
 from segnb.models.registry import VARIANTS
 
@@ -48,29 +48,24 @@ def focus(metric: str) -> tuple[Contrast, ...]:
 GATE_CLAIMS = (
     Claim(
         "U8",
-        "U-Net: attention gates",
         "Attention gates add at most a tenth to parameters, operations and memory.",
         "Increase through gates in parameters, operations and bytes, which are counted: within ±10% each,"
         " in both pairs. All comparisons decide. The median seconds per image of training and of"
         " prediction are shown.",
         gates("parameters", "gflops", "memory_mib") + secondary(gates("train_seconds", "predict_seconds")),
-        kind="≈",
         margin=SHARE,
     ),
     Claim(
         "U9",
-        "U-Net: attention gates",
         "Attention gates bring no significant improvement here.",
         "Test mIoU with gates minus without, within ±1 point. Both pairs decide. The study compares an"
         " attention residual U-Net with a standard U-Net; here, the networks of a pair differ only in their"
         " gates.",
         gates("miou"),
-        kind="≈",
         margin=POINT,
     ),
     Claim(
         "U10",
-        "U-Net: attention gates",
         "Attention gates sharpen boundaries.",
         "Boundary F1 (mean over 1, 2 and 3 px) with gates minus without. Both pairs decide. F1 at each"
         " distance is shown.",
@@ -78,7 +73,6 @@ GATE_CLAIMS = (
     ),
     Claim(
         "U11",
-        "U-Net: attention gates",
         "With dense labels there is nothing to ignore, so gates stay open.",
         "Test mIoU lost if a gate is replaced by its mean over the image, for each gate alone and for all"
         " gates at once, within ±1 point. All comparisons decide, in both gated networks. The standard"
@@ -86,24 +80,20 @@ GATE_CLAIMS = (
         " because later weights can undo its scale.",
         each_gate(GATED_RESIDUAL, GATED, metric="lost", levels=(1, 2, 3, 4, "all"))
         + secondary(each_gate(GATED_RESIDUAL, GATED, metric="gate_variation", levels=(1, 2, 3, 4))),
-        kind="≈",
         margin=POINT,
         origin="implied",
     ),
     Claim(
         "U12",
-        "U-Net: attention gates",
         "It does not matter where the gating signal is taken.",
         "Test mIoU with the gating signal taken before the up-convolution (strided gate) minus after it,"
         " within ±1 point.",
         pair(STRIDED, GATED_RESIDUAL, "miou"),
-        kind="≈",
         margin=POINT,
         origin="ours",
     ),
     Claim(
         "U13",
-        "U-Net: attention gates",
         "One gate per class would help, most for overlapping or occluded classes.",
         "“Would help”: test mIoU with one gate per class minus one gate. “Most”: the gain in recall of"
         " objects that are less than half visible, minus the gain for fully visible objects. Both comparisons"
@@ -117,7 +107,6 @@ GATE_CLAIMS = (
     ),
     Claim(
         "U14",
-        "U-Net: attention gates",
         "Attention gates generalise better under clutter.",
         "Test mIoU with gates minus without on cluttered and occluded scenes, minus the same difference"
         " on clean scenes. Both pairs decide. Fog, night and noise are shown.",
@@ -125,7 +114,6 @@ GATE_CLAIMS = (
     ),
     Claim(
         "U15",
-        "U-Net: attention gates",
         "With many classes attention is spread thin; for one class it can focus.",
         "Gain in test mIoU from gates with two classes, cars and the rest, minus the gain with all"
         " classes on the same scenes. Both pairs decide. The same difference for the IoU of Car is shown.",
@@ -134,16 +122,14 @@ GATE_CLAIMS = (
     ),
     Claim(
         "U25",
-        "U-Net: attention gates",
         "Gates ignore what does not matter and concentrate on what does.",
         "How well a gate's values separate the pixels of cars from all others in networks with two"
         " classes, where only cars matter: area under the ROC curve, mean over levels, at least 0.7. Both"
         " gated networks decide. Each image with stored gate maps counts once.",
-        levels("focuses", "gate_auc", *(gated for gated, _ in GATE_PAIRS), of=f"{CARS}:"),
+        against("focuses", alone("gate_auc", *(gated for gated, _ in GATE_PAIRS), of=f"{CARS}:")),
     ),
     Claim(
         "U26",
-        "U-Net: attention gates",
         "Gates need no extra labels or complex training.",
         "There is nothing to measure: segnb trains the study's gates with the same loss and the"
         " same labels as the rest of the network. Only the class gates of U13 have a loss of their"
@@ -152,7 +138,6 @@ GATE_CLAIMS = (
     ),
     Claim(
         "U27",
-        "U-Net: attention gates",
         "Gates learn attention during training, without heuristics for regions of interest.",
         "There is nothing to measure: none of the networks receives regions of interest. Methods that do"
         " are not part of the study.",
@@ -160,7 +145,6 @@ GATE_CLAIMS = (
     ),
     Claim(
         "U28",
-        "U-Net: attention gates",
         "Gates generalise better where objects vary in appearance.",
         "This needs test scenes with object models, colours and textures that no training scene has. The"
         " renderer draws training and test scenes from the same set.",
@@ -168,43 +152,37 @@ GATE_CLAIMS = (
     ),
     Claim(
         "U29",
-        "U-Net: attention gates",
         "Gates use the decoder's context to decide which features pass.",
         "Test mIoU lost if the gating signal comes from another image of the batch, more than 1 point."
         " Both gated networks decide. The loss with the signal replaced by its mean over the image is"
         " shown.",
-        lost("signal:shuffled", GATED, GATED_RESIDUAL)
-        + secondary(lost("signal:mean", GATED, GATED_RESIDUAL)),
+        alone("lost:signal:shuffled", GATED, GATED_RESIDUAL, threshold=POINT)
+        + secondary(alone("lost:signal:mean", GATED, GATED_RESIDUAL, threshold=POINT)),
     ),
     Claim(
         "U30",
-        "U-Net: attention gates",
         "Gates pass on only the important part of a skip.",
         "Share of a skip's energy (its sum of squares) that its gate lets through, mean over levels, at"
         " most half. Both gated networks decide. Later weights can undo a constant scale, so this says how"
         " much is held back but not whether it matters; see U11 for that.",
-        levels("only key features", "let_through", GATED, GATED_RESIDUAL),
+        against("only key features", alone("let_through", GATED, GATED_RESIDUAL)),
     ),
     Claim(
         "U31",
-        "U-Net: attention gates",
         "Skips alone keep the detail of a dense task.",
         "Boundary F1 (mean over 1, 2 and 3 px) and mIoU of the thin classes, with gates minus without,"
         " within ±1 point. All comparisons decide, in both pairs.",
         gates("boundary_f1", "miou:thin"),
-        kind="≈",
         margin=POINT,
     ),
     Claim(
         "U32",
-        "U-Net: attention gates",
         "Every pixel is part of a class, and there is little background to ignore.",
         "Share of Unlabeled pixels in the study's own training images, at most a tenth.",
         kind="audit",
     ),
     Claim(
         "U33",
-        "U-Net: attention gates",
         "With many classes attention is spread thin, and no region stands out.",
         "How evenly a gate's values are spread over the image (their entropy as a share of the largest"
         " possible entropy, mean over levels), with all classes minus with two classes, cars and the rest."

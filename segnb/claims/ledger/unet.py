@@ -1,6 +1,6 @@
 """Claims on U-Nets: skip connections and residual blocks."""
 
-from segnb.claims.claim import BOUNDARY, ENCODER, PIXELS, POINT, Claim, Contrast, level, secondary
+from segnb.claims.claim import BOUNDARY, ENCODER, PIXELS, POINT, Claim, Contrast, against, secondary
 from segnb.models.registry import VARIANTS
 
 UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
@@ -12,29 +12,22 @@ def pair(plus: str, minus: str, *names: str) -> tuple[Contrast, ...]:
     return tuple(Contrast(label, name, (plus,), (minus,)) for name in names)
 
 
-def levels(word: str, metric: str, *networks: str, of: str = "") -> tuple[Contrast, ...]:
-    """Compare each network with the limit of a word of the study."""
-    return tuple(level(word, VARIANTS[name].label, metric, of + name) for name in networks)
-
-
-def lost(metric: str, *networks: str) -> tuple[Contrast, ...]:
-    """Compare the mIoU that networks lose when a part is ablated with 1 point."""
+def alone(metric: str, *networks: str, of: str = "", threshold: float = 0.0) -> tuple[Contrast, ...]:
+    """Take a metric of each network; `of` is "streets-car:" for networks of that related study."""
     return tuple(
-        Contrast(VARIANTS[name].label, f"lost:{metric}", (name,), threshold=POINT) for name in networks
+        Contrast(VARIANTS[name].label, metric, (of + name,), threshold=threshold) for name in networks
     )
 
 
 SKIP_CLAIMS = (
     Claim(
         "U1",
-        "U-Net: skips",
         "Skip connections raise quality.",
         "Test mIoU with skips minus without.",
         pair(UNET, NO_SKIP, "miou"),
     ),
     Claim(
         "U2",
-        "U-Net: skips",
         "Without skips boundaries are soft or missing.",
         "Boundary IoU and F1 (means over 1, 2 and 3 px), with skips minus without, and the width of the"
         " soft-max transition across true edges, without skips minus with. All comparisons decide. Each"
@@ -45,16 +38,14 @@ SKIP_CLAIMS = (
     ),
     Claim(
         "U3",
-        "U-Net: skips",
         "Without skips small objects are often missed.",
         "Recall of small objects without skips, at most half. The gain from skips is shown for each"
         " object size.",
-        levels("often misses", "recall:small", NO_SKIP)
+        against("often misses", alone("recall:small", NO_SKIP))
         + secondary(pair(UNET, NO_SKIP, "recall:small", "recall:medium", "recall:large")),
     ),
     Claim(
         "U4",
-        "U-Net: skips",
         "Without skips predictions do not align with the shapes of the input.",
         "Mean distance from true to predicted edges, without skips minus with, and agreement of predicted"
         " edges with the gradients of the image, with skips minus without. Both metrics decide.",
@@ -62,7 +53,6 @@ SKIP_CLAIMS = (
     ),
     Claim(
         "U5",
-        "U-Net: skips",
         "Skip connections ease the flow of gradients.",
         "Mean log10 of the gradient-to-weight ratio over the encoder's layers in the first 3 epochs, on"
         " the same batches, with skips minus without. Each level of the encoder is shown. The interval"
@@ -72,7 +62,6 @@ SKIP_CLAIMS = (
     ),
     Claim(
         "U6",
-        "U-Net: skips",
         "Skip connections speed up convergence.",
         "Epochs until validation mIoU reaches 90% of the lower of the two final values, without skips"
         " minus with. Because of the lower value, every run reaches it by its last epoch and none is"
@@ -80,34 +69,21 @@ SKIP_CLAIMS = (
         pair(NO_SKIP, UNET, "epochs"),
     ),
     Claim(
-        "U7",
-        "U-Net: residual blocks",
-        "Residual blocks change little in a U-Net of four levels.",
-        "Test mIoU, residual U-Net minus U-Net, within ±1 point.",
-        pair(RESIDUAL, UNET, "miou"),
-        kind="≈",
-        margin=POINT,
-        origin="ours",
-    ),
-    Claim(
         "U16",
-        "U-Net: skips",
         "The U-Net captures and segments small objects more accurately than the U-Net without skips.",
         "Recall and IoU of small objects, with skips minus without. Both metrics decide.",
         pair(UNET, NO_SKIP, "recall:small", "object_iou:small"),
     ),
     Claim(
         "U17",
-        "U-Net: skips",
         "Without skips small objects are localised poorly.",
         "Mean IoU of the small objects that the U-Net without skips finds, at most one half. The U-Net"
         " minus the U-Net without skips is shown.",
-        levels("localises poorly", "found_iou:small", NO_SKIP)
+        against("localises poorly", alone("found_iou:small", NO_SKIP))
         + secondary(pair(UNET, NO_SKIP, "found_iou:small")),
     ),
     Claim(
         "U18",
-        "U-Net: skips",
         "Skips preserve the structure of objects.",
         "Share of medium and large objects that are found in one piece and apart from their neighbours:"
         " by no more predicted parts than the object has, none of which lies on another object. With skips"
@@ -116,7 +92,6 @@ SKIP_CLAIMS = (
     ),
     Claim(
         "U19",
-        "U-Net: skips",
         "Skips separate different objects more clearly.",
         "Share of the true edges between objects of two classes that have a predicted edge within 1 px,"
         " with skips minus without.",
@@ -124,33 +99,30 @@ SKIP_CLAIMS = (
     ),
     Claim(
         "U20",
-        "U-Net: skips",
         "Skips bring back lost detail.",
         "Test mIoU that the U-Net loses if every skip is replaced by its mean over the image, more than 1"
         " point. The residual U-Net is shown. A trained network without its skips can score lower than one"
         " that is trained without them (U1).",
-        lost("skips", UNET) + secondary(lost("skips", RESIDUAL)),
+        alone("lost:skips", UNET, threshold=POINT)
+        + secondary(alone("lost:skips", RESIDUAL, threshold=POINT)),
     ),
     Claim(
         "U21",
-        "U-Net: skips",
         "Vanishing gradients are not a huge concern in a U-Net of four levels.",
         "Decades by which the gradient-to-weight ratio falls from the decoder's last block to the"
         " encoder's weakest stage, without skips, at most 2. The U-Net with skips is shown. The interval"
         " covers seeds only.",
-        levels("no vanishing", "gradient:fall", NO_SKIP)
-        + secondary(levels("no vanishing", "gradient:fall", UNET)),
+        against("no vanishing", alone("gradient:fall", NO_SKIP))
+        + secondary(against("no vanishing", alone("gradient:fall", UNET))),
     ),
     Claim(
         "U22",
-        "U-Net: skips",
         "Without skips thin objects disappear.",
         "Test mIoU of the thin classes, with skips minus without.",
         pair(UNET, NO_SKIP, "miou:thin"),
     ),
     Claim(
         "U23",
-        "U-Net: skips",
         "Skips make results more coherent.",
         "Share of pixels in specks, without skips minus with. A speck is a connected part of a prediction"
         " without a single correct pixel.",
@@ -158,10 +130,20 @@ SKIP_CLAIMS = (
     ),
     Claim(
         "U24",
-        "U-Net: skips",
         "Without skips segmentations are blurry.",
         "Width of the soft-max transition across true edges without skips, at least 4 px. The U-Net"
         " without skips minus the U-Net is shown.",
-        levels("blurry", "softness", NO_SKIP) + secondary(pair(NO_SKIP, UNET, "softness")),
+        against("blurry", alone("softness", NO_SKIP)) + secondary(pair(NO_SKIP, UNET, "softness")),
+    ),
+)
+
+RESIDUAL_CLAIMS = (
+    Claim(
+        "U7",
+        "Residual blocks change little in a U-Net of four levels.",
+        "Test mIoU, residual U-Net minus U-Net, within ±1 point.",
+        pair(RESIDUAL, UNET, "miou"),
+        margin=POINT,
+        origin="ours",
     ),
 )
