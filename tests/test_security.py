@@ -154,7 +154,7 @@ def hostile(tmp_path, monkeypatch):
 
 
 def test_no_name_becomes_markup_in_the_report(hostile, tmp_path, monkeypatch):
-    from segnb.report.html.page import export_page
+    from segnb.report.report import export_page
     from tests.report.test_html import code, html, save
 
     said = []

@@ -14,19 +14,15 @@ from IPython.display import HTML
 
 from segnb.claims import wording
 from segnb.claims.compare import agreement, counterpart, in_words, p_of_difference, same_test
-from segnb.claims.decide import decide
 from segnb.claims.ledger import SENTENCES
 from segnb.claims.related_studies import origin
-from segnb.claims.saved import from_dict
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.claims.wording import can_tell, counted, listed, p_cell
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
-from segnb.report.html import shell
-from segnb.report.html.embedding import address
-from segnb.storage.files import read_json, to_json
-from segnb.study.study import Study
+from segnb.report.html import address, fill
+from segnb.storage.files import to_json
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
 OTHER_TEST = "another test"  # of an earlier version: its verdict says nothing about this one
@@ -40,17 +36,6 @@ RULES_PLACE = "claims.ipynb#How-to-read-a-verdict"
 
 
 # --- sentences about all claims ---
-
-
-def verdicts_of(study: Study, variants: str = "all", seeds: str | int = "all") -> StudyVerdicts:
-    """Read the verdicts of claims.json, or compute them if that file is about other networks or seeds."""
-    if study.claims_path.exists():
-        entry, runs = read_json(study.claims_path), study.measured(variants, seeds)
-        current = {run.variant for run in runs}, {run.seed for run in runs}
-        stored = set(entry["networks"]), set(entry["seeds"])
-        if entry["schema"] == StudyVerdicts.schema and current == stored:
-            return from_dict(entry)
-    return decide(study, variants, seeds)
 
 
 def counts(verdicts: StudyVerdicts) -> str:
@@ -68,9 +53,10 @@ def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
 
     One seed shows no spread, so the estimate then comes from the first of the saved studies.
     """
-    source = next((study for study in (verdicts, *saved) if study.decided), None)
-    if source is None:
-        return ""
+    sources = {"stay the same": verdicts}
+    sources |= {f"are as in {in_sentence(place, saved)}": study for place, study in enumerate(saved, start=1)}
+    known = ((condition, study) for condition, study in sources.items() if study.decided)
+    condition, source = next(known, ("", verdicts))
     more = {n: number for n, number in source.decided.items() if int(n) > len(verdicts.seeds)}
     if not more:
         return ""
@@ -79,11 +65,6 @@ def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
         f"{seeds} seeds would support or refute about {number:.0f} of the {len(source.claims)} claims",
         *(f"{seeds} seeds about {number:.0f}" for seeds, number in others),
     ]
-    if source is verdicts:
-        condition = "stay the same"
-    else:
-        place = next(place for place, study in enumerate(saved, start=1) if study is source)
-        condition = f"are as in {in_sentence(place, saved)}"
     return f"If effects and spreads {condition}, {listed(numbers)}."
 
 
@@ -91,26 +72,23 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
     """List the reference studies and how far they agree with this one, in Markdown; "" without any."""
     if not saved:
         return ""
-    older = [
-        in_sentence(number, saved)
-        for number, study in enumerate(saved, start=1)
-        if study.schema < StudyVerdicts.schema
-    ]
-    text = "Reference studies are finished studies that come with segnb."
-    if older:
-        text += (
-            f" The verdicts of {listed(older)} follow an older rule, Holm's correction, and not the"
-            " printed 95% intervals. A claim can therefore be inconclusive there although its printed"
-            " interval would decide it."
-        )
-    items = []
+    items, older = [], []
     for number, study in enumerate(saved, start=1):
+        if study.schema < StudyVerdicts.schema:
+            older.append(in_sentence(number, saved))
         decided, found = study.count(*DECIDED), agreement(verdicts, study)
         hidden = "; shown in the claim blocks only" if number > COLUMNS else ""
         compared = f" {in_words(found)}" if found.both else ""
         items.append(
             f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides"
             f" {counted(decided, 'claim')}.{compared}"
+        )
+    text = "Reference studies are finished studies that come with segnb."
+    if older:
+        text += (
+            f" The verdicts of {listed(older)} follow an older rule, Holm's correction, and not the"
+            " printed 95% intervals. A claim can therefore be inconclusive there although its printed"
+            " interval would decide it."
         )
     return "\n".join([text, "", *items])
 
@@ -196,19 +174,21 @@ def command_label(claim: Verdict) -> str:
 
 def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
     """Show one row per claim, with the verdicts of the first COLUMNS reference studies."""
-    groups: dict[str, list[Verdict]] = {}
-    for claim in verdicts.claims:
-        groups.setdefault(FAMILIES[claim.family], []).append(claim)
-    columns = saved[:COLUMNS]
+    columns = enumerate(saved[:COLUMNS], start=1)
     return render(
         "claims.html.j2",
-        groups=groups,
+        groups=by_family(verdicts),
         count=len(verdicts.claims),
         several=verdicts.several_seeds,
-        saved=[_words(verdicts, study) for study in columns],
-        names=[reference_name(number, saved) for number in range(1, len(columns) + 1)],
+        saved={reference_name(number, saved): _words(verdicts, study) for number, study in columns},
         levels=wording.levels(verdicts),
     )
+
+
+def by_family(verdicts: StudyVerdicts) -> dict[str, list[Verdict]]:
+    """Group the claims by the name of their family."""
+    names = dict.fromkeys(FAMILIES[claim.family] for claim in verdicts.claims)
+    return {name: [one for one in verdicts.claims if FAMILIES[one.family] == name] for name in names}
 
 
 def _words(verdicts: StudyVerdicts, other: StudyVerdicts) -> dict[str, str]:
@@ -235,20 +215,16 @@ def block(
         saved: Reference studies. One is left out if it did not measure the claim, or if both have the same
             verdict from the study's own scores.
     """
-    older = ", older rule"
-    references = [
-        (reference_name(number, saved) + older * (study.schema < StudyVerdicts.schema), study.by_id[claim.id])
-        for number, study in enumerate(saved, start=1)
-        if claim.id in study.by_id
-    ]
+    references = []
+    for number, study in enumerate(saved, start=1):
+        other = study.by_id.get(claim.id)
+        if other and other.word != "not measured" and (claim.contrasts or other.word != claim.word):
+            older = ", older rule" if study.schema < StudyVerdicts.schema else ""
+            references.append((reference_name(number, saved) + older, other))
     return render(
         "claim.html.j2",
         claim=claim,
-        references=[
-            (name, other)
-            for name, other in references
-            if other.word != "not measured" and (claim.contrasts or other.word != claim.word)
-        ],
+        references=references,
         compares=to_json(_compared(claim)),
         rules=RULES_PLACE,
         pictures=[
@@ -283,8 +259,7 @@ def rules(verdicts: StudyVerdicts) -> HTML:
 
 def render(template: str, **values) -> HTML:
     """Fill a template with values and with what all templates of verdicts use."""
-    environment = shell()
-    values |= {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS, "chapters": CHAPTERS}
     calls = (grouped, same_test, p_sentence, seeds_sentence, reference_reason, command_label, counted)
-    values |= {call.__name__: call for call in calls}
-    return HTML(environment.get_template(template).render(values))
+    shared = {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS, "chapters": CHAPTERS}
+    shared |= {call.__name__: call for call in calls}
+    return HTML(fill(template, **shared, **values))

@@ -14,7 +14,7 @@ from segnb.metrics import boundaries, objects
 from segnb.metrics.confusion import class_iou, mean_iou, ratio
 from segnb.models.registry import VARIANTS, label
 from segnb.stats.bootstrap import interval
-from segnb.study.study import Run, Study, by_variant
+from segnb.study.study import Run, Study, by_variant, of_family
 
 # Upper ends of the area bins of `size_curves`: the limits of small, medium and large, and twice each limit.
 SIZE_BINS = tuple(end * times for end in objects.AREAS for times in (1, 2))
@@ -118,8 +118,7 @@ def sight_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
 
 def _recall_by(group: list[Run], tables: list[pd.DataFrame], column: str, edges: tuple) -> pd.DataFrame:
     images = len(group[0].test()["names"])
-    bins = [objects.binned(table, table[column], edges, images) for table in tables]
-    sums = [{"found": counts["found"], "count": counts["count"]} for counts in bins]
+    sums = [objects.binned(table, table[column], edges, images, ("found",)) for table in tables]
     return with_interval(group, sums, lambda found, count: ratio(found, count))
 
 
@@ -133,20 +132,15 @@ def class_gains(runs: list[Run], plus: str, minus: str) -> pd.DataFrame:
         Columns value, low, high, indexed by class, the largest gain first. Only common seeds count; classes
         that no test image shows are left out.
     """
-    pairs = _paired(runs, plus, minus)
+    by_seed = {(run.variant, run.seed): run for run in runs}
+    seeds = sorted(seed for variant, seed in by_seed if variant == plus)
+    pairs = [(by_seed[plus, seed], by_seed[minus, seed]) for seed in seeds if (minus, seed) in by_seed]
     if not pairs:
         return pd.DataFrame()
     sums = [{"plus": a.test()["confusion"], "minus": b.test()["confusion"]} for a, b in pairs]
     gains = with_interval(runs, sums, lambda plus, minus: class_iou(plus) - class_iou(minus))
     gains.index = pd.Index(runs[0].study.classes.names, name="class")
     return gains.dropna(subset="value").sort_values("value", ascending=False)
-
-
-def _paired(runs: list[Run], plus: str, minus: str) -> list[tuple[Run, Run]]:
-    """Pair the runs of two variants by seed."""
-    by_seed = {(run.variant, run.seed): run for run in runs}
-    seeds = sorted(seed for variant, seed in by_seed if variant == plus)
-    return [(by_seed[plus, seed], by_seed[minus, seed]) for seed in seeds if (minus, seed) in by_seed]
 
 
 def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
@@ -156,21 +150,18 @@ def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
         Columns stride, miou (mean over seeds), low, high (interval), bound (mIoU of perfect scores on the
         grid of the stride, see `boundaries.stride_bound`), indexed by label; empty without FCNs.
     """
-    groups = {name: group for name, group in by_variant(runs).items() if VARIANTS[name].family == "fcn"}
-    if not groups:
+    fcns = of_family(runs, "fcn")
+    if not fcns:
         return pd.DataFrame()
-    table = scores([run for group in groups.values() for run in group])
+    table = scores(fcns)
+    strides = [VARIANTS[name].config.stride for name in table.index]
     labels = np.asarray(study.split("test", study.recipe("fcn").size).labels)
-    strides = {name: VARIANTS[name].config.stride for name in groups}
     bounds = {
         stride: float(mean_iou(boundaries.stride_bound(labels, stride, len(study.classes)).sum(0)))
-        for stride in set(strides.values())
+        for stride in set(strides)
     }
-    rows = {}
-    for name in groups:
-        score = dict(table.loc[name, ["miou", "low", "high"]])
-        rows[label(name)] = {"stride": strides[name], **score, "bound": bounds[strides[name]]}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    columns = {"stride": strides, **table[["miou", "low", "high"]], "bound": [bounds[s] for s in strides]}
+    return pd.DataFrame(columns).rename(index=label).rename_axis(None)
 
 
 def gate_levels(runs: list[Run]) -> dict[str, pd.DataFrame]:
@@ -210,7 +201,7 @@ def shifted_scores(runs: list[Run]) -> dict[str, pd.DataFrame]:
         for run, arrays in zip(group, files, strict=True):
             clean = run.test()["confusion"][: arrays["confusion"].shape[1]]
             sums.append({"confusion": np.stack([clean, *arrays["confusion"]], axis=1)})  # (N, K + 1, C, C)
-        frame = with_interval(group, sums, lambda confusion: mean_iou(confusion))
+        frame = with_interval(group, sums, mean_iou)
         curves[network] = frame.set_axis(["clean", *map(str, files[0]["kinds"])])
     return curves
 

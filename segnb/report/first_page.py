@@ -12,7 +12,7 @@ from segnb.claims.findings import TOPICS, bullets
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.models import registry
-from segnb.report.claim_blocks import CHAPTERS, FAMILIES, described, in_sentence, render
+from segnb.report.claim_blocks import CHAPTERS, by_family, described, in_sentence, render
 from segnb.study.study import Run, by_variant, of_family
 
 HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond it are triangles
@@ -54,19 +54,16 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
     """Show all claims in one figure: a row per claim with its interval and the first reference studies."""
     shown = dict(zip(SHAPES, saved, strict=False))
     names = [f"a {shape} is {in_sentence(number, saved)}" for number, shape in enumerate(shown, start=1)]
-    groups: dict[str, list[dict]] = {}
-    for claim in verdicts.claims:
+
+    def row(claim: Verdict) -> dict:
         others = {shape: study.by_id.get(claim.id) for shape, study in shown.items()}
-        marks = {
-            shape: mark
-            for shape, other in others.items()
-            if other and same_test(claim, other) and (mark := _mark(other))
-        }
-        row = {"claim": claim, "mark": _mark(claim), "references": marks}
-        groups.setdefault(FAMILIES[claim.family], []).append(row)
+        alike = {shape: _mark(other) for shape, other in others.items() if other and same_test(claim, other)}
+        marks = {shape: mark for shape, mark in alike.items() if mark}
+        return {"claim": claim, "mark": _mark(claim), "references": marks}
+
     return render(
         "overview.html.j2",
-        groups=groups,
+        groups={name: list(map(row, claims)) for name, claims in by_family(verdicts).items()},
         half=HALF,
         one_seed=not verdicts.several_seeds,
         saved=saved,
@@ -106,11 +103,11 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
     """Give reasons for caution: networks that need more epochs, and metrics without room; or ""."""
     sentences, parts = [], []
     for family, name in registry.FAMILIES.items():
-        rises = {
-            variant: np.mean([run.history()["val_miou"].diff().fillna(0).iloc[-1] for run in group])
-            for variant, group in by_variant(of_family(runs, family)).items()
-        }
-        rising = [rise for rise in rises.values() if rise > STILL_RISING]
+        rises = [
+            np.mean([run.history()["val_miou"].diff().fillna(0).iloc[-1] for run in group])
+            for group in by_variant(of_family(runs, family)).values()
+        ]
+        rising = [rise for rise in rises if rise > STILL_RISING]
         if rising:
             parts.append(f"{len(rising)} of {len(rises)} {name} (up to {100 * max(rising):.1f} points)")
     if parts:

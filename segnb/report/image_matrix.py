@@ -5,7 +5,6 @@ from these colours to show errors, a single class, or one image over another, so
 are indistinguishable there. JupyterLab shows the images alone.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +17,7 @@ from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.images import evenly, fewest_wrong, mistaken
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
-from segnb.report.html import shell
-from segnb.report.html.embedding import embedded
+from segnb.report.html import embedded, fill
 from segnb.storage.files import to_json
 from segnb.study.study import Run
 
@@ -34,16 +32,6 @@ class Cell(NamedTuple):
     label: str = ""
     wrong: float = np.nan  # share of wrong pixels, 0 to 1
     miou: float = np.nan
-
-
-class Row(NamedTuple):
-    """A test image with its ground truth and predictions."""
-
-    name: str
-    why: str  # it was chosen; "" for no reason of its own
-    photo: Cell
-    truths: list[Cell]  # one per image size of the networks, the largest first
-    guesses: list[Cell]
 
 
 def matrix(predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> HTML | None:
@@ -97,7 +85,7 @@ def examples(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None
 def _matrix(
     predictions: dict[str, dict[str, np.ndarray]],
     classes: ClassMap,
-    images: Mapping[int, str],
+    images: dict[int, str],
     rule: str,
     unfolded: int,
     more: str,
@@ -124,12 +112,11 @@ def _matrix(
     }
     rows = [_row(names[i], why, predictions, classes) for i, why in images.items()]
     wrong: dict[str, list[float]] = {}
-    for cell in (cell for row in rows[:unfolded] for cell in row.guesses if cell.source):
+    for cell in (cell for row in rows[:unfolded] for cell in row["guesses"] if cell.source):
         wrong.setdefault(cell.label, []).append(cell.wrong)
     return HTML(
-        shell()
-        .get_template("matrix.html.j2")
-        .render(
+        fill(
+            "matrix.html.j2",
             rows=rows,
             unfolded=unfolded,
             more=more,
@@ -143,34 +130,30 @@ def _matrix(
     )
 
 
-def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> Row:
-    places = {network: np.flatnonzero(arrays["names"] == name)[:1] for network, arrays in predictions.items()}
-    available = [(predictions[network], int(place[0])) for network, place in places.items() if len(place)]
-    by_size = {arrays["labels"].shape[-1]: (arrays, i) for arrays, i in reversed(available)}
-    sizes = sorted(by_size, reverse=True)
-    largest, place = by_size[sizes[0]]
-    return Row(
-        name,
-        why,
-        Cell(embedded(Image.fromarray(largest["images"][place])), f"Image {name}, without prediction"),
-        [
-            Cell(painted(arrays["labels"][i], classes), f"Ground truth of {name}")
-            for arrays, i in map(by_size.get, sizes)
-        ],
-        [
-            _guess(network, name, predictions[network], int(place[0]), classes)
-            if len(place)
-            else Cell("", "", network)
-            for network, place in places.items()
-        ],
-    )
+def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> dict:
+    """Return a test image with its cells.
 
-
-def _guess(network: str, name: str, arrays: dict[str, np.ndarray], i: int, classes: ClassMap) -> Cell:
-    truth, guess = arrays["labels"][i], arrays["predictions"][i]
-    wrong = float(mistaken(truth, guess).mean())
-    alt = f"Prediction of {network} on {name}: {percent(wrong)} wrong"
-    return Cell(painted(guess, classes), alt, network, wrong, image_miou(truth, guess, len(classes)))
+    Returns:
+        name; why it was chosen, "" for no reason of its own; photo; truths, one per image size of the
+        networks, the largest first; guesses, one per network.
+    """
+    by_size: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # image and ground truth
+    guesses = []
+    for network, arrays in predictions.items():
+        places = np.flatnonzero(arrays["names"] == name)
+        if not len(places):
+            guesses.append(Cell("", "", network))
+            continue
+        image, truth, guess = (arrays[key][places[0]] for key in ("images", "labels", "predictions"))
+        by_size.setdefault(len(truth), (image, truth))
+        wrong = float(mistaken(truth, guess).mean())
+        alt = f"Prediction of {network} on {name}: {percent(wrong)} wrong"
+        score = image_miou(truth, guess, len(classes))
+        guesses.append(Cell(painted(guess, classes), alt, network, wrong, score))
+    maps = [by_size[size] for size in sorted(by_size, reverse=True)]
+    photo = Cell(embedded(Image.fromarray(maps[0][0])), f"Image {name}, without prediction")
+    truths = [Cell(painted(truth, classes), f"Ground truth of {name}") for _, truth in maps]
+    return {"name": name, "why": why, "photo": photo, "truths": truths, "guesses": guesses}
 
 
 def painted(labels: np.ndarray, classes: ClassMap) -> str:

@@ -3,6 +3,7 @@
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from segnb.claims.wording import counted
 from segnb.models.registry import label
 from segnb.report import tables
 from segnb.study.provenance import in_turn, listed, record
@@ -24,11 +25,11 @@ def sentence(runs: list[Run]) -> str:
     ]
     varying = [fact for fact, values in facts.items() if len(values) > 1]
     study = runs[0].study
-    text = f"Study `{study.name}` on data set `{study.settings['data']['digest']}`: {len(runs)}"
-    if len(runs) == 1:
-        text += f" run, started on {days[0]}."
-    else:
-        text += f" runs, started {f'from {days[0]} to {days[-1]}' if len(days) > 1 else f'on {days[0]}'}."
+    started = f"from {days[0]} to {days[-1]}" if len(days) > 1 else f"on {days[0]}"
+    text = (
+        f"Study `{study.name}` on data set `{study.settings['data']['digest']}`:"
+        f" {counted(len(runs), 'run')}, started {started}."
+    )
     if shared:
         which = "All runs" if len(records) == len(runs) else "Runs with a record"
         text += f" {which} have in common: {'; '.join(shared)}."
@@ -53,7 +54,7 @@ def table(runs: list[Run]) -> Styler | None:
     return tables.table(
         "provenance",
         rows,
-        f"The runs differ in {len(rows)} {'fact' if len(rows) == 1 else 'facts'}. Each value is followed by"
+        f"The runs differ in {counted(len(rows), 'fact')}. Each value is followed by"
         " its runs. These facts should change scores in their last digits only; everything else that scores"
         " depend on is the same in all runs.",
     )
@@ -91,6 +92,7 @@ def _facts(origin: dict) -> dict[str, str | None]:
     on_cpu = machine.get("device", "cpu") == "cpu"
     commits = ", then ".join(commit[:12] for commit in in_turn(origin, "commit"))
     processors = ", then ".join(in_turn(origin, "processor"))
+    unlocked = origin.get("unlocked")
     return {
         "segnb": origin.get("segnb"),
         "commit": commits or ("not known" if "commit" in origin else None),
@@ -99,7 +101,7 @@ def _facts(origin: dict) -> dict[str, str | None]:
         "system": origin.get("platform") or machine.get("system"),
         "processor": processors or (device if on_cpu else None),
         "GPU": None if on_cpu else device,
-        "packages unlike requirements.lock": _unlocked(origin.get("unlocked")),
+        "packages unlike requirements.lock": None if unlocked is None else listed([*unlocked]) or "none",
     }
 
 
@@ -109,10 +111,6 @@ def _changes(origin: dict) -> str | None:
         return "none" if origin.get("commit") and files is not None else None
     digest = origin.get("diff_sha256")
     return listed(files, 3) + (f" ({digest[:8]})" if digest else "")
-
-
-def _unlocked(unlocked: dict | None) -> str | None:
-    return None if unlocked is None else listed(list(unlocked)) or "none"
 
 
 def _varying_packages(records: list[dict]) -> list[str]:

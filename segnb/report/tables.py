@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from segnb.audit.charts import printed_scores, with_study
-from segnb.audit.scores import FAILING, READING_ERROR, by_run, published, published_scores
+from segnb.audit.metric import FAILING, by_run
+from segnb.audit.scores import READING_ERROR, published, published_scores, study_scores, with_study
 from segnb.claims.claim import LIMITS, MARGINS
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
 from segnb.claims.wording import can_tell, counted, goal, needed
@@ -99,21 +99,21 @@ def scores(ranked: pd.DataFrame) -> Styler | None:
             "study's metric": ranked.as_published.map("{:.3f}".format, na_action="ignore"),
         }
     ).rename(index=label)
-    frame = pd.concat({"trained here": here, "in the study": printed_scores(here.index)}, axis=1)
+    there = study_scores().reindex(here.index).map("{:.3f}".format, na_action="ignore")
+    names = {"miou": "test mIoU", "as_published": "study's metric"}
+    there = there.fillna("not published")[list(names)].rename(columns=names)
+    frame = pd.concat({"trained here": here, "in the study": there}, axis=1)
+    low, high = ranked.miou.min(), ranked.miou.max()
+    spread = f"is {low:.3f}" if len(ranked) == 1 else f"ranges from {low:.3f} to {high:.3f}"
     return table(
         "scores",
         frame,
-        f"The test mIoU {_spread(ranked.miou)}. The study's metric scores the same predictions in another"
+        f"The test mIoU {spread}. The study's metric scores the same predictions in another"
         " way, and the study's test images resemble its training images; the chapter “The study's reported"
         " scores” explains both. So its numbers do not compare with these.",
         networks=frame.index,
         metrics=["miou"],
     )
-
-
-def _spread(values: pd.Series) -> str:
-    low, high = values.min(), values.max()
-    return f"is {low:.3f}" if len(values) == 1 else f"ranges from {low:.3f} to {high:.3f}"
 
 
 def _interval(row) -> str | float:
@@ -186,26 +186,24 @@ def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
 def recipes(study: Study) -> Styler | None:
     """Compare how networks are trained here and in the study."""
     columns = {}
-    for place, chosen in {"in the study": preset("paper"), "here": study.preset}.items():
-        for family, recipe in {"FCN": chosen.fcn, "U-Net": chosen.unet}.items():
+    for family in ("FCN", "U-Net"):
+        for place, chosen in {"here": study.preset, "in the study": preset("paper")}.items():
             fcn = family == "FCN"
+            recipe = chosen.fcn if fcn else chosen.unet
+            channels = f"{64 * recipe.width} in the head" if fcn else f"{recipe.width} at the first level"
+            backbone = f"{recipe.backbone_learning_rate:g}" if fcn else None
             columns[f"{family}, {place}"] = {
                 "image side, px": f"{recipe.size}",
-                "channels": f"{64 * recipe.width} in the head"
-                if fcn
-                else f"{recipe.width} at the first level",
+                "channels": channels,
                 "epochs": f"{recipe.epochs}" if recipe.patience is None else f"at most {recipe.epochs}",
                 "batch size": f"{recipe.batch_size}",
                 "learning rate": f"{recipe.learning_rate:g}",
-                "learning rate of a fine-tuned backbone": f"{recipe.backbone_learning_rate:g}"
-                if fcn
-                else None,
+                "learning rate of a fine-tuned backbone": backbone,
                 "schedule": recipe.schedule,
                 "horizontal flips": "half of the images" if recipe.mirror else "no",
                 "weights kept": "best validation mIoU",
             }
     frame = pd.DataFrame(columns)
-    frame = frame[["FCN, here", "FCN, in the study", "U-Net, here", "U-Net, in the study"]]
     epochs = frame.loc["epochs"]
     return table(
         "recipes",

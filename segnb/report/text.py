@@ -1,6 +1,6 @@
 """Sentences of the report that contain numbers, computed from the files of runs.
 
-Verdicts on claims are in `segnb.claims`, the audit of the reported scores is in `segnb.audit.scores`.
+Verdicts on claims are in `segnb.claims`, the audit of the reported scores is in `segnb.audit`.
 """
 
 import html
@@ -230,9 +230,8 @@ def things_sentence(classes: ClassMap) -> str:
 
 def image_counts(study: Study) -> str:
     """Count the images of each split, as part of a sentence."""
-    return "{train} training, {val} validation and {test} test images".format_map(
-        study.settings["data"]["counts"]
-    )
+    counts = study.settings["data"]["counts"]
+    return "{train} training, {val} validation and {test} test images".format(**counts)
 
 
 def data_sentence(study: Study) -> str:

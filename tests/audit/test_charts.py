@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from segnb.audit.charts import learning_curves, study_scores
-from segnb.audit.scores import published_scores
+from segnb.audit.scores import learning_curves, published_scores, study_scores
 from segnb.models.registry import VARIANTS, label
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchmetrics.segmentation import MeanIoU
 
-from segnb.audit.example import bits, sentence, worked_example
+from segnb.audit.metric import bits, example_sentence, worked_example
 from segnb.metrics.confusion import as_published_score
 
 
@@ -47,6 +47,6 @@ def test_example_pixels_are_the_bits_of_the_ids(example):
 
 
 def test_example_sentence_tells_its_numbers(example):
-    text = sentence(example)
+    text = example_sentence(example)
     assert text.startswith("4 classes are never found: Pedestrian, Pole, Roadline, Traffic sign.")
     assert "Roadline (6 = 0110) taken for Road (7 = 0111) as 6/7 right" in text

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from segnb.audit import scores
+from segnb.audit import metric, scores
 from segnb.evaluation.scores import class_ious
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET, ClassMap
 from segnb.metrics import confusion
@@ -90,7 +90,7 @@ def test_m3_is_decided_by_drives_on_both_sides():
 
 
 def test_every_run_has_both_scores(runs):
-    table = scores.by_run(runs)
+    table = metric.by_run(runs)
     assert list(zip(table.variant, table.seed, strict=True)) == [(run.variant, run.seed) for run in runs]
     for row, run in zip(table.itertuples(), runs, strict=True):
         test = run.test()
@@ -103,24 +103,24 @@ def test_every_run_has_both_scores(runs):
 
 def test_classes_that_no_test_image_shows_do_not_fail():
     labels = np.ones((2, 4, 4))
-    (row,) = scores.by_run([made_run(NAMES[0], 0, labels, labels)]).itertuples()
+    (row,) = metric.by_run([made_run(NAMES[0], 0, labels, labels)]).itertuples()
     assert row.failing == [] and row.miou == 1
 
 
 def test_panels_hold_means_and_runs(runs):
-    published, ours = scores.panels(runs).values()
+    published, ours = metric.panels(runs).values()
     assert published.as_published["U-Net, no skips"] == 0.811 and published.seeds_miou.iloc[0] == []
     assert list(ours.index) == ["U-Net", "U-Net, no skips", "Attention U-Net"]
     assert published.attrs["tolerance"] > ours.attrs["tolerance"] == 0  # only the study's are read off charts
     for column in ("as_published", "miou"):
         assert all(len(values) == 2 for values in ours[f"seeds_{column}"])
         assert ours[column].tolist() == pytest.approx([np.mean(one) for one in ours[f"seeds_{column}"]])
-    assert list(scores.panels([])) == ["reported by the study"]
+    assert list(metric.panels([])) == ["reported by the study"]
 
 
 def test_without_runs_nothing_is_said():
-    assert scores.by_run([]).empty and scores.class_comparison([]) == {}
-    assert scores.inflation([]) == scores.rankings_agree([]) == scores.class_agreement([]) == ""
+    assert metric.by_run([]).empty and metric.class_comparison([]) == {}
+    assert metric.inflation([]) == metric.rankings_agree([]) == metric.class_agreement([]) == ""
 
 
 @pytest.mark.parametrize("some", [True, False])
@@ -129,35 +129,35 @@ def test_what_the_published_way_gives_no_score_is_left_out_and_said(monkeypatch,
     assert np.isnan(as_published_score(zeros, zeros, 2))
     scored(monkeypatch, [nothing, ("UNet_Standard_256", 0, 0.9, 0.7)] if some else [nothing])
     runs = ["some"]
-    shown = scores.panels(runs)
+    shown = metric.panels(runs)
     assert ("trained here" in shown) == some
     assert all(frame[["as_published", "miou"]].notna().all(axis=None) for frame in shown.values())
-    text = scores.inflation(runs) + scores.rankings_agree(runs)
+    text = metric.inflation(runs) + metric.rankings_agree(runs)
     assert ("0.200 above the mIoU" if some else "has no score") in text and "nan" not in text
 
 
 def scored(monkeypatch, rows):
     """Let the audit see made-up scores: (variant, seed, as_published, miou)."""
     frame = pd.DataFrame(rows, columns=["variant", "seed", "as_published", "miou"])
-    monkeypatch.setattr(scores, "by_run", lambda runs: frame.assign(failing=[[] for _ in rows]))
+    monkeypatch.setattr(metric, "by_run", lambda runs: frame.assign(failing=[[] for _ in rows]))
 
 
 def test_agreement_of_the_rankings_is_told_by_seed(monkeypatch):
     a, b, c = "UNet_Standard_256", "ResidualUNet_256", "UNet_NoSkip_256"
     first = [(a, 0, 0.9, 0.7), (b, 0, 0.8, 0.5), (c, 0, 0.7, 0.3)]
     scored(monkeypatch, first)
-    text = scores.rankings_agree([])
+    text = metric.rankings_agree([])
     assert "3 networks" in text and "is 1.00. No pair changes places" in text and "inconclusive" in text
     # In the second seed a and b swap by so much that their means do.
     scored(monkeypatch, [*first, (a, 1, 0.9, 0.2), (b, 1, 0.8, 0.6), (c, 1, 0.7, 0.1)])
-    text = scores.rankings_agree([])
+    text = metric.rankings_agree([])
     assert "is 0.33 in the means over seeds and 1.00, 0.33 in the single seeds" in text
     assert "1 of 3 pairs changes places" in text and "inconclusive" not in text
     assert (
         "U-Net is above Residual U-Net by the study's metric and below it by mIoU (in 1 of 2 seeds)" in text
     )
     scored(monkeypatch, first[:1])
-    assert scores.rankings_agree([]) == ""
+    assert metric.rankings_agree([]) == ""
 
 
 @pytest.mark.parametrize(
@@ -172,13 +172,13 @@ def test_agreement_of_the_rankings_is_told_by_seed(monkeypatch):
 )
 def test_inflation_is_told_in_words(monkeypatch, gaps, words):
     scored(monkeypatch, [("UNet_Standard_256", k, 0.5 + gap, 0.5) for k, gap in enumerate(gaps)])
-    sentence = scores.inflation([])
+    sentence = metric.inflation([])
     assert f"is {words} the mIoU" in sentence and "hides no failing class" in sentence
 
 
 def test_inflation_tries_out_what_failing_classes_cost(runs):
     """Computed again by hand: three of thirteen classes, each worth 1/13 of mIoU."""
-    text = scores.inflation(runs)
+    text = metric.inflation(runs)
     assert "U-Net, no skips, seed" in text and "3 of its classes" in text and "on the 6 test images" in text
     (seed,) = [seed for seed in (0, 1) if f"no skips, seed {seed}" in text]
     kept = next(run for run in runs if (run.variant, run.seed) == ("UNet_NoSkip_256", seed)).predictions()
@@ -203,7 +203,7 @@ def test_a_score_that_sees_failing_classes_does_not_hide_them():
     """All cars and half of the rest are missed: with two ids, a row is wrong as often as its pixels are."""
     labels = np.tile([0, 1, 1, 1], (2, 4, 1))
     run = made_run(NAMES[0], 0, labels, np.zeros_like(labels), TWO)
-    text = scores.inflation([run])
+    text = metric.inflation([run])
     assert "1 of its classes has an IoU below 0.1 (Car)" in text
     assert "the study's metric by 1.000" in text and "does not hide" in text
 
@@ -213,14 +213,14 @@ def test_void_pixels_count_in_neither_score():
     void = labels.copy()
     void[:, ::2] = IGNORE_INDEX
     (text, cut) = (
-        scores.inflation([made_run(NAMES[0], 0, *maps)])
+        metric.inflation([made_run(NAMES[0], 0, *maps)])
         for maps in ((void, predictions), (labels[:, 1::2], predictions[:, 1::2]))
     )
     assert text == cut
 
 
 def test_class_ious_stand_beside_the_published_ones(runs):
-    frames = scores.class_comparison(runs)
+    frames = metric.class_comparison(runs)
     assert list(frames) == ["U-Net", "U-Net, no skips"]  # the study has no scores of the other
     frame = frames["U-Net"]
     assert list(frame.index) == list(STREET.names)
@@ -233,19 +233,19 @@ def test_class_ious_stand_beside_the_published_ones(runs):
 def test_other_label_sets_are_explained():
     labels = np.random.default_rng(0).integers(0, 11, (2, 8, 8))
     other = [made_run(NAMES[0], 0, labels, labels, CAMVID)]
-    assert scores.class_comparison(other) == {}
-    text = scores.class_agreement(other)
+    assert metric.class_comparison(other) == {}
+    text = metric.class_agreement(other)
     assert "11 other classes" in text and "Bicyclist" in text and "13 classes" in text
     additional = [made_run("AttentionUNet_256", 0, *street())]
-    assert "none of the networks" in scores.class_agreement(additional)
+    assert "none of the networks" in metric.class_agreement(additional)
 
 
 def test_agreement_of_the_classes_follows_the_numbers():
     labels, predictions = street()
     labels[labels == 4], predictions[predictions == 4] = 7, 7  # no pedestrians anywhere
     run = made_run("UNet_NoSkip_256", 0, labels, predictions)
-    text = scores.class_agreement([run])
-    frame = scores.class_comparison([run])["U-Net, no skips"].drop("Pedestrian")
+    text = metric.class_agreement([run])
+    frame = metric.class_comparison([run])["U-Net, no skips"].drop("Pedestrian")
     tau = scores.kendall_tau_b(frame.published, frame.measured)
     assert f"is {tau:.2f} (1 means the same order of classes)" in text and "Pedestrian" not in text
     first = (frame.measured - frame.published).abs().idxmax()
@@ -267,7 +267,7 @@ def test_table_of_every_run(runs):
     assert len(rows) == 8 + 2 * 3 + 3  # networks of the study without runs, three with two seeds and a mean
     assert rows["FCN-8s frozen"] == ["0.850", "0.541", "+0.309", "1"] + ["–"] * 4
     assert rows["Attention U-Net, seed 0"][:4] == ["–"] * 4
-    one = scores.by_run(runs).iloc[3]
+    one = metric.by_run(runs).iloc[3]
     assert (one.variant, one.seed) == ("UNet_NoSkip_256", 1)
     assert rows["U-Net, no skips, seed 1"] == [
         "0.811",
@@ -279,7 +279,7 @@ def test_table_of_every_run(runs):
         f"{one.as_published - one.miou:+.3f}".replace("-", "−"),
         "3",
     ]
-    means = scores.panels(runs)["trained here"].loc["U-Net, no skips"]
+    means = metric.panels(runs)["trained here"].loc["U-Net, no skips"]
     assert rows["U-Net, no skips, mean"][4:6] == [f"{means.as_published:.3f}", f"{means.miou:.3f}"]
     assert len(cells(tables.every_run([]))) == 10
 

@@ -15,7 +15,7 @@ from segnb.claims.verdicts import RULES
 from segnb.report import claim_blocks
 from segnb.report.figures.claims import differences, grouped
 from segnb.report.figures.style import Picture
-from segnb.report.html.page import export_page
+from segnb.report.report import export_page
 from tests.claims.examples import CLAIMS, claim, part, verdicts
 from tests.conftest import CHECKOUT
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from segnb.labels import STREET
-from segnb.report.html.embedding import embedded, webp
+from segnb.report.html import embedded, webp
 
 labels = np.random.default_rng(0).integers(0, 13, (80, 80)).astype(np.uint8)
 

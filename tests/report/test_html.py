@@ -21,12 +21,11 @@ from segnb.errors import SegnbError
 from segnb.labels import STREET
 from segnb.report import claim_blocks
 from segnb.report.figures.images import class_legend
-from segnb.report.html import FOLDER, unbroken
+from segnb.report.html import FOLDER, SVG, unbroken
 from segnb.report.html.anchors import text_of
-from segnb.report.html.embedding import SVG
 from segnb.report.html.notebook import compact
-from segnb.report.html.page import LONG, SCRIPTS, export_page
 from segnb.report.image_matrix import matrix
+from segnb.report.report import LONG, SCRIPTS, export_page
 
 EVIL = '<script>alert("x")</script>'
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from segnb.report.html.references import works
+from segnb.report.html.anchors import works
 from tests.conftest import CHECKOUT
 from tests.report.test_html import report_of
 

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Rectangle
 
-from segnb.audit.example import Example, bits
+from segnb.audit.metric import Example, bits
 from segnb.audit.scores import swaps
 from segnb.claims.wording import sentence
 from segnb.labels import STREET
@@ -52,7 +52,7 @@ def two_scores(panels: dict[str, pd.DataFrame]) -> Picture:
 
     Args:
         panels: {title: frame indexed by label; columns as_published, miou, and seeds_as_published, seeds_miou
-            (lists with one value per run)}, see `segnb.audit.scores.panels`; drawn next to each other
+            (lists with one value per run)}, see `segnb.audit.metric.panels`; drawn next to each other
     """
     labels = list(dict.fromkeys(label for frame in panels.values() for label in frame.index))
     fig = Picture(height=0.36 * len(labels) + 1.25)
@@ -170,7 +170,7 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
 
     Args:
         comparison: {label: frame indexed by class; columns published, measured, low, high, seeds}, see
-            `segnb.audit.scores.class_comparison`
+            `segnb.audit.metric.class_comparison`
     """
     published = pd.DataFrame({label: frame.published for label, frame in comparison.items()})
     order = published.mean(axis=1).sort_values(ascending=False, kind="stable").index

@@ -96,7 +96,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
 
 @figure
 def study_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
-    """Draw the study's own learning curves, from `segnb.audit.charts.learning_curves`."""
+    """Draw the study's own learning curves, from `segnb.audit.scores.learning_curves`."""
     means = {label: seeds[0].set_index("epoch") for label, seeds in histories.items()}
     best = [f"{label} {mean.val_miou.max():.3f} in {len(mean)} epochs" for label, mean in means.items()]
     families = {family_of(label) for label in histories}

@@ -36,7 +36,7 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Pictu
     Args:
         scores: indexed by label; columns miou, low, high (interval), loss, and seeds_miou, seeds_loss (lists
             with one value per seed)
-        study: the study's values, from `segnb.audit.charts.study_scores`
+        study: the study's values, from `segnb.audit.scores.study_scores`
     """
     fig = Picture(height=0.42 * len(scores) + 0.85)
     axes = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])

@@ -28,8 +28,7 @@ from matplotlib.text import Text
 
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.vector import drawing
-from segnb.report.html import about
-from segnb.report.html.embedding import SVG
+from segnb.report.html import SVG, about
 
 WIDTH = 6.5  # inches
 SMALL = 9.5  # points: 6.6 CSS pixels if a page shows the figure at half its width

@@ -16,7 +16,7 @@ from matplotlib.path import Path
 from matplotlib.transforms import Affine2D, Bbox
 from PIL import Image
 
-from segnb.report.html.embedding import embedded
+from segnb.report.html import embedded
 
 # Verdana has the letter widths of DejaVu Sans, and Windows and macOS have it.
 FONTS = "DejaVu Sans,Verdana,sans-serif"

@@ -1,5 +1,7 @@
-"""HTML of the report: templates here, notebooks and pages in the modules of this folder."""
+"""HTML of the report: templates, and images as `data:` addresses; notebooks and links have modules here."""
 
+import base64
+import io
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -7,10 +9,19 @@ from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
+from PIL import Image
 
 from segnb.storage.files import to_json
 
 FOLDER = Path(__file__).parent / "segnb"
+
+# MIME type under which a notebook stores the drawing next to the PNG. JupyterLab ignores types that it does
+# not know and shows the PNG; the report shows the drawing.
+SVG = "application/vnd.segnb.svg"
+
+QUALITY = 80  # of photographs; next to each other, enlarged four times, they look like the originals
+FEW = 64  # colours; images with more of them are photographs or heat maps
+TINY = 64  # pixels; a smaller image is enlarged so much that compression would show
 
 # Names and intervals that no line may break. Browsers break at hyphens, whatever the style says.
 UNBROKEN = re.compile(r"\b(?:U-Nets?|FCN-\d+s|fine-tun(?:ed|ing))\b|\([−\d.]+ to [−\d.]+\)")
@@ -34,6 +45,11 @@ def shell() -> jinja2.Environment:
     return environment
 
 
+def fill(template: str, **values) -> str:
+    """Fill a template with values."""
+    return shell().get_template(template).render(values)
+
+
 def about(name: str, subject: str = "", networks: Iterable[str] = (), metrics: Iterable[str] = ()) -> str:
     """Describe a figure or table for `segnb.report.html.anchors`: its attribute `data-about`, as JSON.
 
@@ -45,3 +61,27 @@ def about(name: str, subject: str = "", networks: Iterable[str] = (), metrics: I
             stands for any text, or ids of claims without comparisons.
     """
     return to_json({"name": name, "subject": subject, "networks": list(networks), "metrics": list(metrics)})
+
+
+def webp(picture: Image.Image) -> bytes:
+    """Return an image as WebP: exact if it is tiny or has few colours, such as label maps; else small."""
+    exact = _webp(picture, lossless=True, exact=True)
+    if picture.mode == "P" or picture.getcolors(FEW) or min(picture.size) < TINY:
+        return exact
+    return min(exact, _webp(picture, quality=QUALITY), key=len)
+
+
+def _webp(picture: Image.Image, **how) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "webp", method=4, **how)
+    return file.getvalue()
+
+
+def embedded(picture: Image.Image) -> str:
+    """Return an image as a `data:` address."""
+    return f"data:image/webp;base64,{base64.b64encode(webp(picture)).decode()}"
+
+
+def address(svg: str) -> str:
+    """Return a drawing as a `data:` address that an attribute in double quotes can contain."""
+    return "data:image/svg+xml," + svg.translate({ord(letter): f"%{ord(letter):02X}" for letter in '%#"'})

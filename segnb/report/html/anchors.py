@@ -1,4 +1,4 @@
-"""Anchors, numbers and links of a page, made when its chapters are joined.
+"""Anchors, numbers, links and citations of a page, made when its chapters are joined.
 
 Figures and tables are numbered in the order of the page, so numbers differ between reports. Anchors do not
 depend on the order: `fig-fcn-trimap` consists of the chapter, or the claim, and the function that draws the
@@ -8,23 +8,31 @@ of such a link is "Figure 12". Links to tables begin with `#table-`.
 
 A figure and a claim link to each other if the figure shows the metric of one of the claim's comparisons, with
 all networks of that comparison, or if the figure is in the block of the claim.
+
+Citations become links to the list of the works that a page cites; `works.toml` has the data of works.
 """
 
 import json
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from itertools import groupby
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
+from segnb.claims.ledger import STUDY
+
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 PAGE_IDS = ("main", "training-runs", "references")
-NUMBERED = "figure, .table"
+AS_WRITTEN = ("a", "code", "pre", "script", "style", "summary")  # text in which no citation becomes a link
+
+
+# --- figures, tables and claims ---
 
 
 class Item(NamedTuple):
@@ -50,7 +58,7 @@ class Item(NamedTuple):
         table = self.tag.find("table")
         name, inside = ("caption", table) if table else ("figcaption", self.tag)
         if (caption := inside.find(name)) is None:
-            caption = _new(name)
+            caption = new_tag(name)
             inside.insert(0 if table else len(inside.contents), caption)
         return caption
 
@@ -60,7 +68,8 @@ def text_of(tag: Tag) -> str:
     return " ".join(tag.get_text().split())
 
 
-def _new(name: str, text: str = "", **attributes: str) -> Tag:
+def new_tag(name: str, text: str = "", **attributes: str) -> Tag:
+    """Return a new tag; an underscore at the end of an attribute's name is dropped, as in `class_`."""
     tag = BeautifulSoup().new_tag(name, attrs={key.rstrip("_"): value for key, value in attributes.items()})
     tag.string = text
     return tag
@@ -89,7 +98,7 @@ def _name_headings(article: Tag, taken: set[str]) -> dict[str, str]:
     stem = Path(article["data-notebook"]).stem
     first = article.find(HEADINGS)
     if first is None or first.name != "h1":
-        article.insert(0, _new("h1", stem.replace("_", " ").capitalize()))
+        article.insert(0, new_tag("h1", stem.replace("_", " ").capitalize()))
     anchors: dict[str, str] = {}
     for heading in article.find_all(HEADINGS):
         heading.name = f"h{min(int(heading.name[1]) + 1, 6)}"
@@ -117,11 +126,11 @@ def link(soup: BeautifulSoup) -> None:
     numbers, items = {}, []
     for article, own in zip(articles, anchors, strict=True):
         new = _items(article, own[""], items, taken)
-        outside = sorted((item for item in new if not item.claim), key=lambda item: item.name)
-        for name, group in groupby(outside, key=lambda item: item.name):
-            first, *others = group
-            own[name] = first.tag["id"]
-            numbers[own[name]] = _together([first, *others])
+        outside = [item for item in new if not item.claim]
+        for name in {item.name for item in outside}:
+            same = [item for item in outside if item.name == name]
+            own[name] = same[0].tag["id"]
+            numbers[own[name]] = _together(same)
         items += new
     by_name = dict(zip(reversed(names), reversed(anchors), strict=True))  # the first of equal names
     for article, own in zip(articles, anchors, strict=True):
@@ -154,7 +163,7 @@ def _items(article: Tag, chapter: str, before: list[Item], taken: set[str]) -> l
         taken: Anchors of the page, to which new ones are added.
     """
     items: list[Item] = []
-    for tag in article.select(NUMBERED):
+    for tag in article.select("figure, .table"):
         described = tag if tag.has_attr("data-about") else tag.find(attrs={"data-about": True})
         about = json.loads(described.attrs.pop("data-about")) if described else {}
         kind, short = ("Table", "table") if "table" in tag.get("class", []) else ("Figure", "fig")
@@ -181,7 +190,7 @@ def _together(items: list[Item]) -> str:
 def _print_number(item: Item) -> None:
     """Print the number in front of the caption, as a link that shows the address in the browser."""
     caption, tag = item.caption, item.tag
-    caption.insert(0, _new("a", item.number, class_="itself", href=f"#{tag['id']}"))
+    caption.insert(0, new_tag("a", item.number, class_="itself", href=f"#{tag['id']}"))
     if text_of(caption) != item.number:
         caption.insert(1, ". ")
     if "table" in tag.get("class", []):
@@ -197,16 +206,16 @@ def _link_claims(soup: BeautifulSoup, items: list[Item]) -> None:
         for item in evidence:
             shown.setdefault(item.tag["id"], []).append(block["id"])
         if evidence and (facts := block.find("dl")):
-            facts.append(row := _new("div"))
-            row.append(_new("dt", "Shown in"))
-            links = [_new("a", item.number, href=f"#{item.tag['id']}") for item in evidence]
-            row.append(_listed(_new("dd"), links))
+            facts.append(row := new_tag("div"))
+            row.append(new_tag("dt", "Shown in"))
+            links = [new_tag("a", item.number, href=f"#{item.tag['id']}") for item in evidence]
+            row.append(_listed(new_tag("dd"), links))
     for item in items:
         if claims := sorted(shown.get(item.tag["id"], []), key=lambda name: (name[:7], int(name[7:]))):
             text = item.caption.get_text()
             item.caption.append("" if text[-1].isspace() else " " if text.endswith(".") else ". ")
-            item.caption.append(ends := _new("span", f"Claim{'s' * (len(claims) > 1)}: ", class_="claims"))
-            links = [_new("a", claim.removeprefix("claim-"), href=f"#{claim}") for claim in claims]
+            item.caption.append(ends := new_tag("span", f"Claim{'s' * (len(claims) > 1)}: ", class_="claims"))
+            links = [new_tag("a", claim.removeprefix("claim-"), href=f"#{claim}") for claim in claims]
             _listed(ends, links).append(".")
 
 
@@ -226,3 +235,75 @@ def _listed(inside: Tag, links: Iterable[Tag]) -> Tag:
             inside.append(", ")
         inside.append(link)
     return inside
+
+
+# --- citations ---
+
+
+class Work(NamedTuple):
+    """A cited work.
+
+    authors: as in "Long, J."; the first ones of a long list end with "et al."
+    year:    0 for the study, which the text names by its title
+    venue:   conference, journal with volume, or publisher
+    link:    DOI or arXiv
+    """
+
+    authors: tuple[str, ...]
+    year: int
+    title: str
+    venue: str
+    link: str
+
+    @property
+    def surnames(self) -> list[str]:
+        return [author.partition(",")[0] for author in self.authors]
+
+    @property
+    def anchor(self) -> str:
+        """The anchor of its entry, such as "ref-long-2015"."""
+        first = re.sub(r"\W+", "-", self.surnames[0].lower())
+        return f"ref-{first}-{self.year}" if self.year else f"ref-{first}"
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression of a citation, such as "Long et al. 2015"."""
+        if not self.year:
+            return re.escape(self.title)
+        *others, last = self.surnames
+        every = f"{', '.join(others)} and {last}" if others else last
+        names = [every, f"{self.surnames[0]} et al."] if len(self.surnames) > 2 else [every]
+        return rf"(?:{'|'.join(map(re.escape, names))}),? (?:{self.year}|\({self.year}\))"
+
+    @property
+    def by(self) -> str:
+        """The authors; of a longer list, the first."""
+        most = 4
+        return ", ".join(self.authors[:most]) + (" et al." if len(self.authors) > most else "")
+
+
+@cache
+def works() -> tuple[Work, ...]:
+    """Return the works of works.toml in the order of their first authors, and the study itself first."""
+    file = Path(__file__).parents[1] / "works.toml"
+    entries = tomllib.loads(file.read_text(encoding="utf-8"))["works"]
+    study = Work(("The study",), 0, STUDY["title"], STUDY["about"], STUDY["code"])
+    return study, *(Work(**entry | {"authors": tuple(entry["authors"])}) for entry in entries)
+
+
+def cite(soup: BeautifulSoup) -> list[Work]:
+    """Link the citations in running text to the entries of their works; return the cited works."""
+    citation = re.compile("|".join(f"({work.pattern})" for work in works()))
+    cited = set()
+    for text in soup.find_all(string=citation):
+        if text.find_parent(AS_WRITTEN):
+            continue
+        pieces, end = [], 0
+        for match in citation.finditer(text):
+            work = works()[match.lastindex - 1]
+            cited.add(work)
+            tag = new_tag("a", match[0], href=f"#{work.anchor}", title=work.title)
+            pieces += [text[end : match.start()], tag]
+            end = match.end()
+        text.replace_with(*pieces, text[end:])
+    return [work for work in works() if work in cited]

@@ -16,15 +16,13 @@ from pathlib import Path
 import nbformat
 from bs4 import BeautifulSoup, Tag
 from nbconvert.exporters import HTMLExporter
-from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
 from PIL import Image
 from traitlets.config import Config
 
 from segnb.errors import SegnbError
-from segnb.report.html import FOLDER
-from segnb.report.html.embedding import SVG, address, embedded
+from segnb.report.html import FOLDER, SVG, address, embedded
 
 # The best form of an output first. Widgets are not in it: they need a kernel, so their image or text is used.
 FORMS = ("text/html", "text/markdown", "image/png", "text/plain")
@@ -112,10 +110,10 @@ def render(paths: list[Path]) -> BeautifulSoup:
                 "remove_input_tags": {"remove_input"},
             },
         ),
-        preprocessors=[CompactPictures],
+        preprocessors=[_compact_pictures],
         template_name="segnb",
         extra_template_basedirs=[str(FOLDER.parent)],
-        filters={"messages": _messages, "strip_ansi": "nbconvert.filters.strip_ansi"},
+        filters={"messages": _messages},
         embed_images=True,
         exclude_anchor_links=True,
     )
@@ -157,46 +155,41 @@ EMBEDDED = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
 def compact(png: bytes) -> str:
-    """Return the address of a PNG; as WebP (`segnb.report.html.embedding.webp`) if it is large."""
+    """Return the address of a PNG; as WebP (`segnb.report.html.webp`) if it is large."""
     if len(png) < WORTH_IT:
         return f"data:image/png;base64,{base64.b64encode(png).decode()}"
     with Image.open(io.BytesIO(png)) as picture:
         return embedded(picture)
 
 
-class CompactPictures(Preprocessor):
+def _compact_pictures(nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
     """Give each image of a notebook's outputs, including those in HTML, its smallest form and its size.
 
     Figures are SVGs; other images are WebP files. Sizes are in CSS pixels, so that the page does not jump
     while images are decoded. Every image has to be available as PNG.
     """
-
-    def preprocess_cell(self, cell, resources, index):
+    for cell in nb.cells:
         for output in cell.get("outputs", []):
-            forms = output.get("data", {})
-            picture = next((form for form in forms if form.startswith("image/")), "")
-            if picture and not any(form in forms for form in FORMS if form != "text/plain"):
-                raise SegnbError(
-                    f"{cell.metadata.place}: image as {picture} (expected image/png). Display it as PNG."
-                )
+            data, place = output.get("data", {}), cell.metadata.place
+            picture = next((form for form in data if form.startswith("image/")), "")
+            if picture and not any(form in data for form in FORMS if form != "text/plain"):
+                raise SegnbError(f"{place}: image as {picture} (expected image/png). Display it as PNG.")
             try:
-                self._shrink(output)
+                _shrink(data, output.get("metadata", {}))
             except (OSError, ValueError, SyntaxError):  # of Pillow and of base64
-                place = cell.metadata.place
                 raise SegnbError(f"{place}: damaged image. Execute the notebook again.") from None
-        return cell, resources
+    return nb, resources
 
-    def _shrink(self, output: NotebookNode) -> None:
-        data = output.get("data", {})
-        if "image/png" in data:
-            png = base64.b64decode(data["image/png"])
-            with Image.open(io.BytesIO(png)) as picture:
-                width, height = picture.size
-            shown = {"width": width, "height": height, "alt": "", "caption": ""}
-            shown |= output.metadata.get("image/png", {})
-            shown["source"] = address(data[SVG]) if SVG in data else compact(png)
-            output.metadata["image/png"] = shown
-        if "text/html" in data:
-            data["text/html"] = EMBEDDED.sub(
-                lambda source: compact(base64.b64decode(source[1])), data["text/html"]
-            )
+
+def _shrink(data: dict, metadata: dict) -> None:
+    if "image/png" in data:
+        png = base64.b64decode(data["image/png"])
+        with Image.open(io.BytesIO(png)) as picture:
+            width, height = picture.size
+        shown = {"width": width, "height": height, "alt": "", "caption": ""}
+        shown |= metadata.get("image/png", {})
+        metadata["image/png"] = shown | {"source": address(data[SVG]) if SVG in data else compact(png)}
+    if "text/html" in data:
+        data["text/html"] = EMBEDDED.sub(
+            lambda source: compact(base64.b64decode(source[1])), data["text/html"]
+        )

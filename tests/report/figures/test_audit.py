@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from segnb.audit import example, scores
-from segnb.audit import example as audit_example
+from segnb.audit import metric
 from segnb.report.figures.audit import AS_PUBLISHED, MIOU, class_dots, slopes, two_scores, worked_example
 from tests.report.figures.made_up import (
     FCN,
@@ -33,7 +32,7 @@ FIGURES = {
     "class_dots": lambda: class_dots(class_comparison(STUDY, 3)),
     "class_dots of a family": lambda: class_dots(class_comparison(FCN, 1)),
     "class_dots of one": lambda: class_dots(class_comparison(["U-Net"], 1)),
-    "worked_example": lambda: worked_example(example.worked_example()),
+    "worked_example": lambda: worked_example(metric.worked_example()),
     "dots of long names": lambda: class_dots(
         {label: named(frame, LONG) for label, frame in class_comparison(STUDY, 3).items()}
     ),
@@ -78,8 +77,8 @@ def test_slopes_do_not_turn_ties_into_swaps():
 def test_one_network_has_no_ranking():
     one = two(["U-Net"], [0.9], [0.5])
     assert not slopes({"trained here": one}).axes
-    alone = slopes(scores.panels([])).alt
-    assert slopes(scores.panels([]) | {"trained here": one}).alt == alone
+    alone = slopes(metric.panels([])).alt
+    assert slopes(metric.panels([]) | {"trained here": one}).alt == alone
 
 
 def test_only_pairs_beyond_the_reading_error_are_bold():
@@ -110,7 +109,7 @@ def test_two_scores_show_every_run():
 
 
 def test_charts_of_the_published_numbers_alone():
-    published = scores.panels([])
+    published = metric.panels([])
     assert "FCN-8s fine-tuned 0.891 and 0.682" in two_scores(published).alt
     assert "reported by the study 2." in slopes(published).alt
 
@@ -129,7 +128,7 @@ def test_class_dots_put_what_the_study_finds_on_top():
 
 
 def test_worked_example_shows_its_numbers():
-    example = audit_example.worked_example()
+    example = metric.worked_example()
     fig = worked_example(example)
     *rows, bars = fig.axes
     for row, ax in enumerate(rows):

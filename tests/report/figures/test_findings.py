@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segnb.audit.example import worked_example
+from segnb.audit.metric import worked_example
 from segnb.labels import STREET
 from segnb.report.figures import audit, findings, gates, images, learning, scores
 from segnb.report.figures.style import percent

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segnb.audit import charts
+from segnb.audit import scores
 from segnb.report.figures import learning
 from segnb.report.figures.learning import LiveCurves, _mean_over_seeds, learning_curves, study_curves
 from tests.report.figures.made_up import MANY, UNET, history, stopped
@@ -14,8 +14,8 @@ FIGURES = {
     "curves of all": lambda: learning_curves(stopped(3)),
     "curves of all, one seed": lambda: learning_curves(stopped(1)),
     "curves of a U-Net or two": lambda: learning_curves({label: [history()] for label in UNET[:2]}),
-    "the study's FCNs": lambda: study_curves(charts.learning_curves("fcn")),
-    "the study's U-Nets": lambda: study_curves(charts.learning_curves("unet")),
+    "the study's FCNs": lambda: study_curves(scores.learning_curves("fcn")),
+    "the study's U-Nets": lambda: study_curves(scores.learning_curves("unet")),
 }
 
 

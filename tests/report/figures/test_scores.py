@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segnb.audit.charts import study_scores
+from segnb.audit.scores import study_scores
 from segnb.labels import STREET
 from segnb.report.figures.images import predictions
 from segnb.report.figures.scores import class_scores, cost_quality, score_bars

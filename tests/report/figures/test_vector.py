@@ -10,7 +10,7 @@ import pytest
 from segnb.labels import STREET
 from segnb.report.figures.images import images_with_labels
 from segnb.report.figures.style import WIDTH, Picture
-from segnb.report.html.embedding import address
+from segnb.report.html import address
 from tests.report.figures.made_up import images, labels
 from tests.report.test_embedding import pixels
 

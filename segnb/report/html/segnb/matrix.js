@@ -3,12 +3,6 @@
 
 // --- pixels ---
 
-const loaded = async (src) => {
-  const image = make("img", { src });
-  await image.decode();
-  return image;
-};
-
 const canvas = (size) => make("canvas", { width: size, height: size }).getContext("2d", { willReadFrequently: true });
 
 const pixels = (image, size) => {

@@ -4,8 +4,7 @@ const SVG = "data:image/svg+xml,";
 
 // A figure as a PNG; drawings are twice as large as on the page.
 const painted = async (image) => {
-  const drawing = make("img", { src: image.src });
-  await drawing.decode();
+  const drawing = await loaded(image.src);
   const canvas = make("canvas", { width: drawing.naturalWidth, height: drawing.naturalHeight });
   canvas.getContext("2d").drawImage(drawing, 0, 0, canvas.width, canvas.height);
   return new Promise((done) => canvas.toBlob(done, "image/png"));

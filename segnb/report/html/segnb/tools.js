@@ -1,10 +1,16 @@
 "use strict";
-// Helpers of the other parts. page.py joins all parts into one script, each in a block of its own.
+// Helpers of the other parts. report.py joins all parts into one script, each in a block of its own.
 
 const make = (name, properties, ...children) => {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
   return element;
+};
+
+const loaded = async (src) => {
+  const image = make("img", { src });
+  await image.decode();
+  return image;
 };
 
 const press = (text, label, act) => {
