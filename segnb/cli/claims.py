@@ -7,11 +7,11 @@ from pathlib import Path
 from segnb.claims import compare, findings, saved
 from segnb.claims.decide import decide
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
-from segnb.cli.options import add_command, add_report_options
+from segnb.cli import add_command, add_report_options
 from segnb.params import ReportParams
 from segnb.report.report import PUBLISHED, publish_study
+from segnb.storage import root
 from segnb.storage.files import to_json, write_json, write_text
-from segnb.storage.project import root
 from segnb.study.study import open_study
 
 EXAMPLES = """\

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from segnb.cli.options import add_command, add_report_options
+from segnb.cli import add_command, add_report_options
 from segnb.data import shifts
 from segnb.data.names import SPLITS
 from segnb.data.splits import WAYS
@@ -15,8 +15,8 @@ from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
 from segnb.models.pretrained import SOURCES, fetch
 from segnb.runtime import pool
+from segnb.storage import feature_folder
 from segnb.storage.files import write_json
-from segnb.storage.project import feature_folder
 from segnb.study.study import open_study
 from segnb.training import feature_cache
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from segnb.cli.options import add_command, add_report_options, add_study_options
+from segnb.cli import add_command, add_report_options, add_study_options
 from segnb.errors import SegnbError
 from segnb.evaluation.scores import ranking
 from segnb.models.pretrained import SOURCES
@@ -19,8 +19,8 @@ from segnb.pipeline import resources
 from segnb.presets import preset
 from segnb.report.text import counted
 from segnb.runtime import processes, warm
+from segnb.storage import root, runs_folder
 from segnb.storage.files import held, write_text
-from segnb.storage.project import root, runs_folder
 from segnb.study.create import create_study
 from segnb.study.study import Study, open_study
 

@@ -5,7 +5,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from segnb.cli.options import add_command
+from segnb.cli import add_command
 from segnb.pipeline import notebook, resources
 from segnb.pipeline.status import look, text
 from segnb.study.study import Run, open_study

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from segnb.cli.options import RUN, add_command, add_report_options
+from segnb.cli import RUN, add_command, add_report_options
 from segnb.errors import SegnbError, one_line
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import label, parse_variants
 from segnb.pipeline.resources import claimed_for, timed_in_parallel
-from segnb.prediction import files
-from segnb.prediction.network import export, load
+from segnb.prediction import export, files, load
 from segnb.report.text import counted
 from segnb.storage.files import write_json
 from segnb.study.reproduce import verify as repeat

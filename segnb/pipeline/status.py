@@ -18,8 +18,8 @@ import pandas as pd
 
 from segnb.errors import SegnbError, one_line
 from segnb.models.registry import VARIANTS
+from segnb.storage import root, runs_folder
 from segnb.storage.files import holder, to_json
-from segnb.storage.project import root, runs_folder
 from segnb.study.study import Run, Study, open_study
 
 STATES = {  # of a run: sign, and words for it

@@ -28,7 +28,7 @@ from segnb.data.layouts import IMAGE_FORMATS
 from segnb.data.masks import FILE, require_file
 from segnb.data.pictures import read_photograph, save_png, write_classes
 from segnb.errors import SegnbError
-from segnb.prediction.network import Network
+from segnb.prediction import Network
 from segnb.storage.checksums import sha256
 from segnb.storage.files import atomic_path, read_json, to_json, write_json
 

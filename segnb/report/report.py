@@ -12,7 +12,7 @@ from segnb.params import ReportParams
 from segnb.report import CHAPTERS
 from segnb.report.html.page import export_page
 from segnb.report.text import image_counts, network_count
-from segnb.storage.project import root
+from segnb.storage import root
 from segnb.study.provenance import check
 from segnb.study.study import Run, Study, open_study
 

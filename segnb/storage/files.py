@@ -20,7 +20,7 @@ import numpy as np
 from filelock import AcquireReturnProxy, FileLock, SoftFileLease, Timeout, lock_descriptor
 
 from segnb.errors import SegnbError, full_disk_told
-from segnb.storage.project import iso_now
+from segnb.storage import iso_now
 
 # Errors that a damaged .npy or .npz file raises.
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)

@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 
 from segnb.errors import SegnbError, one_line
+from segnb.storage import iso_now
 from segnb.storage.checksums import sha256
 from segnb.storage.files import UNREADABLE, atomic, held, holder, read_json, sweep, write_json, write_text
-from segnb.storage.project import iso_now
 
 
 def _file(name: str) -> property:

@@ -16,8 +16,8 @@ from segnb.models.vgg16 import load_trunk
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
 from segnb.runtime.machine import Machine
+from segnb.storage import cache_folder, runs_folder
 from segnb.storage.files import read_json, to_json, write_json
-from segnb.storage.project import cache_folder, runs_folder
 from segnb.study.provenance import check, identity, network, provenance, resumed
 from segnb.study.study import Run, Study, open_study
 from segnb.training.autotune import resolve_machine

@@ -18,9 +18,9 @@ from segnb.errors import SegnbError
 from segnb.params import RunParams
 from segnb.runtime.machine import ALLOCATOR
 from segnb.runtime.processes import environment
+from segnb.storage import root, share_code
 from segnb.storage.checksums import sha256
 from segnb.storage.files import read_json, write_json
-from segnb.storage.project import root, share_code
 from segnb.study.create import create_study
 from segnb.study.provenance import check, identity, in_turn, listed, provenance, record, unlike
 from segnb.study.study import Run, Study

@@ -22,8 +22,8 @@ from segnb.models.registry import VARIANTS, parse_variants
 from segnb.params import parse_seeds
 from segnb.presets import Preset, Recipe
 from segnb.runtime.machine import Machine
+from segnb.storage import cache_folder, iso_now, runs_folder
 from segnb.storage.files import read_json, write_json
-from segnb.storage.project import cache_folder, iso_now, runs_folder
 from segnb.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
