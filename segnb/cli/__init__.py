@@ -5,8 +5,8 @@ import inspect
 import os
 import sys
 import textwrap
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
 from typing import TextIO
 
@@ -125,20 +125,20 @@ class _Pipe:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except BrokenPipeError:
-            return self._discard(len(text))
+        with self._perhaps_closed():
+            self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        try:
+        with self._perhaps_closed():
             self._stream.flush()
-        except BrokenPipeError:
-            self._discard()
 
-    def _discard(self, length: int = 0) -> int:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-        return length
+    @contextmanager
+    def _perhaps_closed(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # discard this output and all that follows
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
@@ -177,29 +177,26 @@ def _overview() -> str:
 # ---- options and commands, for the modules of this package ----------------------------------------------
 
 
-def add_command(
-    among, function: Callable, name: str = "", *, examples: str = "", trouble: int = 1
-) -> argparse.ArgumentParser:
+def add_command(among, function: Callable, name: str = "", *, trouble: int = 1) -> argparse.ArgumentParser:
     """Add a command that calls `function` with its options.
 
-    Its help begins with the command's line in `segnb.cli`, because Python has no docstrings under
-    -OO.
+    Its help is the function's docstring, whose examples come last. It begins with the command's line in
+    SUMMARIES, because Python has no docstrings under -OO.
 
     Args:
         among: subparsers to add it to
         name: of the command, if it is not the function's
-        examples: lines at the end of the help, printed as they are
         trouble: exit code after an error
     """
-    first, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
-    known = SUMMARIES.get(function.__name__.replace("_", " ")) or SUMMARIES.get(name)
-    summary = known or first.removesuffix(".")
+    text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\nExamples:\n")
+    _, _, rest = text.partition("\n\n")
+    summary = SUMMARIES.get(function.__name__.replace("_", " ")) or SUMMARIES.get(name, "")
     paragraphs = [f"{summary}.", *rest.split("\n\n")]
     parser = among.add_parser(
         name or function.__name__,
         help=summary,
         description="\n\n".join(map(_filled, paragraphs)).strip(),
-        epilog=examples and "examples:\n" + textwrap.indent(inspect.cleandoc(examples), "  "),
+        epilog=examples and f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=function, trouble=trouble)

@@ -20,11 +20,6 @@ from segnb.storage.files import write_json
 from segnb.study.reproduce import verify as repeat
 from segnb.study.study import Run, open_run, open_study
 
-EXAMPLES = """\
-segnb predict latest photo.jpg --out predicted
-segnb predict latest/UNet_Standard_256/seed0 photos --out predicted --colours
-"""
-
 
 def add_commands(commands) -> None:
     evaluation = add_command(commands, measure)
@@ -34,7 +29,7 @@ def add_commands(commands) -> None:
     )
     add_command(commands, verify, trouble=2).add_argument("run", metavar="RUN", help=RUN)
     add_report_options(add_command(commands, cost), "study", "variants")
-    parser = add_command(commands, predict, examples=EXAMPLES)
+    parser = add_command(commands, predict)
     parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument(
         "images",
@@ -104,6 +99,10 @@ def predict(options: argparse.Namespace) -> int:
     Exit codes:
       0  all images are predicted
       1  some images could not be read, or nothing could be predicted
+
+    Examples:
+      segnb predict latest photo.jpg --out predicted
+      segnb predict latest/UNet_Standard_256/seed0 photos --out predicted --colours
     """
     network = load(options.run)
     files.check_free(options.out, network)
