@@ -61,27 +61,27 @@ class Network:
 
     def segment(self, image: AnyImage) -> tuple[np.ndarray, np.ndarray]:
         """Return class ids and the confidence in them, the probability × 255: both uint8 (H, W)."""
-        picture = as_picture(image)
-        width, height = picture.size
+        height, width, found = self._tiles(image)
         classes, confidence = (np.empty((height, width), np.uint8) for _ in range(2))
-        for rows, columns, tile in tiles(self._probabilities(picture), height, width):
+        for rows, columns, tile in found:
             most, ids = tile.max(0)
             classes[rows, columns], confidence[rows, columns] = ids, (most * 255).round()
         return classes, confidence
 
     def probabilities(self, image: AnyImage) -> np.ndarray:
         """Return the probability of each class at each pixel, float32 (classes, H, W), 0 to 1."""
-        picture = as_picture(image)
-        width, height = picture.size
+        height, width, found = self._tiles(image)
         whole = np.empty((len(self.classes), height, width), np.float32)
-        for rows, columns, tile in tiles(self._probabilities(picture), height, width):
+        for rows, columns, tile in found:
             whole[:, rows, columns] = tile
         return whole
 
-    def _probabilities(self, picture: Image.Image) -> Tensor:
-        """Return the probabilities at the network's input size, float (classes, S, S)."""
+    def _tiles(self, image: AnyImage) -> tuple[int, int, Iterator[tuple[slice, slice, Tensor]]]:
+        """Return the height and width of an image, and its probabilities, see `tiles`."""
+        picture = as_picture(image)
         with settings_of(self.run):
-            return evaluate.predict(self.run, squeezed(picture, self.size)).probabilities
+            probabilities = evaluate.predict(self.run, squeezed(picture, self.size)).probabilities
+        return picture.height, picture.width, tiles(probabilities, picture.height, picture.width)
 
 
 @contextmanager
@@ -199,8 +199,8 @@ def export(run: Run, path: Path) -> None:
             " segnb."
         )
     machine = replace(evaluate.here(run.study), device="cpu", precision="fp32", channels_last=False)
-    facts = {"run": f"{run.study.name}/{run.variant}/seed{run.seed}"}
-    facts |= {"classes": to_json(run.study.classes.names)}
+    name = f"{run.study.name}/{run.variant}/seed{run.seed}"
+    facts = {"run": name, "classes": to_json(run.study.classes.names)}
     write_onnx(evaluate.load(run, machine), run.recipe.size, facts, path)
 
 

@@ -178,7 +178,7 @@ def _plain(value: Any) -> Any:
 class JsonObject(dict):
     """An object of a JSON file; if a key is missing, the file is damaged."""
 
-    path: Path | None = None
+    path: Path | None = None  # no argument, because dataclasses.asdict copies it like any dict
 
     def __missing__(self, key: str) -> NoReturn:
         raise _damaged(self.path, f"it has no {key!r}")
