@@ -37,12 +37,9 @@ def create_study(params: StudyParams) -> Study:
     weights = _weights(params, resolved)
     machine = resolve_machine(runs_folder(), resolved, params.precision or resolved.precision)
     file = str(weights.file) if weights.file else None
-    places = {
+    settings = {
         "request": _request(params, weights),
         "weights": {"source": weights.source, "sha256": weights.sha256, "file": file},
-    }
-    settings = {
-        **places,
         "preset": resolved.as_dict(),
         "data": {
             "name": data.name,
@@ -65,7 +62,8 @@ def create_study(params: StudyParams) -> Study:
         write_json(path, settings)
     else:
         # The first warnings remain true of the runs that were trained then.
-        now = study.settings | places | {"warnings": study.settings["warnings"] or settings["warnings"]}
+        now = study.settings | {name: settings[name] for name in ("request", "weights")}
+        now["warnings"] = study.settings["warnings"] or settings["warnings"]
         if now != study.settings:
             write_json(path, now)
     return Study(study.path)  # read again

@@ -58,12 +58,9 @@ def verify(run: Run) -> tuple[dict[str, bool], list[str]]:
 
 def compare(run: Run, repetition: Run) -> dict[str, bool]:
     """Return whether model, history (without durations) and confusion matrices are the same, by file."""
-    same = {}
-    for path in (run.model_path, run.history_path, run.confusion_path):
-        digests = [_digest(folder / path.name) for folder in (run.path, repetition.path)]
-        if any(digests):
-            same[path.name] = digests[0] == digests[1]
-    return same
+    names = [path.name for path in (run.model_path, run.history_path, run.confusion_path)]
+    digests = {name: (_digest(run.path / name), _digest(repetition.path / name)) for name in names}
+    return {name: first == second for name, (first, second) in digests.items() if first or second}
 
 
 def _digest(path: Path) -> str | None:
