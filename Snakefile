@@ -70,22 +70,11 @@ every_core = study.machine.threads if on_cluster else workflow.cores
 gpu = {"gpu": 1} if study.machine.device == "cuda" else {}
 parallel = resources.timed_in_parallel(study.machine)
 aside = {resources.ASIDE: 1}  # one such step at a time leaves cores to trainings
-small, costing = resources.SMALL, resources.costing(study, variants)
-preparing = resources.preparing(study, every_core)
-rendering = resources.preparing(study, study.machine.threads)
-
-
-def training(wildcards):
-    return resources.training(study, wildcards.variant)
 
 
 def test_scenes(wildcards):
     """Return the file that marks the test scenes of a network's size as rendered."""
     return ancient(f"{folder}/scenes-{study.recipe(VARIANTS[wildcards.variant].family).size}.json")
-
-
-def testing(wildcards):
-    return resources.testing(study, wildcards.variant)
 
 
 # An evaluation is repeated if the digest of the code that it records is not today's. Times of files cannot tell,
@@ -121,8 +110,7 @@ rule report:
     params:
         **shown,
     resources:
-        mem_mb=small.mib,
-        runtime=small.minutes,
+        **resources.SMALL,
     message:
         "report: joining chapters"
     shell:
@@ -144,8 +132,7 @@ rule chapter:
     log:
         f"{folder}/chapters/{{chapter}}.log",
     resources:
-        mem_mb=small.mib,
-        runtime=small.minutes,
+        **resources.SMALL,
     message:
         "chapter: {wildcards.chapter}"
     shell:
@@ -182,8 +169,7 @@ rule claims:
     log:
         f"{folder}/claims.log",
     resources:
-        mem_mb=small.mib,
-        runtime=small.minutes,
+        **resources.SMALL,
     message:
         "claims: computing verdicts"
     shell:
@@ -208,8 +194,8 @@ rule measure:
         f"{folder}/{{variant}}/seed{{seed}}/measure.log",
     threads: study.machine.threads
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * testing(wildcards).mib,
-        runtime=lambda wildcards: testing(wildcards).minutes,
+        mem_mb=lambda w, attempt: attempt * resources.testing(study, w.variant)["mem_mb"],
+        runtime=lambda w: resources.testing(study, w.variant)["runtime"],
         **gpu,
     message:
         "measure: {wildcards.variant}, seed {wildcards.seed}"
@@ -231,8 +217,8 @@ rule train:
     threads: study.machine.threads
     resources:
         # On a cluster, a try after a failure asks for more memory, in case the estimate was too low.
-        mem_mb=lambda wildcards, attempt: attempt * training(wildcards).mib,
-        runtime=lambda wildcards: training(wildcards).minutes,
+        mem_mb=lambda w, attempt: attempt * resources.training(study, w.variant)["mem_mb"],
+        runtime=lambda w: resources.training(study, w.variant)["runtime"],
         **gpu,
     priority: 1  # before evaluation, whose short jobs fill the cores at the end
     message:
@@ -263,8 +249,7 @@ rule cost:
         variants=",".join(sorted({*variants, *study.cost().index})),
     threads: study.machine.threads if parallel else every_core
     resources:
-        mem_mb=costing.mib,
-        runtime=costing.minutes,
+        **resources.costing(study, variants),
         **gpu,
         **aside,
     priority: 3 if parallel else 0
@@ -281,8 +266,7 @@ rule data:
         study=study.name,
     threads: every_core
     resources:
-        mem_mb=preparing.mib,
-        runtime=preparing.minutes,
+        **resources.preparing(study, every_core),
     priority: 4  # all trainings wait for it
     message:
         "data: images of {wildcards.size} px per side"
@@ -300,8 +284,7 @@ rule scenes:
         study=study.name,
     threads: study.machine.threads
     resources:
-        mem_mb=rendering.mib,
-        runtime=rendering.minutes,
+        **resources.preparing(study, study.machine.threads),
         **aside,
     priority: 3
     message:

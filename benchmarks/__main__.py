@@ -11,8 +11,8 @@ from benchmarks.transfer import ARMS
 from segnb.errors import SegnbError
 from segnb.presets import FULL_WIDTH, PRESETS, preset
 from segnb.runtime.machine import ALLOCATOR
+from segnb.storage import cache_folder, root, runs_folder
 from segnb.storage.files import between, markdown_table, read_json, write_json, write_text
-from segnb.storage.project import cache_folder, root, runs_folder
 from segnb.training.autotune import resolve_machine
 
 # The tables are between these marks in docs/performance.md and docs/transfer.md.

@@ -68,11 +68,7 @@ class ClassMap:
 
     def seen(self, *maps: np.ndarray) -> list[int]:
         """Return the ids that occur in label maps, sorted, without IGNORE_INDEX."""
-        return [
-            int(i)
-            for i in np.unique(np.concatenate([labels.ravel() for labels in maps]))
-            if i != IGNORE_INDEX
-        ]
+        return np.setdiff1d(np.concatenate([labels.ravel() for labels in maps]), IGNORE_INDEX).tolist()
 
 
 # Lightness varies as well as hue, so that colour-blind readers, and readers of a grey print, can distinguish
@@ -99,19 +95,13 @@ STREET = ClassMap.of(
 )
 
 # Brostow, Fauqueur and Cipolla, "Semantic object classes in video", Pattern Recognition Letters 2009, with
-# the eleven classes of Badrinarayanan et al., "SegNet", PAMI 2017, which have been usual since.
+# the eleven classes of Badrinarayanan et al., "SegNet", PAMI 2017, which have been usual since. A class of
+# STREET has the same colour here.
+_SHARED = ("Building", "Pole", "Road", "Sidewalk", "Vegetation", "Traffic sign", "Fence", "Car", "Pedestrian")
 CAMVID = ClassMap.of(
     {
         "Sky": "#cfe8ff",
-        "Building": "#9c7a5b",
-        "Pole": "#8fd3ea",
-        "Road": "#75608a",
-        "Sidewalk": "#f2a7d3",
-        "Vegetation": "#4f9a3a",
-        "Traffic sign": "#ffe03a",
-        "Fence": "#e8871e",
-        "Car": "#2346c4",
-        "Pedestrian": "#e3202b",
+        **{name: STREET.colours[STREET.id(name)] for name in _SHARED},
         "Bicyclist": "#0b6e66",
     },
     thin=("Pole", "Traffic sign", "Fence", "Pedestrian", "Bicyclist"),

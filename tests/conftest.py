@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segnb.storage.project import share_code
+from segnb.storage import share_code
 
 pytest.register_assert_rewrite("tests.models.base")  # so that failures of the shared tester show values
 

@@ -15,8 +15,8 @@ from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, estimate, full_name, headline, interval, levels, needed, with_unit
 from segnb.errors import SegnbError
 from segnb.models.registry import label
+from segnb.storage import root
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
-from segnb.storage.project import root
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study in docs/claims.md
 SCORES = "<!-- scores -->", "<!-- /scores -->"  # around the scores in docs/performance.md

@@ -1,16 +1,20 @@
 """The command `segnb`: `segnb report` does everything, other commands are steps of the Snakefile."""
 
 import argparse
+import inspect
 import os
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
 from typing import TextIO
 
 from segnb import __version__
 from segnb.errors import SegnbError, full_disk_told, refused
+from segnb.params import ReportParams, StudyParams
 from segnb.runtime import processes
-from segnb.storage.project import cache_folder
+from segnb.storage import cache_folder
 
 # {group: {command: (module, what it does)}}. The first sentence of each command's own help is the same.
 GROUPS = {
@@ -60,6 +64,8 @@ examples:
   segnb status                 show the progress of the latest study
 
 Run 'segnb COMMAND --help' for the options of a command."""
+WIDTH = 80  # columns of a command's description
+RUN = "folder of a run, STUDY/VARIANT/seedN, or latest (the run that finished last)"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,20 +125,20 @@ class _Pipe:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except BrokenPipeError:
-            return self._discard(len(text))
+        with self._perhaps_closed():
+            self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        try:
+        with self._perhaps_closed():
             self._stream.flush()
-        except BrokenPipeError:
-            self._discard()
 
-    def _discard(self, length: int = 0) -> int:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-        return length
+    @contextmanager
+    def _perhaps_closed(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # discard this output and all that follows
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
@@ -166,3 +172,56 @@ def _overview() -> str:
         lines = [f"  {name:<{width}}  {line}" for name, (_, line) in group.items()]
         blocks.append("\n".join([f"{title}:", *lines]))
     return "\n\n".join(blocks)
+
+
+# ---- options and commands, for the modules of this package ----------------------------------------------
+
+
+def add_command(among, function: Callable, name: str = "", *, trouble: int = 1) -> argparse.ArgumentParser:
+    """Add a command that calls `function` with its options.
+
+    Its help is the function's docstring, whose examples come last. It begins with the command's line in
+    SUMMARIES, because Python has no docstrings under -OO.
+
+    Args:
+        among: subparsers to add it to
+        name: of the command, if it is not the function's
+        trouble: exit code after an error
+    """
+    text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\nExamples:\n")
+    _, _, rest = text.partition("\n\n")
+    summary = SUMMARIES.get(function.__name__.replace("_", " ")) or SUMMARIES.get(name, "")
+    paragraphs = [f"{summary}.", *rest.split("\n\n")]
+    parser = among.add_parser(
+        name or function.__name__,
+        help=summary,
+        description="\n\n".join(map(_filled, paragraphs)).strip(),
+        epilog=examples and f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=function, trouble=trouble)
+    return parser
+
+
+def _filled(paragraph: str) -> str:
+    """Wrap a paragraph of help, but not a list, whose lines are indented."""
+    return paragraph if "\n  " in paragraph else textwrap.fill(paragraph, WIDTH)
+
+
+def add_study_options(parser: argparse.ArgumentParser) -> None:
+    """Add one option per field of StudyParams."""
+    group = parser.add_argument_group("study", "Runs are compared only if all of these are the same.")
+    for name, field in StudyParams.model_fields.items():
+        kind = {int | None: int, float | None: float}.get(field.annotation, str)
+        option = f"--{name.replace('_', '-')}"
+        default = "from the preset" if field.default is None else field.default
+        text = f"{field.description} (default: {default})"
+        group.add_argument(option, type=kind, default=field.default, help=text)
+
+
+def add_report_options(parser, *names: str) -> None:
+    """Add the options that choose a study, its variants and its seeds, or only those of these names."""
+    for name in names or ReportParams.model_fields:
+        field = ReportParams.model_fields[name]
+        text = f"{field.description} (default: {field.default})"
+        parser.add_argument(f"--{name}", default=field.default, help=text)

@@ -7,22 +7,16 @@ from pathlib import Path
 from segnb.claims import compare, findings, saved
 from segnb.claims.decide import decide
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
-from segnb.cli.options import add_command, add_report_options
+from segnb.cli import add_command, add_report_options
 from segnb.params import ReportParams
 from segnb.report.report import PUBLISHED, publish_study
+from segnb.storage import root
 from segnb.storage.files import to_json, write_json, write_text
-from segnb.storage.project import root
 from segnb.study.study import open_study
-
-EXAMPLES = """\
-segnb claims                                    the latest study
-segnb claims --study NAME --json > claims.json  with all numbers
-segnb claims diff NAME results/OTHER.json       compared with a reference study
-"""
 
 
 def add_commands(commands) -> None:
-    listing = add_command(commands, claims, examples=EXAMPLES)
+    listing = add_command(commands, claims)
     add_report_options(listing)
     listing.add_argument("--json", action="store_true", help="print JSON, with all numbers")
     listing.add_argument("--out", metavar="FILE", help="file to write the same JSON to")
@@ -48,6 +42,11 @@ def claims(options: argparse.Namespace) -> None:
 
     Verdicts are computed from the evaluated runs of a study. Each claim has a line with its verdict, the
     effect that decides, and the number of seeds that a decision needs.
+
+    Examples:
+      segnb claims                                    the latest study
+      segnb claims --study NAME --json > claims.json  with all numbers
+      segnb claims diff NAME results/OTHER.json       compared with a reference study
     """
     verdicts = _verdicts(options.study, options.variants, options.seeds)
     if options.out:

@@ -4,10 +4,9 @@ import argparse
 import os
 import shutil
 import sys
-import textwrap
 from pathlib import Path
 
-from segnb.cli.options import add_command, add_report_options
+from segnb.cli import SUMMARIES, add_command, add_report_options
 from segnb.data import shifts
 from segnb.data.names import SPLITS
 from segnb.data.splits import WAYS
@@ -15,58 +14,40 @@ from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
 from segnb.models.pretrained import SOURCES, fetch
 from segnb.runtime import pool
+from segnb.storage import feature_folder
 from segnb.storage.files import write_json
-from segnb.storage.project import feature_folder
 from segnb.study.study import open_study
 from segnb.training import feature_cache
 
 PATH = "data folder; lyft:PATH also names its layout (default: detected)"
 DATA_EXAMPLES = """\
-segnb data get                             list public data sets
-segnb data get camvid                      download CamVid to data/camvid
-segnb data check path/to/data              check every file
-segnb data prepare path/to/data path/to/copy --size 224
-segnb report --data path/to/copy           train on the copy
-"""
-GET_EXAMPLES = """\
-segnb data get                             list public data sets
-segnb data get camvid path/to/camvid       download CamVid
-"""
-CHECK_EXAMPLES = """\
-segnb data check path/to/data
-segnb data check lyft:path/to/data         name the layout
-segnb data check path/to/data --json       print all findings and counts
-segnb data check path/to/data --fix path/to/copy
-"""
-PREPARE_EXAMPLES = """\
-segnb data prepare path/to/data path/to/copy --size 224
-segnb data prepare path/to/data path/to/copy --size 224 --by drives
-"""
-WEIGHTS_EXAMPLES = """\
-segnb weights                              list the available weights
-segnb weights fetch hed                    download the HED weights (55 MB)
-segnb weights verify                       check the SHA-256 of downloaded files
+examples:
+  segnb data get                             list public data sets
+  segnb data get camvid                      download CamVid to data/camvid
+  segnb data check path/to/data              check every file
+  segnb data prepare path/to/data path/to/copy --size 224
+  segnb report --data path/to/copy           train on the copy
 """
 
 
 def add_commands(commands) -> None:
-    about = "Download, check or prepare a data set."
+    about = f"{SUMMARIES['data']}."
     data = commands.add_parser(
         "data",
         help=about,
         description=about,
-        epilog="examples:\n" + textwrap.indent(DATA_EXAMPLES, "  "),
+        epilog=DATA_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = data.add_subparsers(required=True, metavar="get|check|prepare")
-    parser = add_command(actions, data_get, "get", examples=GET_EXAMPLES)
+    parser = add_command(actions, data_get, "get")
     parser.add_argument("name", nargs="?", help="camvid or lyft-udacity (default: list the data sets)")
     parser.add_argument("destination", nargs="?", type=Path, help="new folder (default: data/NAME)")
-    parser = add_command(actions, data_check, "check", examples=CHECK_EXAMPLES)
+    parser = add_command(actions, data_check, "check")
     parser.add_argument("path", help=PATH)
     parser.add_argument("--json", action="store_true", help="print all findings and counts as JSON")
     parser.add_argument("--fix", type=Path, metavar="DEST", help="write a copy without faulty files to DEST")
-    parser = add_command(actions, data_prepare, "prepare", examples=PREPARE_EXAMPLES)
+    parser = add_command(actions, data_prepare, "prepare")
     parser.add_argument("path", help=PATH)
     parser.add_argument("dest", type=Path, help="new folder for the copy")
     parser.add_argument("--size", type=int, required=True, help="pixels per side, such as 224")
@@ -94,7 +75,7 @@ def add_commands(commands) -> None:
     parser.add_argument(
         "--processes", type=int, help="processes that render (default: one per core)", metavar="N"
     )
-    parser = add_command(commands, weights, examples=WEIGHTS_EXAMPLES)
+    parser = add_command(commands, weights)
     parser.add_argument(
         "action",
         nargs="?",
@@ -114,6 +95,12 @@ def data_check(options: argparse.Namespace) -> int:
 
     The output has the number of pairs, the share of each class, and all errors and warnings. The exit code
     is 1 if there are errors. The folder is never changed.
+
+    Examples:
+      segnb data check path/to/data
+      segnb data check lyft:path/to/data         name the layout
+      segnb data check path/to/data --json       print all findings and counts
+      segnb data check path/to/data --fix path/to/copy
     """
     report = check.look(options.path)
     print(report.json() if options.json else report.table(shutil.get_terminal_size().columns))
@@ -127,6 +114,10 @@ def data_prepare(options: argparse.Namespace) -> None:
 
     The copy has the study's layout: train, val and test, each with images and labels. Names, drives and seed
     determine the split. If you interrupt the command, run it again to resume.
+
+    Examples:
+      segnb data prepare path/to/data path/to/copy --size 224
+      segnb data prepare path/to/data path/to/copy --size 224 --by drives
     """
     asked = {split: getattr(options, split) for split in SPLITS}
     counts = {split: count for split, count in asked.items() if count is not None}
@@ -138,6 +129,10 @@ def data_get(options: argparse.Namespace) -> None:
 
     The SHA-256 of the download is checked. A set without a published SHA-256 has to be downloaded by hand;
     the command prints how.
+
+    Examples:
+      segnb data get                             list public data sets
+      segnb data get camvid path/to/camvid       download CamVid
     """
     if options.name:
         download.get(options.name, options.destination)
@@ -168,6 +163,11 @@ def weights(options: argparse.Namespace) -> int:
     """List, download or verify backbone weights.
 
     The exit code is 1 if a file is damaged, or if verify names weights that have not been downloaded.
+
+    Examples:
+      segnb weights                              list the available weights
+      segnb weights fetch hed                    download the HED weights (55 MB)
+      segnb weights verify                       check the SHA-256 of downloaded files
     """
     if options.name not in (None, *SOURCES):
         raise SegnbError(f"unknown weights {options.name!r} (expected {' or '.join(SOURCES)})")

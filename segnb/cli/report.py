@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from segnb.cli.options import add_command, add_report_options, add_study_options
+from segnb.cli import add_command, add_report_options, add_study_options
 from segnb.errors import SegnbError
 from segnb.evaluation.scores import ranking
 from segnb.models.pretrained import SOURCES
@@ -19,8 +19,8 @@ from segnb.pipeline import resources
 from segnb.presets import preset
 from segnb.report.text import counted
 from segnb.runtime import processes, warm
+from segnb.storage import root, runs_folder
 from segnb.storage.files import held, write_text
-from segnb.storage.project import root, runs_folder
 from segnb.study.create import create_study
 from segnb.study.study import Study, open_study
 
@@ -28,20 +28,10 @@ from segnb.study.study import Study, open_study
 LOADED = ["torchmetrics", "ipykernel.kernelapp", "matplotlib_inline.backend_inline"]
 ROOMS = ("cli", "claims", "evaluation", "models", "report", "training")
 GRACE = 8  # seconds for Snakemake and its jobs to end when interrupted; schedulers kill after ten
-REPORT_EXAMPLES = """\
-segnb report                                preset quick, all networks, seed 0
-segnb report --preset smoke                 check in minutes that everything works
-segnb report --seeds 0,1,2 --variants unet  the U-Nets, three seeds per network
-segnb report --data path/to/folder          your own images and masks
-"""
-STUDY_EXAMPLES = """\
-STUDY=$(segnb study --preset paper)
-snakemake --profile profiles/slurm --config study=$STUDY variants=unet seeds=0,1
-"""
 
 
 def add_commands(commands) -> None:
-    everything = add_command(commands, report, examples=REPORT_EXAMPLES)
+    everything = add_command(commands, report)
     add_study_options(everything)
     runs = everything.add_argument_group("runs")
     add_report_options(runs, "variants")
@@ -50,7 +40,7 @@ def add_commands(commands) -> None:
         "--jobs", type=int, help="runs in parallel, memory permitting (default: as many as fit)"
     )
     runs.add_argument("--offline", action="store_true", help="download nothing")
-    add_study_options(add_command(commands, study, examples=STUDY_EXAMPLES))
+    add_study_options(add_command(commands, study))
     page = add_command(commands, export)
     page.add_argument(
         "chapters", metavar="CHAPTER", nargs="+", help="executed notebooks, in the order of the report"
@@ -63,6 +53,12 @@ def report(options: argparse.Namespace) -> int:
     """Train what is missing and build the report.
 
     The report is report/index.html. You can interrupt the command at any time; run it again to resume.
+
+    Examples:
+      segnb report                                preset quick, all networks, seed 0
+      segnb report --preset smoke                 check in minutes that everything works
+      segnb report --seeds 0,1,2 --variants unet  the U-Nets, three seeds per network
+      segnb report --data path/to/folder          your own images and masks
     """
     variants = parse_variants(options.variants)
     seeds = parse_seeds(options.seeds) if options.seeds else None
@@ -187,6 +183,10 @@ def study(options: argparse.Namespace) -> None:
     """Create a study and print its name.
 
     Call it once before Snakemake on a cluster. Nothing is created if the study exists.
+
+    Examples:
+      STUDY=$(segnb study --preset paper)
+      snakemake --profile profiles/slurm --config study=$STUDY variants=unet seeds=0,1
     """
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for the name alone
         name = create_study(StudyParams.from_attributes(options)).name

@@ -5,24 +5,14 @@ import contextlib
 import sys
 from pathlib import Path
 
-from segnb.cli.options import add_command
+from segnb.cli import add_command
 from segnb.pipeline import notebook, resources
 from segnb.pipeline.status import look, text
 from segnb.study.study import Run, open_study
 
-RUN_EXAMPLES = """\
-segnb run notebooks/train.ipynb out.ipynb -y '{variant: UNet_NoSkip_256, seed: 1}'
-segnb run notebooks/unet.ipynb out.ipynb -y 'variants: unet' --log unet.log
-"""
-STATUS_EXAMPLES = """\
-segnb status              the latest study
-segnb status --json       with all details, for programs
-watch segnb status        again every two seconds
-"""
-
 
 def add_commands(commands) -> None:
-    parser = add_command(commands, run, examples=RUN_EXAMPLES)
+    parser = add_command(commands, run)
     parser.add_argument("notebook", metavar="NOTEBOOK", type=Path, help="notebook to execute")
     parser.add_argument("out", metavar="OUT", type=Path, help="executed notebook, with all outputs")
     parameters = parser.add_mutually_exclusive_group(required=True)
@@ -37,7 +27,7 @@ def add_commands(commands) -> None:
         "-y", dest="yaml", metavar="YAML", help="parameters as text, such as 'variants: unet'"
     )
     parser.add_argument("--log", type=Path, help="file for the notebook's output (default: stderr)")
-    parser = add_command(commands, status, examples=STATUS_EXAMPLES)
+    parser = add_command(commands, status)
     parser.add_argument("name", nargs="?", metavar="STUDY", help="folder name under runs/ (default: latest)")
     parser.add_argument("--study", default="latest", help="the same as STUDY")
     parser.add_argument("--json", action="store_true", help="print JSON, with all details")
@@ -55,6 +45,10 @@ def run(options: argparse.Namespace) -> int:
       5         the kernel died
       7         the kernel did not start
       130, 143  interrupted
+
+    Examples:
+      segnb run notebooks/train.ipynb out.ipynb -y '{variant: UNet_NoSkip_256, seed: 1}'
+      segnb run notebooks/unet.ipynb out.ipynb -y 'variants: unet' --log unet.log
     """
     try:
         with _step(options.out.resolve(), options.log):
@@ -81,6 +75,11 @@ def status(options: argparse.Namespace) -> int:
     """Show progress and failures of a study's runs.
 
     The exit code is 1 if a run failed or diverged.
+
+    Examples:
+      segnb status              the latest study
+      segnb status --json       with all details, for programs
+      watch segnb status        again every two seconds
     """
     grid = look(options.name or options.study)
     print(grid.json() if options.json else text(grid))

@@ -8,23 +8,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from segnb.cli.options import RUN, add_command, add_report_options
+from segnb.cli import RUN, add_command, add_report_options
 from segnb.errors import SegnbError, one_line
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import label, parse_variants
 from segnb.pipeline.resources import claimed_for, timed_in_parallel
-from segnb.prediction import files
-from segnb.prediction.network import export, load
+from segnb.prediction import export, files, load
 from segnb.report.text import counted
 from segnb.storage.files import write_json
 from segnb.study.reproduce import verify as repeat
 from segnb.study.study import Run, open_run, open_study
-
-EXAMPLES = """\
-segnb predict latest photo.jpg --out predicted
-segnb predict latest/UNet_Standard_256/seed0 photos --out predicted --colours
-"""
 
 
 def add_commands(commands) -> None:
@@ -35,7 +29,7 @@ def add_commands(commands) -> None:
     )
     add_command(commands, verify, trouble=2).add_argument("run", metavar="RUN", help=RUN)
     add_report_options(add_command(commands, cost), "study", "variants")
-    parser = add_command(commands, predict, examples=EXAMPLES)
+    parser = add_command(commands, predict)
     parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument(
         "images",
@@ -105,6 +99,10 @@ def predict(options: argparse.Namespace) -> int:
     Exit codes:
       0  all images are predicted
       1  some images could not be read, or nothing could be predicted
+
+    Examples:
+      segnb predict latest photo.jpg --out predicted
+      segnb predict latest/UNet_Standard_256/seed0 photos --out predicted --colours
     """
     network = load(options.run)
     files.check_free(options.out, network)

@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 from filelock import AcquireReturnProxy, Timeout
@@ -28,10 +27,7 @@ from segnb.presets import FULL_WIDTH, Recipe
 from segnb.runtime.machine import Machine, control_group, usable_cores
 from segnb.runtime.processes import environment
 from segnb.storage.files import locked
-
-if TYPE_CHECKING:
-    from segnb.study.study import Study
-
+from segnb.study.study import Study
 
 # MiB of a run before its first step: the kernel with torch and matplotlib (738 measured), the process that
 # executes the notebook and, on a cluster, two of Snakemake.
@@ -56,35 +52,27 @@ RENDER_SECONDS = 4.0  # to render a scene and its test conditions on a slow core
 LONGEST = 24 * 60  # minutes that many clusters allow; a longer run resumes in its next try
 
 
-@dataclass(frozen=True)
-class Need:
-    """The memory and time of a step."""
-
-    mib: int
-    minutes: int  # after which a cluster may end the step
+# A chapter, the claims, the report: they only read files of runs. A cluster may end a step after its minutes.
+SMALL = {"mem_mb": 3 * 1024, "runtime": 60}
 
 
-def training(study: "Study", variant: str) -> Need:
-    """Return the need of training one run with train.ipynb."""
-    recipe = study.preset.recipe(VARIANTS[variant].family)
-    seen = study.settings["data"]["counts"]
-    images = recipe.epochs * (seen["train"] + seen["val"])
-    return Need(_run_mib(study, recipe, variant), _minutes(study.machine, images * _step(recipe, variant)))
+def training(study: Study, variant: str) -> dict[str, int]:
+    """Return the resources of training one run with train.ipynb, like all others as in SMALL."""
+    recipe, counts = _recipe(study, variant), study.settings["data"]["counts"]
+    images = recipe.epochs * (counts["train"] + counts["val"])
+    return _need(_run_mib(study, variant), images * _step(recipe, variant) / _pace(study.machine))
 
 
-def testing(study: "Study", variant: str) -> Need:
-    """Return the need of `segnb measure`, whose images need little memory compared with a training step."""
-    recipe = study.preset.recipe(VARIANTS[variant].family)
-    seconds = study.settings["data"]["counts"]["test"] * TEST_SECONDS
-    return Need(_run_mib(study, recipe, variant), _capped(START + seconds / 60))
+def testing(study: Study, variant: str) -> dict[str, int]:
+    """Return those of `segnb measure`, whose images need little memory compared with a training step."""
+    return _need(_run_mib(study, variant), study.settings["data"]["counts"]["test"] * TEST_SECONDS)
 
 
-def costing(study: "Study", variants: list[str]) -> Need:
-    """Return the need of `segnb cost`: about forty training steps of each network, one after the other."""
-    recipes = {variant: study.preset.recipe(VARIANTS[variant].family) for variant in variants}
+def costing(study: Study, variants: list[str]) -> dict[str, int]:
+    """Return those of `segnb cost`: about forty training steps of each network, one after the other."""
+    recipes = {variant: _recipe(study, variant) for variant in variants}
     operations = sum(40 * r.batch_size * _step(r, variant) for variant, r in recipes.items())
-    mib = max(_run_mib(study, recipe, variant) for variant, recipe in recipes.items())
-    return Need(mib, _minutes(study.machine, operations))
+    return _need(max(_run_mib(study, variant) for variant in variants), operations / _pace(study.machine))
 
 
 def timed_in_parallel(machine: Machine) -> bool:
@@ -92,13 +80,10 @@ def timed_in_parallel(machine: Machine) -> bool:
     return machine.device == "cpu" and machine.threads == 1
 
 
-def preparing(study: "Study", cores: int) -> Need:
-    """Return the need of `segnb arrays` for one size, with one process per core."""
+def preparing(study: Study, cores: int) -> dict[str, int]:
+    """Return those of `segnb arrays` for one size, with one process per core."""
     images = sum(study.settings["data"]["counts"].values())
-    return Need(PROCESSES + cores * WORKER, _capped(START + images * RENDER_SECONDS / cores / 60))
-
-
-SMALL = Need(3 * 1024, 60)  # a chapter, the claims, the report: they only read files of runs
+    return _need(PROCESSES + cores * WORKER, images * RENDER_SECONDS / cores)
 
 
 def step_mib(recipe: Recipe, family: str, half: bool) -> int:
@@ -117,10 +102,15 @@ def step_mib(recipe: Recipe, family: str, half: bool) -> int:
     return math.ceil(STEP + (STATE * parameters + stored) / 2**20)
 
 
-def _run_mib(study: "Study", recipe: Recipe, variant: str) -> int:
+def _recipe(study: Study, variant: str) -> Recipe:
+    return study.preset.recipe(VARIANTS[variant].family)
+
+
+def _run_mib(study: Study, variant: str) -> int:
+    if study.machine.device == "cuda":
+        return PROCESSES + CUDA
     half = study.machine.precision in ("bf16", "fp16")
-    cuda = study.machine.device == "cuda"
-    return PROCESSES + (CUDA if cuda else step_mib(recipe, VARIANTS[variant].family, half))
+    return PROCESSES + step_mib(_recipe(study, variant), VARIANTS[variant].family, half)
 
 
 def _step(recipe: Recipe, variant: str) -> float:
@@ -130,13 +120,13 @@ def _step(recipe: Recipe, variant: str) -> float:
     return recipe.size**2 * (TRUNK_STEP + HEAD_STEP * recipe.width / FULL_WIDTH)
 
 
-def _minutes(machine: Machine, operations: float) -> int:
-    pace = GPU_PACE if machine.device == "cuda" else CPU_PACE * machine.threads
-    return _capped(START + operations / pace / 60)
+def _pace(machine: Machine) -> float:
+    """Return operations per second."""
+    return GPU_PACE if machine.device == "cuda" else CPU_PACE * machine.threads
 
 
-def _capped(minutes: float) -> int:
-    return min(LONGEST, math.ceil(minutes))
+def _need(mib: int, seconds: float) -> dict[str, int]:
+    return {"mem_mb": mib, "runtime": min(LONGEST, math.ceil(START + seconds / 60))}
 
 
 # ---- this machine --------------------------------------------------------------------------------------
@@ -175,7 +165,7 @@ class Budget:
         return math.ceil(self.jobs / self.gpus) if self.gpus else 1
 
 
-def budget(study: "Study", variants: list[str], jobs: int | None = None) -> Budget:
+def budget(study: Study, variants: list[str], jobs: int | None = None) -> Budget:
     """Return the number of runs in parallel, with its memory and GPUs.
 
     If memory is short there are fewer, but always at least one.
@@ -187,7 +177,7 @@ def budget(study: "Study", variants: list[str], jobs: int | None = None) -> Budg
     """
     mib = available_mib()
     count = (len(available()) or 1) if study.machine.device == "cuda" else 0
-    fitting = max(1, mib // min(training(study, variant).mib for variant in variants))
+    fitting = max(1, mib // min(_run_mib(study, variant) for variant in variants))
     filling = max(1, usable_cores() // study.machine.threads)
     return Budget(min(jobs or min(filling, count or filling), fitting), mib, count)
 

@@ -18,8 +18,8 @@ import pandas as pd
 
 from segnb.errors import SegnbError, one_line
 from segnb.models.registry import VARIANTS
+from segnb.storage import root, runs_folder
 from segnb.storage.files import holder, to_json
-from segnb.storage.project import root, runs_folder
 from segnb.study.study import Run, Study, open_study
 
 STATES = {  # of a run: sign, and words for it
@@ -159,8 +159,8 @@ def look(name: str = "latest") -> Grid:
 
 def _folders(study: Study) -> set[tuple[str, int]]:
     """Return variant and seed of every run that has begun."""
-    paths = [path for path in study.path.glob("*/seed*") if path.name[4:].isdecimal()]
-    return {(path.parent.name, int(path.name[4:])) for path in paths if path.parent.name in VARIANTS}
+    runs = [Run(path) for path in study.path.glob("*/seed*") if path.name[4:].isdecimal()]
+    return {(run.variant, run.seed) for run in runs if run.variant in VARIANTS}
 
 
 def _read(folder: Run, run: RunStatus) -> tuple[RunStatus, list[float], float]:

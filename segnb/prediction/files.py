@@ -28,7 +28,7 @@ from segnb.data.layouts import IMAGE_FORMATS
 from segnb.data.masks import FILE, require_file
 from segnb.data.pictures import read_photograph, save_png, write_classes
 from segnb.errors import SegnbError
-from segnb.prediction.network import Network
+from segnb.prediction import Network
 from segnb.storage.checksums import sha256
 from segnb.storage.files import atomic_path, read_json, to_json, write_json
 
@@ -163,24 +163,20 @@ def predict(
             yield error
             continue
         if not begun:  # not before the first image, so that a mistyped name leaves no folder
-            write_json(out / RECORD, _record(network))
+            run = network.run
+            record = {
+                "run": f"{run.study.name}/{run.variant}/seed{run.seed}",
+                "model_sha256": run.summary["model_sha256"],
+                "size": network.size,
+                "segnb": __version__,
+            }
+            write_json(out / RECORD, record)
             write_classes(out / FILE, network.classes)
             begun = True
         if picture is None:
             yield Result(pixels, earlier=True)
         else:
             yield Result(_write(network, picture, paths, facts), earlier=False)
-
-
-def _record(network: Network) -> dict:
-    run = network.run
-    name = f"{run.study.name}/{run.variant}/seed{run.seed}"
-    return {
-        "run": name,
-        "model_sha256": run.summary["model_sha256"],
-        "size": network.size,
-        "segnb": __version__,
-    }
 
 
 def _facts(network: Network, file: Path, colours: bool) -> dict:

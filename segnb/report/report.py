@@ -34,8 +34,8 @@ from segnb.report.html import FOLDER, UNBROKEN, fill, unbroken
 from segnb.report.html.anchors import cite, link, new_tag, text_of
 from segnb.report.html.notebook import render
 from segnb.report.text import image_counts, network_count
+from segnb.storage import root
 from segnb.storage.files import write_text
-from segnb.storage.project import root
 from segnb.study.provenance import check
 from segnb.study.study import Run, Study, open_study
 

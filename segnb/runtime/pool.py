@@ -45,29 +45,28 @@ def at_work(
     cores = int(os.environ.get(PROCESSES) or 0) or usable_cores()
     processes = min(len(jobs), processes or min(len(jobs) // WORTH_IT or 1, cores))
 
-    def with_progress(results: Iterable) -> Iterator:
-        return progress(results, title, len(jobs), "scene") if verbose else iter(results)
-
-    if processes == 1:
-        yield with_progress(itertools.starmap(task, jobs))
-        return
-    # Spawn, because a forked Jupyter kernel would copy the locks of its threads in any state. Use an
-    # executor, because it raises if a worker dies (out of memory, no main guard), while a Pool would wait.
-    try:  # its locks need /dev/shm, which a container may lack
-        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
-    except (OSError, NotImplementedError) as error:
-        print(f"{title}: using a single process, because no other can be started ({error})", file=sys.stderr)
-        yield with_progress(itertools.starmap(task, jobs))
-        return
+    pool = None
+    if processes > 1:
+        # Spawn, because a forked Jupyter kernel would copy the locks of its threads in any state. Use an
+        # executor, because it raises if a worker dies (out of memory, no main guard), while a Pool would
+        # wait.
+        spawn = multiprocessing.get_context("spawn")
+        try:  # its locks need /dev/shm, which a container may lack
+            pool = ProcessPoolExecutor(processes, spawn, _begin, (os.getpid(),))
+        except (OSError, NotImplementedError) as error:
+            told = f"{title}: using a single process, because no other can be started ({error})"
+            print(told, file=sys.stderr)
     try:
-        yield with_progress(pool.map(task, *zip(*jobs, strict=True)))
+        results = pool.map(task, *zip(*jobs, strict=True)) if pool else itertools.starmap(task, jobs)
+        yield progress(results, title, len(jobs), "scene") if verbose else iter(results)
     except BrokenProcessPool:
         raise SegnbError(
             "a process that renders scenes died. Use a machine with more memory, or processes=1. A script"
             ' that calls render() needs the line if __name__ == "__main__":'
         ) from None
     finally:
-        pool.shutdown(cancel_futures=True)
+        if pool:
+            pool.shutdown(cancel_futures=True)
 
 
 def _begin(parent: int) -> None:

@@ -190,20 +190,11 @@ def _runs(process: psutil.Process) -> bool:
     return False
 
 
-def received(sender: socket.socket, size: int) -> bytes:
-    """Return the next `size` bytes of a socket, or raise EOFError if it is closed before."""
-    data = b""
-    while len(data) < size:
-        if not (more := sender.recv(size - len(data))):
-            raise EOFError
-        data += more
-    return data
-
-
 def run_forked(arguments: list[str]) -> int | None:
     """Let `segnb.runtime.warm` fork a child that runs `MODULE ARGUMENT ...`, and forward signals to it.
 
-    If a signal ended the child, the same signal ends this process.
+    If a signal ended the child, the same signal ends this process. The request is a line of JSON; the answers
+    are the child's pid and, at its end, its status.
 
     Returns:
         The child's exit code; None if no such process is running.
@@ -222,11 +213,11 @@ def run_forked(arguments: list[str]) -> int | None:
         "files": resource.getrlimit(resource.RLIMIT_NOFILE),
         "environment": dict(os.environ),
     }
-    data = json.dumps(request).encode()
+    answers = warm.makefile()
     try:
-        socket.send_fds(warm, [len(data).to_bytes(8)], [0, 1, 2])
-        warm.sendall(data)
-        child = int.from_bytes(received(warm, 8))
+        socket.send_fds(warm, [b" "], [0, 1, 2])
+        warm.sendall(f"{json.dumps(request)}\n".encode())
+        child = int(answers.readline())
 
         def forward(number: int, frame) -> None:
             with suppress(ProcessLookupError):
@@ -235,10 +226,10 @@ def run_forked(arguments: list[str]) -> int | None:
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, forward)
-        code = os.waitstatus_to_exitcode(int.from_bytes(received(warm, 8)))
+        code = os.waitstatus_to_exitcode(int(answers.readline()))
     except KeyboardInterrupt:  # before the child was forked
         return 130
-    except (EOFError, OSError):  # the forking process was killed, together with the child
+    except (ValueError, OSError):  # no answer: the forking process was killed, together with the child
         code = -signal.SIGKILL
     if code < 0:
         with suppress(OSError):  # SIGKILL has no handler

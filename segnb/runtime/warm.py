@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from segnb.runtime.processes import EVERY, STEP, WARM, end_all, environment, kill_below, load, received, stop
+from segnb.runtime.processes import EVERY, STEP, WARM, end_all, environment, kill_below, load, stop
 
 WAITING = 128  # steps that may connect at the same time
 
@@ -69,19 +69,20 @@ def serve(parent: int, requests: socket.socket, modules: Sequence[str]) -> list[
                 events.unregister(key.fd)
                 os.close(key.fd)
                 with suppress(OSError), step:
-                    step.sendall(os.waitpid(child, 0)[1].to_bytes(8))
+                    step.sendall(f"{os.waitpid(child, 0)[1]}\n".encode())
                 continue
             load(modules)  # once; later calls cost nothing
             step, _ = requests.accept()
             with suppress(OSError, ValueError):
-                size, outputs, *_ = socket.recv_fds(step, 8, 3)
-                request = json.loads(received(step, int.from_bytes(size)))
+                _, outputs, *_ = socket.recv_fds(step, 1, 3)
+                with step.makefile() as lines:
+                    request = json.loads(lines.readline())
                 if child := os.fork():
                     steps[handle := os.pidfd_open(child)] = child, step
                     events.register(handle, selectors.EVENT_READ)
                     for output in outputs:
                         os.close(output)
-                    step.sendall(child.to_bytes(8))
+                    step.sendall(f"{child}\n".encode())
                     continue
                 events.close()
                 for handle, (_, other) in steps.items():

@@ -20,7 +20,7 @@ import numpy as np
 from filelock import AcquireReturnProxy, FileLock, SoftFileLease, Timeout, lock_descriptor
 
 from segnb.errors import SegnbError, full_disk_told
-from segnb.storage.project import iso_now
+from segnb.storage import iso_now
 
 # Errors that a damaged .npy or .npz file raises.
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -178,7 +178,7 @@ def _plain(value: Any) -> Any:
 class JsonObject(dict):
     """An object of a JSON file; if a key is missing, the file is damaged."""
 
-    path: Path | None = None
+    path: Path | None = None  # no argument, because dataclasses.asdict copies it like any dict
 
     def __missing__(self, key: str) -> NoReturn:
         raise _damaged(self.path, f"it has no {key!r}")

@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 
 from segnb.errors import SegnbError, one_line
+from segnb.storage import iso_now
 from segnb.storage.checksums import sha256
 from segnb.storage.files import UNREADABLE, atomic, held, holder, read_json, sweep, write_json, write_text
-from segnb.storage.project import iso_now
 
 
 def _file(name: str) -> property:
@@ -87,10 +87,10 @@ class RunFolder:
 
     def finish(self, summary: dict) -> None:
         """Mark the run as finished; training writes no more files afterwards."""
-        written = [path for path in (self.history_path, self.gradients_path) if path.exists()]
-        tables = {path.name: sha256(path) for path in written}
-        digests = {"model_sha256": sha256(self.model_path), "tables": tables}
-        write_json(self.path / "done.json", summary | digests)
+        tables = (self.history_path, self.gradients_path)
+        digests = {path.name: sha256(path) for path in tables if path.exists()}
+        summary = summary | {"model_sha256": sha256(self.model_path), "tables": digests}
+        write_json(self.path / "done.json", summary)
         self.tidy()
 
     def tidy(self) -> None:

@@ -16,8 +16,8 @@ from segnb.models.pretrained import Weights, resolve_weights
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
 from segnb.runtime.machine import Machine
+from segnb.storage import cache_folder, runs_folder
 from segnb.storage.files import read_json, to_json, write_json
-from segnb.storage.project import cache_folder, runs_folder
 from segnb.study.provenance import check, identity, network, provenance, resumed
 from segnb.study.study import Run, Study, open_study
 from segnb.training import code_digest
@@ -37,12 +37,9 @@ def create_study(params: StudyParams) -> Study:
     weights = _weights(params, resolved)
     machine = resolve_machine(runs_folder(), resolved, params.precision or resolved.precision)
     file = str(weights.file) if weights.file else None
-    places = {
+    settings = {
         "request": _request(params, weights),
         "weights": {"source": weights.source, "sha256": weights.sha256, "file": file},
-    }
-    settings = {
-        **places,
         "preset": resolved.as_dict(),
         "data": {
             "name": data.name,
@@ -65,7 +62,8 @@ def create_study(params: StudyParams) -> Study:
         write_json(path, settings)
     else:
         # The first warnings remain true of the runs that were trained then.
-        now = study.settings | places | {"warnings": study.settings["warnings"] or settings["warnings"]}
+        now = study.settings | {name: settings[name] for name in ("request", "weights")}
+        now["warnings"] = study.settings["warnings"] or settings["warnings"]
         if now != study.settings:
             write_json(path, now)
     return Study(study.path)  # read again

@@ -24,8 +24,8 @@ from segnb import __version__
 from segnb.errors import SegnbError
 from segnb.models.registry import variant_named
 from segnb.runtime.machine import cpu_name
+from segnb.storage import iso_now
 from segnb.storage.files import read_json
-from segnb.storage.project import iso_now
 
 if TYPE_CHECKING:
     from segnb.study.study import Run, Study

@@ -18,9 +18,9 @@ from segnb.errors import SegnbError
 from segnb.params import RunParams
 from segnb.runtime.machine import ALLOCATOR
 from segnb.runtime.processes import environment
+from segnb.storage import root, share_code
 from segnb.storage.checksums import sha256
 from segnb.storage.files import read_json, write_json
-from segnb.storage.project import root, share_code
 from segnb.study.create import create_study
 from segnb.study.provenance import check, identity, in_turn, listed, provenance, record, unlike
 from segnb.study.study import Run, Study
@@ -58,12 +58,9 @@ def verify(run: Run) -> tuple[dict[str, bool], list[str]]:
 
 def compare(run: Run, repetition: Run) -> dict[str, bool]:
     """Return whether model, history (without durations) and confusion matrices are the same, by file."""
-    same = {}
-    for path in (run.model_path, run.history_path, run.confusion_path):
-        digests = [_digest(folder / path.name) for folder in (run.path, repetition.path)]
-        if any(digests):
-            same[path.name] = digests[0] == digests[1]
-    return same
+    names = [path.name for path in (run.model_path, run.history_path, run.confusion_path)]
+    digests = {name: (_digest(run.path / name), _digest(repetition.path / name)) for name in names}
+    return {name: first == second for name, (first, second) in digests.items() if first or second}
 
 
 def _digest(path: Path) -> str | None:

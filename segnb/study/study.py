@@ -22,8 +22,8 @@ from segnb.models.registry import VARIANTS, parse_variants
 from segnb.params import parse_seeds
 from segnb.presets import Preset, Recipe
 from segnb.runtime.machine import Machine
+from segnb.storage import cache_folder, iso_now, runs_folder
 from segnb.storage.files import read_json, write_json
-from segnb.storage.project import cache_folder, iso_now, runs_folder
 from segnb.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Study:
 
     def seeds(self) -> list[int]:
         """Return the seeds with at least one finished run."""
-        return sorted({int(done.parent.name[4:]) for done in self.path.glob("*/seed*/done.json")})
+        return sorted({Run(mark.parent).seed for mark in self.path.glob("*/seed*/done.json")})
 
     def finished(self, variants: str = "all", seeds: str | int = "all") -> list["Run"]:
         """Return the finished runs of these variants and seeds, in the order of the study."""
@@ -152,8 +152,7 @@ class Study:
 
     def diverged(self) -> list["Run"]:
         """Return the runs whose training diverged and was ended."""
-        marks = sorted(self.path.glob("*/seed*/diverged.json"))
-        return [self.run(mark.parents[1].name, int(mark.parent.name[4:])) for mark in marks]
+        return [Run(mark.parent) for mark in sorted(self.path.glob("*/seed*/diverged.json"))]
 
     def measured(self, variants: str = "all", seeds: str | int = "all") -> list["Run"]:
         """Return the finished runs that have been evaluated, which a report can show."""

@@ -33,7 +33,7 @@ from segnb.pipeline.notebook import run as run_notebook
 from segnb.report.report import export_study
 from segnb.runtime import pool, processes
 from segnb.stats import bootstrap
-from segnb.storage.project import feature_folder, root, runs_folder
+from segnb.storage import feature_folder, root, runs_folder
 from segnb.study import create
 from segnb.study.study import Run, Study, open_study
 from segnb.training import autotune, feature_cache, loop

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from segnb.cli import COMMANDS, SUMMARIES, main
-from segnb.cli.options import add_command
+from segnb.cli import COMMANDS, SUMMARIES, add_command, main
 from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
 from segnb.runtime.pool import PROCESSES

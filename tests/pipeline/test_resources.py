@@ -74,18 +74,18 @@ def test_every_job_of_every_preset_gets_memory_and_a_time_that_clusters_allow(na
         asked = study(name, machine)
         needs = [need(asked, variant) for need in (training, resources.testing) for variant in VARIANTS]
         needs += [costing(asked, list(VARIANTS)), preparing(asked, 4), resources.SMALL]
-        assert all(resources.PROCESSES < need.mib < 64 * 1024 for need in needs)
-        assert all(0 < need.minutes <= resources.LONGEST for need in needs)
+        assert all(resources.PROCESSES < need["mem_mb"] < 64 * 1024 for need in needs)
+        assert all(0 < need["runtime"] <= resources.LONGEST for need in needs)
 
 
 def test_more_images_take_longer_but_no_more_memory():
     few, many = (training(study(train=n), "UNet_Standard_256") for n in (100, 10_000))
-    assert many.minutes > few.minutes and many.mib == few.mib
+    assert many["runtime"] > few["runtime"] and many["mem_mb"] == few["mem_mb"]
 
 
 def test_runs_fill_the_cores_as_far_as_memory_goes(monkeypatch):
     asked, variants = study(), ["UNet_Standard_256", "FCN8s_vgg16_finetune"]
-    one = training(asked, variants[0]).mib
+    one = training(asked, variants[0])["mem_mb"]
     monkeypatch.setattr(resources, "usable_cores", lambda: 8)
     for available, jobs in ((100 * one, 8), (3 * one, 3), (one // 2, 1)):
         monkeypatch.setattr(resources, "available_mib", lambda there=available: there)

@@ -149,5 +149,5 @@ def test_jobs_ask_for_what_the_estimates_say(study, grid, environment):
     need = resources.training(study, VARIANTS[0])
     assert len(training) == len(VARIANTS) * len(SEEDS)
     for line in training:
-        assert f"MinMemoryNode={need.mib}M" in line
-        assert f"TimeLimit=00:{need.minutes}:00" in line
+        assert f"MinMemoryNode={need['mem_mb']}M" in line
+        assert f"TimeLimit=00:{need['runtime']}:00" in line

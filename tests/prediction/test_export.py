@@ -11,7 +11,7 @@ from segnb.cli import main
 from segnb.data.pictures import squeezed
 from segnb.labels import STREET
 from segnb.models.build import build
-from segnb.prediction.network import Probabilities, write_onnx
+from segnb.prediction import Probabilities, write_onnx
 from tests.data.broken_files import has_remedy
 
 from .conftest import SIZE, photograph

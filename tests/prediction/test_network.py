@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from PIL import Image
 
 import segnb
+from segnb import prediction
 from segnb.data import reading
 from segnb.data.masks import STREET_CODING
 from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.labels import STREET
-from segnb.prediction import network as network_module
-from segnb.prediction.network import tiles
+from segnb.prediction import tiles
 from tests.conftest import CHECKOUT
 from tests.data.broken_files import encoded, refusal, turned
 
@@ -55,7 +55,7 @@ def test_an_image_of_any_size_is_squeezed_as_in_training_and_its_mask_has_its_ow
 @pytest.mark.parametrize("tile", [50, 10**6])
 @pytest.mark.parametrize(("height", "width"), [(90, 70), (70, 200)])
 def test_probabilities_are_interpolated_bilinearly_whatever_the_tiles(monkeypatch, tile, height, width):
-    monkeypatch.setattr(network_module, "TILE", tile)
+    monkeypatch.setattr(prediction, "TILE", tile)
     small = torch.rand(3, SIZE, SIZE, generator=torch.manual_seed(0))
     whole = torch.full((3, height, width), torch.nan)
     for rows, columns, part in tiles(small, height, width):

@@ -14,7 +14,7 @@ from segnb.errors import SegnbError
 from segnb.models.build import build
 from segnb.presets import PRESETS
 from segnb.runtime.machine import Machine
-from segnb.storage.project import feature_folder
+from segnb.storage import feature_folder
 from segnb.study.study import Run
 from segnb.training import feature_cache
 from segnb.training.loop import fit

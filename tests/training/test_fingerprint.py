@@ -22,7 +22,7 @@ EXEMPT = {
     "presets.py": "the recipe is part of a study's identity",
     "storage/checksums.py": "reads files and computes digests",
     "storage/files.py": "gives back the bytes that it was given",
-    "storage/project.py": "names of folders",
+    "storage/__init__.py": "names of folders",
     "storage/run_folder.py": "gives back the numbers that it was given",
     "training/checkpoint.py": "gives back the weights that it was given, which their SHA-256 checks",
     "training/__init__.py": "the digest itself",

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from segnb.errors import SegnbError
+from segnb.storage import iso_now, root
 from segnb.storage.checksums import fetch_file, sha256
 from segnb.storage.files import held, write_json
-from segnb.storage.project import iso_now, root
 
 
 @dataclass(frozen=True)
