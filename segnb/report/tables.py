@@ -208,8 +208,8 @@ def recipes(study: Study) -> Styler | None:
     return table(
         "recipes",
         frame,
-        f"FCNs train for {epochs['FCN, here']} epochs here and {epochs['FCN, in the study']} in the study,"
-        f" U-Nets for {epochs['U-Net, here']} and {epochs['U-Net, in the study']}. All networks minimise the"
+        f"Number of epochs: FCNs {epochs['FCN, here']} here and {epochs['FCN, in the study']} in the study,"
+        f" U-Nets {epochs['U-Net, here']} and {epochs['U-Net, in the study']}. All networks minimise the"
         " cross-entropy with Adam (Kingma and Ba 2015). A U-Net has twice as many channels at each level"
         " below the first. In a one-cycle schedule (Smith 2018), the learning rate rises to the given value"
         " and falls again.",
