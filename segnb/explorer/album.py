@@ -104,14 +104,9 @@ class Scene:
 
     def at(self, run: Run, x: float, y: float) -> np.ndarray:
         """Return the class probabilities at a point, (C,); x and y are 0 to 1 from the upper left corner."""
-        return at_point(self.probabilities(run), x, y).numpy()
-
-
-def at_point(maps, x: float, y: float):
-    """Return the values of maps (..., S, S) at a point; x and y are 0 to 1 from the upper left corner."""
-    size = maps.shape[-1]
-    row, column = (min(int(part * size), size - 1) for part in (y, x))
-    return maps[..., row, column]
+        size = run.recipe.size
+        row, column = (min(int(part * size), size - 1) for part in (y, x))
+        return self.probabilities(run)[:, row, column].numpy()
 
 
 LARGEST_FILE = 8 * 2**20  # bytes; a message of Jupyter has at most 10 MiB

@@ -227,12 +227,9 @@ class Board(anywidget.AnyWidget):
         """Reply to the browser's messages when it is their turn, so that the browser sees delays."""
 
         @turns
-        def reply() -> None:
-            self.send({"kind": "here"})
-
         def received(widget, content: dict, buffers: list) -> None:
             if content.get("kind") == "there?":
-                reply()
+                self.send({"kind": "here"})
 
         self.on_msg(received)
 

@@ -147,12 +147,7 @@ class Networks:
         if self.paused:
             return
         how, runs = self.find.value, self.runs
-        for control, when in (
-            (self.of, WORST),
-            (self.first, DIFFER),
-            (self.second, DIFFER),
-            (self.kind, WITH),
-        ):
+        for control, when in (self.of, WORST), (self.first, DIFFER), (self.second, DIFFER), (self.kind, WITH):
             board.hide(control, how != when)
         with self.board.errors():
             if how == WORST:

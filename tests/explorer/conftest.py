@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from segnb.evaluation import evaluate
-from segnb.explorer import board, widget
+from segnb.explorer import Explorer, board
 from segnb.explorer.album import Album
 from segnb.explorer.inside import Inside
 from segnb.explorer.networks import Networks
@@ -47,7 +47,7 @@ def album(runs):
 
 @pytest.fixture
 def state(study, album):
-    return widget.Explorer(study.name)
+    return Explorer(study.name)
 
 
 @pytest.fixture

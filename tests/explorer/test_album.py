@@ -12,6 +12,7 @@ from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.evaluation.scores import image_miou
+from segnb.explorer import overview, taken_apart
 from segnb.explorer.album import (
     LARGEST_FILE,
     Album,
@@ -19,7 +20,6 @@ from segnb.explorer.album import (
     own_picture,
     wrong_share,
 )
-from segnb.explorer.widget import overview, taken_apart
 from segnb.labels import IGNORE_INDEX, STREET
 from segnb.report.text import network_count
 from segnb.study.study import Study

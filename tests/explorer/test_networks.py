@@ -8,7 +8,7 @@ import pytest
 
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
-from segnb.explorer import board, widget
+from segnb.explorer import Explorer, board
 from segnb.explorer import networks as part
 from segnb.explorer.networks import Networks
 from segnb.labels import STREET
@@ -190,7 +190,7 @@ def in_a_kernel(study, story) -> None:
     """Run a story(state, networks), with an event loop as in a kernel."""
 
     async def cell():
-        state = widget.Explorer(study.name)
+        state = Explorer(study.name)
         networks = Networks(state)
         await settled(state)
         await story(state, networks)

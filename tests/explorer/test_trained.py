@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from segnb import explorer
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
-from segnb.explorer import board, trained
+from segnb.explorer import PredictionsButton, board, predictions_button, validation_images
 from segnb.explorer.album import wrong_share
-from segnb.explorer.trained import PredictionsButton, predictions_button, validation_images
 
 
 class Place:
@@ -67,7 +67,7 @@ def test_a_damaged_network_is_a_sentence_below_the_button(runs, monkeypatch):
 
 def test_the_button_is_shown_to_people_only(runs, monkeypatch):
     shown = []
-    monkeypatch.setattr(trained, "display", lambda what, **how: shown.append(what))
+    monkeypatch.setattr(explorer, "display", lambda what, **how: shown.append(what))
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     predictions_button(runs[0])
     assert shown == []

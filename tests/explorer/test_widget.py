@@ -1,12 +1,13 @@
 """The parts of the explorer as a notebook shows them."""
 
+from segnb import explorer
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
-from segnb.explorer import board, widget
+from segnb.explorer import Explorer, board
 
 
 def test_without_runs_each_part_says_what_to_do(project, capsys):
-    empty = widget.Explorer("latest")
+    empty = Explorer("latest")
     empty.networks()
     empty.inside()
     told = capsys.readouterr().out
@@ -37,7 +38,7 @@ def test_each_part_shows_its_picture_before_its_widget(state, monkeypatch):
         shown.append(what)
         return Place() if display_id else None
 
-    monkeypatch.setattr(widget, "display", display)
+    monkeypatch.setattr(explorer, "display", display)
     state.networks()
     state.inside()
     kinds = [type(one).__name__ for one in shown]
@@ -54,6 +55,6 @@ def test_a_damaged_network_takes_only_its_figure_away(state, monkeypatch):
     told = []
     place = type("Place", (), {"update": lambda self, what, **how: told.append(what)})()
     monkeypatch.setattr(evaluate, "network", damaged)
-    monkeypatch.setattr(widget, "display", lambda what, display_id=False: place)
+    monkeypatch.setattr(explorer, "display", lambda what, display_id=False: place)
     state.inside()
     assert told[0].data == "<p>model.safetensors is damaged &lt;here&gt;</p>"

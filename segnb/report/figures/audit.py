@@ -13,7 +13,7 @@ from segnb.audit.metric import Example, bits
 from segnb.audit.scores import swaps
 from segnb.claims.wording import sentence
 from segnb.labels import STREET
-from segnb.report.figures.axes import dot_rows, grid, name_rows, note, row_names, single_runs, wrapped
+from segnb.report.figures.axes import dot_rows, grid, name_rows, note, single_runs
 from segnb.report.figures.findings import points
 from segnb.report.figures.style import (
     QUIET,
@@ -24,21 +24,17 @@ from segnb.report.figures.style import (
     figure,
     intervals,
     percent,
+    row_names,
     signed,
     style_of,
+    wrapped,
 )
 
 MIOU, AS_PUBLISHED = "#1a5fb4", "#6b7a00"  # the two metrics; no network has these colours
 PALE = "#a9c6ea"  # class IoUs, whose mean has the colour MIOU
 SCORES = {
     "mIoU": {"marker": "o", "ms": 8, "color": MIOU},
-    "study's metric": {
-        "marker": "D",
-        "ms": 7,
-        "mfc": "none",
-        "color": AS_PUBLISHED,
-        "mew": 1.8,
-    },
+    "study's metric": {"marker": "D", "ms": 7, "mfc": "none", "color": AS_PUBLISHED, "mew": 1.8},
 }
 CLASS_IOUS = {
     "reported by the study": STUDY,
@@ -287,13 +283,12 @@ def _ratio(sums: pd.Series, between: str = " ") -> str:
 
 def _honest(ax, example: Example) -> None:
     """Draw bars of the class IoUs, and below them of their mean, the right pixels and the study's metric."""
-    whole = {
-        "mIoU": (example.miou, MIOU),
-        "right pixels": (example.accuracy, QUIET),
-        "study's metric": (example.as_published, AS_PUBLISHED),
-    }
-    bars = [(name, value, PALE) for name, value in example.ious.items()]
-    bars += [(name, *how) for name, how in whole.items()]
+    whole = [
+        ("mIoU", example.miou, MIOU),
+        ("right pixels", example.accuracy, QUIET),
+        ("study's metric", example.as_published, AS_PUBLISHED),
+    ]
+    bars = [(name, value, PALE) for name, value in example.ious.items()] + whole
     places = [y + 0.5 * (y >= len(example.ious)) for y in range(len(bars))]
     names, values, colours = zip(*bars, strict=True)
     drawn = ax.barh(places, values, 0.66, color=colours)

@@ -1,40 +1,37 @@
-"""Parts of figures: names at line ends and in legends, bars, points and rows of networks, logarithmic axes.
+"""Parts of figures: axes, names, bars, points and rows of networks, and label maps with a legend of classes.
 
 Figures of many networks name them at the line ends (`name_ends`), figures of a few in a legend.
 """
 
 from collections.abc import Iterable, Sequence
-from textwrap import fill
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import offset_copy
 from scipy.optimize import isotonic_regression
 
-from segnb.report.figures.label_maps import short
-from segnb.report.figures.style import FAINT, INK, LINE, SMALL, Picture, style_of
+from segnb.labels import ClassMap
+from segnb.report.figures.style import (
+    FAINT,
+    INK,
+    LINE,
+    QUIET,
+    SMALL,
+    WIDTH,
+    Picture,
+    marks,
+    pattern,
+    row_names,
+    style_of,
+    wrapped,
+)
 
-
-def wrapped(label: str, width: int = 24) -> str:
-    """Wrap a label into as few lines of at most `width` letters as possible, of similar length.
-
-    Lines are broken only at spaces, never inside "U-Net".
-    """
-
-    def lines(width: int) -> str:
-        return fill(label, width, break_on_hyphens=False, break_long_words=False)
-
-    fewest = lines(width).count("\n")
-    return next(text for text in map(lines, range(1, width + 1)) if text.count("\n") == fewest)
-
-
-def row_names(names: Iterable[str]) -> tuple[list[str], float]:
-    """Return names for the rows of a chart, long ones on two lines, and the height of a row in inches."""
-    rows = ["\n".join(short(line, 26) for line in wrapped(name).split("\n")[:2]) for name in names]
-    return rows, 0.38 if any("\n" in row for row in rows) else 0.3
+ROOM = 21  # letters of a line of a name right of an axis
 
 
 def legend_of_networks(fig: Picture, labels: Iterable[str], empty: Axes | None = None) -> None:
@@ -61,11 +58,7 @@ def spread(wanted: Sequence[float], heights: Sequence[float]) -> np.ndarray:
 
 def inches_of_names(labels: Iterable[str]) -> float:
     """Return the height of an axis, in inches, in which `name_ends` has room for these networks."""
-    return LINE * sum(_end_name(label).count("\n") + 1.1 for label in labels)
-
-
-def _end_name(label: str) -> str:
-    return wrapped(label, 21)
+    return LINE * sum(wrapped(label, ROOM).count("\n") + 1.1 for label in labels)
 
 
 def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
@@ -85,7 +78,7 @@ def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
     last = {label: to_axes.transform(end) for label, end in ends.items() if np.isfinite(end[1])}
     if not last:
         return
-    names = {label: _end_name(label) for label in last}
+    names = {label: wrapped(label, ROOM) for label in last}
     heights = [LINE * (name.count("\n") + 1.1) / inches for name in names.values()]
     places = spread([y for _, y in last.values()], heights)
     halves = np.array(heights) / 2
@@ -97,15 +90,9 @@ def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
         style = style_of(label)
         if x < 0.97:  # the curve ends before others
             ax.plot([x, 1], [y, y], c=style.colour, lw=0.9, ls=(0, (1, 2)), transform=ax.transAxes, zorder=1)
-        ax.annotate(
-            "",
-            (1, y),
-            xycoords=right[3],
-            xytext=(1, place),
-            textcoords=right[27],
-            arrowprops={"arrowstyle": "-", "color": style.colour, "lw": 1, "shrinkA": 0, "shrinkB": 0},
-            annotation_clip=False,
-        )
+        how = {"arrowstyle": "-", "color": style.colour, "lw": 1, "shrinkA": 0, "shrinkB": 0}
+        ends_at = {"xycoords": right[3], "xytext": (1, place), "textcoords": right[27]}
+        ax.annotate("", (1, y), **ends_at, arrowprops=how, annotation_clip=False)
         ax.plot(1, place, **style.point, ms=6, transform=right[33], clip_on=False)
         ax.text(1, place, names[label], transform=right[40], va="center", fontsize=SMALL, linespacing=1.0)
 
@@ -181,7 +168,6 @@ def network_points(
     curves: dict[str, pd.DataFrame],
     apart: float = 0.0,
     x: str | None = None,
-    factor: float = 1,
     lines: bool = False,
     size: float = 7,
 ) -> dict[str, tuple[float, float]]:
@@ -191,7 +177,6 @@ def network_points(
         curves: by label; columns value, low, high
         apart: horizontal distance between networks, so that their error bars do not overlap
         x: column of the x positions (default: 0, 1, 2 …)
-        factor: factor of the values, such as 100 for points
         lines: whether to join the points
         size: size of the markers, in points
 
@@ -200,16 +185,14 @@ def network_points(
     """
     ends = {}
     for number, (label, curve) in enumerate(curves.items()):
-        style, values = style_of(label), factor * curve["value"]
+        style = style_of(label)
         places = np.arange(len(curve)) if x is None else curve[x].to_numpy()
         places = places + (number - (len(curves) - 1) / 2) * apart
-        ax.vlines(
-            places, factor * curve["low"], factor * curve["high"], color=style.colour, lw=1.3, alpha=0.8
-        )
+        ax.vlines(places, curve["low"], curve["high"], color=style.colour, lw=1.3, alpha=0.8)
         # Hollow markers, so that markers at the same place stay visible.
         alone = style.point | ({"mfc": "none", "mew": 1.8} if style.frozen else {})
-        ax.plot(places, values, **(style.line if lines else alone), ms=size, lw=1.8)
-        ends[label] = places[-1], values.iloc[-1]
+        ax.plot(places, curve["value"], **(style.line if lines else alone), ms=size, lw=1.8)
+        ends[label] = places[-1], curve["value"].iloc[-1]
     return ends
 
 
@@ -243,3 +226,117 @@ def single_runs(ax, values: pd.Series, shift: float, **style) -> bool:
     if len(runs):
         ax.plot(runs, runs.index + shift, ls="", clip_on=False, **style)
     return len(runs) > 0
+
+
+# ---- label maps
+
+
+def legend_of_classes(
+    fig: Picture, ids, classes: ClassMap, extra: dict[str, str] | None = None, numbered: bool = False, **how
+) -> None:
+    """Draw a legend of classes, then of `extra` {name: colour}.
+
+    Args:
+        ids: ids of the classes
+        numbered: whether to print ids before the names
+        how: arguments of `legend`
+    """
+    fig.class_colours = True
+    chips = {f"{i}  " * numbered + classes.names[i]: _chip(classes.colours[i], classes, i) for i in ids}
+    chips |= {name: _chip(colour) for name, colour in (extra or {}).items()}
+    fig.legend(
+        chips.values(),
+        chips.keys(),
+        handlelength=1.4,
+        columnspacing=1.4,
+        numpoints=3,
+        handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
+        **{"loc": "outside lower center", "ncols": _columns_of(chips)} | how,
+    )
+
+
+def _columns_of(names: Iterable[str]) -> int:
+    return max(1, min(5, 85 // (max(map(len, names), default=1) + 5)))  # 85 characters fill a line
+
+
+def inches_of_classes(ids, classes: ClassMap, extra: Iterable[str] = ()) -> float:
+    """Return the height of the legend of these classes, in inches."""
+    names = [*(classes.names[i] for i in ids), *extra]
+    return 0.2 * -(-len(names) // _columns_of(names)) + 0.1
+
+
+def _chip(colour: str, classes: ClassMap | None = None, i: int = 0) -> tuple:
+    chip = Patch(facecolor=colour, edgecolor=QUIET, lw=0.6)
+    return (chip, Line2D([], [], **marks(classes, i))) if classes and pattern(classes, i) else (chip,)
+
+
+def panel(ax, picture: np.ndarray, title: str = "", classes: ClassMap | None = None, **how) -> None:
+    """Draw an image without axes.
+
+    Args:
+        picture: an array for `imshow`; with `classes`, an array of two dimensions is a label map and is drawn
+            in class colours with their marks
+        title: not wrapped
+        how: arguments of `imshow`
+    """
+    labelled = classes is not None and picture.ndim == 2
+    ax.imshow(classes.paint(picture) if labelled else picture, **how)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set(visible=True, color=FAINT)
+    ax.set_title(title, pad=4)
+    if labelled:
+        _mark_classes(ax, picture, classes)
+
+
+def _mark_classes(ax, labels: np.ndarray, classes: ClassMap) -> None:
+    """Draw the marks of classes, at a fixed distance in print, none across the edge of a class."""
+    columns = ax.get_subplotspec().get_gridspec().ncols
+    high, wide = labels.shape
+    step = wide * columns * 0.075 / WIDTH  # pixels between marks that are 0.075 inches apart
+    y, x = np.mgrid[step / 2 : high : step, step / 2 : wide : step]
+    x = x + step / 2 * (np.arange(len(x)) % 2)[:, None]
+
+    def at(up: float, left: float) -> np.ndarray:
+        rows, places = np.floor(y + up * step).astype(int), np.floor(x + left * step).astype(int)
+        return labels[rows.clip(0, high - 1), places.clip(0, wide - 1)]
+
+    centre = at(0, 0)
+    corners = [at(up, left) == centre for up in (-0.3, 0.3) for left in (-0.3, 0.3)]  # no mark cuts an edge
+    inside = np.all(corners, axis=0) & (x < wide - 0.3 * step)
+    for i in classes.seen(labels):
+        where = inside & (centre == i)
+        if pattern(classes, i) and where.any():
+            ax.plot(x[where] - 0.5, y[where] - 0.5, **marks(classes, i))
+    ax.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
+
+
+def picture_rows(
+    rows: Sequence[tuple[str, Sequence[np.ndarray]]],
+    titles: Sequence[str],
+    room: float,
+    gap: float = 0.12,
+    **how,
+) -> tuple[Picture, np.ndarray]:
+    """Draw rows of images, each row with its name on the left.
+
+    Args:
+        rows: name and images of each row
+        titles: titles of the columns
+        room: inches for titles above and legends below the rows
+        gap: inches between rows
+        how: arguments of `panel`
+
+    Returns:
+        The figure and its axes, (rows, columns).
+    """
+    columns = len(rows[0][1])
+    fig = Picture(height=len(rows) * (WIDTH / columns + gap) + room)
+    axes = fig.subplots(len(rows), columns, squeeze=False)
+    for line, (name, pictures) in zip(axes, rows, strict=True):
+        line[0].set_ylabel(name, fontsize=SMALL)
+        for ax, picture in zip(line, pictures, strict=True):
+            panel(ax, picture, **how)
+    for ax, title in zip(axes[0], titles, strict=False):
+        ax.set_title(title, pad=4)
+    return fig, axes

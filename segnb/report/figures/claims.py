@@ -14,10 +14,9 @@ from segnb.claims.wording import counted, effect, full_name, signed
 from segnb.claims.wording import percent as level_in_percent
 from segnb.labels import ClassMap
 from segnb.models.registry import label
-from segnb.report.figures.axes import name_rows, note, wrapped
+from segnb.report.figures.axes import inches_of_classes, legend_of_classes, name_rows, note, picture_rows
 from segnb.report.figures.findings import comparisons, has_band
 from segnb.report.figures.images import mistaken
-from segnb.report.figures.label_maps import inches_of_classes, legend_of_classes, picture_rows, short
 from segnb.report.figures.style import (
     INK,
     QUIET,
@@ -25,7 +24,9 @@ from segnb.report.figures.style import (
     Picture,
     figure,
     percent,
+    short,
     style_of,
+    wrapped,
 )
 
 BAND = "#e9edf2"  # colour of a margin
@@ -103,7 +104,7 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
         name_rows(line[0], [wrapped(name, 26) for name in names], y)
         compared = any(parts[i].minus for i in places)
         line[0].set_xlabel(" in ".join(filter(None, (compared and "difference", unit))) or "value")
-        full = bool(by_image) and any(i in by_image for i in places)
+        full = any(i in by_image for i in places)
         if full:
             line[1].set_xlabel("on single images")
         elif by_image:

@@ -21,9 +21,7 @@ from segnb.report.figures.axes import (
     network_points,
     note,
     plain_log,
-    row_names,
     single_runs,
-    wrapped,
 )
 from segnb.report.figures.style import (
     INK,
@@ -31,13 +29,13 @@ from segnb.report.figures.style import (
     SMALL,
     Picture,
     error_bars,
-    family_of,
     figure,
     percent,
+    row_names,
     style_of,
+    wrapped,
 )
 
-TITLES = {"fcn": "FCN", "unet": "U-Net"}  # of families
 TALL = 3.1  # inches of an axis with its labels
 
 
@@ -52,13 +50,12 @@ def _by_family(
         x_label: label of the lowest x axis
         x: column of the x positions, on a logarithmic scale; None for the order of the rows
     """
-    families: dict[str, dict[str, pd.DataFrame]] = {}
-    for label, curve in curves.items():
-        families.setdefault(family_of(label), {})[label] = curve
+    families = findings.by_family(curves)
     fig = Picture(height=TALL * len(families))
     axes = grid(fig, len(families), 1)
-    for ax, (family, group) in zip(axes, families.items(), strict=True):
-        first = next(iter(group.values()))
+    for ax, (family, labels) in zip(axes, families.items(), strict=True):
+        group = {label: curves[label] for label in labels}
+        first = group[labels[0]]
         ends = network_points(ax, group, 0 if x else 0.3 / len(group), x, lines=True, size=5.5)
         ax.margins(x=0.04)
         values = pd.concat(group.values())[["value", "low", "high"]].to_numpy()
@@ -73,7 +70,7 @@ def _by_family(
             ax.set_xticks(range(len(first)), first.index)
         name_ends(ax, ends, TALL - 0.8)
         images = ", images of {0}×{0} px".format(first.attrs["size"]) if x else ""
-        ax.set(title=TITLES.get(family, family) + images, ylabel=measured)
+        ax.set(title=family.removesuffix("s") + images, ylabel=measured)  # "FCN", "U-Net"
     axes[-1].set_xlabel(x_label)
     return fig
 

@@ -100,7 +100,7 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
 
 
 def same_signs(by_seed: Iterable[Sequence[float]], of: str) -> str:
-    """Say how many values have the same sign in all seeds, as part of a sentence; "" with one seed.
+    """Say how many values have the same sign in all seeds, as the end of a sentence; "" with one seed.
 
     Intervals over test images are not counted: they do not cover the choice of the seeds.
 
@@ -114,7 +114,7 @@ def same_signs(by_seed: Iterable[Sequence[float]], of: str) -> str:
         return ""
     same = sum(abs(seeds.sum()) == len(seeds) for seeds in signs)
     seeds = every(counts[0]) if len({*counts}) == 1 else "all"
-    return f"{seeds} seeds agree on the sign of {same} of {len(signs)} {of}"
+    return f"; {seeds} seeds agree on the sign of {same} of {len(signs)} {of}"
 
 
 def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:
@@ -127,7 +127,7 @@ def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:
         return ""
     name = gains.abs().idxmax()
     text = f"{plus} differs most from {minus} on {name}, by {points(gains[name])} points of IoU"
-    return sentence("; ".join(filter(None, (text, same_signs(frame["by_seed"], "differences")))))
+    return sentence(text + same_signs(frame["by_seed"], "differences"))
 
 
 def share_of_bound(frame: pd.DataFrame) -> str:

@@ -7,19 +7,20 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from segnb.claims.wording import counted, sentence
+from segnb.evaluation.scores import class_counts
 from segnb.labels import ClassMap
 from segnb.report.figures.axes import (
     inches_of_names,
     legend_of_networks,
     name_ends,
     network_points,
+    panel,
+    picture_rows,
     scale_below,
-    wrapped,
 )
 from segnb.report.figures.findings import names, points, same_signs
 from segnb.report.figures.images import evenly, marked
-from segnb.report.figures.label_maps import panel, picture_rows, short
-from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, error_bars, figure
+from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, error_bars, figure, short, wrapped
 
 OPEN = "cividis"  # its lightness grows evenly, for readers who do not see red or green
 SCALE = {"cmap": OPEN, "vmin": 0, "vmax": 1}
@@ -54,10 +55,9 @@ def attention(gates: dict[str, dict[str, np.ndarray]], saved: dict[str, np.ndarr
         ax.set_xlabel(f"{level.mean():.2f} ± {level.std():.2f}", labelpad=3, fontsize=SMALL)
     texts, means = [], {}
     for (i, label), levels in zip(pairs, maps, strict=True):
-        texts.append(
-            f"{label}, {saved['names'][i]}: mean {', '.join(f'{level.mean():.2f}' for level in levels)}"
-        )
-        means |= {(label, k, saved["names"][i]): level.mean() for k, level in enumerate(levels, start=1)}
+        name = saved["names"][i]
+        means |= {f"{label}, level {k}, {name}": level.mean() for k, level in enumerate(levels, start=1)}
+        texts.append(f"{label}, {name}: mean {', '.join(f'{level.mean():.2f}' for level in levels)}")
     scale_below(fig, axes.flat, axes[0, 1].images[0], VALUE)
     return fig.described(
         f"Maps of the attention gates per level, finest first, for {len(rows)} pairs of image and network."
@@ -69,12 +69,10 @@ def attention(gates: dict[str, dict[str, np.ndarray]], saved: dict[str, np.ndarr
     ).shows(gates, "gate_*", "let_through")
 
 
-def openness(means: dict[tuple[str, int, str], float]) -> str:
-    """Say which map is bright most and which least: {(label, level, image): mean of a map, 0 to 1}."""
-    values = pd.Series(
-        {f"{label}, level {level}, {image}": mean for (label, level, image), mean in means.items()}
-    )
-    if (values := values.dropna()).empty:
+def openness(means: dict[str, float]) -> str:
+    """Say which map is bright most and which least: {label, level and image: mean of a map, 0 to 1}."""
+    values = pd.Series(means, dtype=float).dropna()
+    if values.empty:
         return ""
     low, high = (
         f"{value:.2f} ({names(values, value, 2, 'maps')[0]})" for value in (values.min(), values.max())
@@ -91,9 +89,7 @@ def class_attention(gates: dict[str, np.ndarray], saved: dict[str, np.ndarray], 
     The image is the stored image with the most classes in its ground truth. The classes are up to five of
     these, evenly spaced from the most to the fewest pixels.
     """
-    counts = np.stack(
-        [np.bincount(truth.ravel(), minlength=256)[: len(classes)] for truth in saved["labels"]]
-    )
+    counts = class_counts(saved["labels"], len(classes))
     i = int((counts > 0).sum(1).argmax())
     present = [k for k in np.argsort(-counts[i], kind="stable") if counts[i, k]]
     chosen = [present[k] for k in evenly(len(present), 5)]
@@ -105,7 +101,7 @@ def class_attention(gates: dict[str, np.ndarray], saved: dict[str, np.ndarray], 
         where = saved["labels"][i] == k
         rows.append((name, [marked(saved["images"][i], where, INK), *(level[k] for level in maps)]))
         texts.append(f"{classes.names[k]} {', '.join(f'{level[k].mean():.2f}' for level in maps)}")
-        if 0 < where.sum() < where.size and maps[0][k].shape == where.shape:
+        if not where.all():
             inside[classes.names[k]] = maps[0][k][where].mean()
             outside[classes.names[k]] = maps[0][k][~where].mean()
     fig, axes = picture_rows(rows, _titles("The class", maps), 1.0, **SCALE)
@@ -144,7 +140,8 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
     names = max((frame.index for frame in levels.values()), key=len)
     fig = Picture(height=3.3 + 0.22 * -(-len(levels) // 3))
     left, right = fig.subplots(1, 2)
-    network_points(left, levels, 0.16, factor=100, size=4.5)  # larger marks hide the error bars
+    lost = {label: 100 * frame[["value", "low", "high"]] for label, frame in levels.items()}
+    network_points(left, lost, 0.16, size=4.5)  # larger marks hide the error bars
     network_points(right, {label: _spread(frame) for label, frame in levels.items()}, 0.16)
     top = np.nanmax([frame["spread"].max() for frame in levels.values()])
     left.axhline(0, color=INK, lw=1.2, zorder=1)
@@ -178,7 +175,7 @@ def gate_losses(levels: dict[str, pd.DataFrame]) -> str:
     text = f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
     if len(losses) > 1:
         text += f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())})"
-    return sentence("; ".join(filter(None, (text, same_signs(cells["by_seed"], "losses")))))
+    return sentence(text + same_signs(cells["by_seed"], "losses"))
 
 
 @figure
@@ -227,7 +224,7 @@ def largest_drop(scores: dict[str, pd.DataFrame]) -> str:
     scores: {label: frame indexed by condition, the first of them clean, with a column value}
     """
     values = pd.DataFrame({label: frame["value"] for label, frame in scores.items()})
-    drops = (values.iloc[0] - values.iloc[1:]).dropna(how="all") if len(values) else values
+    drops = (values.iloc[0] - values.iloc[1:]).dropna(how="all")
     if drops.empty:
         return ""
     kind = drops.mean(axis=1).idxmax()

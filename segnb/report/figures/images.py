@@ -8,17 +8,30 @@ import pandas as pd
 
 from segnb.claims.wording import counted, sentence
 from segnb.labels import IGNORE_INDEX, ClassMap
-from segnb.report.figures.axes import dot_rows, grid, note, plain_log, row_names, scale_below, wrapped
-from segnb.report.figures.findings import names
-from segnb.report.figures.label_maps import (
+from segnb.report.figures.axes import (
+    dot_rows,
+    grid,
     inches_of_classes,
     legend_of_classes,
+    note,
     panel,
-    pattern,
     picture_rows,
-    short,
+    plain_log,
+    scale_below,
 )
-from segnb.report.figures.style import QUIET, WIDTH, WRONG, Picture, figure, percent
+from segnb.report.figures.findings import names
+from segnb.report.figures.style import (
+    QUIET,
+    WIDTH,
+    WRONG,
+    Picture,
+    figure,
+    pattern,
+    percent,
+    row_names,
+    short,
+    wrapped,
+)
 
 
 @figure
@@ -59,19 +72,10 @@ def class_legend(classes: ClassMap) -> Picture:
     fig = Picture(height=0.34 * -(-len(classes) // columns) + 0.2)
     fig.subplots().set_axis_off()
     ids = range(len(classes))
-    legend_of_classes(
-        fig,
-        ids,
-        classes,
-        numbered=True,
-        loc="center",
-        ncols=columns,
-        fontsize=11,
-        handleheight=1.2,
-        labelspacing=0.7,
-    )
+    how = {"loc": "center", "ncols": columns, "fontsize": 11, "handleheight": 1.2, "labelspacing": 0.7}
+    legend_of_classes(fig, ids, classes, numbered=True, **how)
     named = ", ".join(f"{i} {name}" for i, name in enumerate(classes.names))
-    marked_too = any(pattern(classes, i) for i in range(len(classes)))
+    marked_too = any(pattern(classes, i) for i in ids)
     return fig.described(
         f"Legend of the {len(classes)} classes by id: {named}.",
         f"The data have {len(classes)} class{'es' * (len(classes) != 1)}. Ids and colours are the same in"
@@ -80,13 +84,21 @@ def class_legend(classes: ClassMap) -> Picture:
     )
 
 
+def _squares(count: int, columns: int, gap: float, room: float = 0.0) -> tuple[Picture, np.ndarray]:
+    """Return a figure and its axes for `count` square images in rows of `columns` images.
+
+    Args:
+        gap: inches between rows
+        room: inches for what is above and below the rows
+    """
+    fig = Picture(height=-(-count // columns) * (WIDTH / columns + gap) + room)
+    return fig, grid(fig, count, columns)
+
+
 @figure
 def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Picture:
     """Draw one image (S, S, 3), its labels (S, S), and one binary mask per class."""
-    columns = 5
-    rows = -(-(len(classes) + 2) // columns)
-    fig = Picture(height=rows * (WIDTH / columns + 0.28))
-    axes = grid(fig, len(classes) + 2, columns)
+    fig, axes = _squares(len(classes) + 2, 5, 0.28)
     panel(axes[0], image, "Image")
     panel(axes[1], labels, "All classes", classes)
     shares = np.bincount(labels.ravel(), minlength=len(classes))[: len(classes)] / labels.size
@@ -130,10 +142,7 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
 
     heat: float (C, S, S), share of the images that have the class at a pixel
     """
-    columns = 5
-    rows = -(-len(classes) // columns)
-    fig = Picture(height=rows * (WIDTH / columns + 0.2) + 0.75)
-    axes = grid(fig, len(classes), columns)
+    fig, axes = _squares(len(classes), 5, 0.2, 0.75)
     centres = {}
     for ax, name, share in zip(axes, classes.names, heat, strict=True):
         peak = share.max()
@@ -141,8 +150,7 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
         text = f"max {percent(peak, 0 if peak >= 0.1 else 1)}" if peak else "absent"
         note(ax, 0.96, 0.05, text, "black", 0.55, transform=ax.transAxes, ha="right", color="white")
         if peak:
-            down = (share.sum(1) @ np.arange(len(share))) / share.sum() / len(share)
-            centres[name] = down
+            centres[name] = (share.sum(1) @ np.arange(len(share))) / share.sum() / len(share)
     words = "share of images with the class here, relative to its maximum"
     scale_below(fig, axes, axes[0].images[0], words)
     return fig.described(
@@ -185,11 +193,11 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     styles = [{"marker": marker, "color": colour} for marker, colour in SOURCES[: len(pixels.columns)]]
     styles[-1]["mfc"] = "none"  # the reference is on top
-    dot_rows(left, 100 * pixels.where(pixels > 0).loc[order], styles, ms=7, mew=1.6)  # no log of 0
+    positive = 100 * pixels.where(pixels > 0)  # no log of 0
+    dot_rows(left, positive.loc[order], styles, ms=7, mew=1.6)
     dot_rows(right, 100 * images.loc[order], styles, ms=7, mew=1.6)
     left.set_xlabel("share of pixels, % (log scale)")
-    positive = pixels.where(pixels > 0).min().min()
-    left.set_xlim(left=100 * positive / 1.6)
+    left.set_xlim(left=positive.min().min() / 1.6)
     plain_log(left, "x")
     right.set(xlabel="share of images, %", xlim=(0, 100))
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -219,15 +227,6 @@ def least_alike(pixels: pd.DataFrame) -> str:
     row = shares.loc[name].dropna()
     ends = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
     return sentence(f"the sources differ most for {name}: {' and '.join(ends)}")
-
-
-def pale(image: np.ndarray) -> np.ndarray:
-    """Return the image, uint8 (S, S, 3), in 23 light greys, as a background for colours.
-
-    So few greys look like all of them and take half as many bytes.
-    """
-    grey = image.mean(-1, keepdims=True).repeat(3, -1)
-    return (255 - (255 - grey) * 0.35).astype(np.uint8) | 3
 
 
 def evenly(count: int, wanted: int) -> np.ndarray:
@@ -300,8 +299,12 @@ def fewest_wrong(shares: dict[str, float]) -> str:
 
 
 def marked(image: np.ndarray, where: np.ndarray, colour: str = WRONG) -> np.ndarray:
-    """Return the image, uint8 (S, S, 3), in light greys, with `where`, bool (S, S), in one colour."""
-    painted = pale(image)
+    """Return the image, uint8 (S, S, 3), in 23 light greys, with `where`, bool (S, S), in one colour.
+
+    So few greys look like all of them and take half as many bytes.
+    """
+    grey = image.mean(-1, keepdims=True).repeat(3, -1)
+    painted = (255 - (255 - grey) * 0.35).astype(np.uint8) | 3
     painted[where] = np.round(255 * np.array(mpl.colors.to_rgb(colour)))
     return painted
 
@@ -323,12 +326,11 @@ def side_by_side(
         extra: {text: colour} of further entries of the legend
     """
     columns = 3 if len(panels) <= 6 or len(panels) == 9 else 4  # nine panels fill three rows
-    rows = -(-len(panels) // columns)
     titles = ["\n".join(wrapped(part, 80 // columns) for part in title.split("\n")) for title, _ in panels]
     lines = max(title.count("\n") + 1 for title in titles)
-    legend = inches_of_classes(seen, classes, extra)
-    fig = Picture(height=rows * (WIDTH / columns + 0.2 * lines) + 0.2 + legend)
-    for ax, title, (_, picture) in zip(grid(fig, len(panels), columns), titles, panels, strict=True):
+    room = 0.2 + inches_of_classes(seen, classes, extra)
+    fig, axes = _squares(len(panels), columns, 0.2 * lines, room)
+    for ax, title, (_, picture) in zip(axes, titles, panels, strict=True):
         panel(ax, picture, title, classes)
     legend_of_classes(fig, seen, classes, extra)
     return fig

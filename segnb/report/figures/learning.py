@@ -63,13 +63,9 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     With several seeds, each seed is a thin line and their mean a bold line.
 
     Args:
-        histories: {label: [history of each seed]}; a history has a row per epoch and the columns of
-            `segnb.training.loop.fit`
+        histories: {label: [history of each seed]}; a history has a row per epoch, at least one, and the
+            columns of `segnb.training.loop.fit`
     """
-    histories = {label: [h for h in seeds if len(h)] for label, seeds in histories.items()}
-    histories = {label: seeds for label, seeds in histories.items() if seeds}
-    if not histories:
-        return Picture()
     means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
     fig = _drawn(histories, means)
     texts = []

@@ -12,8 +12,7 @@ from matplotlib.patches import FancyBboxPatch
 from segnb.claims.wording import counted, listed, sentence
 from segnb.models.registry import VARIANTS
 from segnb.models.unet import BLOCKS
-from segnb.report.figures.axes import wrapped
-from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure
+from segnb.report.figures.style import INK, QUIET, SMALL, WIDTH, Picture, figure, wrapped
 from segnb.report.network_parts import CONCATENATE, Part, block_parts, gate_parts, network_parts
 from segnb.study.study import Study
 
@@ -165,11 +164,8 @@ class Panel:
             y -= high / 2
         shapes = {}
         for name, (x, middle) in spots.items():
-            part, colour, (wide, high) = (
-                self.parts[name],
-                NEW if self._mark(name) in new else INK,
-                sizes[name],
-            )
+            part, (wide, high) = self.parts[name], sizes[name]
+            colour = NEW if self._mark(name) in new else INK
             shapes[name] = FancyBboxPatch(
                 (x - wide / 2, middle - high / 2),
                 wide,
@@ -193,14 +189,8 @@ class Panel:
         source, target, factor = arrow
         (x, y), (x2, y2) = spots[source], spots[target]
         crossed = [n for n, (a, b) in spots.items() if y2 < b < y and (a == x or x != x2)]
-        how = {
-            "arrowstyle": "-|>",
-            "color": colour,
-            "lw": 1.3,
-            "shrinkA": 0,
-            "shrinkB": 0,
-            "mutation_scale": 11,
-        }
+        how = {"arrowstyle": "-|>", "color": colour, "lw": 1.3, "mutation_scale": 11}
+        how |= {"shrinkA": 0, "shrinkB": 0}
         if crossed:
             to_left = min(x, x2) < sum(margins) / 2 - 0.01
             edge = x + (-0.5 if to_left else 0.5) * shapes[source].get_width()
@@ -313,9 +303,8 @@ def unets(panels: list[Panel]) -> Picture:
     for panel in panels:
         parts = panel.parts.values()
         skips = sum(part.kind == "block" and len(part.reads) > 1 for part in parts)
-        gated = (
-            f" ({counted(gates, 'gate')})" if (gates := sum(part.kind == "gate" for part in parts)) else ""
-        )
+        gates = sum(part.kind == "gate" for part in parts)
+        gated = f" ({counted(gates, 'gate')})" if gates else ""
         layers = sum(len(part.kernels) for part in parts if part.kind != "up")
         if panel.layout is ladder:
             texts.append(f"{panel.title}: {counted(skips, 'skip connection')}{gated}, {layers} convolutions")

@@ -13,19 +13,22 @@ from segnb.report.figures.axes import (
     name_rows,
     network_bars,
     network_points,
-    row_names,
     single_runs,
+)
+from segnb.report.figures.findings import MOST_NAMES, by_family, few, names, points, tied_in_time
+from segnb.report.figures.style import (
+    INK,
+    SMALL,
+    STUDY,
+    WIDTH,
+    Picture,
+    error_bars,
+    figure,
+    row_names,
+    sample,
+    style_of,
     wrapped,
 )
-from segnb.report.figures.findings import (
-    MOST_NAMES,
-    by_family,
-    few,
-    names,
-    points,
-    tied_in_time,
-)
-from segnb.report.figures.style import INK, SMALL, STUDY, WIDTH, Picture, error_bars, figure, sample, style_of
 from segnb.report.text import with_interval
 
 

@@ -1,8 +1,9 @@
-"""Parts that all figures share: a figure with its description, one style, and one look for each network.
+"""Parts that all figures share: a figure with its description, one style, the looks of networks and classes.
 
 A figure is a function that takes data and returns a `Picture`. It reads no file and has no global state.
 Networks go by their label ("U-Net") and have one colour and one marker everywhere. Networks with a
-frozen backbone have dashed lines and hollow markers. No text is smaller than SMALL.
+frozen backbone have dashed lines and hollow markers. Classes whose colours look alike to some readers have
+marks (`PATTERNS`). No text is smaller than SMALL.
 """
 
 import base64
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache, wraps
+from textwrap import fill
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -26,6 +28,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
+from segnb.labels import LABEL_SETS, ClassMap
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.vector import drawing
 from segnb.report.html import SVG, about
@@ -111,11 +114,6 @@ class Picture(Figure):
         self.networks, self.metrics = tuple(networks), metrics
         return self
 
-    @property
-    def about(self) -> str:
-        """Name and evidence of the figure, as the report reads them."""
-        return about(self.name, self.subject, self.networks, self.metrics)
-
     def _lay_out(self, draw: Callable[[], object]) -> None:
         """Compute the layout with `draw`. Letters that the font lacks come from other installed fonts.
 
@@ -167,10 +165,11 @@ class Picture(Figure):
 
     @property
     def description(self) -> dict:
-        """Texts, size in CSS pixels, and what the figure is about."""
+        """Texts, size in CSS pixels, and name and evidence of the figure as the report reads them."""
         width, height = (round(inches * DPI) for inches in self.get_size_inches())
         described = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
-        return described | {"about": self.about, "turns": self.turns}
+        evidence = about(self.name, self.subject, self.networks, self.metrics)
+        return described | {"about": evidence, "turns": self.turns}
 
     def bundle(self, drawing: bool = True) -> tuple[dict, dict]:
         """Return data and metadata as notebooks store them.
@@ -234,15 +233,39 @@ UNKNOWN = NetworkStyle(QUIET, "h")
 
 def style_of(label: str) -> NetworkStyle:
     """Return the style of the network with that label; grey if it is not in the registry."""
-    if label not in BY_LABEL:
-        return UNKNOWN
-    variant = BY_LABEL[label]
-    return NetworkStyle(variant.colour, variant.marker, variant.frozen)
+    variant = BY_LABEL.get(label)
+    return NetworkStyle(variant.colour, variant.marker, variant.frozen) if variant else UNKNOWN
 
 
 def family_of(label: str) -> str:
     """Return the family of the network with that label; "" if it is not in the registry."""
     return BY_LABEL[label].family if label in BY_LABEL else ""
+
+
+# Marks for readers who do not see red or green, on classes whose colours look like the colours in brackets:
+# dots on Vegetation (Building, Fence, Pedestrian) and Sky (Pole, Sidewalk), strokes on Sidewalk (Pole), Other
+# and Bicyclist (Road). A test finds the pairs. The colours cannot change, because those of a folder's classes
+# are part of the digest of its data. `ClassMap.paint` draws no marks: pages identify classes by colour.
+PATTERNS = {"Vegetation": ".", "Sky": ".", "Sidewalk": "/", "Other": "/", "Bicyclist": "/"}
+
+
+def pattern(classes: ClassMap, i: int) -> str:
+    """Return the mark of a class of segnb's own label sets, "." or "/"; "" for none."""
+    return PATTERNS.get(classes.names[i], "") if classes.key in LABEL_SETS else ""
+
+
+def marks(classes: ClassMap, i: int) -> dict:
+    """Return arguments of `plot` for the marks of a class."""
+    light = classes.palette[i] @ (0.299, 0.587, 0.114) > 0.45 * 255  # light enough for dark marks
+    dot = pattern(classes, i) == "."
+    return {
+        "marker": "o" if dot else [(-1, -1), (1, 1)],
+        "ms": 1.4 if dot else 3.4,
+        "mew": 0 if dot else 0.8,
+        "color": INK if light else "white",
+        "ls": "",
+        "alpha": 0.85,
+    }
 
 
 def sample(frames: Iterable[pd.DataFrame]) -> str:
@@ -274,6 +297,36 @@ def error_bars(frames: Iterable[pd.DataFrame]) -> str:
     """Say what the error bars of a figure contain, and n; see `intervals` and `sample`."""
     frames = list(frames)
     return intervals(frames) + sample(frames)
+
+
+# ---- texts
+
+
+def wrapped(label: str, width: int = 24) -> str:
+    """Wrap a label into as few lines of at most `width` letters as possible, of similar length.
+
+    Lines are broken only at spaces, never inside "U-Net".
+    """
+
+    def lines(width: int) -> str:
+        return fill(label, width, break_on_hyphens=False, break_long_words=False)
+
+    fewest = lines(width).count("\n")
+    return next(text for text in map(lines, range(1, width + 1)) if text.count("\n") == fewest)
+
+
+def row_names(names: Iterable[str]) -> tuple[list[str], float]:
+    """Return names for the rows of a chart, long ones on two lines, and the height of a row in inches."""
+    rows = ["\n".join(short(line, 26) for line in wrapped(name).split("\n")[:2]) for name in names]
+    return rows, 0.38 if any("\n" in row for row in rows) else 0.3
+
+
+def short(name: str, most: float = 13) -> str:
+    """Cut a name that is wider than `most` letters of average width, and end it with an ellipsis."""
+    wide = np.cumsum([1.5 if c in "mwMW@%" else 0.55 if c in "fijlrtI.,'| " else 1 for c in name])
+    if not len(wide) or wide[-1] <= most:
+        return name
+    return f"{name[: int((wide <= most - 1).sum())].rstrip()}…"
 
 
 def signed(value: float) -> str:

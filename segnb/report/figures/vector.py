@@ -21,7 +21,6 @@ from segnb.report.html import embedded
 # Verdana has the letter widths of DejaVu Sans, and Windows and macOS have it.
 FONTS = "DejaVu Sans,Verdana,sans-serif"
 COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C", Path.CLOSEPOLY: "Z"}
-CAPS = {"projecting": "square"}
 
 
 def drawing(figure: Figure, dpi: float) -> str:
@@ -71,9 +70,6 @@ class _Renderer(RendererBase):
 
     def points_to_pixels(self, points):
         return points * self.dpi / 72
-
-    def flipy(self) -> bool:
-        return True
 
     def option_image_nocomposite(self) -> bool:
         return True
@@ -142,29 +138,19 @@ class _Renderer(RendererBase):
         self._place(gc, im, box.translated(x, y))
 
     def draw_quad_mesh(
-        self,
-        gc,
-        master_transform,
-        meshWidth,
-        meshHeight,
-        coordinates,
-        offsets,
-        offsetTrans,
-        facecolors,
-        antialiased,
-        edgecolors,
+        self, gc, transform, wide, high, coordinates, offsets, offset_transform, faces, antialiased, edges
     ):
         """Draw a regular mesh, such as a colour bar, as an image, and the lines between its cells."""
-        first, across, last = master_transform.transform(coordinates[[0, 0, -1], [0, -1, -1]])
-        colours = np.round(255 * np.asarray(facecolors)).astype(np.uint8).reshape(meshHeight, meshWidth, 4)
+        first, across, last = transform.transform(coordinates[[0, 0, -1], [0, -1, -1]])
+        colours = np.round(255 * np.asarray(faces)).astype(np.uint8).reshape(high, wide, 4)
         if abs(across - first).argmax() == 1:  # a row of the mesh runs upwards
             colours = colours.swapaxes(0, 1)
-        self._place(gc, colours, Bbox([first, last] + offsetTrans.transform(offsets)[0]))
-        if gc.get_linewidth() and len(edgecolors):
+        self._place(gc, colours, Bbox([first, last] + offset_transform.transform(offsets)[0]))
+        if gc.get_linewidth() and len(edges):
             ends = np.concatenate([coordinates[:, [0, -1]], coordinates[[0, -1]].swapaxes(0, 1)])
             lines = Path(ends.reshape(-1, 2), [Path.MOVETO, Path.LINETO] * len(ends))
-            gc.set_foreground(edgecolors[0], isRGBA=True)
-            self.draw_path(gc, lines, master_transform)
+            gc.set_foreground(edges[0], isRGBA=True)
+            self.draw_path(gc, lines, transform)
 
     def _place(self, gc, pixels: np.ndarray, box: Bbox) -> None:
         """Draw an image, the first pixel of which is at the first corner of the box."""
@@ -185,10 +171,9 @@ class _Renderer(RendererBase):
     def _flip(self) -> Affine2D:
         return Affine2D().scale(1, -1).translate(0, self.height)
 
-    def _line(self, path: Path, transform, digits: int = 1, **how) -> str:
-        how = {"simplify": False} | how
+    def _line(self, path: Path, transform, digits: int = 1, simplify: bool = False, clip=None) -> str:
         parts, last = [], ""
-        for ends, code in path.iter_segments(transform, **how):
+        for ends, code in path.iter_segments(transform, simplify=simplify, clip=clip):
             command = COMMANDS[code]
             numbers = "" if command == "Z" else " ".join(_short(number, digits) for number in ends)
             parts.append(f"{command}{numbers}" if command != last or command == "Z" else f" {numbers}")
@@ -212,7 +197,7 @@ class _Renderer(RendererBase):
             if gc.get_joinstyle() != "round":
                 style += f"stroke-linejoin:{gc.get_joinstyle()};"
             if gc.get_capstyle() != "butt":
-                style += f"stroke-linecap:{CAPS.get(gc.get_capstyle(), gc.get_capstyle())};"
+                style += f"stroke-linecap:{gc.get_capstyle().replace('projecting', 'square')};"
         style += f"opacity:{_short(fades, 2)};" if fades != 1 else ""
         return self._classed(style + (self._clip(gc) if clipped else ""))
 

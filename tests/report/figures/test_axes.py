@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from skimage.color import deltaE_ciede2000
 
 from segnb.labels import LABEL_SETS, STREET, ClassMap
-from segnb.report.figures import axes, label_maps
+from segnb.report.figures import axes, style
 from segnb.report.figures.evidence import sight
 from segnb.report.figures.images import images_with_labels
 from tests.report.figures import test_evidence, test_gates, test_learning, test_scores
@@ -28,7 +28,7 @@ from tests.report.figures.made_up import SIGHT, UNET, curve, lab
     ],
 )
 def test_labels_are_wrapped_into_lines_of_about_the_same_length(label, width, lines):
-    assert axes.wrapped(label, width).split("\n") == lines
+    assert style.wrapped(label, width).split("\n") == lines
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_lines_from_curves_to_names_begin_at_their_ends_and_never_cross(name):
     ],
 )
 def test_names_are_cut_where_the_room_ends(name, expected):
-    assert label_maps.short(name, 11) == expected
+    assert style.short(name, 11) == expected
 
 
 def alike(classes: ClassMap) -> set[tuple[str, str]]:
@@ -120,14 +120,14 @@ def alike(classes: ClassMap) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("classes", LABEL_SETS.values(), ids=LABEL_SETS)
 def test_classes_that_look_alike_to_somebody_have_different_marks(classes):
-    mark = {name: label_maps.pattern(classes, i) for i, name in enumerate(classes.names)}
+    mark = {name: style.pattern(classes, i) for i, name in enumerate(classes.names)}
     assert all(mark[one] != mark[other] for one, other in alike(classes))
     assert sum(map(bool, mark.values())) <= len(alike(classes))  # no unnecessary mark
 
 
 def test_users_classes_have_no_marks():
     own = ClassMap(("Vegetation", "Sidewalk"), STREET.colours[:2])
-    assert [label_maps.pattern(own, i) for i in range(2)] == ["", ""]
+    assert [style.pattern(own, i) for i in range(2)] == ["", ""]
 
 
 def test_marks_lie_on_their_classes_alone():

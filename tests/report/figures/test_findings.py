@@ -315,13 +315,13 @@ def test_each_run_has_a_best_epoch_of_its_own():
     ("means", "expected"),
     [
         ({}, ""),
-        ({("A", 1, "x"): 0.25}, "The mean of the map is 0.25 (A, level 1, x)."),
+        ({"A, level 1, x": 0.25}, "The mean of the map is 0.25 (A, level 1, x)."),
         (
-            {("A", 1, "x"): 0.25, ("A", 1, "y"): 0.5, ("B", 1, "x"): 0.75},
+            {"A, level 1, x": 0.25, "A, level 1, y": 0.5, "B, level 1, x": 0.75},
             "The means of the maps range from 0.25 (A, level 1, x) to 0.75 (B, level 1, x).",
         ),
         (
-            {("A", 1, "x"): 0.25, ("A", 2, "x"): 0.5, ("B", 1, "y"): 0.25},
+            {"A, level 1, x": 0.25, "A, level 2, x": 0.5, "B, level 1, y": 0.25},
             "The means of the maps range from 0.25 (A, level 1, x and B, level 1, y) to 0.50"
             " (A, level 2, x).",
         ),
