@@ -245,17 +245,17 @@ def _drives(preset: Preset, name: str) -> Data:
 
 def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
     """Open a data folder."""
-    folder = reading.find(path, named)
-    classes, pairs = folder.coding.classes, folder.pairs
+    listing, pairs = reading.find(path, named)
+    classes = listing.coding.classes
     # The digest covers the code that reads the files, because it shapes the pixels too.
     code = [Path(module.__file__).read_text(encoding="utf-8") for module in (masks, pixels, reading)]
     sums = Sums(cache / "sums.json" if cache else None)
-    coding = repr((folder.coding.values, folder.coding.colours, classes.as_dict()))
+    coding = repr((listing.coding.values, listing.coding.colours, classes.as_dict()))
     digest = fingerprint(code, [reading.digest(pairs, sums), f"pillow {version('pillow')}", coding])
     sums.keep()
 
     def frames(cache: Path, split: str, size: int) -> Frames:
-        read = reading.stream(pairs[split], size, folder.coding)
+        read = reading.stream(pairs[split], size, listing.coding)
         # disable=None: no bar unless stderr is a terminal
         yield from tqdm(read, desc=f"reading {split}", total=len(pairs[split]), unit="pair", disable=None)
 
@@ -263,12 +263,12 @@ def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
         # Short, because names of folders begin with it and file systems allow 255 bytes.
         name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name)[:40] or "data",
         origin=(
-            f"the folder {one_line(path.name)} (layout {folder.listing.layout.name}"
-            f"{', label set assumed from the layout' * folder.listing.assumed})"
+            f"the folder {one_line(path.name)} (layout {listing.layout.name}"
+            f"{', label set assumed from the layout' * listing.assumed})"
         ),
         digest=digest,
         classes=classes,
         names={split: [pair.name for pair in pairs[split]] for split in pairs},
         frames=frames,
-        notes=tuple(map(one_line, folder.notes)),
+        notes=tuple(map(one_line, reading.notes(listing, pairs))),
     )

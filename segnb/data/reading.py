@@ -10,10 +10,9 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -33,21 +32,11 @@ AT_ONCE = 64  # pairs that are decoded ahead
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-@dataclass(frozen=True)
-class Folder:
+class Folder(NamedTuple):
     """A data folder that networks can be trained on: its listing, and its pairs by split."""
 
     listing: Listing
     pairs: dict[str, list[Pair]]
-
-    @property
-    def coding(self) -> Coding:
-        return self.listing.coding
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences for a reader about the masks and the split."""
-        return notes(self.listing, self.pairs)
 
 
 def notes(listing: Listing, pairs: dict[str, list[Pair]]) -> list[str]:
