@@ -191,11 +191,8 @@ def draw(index: int) -> Drive:
         its = rng.uniform(1.0, 1.15) if lane < 0 else -rng.uniform(0.7, 1.3)
         pull += [np.full(len(shape), its) for shape, *_ in traffic.parts]
         cars.parts += traffic.parts
-    if rng.random() < 0.9:  # as in `streets.draw_street`
-        rim = rng.uniform(0.54, 0.78) * np.tan(camera.field_of_view / 2) * camera.squeeze
-        bonnet = objects.bonnet(rng, camera.position[2], np.arctan(rim) - camera.pitch)
-        cars.put(bonnet, 0.0, camera.position[1], heading=camera.yaw)
-        pull += [np.ones(len(shape)) for shape, *_ in bonnet.parts]
+    scene.add_own_car(rng, cars, camera)
+    pull += [np.ones(len(shape)) for shape, *_ in cars.parts[len(pull) :]]
     flat, *attributes, numbers = cars.arrays()
     moving = Scene(flat, flat, *attributes, numbers + still.objects.max(), weather, camera)
     return Drive(still, moving, np.concatenate(pull), line, speed, phase, seed)

@@ -47,8 +47,7 @@ def shifted(count: int, cache: Path, kind: str, size: int) -> Arrays:
     if kind not in KINDS:
         raise ValueError(f"kind: {kind!r} is unknown; choose from {', '.join(KINDS)}")
     jobs = [(kind, index, size) for index in range(count)]
-    path = _folder(cache, size) / f"{kind}-{count}.npz"
-    return _made_once(path, f"test scenes, {kind}", render_shifted, jobs)
+    return _made_once(cache, size, f"{kind}-{count}", f"test scenes, {kind}", render_shifted, jobs)
 
 
 def visibility(count: int, cache: Path, size: int) -> Arrays:
@@ -64,16 +63,12 @@ def visibility(count: int, cache: Path, size: int) -> Arrays:
         uint16; and the labels, uint8; each (count, size, size). Share and number are 0 at other pixels.
     """
     jobs = [(index, size) for index in range(count)]
-    path = _folder(cache, size) / f"visibility-{count}.npz"
-    return _made_once(path, "what is in sight", render_visibility, jobs)
+    return _made_once(cache, size, f"visibility-{count}", "what is in sight", render_visibility, jobs)
 
 
-def _folder(cache: Path, size: int) -> Path:
-    return cache / f"shifts-{digest()}" / str(size)  # presets and views share it
-
-
-def _made_once(path: Path, title: str, task: Callable, jobs: list[tuple]) -> Arrays:
+def _made_once(cache: Path, size: int, name: str, title: str, task: Callable, jobs: list[tuple]) -> Arrays:
     """Return the stacked arrays of `task` for all jobs, which the first call renders."""
+    path = cache / f"shifts-{digest()}" / str(size) / f"{name}.npz"  # presets and views share it
 
     def read() -> Arrays | None:
         try:

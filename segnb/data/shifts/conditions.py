@@ -240,10 +240,10 @@ def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """
     origins, directions = camera_rays(scene.camera, size)
     triangle, distance, _, _ = Tracer(scene).cast(origins, directions)
-    solid = triangle >= 0
+    distance, solid = distance.reshape(-1, 4), triangle >= 0
     labels = np.where(solid, scene.labels[triangle], np.uint8(SKY))
     objects = np.where(solid, scene.objects[triangle], 0)
-    mask = majority(labels.reshape(-1, 4), distance.reshape(-1, 4))
+    mask = majority(labels.reshape(-1, 4), distance)
 
     counted = (scene.objects.max() + 1, len(STREET))
     seen, alone = np.zeros((2, *counted), np.int64)
@@ -253,10 +253,7 @@ def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
     # The object of a pixel is that of most rays with the pixel's label; a tie goes to the nearest.
     mine = labels.reshape(-1, 4) == mask[:, None]
-    candidates = np.where(mine, objects.reshape(-1, 4), -1)
-    votes = (candidates[:, :, None] == candidates[:, None, :]).sum(2)
-    score = np.where(mine, votes + 1 / (2 + np.minimum(distance.reshape(-1, 4), 1e6)), -1)
-    chosen = np.take_along_axis(candidates, score.argmax(1)[:, None], 1)[:, 0]
+    chosen = majority(np.where(mine, objects.reshape(-1, 4), -1), distance, mine)
     visible = np.clip(np.round(255 * share[chosen, mask]), 1, 255).astype(np.uint8)
     other = ~np.isin(mask, THINGS)
     visible[other] = 0

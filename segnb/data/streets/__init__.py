@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segnb.data.streets import objects, scene
+from segnb.data.streets import scene
 from segnb.data.streets.roadside import build_plots, drive_cars, furnish_pavement
 from segnb.data.streets.shapes import Centreline, Soup
 from segnb.data.streets.tracing import Tracer, take_picture
@@ -79,11 +79,7 @@ def draw_street(rng) -> scene.Street:
     drive_cars(rng, street, road, weather.lights_on)
     furnish_pavement(rng, street, road)
     build_plots(rng, street, road)
-    if rng.random() < 0.9:
-        # The lowest tenth of the image, roughly, shows the bonnet, whatever the lens.
-        rim = rng.uniform(0.54, 0.78) * np.tan(camera.field_of_view / 2) * camera.squeeze
-        own = objects.bonnet(rng, camera.position[2], np.arctan(rim) - camera.pitch)
-        street.put(own, 0.0, camera.position[1], heading=camera.yaw)
+    scene.add_own_car(rng, street, camera)
     scene.frame_horizon(rng, far)
     curves = rng.normal(0, 1 / 180, 2) if rng.random() < 0.6 else (0.0, 0.0)
     rise = rng.uniform(0, 0.0006) if rng.random() < 0.3 else 0.0

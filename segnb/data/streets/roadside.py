@@ -67,9 +67,7 @@ def furnish_pavement(rng, street: Soup, road: Road) -> None:
             if barrier is not None:  # between carriageway and pavement
                 length = min(rng.uniform(15, 60), x1 - x0)
                 low = 0.62 if barrier is s.fence else 0.4
-                squat = Soup()
-                for shape, *rest in barrier(rng, length).parts:
-                    squat.parts.append((shape * (1, 1, low), *rest))
+                squat = Soup([(shape * (1, 1, low), *rest) for shape, *rest in barrier(rng, length).parts])
                 x = x0 + rng.random() * (x1 - x0 - length)
                 street.put(squat, x, side * (road.half + 0.3), KERB)
             lamp_due = max(x0, -2.0) + rng.uniform(0, 9)
@@ -143,9 +141,8 @@ def build_plots(rng, street: Soup, road: Road) -> None:
                 plot = Soup()
                 fill_plot(rng, plot, kind, length - 0.6, detail(x0))
                 # A plot is drawn for the left side and mirrored for the right side.
-                for shape, *rest in plot.parts:
-                    moved = shape * (1, side, 1) + (x0, side * road.plots, 0)
-                    street.parts.append((moved, *rest))
+                place = (x0, side * road.plots, 0)
+                street.parts += [(shape * (1, side, 1) + place, *rest) for shape, *rest in plot.parts]
                 x0 += length
 
 
