@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from segnb.data import streets
-from segnb.data.streets import objects, roadside, scene
+from segnb.data.streets import objects, scene
 from segnb.data.streets.scene import BEHIND, Road, Scene
 from segnb.data.streets.shapes import Centreline, Soup
 from segnb.data.streets.tracing import Tracer, take_picture
@@ -216,9 +216,9 @@ def build_block(
     block = Soup()
     scene.lay_ground(np.random.default_rng(look), block, road)
     scene.mark_road(np.random.default_rng(look + 1), block, road)
-    roadside.drive_cars(rng, block, road, lights)
-    roadside.furnish_pavement(rng, block, road)
-    roadside.build_plots(rng, block, road)
+    streets.drive_cars(rng, block, road, lights)
+    streets.furnish_pavement(rng, block, road)
+    streets.build_plots(rng, block, road)
     things: dict[object, list[np.ndarray]] = {}
     for shape, *_, one in block.parts:
         things.setdefault(one, []).append(shape.reshape(-1, 3))
