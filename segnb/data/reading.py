@@ -218,10 +218,16 @@ def read(pair: Pair, size: int, coding: Coding) -> tuple[np.ndarray, np.ndarray]
         SegnbError: if image and mask differ in size, and as `read_image` and `read_labels` do.
     """
     image, labels = _decoded(pair, coding)
+    if labels.shape != (size, size):
+        labels = np.array(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
+    return squeezed(image, size), labels
+
+
+def squeezed(image: Image.Image, size: int) -> np.ndarray:
+    """Return an RGB image as networks of input size `size` are trained with it, uint8 (size, size, 3)."""
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
-        labels = np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
-    return np.array(image), np.array(labels)
+    return np.array(image)
 
 
 def several(task: Callable, items: Iterable) -> Iterator[Any]:
