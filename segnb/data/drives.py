@@ -135,12 +135,8 @@ class Drive:
             part: np.concatenate([getattr(still, part), getattr(moving, part)[there]])
             for part in ("flat", "labels", "colours", "materials", "seeds", "objects")
         }
-        return Scene(
-            world=np.concatenate([still.world, self.line.bend(moved[there])]),
-            weather=still.weather,
-            camera=camera,
-            **both,
-        )
+        world = np.concatenate([still.world, self.line.bend(moved[there])])
+        return replace(still, world=world, camera=camera, **both)
 
     def picture(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Render a frame: image uint8 (size, size, 3) and labels uint8 (size, size)."""

@@ -44,7 +44,7 @@ def notes(listing: Listing, pairs: dict[str, list[Pair]]) -> list[str]:
     return [*listing.notes, *splits.on_two_sides(pairs, {key.split for key in listing.pairs})]
 
 
-def find(path: Path, named: str | None = None, seed: int = 0) -> Folder:
+def find(path: Path, named: str | None = None) -> Folder:
     """Find the pairs of a data folder by split, each split sorted by name.
 
     Only the first pair of each split is decoded, so that an error in all masks appears at once. `read` checks
@@ -53,7 +53,6 @@ def find(path: Path, named: str | None = None, seed: int = 0) -> Folder:
     Args:
         path: the folder
         named: the name of its layout; None: detected
-        seed: of the split
 
     Raises:
         SegnbError: as `layouts.look`, `splits.split` and `read` do; also for two files of the same frame, an
@@ -62,7 +61,7 @@ def find(path: Path, named: str | None = None, seed: int = 0) -> Folder:
     listing = layouts.look(path, named)
     if fault := next(listing.faults(), None):
         raise SegnbError(fault[1])
-    pairs = splits.split(listing, seed)
+    pairs = splits.split(listing)
     masks = [_decoded(part[0], listing.coding)[1] for part in pairs.values()]
     if listing.assumed and (fault := contradiction(listing, masks)):
         raise SegnbError(fault)
