@@ -28,7 +28,7 @@ from torchvision.transforms import v2
 
 from segnb.data.batches import Split
 from segnb.data.dataset import RENDERED, Data, open_data
-from segnb.data.names import SPLITS
+from segnb.data.folders import SPLITS
 from segnb.errors import SegnbError
 from segnb.labels import IGNORE_INDEX, STREET, ClassMap
 from segnb.metrics.confusion import class_iou, mean_iou

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segnb.cli import SUMMARIES, add_command, add_report_options
 from segnb.data import shifts
-from segnb.data.names import SPLITS
+from segnb.data.folders import SPLITS
 from segnb.data.splits import WAYS
 from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError

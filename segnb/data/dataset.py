@@ -19,8 +19,9 @@ from segnb.data.batches import Split
 from segnb.errors import SegnbError, one_line
 from segnb.labels import CAR, IGNORE_INDEX, STREET, ClassMap
 from segnb.presets import Preset
+from segnb.runtime.pool import at_work
 from segnb.storage.checksums import Sums, fingerprint
-from segnb.storage.files import UNREADABLE, atomic_path, made_once, new_array, read_json, write_json
+from segnb.storage.files import UNREADABLE, atomic, atomic_path, made_once, new_array, read_json, write_json
 
 KINDS = ("images", "labels")
 Frames = Iterator[tuple[np.ndarray, np.ndarray]]  # image uint8 (S, S, 3), labels uint8 (S, S)
@@ -146,29 +147,64 @@ class Data:
         write_json(folder / f"{name}.json", {"names": self.names[name], "size": size})
 
     def shifted(self, cache: Path, kind: str, size: int) -> Split | None:
-        """Return the first 120 test scenes (or all) under other conditions, see `shifts.shifted`.
+        """Return the first 120 test scenes (or all) under other conditions; None for drives and folders.
 
-        None for drives and folders.
+        Scene i shows the street of scene i of the test split. The first call renders the scenes and keeps
+        them in `cache`, which may take a minute.
+
+        Args:
+            cache: folder of the rendered scenes
+            kind: one of `shifts.KINDS`
+            size: pixels per side
 
         Raises:
             ValueError: for an unknown kind.
         """
         if self.view is None:
             return None
+        if kind not in shifts.KINDS:
+            raise ValueError(f"kind: {kind!r} is unknown; choose from {', '.join(shifts.KINDS)}")
         count = min(shifts.MOST, self.counts["test"])
-        images, labels = shifts.shifted(count, cache, kind, size)
+        jobs = [(kind, index, size) for index in range(count)]
+        path = _shifts_folder(cache, size) / f"{kind}-{count}.npz"
+        images, labels = _rendered_once(path, f"test scenes, {kind}", shifts.render_shifted, jobs)
         return Split(self.view.images(images), self.view.labels(labels), self.names["test"][:count])
 
     def visibility(self, cache: Path, size: int) -> tuple[np.ndarray, np.ndarray] | tuple[()]:
-        """Return the visible share and the number of each object of this label set, see `shifts.visibility`.
+        """Return the visible share and the number of each object of this label set, see `shifts.in_sight`.
 
-        uint8 and uint16 (N, size, size); an empty tuple for drives and folders.
+        uint8 and uint16 (N, size, size); an empty tuple for drives and folders. The first call renders the
+        test scenes and keeps them in `cache`.
         """
         if self.view is None:
             return ()
-        visible, numbers, labels = shifts.visibility(self.counts["test"], cache, size)
+        count = self.counts["test"]
+        jobs = [(index, size) for index in range(count)]
+        path = _shifts_folder(cache, size) / f"visibility-{count}.npz"
+        visible, numbers, labels = _rendered_once(path, "what is in sight", shifts.render_visibility, jobs)
         things = np.isin(self.view.labels(labels), [self.classes.id(name) for name in self.classes.things])
         return np.where(things, visible, 0), np.where(things, numbers, 0)
+
+
+def _shifts_folder(cache: Path, size: int) -> Path:
+    return cache / f"shifts-{shifts.digest()}" / str(size)  # presets and views share it
+
+
+def _rendered_once(path: Path, title: str, task: Callable, jobs: list[tuple]) -> tuple[np.ndarray, ...]:
+    """Return the stacked arrays of `task` for all jobs, which the first call renders."""
+
+    def read() -> tuple[np.ndarray, ...] | None:
+        try:
+            with np.load(path) as arrays:
+                return tuple(arrays[name] for name in arrays.files)
+        except UNREADABLE:
+            return None
+
+    def make() -> None:
+        with at_work(task, jobs, title) as results, atomic(path) as file:
+            np.savez(file, *map(np.stack, zip(*results, strict=True)))
+
+    return made_once(path.parent / f".{path.stem}.lock", read, make)
 
 
 def open_data(data: str, preset: Preset, cache: Path | None = None) -> Data:
@@ -245,17 +281,17 @@ def _drives(preset: Preset, name: str) -> Data:
 
 def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
     """Open a data folder."""
-    folder = reading.find(path, named)
-    classes, pairs = folder.coding.classes, folder.pairs
+    listing, pairs = reading.find(path, named)
+    classes = listing.coding.classes
     # The digest covers the code that reads the files, because it shapes the pixels too.
     code = [Path(module.__file__).read_text(encoding="utf-8") for module in (masks, pixels, reading)]
     sums = Sums(cache / "sums.json" if cache else None)
-    coding = repr((folder.coding.values, folder.coding.colours, classes.as_dict()))
+    coding = repr((listing.coding.values, listing.coding.colours, classes.as_dict()))
     digest = fingerprint(code, [reading.digest(pairs, sums), f"pillow {version('pillow')}", coding])
     sums.keep()
 
     def frames(cache: Path, split: str, size: int) -> Frames:
-        read = reading.stream(pairs[split], size, folder.coding)
+        read = reading.stream(pairs[split], size, listing.coding)
         # disable=None: no bar unless stderr is a terminal
         yield from tqdm(read, desc=f"reading {split}", total=len(pairs[split]), unit="pair", disable=None)
 
@@ -263,12 +299,12 @@ def _folder(path: Path, named: str | None, cache: Path | None) -> Data:
         # Short, because names of folders begin with it and file systems allow 255 bytes.
         name="".join(c if c.isalnum() or c in "_." else "_" for c in path.name)[:40] or "data",
         origin=(
-            f"the folder {one_line(path.name)} (layout {folder.listing.layout.name}"
-            f"{', label set assumed from the layout' * folder.listing.assumed})"
+            f"the folder {one_line(path.name)} (layout {listing.layout.name}"
+            f"{', label set assumed from the layout' * listing.assumed})"
         ),
         digest=digest,
         classes=classes,
         names={split: [pair.name for pair in pairs[split]] for split in pairs},
         frames=frames,
-        notes=tuple(map(one_line, folder.notes)),
+        notes=tuple(map(one_line, reading.notes(listing, pairs))),
     )

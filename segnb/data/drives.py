@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from segnb.data import streets
-from segnb.data.streets import objects, roadside, scene
+from segnb.data.streets import objects, scene
 from segnb.data.streets.scene import BEHIND, Road, Scene
 from segnb.data.streets.shapes import Centreline, Soup
 from segnb.data.streets.tracing import Tracer, take_picture
@@ -135,12 +135,8 @@ class Drive:
             part: np.concatenate([getattr(still, part), getattr(moving, part)[there]])
             for part in ("flat", "labels", "colours", "materials", "seeds", "objects")
         }
-        return Scene(
-            world=np.concatenate([still.world, self.line.bend(moved[there])]),
-            weather=still.weather,
-            camera=camera,
-            **both,
-        )
+        world = np.concatenate([still.world, self.line.bend(moved[there])])
+        return replace(still, world=world, camera=camera, **both)
 
     def picture(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Render a frame: image uint8 (size, size, 3) and labels uint8 (size, size)."""
@@ -191,11 +187,8 @@ def draw(index: int) -> Drive:
         its = rng.uniform(1.0, 1.15) if lane < 0 else -rng.uniform(0.7, 1.3)
         pull += [np.full(len(shape), its) for shape, *_ in traffic.parts]
         cars.parts += traffic.parts
-    if rng.random() < 0.9:  # as in `streets.draw_street`
-        rim = rng.uniform(0.54, 0.78) * np.tan(camera.field_of_view / 2) * camera.squeeze
-        bonnet = objects.bonnet(rng, camera.position[2], np.arctan(rim) - camera.pitch)
-        cars.put(bonnet, 0.0, camera.position[1], heading=camera.yaw)
-        pull += [np.ones(len(shape)) for shape, *_ in bonnet.parts]
+    scene.add_own_car(rng, cars, camera)
+    pull += [np.ones(len(shape)) for shape, *_ in cars.parts[len(pull) :]]
     flat, *attributes, numbers = cars.arrays()
     moving = Scene(flat, flat, *attributes, numbers + still.objects.max(), weather, camera)
     return Drive(still, moving, np.concatenate(pull), line, speed, phase, seed)
@@ -219,9 +212,9 @@ def build_block(
     block = Soup()
     scene.lay_ground(np.random.default_rng(look), block, road)
     scene.mark_road(np.random.default_rng(look + 1), block, road)
-    roadside.drive_cars(rng, block, road, lights)
-    roadside.furnish_pavement(rng, block, road)
-    roadside.build_plots(rng, block, road)
+    streets.drive_cars(rng, block, road, lights)
+    streets.furnish_pavement(rng, block, road)
+    streets.build_plots(rng, block, road)
     things: dict[object, list[np.ndarray]] = {}
     for shape, *_, one in block.parts:
         things.setdefault(one, []).append(shape.reshape(-1, 3))

@@ -7,7 +7,7 @@
     carla     NAME_rgb.png and NAME_seg.png, or folders rgb and seg, of one or more recordings
     plain     images/NAME.png and masks/NAME.png, with a classes.csv; folders in both are drives
 
-In each layout, folders called train, val and test, or similar (`segnb.data.names`), are splits. If there is
+In each layout, folders called train, val and test, or similar (`segnb.data.folders`), are splits. If there is
 no test, segnb tests on val. In each layout, a `classes.csv` in the folder defines the classes of the masks
 (`segnb.data.masks`). Images are PNG or JPEG, masks PNG.
 """
@@ -21,9 +21,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from segnb.data.folders import Unlistable, files_of, folders_below, folders_of, list_folder, relative_to
+from segnb.data.folders import (
+    Key,
+    Unlistable,
+    by_split,
+    drives,
+    files_of,
+    folders_below,
+    folders_of,
+    list_folder,
+    relative_to,
+    split_named,
+)
 from segnb.data.masks import CAMVID_CODING, FILE, STREET_CODING, Coding, read_coding
-from segnb.data.names import Key, by_split, drives, split_named
 from segnb.errors import SegnbError
 
 IMAGE_FORMATS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg")}  # {Pillow's name: suffixes}
@@ -91,7 +101,7 @@ class Listing:
 
     @cached_property
     def drives(self) -> dict[Key, str]:
-        """Drive of each of these frames, see `names.drives`."""
+        """Drive of each of these frames, see `folders.drives`."""
         return drives(self.pairs, self.layout.timed)
 
     def faults(self) -> Iterator[tuple[str, str, list[Path]]]:
@@ -178,16 +188,13 @@ def _carla_places(path: Path) -> Iterator[Place]:
     yield from dict.fromkeys(places)
 
 
-def _is_carla(path: Path) -> bool:
-    return not _is_plain(path) and any(_carla_places(path))
-
-
 def _has_images(path: Path) -> bool:
     return os.path.isdir(path / "images")
 
 
-def _is_plain(path: Path) -> bool:
-    return _has_images(path) and any(os.path.isdir(path / name) for name in ("masks", "labels"))
+def _is_carla(path: Path) -> bool:
+    plain = _has_images(path) and any(os.path.isdir(path / name) for name in ("masks", "labels"))
+    return not plain and any(_carla_places(path))
 
 
 def _plain_places(path: Path) -> Iterator[Place]:
@@ -330,19 +337,14 @@ def _recognised(path: Path) -> Layout:
 
 def _list_into(files: dict, duplicates: list, place: Place, folder: Path, end: str, formats: dict) -> None:
     """Add the files of a folder that end in `end` and a suffix of `formats` to `files`, by frame."""
-    empty = True
-    for file in files_of(folder, formats):
-        if not file.stem.endswith(end):
-            continue
-        empty = False
+    frames = [file for file in files_of(folder, formats) if file.stem.endswith(end)]
+    if not frames:
+        names = " or ".join(f"NAME{end}{suffix}" for of_format in formats.values() for suffix in of_format)
+        raise SegnbError(f"{folder}: contains no frames (expected {names}). Add them, or remove the folder.")
+    for file in frames:
         # Names are printed, written to tables and shown in the report.
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in place.drive + file.name):
             raise SegnbError(f"{file}: name with line breaks, control codes or broken UTF-8. Rename it.")
         key = Key(place.split, place.drive, file.stem.removesuffix(end))
-        if key in files:
-            duplicates.append((file, files[key]))
-        else:
-            files[key] = file
-    if empty:
-        names = " or ".join(f"NAME{end}{suffix}" for of_format in formats.values() for suffix in of_format)
-        raise SegnbError(f"{folder}: contains no frames (expected {names}). Add them, or remove the folder.")
+        if (first := files.setdefault(key, file)) is not file:
+            duplicates.append((file, first))

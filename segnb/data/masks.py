@@ -199,21 +199,18 @@ def _label_set(order: list[str], painted: dict[str, str], rows: list[Row], void:
             usual = known.get(name)
             colours[name] = next(spare) if usual in {None, *taken} else usual
             taken.add(colours[name])
-    ours = {"thin": STREET.thin + CAMVID.thin, "thing": STREET.things + CAMVID.things}
-    marked = {
-        column: {name for name in order if name.lower() in map(str.lower, names)}  # `car` is our `Car`
-        for column, names in ours.items()
-    }
-    for column in marked:
+
+    def marked(column: str, usual: tuple[str, ...]) -> tuple[str, ...]:
+        names = {name.lower() for name in usual}  # `car` is our `Car`
         if any(getattr(row, column) for row in rows):
-            marked[column] = {
-                row.name for row in rows if getattr(row, column).lower() in ("yes", "true", "1")
-            }
+            names = {row.name.lower() for row in rows if getattr(row, column).lower() in ("yes", "true", "1")}
+        return tuple(name for name in order if name.lower() in names)
+
     own = ClassMap(
         names=tuple(order),
         colours=tuple(colours[name] for name in order),
-        thin=tuple(name for name in order if name in marked["thin"]),
-        things=tuple(name for name in order if name in marked["thing"]),
+        thin=marked("thin", STREET.thin + CAMVID.thin),
+        things=marked("thing", STREET.things + CAMVID.things),
         void=void,
     )
     return CAMVID if replace(own, key=CAMVID.key) == CAMVID else own

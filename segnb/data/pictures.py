@@ -81,16 +81,6 @@ def as_photograph(picture: Image.Image, name: str) -> Image.Image:
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
-def squeezed(picture: Image.Image, size: int) -> np.ndarray:
-    """Return an RGB image as a network of input size `size` was trained, uint8 (size, size, 3).
-
-    It is resized as `segnb.data.reading.read` does for training, without keeping its proportions.
-    """
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-    return np.array(picture)
-
-
 def save_png(pixels: np.ndarray, file: Path, texts: dict[str, str] | None = None) -> None:
     """Write an image (H, W, 3) or a map (H, W), uint8, as a PNG file that contains texts by name."""
     about = PngInfo()

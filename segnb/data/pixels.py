@@ -115,7 +115,7 @@ def _from_palette(path: Path, coding: Coding, numbers: np.ndarray, palette: np.n
     readings = [coding.from_values(used)]
     if used[-1] < len(palette):  # otherwise the palette lacks the colour of some pixels
         readings.append(coding.from_colours(palette[used]))
-        ids, count = _in_channels(palette[used]), len(used)
+        ids, count = ids_in_channels(palette[used]), len(used)
         # A palette may look like ids by chance. A packed palette has only the colours of the mask. Black and
         # white do not count, because tools display 0 and 1 with them.
         packed = int(used[-1]) == count - 1 and not palette[count:].any()
@@ -129,7 +129,7 @@ def _from_palette(path: Path, coding: Coding, numbers: np.ndarray, palette: np.n
 def _from_channels(path: Path, coding: Coding, pixels: np.ndarray) -> np.ndarray:
     """Return the class ids (N,) of RGB pixels, uint8 (N, 3), that are colours or hold ids."""
     readings = [coding.from_colours(pixels)]
-    if (ids := _in_channels(pixels)) is not None:
+    if (ids := ids_in_channels(pixels)) is not None:
         readings.append(coding.from_values(ids))
     if (agreed := _agreed(path, readings)) is not None:
         return agreed
@@ -145,13 +145,13 @@ def _from_channels(path: Path, coding: Coding, pixels: np.ndarray) -> np.ndarray
     )
 
 
-def _in_channels(colours: np.ndarray) -> np.ndarray | None:
-    """Return the ids (N,) that RGB pixels, uint8 (N, 3), hold in red alone or in three equal channels.
+def ids_in_channels(colours: np.ndarray) -> np.ndarray | None:
+    """Return the ids (...) that RGB pixels, uint8 (..., 3), hold in red alone or in three equal channels.
 
     None if they hold neither.
     """
-    alone = not colours[:, 1:].any()
-    return colours[:, 0] if alone or (colours == colours[:, :1]).all() else None
+    alone = not colours[..., 1:].any()
+    return colours[..., 0] if alone or (colours == colours[..., :1]).all() else None
 
 
 def _agreed(path: Path, readings: list[np.ndarray]) -> np.ndarray | None:

@@ -10,10 +10,9 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -33,21 +32,11 @@ AT_ONCE = 64  # pairs that are decoded ahead
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-@dataclass(frozen=True)
-class Folder:
+class Folder(NamedTuple):
     """A data folder that networks can be trained on: its listing, and its pairs by split."""
 
     listing: Listing
     pairs: dict[str, list[Pair]]
-
-    @property
-    def coding(self) -> Coding:
-        return self.listing.coding
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences for a reader about the masks and the split."""
-        return notes(self.listing, self.pairs)
 
 
 def notes(listing: Listing, pairs: dict[str, list[Pair]]) -> list[str]:
@@ -55,7 +44,7 @@ def notes(listing: Listing, pairs: dict[str, list[Pair]]) -> list[str]:
     return [*listing.notes, *splits.on_two_sides(pairs, {key.split for key in listing.pairs})]
 
 
-def find(path: Path, named: str | None = None, seed: int = 0) -> Folder:
+def find(path: Path, named: str | None = None) -> Folder:
     """Find the pairs of a data folder by split, each split sorted by name.
 
     Only the first pair of each split is decoded, so that an error in all masks appears at once. `read` checks
@@ -64,7 +53,6 @@ def find(path: Path, named: str | None = None, seed: int = 0) -> Folder:
     Args:
         path: the folder
         named: the name of its layout; None: detected
-        seed: of the split
 
     Raises:
         SegnbError: as `layouts.look`, `splits.split` and `read` do; also for two files of the same frame, an
@@ -73,7 +61,7 @@ def find(path: Path, named: str | None = None, seed: int = 0) -> Folder:
     listing = layouts.look(path, named)
     if fault := next(listing.faults(), None):
         raise SegnbError(fault[1])
-    pairs = splits.split(listing, seed)
+    pairs = splits.split(listing)
     masks = [_decoded(part[0], listing.coding)[1] for part in pairs.values()]
     if listing.assumed and (fault := contradiction(listing, masks)):
         raise SegnbError(fault)
@@ -229,10 +217,16 @@ def read(pair: Pair, size: int, coding: Coding) -> tuple[np.ndarray, np.ndarray]
         SegnbError: if image and mask differ in size, and as `read_image` and `read_labels` do.
     """
     image, labels = _decoded(pair, coding)
+    if labels.shape != (size, size):
+        labels = np.array(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
+    return squeezed(image, size), labels
+
+
+def squeezed(image: Image.Image, size: int) -> np.ndarray:
+    """Return an RGB image as networks of input size `size` are trained with it, uint8 (size, size, 3)."""
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
-        labels = np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
-    return np.array(image), np.array(labels)
+    return np.array(image)
 
 
 def several(task: Callable, items: Iterable) -> Iterator[Any]:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from segnb.data.folders import SPLITS, UNNAMED, Key
 from segnb.data.layouts import Listing
-from segnb.data.names import SPLITS, UNNAMED, Key
 from segnb.errors import SegnbError
 from segnb.stats.bootstrap import in_time
 
@@ -50,15 +50,20 @@ def split(listing: Listing, seed: int = 0, by: str | None = None) -> dict[str, l
     Raises:
         SegnbError: if a split would be empty.
     """
+
+    def set_aside(keys: list[Key], share: float, way: str, left: int) -> tuple[list[Key], list[Key]]:
+        chosen = WAYS[way](keys, share, seed, listing.drives, left)
+        return [key for key in keys if key not in chosen], [key for key in keys if key in chosen]
+
     keys = listing.pairs
     train, val, test = ([key for key in keys if key.split == name] for name in SPLITS)
     if unsplit := [key for key in keys if not key.split]:
         way = by or usual(listing, unsplit)
-        train, test = WAYS[way](unsplit, TEST_SHARE, seed, listing.drives, 2)
+        train, test = set_aside(unsplit, TEST_SHARE, way, 2)
     else:
         way = usual(listing, train)
     if not val:
-        train, val = WAYS[way](train, VALIDATION_SHARE, seed, listing.drives, 1)
+        train, val = set_aside(train, VALIDATION_SHARE, way, 1)
     parts = dict(zip(SPLITS, (train, val, test), strict=True))
     if empty := next((name for name, part in parts.items() if not part), None):
         pairs = "1 pair leaves" if len(keys) == 1 else f"{len(keys)} pairs leave"
@@ -122,52 +127,45 @@ def _hashed(text: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}/{text}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _by_name(keys: list[Key], share: float, seed: int, *_) -> tuple[list[Key], list[Key]]:
-    """Set aside the share of frames whose names have the lowest hashes, at least one frame of two."""
+def _by_name(keys: list[Key], share: float, seed: int, *_) -> set[Key]:
+    """Return the share of frames whose names have the lowest hashes, at least one frame of two."""
     if len(keys) < 2:
-        return keys, []
+        return set()
     # Without a drive, the hash depends on the file's name alone.
     ranked = sorted(keys, key=lambda key: _hashed("/".join(filter(None, (key.drive, key.name))), seed))
-    chosen = set(ranked[: max(1, round(share * len(keys)))])
-    return [key for key in keys if key not in chosen], [key for key in keys if key in chosen]
+    return set(ranked[: max(1, round(share * len(keys)))])
 
 
-def _whole(
-    keys: list[Key], share: float, seed: int, drives: dict[Key, str], left: int
-) -> tuple[list[Key], list[Key]]:
-    """Set aside whole drives, in the order of their names' hashes, up to the share of the frames.
+def _whole(keys: list[Key], share: float, seed: int, drives: dict[Key, str], left: int) -> set[Key]:
+    """Return the frames of whole drives, in the order of their names' hashes, up to the share of the frames.
 
     At least `left` drives remain.
     """
     frames: dict[str, list[Key]] = {}
     for key in keys:
         frames.setdefault(drives[key], []).append(key)
-    wanted, taken = share * len(keys), []
+    wanted, taken = share * len(keys), set()
     # Drives much larger than the share come last, because they would leave little for training.
     order = sorted(frames, key=lambda drive: (len(frames[drive]) > 1.5 * wanted, _hashed(drive, seed)))
     while len(order) > left:
         # Another drive only if it brings the number of frames closer to the share.
         if taken and len(taken) + len(frames[order[0]]) / 2 > wanted:
             break
-        taken += frames[order.pop(0)]
-    return [key for drive in order for key in frames[drive]], taken
+        taken.update(frames[order.pop(0)])
+    return taken
 
 
-def _blocks(
-    keys: list[Key], share: float, seed: int, drives: dict[Key, str], left: int
-) -> tuple[list[Key], list[Key]]:
-    """Set aside the end of each drive, in the order of its numbers."""
-    rest, ends = [], []
-    for drive in sorted({drives[key] for key in keys}):
+def _blocks(keys: list[Key], share: float, seed: int, drives: dict[Key, str], left: int) -> set[Key]:
+    """Return the end of each drive, in the order of its numbers."""
+    ends: set[Key] = set()
+    for drive in {drives[key] for key in keys}:
         frames = sorted((key for key in keys if drives[key] == drive), key=lambda key: in_time(key.name))
-        start = len(frames) - max(1, round(share * len(frames)))
-        rest += frames[:start]
-        ends += frames[start:]
-    return rest, ends
+        ends.update(frames[-max(1, round(share * len(frames))) :])
+    return ends
 
 
-# Each returns the remaining frames, and those set aside.
-WAYS: dict[str, Callable[..., tuple[list[Key], list[Key]]]] = {
+# Each returns the frames to set aside.
+WAYS: dict[str, Callable[..., set[Key]]] = {
     "drives": _whole,
     "blocks": _blocks,
     "names": _by_name,

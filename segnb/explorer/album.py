@@ -12,7 +12,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from torch import Tensor
 
-from segnb.data.pictures import read_photograph, squeezed
+from segnb.data.pictures import read_photograph
+from segnb.data.reading import squeezed
 from segnb.errors import SegnbError, one_line
 from segnb.evaluation import evaluate
 from segnb.labels import IGNORE_INDEX

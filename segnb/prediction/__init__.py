@@ -20,7 +20,8 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from segnb.data.batches import normalise
-from segnb.data.pictures import as_photograph, read_photograph, squeezed
+from segnb.data.pictures import as_photograph, read_photograph
+from segnb.data.reading import squeezed
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.storage.files import atomic_path, to_json

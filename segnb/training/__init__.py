@@ -18,7 +18,7 @@ TRAINING_CODE = (
     "training/feature_cache.py",
     "training/loop.py",
 )
-EVALUATION_CODE = "metrics", "evaluation", "data/shifts"  # folders
+EVALUATION_CODE = "metrics", "evaluation", "data/shifts.py"  # folders and modules
 
 
 def code_digest(package: Path = Path(__file__).parents[1]) -> str:
@@ -28,5 +28,6 @@ def code_digest(package: Path = Path(__file__).parents[1]) -> str:
 
 def evaluation_digest(package: Path = Path(__file__).parents[1]) -> str:
     """Return 16 hex digits over the code that evaluates a run, without comments and docstrings."""
-    files = [file for room in EVALUATION_CODE for file in sorted((package / room).rglob("*.py"))]
+    places = [package / place for place in EVALUATION_CODE]
+    files = [file for place in places for file in sorted(place.rglob("*.py")) or [place]]
     return fingerprint([file.read_text(encoding="utf-8") for file in files], [])

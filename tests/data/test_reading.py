@@ -209,14 +209,14 @@ def test_ids_that_contradict_the_label_set_of_a_layout_are_refused_by_training_a
     data = street(tmp_path / "data", bottom, top)
     kinds = [one.kind for one in check.look(str(data)).of("error")]
     if not words:
-        assert reading.find(data).notes[0].startswith("Without a classes.csv") and not kinds
+        assert reading.notes(*reading.find(data))[0].startswith("Without a classes.csv") and not kinds
         return
     message = refusal(reading.find, data)
     assert message.startswith(f"{data}: without a classes.csv, the ids of the layout") and words in message
     assert "(expected one of Road, Roadline, Sidewalk, Car). Name the ids" in message
     assert kinds == ["other-ids"]
     (data / "classes.csv").write_text("id,name\n" + "".join(f"{i},class {i}\n" for i in range(13)))
-    assert reading.find(data).notes == []
+    assert reading.notes(*reading.find(data)) == []
 
 
 # What is wrong with a file: see also test_bad_input.

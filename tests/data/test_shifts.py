@@ -10,7 +10,7 @@ import pytest
 
 from segnb.data import shifts, streets
 from segnb.data.dataset import VIEWS, cars_alone, false_colours, open_data
-from segnb.data.shifts.conditions import clutter, footprints, in_sight, light_lamps, noisy, overlaps
+from segnb.data.shifts import clutter, footprints, in_sight, light_lamps, noisy, overlaps
 from segnb.data.streets import materials, shapes, structures, tracing
 from segnb.data.streets.scene import Camera, Scene
 from segnb.labels import STREET

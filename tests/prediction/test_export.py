@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from segnb.cli import main
-from segnb.data.pictures import squeezed
+from segnb.data.reading import squeezed
 from segnb.labels import STREET
 from segnb.models.build import build
 from segnb.prediction import Probabilities, write_onnx

@@ -254,16 +254,13 @@ def mark_road(rng, street: Soup, road: Road) -> None:
     dash = pick(rng, [(3.0, 3.0), (3.0, 5.0), (2.0, 2.5)])
     middle = rng.choice(["double", "solid", "dashed", "half"], p=[0.4, 0.2, 0.3, 0.1])
     colour = yellow if rng.random() < 0.55 else white
-    if middle == "double":
-        line(0.17, colour)
-        line(-0.17, colour)
-    elif middle == "solid":
-        line(0.0, colour)
-    elif middle == "dashed":
-        line(0.0, colour, dash)
-    else:
-        line(0.17, colour)
-        line(-0.17, colour, dash)
+    for y, pattern in {
+        "double": [(0.17, None), (-0.17, None)],
+        "solid": [(0.0, None)],
+        "dashed": [(0.0, dash)],
+        "half": [(0.17, None), (-0.17, dash)],
+    }[middle]:
+        line(y, colour, pattern)
     for k in range(1, road.lanes):
         line(k * road.lane, white, dash)
         line(-k * road.lane, white, dash)
@@ -283,6 +280,15 @@ def mark_road(rng, street: Soup, road: Road) -> None:
         for x in zebras:
             for y in np.arange(-road.half + 0.4, road.half - 0.4, 1.0):
                 stripe(x, x + 2.5, y, y + 0.5, white)
+
+
+def add_own_car(rng, street: Soup, camera: Camera) -> None:
+    """Add the recording car, whose bonnet is in view in nine of ten streets."""
+    if rng.random() < 0.9:
+        # The lowest tenth of the image, roughly, shows the bonnet, whatever the lens.
+        rim = rng.uniform(0.54, 0.78) * np.tan(camera.field_of_view / 2) * camera.squeeze
+        car = o.bonnet(rng, camera.position[2], np.arctan(rim) - camera.pitch)
+        street.put(car, 0.0, camera.position[1], heading=camera.yaw)
 
 
 def frame_horizon(rng, far: Soup) -> None:

@@ -13,10 +13,7 @@ import numpy as np
 
 def quads(a, b, c, d) -> np.ndarray:
     """Return quadrilaterals a-b-c-d, each corner (3,) or (..., 3), as triangles (2n, 3, 3)."""
-    corners = np.empty((*np.shape(a), 6) if np.ndim(a) > 1 else (1, 3, 6))
-    for k, corner in enumerate((a, b, c, a, c, d)):
-        corners[..., k] = corner
-    return corners.reshape(-1, 3, 2, 3).transpose(0, 2, 3, 1).reshape(-1, 3, 3)
+    return np.stack([a, b, c, a, c, d], -2, dtype=float).reshape(-1, 3, 3)
 
 
 def sheet(corner, along, across, pieces: int = 1) -> np.ndarray:
@@ -39,14 +36,10 @@ def hexahedron(bottom, top, z0: float, z1: float) -> np.ndarray:
     return np.concatenate([sides, quads(*high), quads(*low)])
 
 
-def unit_box() -> tuple[np.ndarray, np.ndarray]:
-    """Return sides and top, (6, 3, 3), and ends, (4, 3, 3), of the box from 0 to 1 on each axis."""
-    x, y, z = np.eye(3)
-    sides = [sheet(0 * x, x, z), sheet(y, x, z), sheet(z, x, y)]
-    return np.concatenate(sides), np.concatenate([sheet(0 * x, y, z), sheet(x, y, z)])
-
-
-SIDES, ENDS = unit_box()
+# Sides and top, (6, 3, 3), and ends, (4, 3, 3), of the box from 0 to 1 on each axis.
+X, Y, Z = np.eye(3)
+SIDES = np.concatenate([sheet(0 * X, X, Z), sheet(Y, X, Z), sheet(Z, X, Y)])
+ENDS = np.concatenate([sheet(0 * X, Y, Z), sheet(X, Y, Z)])
 
 
 def box(x0, x1, y0, y1, z0, z1, piece: float = np.inf) -> np.ndarray:
@@ -80,8 +73,7 @@ def tubes(start, end, radius, end_radius=None, sides: int = 6) -> np.ndarray:
     turn = (np.arange(sides + 1) * (2 * np.pi / sides))[:, None, None]
     rim = np.cos(turn) * u + np.sin(turn) * v
     low, high = start + rim * radius, end + rim * (radius if end_radius is None else end_radius)
-    lid = np.empty((sides, len(start), 3, 3))
-    lid[:, :, 0], lid[:, :, 1], lid[:, :, 2] = high[:-1], high[1:], end
+    lid = np.stack(np.broadcast_arrays(high[:-1], high[1:], end), 2)
     return np.concatenate([quads(low[:-1], low[1:], high[1:], high[:-1]), lid.reshape(-1, 3, 3)])
 
 

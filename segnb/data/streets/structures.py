@@ -95,9 +95,8 @@ def traffic_light(rng, reach: float, state: int) -> Soup:
         light.add(box(x - 0.12, x + 0.14, y - 0.19, y + 0.19, z - 0.55, z + 0.55), o.SIGN, case)
         for k, hue in enumerate([(1, 0.08, 0.05), (1, 0.55, 0.03), (0.05, 0.9, 0.35)]):
             on = 3.0 if k == state else 0.03
-            light.add(
-                boxes([[x - 0.13, y, z + 0.34 - 0.34 * k]], (0.04, 0.22, 0.22)), o.SIGN, hue, m.LAMP, on
-            )
+            lamp = boxes([[x - 0.13, y, z + 0.34 - 0.34 * k]], (0.04, 0.22, 0.22))
+            light.add(lamp, o.SIGN, hue, m.LAMP, on)
     return light
 
 

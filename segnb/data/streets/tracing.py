@@ -172,8 +172,7 @@ def sky(weather: Weather, directions: np.ndarray) -> np.ndarray:
 
 def camera_rays(camera: Camera, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return origins and unit directions, float32 (size·size·4, 3): four rays per pixel, row by row."""
-    steps = (np.arange(2 * size) + 0.5) / size - 1
-    steps = steps.reshape(size, 2)
+    steps = ((np.arange(2 * size) + 0.5) / size - 1).reshape(size, 2)
     half = np.tan(camera.field_of_view / 2)
     right, down = np.broadcast_arrays(steps[None, :, None, :], steps[:, None, :, None])
     right, down = right.reshape(-1) * half, down.reshape(-1) * half * camera.squeeze
@@ -188,11 +187,17 @@ def camera_rays(camera: Camera, size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(origins), directions
 
 
-def majority(labels: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Return the label of most rays of a pixel, (pixels, rays) to (pixels,); a tie goes to the nearest."""
-    votes = (labels[:, :, None] == labels[:, None, :]).sum(2)
-    score = votes + 1 / (2 + np.minimum(distance, 1e6))
-    return np.take_along_axis(labels, score.argmax(1)[:, None], 1)[:, 0]
+def majority(values: np.ndarray, distance: np.ndarray, counted=True) -> np.ndarray:
+    """Return the value of most rays of a pixel, (pixels, rays) to (pixels,); a tie goes to the nearest.
+
+    Args:
+        values: labels or numbers of objects
+        distance: of the hits
+        counted: the rays whose value may be chosen, bool
+    """
+    votes = (values[:, :, None] == values[:, None, :]).sum(2)
+    score = np.where(counted, votes + 1 / (2 + np.minimum(distance, 1e6)), -1)
+    return np.take_along_axis(values, score.argmax(1)[:, None], 1)[:, 0]
 
 
 def develop(rng, colour: np.ndarray) -> np.ndarray:

@@ -70,17 +70,17 @@ def soft_share(values: np.ndarray) -> float:
 
 def stored(mask: Image.Image) -> list[np.ndarray]:
     """Return the values that may have been interpolated, (H, W) each: ids, or sums of colour channels."""
-    pixels = np.asarray(mask)
+    values = np.asarray(mask)
     if mask.mode == "P":  # indices are ids, or stand for colours in any order
         palette = np.array(mask.getpalette("RGB") + [0] * 768, np.uint8)[:768].reshape(256, 3)
-        return [pixels, _one_channel(palette[pixels])]
-    return [pixels if pixels.ndim == 2 else _one_channel(pixels[..., : 1 if mask.mode == "LA" else 3])]
+        return [values, _one_channel(palette[values])]
+    return [values if values.ndim == 2 else _one_channel(values[..., : 1 if mask.mode == "LA" else 3])]
 
 
 def _one_channel(colours: np.ndarray) -> np.ndarray:
     """Return ids, or sums of channels, (...), of colours (..., 3)."""
-    ids = not colours[..., 1:].any() or (colours == colours[..., :1]).all()
-    return colours[..., 0] if ids else colours.sum(-1, dtype=np.int16)
+    ids = pixels.ids_in_channels(colours)
+    return colours.sum(-1, dtype=np.int16) if ids is None else ids
 
 
 # ---- images ------------------------------------------------------------------------------------
@@ -179,20 +179,16 @@ def _inspect(pair: Pair, coding: Coding, sums: Sums) -> _Facts:
         sums.of(pair.label)
     if image is not None:
         with facts.noting("wrong-pixels", pair.image):
-            _inspect_image(facts, reading.as_rgb(pair.image, image))
+            rgb = reading.as_rgb(pair.image, image)
+            content = hashlib.sha256(repr(rgb.size).encode())
+            content.update(np.asarray(rgb).data)
+            facts.size, facts.content, facts.hash = rgb.size, content.digest(), difference_hash(rgb)
     if mask is not None:
         _inspect_mask(facts, pair.label, mask, coding)
     if image is not None and mask is not None:
         with facts.noting("size-differs", pair.label, pair.image):
             reading.same_size(pair, image.size, mask.size)
     return facts
-
-
-def _inspect_image(facts: _Facts, image: Image.Image) -> None:
-    facts.size = image.size
-    content = hashlib.sha256(repr(image.size).encode())
-    content.update(np.asarray(image).data)
-    facts.content, facts.hash = content.digest(), difference_hash(image)
 
 
 def _inspect_mask(facts: _Facts, path: Path, mask: Image.Image, coding: Coding) -> None:

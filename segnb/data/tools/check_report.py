@@ -212,10 +212,8 @@ def _finding_lines(report: Report, width: int) -> list[str]:
             lines += _wrapped(finding.message, report, width, "  ")
         if len(findings) > SHOWN:
             lines.append(f"  … and {len(findings) - SHOWN} more (--json lists all)")
-    numbers = Counter(finding.severity for finding in report.findings)
-    totals = " and ".join(
-        f"{n} {severity}{'s' * (n != 1)}" for severity in ("error", "warning") for n in [numbers[severity]]
-    )
+    numbers = {severity: len(report.of(severity)) for severity in ("error", "warning")}
+    totals = " and ".join(f"{n} {severity}{'s' * (n != 1)}" for severity, n in numbers.items())
     if lines:
         return [*lines, "", totals]
     return [

@@ -99,7 +99,7 @@ def prepare(
             save_png(pixels, file)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write)
-    return f"{dest}: {_numbers(pairs)}, {size}×{size} pixels{_notes(listing, pairs)}"
+    return _summary(dest, listing, pairs, f", {size}×{size} pixels")
 
 
 def fix(report: Report, dest: Path) -> str:
@@ -128,8 +128,7 @@ def fix(report: Report, dest: Path) -> str:
         save_png(reading.read_labels(pair.label, listing.coding), labels)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
-    left = f"{len(left_out)} (reasons in its {LEFT_OUT})"
-    return f"{dest}: {_numbers(pairs)}; left out: {left}{_notes(listing, pairs)}"
+    return _summary(dest, listing, pairs, f"; left out: {len(left_out)} (reasons in its {LEFT_OUT})")
 
 
 def _evenly(pairs: list[Pair], split: str, count: int | None) -> list[Pair]:
@@ -143,13 +142,13 @@ def _evenly(pairs: list[Pair], split: str, count: int | None) -> list[Pair]:
     return [pairs[(2 * i + 1) * len(pairs) // (2 * count)] for i in range(count)]
 
 
-def _numbers(pairs: Pairs) -> str:
-    return "pairs: " + ", ".join(f"{split} {len(part)}" for split, part in pairs.items())
+def _summary(dest: Path, listing: Listing, pairs: Pairs, more: str) -> str:
+    """Return a line about the copy, and a line per note about the source.
 
-
-def _notes(listing: Listing, pairs: Pairs) -> str:
-    """Return the notes about the source, a line each. The copy has none: it has classes.csv and a split."""
-    return "".join(f"\nnote: {note}" for note in reading.notes(listing, pairs))
+    The copy has no notes, because it has a classes.csv and a split.
+    """
+    numbers = ", ".join(f"{split} {len(part)}" for split, part in pairs.items())
+    return "\nnote: ".join([f"{dest}: pairs: {numbers}{more}", *reading.notes(listing, pairs)])
 
 
 def _source(digest: str, coding: Coding) -> str:
@@ -327,18 +326,17 @@ def _file_names(pairs: Pairs) -> dict[str, list[str]]:
     Sorted names have the order of the pairs, on which training depends. If they would not, or would not be
     unique, all names begin with a number.
     """
-    plain = {split: [_safe(_short(pair.name)) for pair in part] for split, part in pairs.items()}
+    plain = {split: [_file_name(pair.name) for pair in part] for split, part in pairs.items()}
     if all(part == sorted(part) and len({*map(str.lower, part)}) == len(part) for part in plain.values()):
         return plain
     return {split: [f"{i:06}-{name}" for i, name in enumerate(names)] for split, names in plain.items()}
 
 
-def _short(name: str) -> str:
-    """Return a pair's name without the drive if the file's name begins with it."""
+def _file_name(name: str) -> str:
+    """Return a pair's name with ASCII letters, digits, dots, hyphens and underscores only.
+
+    It lacks the drive if the file's name begins with it.
+    """
     drive, _, file = name.rpartition("/")
-    return file if file.startswith(drive) else name
-
-
-def _safe(name: str) -> str:
-    """Return a file name with ASCII letters, digits, dots, hyphens and underscores only."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name.replace("/", "-"))[-LONGEST:].lstrip(".-") or "_"
+    short = file if file.startswith(drive) else name.replace("/", "-")
+    return re.sub(r"[^A-Za-z0-9._-]", "_", short)[-LONGEST:].lstrip(".-") or "_"

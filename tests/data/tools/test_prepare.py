@@ -75,11 +75,13 @@ def contents(folder: Path) -> dict:
 
 
 def assert_same_frames(source: reading.Folder, copy: reading.Folder, size: int) -> None:
-    assert copy.coding.classes == replace(source.coding.classes, key=copy.coding.classes.key)
+    assert copy.listing.coding.classes == replace(
+        source.listing.coding.classes, key=copy.listing.coding.classes.key
+    )
     assert list(copy.pairs) == list(source.pairs)
     for split, pairs in source.pairs.items():
-        ours = reading.stream(copy.pairs[split], size, copy.coding)
-        theirs = reading.stream(pairs, size, source.coding)
+        ours = reading.stream(copy.pairs[split], size, copy.listing.coding)
+        theirs = reading.stream(pairs, size, source.listing.coding)
         for (pixels, ids), (source_pixels, source_ids) in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(pixels, source_pixels)
             np.testing.assert_array_equal(ids, source_ids)

@@ -1,18 +1,60 @@
-"""Conditions of a street: fog, a noisy sensor, night and occlusion; and the visible share of its objects."""
+"""Conditions of a street: fog, a noisy sensor, night and occlusion; and the visible share of its objects.
+
+Each test scene is drawn again in dense fog, at night, with a noisy sensor, or with additional objects that
+occlude others. Fog, night and noise do not change the ground truth; occlusion does. Networks are tested on
+these scenes and never trained on them.
+
+`segnb.data.dataset.Data` caches the scenes and applies its view to them. Nothing here imports torch, which
+rendering processes do not need.
+"""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
+from segnb.data import streets
 from segnb.data.streets import materials as m
 from segnb.data.streets import objects as o
 from segnb.data.streets import structures as s
 from segnb.data.streets.scene import KERB, Camera, Road, Scene, Street
 from segnb.data.streets.shapes import Soup, box, boxes
-from segnb.data.streets.tracing import SKY, Tracer, camera_rays, dot, majority
+from segnb.data.streets.tracing import SKY, Tracer, camera_rays, dot, majority, take_picture
 from segnb.labels import STREET
+from segnb.storage.checksums import fingerprint
+
+KINDS = ("fog", "night", "noise", "occlusion")
+MOST = 120  # scenes per kind; more would lengthen the evaluation of every run for little information
+THINGS = tuple(STREET.id(name) for name in STREET.things)
+
+
+def digest() -> str:
+    """Return 16 hex digits that change whenever a shifted scene might change."""
+    return fingerprint([Path(__file__).read_text(encoding="utf-8")], [streets.digest()])
+
+
+def render_shifted(kind: str, index: int, size: int) -> tuple[np.ndarray, ...]:
+    """Render test scene `index` under other conditions.
+
+    Returns:
+        Image, uint8 (size, size, 3), and labels, uint8 (size, size).
+    """
+    street, sensor, change = streets.draw("test", index)
+    if kind == "night":
+        return take_picture(NightTracer(street), size, sensor)
+    if kind == "fog":
+        street = in_fog(street, change)
+    if kind == "occlusion":
+        clutter(street, change)
+    image, labels = take_picture(Tracer(street.scene()), size, sensor)
+    return noisy(image, change) if kind == "noise" else image, labels
+
+
+def render_visibility(index: int, size: int) -> tuple[np.ndarray, ...]:
+    """Render visible shares, object numbers and labels of test scene `index`, see `in_sight`."""
+    return in_sight(streets.draw("test", index)[0].scene(), size)
 
 
 def in_fog(street: Street, rng) -> Street:
@@ -224,11 +266,12 @@ def overlaps(place: np.ndarray, taken: np.ndarray) -> bool:
     return bool(((place[:2] < taken[:, 2:]) & (taken[:, :2] < place[2:])).all(1).any())
 
 
-THINGS = tuple(STREET.id(name) for name in STREET.things)
-
-
 def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the visible share and the number of the object at each pixel, and the labels.
+
+    The visible share is the part of an object's silhouette that nothing hides. Plate and post of a sign have
+    separate shares, as they have separate labels. Only the part of an object inside the image counts, so a
+    car that is cut off by the edge of the image and otherwise free has 255.
 
     The share is a ratio of numbers of rays: rays that end on the object, divided by rays that would end on
     it if it were alone on the street. Only the first hit of a ray counts, so the far side of the object does
@@ -240,10 +283,10 @@ def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """
     origins, directions = camera_rays(scene.camera, size)
     triangle, distance, _, _ = Tracer(scene).cast(origins, directions)
-    solid = triangle >= 0
+    distance, solid = distance.reshape(-1, 4), triangle >= 0
     labels = np.where(solid, scene.labels[triangle], np.uint8(SKY))
     objects = np.where(solid, scene.objects[triangle], 0)
-    mask = majority(labels.reshape(-1, 4), distance.reshape(-1, 4))
+    mask = majority(labels.reshape(-1, 4), distance)
 
     counted = (scene.objects.max() + 1, len(STREET))
     seen, alone = np.zeros((2, *counted), np.int64)
@@ -253,10 +296,7 @@ def in_sight(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
     # The object of a pixel is that of most rays with the pixel's label; a tie goes to the nearest.
     mine = labels.reshape(-1, 4) == mask[:, None]
-    candidates = np.where(mine, objects.reshape(-1, 4), -1)
-    votes = (candidates[:, :, None] == candidates[:, None, :]).sum(2)
-    score = np.where(mine, votes + 1 / (2 + np.minimum(distance.reshape(-1, 4), 1e6)), -1)
-    chosen = np.take_along_axis(candidates, score.argmax(1)[:, None], 1)[:, 0]
+    chosen = majority(np.where(mine, objects.reshape(-1, 4), -1), distance, mine)
     visible = np.clip(np.round(255 * share[chosen, mask]), 1, 255).astype(np.uint8)
     other = ~np.isin(mask, THINGS)
     visible[other] = 0

@@ -1,8 +1,8 @@
-"""segnb/data/names.py: splits and drives from the names of folders and frames."""
+"""segnb/data/folders.py: splits and drives from the names of folders and frames."""
 
 import pytest
 
-from segnb.data.names import Key, by_split, drives, split_meant, split_named
+from segnb.data.folders import Key, by_split, drives, split_meant, split_named
 from segnb.errors import SegnbError
 
 
