@@ -19,7 +19,7 @@ def _mean_over_seeds(histories: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _drawn(histories: dict[str, list[pd.DataFrame]], means: dict[str, pd.DataFrame]) -> Picture:
-    """Draw each seed as a thin line and their mean as a bold line; a curve may end before others."""
+    """Draw the range of the seeds as a band and their mean as a line; a curve may end before others."""
     many = len(histories) > 1
     tall = max(2.2, inches_of_names(histories)) if many else 2.2
     fig = Picture(height=2 * tall + (1.0 if many else 1.3))
@@ -28,8 +28,9 @@ def _drawn(histories: dict[str, list[pd.DataFrame]], means: dict[str, pd.DataFra
         style, mean = style_of(label), means[label]
         step = max(1, len(mean) // 5)  # networks have their markers at different epochs
         for ax, column in zip(axes.flat, ("train_loss", "val_loss", "train_miou", "val_miou"), strict=True):
-            for history in seeds if len(seeds) > 1 else []:
-                ax.plot(history["epoch"], history[column], color=style.colour, lw=0.8, alpha=0.5)
+            if len(seeds) > 1:
+                ends = pd.concat(seeds).groupby("epoch")[column].agg(["min", "max"])
+                ax.fill_between(ends.index, ends["min"], ends["max"], color=style.colour, alpha=0.25, lw=0)
             how = {"lw": 2, "ms": 6, "markevery": (number % step, step), "clip_on": False}
             ax.plot(mean.index, mean[column], **style.line, **how)
     for ax, title in zip(axes.flat, ("Training", "Validation"), strict=False):
@@ -60,7 +61,7 @@ def _drawn(histories: dict[str, list[pd.DataFrame]], means: dict[str, pd.DataFra
 def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     """Draw loss and mIoU per epoch, in training and validation.
 
-    With several seeds, each seed is a thin line and their mean a bold line.
+    With several seeds, a band goes from the lowest to the highest, and a line is their mean.
 
     Args:
         histories: {label: [history of each seed]}; a history has a row per epoch, at least one, and the
@@ -82,7 +83,8 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
         " epochs; a validation loss that rises again shows overfitting. Training scores are computed while"
         " the weights change, validation scores after each epoch."
         + (
-            " Thin lines are single seeds, and bold lines are their mean up to the last epoch of all seeds."
+            " Bands go from the lowest to the highest seed, and lines are their mean up to the last epoch of"
+            " all seeds."
             f" n: {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds per network."
             if several
             else " There are no error bars, because each network has one seed."

@@ -1,5 +1,6 @@
 """Learning curves of finished runs and of a run in training."""
 
+import numpy as np
 import pytest
 
 from segnb.audit import scores
@@ -67,8 +68,15 @@ def test_live_curves_redraw_in_place_where_a_person_watches(capsys, monkeypatch)
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_every_seed_is_thin_and_the_mean_bold():
-    fig = learning_curves({"U-Net": [history(5, k) for k in range(3)]})
-    for ax in fig.axes:
-        widths = sorted(line.get_linewidth() for line in ax.lines)
-        assert len(widths) == 4 and widths[2] < 1 and widths[3] >= 2
+def test_a_band_has_the_range_of_the_seeds_and_a_line_their_mean():
+    seeds = [history(5, k) for k in range(3)]
+    fig = learning_curves({"U-Net": seeds})
+    columns = "train_loss", "val_loss", "train_miou", "val_miou"
+    for ax, column in zip(fig.axes, columns, strict=True):
+        (line,), (band,) = ax.lines, ax.collections
+        values = np.array([seed[column] for seed in seeds])
+        assert np.allclose(line.get_ydata(), values.mean(0))
+        corners = band.get_paths()[0].vertices
+        for epoch, low, high in zip(line.get_xdata(), values.min(0), values.max(0), strict=True):
+            at = corners[corners[:, 0] == epoch, 1]
+            assert np.isclose(at.min(), low) and np.isclose(at.max(), high)
