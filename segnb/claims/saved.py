@@ -19,6 +19,7 @@ from segnb.storage import root
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study in docs/claims.md
+STUDIES = "<!-- studies -->", "<!-- /studies -->"  # around the list of reference studies, in the same page
 SCORES = "<!-- scores -->", "<!-- /scores -->"  # around the scores in docs/performance.md
 CLAIMS_PAGE, PERFORMANCE_PAGE = "docs/claims.md", "docs/performance.md"
 KEYS = {
@@ -127,9 +128,14 @@ def saved_studies(folder: Path | None = None, without: str = "") -> list[StudyVe
         folder: see `stored`.
         without: Name of a study to leave out, which is not a reference for itself.
     """
-    studies = [study for study in stored(folder).values() if len(study.seeds) > 1 and study.study != without]
-    studies = [study for study in studies if study.preset != "smoke"]  # whose scores mean nothing
-    return sorted(studies, key=lambda study: -study.count(*DECIDED))
+    return [study for study in references(stored(folder)).values() if study.study != without]
+
+
+def references(studies: dict[str, StudyVerdicts]) -> dict[str, StudyVerdicts]:
+    """Return the studies with several seeds, by file name, the most decided study first."""
+    several = [(name, study) for name, study in studies.items() if len(study.seeds) > 1]
+    several = [(name, study) for name, study in several if study.preset != "smoke"]  # its scores mean nothing
+    return dict(sorted(several, key=lambda pair: (-pair[1].count(*DECIDED), pair[0])))
 
 
 def stored(folder: Path | None = None) -> dict[str, StudyVerdicts]:
@@ -168,6 +174,26 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
     return (
         f"{source(verdicts, name)} {rule}\n\n{markdown_table(['id', 'claim', 'verdict', 'evidence'], rows)}"
     )
+
+
+def in_list(text: str, studies: dict[str, StudyVerdicts]) -> str:
+    """Return docs/claims.md with a table of the reference studies between its marks.
+
+    Args:
+        text: of the page
+        studies: by file name, see `stored`
+
+    Raises:
+        SegnbError: if the page has no marks.
+    """
+    headings = ["file in `results/`", "images", "training / test", "machine", "networks", "seeds", "decided"]
+    rows = []
+    for name, verdicts in references(studies).items():
+        images = " / ".join(str(verdicts.data["counts"][split]) for split in ("train", "test"))
+        counts = [str(len(verdicts.networks)), str(len(verdicts.seeds))]
+        decided = f"{verdicts.count(*DECIDED)} of {len(verdicts.claims)} claims"
+        rows.append([f"`{name}`", origin(verdicts.data), images, verdicts.machine, *counts, decided])
+    return between(text, STUDIES, markdown_table(headings, rows), CLAIMS_PAGE)
 
 
 def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:

@@ -64,21 +64,23 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     replaced = saved.read(file).study if file.exists() else ""
     others = [study for study in saved.saved_studies(without=verdicts.study) if study.study != replaced]
     more = [study.study for study in others if study.count(*DECIDED) > verdicts.count(*DECIDED)]
-    performance = root() / saved.PERFORMANCE_PAGE
-    pages = {performance: saved.in_performance(_text(performance), saved.stored() | {name: trimmed})}
+    stored = saved.stored() | {name: trimmed}
+    performance, claims_page = root() / saved.PERFORMANCE_PAGE, root() / saved.CLAIMS_PAGE
+    pages = {
+        performance: saved.in_performance(_text(performance), stored),
+        claims_page: saved.in_list(_text(claims_page), stored),
+    }
     if not more:
-        claims_page, readme = root() / saved.CLAIMS_PAGE, root() / "README.md"
-        pages |= {
-            claims_page: saved.in_page(_text(claims_page), trimmed, name),
-            readme: findings.in_readme(_text(readme), trimmed, name, others),
-        }
+        readme = root() / "README.md"
+        pages[claims_page] = saved.in_page(pages[claims_page], trimmed, name)
+        pages[readme] = findings.in_readme(_text(readme), trimmed, name, others)
     saved.write(verdicts, file)
     for page, text in pages.items():
         write_text(page, text)
     if more:
         print(
-            f"README.md, docs/claims.md and docs/report/ are unchanged, because {more[0]} decides more."
-            " Publish that study again to compare it with this one there.",
+            f"README.md, docs/report/ and the verdicts in docs/claims.md are unchanged, because {more[0]}"
+            " decides more. Publish that study again to compare it with this one there.",
             file=sys.stderr,
         )
         return

@@ -12,7 +12,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 from segnb.claims import compare, findings, saved
 from segnb.claims.ledger import LEDGER
-from segnb.claims.verdicts import WORDS
+from segnb.claims.verdicts import DECIDED, WORDS
 from segnb.claims.wording import effect
 from segnb.cli.__main__ import main
 from segnb.models.registry import label
@@ -74,7 +74,8 @@ def at_home(study, verdicts, monkeypatch):
     folder = study.path.parents[1]
     monkeypatch.setenv("SEGNB_ROOT", str(folder))
     (folder / "docs").mkdir(exist_ok=True)
-    (folder / "docs" / "claims.md").write_text("Before\n<!-- claims -->\nold\n<!-- /claims -->\nAfter\n")
+    marked = "<!-- claims -->\nold\n<!-- /claims -->\nBetween\n<!-- studies -->\nold\n<!-- /studies -->"
+    (folder / "docs" / "claims.md").write_text(f"Before\n{marked}\nAfter\n")
     (folder / "docs" / "performance.md").write_text("Before\n<!-- scores -->\nold\n<!-- /scores -->\nAfter\n")
     (folder / "README.md").write_text("Before\n<!-- findings -->\nold\n<!-- /findings -->\nAfter\n")
     return folder
@@ -90,7 +91,8 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     assert page.startswith(
         "Before\n<!-- claims -->\nFrom `results/quick-streets.json`: study `quick-streets-"
     )
-    assert page.endswith("<!-- /claims -->\nAfter\n") and "\nold\n" not in page
+    assert page.endswith("<!-- /studies -->\nAfter\n") and "\nold\n" not in page
+    assert f"| {verdicts.machine} | 13 | 3 | {verdicts.count(*DECIDED)} of {len(LEDGER)} claims |" in page
     assert shown_in(page) == saved.table(saved.from_dict(short), "quick-streets.json")
     assert all(page.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
     assert page.count(f"| {verdicts.by_id['U1'].headline} |") == 1
@@ -124,8 +126,11 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     saved.write(replace(other, claims=better), results / "better.json")
     capsys.readouterr()
     assert main(["claims", "--study", study.name, "--publish", "again"]) == 0
-    assert "unchanged, because quick-streets-1 decides more" in capsys.readouterr().err
+    assert "are unchanged, because quick-streets-1 decides more" in capsys.readouterr().err
     assert page.read_text() == before and saved.read(results / "again.json").study == verdicts.study
+    listed = shown_in((at_home / "docs" / "claims.md").read_text(), saved.STUDIES).splitlines()
+    names = [line.split("`")[1] for line in listed[2:]]
+    assert names[0] == "better.json" and sorted(names) == sorted(file.name for file in results.iterdir())
     shutil.rmtree(results)
 
 
@@ -194,6 +199,12 @@ def test_the_pages_show_the_verdicts_that_are_saved(page):
     if page == saved.PERFORMANCE_PAGE:
         shown = [saved.stored(CHECKOUT / "results")]
     assert write(text, *shown) == text
+
+
+def test_the_list_has_the_reference_studies_that_are_saved():
+    text = (CHECKOUT / saved.CLAIMS_PAGE).read_text()
+    assert saved.in_list(text, saved.stored(CHECKOUT / "results")) == text
+    assert shown_in(text, saved.STUDIES).count("\n") == len(saved.saved_studies(CHECKOUT / "results")) + 1
 
 
 def test_networks_score_as_stored_in_each_preset():
