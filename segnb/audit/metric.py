@@ -10,7 +10,8 @@ import torch
 
 from segnb.audit.scores import READING_ERROR, kendall_tau_b, published, published_scores, swaps
 from segnb.labels import STREET, ClassMap
-from segnb.metrics.confusion import as_published_score, class_iou, confusion, mean_iou, pixel_accuracy
+from segnb.metrics.confusion import class_iou, confusion, mean_iou, pixel_accuracy
+from segnb.metrics.published_score import as_published_score
 from segnb.models.registry import label
 from segnb.stats.bootstrap import image_interval
 from segnb.study.study import Run, by_variant

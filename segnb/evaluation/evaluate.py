@@ -15,7 +15,7 @@ from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
 from segnb.evaluation import ablation
 from segnb.metrics import boundaries, confusion, objects
-from segnb.metrics.confusion import as_published_score
+from segnb.metrics.published_score import as_published_score
 from segnb.metrics.softness import Softness
 from segnb.models.build import build
 from segnb.models.registry import VARIANTS

@@ -7,7 +7,7 @@ import torch
 
 from segnb.labels import IGNORE_INDEX, STREET
 from segnb.metrics import confusion
-from segnb.metrics.confusion import as_published_score
+from segnb.metrics.published_score import as_published_score
 
 NAMES = ("UNet_Standard_256", "UNet_NoSkip_256", "AttentionUNet_256")
 MISSED = ("Fence", "Pole", "Pedestrian")

@@ -5,7 +5,7 @@ import torch
 from torchmetrics.segmentation import MeanIoU
 
 from segnb.audit.metric import bits, example_sentence, worked_example
-from segnb.metrics.confusion import as_published_score
+from segnb.metrics.published_score import as_published_score
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from segnb.audit import metric, scores
 from segnb.evaluation.scores import class_ious
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET, ClassMap
 from segnb.metrics import confusion
-from segnb.metrics.confusion import as_published_score
+from segnb.metrics.published_score import as_published_score
 from segnb.report import tables
 from tests.audit.examples import MISSED, NAMES, made_run, street
 

@@ -6,7 +6,7 @@ import torch
 
 from segnb.labels import IGNORE_INDEX
 from segnb.metrics import confusion
-from segnb.metrics.confusion import as_published_score
+from segnb.metrics.published_score import as_published_score
 
 from .maps import counted, random_maps
 
