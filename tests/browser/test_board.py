@@ -58,6 +58,11 @@ def set_trait(page, name: str, value) -> None:
     page.evaluate("([name, value]) => model.set(name, value)", [name, value])
 
 
+def texts(page, selector: str) -> list[str]:
+    """Return the texts of elements, read in one go: the board may draw its table again in between."""
+    return page.evaluate("(s) => [...document.querySelectorAll(s)].map((node) => node.innerText)", selector)
+
+
 def in_view(page, selector: str) -> bool:
     return page.locator(selector).evaluate(
         "(node) => { const { top, bottom } = node.getBoundingClientRect();"
@@ -70,26 +75,25 @@ def test_a_click_is_answered_where_one_looks_network_by_network(page):
     page.locator(".segnb-frame").nth(2).click(position={"x": 70, "y": 70})
     assert in_view(page, ".segnb-table")  # before the kernel answers
     assert page.locator(".segnb-frame").nth(2).evaluate("(node) => node.getBoundingClientRect().top >= 0")
-    rows = page.locator(".segnb-table tbody tr")
-    assert rows.all_inner_texts() == ["One\twaiting …", "Two\twaiting …"]
-    captions = page.locator(".segnb-grid figcaption em")
-    assert captions.all_inner_texts() == ["", "Here: Car", "Here: Road", ""]
+    lines, captions = ".segnb-table tbody tr", ".segnb-grid figcaption em"
+    assert texts(page, lines) == ["One\twaiting …", "Two\twaiting …"]
+    assert texts(page, captions) == ["", "Here: Car", "Here: Road", ""]
     assert page.evaluate("sent") == ["there?"]
 
     point = page.evaluate("model.get('point')")
     set_trait(page, "pending", {"Two": "running …"})
     set_trait(page, "answers", {"point": point, "values": {"One": [0.6, 0.396, 0.004]}})
-    expect(rows.nth(1)).to_have_text("Tworunning …")
-    heads = page.locator(".segnb-table thead th").all_inner_texts()
+    expect(page.locator(lines).nth(1)).to_have_text("Tworunning …")
+    heads = texts(page, ".segnb-table thead th")
     assert [head.split("\n")[0] for head in heads] == ["Car", "Road"]  # the ground truth first
     assert "(ground truth)" in heads[0]
-    assert rows.first.inner_text().split() == ["One", "40%", "60%"]
-    assert page.locator(".segnb-best").all_inner_texts() == ["60%"]
-    assert captions.nth(2).inner_text() == "Here: Road, 60%"
+    assert texts(page, lines)[0].split() == ["One", "40%", "60%"]
+    assert texts(page, ".segnb-best") == ["60%"]
+    assert texts(page, captions)[2] == "Here: Road, 60%"
 
     set_trait(page, "point", [0.1, 0.1])  # these are not the probabilities of another point
-    assert rows.first.inner_text() == "One\twaiting …"
-    assert captions.nth(2).inner_text() == "Here: Road"
+    assert texts(page, lines)[0] == "One\twaiting …"
+    assert texts(page, captions)[2] == "Here: Road"
 
 
 def test_names_are_shown_as_they_are_written(page):
