@@ -76,11 +76,17 @@ def _measure(run: Run) -> None:
     split = study.split("test", recipe.size)
     model, index = load(run), shown(len(split))
 
-    softness, openness = Softness(split.labels), ablation.Openness(recipe.size, index)
-    gated = ablation.gate_levels(run.variant)
+    parts: list[np.ndarray] = []
+    softness = Softness(split.labels)
+    openness, gated = ablation.Openness(recipe.size, index), ablation.gate_levels(run.variant)
+
+    def see(logits: torch.Tensor) -> None:
+        parts.append(confusion.most_likely(logits).byte().cpu().numpy())
+        softness.see(logits)
+
     with ablation.watched(model, gated, openness.see, openness.weigh):
-        evaluation = evaluate(model, split, recipe.batch_size, machine, softness.see)
-    predictions = evaluation.predictions
+        evaluation = evaluate(model, split, recipe.batch_size, machine, see)
+    predictions = np.concatenate(parts)
     things = [classes.id(name) for name in classes.things]
 
     run.write_arrays(run.predicted_path, classes=predictions)

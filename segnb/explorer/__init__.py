@@ -223,12 +223,11 @@ def validation_images(run: Run, say: Callable[[str], None]) -> tuple[dict[str, n
     recipe, machine = run.recipe, evaluate.here(run.study)
     split = run.study.split("val", recipe.size)
     model = evaluate.network(run)
-    predicted = 0
+    parts: list[np.ndarray] = []
 
     def see(logits: torch.Tensor) -> None:
-        nonlocal predicted
-        predicted += len(logits)
-        say(f"Predicted {predicted} of {len(split)} validation images …")
+        parts.append(confusion.most_likely(logits).byte().cpu().numpy())
+        say(f"Predicted {sum(map(len, parts))} of {len(split)} validation images …")
 
     evaluated = loop.evaluate(model, split, recipe.batch_size, machine, see)
     order = np.argsort(-confusion.pixel_accuracy(evaluated.confusion.numpy()), kind="stable")
@@ -237,5 +236,5 @@ def validation_images(run: Run, say: Callable[[str], None]) -> tuple[dict[str, n
         "names": np.array(split.names)[chosen],
         "images": split.images[chosen],
         "labels": split.labels[chosen],
-        "predictions": evaluated.predictions[chosen],
+        "predictions": np.concatenate(parts)[chosen],
     }, len(split)

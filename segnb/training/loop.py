@@ -1,8 +1,7 @@
 """The training loop, in reading order.
 
 `criterion` computes the loss of a batch, `train_step` makes one update, `train_one_epoch` goes once over the
-training images, `evaluate` predicts a split and computes loss and confusion, and `fit` trains a network to
-the end.
+training images, `evaluate` computes loss and confusion of a split, and `fit` trains a network to the end.
 """
 
 import math
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -113,17 +111,15 @@ def trained_layers(model) -> dict[str, torch.nn.Parameter]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss, confusion matrices and predictions of a network on a split.
+    """Loss and confusion matrices of a network on a split.
 
     Attributes:
         loss: mean cross-entropy in nats per pixel
         confusion: int64 (N, C, C) on the CPU, pixels of each image by ground truth (row) and prediction
-        predictions: uint8 (N, S, S), the predicted classes
     """
 
     loss: float
     confusion: torch.Tensor
-    predictions: np.ndarray
 
     @property
     def miou(self) -> float:
@@ -139,25 +135,22 @@ def evaluate(
     machine: Machine,
     see: Callable[[torch.Tensor], None] = lambda logits: None,
 ) -> Evaluation:
-    """Compute loss, confusion and predictions of all images of a split, without updates.
+    """Compute loss and confusion of all images of a split, without updates.
 
     Args:
         see: called with the logits of each batch, (B, C, S, S), for further metrics
     """
     model.eval()
     loss_sum = torch.zeros((), device=machine.device, dtype=torch.float64)
-    confusions, predictions = [], []
+    confusions = []
     for images, labels in in_order(split, batch_size, machine):
         with machine.autocast():
             logits = model(images)
-        predicted = most_likely(logits)
-        predictions.append(predicted.byte())
-        confusions.append(confusion_by_image(labels, predicted, logits.shape[1]))
+        confusions.append(confusion_by_image(labels, most_likely(logits), logits.shape[1]))
         loss_sum += criterion(logits, labels) * confusions[-1].sum()  # times the labelled pixels
         see(logits)
     confusion = torch.cat(confusions)
-    loss = (loss_sum / confusion.sum()).item()
-    return Evaluation(loss, confusion.cpu(), torch.cat(predictions).cpu().numpy())
+    return Evaluation((loss_sum / confusion.sum()).item(), confusion.cpu())
 
 
 def fit(
