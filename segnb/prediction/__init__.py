@@ -200,8 +200,7 @@ def export(run: Run, path: Path) -> None:
             " segnb."
         )
     machine = replace(evaluate.here(run.study), device="cpu", precision="fp32", channels_last=False)
-    name = f"{run.study.name}/{run.variant}/seed{run.seed}"
-    facts = {"run": name, "classes": to_json(run.study.classes.names)}
+    facts = {"run": run.name, "classes": to_json(run.study.classes.names)}
     write_onnx(evaluate.load(run, machine), run.recipe.size, facts, path)
 
 

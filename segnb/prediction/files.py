@@ -165,7 +165,7 @@ def predict(
         if not begun:  # not before the first image, so that a mistyped name leaves no folder
             run = network.run
             record = {
-                "run": f"{run.study.name}/{run.variant}/seed{run.seed}",
+                "run": run.name,
                 "model_sha256": run.summary["model_sha256"],
                 "size": network.size,
                 "segnb": __version__,

@@ -212,6 +212,11 @@ class Run(RunFolder):
     """A run of a study."""
 
     @property
+    def name(self) -> str:
+        """STUDY/VARIANT/seedN, which `open_run` takes."""
+        return f"{self.study.name}/{self.variant}/{self.path.name}"
+
+    @property
     def study(self) -> Study:
         """The study that the run belongs to."""
         return Study(self.path.parents[1])
