@@ -61,10 +61,11 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
     trimmed = saved.from_dict(saved.trimmed(verdicts))
     file = root() / "results" / name
-    replaced = saved.read(file).study if file.exists() else ""
-    others = [study for study in saved.saved_studies(without=verdicts.study) if study.study != replaced]
+    if file.exists():
+        saved.read(file)  # raises an error for a file with other contents, which stays
+    stored = saved.stored() | {name: trimmed}  # without the study that this file contained before
+    others = [study for study in saved.references(stored).values() if study.study != verdicts.study]
     more = [study.study for study in others if study.count(*DECIDED) > verdicts.count(*DECIDED)]
-    stored = saved.stored() | {name: trimmed}
     performance, claims_page = root() / saved.PERFORMANCE_PAGE, root() / saved.CLAIMS_PAGE
     pages = {
         performance: saved.in_performance(_text(performance), stored),

@@ -134,6 +134,13 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     shutil.rmtree(results)
 
 
+def test_a_file_with_other_contents_is_not_replaced(at_home, study, capsys):
+    write_json(other := at_home / "results" / "bench.json", {"steps": 1})
+    assert main(["claims", "--study", study.name, "--publish", "bench"]) == 1
+    assert "bench.json: no verdicts found" in capsys.readouterr().err and read_json(other) == {"steps": 1}
+    other.unlink()
+
+
 def test_the_report_is_published_once_its_chapters_are_there(at_home, study, capsys):
     published = at_home / "docs" / "report" / "index.html"
     assert main(["claims", "--study", study.name, "--publish"]) == 0
