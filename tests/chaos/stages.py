@@ -234,7 +234,7 @@ def shrink(workers_too: bool) -> None:
     bootstrap.DRAWS, cost.ROUNDS = 50, 1
     autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
     feature_cache.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
-    pool.usable_cores = lambda: 1 + workers_too
+    pool.usable_cores, pool.WORTH_IT = (lambda: 1 + workers_too), 1
     narrow_vgg()
 
 

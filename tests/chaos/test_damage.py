@@ -119,6 +119,10 @@ def test_what_was_finished_and_is_damaged_is_refused_in_one_line(stage, where, h
     with stage.copy("claims" if step != "measure-unet" else step) as project:
         harm(project, how, where)
         found = stage.perform(step, project)
+        if how is flip and found.code == 0:  # a bit of an archive that nobody reads, such as a date
+            whole = stage.before("claims") if step == "look" else stage.after(step)
+            assert differences(project, whole) == []
+            return
         assert found.code == 1, found
         assert found.told["error"] == "SegnbError" and one_line(found.told["text"]), found.told["where"]
 
