@@ -87,20 +87,20 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     with redirect_stdout(_Pipe(sys.stdout)), redirect_stderr(_Pipe(sys.stderr)):
         try:
-            return _run(_parser(arguments).parse_args(arguments))
+            return _run(arguments)
         finally:
             sys.stdout.flush()
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(arguments: list[str]) -> int:
     """Run the command and return its exit code."""
+    trouble = 1
     try:
-        with (
-            processes.stoppable(),
-            full_disk_told(),
-            processes.environment(processes.homes(cache_folder)),
-        ):
-            return options.command(options) or 0
+        with processes.stoppable():
+            options = _parser(arguments).parse_args(arguments)  # loads the command's module for seconds
+            trouble = options.trouble
+            with full_disk_told(), processes.environment(processes.homes(cache_folder)):
+                return options.command(options) or 0
     except SegnbError as error:
         problem = error
     except OSError as error:
@@ -112,7 +112,7 @@ def _run(options: argparse.Namespace) -> int:
             print("segnb: interrupted. Run the same command to resume.", file=sys.stderr)
         return 143 if isinstance(interrupt, processes.Terminated) else 130
     print(f"segnb: {problem}", file=sys.stderr)
-    return options.trouble
+    return trouble
 
 
 class _Pipe:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 # What no two runs have in common: times, and what hangs on them.
-TIMES = {"seconds", "train_seconds", "started", "when", "train_samples", "predict_samples", "predict_seconds"}
+TIMES = {"seconds", "minutes", "train_seconds", "started", "when"}
+TIMES |= {"train_samples", "predict_samples", "predict_seconds"}
 SUMS = {"history.csv"}  # the SHA-256, in done.json, of a table with times in it
 # In which somebody may be at work; and how often a run was resumed.
 CHECKOUT = {"commit", "dirty", "changed_files", "diff_sha256", "resumed"}

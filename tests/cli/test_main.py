@@ -3,14 +3,17 @@
 import argparse
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from segnb.cli import COMMANDS, SUMMARIES, add_command, main
 from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
+from segnb.runtime import processes
 from segnb.runtime.pool import PROCESSES
 from segnb.runtime.processes import STEP, Terminated
 from segnb.storage.files import read_json, write_json
@@ -101,16 +104,27 @@ def test_an_error_is_one_line(ending, capsys):
     assert capsys.readouterr().err == "segnb: this is bad; do that\n"
 
 
-@pytest.mark.parametrize(("signal", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+@pytest.mark.parametrize(("interrupt", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
 def test_who_was_started_by_a_user_says_that_it_was_stopped_and_a_step_is_silent(
-    ending, capsys, monkeypatch, signal, code
+    ending, capsys, monkeypatch, interrupt, code
 ):
     monkeypatch.delenv(STEP, raising=False)
-    assert ending(signal()) == code
+    assert ending(interrupt()) == code
     assert capsys.readouterr().err == "segnb: interrupted. Run the same command to resume.\n"
     monkeypatch.setenv(STEP, "1")
-    assert ending(signal()) == code
+    assert ending(interrupt()) == code
     assert capsys.readouterr().err == ""
+
+
+def test_a_command_may_be_interrupted_while_its_modules_load(capsys, monkeypatch):
+    def loading(modules):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+
+    monkeypatch.delenv(STEP, raising=False)
+    monkeypatch.setattr(processes, "load", loading)
+    assert main(["status"]) == 130
+    assert capsys.readouterr().err == "segnb: interrupted. Run the same command to resume.\n"
 
 
 def test_a_full_disk_is_one_line_that_names_the_file(ending, capsys):
