@@ -133,7 +133,7 @@ def make_study(
             | {"channels_last": True, "fused": True, "compile": False, "system": "none", "torch": "0"},
             "code": "0" * 16,
             "versions": {"torch": "0", "torchvision": "0", "numpy": "0"},
-            "request": {"preset": preset, "data": data},
+            "request": {"preset": preset, "data": data if data.startswith("streets") else f"/data/{data}"},
             "warnings": [],
         },
     )
@@ -281,7 +281,6 @@ def _write_boundary(run: Run, skill: float, confusion: np.ndarray, draw, **sums:
         trimap_edges=TRIMAP_EDGES,
         trimap_hits=(trimap * near).astype(int),
         trimap_truth=trimap,
-        trimap_predicted=trimap,
         **sums,
     )
 

@@ -15,7 +15,7 @@ from segnb.models.registry import label
 from segnb.study.study import Run
 
 FEWEST = 10  # images of which a bootstrap interval is made, or half of all if that is less
-NEAR, FAR = 3, 8  # px from a true edge: the largest distance of boundary metrics, and a cell of stride 8
+NEAR, FAR = 3, 8  # px from a true edge, less and at least: boundary metrics end at 3, stride 8 has such cells
 CONFUSIONS = {"confusion", "copied", "neutral_confusion"}  # the arrays of files that are confusion matrices
 LEVELS = (1, 2, 3, 4)  # of a U-Net; each has a gate on its skip
 
@@ -83,16 +83,7 @@ def _read(run: Run, name: str, changed: int):
     contents = getattr(run, name)()
     if isinstance(contents, dict):
         contents |= {key: class_pixels(contents[key]) for key in CONFUSIONS & contents.keys()}
-    if name == "boundary":
-        contents["zones"] = _by_edge(contents)
     return contents
-
-
-def _by_edge(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Return the `class_pixels` near true edges and far from them, (N, 2, 3, C)."""
-    ends = arrays["trimap_edges"]
-    pixels = np.stack([arrays[name] for name in signature(boundaries.trimap).parameters], -2).astype(float)
-    return np.stack([pixels[:, bins].sum(1) for bins in (ends[1:] <= NEAR, ends[:-1] >= FAR)], 1)
 
 
 def file_of(run: Run, name: str):
@@ -171,9 +162,13 @@ def of_objects(binned_by: str, place: int, value: str, run: Run, among: str = ""
 
 
 def by_edge(then: Callable, run: Run) -> ImageCounts:
-    """mIoU near true edges, far from them, or the difference, as `then` selects."""
-    zones = file_of(run, "boundary")["zones"]
-    return ImageCounts({"zones": zones}, lambda zones: then(class_mean(iou(zones))))
+    """`boundaries.trimap` near true edges, far from them, or the difference, as `then` selects."""
+    arrays = file_of(run, "boundary")
+    ends = arrays["trimap_edges"]
+    zones = ends[1:] <= NEAR, ends[:-1] >= FAR
+    names = signature(boundaries.trimap).parameters
+    sums = {name: np.stack([arrays[name][:, bins].sum(1) for bins in zones], 1) for name in names}
+    return ImageCounts(sums, lambda **sums: then(boundaries.trimap(**sums)))
 
 
 def share_of(file: str, above: str, below: str, run: Run) -> ImageCounts:

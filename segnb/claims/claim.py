@@ -101,6 +101,17 @@ MARGINS = {
 }
 
 
+# Column of cost.json: its name, and the column with the samples of each round if it was timed.
+COSTS = {
+    "parameters": ("parameters", None),
+    "gflops": ("operations per prediction", None),
+    "train_gflops": ("operations per training step", None),
+    "memory_mib": ("peak memory of a training step", None),
+    "train_seconds": ("training seconds per image", "train_samples"),
+    "predict_seconds": ("prediction seconds per image", "predict_samples"),
+}
+
+
 @dataclass(frozen=True)
 class Contrast:
     """A comparison of networks on one metric, on the same test images and with the same seeds.
@@ -131,6 +142,13 @@ class Contrast:
         If so, weight and threshold are negative: the negative value must exceed the negative limit.
         """
         return self.weight < 0
+
+    @property
+    def repeats(self) -> str:
+        """How the value varies: with "seeds", with "rounds" of timings, or "" for counted numbers."""
+        if self.metric not in COSTS:
+            return "seeds"
+        return "rounds" if COSTS[self.metric][1] else ""
 
     @property
     def networks(self) -> tuple[str, ...]:

@@ -29,17 +29,22 @@ from segnb.study.provenance import unlike
 NAMED = 5  # differences or claims that a sentence names
 
 
+def unequal_settings(a: StudyVerdicts, b: StudyVerdicts) -> list[str]:
+    """Return the differences of two studies in data and preset, in words."""
+    sides = [{"data": {key: side.data[key] for key in ("name", "digest")}} for side in (a, b)]
+    detailed = a.settings and b.settings  # missing in files of older versions
+    for side, verdicts in zip(sides, (a, b), strict=True):
+        side["preset"] = verdicts.settings if detailed else verdicts.preset
+    return unlike(*sides)
+
+
 def check_comparable(a: StudyVerdicts, b: StudyVerdicts) -> None:
     """Check that two studies have the same data and preset.
 
     Raises:
         SegnbError: if they differ; the message names the differences.
     """
-    sides = [{"data": {key: side.data[key] for key in ("name", "digest")}} for side in (a, b)]
-    detailed = a.settings and b.settings  # missing in files of older versions
-    for side, verdicts in zip(sides, (a, b), strict=True):
-        side["preset"] = verdicts.settings if detailed else verdicts.preset
-    if unequal := unlike(*sides):
+    if unequal := unequal_settings(a, b):
         raise SegnbError(
             f"{a.study} and {b.study} have different data or presets ({'; '.join(unequal[:3])}), which may be"
             " the reason for different verdicts. Use --anyway to compare them"
@@ -117,13 +122,19 @@ def elsewhere(
         if other.data["name"] != verdicts.data["name"]:
             sentences.append(_on_other_data(verdicts, other, found, above))
         elif other.machine != verdicts.machine:
-            sentences.append(_on_another_machine(other, found))
+            sentences.append(_on_another_machine(verdicts, other, found))
     return sentences
 
 
-def _on_another_machine(other: StudyVerdicts, found: Agreement) -> str:
+def _on_another_machine(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement) -> str:
     results = "the same results" if found.agree else "different results"
-    return f"**Another machine gives {results}:** on {other.machine}, {in_words(found)} {_beyond(found)}."
+    more = ["images or settings"] if unequal_settings(verdicts, other) else []
+    more += ["backbone weights"] if verdicts.weights != other.weights else []
+    with_other = f" with other {listed(more)}" if more else ""
+    return (
+        f"**Another machine{with_other} gives {results}:** on {other.machine}, {in_words(found)}"
+        f" {_beyond(found)}."
+    )
 
 
 def _on_other_data(

@@ -10,23 +10,13 @@ import numpy as np
 import pandas as pd
 
 from segnb.claims.by_image import ImageCounts, file_of
-from segnb.claims.claim import FLOOR, Contrast
+from segnb.claims.claim import COSTS, FLOOR, Contrast
 from segnb.claims.metrics import METRICS
 from segnb.claims.related_studies import COMPANIONS, Missing, companion
 from segnb.models.registry import VARIANTS, label
 from segnb.stats.bootstrap import count_blocks, resample, weights_of
 from segnb.stats.effect import Effect, effect
 from segnb.study.study import Run, Study
-
-# Column of cost.json: its name, and the column with the samples of each round if it was timed.
-COSTS = {
-    "parameters": ("parameters", None),
-    "gflops": ("operations per prediction", None),
-    "train_gflops": ("operations per training step", None),
-    "memory_mib": ("peak memory of a training step", None),
-    "train_seconds": ("training seconds per image", "train_samples"),
-    "predict_seconds": ("prediction seconds per image", "predict_samples"),
-}
 
 
 @dataclass(frozen=True)
@@ -35,7 +25,6 @@ class MeasuredContrast(Contrast):
 
     words, unit, scale: the name of the metric; a printed number is the value times `scale`, in `unit`. If the
                 claim states an upper limit, value and scale are negative.
-    repeats:    "seeds" if the effect varies with seeds; "rounds" for timings; "" for counted numbers
     margin:     of a claim of equivalence
     low, high:  the interval that decides, see `segnb.stats.decisions.interval`; a share's ends at 0 and 1
     level:      of the interval, 0 to 1; all claims of a family have the same
@@ -50,7 +39,6 @@ class MeasuredContrast(Contrast):
     words: str = ""
     unit: str = ""
     scale: float = 1
-    repeats: str = ""
     margin: float | None = None
     estimate: float | None = None
     seeds: int = 0
@@ -201,11 +189,10 @@ class Effects:
     def measure(self, contrast: Contrast) -> MeasuredContrast:
         """Measure a comparison, or give the reason why it cannot be measured."""
         if contrast.metric in COSTS:
-            words, samples = COSTS[contrast.metric]
-            facts = {"words": words, "unit": "%", "scale": 100, "repeats": "rounds" if samples else ""}
+            facts = {"words": COSTS[contrast.metric][0], "unit": "%", "scale": 100}
         else:
             metric = METRICS[contrast.metric]
-            facts = {"words": metric.words, "unit": metric.unit, "scale": metric.scale, "repeats": "seeds"}
+            facts = {"words": metric.words, "unit": metric.unit, "scale": metric.scale}
             if metric.share and not contrast.minus:  # a level, not a difference in points
                 facts["unit"] = "%"
         facts["scale"] *= -1 if contrast.at_most else 1
@@ -248,7 +235,7 @@ class Effects:
 
     def _ceiling(self, contrast: Contrast) -> str:
         """Return the reason if the strides are too large even for perfect scores; "" otherwise."""
-        ceiling = contrast.metric.replace("recall:", "ceiling:")
+        ceiling = "ceiling:" + contrast.metric.removeprefix("recall:")
         try:
             best = max(
                 self.score(ceiling, side, self.seeds(contrast)[0], drawn=False).value

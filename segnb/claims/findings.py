@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from segnb.audit import scores
 from segnb.claims.compare import elsewhere
-from segnb.claims.ledger import LEDGER
-from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, score, source
+from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, retested, score, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.claims.wording import by_word, counted, effect, listed, outlook
 from segnb.models.registry import label
@@ -62,7 +61,8 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     """
     lines = bullets(verdicts) + [f"- {sentence}" for sentence in elsewhere(verdicts, others, TOPICS)]
     old = verdicts.schema < StudyVerdicts.schema
-    note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains." * old
+    older = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
+    note = older if old else retested(verdicts)
     counts = f" Of its {len(verdicts.claims)} claims, {by_word(verdicts.claims)}."
     return between(
         text, MARKS, "\n".join([*lines, "", source(verdicts, name) + counts + _scores(verdicts) + note])
@@ -113,7 +113,7 @@ def _conclusion(subject: str, claim: Verdict) -> str:
         state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
         change = "raise mIoU" if larger else f"change mIoU by more than {margin}"
         return f"It is {state} whether {subject} {change}."
-    if LEDGER[claim.id].origin == "ours":  # files in results/ do not contain the origin
+    if claim.origin == "ours":
         agrees = " (the study makes no claim about it)"
     else:
         agrees = ", as the study claims" if claim.word == "supported" else ", contrary to the study"

@@ -13,7 +13,7 @@ from operator import itemgetter
 import numpy as np
 
 from segnb.claims import by_image
-from segnb.claims.by_image import FAR, LEVELS, NEAR, ImageCounts, file_of, image_mean, miou, pixels_of
+from segnb.claims.by_image import FAR, LEVELS, NEAR, ImageCounts, file_of, miou, pixels_of, share
 from segnb.claims.claim import ENCODER
 from segnb.claims.related_studies import Missing
 from segnb.labels import CAMVID, STREET
@@ -106,10 +106,13 @@ def _shifted(kind: str, run: Run) -> ImageCounts:
 
 
 def _best_by_image(run: Run, *rivals: Run) -> ImageCounts:
-    """Share of images on which this run has the highest mIoU; ties are split evenly."""
+    """Share of images on which this run has the highest mIoU; ties are split evenly.
+
+    An image without labelled pixels does not count.
+    """
     scores = np.stack([_miou(rival).by_image() for rival in (run, *rivals)])  # (V, N)
     top = scores == scores.max(0)
-    return image_mean(top[0] / top.sum(0))
+    return share(top[0] / np.maximum(top.sum(0), 1), np.isfinite(scores[0]).astype(float))
 
 
 def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
@@ -252,11 +255,11 @@ def _metrics() -> dict[str, Metric]:
         words = f"standard deviation of gate {level} within an image"
         add(f"gate_variation:{level}", words, partial(by_image.gate_variation, level), "")
 
-    near, far = f"mIoU within {NEAR} px of true edges", f"mIoU more than {FAR} px from"
-    add("near", near, partial(by_image.by_edge, itemgetter((..., 0))), points)
-    add("far", f"{far} true edges", partial(by_image.by_edge, itemgetter((..., 1))), points)
-    gap = partial(by_image.by_edge, lambda miou: miou[..., 0] - miou[..., 1])
-    add("near-far", f"{near} minus {far} them", gap, points)
+    near, far = f"pixel accuracy less than {NEAR} px from true edges", f"pixel accuracy {FAR} px or more from"
+    add("near", near, partial(by_image.by_edge, itemgetter((..., 0))))
+    add("far", f"{far} true edges", partial(by_image.by_edge, itemgetter((..., 1))))
+    gap = partial(by_image.by_edge, lambda accuracy: accuracy[..., 0] - accuracy[..., 1])
+    add("near-far", f"{near} minus {far} them", gap)
     add("specks", "share of pixels in specks", partial(by_image.share_of, "boundary", "specks", "pixels"))
     words = "recall of edges between objects"
     add("between", words, partial(by_image.share_of, "boundary", "between_hits", "between_count"), share=True)

@@ -51,26 +51,27 @@ def _shared(study: Study) -> list:
 
 
 def companion(study: Study, place: str) -> Study:
-    """Return the newest related study with evaluated runs.
+    """Return the newest related study with evaluated runs that fits.
 
     Raises:
-        Missing: if no related study exists, if the study does not use the rendered streets, if the numbers
-            of training images, and so of steps, differ, or if other code evaluated the related study.
+        Missing: if the study does not use the rendered streets, or if no related study fits: the numbers of
+            training images, and so of steps, differ, or other code evaluated it.
     """
-    if study.settings["data"]["name"] != "streets":
+    if study.settings["request"]["data"] != "streets":
         raise Missing(f"only studies of the rendered streets are compared with {COMPANIONS[place]}")
-    evaluated = [other for other in alike(study, place) if other.measured()]
-    if not evaluated:
-        raise Missing(
-            f"no study with the same preset, backbone weights, machine and code uses {COMPANIONS[place]}"
-        )
-    codes = evaluation_code([*evaluated[0].measured(), *study.measured()])
-    if len(set(codes.values())) > 1:
-        raise Missing(f"another version of segnb evaluated the study of {COMPANIONS[place]}")
-    images, here = (other.settings["data"]["counts"]["train"] for other in (evaluated[0], study))
-    if images != here:
-        raise Missing(
-            f"the study of {COMPANIONS[place]} has {images} training images and this study has {here}, so"
-            " images and steps do not match"
-        )
-    return evaluated[0]
+    reasons = []
+    for other in alike(study, place):
+        images, here = (one.settings["data"]["counts"]["train"] for one in (other, study))
+        if not other.measured():
+            continue
+        if len(set(evaluation_code([*other.measured(), *study.measured()]).values())) > 1:
+            reasons.append(f"another version of segnb evaluated the study of {COMPANIONS[place]}")
+        elif images != here:
+            reasons.append(
+                f"the study of {COMPANIONS[place]} has {images} training images and this study has {here}, so"
+                " images and steps do not match"
+            )
+        else:
+            return other
+    nothing = f"no study with the same preset, backbone weights, machine and code uses {COMPANIONS[place]}"
+    raise Missing(next(iter(reasons), nothing))

@@ -10,9 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from segnb.claims.effects import MeasuredContrast
+from segnb.claims.ledger import LEDGER
+from segnb.claims.metrics import METRICS
 from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
-from segnb.claims.wording import counted, estimate, full_name, headline, interval, levels, needed, with_unit
+from segnb.claims.wording import (
+    counted,
+    estimate,
+    full_name,
+    headline,
+    interval,
+    levels,
+    listed,
+    needed,
+    with_unit,
+)
 from segnb.errors import SegnbError
 from segnb.models.registry import label
 from segnb.storage import root
@@ -82,7 +94,8 @@ def from_dict(entry: dict) -> StudyVerdicts:
     claims = []
     for claim in entry["claims"]:
         contrasts = tuple(_made(MeasuredContrast, part) for part in claim["parts"])
-        claims.append(_made(Verdict, claim | {"parts": contrasts}))
+        known = {"origin": LEDGER[claim["id"]].origin} if claim["id"] in LEDGER else {}
+        claims.append(_made(Verdict, known | claim | {"parts": contrasts}))
     return _made(StudyVerdicts, entry | {"claims": tuple(claims)})
 
 
@@ -163,6 +176,16 @@ def source(verdicts: StudyVerdicts, name: str) -> str:
     )
 
 
+def retested(verdicts: StudyVerdicts) -> str:
+    """Name the claims that segnb has tested otherwise since; "" if there are none."""
+    names = [
+        claim.id
+        for claim in verdicts.claims
+        if any(part.metric in METRICS and part.words != METRICS[part.metric].words for part in claim.deciding)
+    ]
+    return f" Since then, segnb tests {listed(names)} with another metric." if names else ""
+
+
 def table(verdicts: StudyVerdicts, name: str) -> str:
     """Return the verdicts as a Markdown table, below a paragraph that describes the study."""
     rows = []
@@ -170,7 +193,7 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
         decisive = claim.decisive_contrast  # formatted again, because older files have another style
         evidence = headline(decisive) if decisive else claim.reason
         rows.append([claim.id, claim.sentence, claim.word, evidence.replace("|", r"\|")])
-    rule = HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts)
+    rule = HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts) + retested(verdicts)
     return (
         f"{source(verdicts, name)} {rule}\n\n{markdown_table(['id', 'claim', 'verdict', 'evidence'], rows)}"
     )

@@ -116,8 +116,9 @@ class Verdict(Claim):
 
     @property
     def floors(self) -> list[str]:
-        """The reasons why deciding comparisons leave no room for a difference, without duplicates."""
-        return list(dict.fromkeys(contrast.floor for contrast in self.deciding if contrast.floor))
+        """The reasons why deciding comparisons that do not pass leave no room, without duplicates."""
+        passed = [part for part in self.deciding if part.low is not None and part.low > self.limit(part)]
+        return list(dict.fromkeys(part.floor for part in self.deciding if part.floor and part not in passed))
 
     @property
     def one_seed(self) -> bool:
@@ -177,11 +178,8 @@ class StudyVerdicts:
     @property
     def levels(self) -> dict[str, float]:
         """The level of the intervals by family, for families with tested claims."""
-        return {
-            claim.corrected_with: claim.level
-            for claim in self.claims
-            if claim.tested and claim.p_for is not None
-        }
+        tested = [claim for claim in self.claims if claim.tested and claim.p_for is not None]
+        return {claim.corrected_with: claim.level for claim in tested}
 
     @property
     def by_id(self) -> dict[str, Verdict]:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from segnb.audit import scores
-from segnb.claims.claim import Contrast
-from segnb.claims.effects import COSTS, MeasuredContrast
+from segnb.claims.claim import COSTS, Contrast
+from segnb.claims.effects import MeasuredContrast
 from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
@@ -254,8 +254,8 @@ def outlook(claim: Verdict) -> str:
     """State the seeds with which an inconclusive claim has a chance of 80% of a verdict, and that verdict."""
     if not claim.images_suffice:
         return (
-            f"If the effect stays the same, these test images are too few for a chance of"
-            f" {100 * decisions.POWER:.0f}% of a verdict, whatever the number of seeds."
+            "If the effect stays the same, more seeds alone will probably not decide it: it takes more test"
+            " images."
         )
     leads = [claim.lead(contrast) for contrast in claim.deciding if contrast.estimate is not None]
     support = min(leads, default=0) > 0
@@ -280,12 +280,12 @@ def command(
     request, own = study.settings["request"], study.settings["data"]["name"]
     words = {
         "PRESET": preset or study.preset.name,
-        "DATA": data or (own if own.startswith("streets") else f"path/to/{own}"),
+        "DATA": data or (own if study.is_rendered else f"path/to/{own}"),
         "SEEDS": ",".join(map(str, seeds)),
     }
     if variants:
         words["VARIANTS"] = ",".join(variants)
-    for key in ("epochs", "learning_rate", "weights", "precision"):
+    for key in ("epochs", "learning_rate", "backbone_learning_rate", "weights", "precision"):
         if request.get(key) and "/" not in str(request[key]):  # a path means nothing on another machine
             words[key.upper()] = str(request[key])
     if words["DATA"] == "streets":

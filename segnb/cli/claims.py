@@ -25,9 +25,9 @@ def add_commands(commands) -> None:
         nargs="?",
         const="",
         metavar="NAME",
-        help="store the verdicts in results/NAME.json (default NAME: PRESET-DATA). If no other stored study"
-        " decides more claims, also store the report in docs/report/ and update the tables in docs/claims.md"
-        " and docs/performance.md and the findings in README.md",
+        help="store the verdicts in results/NAME.json (default NAME: PRESET-DATA) and update README.md,"
+        " docs/claims.md and docs/performance.md, which show the stored study that decides most claims. If"
+        " that is this study, also store the report in docs/report/",
     )
     comparison = add_command(listing.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
     for name in ("a", "b"):
@@ -57,31 +57,31 @@ def claims(options: argparse.Namespace) -> None:
 
 
 def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
-    """Store verdicts and, if no other stored study decides more claims, show them on the pages."""
+    """Store verdicts, and write the pages again for the stored study that decides most claims."""
     name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
     trimmed = saved.from_dict(saved.trimmed(verdicts))
     file = root() / "results" / name
     if file.exists():
         saved.read(file)  # raises an error for a file with other contents, which stays
     stored = saved.stored() | {name: trimmed}  # without the study that this file contained before
-    others = [study for study in saved.references(stored).values() if study.study != verdicts.study]
-    more = [study.study for study in others if study.count(*DECIDED) > verdicts.count(*DECIDED)]
-    performance, claims_page = root() / saved.PERFORMANCE_PAGE, root() / saved.CLAIMS_PAGE
+    references = [pair for pair in saved.references(stored).items() if pair[1].study != verdicts.study]
+    best = next(iter(references), (name, trimmed))
+    shown, lead = best if best[1].count(*DECIDED) > verdicts.count(*DECIDED) else (name, trimmed)
+    others = [study for study in saved.references(stored).values() if study.study != lead.study]
+    performance, claims_page, readme = (
+        root() / page for page in (saved.PERFORMANCE_PAGE, saved.CLAIMS_PAGE, "README.md")
+    )
     pages = {
         performance: saved.in_performance(_text(performance), stored),
-        claims_page: saved.in_list(_text(claims_page), stored),
+        claims_page: saved.in_page(saved.in_list(_text(claims_page), stored), lead, shown),
+        readme: findings.in_readme(_text(readme), lead, shown, others),
     }
-    if not more:
-        readme = root() / "README.md"
-        pages[claims_page] = saved.in_page(pages[claims_page], trimmed, name)
-        pages[readme] = findings.in_readme(_text(readme), trimmed, name, others)
     saved.write(verdicts, file)
     for page, text in pages.items():
         write_text(page, text)
-    if more:
+    if lead is not trimmed:
         print(
-            f"README.md, docs/report/ and the verdicts in docs/claims.md are unchanged, because {more[0]}"
-            " decides more. Publish that study again to compare it with this one there.",
+            f"{PUBLISHED}: unchanged, because {lead.study} decides more. The other pages compare the two.",
             file=sys.stderr,
         )
         return

@@ -61,12 +61,12 @@ def _groups(runs: list[Run], file: str) -> Iterator[tuple[str, list[Run], list]]
 
 
 def trimap_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
-    """Return the IoU by distance from the nearest true edge.
+    """Return the pixel accuracy by distance from the nearest true edge.
 
     Returns:
         {label: columns value, low, high}, indexed by bins such as "1–3" (px).
     """
-    names = ("trimap_hits", "trimap_truth", "trimap_predicted")
+    names = ("trimap_hits", "trimap_truth")
     curves = {}
     for network, group, files in _groups(runs, "boundary"):
         sums = [{name: arrays[name] for name in names} for arrays in files]

@@ -189,8 +189,7 @@ def trained_on(study: Study) -> str:
 
 
 def _other_images(study: Study) -> str:
-    data = study.settings["data"]
-    if not data["name"].startswith("streets"):
+    if not study.is_rendered:
         return ""
     return (
         "The study's images come from the CARLA simulator. These come from segnb's own renderer, with the"

@@ -100,6 +100,12 @@ class Study:
             )
         return data
 
+    @property
+    def is_rendered(self) -> bool:
+        """Whether segnb renders the images; a user's folder may have the name of such data."""
+        data = self.settings["request"]["data"]
+        return Path(data).name == data  # a folder has its full path
+
     def split(self, name: str, size: int) -> "Split":
         """Return images and labels of "train", "val" or "test" at `size` pixels per side."""
         return self.data.split(cache_folder(), name, size)

@@ -18,7 +18,6 @@ def part(label: str = "U-Net − U-Net, no skips", metric: str = "", **changes) 
         "scale": 100,
         "plus": ("UNet_Standard_256",),
         "minus": ("UNet_NoSkip_256",),
-        "repeats": "seeds",
         "estimate": 0.031,
         "low": 0.004,
         "high": 0.058,

@@ -81,6 +81,11 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     (sentence,) = compare.elsewhere(mine, [replace(study(0.3, 0.2), machine="GPU, fp32")])
     assert sentence.startswith("**Another machine gives different results:** on GPU")
     assert sentence.endswith("Of 2 comparisons, 2 differ by more than chance.")
+    (sentence,) = compare.elsewhere(mine, [replace(other, weights="random")])
+    assert sentence.startswith("**Another machine with other backbone weights gives the same results:** on")
+    earlier = replace(other, data=mine.data | {"digest": "earlier"}, weights="random")
+    (sentence,) = compare.elsewhere(mine, [earlier])
+    assert sentence.startswith("**Another machine with other images or settings and backbone weights gives")
 
 
 def test_opposite_verdicts_and_other_effects_on_other_data_are_said():

@@ -2,17 +2,20 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from segnb.audit import scores
+from segnb.claims.claim import COSTS
 from segnb.claims.decide import decide
 from segnb.claims.ledger import LEDGER
 from segnb.claims.related_studies import FALSE_COLOURS
 from segnb.claims.verdicts import UNMEASURABLE, WORDS
 from segnb.models.registry import VARIANTS
 from segnb.storage.files import read_json, write_json
+from tests.claims import examples
 from tests.claims.examples import by_id
 from tests.conftest import make_project
 from tests.synthetic_study import SKILL, make_study
@@ -108,6 +111,14 @@ def test_a_share_that_leaves_no_room_is_not_measurable_and_says_so(claims):
     assert not any(part["floor"] for part in claims["U16"]["parts"])
 
 
+def test_a_comparison_that_passes_has_room(claims):
+    passes, is_open = (examples.part(floor="recall is 7%", low=low, high=0.06) for low in (0.04, -0.01))
+    with_room = examples.part(low=-0.01, high=0.02)
+    assert not examples.claim(contrasts=(passes, with_room)).floors
+    for floored in (is_open, replace(passes, low=None, high=None)):
+        assert examples.claim(contrasts=(floored, with_room)).floors == ["recall is 7%"]
+
+
 def test_a_limit_from_above_is_printed_as_the_level_itself(claims):
     for part in claims["F2"]["parts"][:2]:
         assert part["estimate"] < 0 and part["scale"] == -100 and part["unit"] == "%"
@@ -119,7 +130,7 @@ def test_a_limit_from_above_is_printed_as_the_level_itself(claims):
 def test_a_part_holds_its_numbers(claims):
     part = claims["F1"]["parts"][0]
     assert part["low"] < part["estimate"] < part["high"] and 0.95 <= part["level"] < 1
-    assert len(part["by_seed"]) == part["seeds"] == 3 and part["repeats"] == "seeds"
+    assert len(part["by_seed"]) == part["seeds"] == 3
     assert sum(part["by_seed"]) / 3 == pytest.approx(part["estimate"])
     assert part["p_for"] < 0.05 < part["p_against"]
     assert part["missing"] == "" and part["decides"] and part["scale"] == 100
@@ -162,7 +173,7 @@ def test_one_seed_decides_nothing_that_was_trained(study):
             assert claim["verdict"] == "not measured"
         elif name == "U19":
             assert claim["verdict"] == UNMEASURABLE
-        elif not any(part["repeats"] == "seeds" for part in claim["parts"] if part["decides"]):
+        elif all(part["measure"] in COSTS for part in claim["parts"] if part["decides"]):
             assert claim["verdict"] in ("supported", "refuted"), name
         elif not needs_another_study(name):
             assert claim["verdict"] == "inconclusive", name

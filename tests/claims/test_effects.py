@@ -10,7 +10,7 @@ import pytest
 
 from segnb.claims import by_image
 from segnb.claims.claim import Contrast
-from segnb.claims.effects import Effects
+from segnb.claims.effects import Effects, Score
 from segnb.claims.ledger import LEDGER
 from segnb.metrics.confusion import mean_iou
 from segnb.models.registry import VARIANTS
@@ -138,6 +138,18 @@ def test_costs_that_are_missing(tmp_path, gone, reason):
         row.pop(gone, None)
     write_json(study.cost_path, table if gone else {"variants": {}})
     assert reason in Effects(study).measure(Contrast("", "train_seconds", (GATED,), (UNET,))).missing
+
+
+def test_only_recall_has_a_ceiling(study, monkeypatch):
+    """The IoU of a network's own objects is no score of perfect ones, however low it is."""
+    effects = Effects(study)
+    low = Score(0.01, np.full(50, 0.01))
+    monkeypatch.setattr(effects, "score", lambda *args, **options: low)
+    sides = ("FCN16s_vgg16_freeze",), ("FCN32s_vgg16_freeze",)
+    reason = effects._ceiling(Contrast("", "recall:medium", *sides))
+    assert reason == "even perfect scores at these strides find only 1.0% of these objects"
+    for metric in ("object_iou:medium", "found_iou:medium", "intact:medium", "between"):
+        assert effects._ceiling(Contrast("", metric, *sides)) == ""
 
 
 def test_a_share_of_one_is_no_certainty(study):

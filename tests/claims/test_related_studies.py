@@ -1,5 +1,6 @@
 """Claims that compare with a study of other data."""
 
+import os
 import shutil
 
 import numpy as np
@@ -103,6 +104,12 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
         write_json(cars.path / "study.json", fewer)
         reason = Effects(study).measure(FOCUS).missing
         assert "has 8 training images and this study has 240" in reason
+        whole = cars.path.with_name("whole")  # an older study that fits
+        shutil.copytree(cars.path, whole)
+        write_json(whole / "study.json", settled)
+        os.utime(whole / "study.json", (0, 0))
+        assert not Effects(study).measure(FOCUS).missing
+        shutil.rmtree(whole)
         for key, value in (
             ("preset", {}),
             ("code", "other"),

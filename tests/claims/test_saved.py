@@ -13,7 +13,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from segnb.claims import compare, findings, saved
 from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import DECIDED, WORDS
-from segnb.claims.wording import effect
+from segnb.claims.wording import effect, levels
 from segnb.cli.__main__ import main
 from segnb.models.registry import label
 from segnb.report import CHAPTERS
@@ -87,6 +87,8 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     written, short = read_json(at_home / "claims.json"), read_json(at_home / "results" / "quick-streets.json")
     assert short == saved.trimmed(verdicts)
     assert saved.as_dict(saved.from_dict(written)) == written
+    assert levels(saved.from_dict(short)) == levels(verdicts) and "our own questions" in levels(verdicts)
+    assert [claim.origin for claim in saved.from_dict(short).claims] == [c.origin for c in verdicts.claims]
     page = (at_home / "docs" / "claims.md").read_text()
     assert page.startswith(
         "Before\n<!-- claims -->\nFrom `results/quick-streets.json`: study `quick-streets-"
@@ -121,13 +123,14 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     (results / "other.json").rename(results / "mine.json")
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
     assert "Another machine" not in page.read_text()
-    before = page.read_text()
     better = tuple(replace(claim, word="supported") for claim in verdicts.claims)
     saved.write(replace(other, claims=better), results / "better.json")
     capsys.readouterr()
     assert main(["claims", "--study", study.name, "--publish", "again"]) == 0
-    assert "are unchanged, because quick-streets-1 decides more" in capsys.readouterr().err
-    assert page.read_text() == before and saved.read(results / "again.json").study == verdicts.study
+    assert "unchanged, because quick-streets-1 decides more" in capsys.readouterr().err
+    assert "From `results/better.json`" in page.read_text()
+    assert f"results:** on {verdicts.machine}" in page.read_text()
+    assert saved.read(results / "again.json").study == verdicts.study
     listed = shown_in((at_home / "docs" / "claims.md").read_text(), saved.STUDIES).splitlines()
     names = [line.split("`")[1] for line in listed[2:]]
     assert names[0] == "better.json" and sorted(names) == sorted(file.name for file in results.iterdir())

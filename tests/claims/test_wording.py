@@ -116,8 +116,8 @@ def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, expect
     ],
 )
 def test_times_beyond_the_limit_of_a_counted_claim_are_told(study, times, expected):
-    counted = part(metric="gflops", estimate=0.07, low=None, high=None, repeats="", unit="%")
-    shown = [replace(counted, estimate=time, repeats="rounds", decides=False) for time in times]
+    counted = part(metric="gflops", estimate=0.07, low=None, high=None, unit="%")
+    shown = [replace(counted, metric="train_seconds", estimate=time, decides=False) for time in times]
     one = claim("U8", kind="≈", margin=0.1, contrasts=(counted, *shown))
     text = wording.reason(one, counted, study)
     assert "which do not decide" in text and text.endswith("gflops: +8.0%.") == (not expected)
@@ -141,6 +141,11 @@ def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):
     other.settings["request"].update(asked)  # as read, not in the file
     assert wording.command(other, [0]) == "make report PRESET=quick SEEDS=0 EPOCHS=2 LEARNING_RATE=0.002"
     assert wording.command(study, [0]) == "make report PRESET=quick SEEDS=0"
+    other.settings["request"].update(dict.fromkeys(asked), backbone_learning_rate=5e-05)
+    expected = "make report PRESET=quick SEEDS=0 BACKBONE_LEARNING_RATE=5e-05"
+    assert wording.command(other, [0]) == expected
+    other.settings["request"].update(data="/a/folder/streets", backbone_learning_rate=None)
+    assert wording.command(other, [0]) == "make report PRESET=quick DATA=path/to/streets SEEDS=0"
 
 
 def test_more_seeds_of_a_claim_on_other_data_are_seeds_of_those_data_too(tmp_path):

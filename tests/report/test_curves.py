@@ -69,7 +69,7 @@ def test_curves_by_distance(runs):
     by_network = curves.trimap_curves(runs)
     assert list(by_network)[:2] == ["FCN-32s frozen", "FCN-8s frozen"] and len(by_network) == len(NAMES)
     files = [run.boundary() for run in seeds(runs, "UNet_Standard_256")]
-    names = ("trimap_hits", "trimap_truth", "trimap_predicted")
+    names = ("trimap_hits", "trimap_truth")
     plain = np.mean(
         [boundaries.trimap(**{name: one[name].sum(0) for name in names}) for one in files], axis=0
     )
@@ -226,7 +226,7 @@ def as_measured(metric: str, plus: str, minus: str, **changes):
 
 def test_a_claim_shows_the_images_that_its_rule_picks(study, runs):
     parts = (
-        as_measured("train_seconds", "UNet_Standard_256", "UNet_NoSkip_256", repeats="rounds"),
+        as_measured("train_seconds", "UNet_Standard_256", "UNet_NoSkip_256"),
         as_measured("miou", "UNet_Standard_256", "UNet_NoSkip_256"),
     )
     effects = Effects(study)

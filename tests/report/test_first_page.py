@@ -47,7 +47,7 @@ def test_a_claim_of_no_difference_turns_at_the_end_of_its_margin(changes, sign):
 
 
 def test_marks_without_interval_beyond_the_scale_and_without_any_number():
-    counted = part(repeats="", low=None, high=None, estimate=1.2)
+    counted = part(metric="parameters", low=None, high=None, estimate=1.2)
     far = part(estimate=1.0, low=0.99, high=1.01)
     shown = rows(
         first_page.overview(
@@ -107,7 +107,8 @@ def test_networks_that_still_improve_are_a_reason_for_caution():
         run("FCN8s_vgg16_freeze", 0.1, 0.105),
         run("UNet_Standard_256", 0.4),
     ]
-    floored = claim("U19", "inconclusive", contrasts=(part(floor="even U-Net has a recall of 1%"),))
+    low = part(low=-0.01, floor="even U-Net has a recall of 1%")
+    floored = claim("U19", "inconclusive", contrasts=(low,))
     assert first_page.caution(runs, verdicts(floored)) == (
         "In the last epoch, 1 of 2 FCNs (up to 5.0 points) still gain more than 1 point of validation mIoU:"
         " more epochs would change their scores. For U19, the networks score too low or too high to be"

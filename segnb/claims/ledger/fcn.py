@@ -163,15 +163,15 @@ STRIDE_CLAIMS = (
     Claim(
         "F17",
         "FCN-32s loses more to FCN-8s around object boundaries than far from them.",
-        "FCN-8s minus FCN-32s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
-        " more than 8 px from any true edge; frozen and fine-tuned both decide.",
+        "FCN-8s minus FCN-32s in pixel accuracy less than 3 px from a true edge, minus the same difference"
+        " 8 px or more from any true edge; frozen and fine-tuned both decide.",
         strides(8, 32, "near-far") + secondary(strides(8, 32, "near", "far")),
     ),
     Claim(
         "F18",
         "FCN-8s gains more over FCN-16s around object boundaries than far from them.",
-        "FCN-8s minus FCN-16s in mIoU of the pixels within 3 px of a true edge, minus the same difference"
-        " more than 8 px from any true edge; frozen and fine-tuned both decide.",
+        "FCN-8s minus FCN-16s in pixel accuracy less than 3 px from a true edge, minus the same difference"
+        " 8 px or more from any true edge; frozen and fine-tuned both decide.",
         strides(8, 16, "near-far") + secondary(strides(8, 16, "near", "far")),
     ),
     Claim(

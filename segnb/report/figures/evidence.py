@@ -81,13 +81,13 @@ def _numbers(curves: dict[str, pd.DataFrame], which: int) -> str:
 
 @figure
 def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
-    """Draw IoU against the distance to the nearest edge; `segnb.report.curves.trimap_curves`."""
+    """Draw pixel accuracy against the distance to the nearest edge; `segnb.report.curves.trimap_curves`."""
     fig = _by_family(
-        curves, "mIoU of these pixels (1 is perfect)", "distance to the nearest edge of the ground truth (px)"
+        curves, "share of correct pixels (1 is all)", "distance to the nearest edge of the ground truth (px)"
     )
-    finding = findings.widest_gap(curves, "mIoU", lambda px: f"at {px} px from an edge")
+    finding = findings.widest_gap(curves, "pixel accuracy", lambda px: f"at {px} px from an edge")
     return fig.described(
-        "mIoU of pixels against their distance to the nearest edge of the ground truth. Nearest bin:"
+        "Pixel accuracy against the distance to the nearest edge of the ground truth. Nearest bin:"
         f" {_numbers(curves, 0)}. Farthest bin: {_numbers(curves, -1)}.",
         f"{finding} The distance to an edge grows to the right: a network that is coarse only at outlines is"
         " low only on the left."

@@ -142,11 +142,11 @@ def gates(maps: int) -> dict[str, np.ndarray]:
 
 EXACT = part(
     "Attention U-Net − U-Net",
+    "parameters",
     unit="% of parameters",
     low=None,
     high=None,
     by_seed=(),
-    repeats="",
     estimate=0.0113,
 )
 BY_IMAGE = {

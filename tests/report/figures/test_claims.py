@@ -107,7 +107,7 @@ def test_headings_are_complete():
 
 
 def test_the_caption_says_how_a_mark_of_times_is_formed():
-    timed = part(repeats="rounds", low=None, high=None)
+    timed = part(metric="train_seconds", low=None, high=None)
     assert "the mark the medians of all rounds" in differences([timed], "exact", {}).caption
     assert "medians" not in FIGURES["differences"]().caption
 
