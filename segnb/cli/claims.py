@@ -25,9 +25,10 @@ def add_commands(commands) -> None:
         nargs="?",
         const="",
         metavar="NAME",
-        help="store the verdicts in results/NAME.json (default NAME: PRESET-DATA). If no other stored study"
-        " decides more claims, also store the report in docs/report/ and update the tables in docs/claims.md"
-        " and docs/performance.md and the findings in README.md",
+        help="store the verdicts in results/NAME.json (default NAME: PRESET-DATA), and update the scores in"
+        " docs/performance.md and the list of studies in docs/claims.md. If no other stored study decides"
+        " more claims, also update the verdicts in docs/claims.md and the findings in README.md, and store"
+        " the report in docs/report/",
     )
     comparison = add_command(listing.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
     for name in ("a", "b"):
@@ -57,7 +58,10 @@ def claims(options: argparse.Namespace) -> None:
 
 
 def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
-    """Store verdicts and, if no other stored study decides more claims, show them on the pages."""
+    """Store verdicts and update scores and the list of studies.
+
+    If no other stored study decides more claims, also show the verdicts, the findings and the report.
+    """
     name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
     trimmed = saved.from_dict(saved.trimmed(verdicts))
     file = root() / "results" / name
@@ -78,14 +82,17 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     saved.write(verdicts, file)
     for page, text in pages.items():
         write_text(page, text)
+    written = ", ".join(path.relative_to(root()).as_posix() for path in (file, *pages))
+    print(f"updated: {written}", file=sys.stderr)
     if more:
         print(
             f"README.md, docs/report/ and the verdicts in docs/claims.md are unchanged, because {more[0]}"
             " decides more. Publish that study again to compare it with this one there.",
             file=sys.stderr,
         )
-        return
-    if not publish_study(ReportParams.from_attributes(options)):
+    elif publish_study(ReportParams.from_attributes(options)):
+        print(f"updated: {PUBLISHED}", file=sys.stderr)
+    else:
         print(
             f"{PUBLISHED}: unchanged, because this study has no report. Run 'make report' before.",
             file=sys.stderr,
