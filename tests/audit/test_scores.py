@@ -198,7 +198,9 @@ def test_inflation_tries_out_what_failing_classes_cost(runs):
     published = [as_published_score(labels, guess) for guess in (before, after)]
     assert gain > 3 / 13
     rise = published[1] - published[0]
-    assert f"rise by {gain:.3f} and the study's metric by {rise:.3f}, {100 * rise / gain:.0f}% of that." in text
+    assert (
+        f"rise by {gain:.3f} and the study's metric by {rise:.3f}, {100 * rise / gain:.0f}% of that." in text
+    )
     assert "hides failing classes" in text
 
 
