@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 
 from segnb.claims.related_studies import COMPANIONS, alike
-from segnb.models.registry import VARIANTS
+from segnb.models.registry import VARIANTS, parse_variants
+from segnb.params import parse_seeds
 from segnb.pipeline import resources
 from segnb.report import CHAPTERS
 from segnb.runtime.machine import ALLOCATOR
@@ -26,8 +27,8 @@ for needed in ("study", "variants", "seeds"):
         raise WorkflowError(f"--config: no {needed}=... (expected study, variants and seeds)")
 
 study = open_study(str(config["study"]))
-variants = str(config["variants"]).split(",")
-seeds = str(config["seeds"]).split(",")
+variants = parse_variants(str(config["variants"]))
+seeds = [str(seed) for seed in parse_seeds(config["seeds"])]
 folder = f"runs/{study.name}"
 # Runs that diverged are left out: they are not repeated, and no other step waits for them.
 lost = {(run.variant, str(run.seed)) for run in study.diverged()}
@@ -220,21 +221,13 @@ rule train:
         mem_mb=lambda w, attempt: attempt * resources.training(study, w.variant)["mem_mb"],
         runtime=lambda w: resources.training(study, w.variant)["runtime"],
         **gpu,
-    priority: 1  # before evaluation, whose short jobs fill the cores at the end
+    # The longest runs come first, so that no core waits for the last of them. Evaluation comes later: its short
+    # jobs fill the cores at the end.
+    priority: lambda w: 2 if VARIANTS[w.variant].trains_longest else 1
     message:
         "train: {wildcards.variant}, seed {wildcards.seed}"
     shell:
         "{segnb} run notebooks/train.ipynb {output:q} -y {params.yaml:q} --log {log:q}"
-
-
-# The longest runs come first, so that no core waits for the last of them.
-use rule train as train_first with:
-    priority: 2
-    wildcard_constraints:
-        variant="|".join(name for name in VARIANTS if VARIANTS[name].trains_longest),
-
-
-ruleorder: train_first > train
 
 
 # It runs next to trainings if they do not disturb its times, and otherwise alone on the machine, on all cores.

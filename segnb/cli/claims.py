@@ -79,13 +79,16 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     saved.write(verdicts, file)
     for page, text in pages.items():
         write_text(page, text)
+    written = ", ".join(path.relative_to(root()).as_posix() for path in (file, *pages))
+    print(f"updated: {written}", file=sys.stderr)
     if lead is not trimmed:
         print(
             f"{PUBLISHED}: unchanged, because {lead.study} decides more. The other pages compare the two.",
             file=sys.stderr,
         )
-        return
-    if not publish_study(ReportParams.from_attributes(options)):
+    elif publish_study(ReportParams.from_attributes(options)):
+        print(f"updated: {PUBLISHED}", file=sys.stderr)
+    else:
         print(
             f"{PUBLISHED}: unchanged, because this study has no report. Run 'make report' before.",
             file=sys.stderr,

@@ -15,7 +15,7 @@ from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import DECIDED, WORDS
 from segnb.claims.wording import effect, levels
 from segnb.cli.__main__ import main
-from segnb.models.registry import label
+from segnb.models.registry import VARIANTS, label
 from segnb.report import CHAPTERS
 from segnb.storage.files import read_json, write_json
 from tests.claims import examples
@@ -94,7 +94,8 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
         "Before\n<!-- claims -->\nFrom `results/quick-streets.json`: study `quick-streets-"
     )
     assert page.endswith("<!-- /studies -->\nAfter\n") and "\nold\n" not in page
-    assert f"| {verdicts.machine} | 13 | 3 | {verdicts.count(*DECIDED)} of {len(LEDGER)} claims |" in page
+    decided = f"{verdicts.count(*DECIDED)} of {len(LEDGER)} claims"
+    assert f"| {verdicts.machine} | {len(VARIANTS)} | 3 | {decided} |" in page
     assert shown_in(page) == saved.table(saved.from_dict(short), "quick-streets.json")
     assert all(page.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
     assert page.count(f"| {verdicts.by_id['U1'].headline} |") == 1
@@ -127,7 +128,9 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     saved.write(replace(other, claims=better), results / "better.json")
     capsys.readouterr()
     assert main(["claims", "--study", study.name, "--publish", "again"]) == 0
-    assert "unchanged, because quick-streets-1 decides more" in capsys.readouterr().err
+    updated, because = capsys.readouterr().err.splitlines()
+    assert updated == "updated: results/again.json, docs/performance.md, docs/claims.md, README.md"
+    assert "unchanged, because quick-streets-1 decides more" in because
     assert "From `results/better.json`" in page.read_text()
     assert f"results:** on {verdicts.machine}" in page.read_text()
     assert saved.read(results / "again.json").study == verdicts.study

@@ -97,11 +97,10 @@ def _trainings(environment) -> list[tuple[str, tuple[str, str]]]:
         text=True,
     )
     found = [line.split() for line in told.stdout.splitlines()]
-    marks = ("rule_train_wildcards_", "rule_train_first_wildcards_")
+    mark = "rule_train_wildcards_"
     return [
         (job, tuple(comment.removeprefix(mark).rsplit("_", 1)))
         for job, comment in found
-        for mark in marks
         if comment.startswith(mark)
     ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segnb.models.registry import VARIANTS as REGISTRY
 from segnb.report import CHAPTERS
 from segnb.study.study import Study
 from tests.conftest import CHECKOUT
@@ -45,15 +46,20 @@ def finished(tmp_path_factory) -> Path:
     return project
 
 
-def engine(project: Path, *options: str, seeds: str = "0") -> str:
-    """Call Snakemake for a report of the study and return what it prints."""
+def call(project: Path, *options: str, variants: str = ",".join(VARIANTS), seeds: str = "0"):
+    """Call Snakemake for a report of the study and return the finished process."""
     (study,) = (project / "runs").iterdir()
-    config = [f"study={study.name}", f"variants={','.join(VARIANTS)}", f"seeds={seeds}"]
+    config = [f"study={study.name}", f"variants={variants}", f"seeds={seeds}"]
     command = [sys.executable, "-m", "snakemake", *options, "--cores", "1", "--profile", "profiles/local"]
     env = os.environ | {"SEGNB_ROOT": str(project), "PYTHONPATH": str(CHECKOUT)}
-    done = subprocess.run(
+    return subprocess.run(
         [*command, "--config", *config], cwd=project, env=env, capture_output=True, text=True
     )
+
+
+def engine(project: Path, *options: str, seeds: str = "0") -> str:
+    """Call Snakemake for a report of the study and return what it prints."""
+    done = call(project, *options, seeds=seeds)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -128,3 +134,15 @@ def test_what_diverged_is_not_tried_again_and_nothing_waits_for_it(finished):
     for variant in VARIANTS:
         study.run(variant, 1).diverge(1, "the training diverged in epoch 1")
     assert asked_for(finished, "training/loop.py", seeds="0,1") == set()
+
+
+def test_variants_and_seeds_are_read_as_segnb_report_reads_them(finished):
+    plan = call(finished, "--dry-run", "--forceall", variants="unet", seeds="2,0")
+    unets = [name for name, variant in REGISTRY.items() if variant.family == "unet"]
+    assert re.search(rf"^train +{2 * len(unets)}$", plan.stdout, re.M), plan.stdout + plan.stderr
+    for wrong, message in (
+        ({"variants": "UNet"}, "variants: unknown name 'UNet' (expected one or more of all, study, "),
+        ({"seeds": "0,x"}, "invalid seeds '0,x' (expected comma-separated integers from 0 to "),
+    ):
+        done = call(finished, "--dry-run", **wrong)
+        assert done.returncode == 1 and f"\n{message}" in done.stdout + done.stderr
