@@ -80,7 +80,7 @@ def image_mean(values: np.ndarray) -> ImageCounts:
 
 @lru_cache(maxsize=256)  # about a megabyte each; every metric of a study reads them again
 def _read(run: Run, name: str, changed: int):
-    contents = getattr(run, name)()
+    contents = run.gates("std", "passed", "neutral_confusion") if name == "gates" else getattr(run, name)()
     if isinstance(contents, dict):
         contents |= {key: class_pixels(contents[key]) for key in CONFUSIONS & contents.keys()}
     return contents
@@ -188,7 +188,8 @@ def lost_part(name: str, run: Run) -> ImageCounts:
 
 def of_maps(measure: Callable[[np.ndarray, np.ndarray], float], run: Run) -> ImageCounts:
     """The mean over levels of a property of gate maps, in the images with stored maps."""
-    gates, saved = file_of(run, "gates"), file_of(run, "predictions")
+    file_of(run, "gates")  # raises Missing without the file
+    gates, saved = run.gates(), file_of(run, "predictions")
     car = run.study.classes.id("Car") if "Car" in run.study.classes.names else -1
     values, count = np.zeros((2, len(pixels_of(run))))
     for k, image in enumerate(gates["index"]):

@@ -4,7 +4,6 @@ A metric over test images is a function of counts summed over the images, so tha
 draw of the bootstrap. A metric without images, such as a number of epochs, is one number per run.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -185,11 +184,11 @@ def _gradient_fall(run: Run) -> float:
 def _gradient(stages: str, run: Run) -> float:
     """Mean log10 of ‖gradient‖/‖weight‖ over layers of a U-Net in the first epochs."""
     table = file_of(run, "gradients")
-    layers = [layer for layer in table["layer"].unique() if re.match(stages, layer)]
-    rows = table["layer"].isin(layers) & (table["epoch"] <= FIRST_EPOCHS) & (table["ratio"] > 0)
+    ratio, early = table["ratio"].to_numpy(), table["epoch"].to_numpy() <= FIRST_EPOCHS
+    rows = early & (ratio > 0) & table["layer"].str.match(stages).to_numpy()
     if not rows.any():
         raise Missing(f"{label(run.variant)}, seed {run.seed}, has no stored gradients of the encoder")
-    return float(np.log10(table["ratio"][rows]).mean())
+    return float(np.log10(ratio[rows]).mean())
 
 
 # ---- all of them -----------------------------------------------------------------------------------------

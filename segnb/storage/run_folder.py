@@ -237,10 +237,13 @@ class RunFolder:
         """Return one row per object of the ground truth, columns as in `segnb.metrics.objects.components`."""
         return pd.DataFrame(self._arrays(self.objects_path))
 
-    def gates(self) -> dict[str, np.ndarray]:
+    def gates(self, *names: str) -> dict[str, np.ndarray]:
         """Return the arrays of `segnb.evaluation.ablation.Openness`, index (K,) of the images with stored
-        maps, and neutral_confusion int64 (L + 1, N, C, C), see `ablation.neutral_confusion`."""
-        return self._arrays(self.gates_path)
+        maps, and neutral_confusion int64 (L + 1, N, C, C), see `ablation.neutral_confusion`.
+
+        With names, only these arrays are read: the maps are most of the file.
+        """
+        return self._arrays(self.gates_path, *names)
 
     def ablation(self) -> dict[str, np.ndarray]:
         """Return names (K,) of parts; confusion int64 (K, N, C, C) without each (`ablation.confusions`)."""
