@@ -114,7 +114,7 @@ def fix(report: Report, dest: Path) -> str:
         A summary, with a line per note.
 
     Raises:
-        SegnbError: if a split would be empty, if `dest` contains something else, and if writing fails.
+        SegnbError: for an empty split, ids that do not fit the layout, other files in `dest`, failed writing.
     """
     listing = report.listing
     pairs, left_out = _sound(report)
@@ -177,7 +177,7 @@ def _sound(report: Report) -> tuple[Pairs, list[dict[str, Any]]]:
     """Return the valid pairs, and files and reasons of the others."""
     reasons: dict[str, list[Finding]] = {}  # by file
     for error in report.of("error"):
-        if error.kind == "no-split":
+        if error.kind in ("no-split", "other-ids"):  # about the whole folder
             raise SegnbError(error.message)
         # The second file of "same-name" stays. "leaked" is decided below.
         for file in {"leaked": (), "same-name": error.files[:1]}.get(error.kind, error.files):

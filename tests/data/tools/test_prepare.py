@@ -484,6 +484,14 @@ def test_cleaning_that_leaves_nothing(data, tmp_path):
     assert "no valid pair in test (expected" in message and not (tmp_path / "clean").exists()
 
 
+def test_ids_that_do_not_fit_the_layout_are_not_copied(data, tmp_path):
+    for file in data.glob("*/labels/*.png"):
+        save(np.full((36, 48), 9, np.uint8), file)  # vegetation where the street should be
+    message = refusal(prepare.fix, check.look(str(data)), tmp_path / "clean")
+    assert "without a classes.csv, the ids of the layout study put" in message
+    assert not (tmp_path / "clean").exists()
+
+
 def test_interrupted_cleaning_is_resumed(spoilt, tmp_path, monkeypatch):
     report = check.look(str(spoilt))
     prepare.fix(report, tmp_path / "whole")
