@@ -5,7 +5,7 @@
     OUT/overlays/NAME.jpg      the image with class colours on it
     OUT/colours/NAME.png       class colours, RGB; on request
     OUT/classes.csv            ids, colours and names, as data folders have them
-    OUT/predictions.json       the network
+    OUT/predictions.json       the network, and the version of segnb in the last call
 
 Together with the images in OUT/images, this is a data folder in the layout `plain`. Each file is complete or
 absent. The confidence of an image is written last, and contains what its results depend on. So a later call
@@ -185,7 +185,7 @@ def _facts(network: Network, file: Path, colours: bool) -> dict:
     with suppress(OSError):  # `read_photograph` says why a file cannot be read
         image = sha256(require_file(file))
     model = network.run.summary["model_sha256"]
-    return {"image_sha256": image, "model_sha256": model, "colours": colours, "segnb": __version__}
+    return {"image_sha256": image, "model_sha256": model, "colours": colours}
 
 
 def _paths(out: Path, name: Path, colours: bool) -> dict[str, Path]:
@@ -207,7 +207,8 @@ def _earlier(paths: dict[str, Path], facts: dict) -> np.ndarray | None:
         pixels = known.pop("pixels")
     except Exception:  # each damage raises its own error
         return None
-    return np.array(pixels) if known == facts and len(sizes) == 1 else None
+    # Older versions of segnb also stored their version.
+    return np.array(pixels) if facts.items() <= known.items() and len(sizes) == 1 else None
 
 
 def _write(network: Network, picture: Image.Image, paths: dict[str, Path], facts: dict) -> np.ndarray:

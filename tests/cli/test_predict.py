@@ -178,9 +178,7 @@ def test_a_kill_within_a_file_leaves_no_part_of_it_under_its_name(
     assert predict("photos", "--out", "out", "--colours")[0] == 0 and segmented == [(40, 70)]
 
 
-def test_an_image_is_predicted_again_if_image_network_or_options_have_changed(
-    predict, photos, segmented, monkeypatch
-):
+def test_an_image_is_predicted_again_if_image_network_or_options_have_changed(predict, photos, segmented):
     def again(*options) -> list[tuple[int, int]]:
         segmented.clear()
         predict("photos", "--out", "out", *options)
@@ -193,12 +191,17 @@ def test_an_image_is_predicted_again_if_image_network_or_options_have_changed(
     os.utime(old, ns=(moment, moment))  # as copied files may have any time
     assert again() == [(91, 50)]
     assert len(again("--colours")) == 2 and again("--colours") == []
-    monkeypatch.setattr(files, "__version__", "0.0.1")
-    assert len(again("--colours")) == 2
 
 
-def test_a_corrected_mask_stays(predict, photos):
-    predict("photos", "--out", "out")
+@pytest.mark.parametrize("stored", [True, False], ids=["older", "this version"])
+def test_a_corrected_mask_stays_after_an_update_of_segnb(predict, photos, monkeypatch, stored):
+    facts = files._facts
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "__version__", "0.0.1")
+        if stored:  # as older versions did
+            patch.setattr(files, "_facts", lambda *args: facts(*args) | {"segnb": "0.0.1"})
+        predict("photos", "--out", "out")
+    assert read_json(OUT / "predictions.json")["segnb"] == "0.0.1"
     mask = OUT / "masks/a.b.png"
     Image.new("L", (90, 50), 255).save(mask)
     corrected = mask.read_bytes()
