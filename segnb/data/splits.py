@@ -16,7 +16,7 @@ from typing import NamedTuple
 from segnb.data.folders import SPLITS, UNNAMED, Key
 from segnb.data.layouts import Listing
 from segnb.errors import SegnbError
-from segnb.stats.bootstrap import in_time
+from segnb.stats.bootstrap import drive_of, in_time
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.2  # of the frames that are not for testing, as in the study
@@ -88,7 +88,7 @@ def on_two_sides(pairs_by_split: dict[str, list[Pair]], own: set[str]) -> list[s
 
     Args:
         pairs_by_split: the pairs
-        own: the splits that come with the data
+        own: the splits that come with the data, "" for frames without a split
     """
     frames = {split: _by_drive(pairs) for split, pairs in pairs_by_split.items()}
     for split, before in (("test", ("train", "val")), ("val", ("train",))):
@@ -101,11 +101,12 @@ def on_two_sides(pairs_by_split: dict[str, list[Pair]], own: set[str]) -> list[s
         if shared:
             count = sum(len(frames[split][drive]) for drive in shared)
             names = ", ".join(sorted(shared - {UNNAMED})[:3]) + ", …" * (len(shared) > 3)
-            why = (
-                "The data come with this split; 'segnb data prepare --by drives' makes another."
-                if split in own
-                else "There are too few drives to separate them."
-            )
+            why = "There are too few drives to separate them."
+            if len({drive_of(pair.name) for part in pairs_by_split.values() for pair in part}) > 2:
+                if split in own:
+                    why = "The data come with this split; 'segnb data prepare --by drives' makes another."
+                elif not own - {""}:  # a user's --by made it
+                    why = "'segnb data prepare --by drives' separates them."
             return [
                 f"Judging by names, {count} of {len(pairs_by_split[split])} frames in {split} are from drives"
                 f" that are also in {' or '.join(before)}{f' ({names})' if names else ''}. {why}"

@@ -78,7 +78,8 @@ def prepare(
             f"invalid size {size} (expected {SMALLEST} to {LARGEST} pixels per side). Choose another size."
         )
     listing = layouts.look(*layouts.parse(data))
-    pairs = splits.split(_unsplit(listing) if by else listing, seed, by)
+    frames = _unsplit(listing) if by else listing
+    pairs = splits.split(frames, seed, by)
     pairs = {split: _evenly(part, split, (counts or {}).get(split)) for split, part in pairs.items()}
     settings = {"command": "prepare", "size": size, "seed": seed, "by": by, "pillow": PIL.__version__}
     settings |= {"counts": counts or None}  # as in copies of older versions, which have no counts
@@ -99,7 +100,7 @@ def prepare(
             save_png(pixels, file)
 
     _write_all(dest, settings | {"source": source}, listing, pairs, write)
-    return _summary(dest, listing, pairs, f", {size}×{size} pixels")
+    return _summary(dest, frames, pairs, f", {size}×{size} pixels")
 
 
 def fix(report: Report, dest: Path) -> str:
@@ -143,10 +144,7 @@ def _evenly(pairs: list[Pair], split: str, count: int | None) -> list[Pair]:
 
 
 def _summary(dest: Path, listing: Listing, pairs: Pairs, more: str) -> str:
-    """Return a line about the copy, and a line per note about the source.
-
-    The copy has no notes, because it has a classes.csv and a split.
-    """
+    """Return a line about the copy, and a line per note about the source."""
     numbers = ", ".join(f"{split} {len(part)}" for split, part in pairs.items())
     return "\nnote: ".join([f"{dest}: pairs: {numbers}{more}", *reading.notes(listing, pairs)])
 

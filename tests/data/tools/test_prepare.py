@@ -204,6 +204,24 @@ def test_three_drives_are_needed_for_drives(data, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
+@pytest.mark.parametrize(
+    "by, words",
+    [
+        (None, "The data come with this split; 'segnb data prepare --by drives' makes another."),
+        ("names", "'segnb data prepare --by drives' separates them."),
+        ("drives", ""),
+    ],
+)
+def test_a_note_about_drives_does_not_blame_the_data_for_a_split_by_option(tmp_path, by, words):
+    for split, start in (("train", 0), ("test", 4)):
+        for k, drive in enumerate(("rec1", "rec2", "rec3")):
+            for i in range(start, start + 4):
+                add(tmp_path / "data" / split, f"{drive}-{i}", 10 * k + i)
+    note = prepare.prepare(str(tmp_path / "data"), tmp_path / "copy", SIZE, by=by).rpartition("note: ")[2]
+    assert words in note if words else "Judging by names" not in note
+    assert ("The data come with" in note) == (by is None)
+
+
 def named(*names: str) -> dict[str, list[Pair]]:
     return {"train": [Pair(name, Path("i"), Path("l")) for name in sorted(names)]}
 
