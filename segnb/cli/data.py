@@ -93,8 +93,9 @@ def add_commands(commands) -> None:
 def data_check(options: argparse.Namespace) -> int:
     """Check every file of a data folder.
 
-    The output has the number of pairs, the share of each class, and all errors and warnings. The exit code
-    is 1 if there are errors. The folder is never changed.
+    The output has the number of pairs, the share of each class, and up to three errors or warnings of each
+    kind; with --json, all. The exit code is 1 if there are errors; warnings do not count. The folder is never
+    changed.
 
     Examples:
       segnb data check path/to/data

@@ -90,7 +90,7 @@ def prepare(
         if errors := report.of("error"):
             total = f"This is 1 of {len(errors)} errors. " if len(errors) > 1 else ""
             raise SegnbError(
-                f"{errors[0].message} {total}'segnb data check' lists all errors; with --fix it writes a copy"
+                f"{errors[0].message} {total}'segnb data check --json' lists all errors; --fix writes a copy"
                 " without the faulty files."
             )
         source = _source(report.digest or reading.digest(pairs), listing.coding)

@@ -387,7 +387,7 @@ def test_a_bad_source_says_how_many_errors_there_are(data, tmp_path):
     save(mask(2) + np.uint8(1), labels(data, "0002"))
     message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
     assert message.startswith(f"{image(data, '0001')}: image without mask")
-    assert "This is 1 of 2 errors." in message
+    assert "This is 1 of 2 errors. 'segnb data check --json' lists all errors; --fix writes a copy" in message
 
 
 def test_leaks_are_refused(data, tmp_path):
