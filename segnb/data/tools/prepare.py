@@ -3,9 +3,9 @@
     prepare("lyft:path/to/data", Path("frames256"), size=256)
     fix(check.look("path/to/data"), Path("cleaned"))
 
-The source is never changed. The copy contains {train,val,test}/{images,labels}/NAME.png, a classes.csv, and a
-prepared.json that names the source. Each file is either complete or absent, and `layouts.look` rejects the
-folder until all files exist. If an interrupted call is repeated, it writes only the missing files.
+The source is never changed. A copy contains {train,val,test}/{images,labels}/[DRIVE/]NAME.png, a classes.csv
+and a prepared.json that names the source. Each file is either complete or absent, and `layouts.look` rejects
+the folder until all files exist. If an interrupted call is repeated, it writes only the missing files.
 """
 
 import json
@@ -21,6 +21,7 @@ import PIL
 
 from segnb import __version__
 from segnb.data import layouts, masks, reading, splits
+from segnb.data.folders import drives
 from segnb.data.layouts import PREPARING, Key, Listing
 from segnb.data.masks import Coding
 from segnb.data.pictures import save_png, write_classes
@@ -29,12 +30,14 @@ from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
 from segnb.errors import SegnbError
 from segnb.runtime.pool import progress
+from segnb.stats.bootstrap import drive_of
 from segnb.storage.files import atomic_path, held, to_json, write_json, write_text
 
 DONE = "prepared.json"  # replaces PREPARING
+NAMING = {"drives": "folders"}  # in PREPARING; older versions name files otherwise and cannot be resumed
 LEFT_OUT = "left_out.json"
 SMALLEST, LARGEST = 32, 4096  # pixels per side
-LONGEST = 200  # bytes of a file name; file systems allow 255
+LONGEST = 200  # bytes of a name; file systems allow 255
 
 Pairs = dict[str, list[Pair]]
 Write = Callable[[Pair, Path, Path], None]  # writes a pair to two files
@@ -257,7 +260,7 @@ def _is_copy(dest: Path, settings: dict[str, Any]) -> bool:
         record = dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         raise SegnbError(f"{file}: damaged. Remove the folder and prepare it again.") from None
-    for name, value in settings.items():
+    for name, value in (settings | (NAMING if file.name != DONE else {})).items():
         if record.get(name) != value:
             what = f"{name} {record.get(name)} (expected {value})"
             if name == "source":
@@ -299,10 +302,10 @@ def _write_all(
         with held(lock, f"preparing {dest}"):
             if _is_copy(dest, record) and not (dest / PREPARING).exists():
                 return
-            write_text(dest / PREPARING, to_json(record))  # the folder is no data set while it exists
+            write_text(dest / PREPARING, to_json(record | NAMING))  # no data set while it exists
             for _ in progress(reading.several(write_missing, jobs), "preparing", len(jobs), "pair"):
                 pass
-            for part in [*dest.glob("*/*/.*"), *dest.glob(".*.*")]:  # temporary files of a killed process
+            for part in [*dest.rglob(".*.*")]:  # temporary files of a killed process
                 part.unlink()
             write_classes(dest / masks.FILE, listing.coding.classes)
             if left_out is not None:
@@ -319,22 +322,29 @@ def _write_all(
 
 
 def _file_names(pairs: Pairs) -> dict[str, list[str]]:
-    """Return a file name per pair, unique in its split (even if case is ignored) and valid everywhere.
+    """Return DRIVE/NAME of each pair, or NAME, unique in its split (even if case is ignored).
 
-    Sorted names have the order of the pairs, on which training depends. If they would not, or would not be
-    unique, all names begin with a number.
+    Sorted names have the order of the pairs, on which training depends, and `drives` finds the same drives in
+    them, on which intervals depend. Otherwise drives begin with numbers, or frames, or both.
     """
-    plain = {split: [_file_name(pair.name) for pair in part] for split, part in pairs.items()}
-    if all(part == sorted(part) and len({*map(str.lower, part)}) == len(part) for part in plain.values()):
-        return plain
-    return {split: [f"{i:06}-{name}" for i, name in enumerate(names)] for split, names in plain.items()}
+    order = sorted((pair.name, split) for split, part in pairs.items() for pair in part)
+    first = {drive_of(name): i for i, (name, _) in reversed([*enumerate(order)])}
+    for what in ("nothing", "drives", "frames", "drives and frames"):  # gets numbers
+        keys = []
+        for i, (name, split) in enumerate(order):
+            drive, _, file = name.rpartition("/")
+            if drive:  # without dots, because a folder a.png would count as an image
+                drive = f"{first[drive]:06}-" * ("drives" in what) + _safe(drive.replace(".", "-"), "drive")
+            keys.append(Key(split, drive, f"{i:06}-" * ("frames" in what) + _safe(file, "_")))
+        names = ["/".join(filter(None, key[1:])) for key in keys]
+        lower = {Key(*map(str.lower, key)) for key in keys}
+        unique = len(lower) == len(keys) and len({key.drive for key in lower}) == len(first)
+        if unique and names == sorted(names) and drives(keys) == {key: key.drive for key in keys}:
+            break
+    return {split: [n for key, n in zip(keys, names, strict=True) if key.split == split] for split in pairs}
 
 
-def _file_name(name: str) -> str:
-    """Return a pair's name with ASCII letters, digits, dots, hyphens and underscores only.
-
-    It lacks the drive if the file's name begins with it.
-    """
-    drive, _, file = name.rpartition("/")
-    short = file if file.startswith(drive) else name.replace("/", "-")
-    return re.sub(r"[^A-Za-z0-9._-]", "_", short)[-LONGEST:].lstrip(".-") or "_"
+def _safe(name: str, otherwise: str) -> str:
+    """Return an ASCII name. What sorts before digits becomes a hyphen: "x (1)" stays before "x (10)"."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", lambda match: "-" if match[0] < "0" else "_", name)
+    return safe[-LONGEST:].lstrip(".-") or otherwise

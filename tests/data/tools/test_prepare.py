@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from segnb.data.splits import Pair
 from segnb.data.tools import check, prepare
 from segnb.errors import SegnbError
 from segnb.labels import CAMVID, CAR, IGNORE_INDEX, STREET, ClassMap
+from segnb.stats.bootstrap import blocks_of
 from segnb.storage.files import holder
 from tests.data.broken_files import refusal
 from tests.data.tools.test_check import SHARED, add, image, labels, mask, picture, save
@@ -185,9 +187,9 @@ def test_by_gives_up_a_split_that_the_data_bring(photos, tmp_path):
     prepare.prepare(str(photos), tmp_path / "copy", SIZE, by="blocks")
     names = {split: [p.name for p in pairs] for split, pairs in reading.find(tmp_path / "copy").pairs.items()}
     assert names == {
-        "train": ["test-0", *(f"train-{i}" for i in range(5))],
-        "val": ["test-1", "train-5"],
-        "test": ["test-2", "train-6", "train-7"],
+        "train": ["test/0", *(f"train/{i}" for i in range(5))],
+        "val": ["test/1", "train/5"],
+        "test": ["test/2", "train/6", "train/7"],
     }
 
 
@@ -222,27 +224,105 @@ def test_a_note_about_drives_does_not_blame_the_data_for_a_split_by_option(tmp_p
     assert ("The data come with" in note) == (by is None)
 
 
+def frames(drives: Iterable, *names: object) -> list[str]:
+    return [f"{drive}/{name}" for drive in drives for name in names]
+
+
+R = range
+FEW, MANY = [f"{i:04}" for i in R(5)], [f"{i:08}" for i in R(20)]
+NAMES = {  # {case: layout and names of frames}
+    "rec, rec-2": ("plain", frames(["rec", *(f"rec-{k}" for k in R(2, 31))], *FEW[:2])),
+    "town 1": ("plain", frames([f"town {k}" for k in R(30)], *FEW[:2])),
+    "town1": ("plain", frames([f"town{k}" for k in R(30)], *FEW[:2])),
+    "dates": ("plain", frames([f"2026-01-{k:02}" for k in R(1, 31)], *FEW[:2])),
+    "dates with dots": ("plain", frames([f"2026.01.{k}" for k in R(1, 31)], *FEW[:2])),
+    "numbers": ("plain", frames(R(1, 31), *R(1, 4))),
+    "numbers with zeros": ("plain", frames([f"{k:02}" for k in R(1, 31)], *FEW[:2])),
+    "kitti": ("plain", frames([f"2011_09_26_drive_{k:04}_sync/image_02/data" for k in R(9)], *FEW)),
+    "kitti-step": ("plain", frames([f"{k:04}" for k in R(21)], *[f"{i:06}" for i in R(6)])),
+    "kitti-step, split": ("study", [
+        f"{'test' if k % 3 else 'train'}/{k:04}/{i:06}" for k in R(21) for i in R(6)]),
+    "umlauts": ("plain", frames(["köln", "bonn", "münchen", "berlin", "nürnberg", "ulm", "zürich"], *FEW)),
+    "chinese": ("plain", frames(["北京", "上海", "广州", "深圳", "成都", "重庆"], *FEW)),
+    "weather": ("plain", frames([f"{w}/rec{k}" for w in ("night", "rain", "sun") for k in R(4)], *FEW)),
+    "check sums": ("plain", [
+        f"rec{k}/{(i * 7919 + k * 104729) * 2654435761 % 2**32:08x}" for k in R(12) for i in R(6)]),
+    "words": ("plain", frames([3 * c for c in "abcdefghijkl"], *[3 * c for c in "qwertz"])),
+    "brackets": ("plain", frames(["", "ulm"], *[f"frame ({i})" for i in R(1, 31)])),
+    "cameras": ("plain", frames([f"session_{k}/cam0" for k in R(1, 8)], *R(12))),
+    "splits": ("plain", frames([f"session_{k}" for k in R(1, 8)], *[f"train_{i}" for i in R(12)])),
+    "seconds": ("plain", [f"rec{k}/{1600000000 + k * 1000 + i}.{i:06}" for k in R(1, 8) for i in R(9)]),
+    "two drives": ("plain", frames(["town", "harbour"], *MANY)),
+    "no drives": ("plain", [f"/{i * 2654435761 % 2**32:08x}" for i in R(1, 30)]),
+    "split": ("study", [f"{split}//{i}" for split in ("train", "test") for i in R(12)]),
+    "drives, split": ("study", [
+        *frames([f"train/{c}" for c in "abcdef"], *FEW), *frames([f"test/{c}" for c in "ghijk"], *FEW)]),
+    "lyft, one drive": ("lyft", [f"data{'ABCDE'[i % 5]}/{i}" for i in R(100)]),
+    "lyft": ("lyft", [f"data{'ABCDE'[i % 5]}/F{k}-{i}" for k in R(1, 13) for i in R(9)]),
+    "lyft, slices": ("lyft", [f"data{'ABCDE'[i % 5]}/02_{k:02}_{i}" for k in R(12) for i in R(9)]),
+    "carla": ("carla", frames([f"Town0{k}" for k in R(1, 8)], *MANY[:9])),
+    "carla, one drive": ("carla", frames([""], *MANY)),
+}  # fmt: skip
+PLACES = {
+    "plain": ("images/{}/{}.png", "masks/{}/{}.png"),
+    "lyft": ("{}/CameraRGB/{}.png", "{}/CameraSeg/{}.png"),
+    "carla": ("{}/rgb/{}.png", "{}/seg/{}.png"),
+}
+
+
+@pytest.mark.parametrize("layout, names", NAMES.values(), ids=NAMES.keys())
+def test_a_copy_has_the_drives_and_the_order_of_its_source(tmp_path, layout, names):
+    source = tmp_path / "source"
+    for i, name in enumerate(names):
+        drive, _, file = name.rpartition("/")
+        split, _, rest = drive.partition("/")
+        places = PLACES.get(layout) or (
+            f"{split}/images/{rest}/{{1}}.png",
+            f"{split}/labels/{rest}/{{1}}.png",
+        )
+        save(picture(i, 8, 8), source / places[0].format(drive, file).lstrip("/"))
+        save(np.full((8, 8), i % 3, np.uint8), source / places[1].format(drive, file).lstrip("/"))
+    (source / "classes.csv").write_text("id,name\n0,Road\n1,Car\n2,Pole\n")
+    found = reading.find(source)
+    prepare.prepare(str(source), tmp_path / "copy", SIZE)
+    prepare.fix(check.look(str(source)), tmp_path / "clean")
+    for copy in (reading.find(tmp_path / "copy"), reading.find(tmp_path / "clean")):
+        assert_same_frames(found, copy, SIZE)
+        for split, pairs in found.pairs.items():
+            blocks = [blocks_of([pair.name for pair in part]) for part in (pairs, copy.pairs[split])]
+            np.testing.assert_array_equal(*blocks)
+
+
 def named(*names: str) -> dict[str, list[Pair]]:
     return {"train": [Pair(name, Path("i"), Path("l")) for name in sorted(names)]}
 
 
 def test_names_are_safe_unique_and_in_order():
-    plain = prepare._file_names(named("0001", "0002", "town1/drive 2/7"))
-    assert plain == {"train": ["0001", "0002", "town1-drive_2-7"]}
+    def names(*of: str) -> list[str]:
+        return prepare._file_names(named(*of))["train"]
+
+    assert names("0001", "0002", "town1/drive 2/7") == ["0001", "0002", "town1-drive-2/7"]
+    assert names("x (1)", "x (10)", "x (2)") == ["x--1-", "x--10-", "x--2-"]  # "x__1_" would follow "x__10_"
+    assert names("./1", "./2") == ["drive/1", "drive/2"]
+    assert names("rec.png/1", "rec/1") == ["rec-png/1", "rec/1"]  # rec.png would count as an image
     # The same on a file system that knows no case, and the same once they are safe.
-    for pair in (("a", "A"), ("a b", "a_b"), ("a/b", "a-b")):
-        names = prepare._file_names(named(*pair))["train"]
-        assert names[0].startswith("000000-") and names[1].startswith("000001-")
-    # "a-b/1" comes before "a/1", "a-1" before "a-b-1": only numbers keep the order.
-    names = prepare._file_names(named("a-b/1", "a/1"))["train"]
-    assert names == ["000000-a-b-1", "000001-a-1"] == sorted(names)
+    for first, second in (("a", "A"), ("a b", "a-b")):
+        for numbered in (names(first, second), names(f"{first}/1", f"{second}/1")):
+            assert [name[:7] for name in numbered] == ["000000-", "000001-"]
+    # Drives with numbers stay in order among frames without a drive.
+    assert names("rec-2/1", "rec/2/1") == ["000000-rec-2/1", "000001-rec-2/1"]
+    assert names("0", "a b/1", "a-b/1", "z") == ["0", "000001-a-b/1", "000002-a-b/1", "z"]
+    # Names of so few frames would stand for the drives F and G.
+    assert names("F1/F1-12", "F2/F2-7", "G1/G1-5", "G2/G2-3")[3] == "G2/000003-G2-3"
 
 
-@pytest.mark.parametrize("name", ["../up", ".hidden", "-rf", "ü/é", "x" * 300, "a\\b", "con:1"])
+@pytest.mark.parametrize("name", ["../up", ".hidden", "-rf", "ü/é", "x" * 300, "a\\b", "con:1", "a/b./c"])
 def test_any_name_becomes_a_plain_one(name):
     (safe,) = prepare._file_names(named(name))["train"]
-    assert safe == os.path.basename(safe) and safe.isascii() and len(safe) <= prepare.LONGEST
-    assert not safe.startswith((".", "-")) and not set(safe) & set("\\:/ ")
+    for part in safe.split("/"):
+        assert part.isascii() and 0 < len(part) <= prepare.LONGEST and not set(part) & set("\\: ")
+        assert not part.startswith((".", "-"))
+    assert safe.count("/") == ("/" in name)
 
 
 @pytest.mark.parametrize(
@@ -321,9 +401,20 @@ def test_what_a_kill_left_is_cleared(data, tmp_path, monkeypatch):
         prepare.prepare(str(data), tmp_path / "copy", SIZE)
     monkeypatch.undo()
     (tmp_path / "copy" / "train" / "images" / ".0001.png.x7").write_bytes(b"half")
+    (tmp_path / "copy" / "train" / "images" / "drive").mkdir()
+    (tmp_path / "copy" / "train" / "images" / "drive" / ".0001.png.x7").write_bytes(b"half")
     (tmp_path / "copy" / ".prepared.json.x7").write_bytes(b"half")
     prepare.prepare(str(data), tmp_path / "copy", SIZE)
     assert not [path for path in (tmp_path / "copy").rglob(".*")]
+
+
+def test_an_unfinished_copy_of_an_older_version_is_not_resumed_because_its_names_differ(data, tmp_path):
+    prepare.prepare(str(data), tmp_path / "copy", SIZE)
+    record = (tmp_path / "copy" / "prepared.json").rename(tmp_path / "copy" / PREPARING)
+    message = refusal(prepare.prepare, str(data), tmp_path / "copy", SIZE)
+    assert "copy: prepared with drives None (expected folders). Choose another folder, or remove" in message
+    record.rename(tmp_path / "copy" / "prepared.json")
+    prepare.prepare(str(data), tmp_path / "copy", SIZE)  # a finished one is read
 
 
 def test_a_kill_before_the_marker_leaves_nothing_in_the_way(data, tmp_path):
