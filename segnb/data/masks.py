@@ -123,7 +123,7 @@ class Row(BaseModel):
     colour: str = Field("", pattern="^(#?[0-9A-Fa-f]{6})?$", description="#rrggbb")
     name: str = Field(
         pattern=r"^[^\x00-\x1f\x7f-\x9f]+$",
-        description="one line of text, or 'void' for unlabelled pixels",
+        description=f"one line of at most {LONGEST} characters, or 'void' for unlabelled pixels",
     )
     thin: str = Field("", pattern="(?i)^(yes|true|1|no|false|0)?$", description="yes or an empty cell")
     thing: str = Field("", pattern="(?i)^(yes|true|1|no|false|0)?$", description="yes or an empty cell")

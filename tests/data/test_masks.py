@@ -177,7 +177,7 @@ def test_255_classes_are_the_most(read):
 
 COLUMNS = " (expected name, with id or colour or both, and optionally thin and thing, each once). Fix the"
 ID = "(expected an integer from 0 to 255). Change the cell."
-NAME = "(expected one line of text, or 'void' for unlabelled pixels). Change the cell."
+NAME = "(expected one line of at most 80 characters, or 'void' for unlabelled pixels). Change the cell."
 # {fault: (content, error after the path)}.
 WRONG = {
     "empty": ("", f": invalid columns ''{COLUMNS}"),

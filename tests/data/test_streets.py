@@ -181,6 +181,7 @@ def test_digest_is_stable_and_follows_code_but_not_comments():
         (lambda: streets.render_scene("training", 0, 64), "split"),
         (lambda: streets.render_scene("train", -1, 64), "index"),
         (lambda: streets.render_scene("train", 0, 31), "size"),
+        (lambda: streets.render("train", 1, 64.0), "size"),
         (lambda: streets.render("train", 0, 64), "count"),
         (lambda: streets.render("train", 1, 64, processes=0), "processes"),
     ],

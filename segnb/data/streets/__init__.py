@@ -36,7 +36,7 @@ def check(split: str, size: int) -> None:
     """Raise ValueError if there is no such split, or if the size is not an integer of at least 32."""
     if split not in SPLITS:
         raise ValueError(f"split: {split!r} is unknown; choose from {', '.join(SPLITS)}")
-    if size != int(size) or size < SMALLEST:
+    if not isinstance(size, int | np.integer) or size < SMALLEST:
         raise ValueError(f"size: {size} pixels will not do; choose a whole number of at least {SMALLEST}")
 
 
