@@ -154,7 +154,7 @@ class Budget:
         """Return options for Snakemake's command line, for runs of that many threads."""
         limits = [f"mem_mb={self.mib}", f"{ASIDE}=1"]
         if self.gpus:
-            limits.append(f"gpu={self.gpus * self.runs_per_gpu}")
+            limits.append(f"gpu={self.jobs}")
         # Next to runs on GPUs there are cores for a step that needs none, such as rendering.
         cores = (self.jobs + bool(self.gpus)) * threads
         return ["--cores", str(cores), "--resources", *limits]

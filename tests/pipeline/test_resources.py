@@ -101,7 +101,7 @@ def test_runs_fill_the_cores_as_far_as_memory_goes(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("jobs", "expected"), [(None, (2, 1, "gpu=2")), (1, (1, 1, "gpu=2")), (6, (6, 3, "gpu=6"))]
+    ("jobs", "expected"), [(None, (2, 1, "gpu=2")), (1, (1, 1, "gpu=1")), (5, (5, 3, "gpu=5"))]
 )
 def test_a_gpu_has_one_run_unless_more_are_asked_for(monkeypatch, jobs, expected):
     monkeypatch.setattr(resources, "usable_cores", lambda: 64)
