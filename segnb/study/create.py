@@ -62,7 +62,9 @@ def create_study(params: StudyParams) -> Study:
         write_json(path, settings)
     else:
         # The first warnings remain true of the runs that were trained then.
-        now = study.settings | {name: settings[name] for name in ("request", "weights")}
+        paths = {"data": settings["request"]["data"]} | ({"weights": file} if weights.is_users else {})
+        request = study.settings["request"] | paths
+        now = study.settings | {"request": request, "weights": settings["weights"]}
         now["warnings"] = study.settings["warnings"] or settings["warnings"]
         if now != study.settings:
             write_json(path, now)

@@ -68,6 +68,13 @@ def test_a_run_of_a_study_of_other_code_or_versions_is_refused(project, dataset,
         open_run(run_params(study))
 
 
+def test_other_words_for_the_same_study_refuse_none_of_its_runs(project, dataset):
+    study = study_of(dataset)
+    words = {"epochs": study.preset.unet.epochs, "weights": "random", "precision": "fp32"}
+    assert study_of(dataset, **words).settings == study.settings
+    assert open_run(run_params(study)).study == study
+
+
 def test_a_run_of_other_parameters_than_its_study_is_refused(project, dataset):
     study = study_of(dataset)
     with pytest.raises(SegnbError, match="no longer belongs to it, because epochs changed"):
