@@ -8,6 +8,7 @@ runs/<study>/<variant>/seed<k>/   one run, see `segnb.storage.run_folder`
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -148,7 +149,7 @@ class Study:
 
     def seeds(self) -> list[int]:
         """Return the seeds with at least one finished run."""
-        return sorted({Run(mark.parent).seed for mark in self.path.glob("*/seed*/done.json")})
+        return sorted({run.seed for run in _runs_with(self.path.glob("*/seed*/done.json"))})
 
     def finished(self, variants: str = "all", seeds: str | int = "all") -> list["Run"]:
         """Return the finished runs of these variants and seeds, in the order of the study."""
@@ -158,7 +159,7 @@ class Study:
 
     def diverged(self) -> list["Run"]:
         """Return the runs whose training diverged and was ended."""
-        return [Run(mark.parent) for mark in sorted(self.path.glob("*/seed*/diverged.json"))]
+        return _runs_with(sorted(self.path.glob("*/seed*/diverged.json")))
 
     def measured(self, variants: str = "all", seeds: str | int = "all") -> list["Run"]:
         """Return the finished runs that have been evaluated, which a report can show."""
@@ -238,6 +239,11 @@ class Run(RunFolder):
         return self.study.recipe(self.family)
 
 
+def _runs_with(marks: Iterable[Path]) -> list[Run]:
+    """Return the runs that contain these files, without copies such as seed0-old."""
+    return [Run(mark.parent) for mark in marks if mark.parent.name.removeprefix("seed").isdecimal()]
+
+
 def of_family(runs: list[Run], family: str) -> list[Run]:
     """Return the runs of the "fcn" or "unet" family."""
     return [run for run in runs if run.variant in VARIANTS and run.family == family]
@@ -261,9 +267,9 @@ def open_run(name: str) -> Run:
     """
     if name == "latest":
         marks = sorted(runs_folder().glob("*/*/seed*/done.json"), key=lambda mark: mark.stat().st_mtime)
-        if not marks:
+        if not (finished := _runs_with(marks)):
             raise SegnbError("runs/: no finished run yet. Run 'make report' or notebooks/train.ipynb first.")
-        return Run(marks[-1].parent)
+        return finished[-1]
     run = Run(Path(os.path.realpath(name)))
     if not (run.study.path / "study.json").exists():  # not a folder, so a name
         parts = name.removeprefix("runs/").strip("/").split("/")

@@ -19,6 +19,7 @@ from segnb.study import create
 from segnb.study.create import begin_run, create_study, open_run
 from segnb.study.provenance import identity, provenance, unlike
 from segnb.study.study import NO_SCORES, open_study
+from segnb.study.study import open_run as open_finished_run
 from segnb.training import autotune
 
 
@@ -259,6 +260,16 @@ def test_the_cache_is_used_and_a_half_written_one_is_not(project, dataset):
     assert study.split("test", 64).images.sum() == 0  # from the cache, not from the folder
     (folder / "test.json").unlink()
     assert np.array_equal(study.split("test", 64).images, first)
+
+
+def test_a_copy_next_to_a_run_is_no_run(project, dataset):
+    study = study_of(dataset)
+    run = study.run("UNet_Standard_256", 0)
+    for folder in (run.path, run.path.with_name("seed0-old")):
+        write_json(folder / "diverged.json", {"error": "diverged"})
+        write_json(folder / "done.json", {})
+    assert study.seeds() == [0] and study.diverged() == [run]
+    assert open_finished_run("latest") == run
 
 
 def test_a_folder_without_done_json_is_no_finished_run(project, dataset):
