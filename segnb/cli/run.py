@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _step(out: Path, log: Path | None) -> contextlib.AbstractContextManager:
     """Record a failure in the run's folder if the notebook trains a run of a study."""
-    if out.name == "train.ipynb" and (out.parents[2] / "study.json").exists():
+    if out.name == "train.ipynb" and (out.parent.parent.parent / "study.json").exists():
         return Run(out.parent).step("train", log)
     return contextlib.nullcontext()
 

@@ -226,7 +226,7 @@ class Run(RunFolder):
     @property
     def study(self) -> Study:
         """The study that the run belongs to."""
-        return Study(self.path.parents[1])
+        return Study(self.path.parent.parent)
 
     @property
     def family(self) -> str:

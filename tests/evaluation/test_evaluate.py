@@ -204,6 +204,11 @@ def test_a_run_that_is_not_finished_is_refused(study, capsys):
     assert "not a finished run. Run 'make report' to train it." in capsys.readouterr().err
 
 
+def test_the_folder_of_no_run_is_refused_however_short_its_path(project, capsys):
+    assert main(["measure", "/tmp"]) == 1
+    assert "unknown run '/tmp' (expected the folder of a run" in capsys.readouterr().err
+
+
 def test_pixels_that_nobody_labelled_are_in_no_file(study, monkeypatch):
     """If half of each image is void, all counts are those of the other half."""
     split = study.split("test", 64)

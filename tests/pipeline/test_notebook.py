@@ -15,6 +15,7 @@ import pytest
 import torch
 from papermill.exceptions import PapermillExecutionError
 
+from segnb.cli import main
 from segnb.errors import SegnbError
 from segnb.pipeline import notebook
 from segnb.pipeline.notebook import CELL, DEATH, MEMORY, START, Failure
@@ -342,6 +343,11 @@ def test_a_kernel_that_is_stopped_from_elsewhere_is_told_as_well(running):
 
 
 # -- where it is a training of a study ---------------------------------------------------------------------
+
+
+def test_an_executed_notebook_outside_of_any_study_may_have_a_short_path(capsys):
+    assert main(["run", "notebooks/train.ipynb", "/tmp/train.ipynb", "-y", "no parameters"]) == 1
+    assert "no parameters" in capsys.readouterr().err
 
 
 def test_a_run_remembers_why_it_failed_until_it_succeeds(tmp_path):
