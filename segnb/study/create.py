@@ -141,5 +141,5 @@ def begin_run(run: Run, params: RunParams) -> None:
     if not path.exists():
         write_json(run.path / "params.json", params.model_dump())
         write_json(path, provenance(run.study) | {"network": network(run.variant)})
-    elif not run.done:
+    elif not run.done and not run.diverged and run.trainer() is None:  # otherwise the training is refused
         write_json(path, resumed(read_json(path)))

@@ -245,6 +245,17 @@ def test_a_run_that_is_resumed_keeps_its_first_record(project, dataset):
     assert len(resumed.pop("resumed")) == 1 and resumed == first
 
 
+def test_a_run_that_is_not_resumed_is_not_recorded_as_resumed(project, dataset):
+    run = study_of(dataset).run("UNet_Standard_256", 0)
+    params = RunParams.check({"preset": "smoke", "data": str(dataset)})
+    begin_run(run, params)
+    with run.at_work("training"):
+        begin_run(run, params)
+    run.diverge(1, "the training diverged")
+    begin_run(run, params)
+    assert "resumed" not in run.provenance
+
+
 def test_train_validation_and_test_share_no_image(project, dataset):
     study = study_of(dataset)
     parts = [{image.tobytes() for image in study.split(name, 64).images} for name in ("train", "val", "test")]
