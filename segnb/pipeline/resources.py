@@ -36,6 +36,7 @@ CUDA = 2048  # MiB more if CUDA is loaded, both of memory and of GPU memory; ass
 WORKER = 300  # MiB per process that renders scenes
 STEP = 250  # MiB of a training step for buffers of kernels and a batch of data
 STATE = 16  # bytes per parameter: itself, its gradient, and Adam's two averages
+CHECKPOINT = 12  # bytes per parameter without its gradient, in main memory while it is written or read
 # Bytes per pixel of the batch that a step in fp32 stores for the backward pass: 219 measured per channel of a
 # U-Net's first level (with class gates), 3,540 for an FCN (fine-tuned).
 UNET_PIXEL, FCN_PIXEL = 240, 3900
@@ -94,12 +95,15 @@ def step_mib(recipe: Recipe, family: str, half: bool) -> int:
         family: "fcn" or "unet"
         half: whether convolutions are in half precision
     """
-    width = recipe.width / FULL_WIDTH
-    # At full width, the largest networks of the families: the class-gated U-Net, and FCN-32s.
-    parameters = 33e6 * width**2 if family == "unet" else 15e6 + 104e6 * width
     pixel = UNET_PIXEL * recipe.width if family == "unet" else FCN_PIXEL
     stored = recipe.batch_size * recipe.size**2 * pixel * (HALF if half else 1)
-    return math.ceil(STEP + (STATE * parameters + stored) / 2**20)
+    return math.ceil(STEP + (STATE * _parameters(recipe, family) + stored) / 2**20)
+
+
+def _parameters(recipe: Recipe, family: str) -> float:
+    """Return the parameters of the family's largest network: the class-gated U-Net, or FCN-32s."""
+    width = recipe.width / FULL_WIDTH
+    return 33e6 * width**2 if family == "unet" else 15e6 + 104e6 * width
 
 
 def _recipe(study: Study, variant: str) -> Recipe:
@@ -107,10 +111,11 @@ def _recipe(study: Study, variant: str) -> Recipe:
 
 
 def _run_mib(study: Study, variant: str) -> int:
+    recipe, family = _recipe(study, variant), VARIANTS[variant].family
+    fixed = PROCESSES + math.ceil(CHECKPOINT * _parameters(recipe, family) / 2**20)
     if study.machine.device == "cuda":
-        return PROCESSES + CUDA
-    half = study.machine.precision in ("bf16", "fp16")
-    return PROCESSES + step_mib(_recipe(study, variant), VARIANTS[variant].family, half)
+        return fixed + CUDA
+    return fixed + step_mib(recipe, family, half=study.machine.precision in ("bf16", "fp16"))
 
 
 def _step(recipe: Recipe, variant: str) -> float:

@@ -33,8 +33,8 @@ def load_state(path: Path, device: str) -> dict:
     Raises:
         SegnbError: if the file is damaged or is not a checkpoint.
     """
-    content = path.read_bytes()
-    digest, body = content[:_DIGEST_LENGTH], memoryview(content)[_DIGEST_LENGTH:]
+    with open(path, "rb", buffering=0) as file:  # a buffered file, or a slice, would copy the body
+        digest, body = file.read(_DIGEST_LENGTH), file.readall()
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise SegnbError(f"{path}: damaged file (SHA-256 differs).")
     try:

@@ -4,7 +4,9 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from segnb.models.build import build
 from segnb.models.registry import VARIANTS
 from segnb.pipeline import resources
 from segnb.pipeline.resources import budget, costing, preparing, step_mib, training
@@ -59,6 +61,19 @@ def test_time_on_a_gpu_is_on_the_safe_side_and_memory_is_about_what_was_measured
     assert mib < said < 3 * mib + resources.CUDA
     said = 1000 * resources._step(recipe, variant) / resources.GPU_PACE
     assert 10 * milliseconds < said  # on the safe side, for a GPU that is much slower
+
+
+@pytest.mark.parametrize("machine", [CPU, CUDA], ids=["cpu", "cuda"])
+@pytest.mark.parametrize("variant", ["ClassAttentionResidualUNet_256", "FCN32s_vgg16_finetune"])
+def test_a_run_has_memory_for_a_checkpoint(machine, variant):
+    asked, family = study("paper", machine), VARIANTS[variant].family
+    recipe = asked.preset.recipe(family)
+    with torch.device("meta"):
+        network = build(variant, 13, recipe.width)
+    checkpoint = 3 * 4 * sum(parameter.numel() for parameter in network.parameters()) / 2**20
+    rest = resources.CUDA if machine == CUDA else step_mib(recipe, family, half=False)
+    room = training(asked, variant)["mem_mb"] - resources.PROCESSES - rest
+    assert checkpoint <= room < 1.3 * checkpoint
 
 
 def test_what_make_bench_measured_is_within_what_is_said():

@@ -1,6 +1,7 @@
 """Checkpoints: training resumes from one of two, and never with the wrong weights."""
 
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -250,6 +251,16 @@ def test_a_damaged_state_is_refused_by_name(tmp_path, damage):
     path.write_bytes(content if damage == "flip" else content[:-10])
     with pytest.raises(SegnbError, match=r"last\.pt: damaged file"):
         checkpoint.load_state(path, "cpu")
+
+
+def test_a_state_is_in_memory_once_while_it_is_read(tmp_path):
+    path = tmp_path / "last.pt"
+    checkpoint.save_state(path, {"w": torch.ones(10**6)})
+    tracemalloc.start()  # counts bytes objects, but not tensors
+    checkpoint.load_state(path, "cpu")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * path.stat().st_size
 
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path):
