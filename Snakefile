@@ -230,6 +230,10 @@ rule train:
         "{segnb} run notebooks/train.ipynb {output:q} -y {params.yaml:q} --log {log:q}"
 
 
+# Includes networks measured before, so that a report of fewer networks does not lose them.
+timed = sorted({*variants, *VARIANTS.keys() & study.cost().index})
+
+
 # It runs next to trainings if they do not disturb its times, and otherwise alone on the machine, on all cores.
 rule cost:
     input:
@@ -238,11 +242,10 @@ rule cost:
         f"{folder}/cost.json",
     params:
         study=study.name,
-        # Includes networks measured before, so that a report of fewer networks does not lose them.
-        variants=",".join(sorted({*variants, *study.cost().index})),
+        variants=",".join(timed),
     threads: study.machine.threads if parallel else every_core
     resources:
-        **resources.costing(study, variants),
+        **resources.costing(study, timed),
         **gpu,
         **aside,
     priority: 3 if parallel else 0

@@ -1,5 +1,6 @@
 """What a change of the code asks Snakemake for: a dry run in a finished study, after a file was changed."""
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from segnb.models.registry import VARIANTS as REGISTRY
+from segnb.pipeline import resources
 from segnb.report import CHAPTERS
 from segnb.study.study import Study
 from tests.conftest import CHECKOUT
@@ -127,6 +129,22 @@ def test_evaluation_asks_for_its_test_scenes_and_training_does_not(finished):
     for mark, age in zip(marks, ages, strict=True):
         mark.touch()
         os.utime(mark, (age, age))
+
+
+def test_networks_that_were_timed_before_are_timed_again_with_memory_for_them(finished, tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(finished, project)
+    (study,) = map(Study, (project / "runs").iterdir())
+    cost = json.loads(study.cost_path.read_text())
+    cost["variants"]["Gone"] = cost["variants"][VARIANTS[0]]  # no longer in the registry, so not timed
+    study.cost_path.write_text(json.dumps(cost))
+    rules = (project / "Snakefile").read_text()  # of a job with a message, Snakemake does not print resources
+    (project / "Snakefile").write_text(re.sub(r"    message:\n.*\n", "", rules))
+    options = "--dry-run", "--printshellcmds", "--forcerun", "cost"
+    plan = call(project, *options, variants=VARIANTS[1]).stdout
+    (job,) = re.findall(r"^rule cost:\n.*?segnb.cli cost.*?$", plan, re.M | re.S)
+    assert job.endswith(f"--variants {','.join(VARIANTS)}")
+    assert f"mem_mb={resources.costing(study, VARIANTS)['mem_mb']}," in job
 
 
 def test_what_diverged_is_not_tried_again_and_nothing_waits_for_it(finished):
