@@ -66,21 +66,35 @@ def fingerprint(sources: list[str], versions: list[str]) -> str:
     """Return 16 hex digits of SHA-256 over versions and Python sources without comments and docstrings."""
     digest = hashlib.sha256()
     for source in sources:
-        digest.update(_uncommented(source).encode() + b"\0")
+        digest.update(_code(source).encode() + b"\0")
     for version in versions:
         digest.update(version.encode() + b"\0")
     return digest.hexdigest()[:16]
 
 
 @cache
-def _uncommented(source: str) -> str:
-    """Return Python source without comments and docstrings."""
-    documented = ast.Module | ast.FunctionDef | ast.ClassDef
+def _code(source: str) -> str:
+    """Return Python source as text that depends on no comment, docstring, format or version of Python."""
+    documented = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    return ascii(_plain(tree))
+
+
+def _plain(node: object) -> object:
+    """Return a syntax tree as tuples of names and fields, without fields that only some versions have."""
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = {name: value for name, value in ast.iter_fields(node) if name not in ("ctx", "kind")}
+    if isinstance(node, ast.JoinedStr):  # text by character: versions divide that of f-strings differently
+        parts = [part.value if isinstance(part, ast.Constant) else [part] for part in node.values]
+        fields["values"] = [item for part in parts for item in part]
+    # A new version's fields are empty in older code. An empty `value`, as of a constant, is not left out.
+    return type(node).__name__, *((k, _plain(v)) for k, v in fields.items() if v or k == "value")
 
 
 TIMEOUT = 15  # seconds without any data, after which the network counts as absent

@@ -1,12 +1,17 @@
 """The code digest covers exactly the code that can change a run's numbers."""
 
 import ast
+import inspect
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import segnb
+from segnb.storage import checksums
 from segnb.storage.checksums import fingerprint
 from segnb.training import EVALUATION_CODE, TRAINING_CODE, code_digest, evaluation_digest
 
@@ -69,12 +74,110 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1))
 
 
-def test_comments_and_docstrings_leave_the_fingerprint_alone_and_code_does_not():
-    old, remarked, changed = (
-        fingerprint([text], [])
-        for text in ('"""Old."""\nx = 1\n', '"""New."""\n# why\nx = 1\n', '"""Old."""\nx = 2\n')
-    )
-    assert old == remarked != changed
+SOURCE = '''"""Old."""
+from os import path as p
+def f(a, b=1, *, c: int = 2.0, **rest) -> None:
+    "Old."
+    return a.b(c=None, d=b"d", e=f"x{a + b!r:>{c}.{b}}y" "z")[1:, *rest]
+async def g():
+    "Old."
+class C(f, metaclass=g):
+    """Old."""
+    global x
+    x = -1 if not True else 0
+    match x:
+        case None: {**x, "é": lambda: (yield)}
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Old.", "New."),
+        ('    "Old."\nclass', "    pass\nclass"),
+        ("return", "return (  # why\n   "),
+        ("(c=None", "(\n\n        c = (None)"),
+        ('b"d"', "b'\\x64'"),
+        ('y" "z"', 'yz"'),
+        ('y" "z"', 'y" f"" u"" f"z"'),
+        ("é", "\\u00e9"),
+    ],
+)
+def test_comments_docstrings_and_format_leave_the_fingerprint_alone(old, new):
+    changed = SOURCE.replace(old, new)
+    changed = changed.replace("*rest]", "*rest])") if "# why" in new else changed
+    assert changed != SOURCE and fingerprint([changed], []) == fingerprint([SOURCE], [])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a, b=1", "b=1, a=1"),
+        ("b=1", "b=True"),
+        ("b=1", "b=1.0"),
+        ("b=1", "b"),
+        ("2.0", "2"),
+        ("c: int", "c"),
+        ("*, c", "c"),
+        ("**rest", "**more"),
+        (" -> None", ""),
+        ("as p", "as q"),
+        ("from os", "from .os"),
+        ("return a", "return b"),
+        ("return a", "a"),
+        ("a.b", "a.c"),
+        ('c=None, d=b"d"', 'd=b"d", c=None'),
+        ("c=None", "c=0"),
+        ("c=None", "c=''"),
+        ('b"d"', '"d"'),
+        ('f"x{', '"x{'),
+        ("x{a", "{a"),
+        ("x{a", "{x}{a"),
+        ("a + b", "a - b"),
+        ("!r", "!s"),
+        ("!r", ""),
+        (":>{", ":<{"),
+        (".{b}", ""),
+        ("yz", "yz "),
+        ("[1:", "[:1"),
+        ("async ", ""),
+        ("metaclass=g", "g"),
+        ("global", "nonlocal"),
+        ("-1", "+1"),
+        ("True", "1"),
+        ("else 0", "else False"),
+        ("case None", "case False"),
+        ("**x, ", "x: x, "),
+        ("é", "e"),
+        ("(yield)", "(yield 0)"),
+        ('    """Old."""\n    global', '    """Old."""\n    """Old."""\n    global'),
+    ],
+)
+def test_every_change_of_code_changes_the_fingerprint(old, new):
+    source = SOURCE.replace('y" "z', "yz")
+    changed = source.replace(old, new, 1)
+    assert changed != source and fingerprint([changed], []) != fingerprint([source], [])
+
+
+def test_every_version_of_python_gives_the_same_fingerprint():
+    places = [shutil.which(f"python3.{minor}") for minor in range(11, 20)]
+    places += Path("~/.pyenv/versions").expanduser().glob("*/bin/python")
+    parts = checksums.fingerprint, checksums._code, checksums._plain
+    script = "import ast, hashlib, json, sys\nfrom functools import cache\n"
+    script += "".join(inspect.getsource(part) for part in parts)
+    script += "print(*sys.version_info[:2], *(fingerprint([text], []) for text in json.load(sys.stdin)))"
+    files = sorted(PACKAGE.rglob("*.py"))
+    texts = [SOURCE, SOURCE.replace("é", "\U0001fae8"), 'f"{x:}{x = }{{}}\\N{EN DASH}"']
+    texts += [file.read_text(encoding="utf-8") for file in files]
+    versions = {sys.version_info[:2]: [fingerprint([text], []) for text in texts]}
+    for place in filter(None, places):
+        done = subprocess.run([place, "-c", script], input=json.dumps(texts), capture_output=True, text=True)
+        if done.returncode == 0:  # neither older than 3.11 nor a name without a version behind it
+            major, minor, *digests = done.stdout.split()
+            versions[int(major), int(minor)] = digests
+    if len(versions) == 1:
+        pytest.skip("this machine has only one version of Python from 3.11")
+    assert len({*map(tuple, versions.values())}) == 1, list(versions)
 
 
 def test_a_network_more_or_another_label_or_colour_retrains_nothing(package):
