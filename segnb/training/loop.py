@@ -224,6 +224,7 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         for name, part in parts.items():
             part.load_state_dict(state[name])
         rows, gradients = state["rows"], state["gradients"]
+        del state  # on a GPU, it would take memory during the whole training
         write_tables()  # the tables on disk may be newer than the checkpoint
         on_epoch(rows)
 

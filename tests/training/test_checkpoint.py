@@ -2,6 +2,7 @@
 
 import shutil
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -261,6 +262,27 @@ def test_a_state_is_in_memory_once_while_it_is_read(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.5 * path.stat().st_size
+
+
+def test_a_state_is_gone_before_training_resumes(tmp_path, monkeypatch):
+    class State(dict):  # a plain dict has no weak references
+        pass
+
+    states, load, train = [], Progress.load, loop.train_one_epoch
+
+    def loaded(progress, device):
+        state = State(load(progress, device))
+        states.append(weakref.ref(state))
+        return state
+
+    def train_one_epoch(*given):
+        assert states[0]() is None
+        return train(*given)
+
+    stopped_in(tmp_path, epoch=2)
+    monkeypatch.setattr(Progress, "load", loaded)
+    monkeypatch.setattr(loop, "train_one_epoch", train_one_epoch)
+    assert trained(tmp_path / "run").done and states
 
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path):
