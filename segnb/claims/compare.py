@@ -31,11 +31,24 @@ NAMED = 5  # differences or claims that a sentence names
 
 def unequal_settings(a: StudyVerdicts, b: StudyVerdicts) -> list[str]:
     """Return the differences of two studies in data and preset, in words."""
-    sides = [{"data": {key: side.data[key] for key in ("name", "digest")}} for side in (a, b)]
     detailed = a.settings and b.settings  # missing in files of older versions
-    for side, verdicts in zip(sides, (a, b), strict=True):
-        side["preset"] = verdicts.settings if detailed else verdicts.preset
+    sides = []
+    for study, images in zip((a, b), _images(a, b), strict=True):
+        data = {"name": study.data["name"], "images": images}
+        sides.append({"data": data, "preset": study.settings if detailed else study.preset})
     return unlike(*sides)
+
+
+def _images(a: StudyVerdicts, b: StudyVerdicts) -> list:
+    """Return what identifies the images of each: their ground truth at common sizes, or else the digest.
+
+    The digest of rendered scenes is that of the code that renders them, which may change without the scenes.
+    """
+    truths = [study.data.get("truth", {}) for study in (a, b)]
+    sizes = sorted(truths[0].keys() & truths[1].keys())
+    if not sizes:
+        return [a.data["digest"], b.data["digest"]]
+    return [{size: truth[size] for size in sizes} for truth in truths]
 
 
 def check_comparable(a: StudyVerdicts, b: StudyVerdicts) -> None:
@@ -271,6 +284,6 @@ def _origin(verdicts: StudyVerdicts) -> str:
 
 def _settings(a: StudyVerdicts, b: StudyVerdicts) -> list[str]:
     """Return one line each for data, preset, code, backbone weights and seeds: the same, or both values."""
-    pairs = {"data": (a.data["digest"], b.data["digest"])}
+    pairs = {"data": tuple(_images(a, b))}
     pairs |= {name: (getattr(a, name), getattr(b, name)) for name in ("preset", "code", "weights", "seeds")}
     return [f"{name:<8} {'same' if x == y else f'differs: {x} and {y}'}" for name, (x, y) in pairs.items()]

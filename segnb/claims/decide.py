@@ -1,5 +1,6 @@
 """From the ledger and the runs to verdicts."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -40,7 +41,8 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
         study=study.name,
         preset=study.preset.name,
         date=max((run.provenance["started"][:10] for run in runs), default=""),
-        data={key: settings["data"][key] for key in ("name", "origin", "digest", "counts")},
+        data={key: settings["data"][key] for key in ("name", "origin", "digest", "counts")}
+        | ({"truth": _truth(runs)} if study.is_rendered else {}),
         seeds=trained_seeds,
         networks=list(dict.fromkeys(run.variant for run in runs)),
         machine=f"{study.machine.device_name}, {study.machine.precision}",
@@ -59,6 +61,13 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
         decided=_expected(verdicts),
         claims=verdicts,
     )
+
+
+def _truth(runs: list[Run]) -> dict[str, str]:
+    """Return a digest of the pixels of each class in each test image, by size of the images in pixels."""
+    of_size = {str(run.recipe.size): run for run in runs}
+    truth = {size: run.test()["confusion"].sum(2, np.int64) for size, run in of_size.items()}
+    return {size: hashlib.sha256(counts.tobytes()).hexdigest()[:16] for size, counts in truth.items()}
 
 
 def _scores(effects: Effects, runs: list[Run]) -> dict[str, dict]:

@@ -177,7 +177,7 @@ def source(verdicts: StudyVerdicts, name: str) -> str:
 
 
 def retested(verdicts: StudyVerdicts) -> str:
-    """Name the claims that segnb has tested otherwise since; "" if there are none."""
+    """Name the claims that segnb has tested otherwise since; "" without any."""
     names = [
         claim.id
         for claim in verdicts.claims

@@ -151,7 +151,8 @@ class StudyVerdicts:
     """The verdicts on all claims of a study, with its data, seeds and settings.
 
     schema:   1 in older files: decided by Holm's correction, with 95% intervals that did not decide
-    data:     name, origin, digest and counts, as in study.json
+    data:     name, origin, digest and counts, as in study.json; for rendered scenes also truth, a digest of
+              the ground truth of the test images by size in pixels
     settings: of the preset; None in files of older versions
     scores:   by network: test mIoU of each seed (miou), estimated minutes of one training at the machine's
               timed speed (minutes), and memory of a training step (memory_mib); see `segnb.evaluation.cost`

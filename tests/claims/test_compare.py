@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from segnb.claims import compare
+from segnb.errors import SegnbError
 from tests.claims import examples
 from tests.claims.examples import claim, part
 
@@ -86,6 +87,18 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     earlier = replace(other, data=mine.data | {"digest": "earlier"}, weights="random")
     (sentence,) = compare.elsewhere(mine, [earlier])
     assert sentence.startswith("**Another machine with other images or settings and backbone weights gives")
+
+
+def test_images_are_the_same_if_their_ground_truth_is_whatever_code_renders_them():
+    def of(digest: str, **truth: str):
+        return replace(study(0.03), data=examples.verdicts().data | {"digest": digest, "truth": truth})
+
+    mine = of("1", small="a", large="b")
+    for same in (of("2", small="a", large="b"), of("2", large="b"), of("1")):
+        compare.check_comparable(mine, same)
+    for other in (of("2"), of("2", large="a"), of("1", small="b", large="b")):
+        with pytest.raises(SegnbError, match="different data or presets .*data images"):
+            compare.check_comparable(mine, other)
 
 
 def test_opposite_verdicts_and_other_effects_on_other_data_are_said():

@@ -9,7 +9,7 @@ import pytest
 
 from segnb.audit import scores
 from segnb.claims.claim import COSTS
-from segnb.claims.decide import decide
+from segnb.claims.decide import _truth, decide
 from segnb.claims.ledger import LEDGER
 from segnb.claims.related_studies import FALSE_COLOURS
 from segnb.claims.verdicts import UNMEASURABLE, WORDS
@@ -164,6 +164,14 @@ def test_the_audit_is_that_of_the_published_table(claims):
     assert claims["M3"]["verdict"] == "refuted"
     assert "for 468 of 500 test frames the next frame" in claims["M3"]["reason"]
     assert claims["M1"]["p_for"] is None
+
+
+def test_the_ground_truth_identifies_rendered_images_whatever_was_predicted(study, verdicts, tmp_path):
+    few = {"variants": [UNET], "seeds": 1, "data": "camvid", "label_set": "camvid"}
+    fcn, unet = (_truth([run for run in study.measured() if run.family == name]) for name in ("fcn", "unet"))
+    assert fcn == unet == verdicts.data["truth"] and list(fcn) == ["64"]
+    assert _truth(study.measured()[:1]) != _truth(make_study(tmp_path, images=8, **few).measured())
+    assert "truth" not in decide(make_study(make_project(tmp_path / "project"), images=8, **few)).data
 
 
 def test_one_seed_decides_nothing_that_was_trained(study):
