@@ -127,5 +127,8 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
         )
     floors = [claim.id for claim in verdicts.claims if claim.floors and claim.word not in DECIDED]
     if floors:
-        sentences.append(f"For {listed(floors)}, the networks score too low or too high to be compared.")
+        sentences.append(
+            f"For {listed(floors)}, the networks' scores, or the best scores that their strides allow, leave"
+            " no room for a difference."
+        )
     return " ".join(sentences)
