@@ -71,7 +71,8 @@ def full_disk_told(path: Path | None = None) -> Iterator[None]:
 
 def refused(error: OSError) -> SegnbError | None:
     """Return a system's error with what a user can do about it; None if that is unknown."""
-    if error.errno not in REMEDIES or not (error.filename or error.errno in NO_HANDLES):
+    name = error.filename2 or error.filename  # the second is the target of a temporary file
+    if error.errno not in REMEDIES or not (name or error.errno in NO_HANDLES):
         return None
-    where = f"{error.filename}: " if error.filename else ""
+    where = f"{name}: " if name else ""
     return SegnbError(f"{where}{error.strerror}. {REMEDIES[error.errno]}")

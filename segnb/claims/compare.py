@@ -156,7 +156,7 @@ def _on_other_data(
     result = "some verdicts" if found.opposite else "no verdict"
     sizes = ": the sizes of effects depend on the data" if found.beyond else ""
     mine, its = _families(verdicts), _families(other)
-    here = f" Only here, {_some(found.here, above)} decided." if found.here else ""
+    here = f" Only with {origin(verdicts.data)}, {_some(found.here, above)} decided." if found.here else ""
     limit = f" Only {listed(its)} were trained there." if its and its != mine else ""
     return (
         f"**Other data contradict {result}:** with {origin(other.data)} instead of {origin(verdicts.data)},"

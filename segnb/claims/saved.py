@@ -29,6 +29,7 @@ from segnb.errors import SegnbError
 from segnb.models.registry import label
 from segnb.storage import root
 from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
+from segnb.study.study import Run, Study
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study in docs/claims.md
 STUDIES = "<!-- studies -->", "<!-- /studies -->"  # around the list of reference studies, in the same page
@@ -127,6 +128,16 @@ def read(path: Path) -> StudyVerdicts:
     if not is_verdicts(entry):
         raise SegnbError(f"{path}: no verdicts found (expected claims.json of a study or a file in results/)")
     return from_dict(entry)
+
+
+def of_runs(study: Study, runs: list[Run]) -> StudyVerdicts | None:
+    """Return the verdicts of a study's claims.json if they are on the networks and seeds of these runs."""
+    if not study.claims_path.exists():
+        return None
+    stored = from_dict(read_json(study.claims_path))
+    same_networks = {run.variant for run in runs} == {*stored.networks}
+    same_seeds = {run.seed for run in runs} == {*stored.seeds}
+    return stored if same_networks and same_seeds and stored.schema == StudyVerdicts.schema else None
 
 
 def is_verdicts(entry: object) -> bool:

@@ -1,6 +1,7 @@
 """`segnb claims` and `segnb claims diff`."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from segnb.claims import compare, findings, saved
 from segnb.claims.decide import decide
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
 from segnb.cli import add_command, add_report_options
+from segnb.errors import SegnbError
 from segnb.params import ReportParams
 from segnb.report.report import PUBLISHED, publish_study
 from segnb.storage import root
@@ -58,7 +60,10 @@ def claims(options: argparse.Namespace) -> None:
 
 def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     """Store verdicts, and write the pages again for the stored study that decides most claims."""
-    name = f"{options.publish or verdicts.preset + '-' + verdicts.data['name']}.json"
+    stem = options.publish.removesuffix(".json") or f"{verdicts.preset}-{verdicts.data['name']}"
+    if not re.fullmatch(r"\w[\w.-]*", stem):
+        raise SegnbError(f"invalid name {stem!r} for --publish (expected letters, digits and . _ -)")
+    name = f"{stem}.json"
     trimmed = saved.from_dict(saved.trimmed(verdicts))
     file = root() / "results" / name
     if file.exists():
@@ -90,7 +95,8 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
         print(f"updated: {PUBLISHED}", file=sys.stderr)
     else:
         print(
-            f"{PUBLISHED}: unchanged, because this study has no report. Run 'make report' before.",
+            f"{PUBLISHED}: unchanged, because this study has no report on these networks and seeds."
+            " Run 'make report' before.",
             file=sys.stderr,
         )
 

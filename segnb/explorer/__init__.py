@@ -19,14 +19,22 @@ from IPython.display import HTML, DisplayHandle, display
 from segnb.errors import SegnbError
 from segnb.evaluation import ablation, evaluate
 from segnb.explorer import album, board
-from segnb.explorer.album import Album, Scene, named, wrong_share
+from segnb.explorer.album import Album, Scene, named
 from segnb.explorer.board import Turns
 from segnb.explorer.inside import Inside
 from segnb.explorer.networks import Networks
 from segnb.metrics import confusion
 from segnb.models import registry
 from segnb.report.figures.gates import OPEN
-from segnb.report.figures.images import coloured, fewest_wrong, marked, mistaken, predictions, side_by_side
+from segnb.report.figures.images import (
+    coloured,
+    fewest_wrong,
+    marked,
+    mistaken,
+    predictions,
+    side_by_side,
+    wrong_share,
+)
 from segnb.report.figures.style import MISSED, WRONG, Picture, percent
 from segnb.runtime.processes import in_jupyter
 from segnb.study import study

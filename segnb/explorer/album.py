@@ -16,7 +16,6 @@ from segnb.data.pictures import read_photograph
 from segnb.data.reading import squeezed
 from segnb.errors import SegnbError, one_line
 from segnb.evaluation import evaluate
-from segnb.labels import IGNORE_INDEX
 from segnb.metrics import confusion
 from segnb.models import registry
 from segnb.report.figures.style import percent
@@ -243,9 +242,3 @@ class Album:
     def _ranked(self, values: np.ndarray, unit: str) -> list[tuple[str, int]]:
         order = np.argsort(-values, kind="stable")
         return [(f"{self.names[i]}: {percent(values[i])} {unit}", int(i)) for i in order]
-
-
-def wrong_share(truth: np.ndarray, guess: np.ndarray) -> float:
-    """Return the share of wrong pixels among the labelled ones, 0 to 1, of maps (S, S)."""
-    known = truth != IGNORE_INDEX
-    return float((truth != guess)[known].mean()) if known.any() else 0.0

@@ -10,6 +10,7 @@ from segnb.evaluation.scores import image_miou
 from segnb.explorer import album, board
 from segnb.explorer.album import Scene
 from segnb.models.registry import VARIANTS
+from segnb.report.figures.images import wrong_share
 from segnb.report.figures.style import percent
 from segnb.study.study import Run
 
@@ -161,4 +162,4 @@ class Inside:
         if truth is None:
             return ""
         miou = image_miou(truth, prediction.classes, len(self.classes))
-        return f"mIoU {miou:.3f}, {percent(album.wrong_share(truth, prediction.classes))} wrong"
+        return f"mIoU {miou:.3f}, {percent(wrong_share(truth, prediction.classes))} wrong"

@@ -6,12 +6,11 @@ from IPython.display import display
 
 from segnb.claims.decide import decide
 from segnb.claims.effects import Effects
-from segnb.claims.saved import from_dict, saved_studies
+from segnb.claims.saved import of_runs, saved_studies
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.params import ReportParams
 from segnb.report.claim_blocks import block
 from segnb.report.figures.claims import pictures
-from segnb.storage.files import read_json
 from segnb.study.study import Run, by_variant, of_family, open_study
 
 
@@ -38,13 +37,8 @@ class Chapter:
     def verdicts(self) -> StudyVerdicts:
         """The verdicts of claims.json, or computed ones if that file is about other networks or seeds."""
         variants, seeds = self.params.variants, self.params.seeds
-        if self.study.claims_path.exists():
-            stored, runs = from_dict(read_json(self.study.claims_path)), self.study.measured(variants, seeds)
-            same_networks = {run.variant for run in runs} == {*stored.networks}
-            same_seeds = {run.seed for run in runs} == {*stored.seeds}
-            if same_networks and same_seeds and stored.schema == StudyVerdicts.schema:
-                return stored
-        return decide(self.study, variants, seeds)
+        stored = of_runs(self.study, self.study.measured(variants, seeds))
+        return stored or decide(self.study, variants, seeds)
 
     @cached_property
     def saved(self) -> list[StudyVerdicts]:

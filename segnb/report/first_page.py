@@ -8,6 +8,7 @@ import numpy as np
 from IPython.display import HTML
 
 from segnb.claims.compare import elsewhere, same_test
+from segnb.claims.effects import MeasuredContrast
 from segnb.claims.findings import TOPICS, bullets
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
@@ -15,7 +16,7 @@ from segnb.models import registry
 from segnb.report.claim_blocks import CHAPTERS, by_family, described, in_sentence, render
 from segnb.study.study import Run, by_variant, of_family
 
-HALF = 5.0  # of the figure's width, in half-widths of an interval; marks beyond it are triangles
+HALF = 5.0  # of the figure's width, in halves of an interval; marks beyond it are triangles
 # Marks of the first reference studies, as SVG paths around the origin; a row has no room for more.
 SHAPES = {
     "diamond": "M0-5l5 5-5 5-5-5z",
@@ -73,30 +74,39 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
 
 
 def _mark(claim: Verdict) -> dict | None:
-    """Place a claim in the figure, in half-widths of its interval; None if the claim is not measured.
+    """Place a claim in the figure, or return None if the claim is not measured.
 
-    0 is where the verdict turns: the threshold of the deciding comparison, or the end of the margin.
+    0 is where the verdict turns: the threshold of the deciding comparison, or the end of the margin. The unit
+    is the half of the interval that faces this limit, so that a decided claim is at least 1 away from it.
     """
     decisive = claim.decisive_contrast
     if claim.word == "not measured":
         return None
     if decisive is not None and decisive.estimate is not None:
-        lead, half_width, printed = claim.lead(decisive), decisive.half_width, effect(decisive)
+        lead, half, printed = claim.lead(decisive), _facing_half(claim, decisive), effect(decisive)
     elif claim.word in DECIDED:  # from the study's own numbers
-        lead, half_width, printed = 1 - 2 * DECIDED.index(claim.word), None, ""
+        lead, half, printed = 1 - 2 * DECIDED.index(claim.word), None, ""
     else:
         return None
-    if half_width:
-        place = lead / half_width
-    else:  # without an error, a verdict is certain, and anything else is not known
+    if half and np.isfinite(lead):
+        place = lead / half
+    else:  # without an error, a verdict is certain, and anything else is open
         place = np.sign(lead) * np.inf if claim.word in DECIDED else 0.0
     return {
         "x": float(np.clip(place, -HALF, HALF)),
         "beyond": abs(place) > HALF,
-        "exact": not half_width,
+        "exact": not half,
         "word": claim.word,
         "effect": printed,
     }
+
+
+def _facing_half(claim: Verdict, contrast: MeasuredContrast) -> float | None:
+    """Return the half of a comparison's interval that faces the limit; None without an interval."""
+    if contrast.low is None:
+        return None
+    down = (claim.lead(contrast) > 0) == (claim.kind != "≈" or contrast.estimate < 0)
+    return contrast.estimate - contrast.low if down else contrast.high - contrast.estimate
 
 
 def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
@@ -117,5 +127,8 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
         )
     floors = [claim.id for claim in verdicts.claims if claim.floors and claim.word not in DECIDED]
     if floors:
-        sentences.append(f"For {listed(floors)}, the networks score too low or too high to be compared.")
+        sentences.append(
+            f"For {listed(floors)}, the networks' scores, or the best scores that their strides allow, leave"
+            " no room for a difference."
+        )
     return " ".join(sentences)

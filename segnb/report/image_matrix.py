@@ -15,7 +15,7 @@ from segnb.claims.wording import counted, listed
 from segnb.evaluation.scores import image_miou, image_mious, predictions_on, typical_and_worst
 from segnb.labels import ClassMap
 from segnb.models.registry import label
-from segnb.report.figures.images import evenly, fewest_wrong, mistaken
+from segnb.report.figures.images import evenly, fewest_wrong, wrong_share
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
 from segnb.report.html import embedded, fill
 from segnb.storage.files import to_json
@@ -146,7 +146,7 @@ def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], cla
             continue
         image, truth, guess = (arrays[key][places[0]] for key in ("images", "labels", "predictions"))
         by_size.setdefault(len(truth), (image, truth))
-        wrong = float(mistaken(truth, guess).mean())
+        wrong = wrong_share(truth, guess)
         alt = f"Prediction of {network} on {name}: {percent(wrong)} wrong"
         score = image_miou(truth, guess, len(classes))
         guesses.append(Cell(painted(guess, classes), alt, network, wrong, score))

@@ -25,6 +25,7 @@ from bs4.formatter import HTMLFormatter
 
 from segnb import __version__
 from segnb.claims.related_studies import origin
+from segnb.claims.saved import of_runs
 from segnb.claims.wording import counted
 from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
@@ -54,14 +55,15 @@ NO_VALUE = {"", "–", "—", "-", "nan", "n/a", "None"}
 
 
 def publish_study(params: ReportParams) -> bool:
-    """Write the report of a study, without the pages of its runs, to PUBLISHED if its chapters are executed.
+    """Write the report of a study, without the pages of its runs, to PUBLISHED.
 
     Returns:
-        Whether it is written.
+        Whether it is written: if its chapters are executed, on these networks and seeds.
     """
-    folder = open_study(params.study).path / "chapters"
-    chapters = [folder / f"{name}.ipynb" for name in CHAPTERS]
-    executed = all(chapter.exists() for chapter in chapters)
+    study = open_study(params.study)
+    chapters = [study.path / "chapters" / f"{name}.ipynb" for name in CHAPTERS]
+    runs = study.measured(params.variants, params.seeds)
+    executed = all(chapter.exists() for chapter in chapters) and of_runs(study, runs) is not None
     if executed:
         export_study(params, chapters, root() / PUBLISHED, alone=True)
     return executed

@@ -84,6 +84,8 @@ def seeds_caveat(scores: pd.DataFrame) -> str:
     """Say that one seed does not compare architectures; "" with several seeds or without runs."""
     if scores.empty or scores.seeds.min() > 1:  # captions say that scores are means
         return ""
+    if scores.seeds.max() > 1:
+        return "If a network has only one seed, it is inconclusive whether it beats another."
     return "With one seed per network, it is inconclusive whether one architecture beats another."
 
 
@@ -148,9 +150,10 @@ def _seeds(runs: list[Run]) -> str:
     if not seeds:
         return ""
     covered = "The intervals of scores cover the choice of test images, not variation between runs"
-    if min(seeds) == 1:
+    if max(seeds) == 1:
         return f"{covered}. With one seed per network, no claim about an architecture is decided."
-    return f"{covered}; the intervals of claims cover both."
+    few = " If a network has only one seed, no claim about its scores is decided." if min(seeds) == 1 else ""
+    return f"{covered}; the intervals of claims cover both.{few}"
 
 
 def _smaller(study: Study) -> str:

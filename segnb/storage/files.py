@@ -49,6 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         SegnbError: the disk is full.
     """
+    path = path if path.name else path.absolute()  # "." has no name
     with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent, f"{path.name}.")

@@ -110,15 +110,20 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     alike = "claims that both studies test alike have the same verdict"
     assert sentence == (
         f"**Other data contradict some verdicts:** {place}, 0 of the 2 {alike}, and F1 has the opposite one."
-        " Of 1 comparisons, none differs by more than chance. Only here, U1 is decided."
+        " Of 1 comparisons, none differs by more than chance. Only with rendered street scenes, U1 is"
+        " decided."
     )
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
     names = "F1", "F2", "F3", "F4", "F5", "U1"
     many = replace(lead, claims=tuple(map(claim, names)))
     open_there = replace(other, claims=tuple(claim(name, "inconclusive") for name in names))
     (sentence,) = compare.elsewhere(many, [open_there], ("U1", "U9", "F1"))
-    assert sentence.endswith(" Only here, 6 claims (of the findings above, U1 and F1) are decided.")
-    assert compare.elsewhere(many, [open_there])[0].endswith(" Only here, 6 claims are decided.")
+    assert sentence.endswith(
+        " Only with rendered street scenes, 6 claims (of the findings above, U1 and F1) are decided."
+    )
+    assert compare.elsewhere(many, [open_there])[0].endswith(
+        " Only with rendered street scenes, 6 claims are decided."
+    )
     far = claim("U1", contrasts=(part(estimate=0.5),))
     tested_differently = claim("F1", contrasts=(part(metric="iou:Car"),))
     fcns = replace(other, claims=(tested_differently, far), networks=["FCN8s_vgg16_freeze"])

@@ -147,7 +147,29 @@ def test_a_file_with_other_contents_is_not_replaced(at_home, study, capsys):
     other.unlink()
 
 
-def test_the_report_is_published_once_its_chapters_are_there(at_home, study, capsys):
+@pytest.mark.parametrize("out", ["", "."])
+def test_a_folder_is_no_file_to_write_to(at_home, study, capsys, monkeypatch, tmp_path, out):
+    monkeypatch.chdir(tmp_path)
+    place = out or str(tmp_path)
+    assert main(["claims", "--study", study.name, "--out", place]) == 1
+    assert capsys.readouterr().err.startswith(f"segnb: {tmp_path}: ") and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", ".", "..", ".hidden", "a\nb"])
+def test_only_a_plain_name_is_published(at_home, study, capsys, name):
+    shutil.rmtree(at_home / "results", ignore_errors=True)
+    assert main(["claims", "--study", study.name, "--publish", name]) == 1
+    assert "for --publish (expected letters" in capsys.readouterr().err
+    assert not (at_home / "results").exists() and not (at_home / "evil.json").exists()
+
+
+def test_the_ending_of_a_published_file_may_be_given(at_home, study):
+    assert main(["claims", "--study", study.name, "--publish", "foo.json"]) == 0
+    assert [file.name for file in (at_home / "results").iterdir()] == ["foo.json"]
+    shutil.rmtree(at_home / "results")
+
+
+def test_the_report_is_published_once_its_chapters_are_there(at_home, study, verdicts, capsys):
     published = at_home / "docs" / "report" / "index.html"
     assert main(["claims", "--study", study.name, "--publish"]) == 0
     assert "docs/report/index.html: unchanged" in capsys.readouterr().err and not published.exists()
@@ -155,10 +177,16 @@ def test_the_report_is_published_once_its_chapters_are_there(at_home, study, cap
     for name in CHAPTERS:
         notebook = new_notebook(cells=[new_markdown_cell(f"# The {name}")])
         nbformat.write(notebook, study.path / "chapters" / f"{name}.ipynb")
+    for earlier in (replace(verdicts, seeds=[0]), replace(verdicts, networks=verdicts.networks[1:])):
+        write_json(study.claims_path, saved.as_dict(earlier))  # the chapters show these
+        assert main(["claims", "--study", study.name, "--publish"]) == 0
+        assert "no report on these networks and seeds" in capsys.readouterr().err and not published.exists()
+    write_json(study.claims_path, saved.as_dict(verdicts))
     assert main(["claims", "--study", study.name, "--publish"]) == 0
     assert all(f">The {name}<" in published.read_text() for name in CHAPTERS)
     assert [file.name for file in published.parent.iterdir()] == ["index.html"]  # no pages of runs
     shutil.rmtree(study.path / "chapters")
+    study.claims_path.unlink()
 
 
 def test_the_command_compares(at_home, verdicts, one_seed, tmp_path, capsys):

@@ -18,9 +18,9 @@ from segnb.explorer.album import (
     Album,
     evaluated_runs,
     own_picture,
-    wrong_share,
 )
 from segnb.labels import IGNORE_INDEX, STREET
+from segnb.report.figures.images import wrong_share
 from segnb.report.text import network_count
 from segnb.study.study import Study
 

@@ -7,7 +7,7 @@ from segnb import explorer
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.explorer import PredictionsButton, board, predictions_button, validation_images
-from segnb.explorer.album import wrong_share
+from segnb.report.figures.images import wrong_share
 
 
 class Place:

@@ -3,12 +3,16 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
+from segnb.claims.saved import stored
+from segnb.claims.verdicts import UNMEASURABLE
 from segnb.report import first_page
 from tests.claims.examples import claim, part, verdicts
+from tests.conftest import CHECKOUT
 
 
 def rows(html) -> dict:
@@ -39,11 +43,46 @@ def test_a_row_shows_where_the_interval_lies_and_links_to_its_claim():
         ({"estimate": 0.02, "low": 0.01, "high": 0.03}, -1),  # beyond the margin of one point
         ({"estimate": -0.02, "low": -0.03, "high": -0.01}, -1),
         ({"estimate": 0.001, "low": -0.002, "high": 0.004}, 1),
+        ({"estimate": -0.001, "low": -0.004, "high": 0.002}, 1),
     ],
 )
 def test_a_claim_of_no_difference_turns_at_the_end_of_its_margin(changes, sign):
     equal = claim("U7", kind="≈", margin=0.01, contrasts=(part(**changes),))
     assert (place(rows(first_page.overview(verdicts(equal)))["U7"]) - 100) * sign > 0
+
+
+@pytest.mark.parametrize("study", stored(CHECKOUT / "results").values(), ids=lambda study: study.study)
+def test_intervals_lie_as_their_verdicts_say(study):
+    """Also if they are not symmetric: a share ends at 0%, and a widened interval at the limit."""
+    if study.schema < 2:
+        pytest.skip("decided by another rule, not by these intervals")
+    ends = {
+        "supported": (1, np.inf),
+        "refuted": (-np.inf, -1),
+        "inconclusive": (-1, 1),
+        UNMEASURABLE: (-1, 1),
+    }
+    marks = [mark for claim in study.claims if (mark := first_page._mark(claim)) and not mark["exact"]]
+    assert len(marks) > 20
+    assert [mark for mark in marks if not ends[mark["word"]][0] <= mark["x"] <= ends[mark["word"]][1]] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends", "x"),
+    [
+        (">", (0.01, 0.02, 0.08), 2),
+        (">", (-0.08, -0.02, -0.01), -2),
+        (">", (-0.01, 0.0, 0.08), 0),  # exactly at the threshold
+        ("≈", (-0.004, 0.004, 0.007), 2),
+        ("≈", (-0.007, -0.004, 0.004), 2),
+        ("≈", (0.02, 0.03, 0.08), -2),
+        ("≈", (-0.08, -0.03, -0.02), -2),
+    ],
+)
+def test_the_half_that_faces_the_limit_is_the_unit(kind, ends, x):
+    numbers = dict(zip(("low", "estimate", "high"), ends, strict=True))
+    open_claim = claim("U7", "inconclusive", kind=kind, margin=0.01, contrasts=(part(**numbers),))
+    assert first_page._mark(open_claim)["x"] == pytest.approx(x)
 
 
 def test_marks_without_interval_beyond_the_scale_and_without_any_number():
@@ -111,8 +150,8 @@ def test_networks_that_still_improve_are_a_reason_for_caution():
     floored = claim("U19", "inconclusive", contrasts=(low,))
     assert first_page.caution(runs, verdicts(floored)) == (
         "In the last epoch, 1 of 2 FCNs (up to 5.0 points) still gain more than 1 point of validation mIoU:"
-        " more epochs would change their scores. For U19, the networks score too low or too high to be"
-        " compared."
+        " more epochs would change their scores. For U19, the networks' scores, or the best scores that their"
+        " strides allow, leave no room for a difference."
     )
     assert first_page.caution(runs[2:], verdicts(claim("U1"))) == ""
 

@@ -6,14 +6,18 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
 from segnb.labels import CAMVID, IGNORE_INDEX, STREET
 from segnb.metrics.confusion import class_iou
+from segnb.report.figures import claims
+from segnb.report.figures import images as figures
 from segnb.report.figures.images import evenly
 from segnb.report.image_matrix import SHOWN, examples, matrix
+from tests.claims.examples import part
 
 
 def predictions(names: list[str], size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
@@ -113,6 +117,21 @@ def test_unlabelled_pixels_are_grey_and_never_wrong() -> None:
     row = drawn({"U-Net": one}, classes=CAMVID).select_one(".case")
     assert (pixels(row.select_one(".truth")) == 128).all()
     assert "0.0% wrong" in row.get_text()
+
+
+def test_the_share_of_wrong_pixels_is_that_of_the_labelled_ones() -> None:
+    """In the matrix, under predictions and in the images of a claim, as in the explorer."""
+    truth, guess = np.zeros((2, 3, 32, 32), np.uint8)
+    truth[:, :, 16:], guess[:, :16] = IGNORE_INDEX, 1  # half is void, and half of the rest is wrong
+    one = predictions(["a", "b", "c"]) | {"labels": truth, "predictions": guess}
+    assert "50.0% wrong" in drawn({"U-Net": one}, CAMVID).select_one(".case").get_text()
+    assert "50.0% in a" in figures.predictions(one, "U-Net", CAMVID).alt
+    rows = pd.DataFrame(
+        {"name": list("abc"), "index": range(3), "difference": 0.0}, ["largest", "median", "smallest"]
+    )
+    guesses = {"U-Net": guess, "U-Net, no skips": guess}
+    pair = claims.examples(rows, part(), one["images"], truth, guesses, CAMVID, 0)
+    assert "50.0% and 50.0% wrong" in pair.alt
 
 
 def test_images_are_matched_by_name_and_may_be_missing() -> None:

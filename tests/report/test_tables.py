@@ -21,6 +21,11 @@ def test_a_table_shows_markup_as_it_is_written():
     assert "<script>" not in page and page.count(SHOWN) == 4
 
 
+def test_a_table_is_the_same_each_time():
+    frame = pd.DataFrame({"a": [1]})
+    assert tables.table("a", frame, "").to_html() == tables.table("a", frame, "").to_html()
+
+
 def test_a_sentence_keeps_its_emphasis_and_no_html(monkeypatch):
     shown = []
     monkeypatch.setattr(text, "display", shown.append)

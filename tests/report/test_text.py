@@ -129,8 +129,10 @@ def test_sentences_follow_the_numbers():
         [fake("UNet_Standard_256", 0, PERFECT), fake("FCN8s_vgg16_freeze", 0, MIDDLING)]
     )
     assert "inconclusive" in text.seeds_caveat(one_seed)
-    two_seeds = scores.ranking([fake("UNet_Standard_256", seed, MIDDLING) for seed in (0, 1)])
-    assert text.seeds_caveat(two_seeds) == ""
+    runs = [fake("UNet_Standard_256", seed, MIDDLING) for seed in (0, 1)]
+    assert text.seeds_caveat(scores.ranking(runs)) == ""
+    mixed = text.seeds_caveat(scores.ranking([*runs, fake("FCN8s_vgg16_freeze", 0, MIDDLING)]))
+    assert mixed.startswith("If a network has only one seed, it is inconclusive")
 
 
 def test_networks_of_the_study_are_counted_apart_from_additional_networks():
@@ -298,5 +300,7 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     ledger = verdicts(claim("F1", "not measured"), claim("U1"))
     sentences = text.limits(study, study.measured(), ledger)
     assert sentences[0] == "Beware." and "With one seed per network" in sentences[1]
+    mixed = [fake("UNet_Standard_256", 0, PERFECT), *(fake("FCN8s_vgg16_freeze", s, PERFECT) for s in (0, 1))]
+    assert "cover both. If a network has only one seed, no claim" in text.limits(study, mixed, ledger)[1]
     assert any("The study trained on 1,600 images" in sentence for sentence in sentences) == smaller
     assert sentences[-1] == "These claims are not measured, for a reason given with each: F1."

@@ -16,7 +16,7 @@ from segnb.labels import ClassMap
 from segnb.models.registry import label
 from segnb.report.figures.axes import inches_of_classes, legend_of_classes, name_rows, note, picture_rows
 from segnb.report.figures.findings import comparisons, has_band
-from segnb.report.figures.images import mistaken
+from segnb.report.figures.images import wrong_share
 from segnb.report.figures.style import (
     INK,
     QUIET,
@@ -278,7 +278,7 @@ def examples(
         i, gain = row["index"], signed(row.difference, part)
         name = f"{why}: {gain}\n{short(row['name'], 20)}"
         drawn.append((name, [pictures[i], labels[i], *(guess[i] for guess in guesses.values())]))
-        shares.append([percent(mistaken(labels[i], guess[i]).mean()) for guess in guesses.values()])
+        shares.append([percent(wrong_share(labels[i], guess[i])) for guess in guesses.values()])
         difference = effect(replace(part, estimate=row.difference, low=None, high=None))
         texts.append(f"{why} {difference} in {row['name']}, {' and '.join(shares[-1])} wrong")
     titles = [wrapped(title, 19) for title in ("Image", "Ground truth", *guesses)]

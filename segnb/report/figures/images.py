@@ -150,7 +150,7 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
         text = f"max {percent(peak, 0 if peak >= 0.1 else 1)}" if peak else "absent"
         note(ax, 0.96, 0.05, text, "black", 0.55, transform=ax.transAxes, ha="right", color="white")
         if peak:
-            centres[name] = (share.sum(1) @ np.arange(len(share))) / share.sum() / len(share)
+            centres[name] = (share.sum(1) @ (np.arange(len(share)) + 0.5)) / share.sum() / len(share)
     words = "share of images with the class here, relative to its maximum"
     scale_below(fig, axes, axes[0].images[0], words)
     return fig.described(
@@ -239,6 +239,11 @@ def mistaken(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
     return (truth != guess) & (truth != IGNORE_INDEX)
 
 
+def wrong_share(truth: np.ndarray, guess: np.ndarray) -> float:
+    """Return the share of wrong pixels among the labelled ones, 0 to 1, of maps (S, S)."""
+    return float(mistaken(truth, guess).sum() / max((truth != IGNORE_INDEX).sum(), 1))
+
+
 @figure
 def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sample: str = "") -> Picture:
     """Draw image, ground truth, prediction and errors of three images, evenly spaced over the stored ones.
@@ -255,7 +260,7 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sam
     for i, name in zip(chosen, names, strict=True):
         image, truth, guess = saved["images"][i], saved["labels"][i], saved["predictions"][i]
         wrong = mistaken(truth, guess)
-        shares.append(wrong.mean())
+        shares.append(wrong_share(truth, guess))
         rows.append((short(name, 20), [image, truth, guess, marked(image, wrong)]))
     room = 0.3 + inches_of_classes(seen, classes)
     fig, axes = picture_rows(rows, ("Image", "Ground truth", "Prediction"), room, classes=classes)
@@ -274,7 +279,7 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sam
         f"{label}: {counted(len(rows), 'image')} with ground truth, prediction and errors. Wrong pixels:"
         f" {values}.",
         f"{wrong_pixels(label, shares)} Red pixels have another class than the ground truth,"
-        f" and the number above is their share of the image. n: {sample}.",
+        f" and the number above is their share of the labelled pixels. n: {sample}.",
     )
 
 

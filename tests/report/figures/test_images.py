@@ -91,3 +91,7 @@ def test_labels_are_drawn_pixel_by_pixel():
     columns = slice(round(place.x0 * shown.shape[1]) + 6, round(place.x1 * shown.shape[1]) - 6)
     seen = {tuple(colour) for colour in shown[rows, columns].reshape(-1, 3)}
     assert seen == {tuple(STREET.palette[i]) for i in np.unique(plain)}
+
+
+def test_a_class_that_is_everywhere_is_in_the_middle_of_the_image():
+    assert f"{STREET.names[0]} 50%" in class_places(np.ones((13, 4, 4)), STREET).alt

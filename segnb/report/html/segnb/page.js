@@ -68,7 +68,7 @@ if (cells.length) {
 
 const claims = [...document.querySelectorAll("details.claim")];
 const reveal = () => {
-  const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const place = location.hash && document.getElementById(location.hash.slice(1));
   let opened = false;
   for (let up = place; up; up = up.parentElement) {
     if (up.tagName === "DETAILS" && !up.open) opened = up.open = true;

@@ -104,7 +104,9 @@ const sortable = (table) => {
     (across && sign ? [original.flat()] : original).forEach((before, place) => {
       const head = before.filter((row) => !data.includes(row));
       const last = before.at(-1);
-      const foot = last && /^mean\b/i.test(words(last.cells[0])) ? [last] : [];
+      // In a table of one claim, a last row "mIoU" is a comparison like the others.
+      const mean = data.length === rows.length ? /^(mean\b|mIoU$)/i : /^mean\b/i;
+      const foot = last && mean.test(words(last.cells[0])) ? [last] : [];
       const moved = before.filter((row) => !head.includes(row) && !foot.includes(row));
       if (sign) {
         const own = (row) => lines[rows.indexOf(row)];

@@ -43,6 +43,7 @@ const open = (className, label, from, ...content) => {
 };
 
 // Files of figures and tables are named after their anchors: fig-f1-differences.svg, table-fcn-scores.csv.
-const named = (selector) => new Map([...document.querySelectorAll(selector)].map((tag) => [tag, tag.closest("[id]").id]));
-const figures = named("main figure.picture");
-const tables = named("main .table table");
+const named = (selector, place) =>
+  new Map([...document.querySelectorAll(selector)].map((tag) => [tag, tag.closest(place).id]));
+const figures = named("main figure.picture", "[id]");
+const tables = named("main .table table", ".table");  // the id of the table itself is that of pandas
