@@ -18,7 +18,7 @@ from segnb import __version__
 from segnb.data.dataset import open_data
 from segnb.labels import LABEL_SETS, ClassMap
 from segnb.metrics.boundaries import between
-from segnb.metrics.objects import components, specks
+from segnb.metrics.objects import components, false_parts
 from segnb.models.build import build
 from segnb.models.registry import VARIANTS
 from segnb.presets import PRESETS
@@ -197,7 +197,7 @@ def _write_run(run: Run, skill, classes: ClassMap, pictures, labels, names, epoc
         skill,
         confusion,
         draw,
-        **specks(labels, guess, kinds),
+        **false_parts(labels, guess, kinds),
         **between(labels, guess, things),
     )
     _write_objects(run, labels, guess, classes)

@@ -259,7 +259,8 @@ def _metrics() -> dict[str, Metric]:
     add("far", f"{far} true edges", partial(by_image.by_edge, itemgetter((..., 1))))
     gap = partial(by_image.by_edge, lambda accuracy: accuracy[..., 0] - accuracy[..., 1])
     add("near-far", f"{near} minus {far} them", gap)
-    add("specks", "share of pixels in specks", partial(by_image.share_of, "boundary", "specks", "pixels"))
+    of = partial(by_image.share_of, "boundary", "false_parts", "pixels")
+    add("false_parts", "share of pixels in false parts", of)
     words = "recall of edges between objects"
     add("between", words, partial(by_image.share_of, "boundary", "between_hits", "between_count"), share=True)
     for name, words in (

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segnb.claims.claim import COSTS
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.ledger import LEDGER
 from segnb.claims.metrics import METRICS
@@ -188,13 +189,16 @@ def source(verdicts: StudyVerdicts, name: str) -> str:
 
 
 def retested(verdicts: StudyVerdicts) -> str:
-    """Name the claims that segnb has tested otherwise since; "" without any."""
-    names = [
-        claim.id
-        for claim in verdicts.claims
-        if any(part.metric in METRICS and part.words != METRICS[part.metric].words for part in claim.deciding)
-    ]
-    return f" Since then, segnb tests {listed(names)} with another metric." if names else ""
+    """Name the claims that segnb tests otherwise by now; "" without any."""
+    words = {name: of[0] for name, of in COSTS.items()}
+    words |= {name: metric.words for name, metric in METRICS.items()}
+    changed = []
+    for claim in verdicts.claims:
+        today = [part for part in LEDGER[claim.id].contrasts if part.decides] if claim.id in LEDGER else []
+        tests = {(part.label, part.metric, words[part.metric]) for part in today}
+        if tests != {(part.label, part.metric, part.words) for part in claim.deciding}:
+            changed.append(claim.id)
+    return f" By now, segnb tests {listed(changed)} otherwise." if changed else ""
 
 
 def table(verdicts: StudyVerdicts, name: str) -> str:

@@ -97,7 +97,7 @@ def _measure(run: Run) -> None:
         **boundaries.statistics(split.images, split.labels, predictions, len(classes)),
         **softness.statistics(),
         **boundaries.between(split.labels, predictions, things),
-        **objects.specks(split.labels, predictions, len(classes)),
+        **objects.false_parts(split.labels, predictions, len(classes)),
     )
     sight = study.visibility(recipe.size)
     table = objects.components(split.labels, predictions, things, *sight)

@@ -16,9 +16,11 @@ class Softness:
     computed for `reach` pixels on each side. An edge counts only if all those pixels are of class a before
     it and of class b after it, so edges of thin objects such as poles do not count.
 
-    The **width** of the transition is 6 · Σ p (1 - p), in pixels. It is w for a linear ramp of w pixels and
-    0 for a step, independent of its position within reach. If p does not fall from above 1/2 to below 1/2,
-    the edge has no transition and no width; `missing_edges` is the share of such edges.
+    The **width** of the transition is 6 · Σ p (1 - p), in pixels. It is w for a linear ramp of w pixels from
+    1 to 0, and 0 for such a step, independent of its position within reach. A network that is not sure of its
+    classes has wider transitions: shares of 0.9 and 0.1 add 0.5 px per pixel of the window. If p does not
+    fall from above 1/2 to below 1/2, the edge has no transition and no width; `missing_edges` is the share of
+    such edges.
 
     Args:
         labels: ground truth, uint8 (N, S, S), of the images in the order of their logits

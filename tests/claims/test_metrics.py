@@ -159,10 +159,10 @@ def test_found_objects_alone_have_an_iou(study):
 def test_what_older_versions_did_not_measure_is_told(study, tmp_path):
     old = type(study.run(UNET, 0))(tmp_path / UNET / "seed0")
     shutil.copytree(study.run(UNET, 0).path, old.path)
-    sums = {name: array for name, array in old.boundary().items() if name != "specks"}
+    sums = {name: array for name, array in old.boundary().items() if name != "false_parts"}
     old.write_arrays(old.boundary_path, **sums)
-    with pytest.raises(Missing, match="was evaluated by an older segnb, without 'specks'"):
-        measured("specks", old)
+    with pytest.raises(Missing, match="was evaluated by an older segnb, without 'false_parts'"):
+        measured("false_parts", old)
 
 
 def test_shifts_pair_with_the_first_images(study, tmp_path):

@@ -91,12 +91,12 @@ def test_all_files_tell_one_story(study):
     shown = run.predictions()
     np.testing.assert_array_equal(predicted[shown["index"]], shown["predictions"])
 
-    names = ("specks", "iou_hits", "f1_truth", "length_predicted", "trimap_truth", "edge_count")
+    names = ("false_parts", "iou_hits", "f1_truth", "length_predicted", "trimap_truth", "edge_count")
     kept = run.boundary()
     assert kept["distances"].tolist() == [1, 2, 3] and kept["trimap_edges"][-1] == np.inf
     found = boundaries.statistics(study.split("test", 64).images, labels, predicted, 13)
     found |= boundaries.between(labels, predicted, [STREET.id(name) for name in STREET.things])
-    found |= objects.specks(labels, predicted, 13)
+    found |= objects.false_parts(labels, predicted, 13)
     assert found.keys() | {"softness_sum", "softness_count", "softness_edges"} == kept.keys() - {
         "distances",
         "trimap_edges",

@@ -220,9 +220,16 @@ def test_an_object_is_intact_in_one_piece_that_is_no_other_s():
     assert found["intact"].tolist() == [False, False, False, True]
 
 
-def test_specks_are_parts_without_a_right_pixel():
+def test_parts_of_which_at_most_half_is_correct_are_false():
     labels = maps("111..", "111..", "....v")
     predictions = maps("11.22", "1.1..", "..2.2")
-    found = objects.specks(labels, predictions, 3)  # 2, 2 and 2; the last is void
-    assert found["specks"].tolist() == [3] and found["pixels"].tolist() == [14]
-    assert objects.specks(labels, labels, 3)["specks"].tolist() == [0]
+    found = objects.false_parts(labels, predictions, 3)  # 2, 2 and 2; the last is void
+    assert found["false_parts"].tolist() == [3] and found["pixels"].tolist() == [14]
+    assert objects.false_parts(labels, labels, 3)["false_parts"].tolist() == [0]
+    labels, predictions = (
+        maps("1.1..", "111.."),
+        maps("11.1.", "11.11"),
+    )  # of class 1: 3 of 4 correct, and 0 of 3
+    assert objects.false_parts(labels, predictions, 2)["false_parts"].tolist() == [3 + 2]
+    half = maps("1....", "1....")
+    assert objects.false_parts(half, maps("11...", "11..."), 2)["false_parts"].tolist() == [4]

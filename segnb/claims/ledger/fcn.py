@@ -177,9 +177,9 @@ STRIDE_CLAIMS = (
     Claim(
         "F19",
         "FCN-16s gives cleaner maps than FCN-32s.",
-        "Share of pixels in specks, FCN-32s minus FCN-16s; frozen and fine-tuned both decide. A speck is"
-        " a connected part of a prediction without a single correct pixel.",
-        strides(32, 16, "specks"),
+        "Share of pixels in false parts, FCN-32s minus FCN-16s; frozen and fine-tuned both decide. A false"
+        " part is a connected part of a prediction of which at most half is correct.",
+        strides(32, 16, "false_parts"),
     ),
     Claim(
         "F20",
