@@ -27,6 +27,7 @@ _AFTER = r"[-_ ]?(set|data|split|images|(19|20)\d\d)"  # as in train_set, or COC
 _ASIDE = re.compile(
     rf"(?i)[-_. ]*(camera|cam|view)[-_. ]?\d+|(?<![^\W\d_])({'|'.join(_WORDS)})(?![^\W\d_])[-_. ]*"
 )
+NO_TEST = "There is no test folder, so segnb tests on val and validates on a part of train."
 UNNAMED = "."  # the drive of consecutive frames in a folder without a name
 
 
@@ -187,7 +188,7 @@ def by_split(path: Path, folders: list[tuple[Path, str]]) -> tuple[list[tuple[st
         f"The folder {folder} is not used, because it is not in train, val or test." for folder in unused
     ]
     if "test" not in splits:
-        notes.append("There is no test folder, so segnb tests on val and validates on a part of train.")
+        notes.append(NO_TEST)
         keys = [(split.replace("val", "test"), drive) for split, drive in keys]
     return [key if key[0] else None for key in keys], notes
 

@@ -62,7 +62,9 @@ def create_study(params: StudyParams) -> Study:
         write_json(path, settings)
     else:
         # The first warnings remain true of the runs that were trained then.
-        paths = {"data": settings["request"]["data"]} | ({"weights": file} if weights.is_users else {})
+        old, new = (words["request"]["data"] for words in (study.settings, settings))
+        same = parse(old)[0] == parse(new)[0]  # with or without the name of the layout
+        paths = {"data": old if same else new} | ({"weights": file} if weights.is_users else {})
         request = study.settings["request"] | paths
         now = study.settings | {"request": request, "weights": settings["weights"]}
         now["warnings"] = study.settings["warnings"] or settings["warnings"]

@@ -241,7 +241,11 @@ class Run(RunFolder):
 
 def _runs_with(marks: Iterable[Path]) -> list[Run]:
     """Return the runs that contain these files, without copies such as seed0-old."""
-    return [Run(mark.parent) for mark in marks if mark.parent.name.removeprefix("seed").isdecimal()]
+    return [run for mark in marks if _is_run(run := Run(mark.parent))]
+
+
+def _is_run(run: Run) -> bool:
+    return run.variant in VARIANTS and run.path.name.removeprefix("seed").isdecimal()
 
 
 def of_family(runs: list[Run], family: str) -> list[Run]:
@@ -273,12 +277,13 @@ def open_run(name: str) -> Run:
     run = Run(Path(os.path.realpath(name)))
     if not (run.study.path / "study.json").exists():  # not a folder, so a name
         parts = name.removeprefix("runs/").strip("/").split("/")
-        if len(parts) != 3 or run.path.exists():
-            raise SegnbError(
-                f"unknown run {name!r} (expected the folder of a run, STUDY/VARIANT/seedN, or latest). Check"
-                " the name."
-            )
-        run = Run(open_study(parts[0]).path / parts[1] / parts[2])
+        if len(parts) == 3 and not run.path.exists():
+            run = Run(open_study(parts[0]).path / parts[1] / parts[2])
+    if not _is_run(run):
+        raise SegnbError(
+            f"unknown run {name!r} (expected the folder of a run, STUDY/VARIANT/seedN, or latest). Check the"
+            " name."
+        )
     if not run.done:
         remedy = "Run 'make report' to train it"
         if others := run.study.finished():

@@ -72,7 +72,7 @@ def test_a_run_of_a_study_of_other_code_or_versions_is_refused(project, dataset,
 def test_other_words_for_the_same_study_refuse_none_of_its_runs(project, dataset):
     study = study_of(dataset)
     words = {"epochs": study.preset.unet.epochs, "weights": "random", "precision": "fp32"}
-    assert study_of(dataset, **words).settings == study.settings
+    assert study_of(f"study:{dataset}", **words).settings == study.settings
     assert open_run(run_params(study)).study == study
 
 
@@ -280,7 +280,11 @@ def test_a_copy_next_to_a_run_is_no_run(project, dataset):
         write_json(folder / "diverged.json", {"error": "diverged"})
         write_json(folder / "done.json", {})
     assert study.seeds() == [0] and study.diverged() == [run]
+    write_json(study.path / "UNet_Standard_256-old" / "seed0" / "done.json", {})
     assert open_finished_run("latest") == run
+    for name in ("UNet_Standard_256/seed0-old", "UNet_Standard_256-old/seed0"):
+        with pytest.raises(SegnbError, match="unknown run .*Check the name"):
+            open_finished_run(str(study.path / name))
 
 
 def test_a_folder_without_done_json_is_no_finished_run(project, dataset):

@@ -21,7 +21,7 @@ import PIL
 
 from segnb import __version__
 from segnb.data import layouts, masks, reading, splits
-from segnb.data.folders import drives
+from segnb.data.folders import NO_TEST, drives
 from segnb.data.layouts import PREPARING, Key, Listing
 from segnb.data.masks import Coding
 from segnb.data.pictures import save_png, write_classes
@@ -163,15 +163,12 @@ def _unsplit(listing: Listing) -> Listing:
     keys = listing.images.keys() | listing.labels.keys()
     repeated = len({(key.drive, key.name) for key in keys}) < len(keys)
 
-    def without_split(key: Key) -> Key:
-        drive = "/".join(filter(None, (key.split, key.drive))) if repeated else key.drive
-        return Key("", drive, key.name)
+    def unsplit(files: dict[Key, Path]) -> dict[Key, Path]:
+        drive = {key: "/".join(filter(None, (key.split * repeated, key.drive))) for key in files}
+        return {Key("", drive[key], key.name): file for key, file in files.items()}
 
-    images, labels = (
-        {without_split(key): file for key, file in files.items()}
-        for files in (listing.images, listing.labels)
-    )
-    return replace(listing, images=images, labels=labels)
+    notes = [note for note in listing.notes if note != NO_TEST]
+    return replace(listing, images=unsplit(listing.images), labels=unsplit(listing.labels), notes=notes)
 
 
 def _sound(report: Report) -> tuple[Pairs, list[dict[str, Any]]]:
@@ -333,8 +330,9 @@ def _file_names(pairs: Pairs) -> dict[str, list[str]]:
         keys = []
         for i, (name, split) in enumerate(order):
             drive, _, file = name.rpartition("/")
-            if drive:  # without dots, because a folder a.png would count as an image
-                drive = f"{first[drive]:06}-" * ("drives" in what) + _safe(drive.replace(".", "-"), "drive")
+            if drive:  # a folder a.png would count as an image, and rgb or a_seg as CARLA's
+                plain = re.sub(r"\.|(?<=_rgb)$|(?<=_seg)$|(?<=^rgb)$|(?<=^seg)$", "-", drive)
+                drive = f"{first[drive]:06}-" * ("drives" in what) + _safe(plain, "drive")
             keys.append(Key(split, drive, f"{i:06}-" * ("frames" in what) + _safe(file, "_")))
         names = ["/".join(filter(None, key[1:])) for key in keys]
         lower = {Key(*map(str.lower, key)) for key in keys}

@@ -224,6 +224,17 @@ def test_a_note_about_drives_does_not_blame_the_data_for_a_split_by_option(tmp_p
     assert ("The data come with" in note) == (by is None)
 
 
+def test_a_note_about_folders_of_the_data_is_not_repeated_for_a_split_by_option(tmp_path):
+    for split, drives in (("train", "abc"), ("val", "de")):
+        for drive in drives:
+            for i in range(3):
+                add(tmp_path / "data" / split, f"{drive}-{i}", 10 * ord(drive) + i)
+    told = [
+        prepare.prepare(str(tmp_path / "data"), tmp_path / str(by), SIZE, by=by) for by in (None, "drives")
+    ]
+    assert ["There is no test folder" in one for one in told] == [True, False]
+
+
 def frames(drives: Iterable, *names: object) -> list[str]:
     return [f"{drive}/{name}" for drive in drives for name in names]
 
@@ -237,6 +248,7 @@ NAMES = {  # {case: layout and names of frames}
     "dates": ("plain", frames([f"2026-01-{k:02}" for k in R(1, 31)], *FEW[:2])),
     "dates with dots": ("plain", frames([f"2026.01.{k}" for k in R(1, 31)], *FEW[:2])),
     "numbers": ("plain", frames(R(1, 31), *R(1, 4))),
+    "rgb and seg": ("plain", frames(["rgb", "seg", "left_seg", *(f"road {k}" for k in R(9))], *FEW[:2])),
     "numbers with zeros": ("plain", frames([f"{k:02}" for k in R(1, 31)], *FEW[:2])),
     "kitti": ("plain", frames([f"2011_09_26_drive_{k:04}_sync/image_02/data" for k in R(9)], *FEW)),
     "kitti-step": ("plain", frames([f"{k:04}" for k in R(21)], *[f"{i:06}" for i in R(6)])),
