@@ -6,6 +6,7 @@ from inspect import signature
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 from scipy.stats import entropy, rankdata
 
 from segnb.claims.related_studies import Missing
@@ -193,22 +194,37 @@ def of_maps(measure: Callable[[np.ndarray, np.ndarray], float], run: Run) -> Ima
     car = run.study.classes.id("Car") if "Car" in run.study.classes.names else -1
     values, count = np.zeros((2, len(pixels_of(run))))
     for k, image in enumerate(gates["index"]):
+        cars = without_bonnet(saved["labels"][k] == car)
         for level in LEVELS:
             gate = gates[f"maps{level}"][k].astype(float).mean(0)  # (h, w)
-            where = saved["labels"][k][:: 2 ** (level - 1), :: 2 ** (level - 1)] == car
-            value = measure(gate, where)
+            value = measure(gate, cars[:: 2 ** (level - 1), :: 2 ** (level - 1)])
             if np.isfinite(value):
                 values[image] += value
                 count[image] += 1
     return share(values, count)
 
 
+def without_bonnet(cars: np.ndarray) -> np.ndarray:
+    """Return 1 at pixels of cars, 0 elsewhere, and NaN at the bonnet of the recording car: bool (S, S).
+
+    It is most of the cars' pixels, always at the same place, so the row of a pixel would tell cars apart.
+    """
+    parts, count = ndimage.label(cars, np.ones((3, 3)))
+    bonnet = np.bincount(parts[-1], minlength=count + 1) >= objects.BONNET * len(cars)
+    bonnet[0] = False  # the rest of the image
+    return np.where(bonnet[parts], np.nan, cars)
+
+
 def auc(gate: np.ndarray, where: np.ndarray) -> float:
-    """Return the area under the ROC curve of `gate` for the pixels `where`; NaN if all or none are in it."""
+    """Return the area under the ROC curve of `gate` for the pixels where `where` is 1, not 0.
+
+    Pixels that are NaN do not count. NaN if all or none of the others are 1.
+    """
+    gate, where = gate[~np.isnan(where)], where[~np.isnan(where)] == 1
     inside, outside = where.sum(), (~where).sum()
     if not inside or not outside:
         return np.nan
-    return (rankdata(gate)[where.ravel()].sum() - inside * (inside + 1) / 2) / (inside * outside)
+    return (rankdata(gate)[where].sum() - inside * (inside + 1) / 2) / (inside * outside)
 
 
 def evenness(gate: np.ndarray, where: np.ndarray) -> float:

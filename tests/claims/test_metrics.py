@@ -144,6 +144,12 @@ def test_maps_of_gates():
     gate, where = np.array([[0.9, 0.8], [0.2, 0.1]]), np.array([[True, False], [True, False]])
     assert by_image.auc(gate, where) == 3 / 4  # of the pairs of a pixel inside and a pixel outside
     assert np.isnan(by_image.auc(gate, np.zeros((2, 2), bool)))
+    assert by_image.auc(gate, np.array([[1, 0], [np.nan, 0]])) == 1
+    cars = np.array([[1, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 1, 0]], bool)
+    seen = by_image.without_bonnet(cars)
+    assert np.isnan(seen[3, 1:3]).all() and np.nansum(seen) == 3 and not np.isnan(seen[:3]).any()
+    cars[3, 2] = False  # less than half of the lowest row: a car that the image cuts off
+    assert by_image.without_bonnet(cars)[3].tolist() == [0, 1, 0, 0]
     assert by_image.evenness(np.full((4, 4), 0.3), where) == pytest.approx(1)
     assert by_image.evenness(np.array([[1.0, 0, 0, 0]]), where) == 0
 
