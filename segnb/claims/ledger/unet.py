@@ -56,7 +56,7 @@ SKIP_CLAIMS = (
         "Skip connections ease the flow of gradients.",
         "Mean log10 of the gradient-to-weight ratio over the encoder's layers in the first 3 epochs, on"
         " the same batches, with skips minus without. Each level of the encoder is shown, because skips can"
-        " raise the ratio in the outer levels and lower it in the inner ones. The interval covers seeds only.",
+        " raise the ratio in outer levels and lower it in inner ones. The interval covers seeds only.",
         pair(UNET, NO_SKIP, "gradient")
         + secondary(pair(UNET, NO_SKIP, *(f"gradient:{stage}" for stage in ENCODER))),
     ),
