@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
-from segnb.labels import CAMVID, IGNORE_INDEX, STREET
+from segnb.labels import CAMVID, IGNORE_INDEX, STREET, ClassMap
 from segnb.metrics.confusion import class_iou
 from segnb.report.figures import claims
 from segnb.report.figures import images as figures
@@ -117,6 +117,16 @@ def test_unlabelled_pixels_are_grey_and_never_wrong() -> None:
     row = drawn({"U-Net": one}, classes=CAMVID).select_one(".case")
     assert (pixels(row.select_one(".truth")) == 128).all()
     assert "0.0% wrong" in row.get_text()
+
+
+def test_a_grey_class_is_no_void() -> None:
+    """The page's script reads classes from colours, so void needs one of its own."""
+    greys = ClassMap.of({f"{i}": f"#{i:02x}{i:02x}{i:02x}" for i in range(255)}, void=True)
+    sky = ClassMap.of({"Road": "#404080", "Sky": "#808080"}, void=True)
+    for classes in (greys, sky):
+        painted = classes.paint(np.array([*range(len(classes)), IGNORE_INDEX], np.uint8))
+        assert len(np.unique(painted, axis=0)) == len(classes) + 1
+        assert len({*painted[-1]}) == 1
 
 
 def test_the_share_of_wrong_pixels_is_that_of_the_labelled_ones() -> None:
