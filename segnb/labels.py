@@ -61,9 +61,12 @@ class ClassMap:
         return np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in self.colours], np.uint8)
 
     def paint(self, labels: np.ndarray) -> np.ndarray:
-        """Return label maps (..., H, W), uint8, as RGB (..., H, W, 3), uint8; void pixels are grey."""
-        colours = np.full((256, 3), 128, np.uint8)
-        colours[: len(self)] = self.palette
+        """Return label maps (..., H, W), uint8, as RGB (..., H, W, 3), uint8; void has a grey of its own."""
+        palette = self.palette
+        taken = {*map(tuple, palette.tolist())}
+        greys = ((128 + 37 * i) % 256 for i in range(256))  # all, in steps that the eye can tell apart
+        colours = np.full((256, 3), next(grey for grey in greys if (grey,) * 3 not in taken), np.uint8)
+        colours[: len(self)] = palette
         return colours[labels]
 
     def seen(self, *maps: np.ndarray) -> list[int]:

@@ -14,6 +14,7 @@ from segnb.metrics.confusion import class_iou, confusion, mean_iou, pixel_accura
 from segnb.metrics.published_score import as_published_score
 from segnb.models.registry import label
 from segnb.stats.bootstrap import image_interval
+from segnb.storage.files import in_markdown
 from segnb.study.study import Run, by_variant
 
 FAILING = 0.1  # a class fails below this test IoU: nine in ten pixels of it, or taken for it, are wrong
@@ -162,7 +163,10 @@ def rankings_agree(runs: list[Run]) -> str:
     if len(means) < 2:
         return ""
     seeds = [rows.set_index("variant") for _, rows in table.groupby("seed")]
-    taus = [f"{kendall_tau_b(rows.as_published, rows.miou):.2f}" for rows in seeds if len(rows) > 1]
+    taus = [kendall_tau_b(rows.as_published, rows.miou) for rows in (means, *seeds) if len(rows) > 1]
+    if np.isnan(taus[0]):
+        return f"The {len(means)} networks trained here have equal scores, which give no ranking."
+    mean, *taus = ["none" if np.isnan(tau) else f"{tau:.2f}" for tau in taus]
     pairs, of_seeds = swaps(means, 0), [swaps(rows, 0) for rows in seeds]  # nothing is read off charts
     examples = []
     for pair in pairs.sort_values("miou_gap").head(3).itertuples():
@@ -172,8 +176,7 @@ def rankings_agree(runs: list[Run]) -> str:
             + (f" (in {times} of {len(seeds)} seeds)" if len(seeds) > 1 else "")
         )
     return (
-        f"For the {len(means)} networks trained here, Kendall's tau-b between the two rankings is"
-        f" {kendall_tau_b(means.as_published, means.miou):.2f}"
+        f"For the {len(means)} networks trained here, Kendall's tau-b between the two rankings is {mean}"
         + (f" in the means over seeds and {', '.join(taus)} in the single seeds. " if len(taus) > 1 else ". ")
         + (
             f"{len(pairs)} of {comb(len(means), 2)} pairs change{'s' * (len(pairs) == 1)}"
@@ -206,12 +209,12 @@ def inflation(runs: list[Run]) -> str:
     text += (
         f" {label(worst.variant)}, seed {worst.seed}, reaches {worst.as_published:.3f} although"
         f" {worst['count']} of its classes {'has' if worst['count'] == 1 else 'have'} an IoU below {FAILING}"
-        f" ({', '.join(worst.failing)})."
+        f" ({', '.join(map(in_markdown, worst.failing))})."
     )
     published, miou, images = _gained(run, worst.failing)
-    if not miou > 0:
-        return text  # the stored predictions show none of them
-    share = published / miou
+    share = published / miou if miou > 0 else np.nan
+    if np.isnan(share):
+        return text  # the stored predictions show none of them, or have no score by the study's metric
     return (
         f"{text} If every pixel of these classes were right on the {images} test images with stored"
         f" predictions, mIoU would rise by {miou:.3f} and the study's metric by {published:.3f},"
@@ -281,22 +284,27 @@ def class_agreement(runs: list[Run]) -> str:
     if classes.names != STREET.names:
         return (
             f"The study has class IoUs for its {len(STREET)} classes. The images here are labelled with"
-            f" {len(classes)} other classes ({', '.join(classes.names)}), so the two are not compared."
+            f" {len(classes)} other classes ({', '.join(map(in_markdown, classes.names))}), so the two are"
+            " not compared."
         )
     frames = class_comparison(runs)
     if not frames:
         return "The study has class IoUs for none of the networks trained here."
     both = [frame.dropna(subset="measured") for frame in frames.values()]
     taus = [kendall_tau_b(frame.published, frame.measured) for frame in both]
+    taus = [tau for tau in taus if not np.isnan(tau)]
     means = pd.concat(frames)[["published", "measured"]].groupby(level=1).mean()
     widest = (means.measured - means.published).dropna().sort_values(key=abs, ascending=False).head(3)
     gaps = ", ".join(
         f"{name} ({means.measured[name]:.2f} here, {means.published[name]:.2f} in the study)"
         for name in widest.index
     )
-    ends = [f"{min(taus):.2f}", f"{max(taus):.2f}"]
-    return (
+    ends = dict.fromkeys(f"{tau:.2f}" for tau in (min(taus), max(taus))) if taus else ()
+    agree = (
         "Kendall's tau-b between the class IoUs of the study and those measured here is"
-        f" {ends[0] if len(taus) == 1 else ' to '.join(ends)} (1 means the same order of classes)."
-        f" The classes that differ most{' in the mean over networks' if len(frames) > 1 else ''}: {gaps}."
+        f" {' to '.join(ends)} (1 means the same order of classes)."
+        if ends
+        else "The class IoUs measured here are equal, which gives no order of classes to compare."
     )
+    where = " in the mean over networks" if len(frames) > 1 else ""
+    return f"{agree} The classes that differ most{where}: {gaps}."

@@ -24,6 +24,7 @@ from segnb.claims.wording import full_name, listed
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
+from segnb.storage.files import in_markdown
 from segnb.study.provenance import unlike
 
 NAMED = 5  # differences or claims that a sentence names
@@ -156,10 +157,11 @@ def _on_other_data(
     result = "some verdicts" if found.opposite else "no verdict"
     sizes = ": the sizes of effects depend on the data" if found.beyond else ""
     mine, its = _families(verdicts), _families(other)
-    here = f" Only with {origin(verdicts.data)}, {_some(found.here, above)} decided." if found.here else ""
+    its_images, images = (in_markdown(origin(one.data)) for one in (other, verdicts))
+    here = f" Only with {images}, {_some(found.here, above)} decided." if found.here else ""
     limit = f" Only {listed(its)} were trained there." if its and its != mine else ""
     return (
-        f"**Other data contradict {result}:** with {origin(other.data)} instead of {origin(verdicts.data)},"
+        f"**Other data contradict {result}:** with {its_images} instead of {images},"
         f" {in_words(found)} {_beyond(found)}{sizes}.{here}{limit}"
     )
 

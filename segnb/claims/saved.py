@@ -29,7 +29,7 @@ from segnb.claims.wording import (
 from segnb.errors import SegnbError
 from segnb.models.registry import label
 from segnb.storage import root
-from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
+from segnb.storage.files import between, in_markdown, markdown_table, read_json, to_json, write_text
 from segnb.study.study import Run, Study
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study in docs/claims.md
@@ -179,10 +179,10 @@ def stored(folder: Path | None = None) -> dict[str, StudyVerdicts]:
 
 def source(verdicts: StudyVerdicts, name: str) -> str:
     """Describe the study behind results/<name>: preset, data, seeds, weights, machine and date."""
-    counts = verdicts.data["counts"]
+    counts, images = verdicts.data["counts"], in_markdown(origin(verdicts.data))
     return (
         f"From `results/{name}`: study `{verdicts.study}`, preset `{verdicts.preset}`,"
-        f" {origin(verdicts.data)} ({counts['train']} training and {counts['test']} test images),"
+        f" {images} ({counts['train']} training and {counts['test']} test images),"
         f" {counted(len(verdicts.seeds), 'seed')} per network, backbone weights {verdicts.weights},"
         f" {verdicts.machine}; {verdicts.date}."
     )
@@ -230,7 +230,8 @@ def in_list(text: str, studies: dict[str, StudyVerdicts]) -> str:
         images = " / ".join(str(verdicts.data["counts"][split]) for split in ("train", "test"))
         counts = [str(len(verdicts.networks)), str(len(verdicts.seeds))]
         decided = f"{verdicts.count(*DECIDED)} of {len(verdicts.claims)} claims"
-        rows.append([f"`{name}`", origin(verdicts.data), images, verdicts.machine, *counts, decided])
+        data = in_markdown(origin(verdicts.data))
+        rows.append([f"`{name}`", data, images, verdicts.machine, *counts, decided])
     return between(text, STUDIES, markdown_table(headings, rows), CLAIMS_PAGE)
 
 
@@ -254,7 +255,8 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
             )
             rows.append([label(network), score(row["miou"]), *timed])
         if rows:
-            parts += [f"### {verdicts.preset} on {origin(verdicts.data)}", source(verdicts, name)]
+            data = in_markdown(origin(verdicts.data))
+            parts += [f"### {verdicts.preset} on {data}", source(verdicts, name)]
             parts.append(markdown_table(headings, rows))
     return between(text, SCORES, "\n\n".join(parts), PERFORMANCE_PAGE)
 

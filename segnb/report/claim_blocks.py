@@ -22,7 +22,7 @@ from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
 from segnb.report.html import address, fill
-from segnb.storage.files import to_json
+from segnb.storage.files import in_markdown, to_json
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
 OTHER_TEST = "another test"  # of an earlier version: its verdict says nothing about this one
@@ -106,7 +106,7 @@ def reference_name(number: int, saved: Sequence[StudyVerdicts]) -> str:
 def described(verdicts: StudyVerdicts) -> str:
     """Name the preset, data, seeds, machine and date of a study."""
     return (
-        f"preset {verdicts.preset}, {origin(verdicts.data)},"
+        f"preset {verdicts.preset}, {in_markdown(origin(verdicts.data))},"
         f" seed{'s' * (len(verdicts.seeds) > 1)} {', '.join(map(str, verdicts.seeds))}, {verdicts.machine},"
         f" {verdicts.date[:10]}"
     )

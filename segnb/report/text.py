@@ -15,13 +15,14 @@ from segnb.claims.wording import counted, sentence
 from segnb.labels import STREET, ClassMap
 from segnb.models.registry import FAMILIES, VARIANTS, label, parse_variants
 from segnb.presets import preset
+from segnb.storage.files import in_markdown
 from segnb.study.study import Run, Study, by_variant, of_family
 
 
 def say(sentence: str) -> None:
     """Display a computed sentence as running text; display nothing if it is empty.
 
-    Markdown is rendered, HTML is not: a sentence may contain names of classes and files, which are data.
+    Markdown is rendered, HTML is not. Names of classes and files, which are data, pass through `in_markdown`.
     """
     if sentence:
         display(Markdown(html.escape(sentence, quote=False)))
@@ -131,7 +132,8 @@ def sizes_caveat(study: Study, runs: list[Run]) -> str:
 
 def limits(study: Study, runs: list[Run], ledger: StudyVerdicts) -> list[str]:
     """List the limits of this study, one sentence or two per item."""
-    sentences = [*study.warnings, _seeds(runs), _smaller(study), _other_images(study), _backbone(study)]
+    sentences = [in_markdown(warning) for warning in study.warnings]
+    sentences += [_seeds(runs), _smaller(study), _other_images(study), _backbone(study)]
     sentences.append(
         f"Times and memory were measured on {study.machine.device_name} in {study.machine.precision}; the"
         " order of the networks may differ on other hardware."
@@ -186,8 +188,8 @@ def trained_on(study: Study) -> str:
         " [Limitations](methods.ipynb#Limitations) lists the differences."
     )
     return (
-        f"In this report, networks learn from {data['counts']['train']:,} images ({origin(data)}), {sizes}."
-        + smaller * bool(_smaller(study))
+        f"In this report, networks learn from {data['counts']['train']:,} images"
+        f" ({in_markdown(origin(data))}), {sizes}." + smaller * bool(_smaller(study))
     )
 
 
@@ -224,9 +226,10 @@ def classes_sentence(classes: ClassMap) -> str:
 
 def things_sentence(classes: ClassMap) -> str:
     """Name the classes whose objects are counted, and the thin classes."""
-    thin = f" Thin classes, which cover few pixels each: {', '.join(classes.thin)}." if classes.thin else ""
-    if classes.things:
-        return f"Objects of these classes are counted: {', '.join(classes.things)}.{thin}"
+    thin, things = (", ".join(map(in_markdown, names)) for names in (classes.thin, classes.things))
+    thin = f" Thin classes, which cover few pixels each: {thin}." if thin else ""
+    if things:
+        return f"Objects of these classes are counted: {things}.{thin}"
     return f"No class of these data has countable objects (column `thing` of its classes.csv).{thin}"
 
 
@@ -238,7 +241,7 @@ def image_counts(study: Study) -> str:
 
 def data_sentence(study: Study) -> str:
     """Say where the images come from, how many there are and how large they are."""
-    source = origin(study.settings["data"])
+    source = in_markdown(origin(study.settings["data"]))
     sides = [study.recipe(name).size for name in ("fcn", "unet")]
     sizes = [f"{side}×{side} px" for side in sides]
     size = sizes[0] if sides[0] == sides[1] else f"{sizes[0]} for FCNs and {sizes[1]} for U-Nets"
@@ -253,11 +256,13 @@ def rare_sentence(pixels: pd.Series, images: pd.Series, count: int) -> str:
         images: Share of the images that show the class, 0 to 1.
         count: Number of images.
     """
+    pixels, images = (shares.rename(in_markdown) for shares in (pixels, images))
     order = pixels.sort_values()
     below = [name for name in order.index if 0 < pixels[name] < 0.01]
     absent = [name for name in order.index if pixels[name] == 0]
-    largest = order.index[::-1][:3]
-    sentences = [f"{', '.join(largest)} cover {100 * pixels[largest].sum():.0f}% of the training pixels."]
+    largest = order.index[order > 0][::-1][:3]
+    covers = "covers" if len(largest) == 1 else "cover"
+    sentences = [f"{', '.join(largest)} {covers} {100 * pixels[largest].sum():.0f}% of the training pixels."]
     if below:
         sentences.append(
             f"{len(below)} {'class covers' if len(below) == 1 else 'classes cover'} less than 1%; the"

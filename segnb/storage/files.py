@@ -307,6 +307,12 @@ def _side(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def in_markdown(name: str) -> str:
+    """Return a name, which may be that of a file or class, as Markdown that shows it unchanged."""
+    name = re.sub(r"[]\\`*_[~$|@]|^[-+=#]|:(?=//)|(?<=www)\.", r"\\\g<0>", name)
+    return re.sub(r"^(\d+)([.)])", r"\1\\\2", name)
+
+
 def markdown_table(head: list[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a Markdown table of a head and rows, whose cells are Markdown."""
     first, *others = (f"| {' | '.join(row)} |" for row in (head, *rows))

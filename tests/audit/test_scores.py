@@ -160,6 +160,33 @@ def test_agreement_of_the_rankings_is_told_by_seed(monkeypatch):
     assert metric.rankings_agree([]) == ""
 
 
+def test_equal_scores_have_no_ranking(monkeypatch):
+    a, b = "UNet_Standard_256", "ResidualUNet_256"
+    scored(monkeypatch, [(a, 0, 0.5, 0.5), (b, 0, 0.5, 0.5)])
+    text = metric.rankings_agree([])
+    assert text == "The 2 networks trained here have equal scores, which give no ranking."
+    scored(monkeypatch, [(a, 0, 0.5, 0.5), (b, 0, 0.5, 0.5), (a, 1, 0.5, 0.5), (b, 1, 0.6, 0.6)])
+    assert "1.00 in the means over seeds and none, 1.00 in the single seeds" in metric.rankings_agree([])
+    labels = np.array([[[7, 7], [10, 10]]])  # every class is missed
+    text = metric.class_agreement([made_run(NAMES[0], 0, labels, np.zeros_like(labels))])
+    assert "are equal, which gives no order of classes" in text and "nan" not in text
+
+
+def test_a_gain_without_a_score_by_the_other_metric_is_not_told(monkeypatch):
+    labels = np.ones((2, 4, 4), int)
+    run = made_run(NAMES[0], 0, labels, np.zeros_like(labels), TWO)
+    monkeypatch.setattr(metric, "_gained", lambda *of: (np.nan, 1.0, 2))
+    assert metric.inflation([run]).endswith("(Car).")
+
+
+def test_names_of_classes_are_no_markdown():
+    own = ClassMap.of({"__void__": "#000000", "1. Road": "#ffffff"})
+    labels = np.ones((2, 4, 4), int)
+    run = made_run(NAMES[0], 0, labels, np.zeros_like(labels), own)
+    assert r"(1\. Road)" in metric.inflation([run])
+    assert r"(\_\_void\_\_, 1\. Road)" in metric.class_agreement([run])
+
+
 @pytest.mark.parametrize(
     ("gaps", "words"),
     [

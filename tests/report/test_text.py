@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert.filters import markdown2html
 
 from segnb.audit.scores import published, published_shares
 from segnb.evaluation import scores
@@ -252,6 +254,44 @@ def test_the_sentence_on_rare_classes():
         " in 2 of 8 images. No training image shows d."
     )
     assert "No class that occurs covers less than 1%." in text.rare_sentence(pixels[:2], images[:2], 8)
+    assert text.rare_sentence(pixels[2:] * 125, images[2:], 8).startswith("c covers 100%")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "__background__",
+        "1. Road",
+        "12) Road",
+        "# 1: Road",
+        "_a_",
+        "![i](http://x/y.png)",
+        "a*b*c",
+        "- a",
+        "`a`",
+        "$a$",
+        "~~a~~",
+        "a\\_b",
+        "<b>a</b> &amp; c",
+        "www.x.org http://x.org a@x.org",
+        "v0.9.10 (2)",
+    ],
+)
+def test_names_of_data_are_no_markdown(name, monkeypatch):
+    shown = []
+    monkeypatch.setattr(text, "display", lambda markdown: shown.append(markdown2html(markdown.data)))
+    share = pd.Series({name: 1.0, "b": 0.0})
+    text.say(text.rare_sentence(share, share, 8))
+    text.say(
+        text.things_sentence(ClassMap((name, "b"), ("#000000", "#ff0000"), thin=(name,), things=(name,)))
+    )
+    data = {"name": "own", "origin": name, "counts": {"train": 1, "val": 1, "test": 1}}
+    study = SimpleNamespace(settings={"data": data}, recipe=lambda family: SimpleNamespace(size=32))
+    text.say(text.data_sentence(study))
+    for html, start in zip(shown, ("", "Objects of these classes are counted: ", ""), strict=True):
+        page = BeautifulSoup(html, "html5lib")
+        assert page.get_text().strip().lower().startswith(f"{start}{name}".lower())
+        assert [tag.name for tag in page.body.find_all()] == ["p"]
 
 
 def test_no_word_of_ours_takes_the_data_for_streets():
