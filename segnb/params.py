@@ -60,22 +60,28 @@ class Params(BaseModel):
 
 
 def assigned(source: str) -> list[str]:
-    """Return the names assigned at the top level of Python source, in order."""
-    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    """Return the names assigned at the top level of Python source, in order; [] if it is not Python."""
+    try:
+        nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    except SyntaxError:
+        return []
     return [target.id for node in nodes for target in node.targets if isinstance(target, ast.Name)]
 
 
 def _assigned_last(cells: list[str]) -> set[str]:
-    """Return the names assigned in the last unbroken series of executed parameters cells."""
-    names: set[str] = set()
-    started = False
+    """Return the names assigned in the last parameters cell, and in the own one if papermill wrote the last.
+
+    Cells before these were replaced: they may have failed, or have names that were corrected since. A
+    notebook's own cell has comments, papermill's has none.
+    """
+    series: list[str] = []
     for source in reversed(cells):
         if source.lstrip().startswith("# Parameters"):
-            started = True
-            names |= set(assigned(source))
-        elif started:
+            series.append(source)
+        elif series:
             break
-    return names
+    own = [any("#" in line for line in source.splitlines()[1:]) for source in series[:2]]
+    return {name for source in series[: 2 if own == [False, True] else 1] for name in assigned(source)}
 
 
 class StudyParams(Params):

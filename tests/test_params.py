@@ -64,6 +64,20 @@ def test_a_mended_typo_is_forgotten_when_cells_are_run_again():
     assert RunParams.from_notebook({"In": cells, "sede": 1, "seed": 1}).seed == 1
 
 
+@pytest.mark.parametrize("bad", ['study = "latest  # a name', "sede = 1  # a seed", "sede = 1  # a\nseed = 2"])
+def test_a_parameters_cell_that_was_replaced_does_not_count(bad):
+    cells = ["", f"# Parameters\n{bad}", "# Parameters\nseed = 1  # a seed", "check"]
+    assert RunParams.from_notebook({"In": cells, "sede": 1, "seed": 1}).seed == 1
+    injected = [cells[0], cells[2], f"# Parameters\n{bad.split('  #')[0]}", "# Parameters\nseed = 1", "check"]
+    assert RunParams.from_notebook({"In": injected, "sede": 1, "seed": 1}).seed == 1
+
+
+def test_a_typo_in_a_parameters_cell_below_which_papermill_put_one_is_an_error():
+    cells = ["", "# Parameters\nsede = 1  # a seed", "# Parameters\nseed = 2", "check"]
+    with pytest.raises(SegnbError, match="unknown parameter 'sede'"):
+        RunParams.from_notebook({"In": cells, "seed": 2, "sede": 1})
+
+
 def test_report_parameters_accept_one_seed_as_papermill_guesses_it():
     assert ReportParams.check({"seeds": 0}).seeds == 0
 
