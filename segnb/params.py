@@ -6,13 +6,14 @@ warns of unknown names, and guesses types.
 
 import ast
 import re
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from segnb import presets
 from segnb.errors import SegnbError
-from segnb.models.registry import FAMILIES
-from segnb.presets import PRESETS
+from segnb.models.registry import FAMILIES, parse_variants, variant_named
 from segnb.runtime.machine import PRECISIONS
 
 # Multiplied by the 1,000,003 of `segnb.training.loop`, it still fits into the 63 bits of torch's generators.
@@ -84,10 +85,17 @@ def _assigned_last(cells: list[str]) -> set[str]:
     return {name for source in series[: 2 if own == [False, True] else 1] for name in assigned(source)}
 
 
+def _known(find: Callable[[Any], Any]) -> AfterValidator:
+    """Return a validator that keeps the value, or raises the SegnbError of `find`."""
+    return AfterValidator(lambda value: (find(value), value)[1])
+
+
 class StudyParams(Params):
     """Parameters of a study; runs can be compared if these, the machine and the code are the same."""
 
-    preset: str = Field("quick", description=f"size of the study: {', '.join(PRESETS)}")
+    preset: Annotated[str, _known(presets.preset)] = Field(
+        "quick", description=f"size of the study: {', '.join(presets.PRESETS)}"
+    )
     data: str = Field(
         "streets",
         description="data: rendered scenes (streets, streets-false-colours, streets-car, streets-drives,"
@@ -113,7 +121,9 @@ class StudyParams(Params):
 class RunParams(StudyParams):
     """Parameters of a run, which are those of train.ipynb."""
 
-    variant: str = Field("UNet_Standard_256", description="name of a network in segnb.models.registry")
+    variant: Annotated[str, _known(variant_named)] = Field(
+        "UNet_Standard_256", description="name of a network in segnb.models.registry"
+    )
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description=f"seed, an integer from 0 to {LARGEST_SEED:,}")
     study: str | None = Field(
         None, description="name of the study that the run must belong to, or None for any"
@@ -128,12 +138,14 @@ class ReportParams(Params):
     """Parameters of a chapter of the report, such as unet.ipynb."""
 
     study: str = Field("latest", description="name of a folder under runs/, or latest")
-    variants: str = Field(
+    variants: Annotated[str, _known(parse_variants)] = Field(
         "all",
         description=f"networks: all, study (those of the study), {', '.join(FAMILIES)},"
         " or comma-separated names",
     )
-    seeds: str | int = Field("all", description="seeds: all, or a comma-separated list such as 0,1,2")
+    seeds: Annotated[str | int, _known(lambda seeds: seeds == "all" or parse_seeds(seeds))] = Field(
+        "all", description="seeds: all, or a comma-separated list such as 0,1,2"
+    )
 
 
 def parse_seeds(text: str | int) -> list[int]:

@@ -64,7 +64,9 @@ def test_a_mended_typo_is_forgotten_when_cells_are_run_again():
     assert RunParams.from_notebook({"In": cells, "sede": 1, "seed": 1}).seed == 1
 
 
-@pytest.mark.parametrize("bad", ['study = "latest  # a name', "sede = 1  # a seed", "sede = 1  # a\nseed = 2"])
+@pytest.mark.parametrize(
+    "bad", ['study = "latest  # a name', "sede = 1  # a seed", "sede = 1  # a\nseed = 2"]
+)
 def test_a_parameters_cell_that_was_replaced_does_not_count(bad):
     cells = ["", f"# Parameters\n{bad}", "# Parameters\nseed = 1  # a seed", "check"]
     assert RunParams.from_notebook({"In": cells, "sede": 1, "seed": 1}).seed == 1

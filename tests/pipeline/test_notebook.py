@@ -124,6 +124,10 @@ def test_a_parameter_file_that_is_missing_is_named(tmp_path):
         ),
         ("claims", {"seed": 1}, "unknown parameter 'seed' (expected one of study, variants, seeds"),
         ("fcn", {"study": 1}, "invalid study 1 (expected the name of a folder under runs/"),
+        ("train", {"preset": "quik"}, "unknown preset 'quik' (expected one of smoke"),
+        ("train", {"variant": "UNet"}, "unknown variant 'UNet' (expected one of FCN32s_vgg16_freeze"),
+        ("claims", {"variants": "UNet"}, "variants: unknown name 'UNet' (expected one or more of all"),
+        ("claims", {"seeds": "0;1"}, "invalid seeds '0;1' (expected comma-separated integers"),
     ],
 )
 def test_each_notebook_is_asked_for_its_own_parameters(tmp_path, name, parameters, wrong):
