@@ -238,7 +238,9 @@ def validation_images(run: Run, say: Callable[[str], None]) -> tuple[dict[str, n
         say(f"Predicted {sum(map(len, parts))} of {len(split)} validation images …")
 
     evaluated = loop.evaluate(model, split, recipe.batch_size, machine, see)
-    order = np.argsort(-confusion.pixel_accuracy(evaluated.confusion.numpy()), kind="stable")
+    correct = confusion.pixel_accuracy(evaluated.confusion.numpy())
+    order = np.argsort(-correct, kind="stable")  # images without labels, which are NaN, come last
+    order = order[: max(np.isfinite(correct).sum(), 1)]
     chosen = order[np.unique([0, (len(order) - 1) // 2, len(order) - 1])]
     return {
         "names": np.array(split.names)[chosen],

@@ -7,6 +7,7 @@ from segnb import explorer
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.explorer import PredictionsButton, board, predictions_button, validation_images
+from segnb.metrics import confusion
 from segnb.report.figures.images import wrong_share
 
 
@@ -52,6 +53,19 @@ def test_the_images_are_the_best_the_median_and_the_worst(runs):
         [min(wrong), sorted(wrong)[(count - 1) // 2], max(wrong)]
     )
     assert all(name in split.names for name in saved["names"])
+
+
+def test_images_without_labels_are_not_chosen(runs, monkeypatch):
+    counts, accuracy = [], confusion.pixel_accuracy
+
+    def first_unlabelled(matrices):
+        counts.append(len(matrices))
+        return np.where(np.arange(len(matrices)) < len(matrices) - 2, np.nan, accuracy(matrices))
+
+    monkeypatch.setattr(confusion, "pixel_accuracy", first_unlabelled)
+    split = runs[0].study.split("val", runs[0].recipe.size)
+    saved, _ = validation_images(runs[0], lambda text: None)
+    assert counts[0] > 2 and set(saved["names"]) == set(split.names[-2:])
 
 
 def test_a_damaged_network_is_a_sentence_below_the_button(runs, monkeypatch):
