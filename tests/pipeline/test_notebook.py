@@ -93,12 +93,27 @@ def test_what_a_notebook_has_started_ends_with_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"rate": 1e-05, "name": null}', "rate: 1.0e-05\nname:", "{rate: 1.0e-5, name: }"]
+    "text",
+    [
+        '{"rate": 1e-05, "name": null}',
+        "rate: 1.0e-05\nname:",
+        "{rate: 1.0e-5, name: }",
+        "{rate: 1e-5, name: }",
+        "rate: 100.E-7\nname:",
+    ],
 )
 def test_parameters_are_json_or_yaml_in_a_file_or_as_text(tmp_path, text):
     (tmp_path / "params").write_text(text)
     assert notebook.read_parameters(tmp_path / "params", None) == {"rate": 1e-05, "name": None}
     assert notebook.read_parameters(None, text) == {"rate": 1e-05, "name": None}
+
+
+def test_text_that_only_begins_like_a_number_is_text():
+    assert notebook.read_parameters(None, "{data: 1e5_frames, study: 12e, seed: 3}") == {
+        "data": "1e5_frames",
+        "study": "12e",
+        "seed": 3,
+    }
 
 
 @pytest.mark.parametrize("text", ["a: [", "[1, 2]", "seed", "1: 2", "a: !!python/object/apply:os.getpid []"])
