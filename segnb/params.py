@@ -134,10 +134,15 @@ class RunParams(StudyParams):
         return StudyParams.from_attributes(self)
 
 
-class ReportParams(Params):
-    """Parameters of a chapter of the report, such as unet.ipynb."""
+class ViewParams(Params):
+    """Parameters of explore.ipynb and status.ipynb, which show a whole study."""
 
     study: str = Field("latest", description="name of a folder under runs/, or latest")
+
+
+class ReportParams(ViewParams):
+    """Parameters of a chapter of the report, such as unet.ipynb."""
+
     variants: Annotated[str, _known(parse_variants)] = Field(
         "all",
         description=f"networks: all, study (those of the study), {', '.join(FAMILIES)},"

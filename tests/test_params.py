@@ -5,13 +5,13 @@ import torch
 
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES
-from segnb.params import LARGEST_SEED, ReportParams, RunParams, parse_seeds
+from segnb.params import LARGEST_SEED, ReportParams, RunParams, ViewParams, parse_seeds
 from segnb.presets import PRESETS
 from segnb.runtime.machine import PRECISIONS
 
 
 def test_every_parameter_has_a_default_and_a_description():
-    for kind in (RunParams, ReportParams):
+    for kind in (RunParams, ReportParams, ViewParams):
         assert kind.check({}) == kind()
         assert all(field.description for field in kind.model_fields.values())
 

@@ -139,6 +139,8 @@ def test_a_parameter_file_that_is_missing_is_named(tmp_path):
         ),
         ("claims", {"seed": 1}, "unknown parameter 'seed' (expected one of study, variants, seeds"),
         ("fcn", {"study": 1}, "invalid study 1 (expected the name of a folder under runs/"),
+        ("explore", {"seeds": "0"}, "unknown parameter 'seeds' (expected one of study)"),
+        ("status", {"variants": "unet"}, "unknown parameter 'variants' (expected one of study)"),
         ("train", {"preset": "quik"}, "unknown preset 'quik' (expected one of smoke"),
         ("train", {"variant": "UNet"}, "unknown variant 'UNet' (expected one of FCN32s_vgg16_freeze"),
         ("claims", {"variants": "UNet"}, "variants: unknown name 'UNet' (expected one or more of all"),
