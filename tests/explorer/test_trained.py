@@ -23,18 +23,19 @@ class Place:
 
 @pytest.fixture
 def pressed(runs):
-    place, button = Place(), board.button("Show predictions")
-    PredictionsButton(runs[0], button, place)
+    place, below, button = Place(), Place(), board.button("Show predictions")
+    PredictionsButton(runs[0], button, place, below)
     button.click()
-    return place, button
+    return place, below, button
 
 
 def test_a_press_shows_predictions_and_says_how_far_it_is(pressed, runs):
-    place, button = pressed
+    place, below, button = pressed
     *texts, figure = place.shown
     count = len(runs[0].study.split("val", runs[0].recipe.size))
     assert "Loading U-Net, seed 0" in texts[0] and f"{count} of {count} validation images" in texts[-1]
     assert "image/png" in figure and figure["text/plain"].startswith("U-Net, seed 0: 3 images")
+    assert "Red pixels have another class than the ground truth" in below.shown[-1]
     assert not button.disabled
 
 
@@ -74,7 +75,7 @@ def test_a_damaged_network_is_a_sentence_below_the_button(runs, monkeypatch):
 
     monkeypatch.setattr(evaluate, "network", damaged)
     place, button = Place(), board.button("Show predictions")
-    PredictionsButton(runs[0], button, place)
+    PredictionsButton(runs[0], button, place, Place())
     button.click()
     assert "model.safetensors is &lt;damaged&gt;" in place.shown[-1] and not button.disabled
 
