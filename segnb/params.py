@@ -6,13 +6,14 @@ warns of unknown names, and guesses types.
 
 import ast
 import re
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from segnb import presets
 from segnb.errors import SegnbError
-from segnb.models.registry import FAMILIES
-from segnb.presets import PRESETS
+from segnb.models.registry import FAMILIES, parse_variants, variant_named
 from segnb.runtime.machine import PRECISIONS
 
 # Multiplied by the 1,000,003 of `segnb.training.loop`, it still fits into the 63 bits of torch's generators.
@@ -60,28 +61,41 @@ class Params(BaseModel):
 
 
 def assigned(source: str) -> list[str]:
-    """Return the names assigned at the top level of Python source, in order."""
-    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    """Return the names assigned at the top level of Python source, in order; [] if it is not Python."""
+    try:
+        nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    except SyntaxError:
+        return []
     return [target.id for node in nodes for target in node.targets if isinstance(target, ast.Name)]
 
 
 def _assigned_last(cells: list[str]) -> set[str]:
-    """Return the names assigned in the last unbroken series of executed parameters cells."""
-    names: set[str] = set()
-    started = False
+    """Return the names assigned in the last parameters cell, and in the own one if papermill wrote the last.
+
+    Cells before these were replaced: they may have failed, or have names that were corrected since. A
+    notebook's own cell has comments, papermill's has none.
+    """
+    series: list[str] = []
     for source in reversed(cells):
         if source.lstrip().startswith("# Parameters"):
-            started = True
-            names |= set(assigned(source))
-        elif started:
+            series.append(source)
+        elif series:
             break
-    return names
+    own = [any("#" in line for line in source.splitlines()[1:]) for source in series[:2]]
+    return {name for source in series[: 2 if own == [False, True] else 1] for name in assigned(source)}
+
+
+def _known(find: Callable[[Any], Any]) -> AfterValidator:
+    """Return a validator that keeps the value, or raises the SegnbError of `find`."""
+    return AfterValidator(lambda value: (find(value), value)[1])
 
 
 class StudyParams(Params):
     """Parameters of a study; runs can be compared if these, the machine and the code are the same."""
 
-    preset: str = Field("quick", description=f"size of the study: {', '.join(PRESETS)}")
+    preset: Annotated[str, _known(presets.preset)] = Field(
+        "quick", description=f"size of the study: {', '.join(presets.PRESETS)}"
+    )
     data: str = Field(
         "streets",
         description="data: rendered scenes (streets, streets-false-colours, streets-car, streets-drives,"
@@ -107,7 +121,9 @@ class StudyParams(Params):
 class RunParams(StudyParams):
     """Parameters of a run, which are those of train.ipynb."""
 
-    variant: str = Field("UNet_Standard_256", description="name of a network in segnb.models.registry")
+    variant: Annotated[str, _known(variant_named)] = Field(
+        "UNet_Standard_256", description="name of a network in segnb.models.registry"
+    )
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description=f"seed, an integer from 0 to {LARGEST_SEED:,}")
     study: str | None = Field(
         None, description="name of the study that the run must belong to, or None for any"
@@ -118,16 +134,23 @@ class RunParams(StudyParams):
         return StudyParams.from_attributes(self)
 
 
-class ReportParams(Params):
-    """Parameters of a chapter of the report, such as unet.ipynb."""
+class ViewParams(Params):
+    """Parameters of explore.ipynb and status.ipynb, which show a whole study."""
 
     study: str = Field("latest", description="name of a folder under runs/, or latest")
-    variants: str = Field(
+
+
+class ReportParams(ViewParams):
+    """Parameters of a chapter of the report, such as unet.ipynb."""
+
+    variants: Annotated[str, _known(parse_variants)] = Field(
         "all",
         description=f"networks: all, study (those of the study), {', '.join(FAMILIES)},"
         " or comma-separated names",
     )
-    seeds: str | int = Field("all", description="seeds: all, or a comma-separated list such as 0,1,2")
+    seeds: Annotated[str | int, _known(lambda seeds: seeds == "all" or parse_seeds(seeds))] = Field(
+        "all", description="seeds: all, or a comma-separated list such as 0,1,2"
+    )
 
 
 def parse_seeds(text: str | int) -> list[int]:

@@ -5,13 +5,13 @@ import torch
 
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES
-from segnb.params import LARGEST_SEED, ReportParams, RunParams, parse_seeds
+from segnb.params import LARGEST_SEED, ReportParams, RunParams, ViewParams, parse_seeds
 from segnb.presets import PRESETS
 from segnb.runtime.machine import PRECISIONS
 
 
 def test_every_parameter_has_a_default_and_a_description():
-    for kind in (RunParams, ReportParams):
+    for kind in (RunParams, ReportParams, ViewParams):
         assert kind.check({}) == kind()
         assert all(field.description for field in kind.model_fields.values())
 
@@ -62,6 +62,22 @@ def test_an_injected_unknown_name_is_an_error():
 def test_a_mended_typo_is_forgotten_when_cells_are_run_again():
     cells = ["", "# Parameters\nsede = 1", "check", "# Parameters\nseed = 1", "check"]
     assert RunParams.from_notebook({"In": cells, "sede": 1, "seed": 1}).seed == 1
+
+
+@pytest.mark.parametrize(
+    "bad", ['study = "latest  # a name', "sede = 1  # a seed", "sede = 1  # a\nseed = 2"]
+)
+def test_a_parameters_cell_that_was_replaced_does_not_count(bad):
+    cells = ["", f"# Parameters\n{bad}", "# Parameters\nseed = 1  # a seed", "check"]
+    assert RunParams.from_notebook({"In": cells, "sede": 1, "seed": 1}).seed == 1
+    injected = [cells[0], cells[2], f"# Parameters\n{bad.split('  #')[0]}", "# Parameters\nseed = 1", "check"]
+    assert RunParams.from_notebook({"In": injected, "sede": 1, "seed": 1}).seed == 1
+
+
+def test_a_typo_in_a_parameters_cell_below_which_papermill_put_one_is_an_error():
+    cells = ["", "# Parameters\nsede = 1  # a seed", "# Parameters\nseed = 2", "check"]
+    with pytest.raises(SegnbError, match="unknown parameter 'sede'"):
+        RunParams.from_notebook({"In": cells, "seed": 2, "sede": 1})
 
 
 def test_report_parameters_accept_one_seed_as_papermill_guesses_it():

@@ -96,6 +96,7 @@ class Explorer(t.HasTraits):
         The figure is for readers without a kernel. It is drawn when the part can be used already.
         """
         before = display(HTML("<p>Opening the explorer …</p>"), display_id=True)
+        below = display(HTML(""), display_id=True)
         part = make(self)
         self._boards[make.__name__] = part.board
         boards = list(self._boards.values())
@@ -103,8 +104,10 @@ class Explorer(t.HasTraits):
             widgets.jslink((first, "point"), (second, "point"))
         display(part.box)
         try:
-            data, metadata = figure().bundle()
+            drawn = figure()
+            data, metadata = drawn.bundle()
             before.update(data, metadata=metadata, raw=True)
+            below.update(drawn.below())
         except SegnbError as error:  # a network is damaged; the user can choose another
             before.update(HTML(f"<p>{html.escape(str(error))}</p>"))
 
@@ -180,7 +183,7 @@ def predictions_button(run: Run) -> None:
     if in_jupyter():
         button = board.button("Show predictions")
         display(button)
-        PredictionsButton(run, button, display(HTML(""), display_id=True))
+        PredictionsButton(run, button, *(display(HTML(""), display_id=True) for _ in range(2)))
 
 
 class PredictionsButton:
@@ -190,10 +193,11 @@ class PredictionsButton:
         run: a finished run
         button: the button
         place: the output below the button
+        below: the output below that, for the caption
     """
 
-    def __init__(self, run: Run, button, place: DisplayHandle):
-        self.run, self.button, self.place = run, button, place
+    def __init__(self, run: Run, button, place: DisplayHandle, below: DisplayHandle):
+        self.run, self.button, self.place, self.below = run, button, place, below
         self.turns = Turns()
         self.say = self.turns(self._say)
         button.on_click(self.turns(lambda _: self.turns.ask("predictions", self.answer())))
@@ -205,6 +209,7 @@ class PredictionsButton:
         """Predict the validation images and show three of them."""
         label = named(self.run)
         self.button.disabled = True
+        self.below.update(HTML(""))
         self.say(f"Loading {label} …")
         try:
             saved, count = await self.turns.compute(lambda: validation_images(self.run, self.say))
@@ -212,6 +217,7 @@ class PredictionsButton:
             figure = predictions(saved, label, self.run.study.classes, sample=sample)
             data, metadata = figure.bundle()
             self.place.update(data, metadata=metadata, raw=True)
+            self.below.update(figure.below())
         except SegnbError as error:
             self.say(str(error))
         finally:
@@ -238,7 +244,9 @@ def validation_images(run: Run, say: Callable[[str], None]) -> tuple[dict[str, n
         say(f"Predicted {sum(map(len, parts))} of {len(split)} validation images …")
 
     evaluated = loop.evaluate(model, split, recipe.batch_size, machine, see)
-    order = np.argsort(-confusion.pixel_accuracy(evaluated.confusion.numpy()), kind="stable")
+    correct = confusion.pixel_accuracy(evaluated.confusion.numpy())
+    order = np.argsort(-correct, kind="stable")  # images without labels, which are NaN, come last
+    order = order[: max(np.isfinite(correct).sum(), 1)]
     chosen = order[np.unique([0, (len(order) - 1) // 2, len(order) - 1])]
     return {
         "names": np.array(split.names)[chosen],

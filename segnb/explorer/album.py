@@ -211,8 +211,13 @@ class Album:
         return {run: run.test()["confusion"][self.index] for run in self.runs}
 
     def wrong(self, runs: list[Run]) -> np.ndarray:
-        """Return the share of wrong pixels among the labelled ones, mean over runs: (N,), 0 to 1."""
-        return np.mean([1 - confusion.pixel_accuracy(self._confusions[run]) for run in runs], 0)
+        """Return the share of wrong pixels among the labelled ones, mean over runs: (N,), 0 to 1.
+
+        It is 0 for an image without labels, as in `segnb.report.figures.images.wrong_share`.
+        """
+        return np.nan_to_num(
+            np.mean([1 - confusion.pixel_accuracy(self._confusions[run]) for run in runs], 0)
+        )
 
     def differing(self, first: Run, second: Run) -> np.ndarray:
         """Return the share of pixels for which two runs predict different classes: (N,), 0 to 1."""
@@ -222,8 +227,11 @@ class Album:
         return (maps[0] != maps[1]).mean((1, 2))
 
     def typical(self, runs: list[Run]) -> int:
-        """Return the image with the median share of wrong pixels."""
-        return int(np.argsort(self.wrong(runs), kind="stable")[len(self) // 2])
+        """Return the image with the median share of wrong pixels among those with labels, if any has some."""
+        order = np.argsort(self.wrong(runs), kind="stable")
+        labelled = order[self._confusions[runs[0]].sum((1, 2))[order] > 0]
+        order = labelled if len(labelled) else order
+        return int(order[len(order) // 2])
 
     def worst(self, runs: list[Run]) -> list[tuple[str, int]]:
         """Return (description, image) of all images, from the most to the fewest wrong pixels."""

@@ -143,6 +143,15 @@ def _literally(path: Path) -> str:
 # -- parameters ------------------------------------------------------------------------------------------
 
 
+class _Yaml(yaml.SafeLoader):
+    """YAML in which 1e-4 is a number, as everywhere else; YAML 1.1 reads it as text."""
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def read_parameters(file: Path | None, text: str | None) -> dict[str, Any]:
     """Read parameters by name from a YAML or JSON file, such as params.json, or from such text."""
     where = str(file or text)
@@ -151,10 +160,10 @@ def read_parameters(file: Path | None, text: str | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SegnbError(f"{where}: cannot be read ({error}). Give a YAML or JSON file.") from None
     try:
-        values = json.loads(text)  # JSON first, because YAML reads its 1e-05 as a string
+        values = json.loads(text)
     except ValueError:
         try:
-            values = yaml.safe_load(text)
+            values = yaml.load(text, _Yaml)  # noqa: S506 (a safe loader)
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise SegnbError(f"{where}: neither JSON nor YAML ({reason}). Fix the syntax.") from None

@@ -8,7 +8,8 @@ from segnb.claims.decide import decide
 from segnb.claims.effects import Effects
 from segnb.claims.saved import of_runs, saved_studies
 from segnb.claims.verdicts import StudyVerdicts
-from segnb.params import ReportParams
+from segnb.errors import SegnbError
+from segnb.params import ReportParams, parse_seeds
 from segnb.report.claim_blocks import block
 from segnb.report.figures.claims import pictures
 from segnb.study.study import Run, by_variant, of_family, open_study
@@ -20,13 +21,24 @@ class Chapter:
     Args:
         params: Study, variants and seeds.
         family: "fcn" or "unet" limits the chapter to the runs of that family; "" for all.
+
+    Raises:
+        SegnbError: No run with these seeds is evaluated, though others are.
     """
 
     def __init__(self, params: ReportParams, family: str = ""):
         self.params = params
         self.study = open_study(params.study)
-        runs: list[Run] = self.study.measured(params.variants, params.seeds)
-        self.runs = of_family(runs, family) if family else runs
+        runs: list[Run] = self.study.measured(params.variants)
+        evaluated = of_family(runs, family) if family else runs
+        seeds = {run.seed for run in evaluated} if params.seeds == "all" else {*parse_seeds(params.seeds)}
+        self.runs = [run for run in evaluated if run.seed in seeds]
+        if evaluated and not self.runs and seeds.isdisjoint(run.seed for run in self.study.diverged()):
+            known = ", ".join(map(str, sorted({run.seed for run in evaluated})))
+            raise SegnbError(
+                f"seeds {params.seeds}: no evaluated run (this study has seeds {known})."
+                " Choose among these, or all."
+            )
         self.by_variant = by_variant(self.runs)
 
     @cached_property

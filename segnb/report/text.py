@@ -41,7 +41,7 @@ def network_count(runs: list[Run]) -> str:
 def scope_sentence(study: Study, runs: list[Run]) -> str:
     """Say which networks, seeds, preset and machine the report covers."""
     if not runs:
-        return "No run is finished yet, so this report covers only the numbers that the study reports."
+        return "No run is trained and evaluated yet: this report covers only numbers that the study reports."
 
     seeds = sorted({run.seed for run in runs})
     additional = "; ".join(VARIANTS[name].label for name in by_variant(runs) if VARIANTS[name].extension)

@@ -40,6 +40,19 @@ def test_the_worst_images_are_those_with_most_wrong_pixels(album, runs):
     assert (album.wrong(runs) < album.wrong(runs)[typical]).sum() == 15
 
 
+def test_an_image_without_labels_is_neither_typical_nor_the_worst(album, runs):
+    unlabelled = {run: counts.copy() for run, counts in album._confusions.items()}
+    best = album.worst(runs)[-1][1]
+    for counts in unlabelled.values():
+        counts[np.arange(30) != best] = 0
+    album._confusions = unlabelled
+    assert album.typical(runs) == best == album.worst(runs)[0][1]
+    assert album.worst(runs)[1][0].endswith(": 0.0% wrong")
+    for counts in unlabelled.values():
+        counts[best] = 0
+    assert album.typical(runs) in range(30)
+
+
 def test_networks_of_two_sizes_are_compared_at_the_larger(album, runs):
     small, large = np.zeros((2, 2, 2), np.uint8), np.zeros((2, 4, 4), np.uint8)
     small[1, 0, 1] = 3

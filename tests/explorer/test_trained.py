@@ -7,6 +7,7 @@ from segnb import explorer
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.explorer import PredictionsButton, board, predictions_button, validation_images
+from segnb.metrics import confusion
 from segnb.report.figures.images import wrong_share
 
 
@@ -22,18 +23,19 @@ class Place:
 
 @pytest.fixture
 def pressed(runs):
-    place, button = Place(), board.button("Show predictions")
-    PredictionsButton(runs[0], button, place)
+    place, below, button = Place(), Place(), board.button("Show predictions")
+    PredictionsButton(runs[0], button, place, below)
     button.click()
-    return place, button
+    return place, below, button
 
 
 def test_a_press_shows_predictions_and_says_how_far_it_is(pressed, runs):
-    place, button = pressed
+    place, below, button = pressed
     *texts, figure = place.shown
     count = len(runs[0].study.split("val", runs[0].recipe.size))
     assert "Loading U-Net, seed 0" in texts[0] and f"{count} of {count} validation images" in texts[-1]
     assert "image/png" in figure and figure["text/plain"].startswith("U-Net, seed 0: 3 images")
+    assert "Red pixels have another class than the ground truth" in below.shown[-1]
     assert not button.disabled
 
 
@@ -54,13 +56,26 @@ def test_the_images_are_the_best_the_median_and_the_worst(runs):
     assert all(name in split.names for name in saved["names"])
 
 
+def test_images_without_labels_are_not_chosen(runs, monkeypatch):
+    counts, accuracy = [], confusion.pixel_accuracy
+
+    def first_unlabelled(matrices):
+        counts.append(len(matrices))
+        return np.where(np.arange(len(matrices)) < len(matrices) - 2, np.nan, accuracy(matrices))
+
+    monkeypatch.setattr(confusion, "pixel_accuracy", first_unlabelled)
+    split = runs[0].study.split("val", runs[0].recipe.size)
+    saved, _ = validation_images(runs[0], lambda text: None)
+    assert counts[0] > 2 and set(saved["names"]) == set(split.names[-2:])
+
+
 def test_a_damaged_network_is_a_sentence_below_the_button(runs, monkeypatch):
     def damaged(run):
         raise SegnbError("model.safetensors is <damaged>")
 
     monkeypatch.setattr(evaluate, "network", damaged)
     place, button = Place(), board.button("Show predictions")
-    PredictionsButton(runs[0], button, place)
+    PredictionsButton(runs[0], button, place, Place())
     button.click()
     assert "model.safetensors is &lt;damaged&gt;" in place.shown[-1] and not button.disabled
 

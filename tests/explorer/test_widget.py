@@ -42,10 +42,12 @@ def test_each_part_shows_its_picture_before_its_widget(state, monkeypatch):
     state.networks()
     state.inside()
     kinds = [type(one).__name__ for one in shown]
-    assert kinds == ["HTML", "VBox", "dict", "HTML", "VBox", "dict"]
-    assert "Opening" in shown[0].data and state.first.name in shown[2]["text/plain"]
+    assert kinds == 2 * ["HTML", "HTML", "VBox", "dict", "HTML"]
+    assert "Opening" in shown[0].data and state.first.name in shown[3]["text/plain"]
+    assert "Red pixels are wrong." in shown[4].data  # the caption
     style = str(board.Board._css)  # hides the figure if the widget is there
-    assert ".jp-OutputArea-child:has(+ .jp-OutputArea-child .segnb-board)" in style
+    child = ".jp-OutputArea-child"
+    assert f"{child}:has(+ {child} .segnb-board),\n{child}:has(+ {child} + {child} .segnb-board)" in style
 
 
 def test_a_damaged_network_takes_only_its_figure_away(state, monkeypatch):

@@ -3,6 +3,7 @@
 The chapters show a synthetic study; the explorer needs real networks (tests/notebooks/test_report.py).
 """
 
+import ast
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import nbformat
 import pytest
 
 from segnb.errors import SegnbError
+from segnb.params import assigned
 from segnb.study.study import Study
 from tests.conftest import CHECKOUT, execute, make_dataset, make_project
 from tests.synthetic_study import make_study
@@ -80,6 +82,13 @@ def test_every_cell_of_a_training_can_be_run_twice(empty, tmp_path):
     done = execute(notebook, tmp_path / "out.ipynb", empty)
     assert done.returncode == 0, done.stderr
     assert list(empty.glob("runs/smoke-*/UNet_Standard_256/seed7/done.json"))
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_no_cell_overwrites_an_import_which_an_earlier_cell_needs_again(path):
+    code = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not {alias.asname or alias.name for node in imports for alias in node.names} & set(assigned(code))
 
 
 def first_cells(name: str, injected: str = "") -> None:

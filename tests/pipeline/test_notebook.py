@@ -93,12 +93,27 @@ def test_what_a_notebook_has_started_ends_with_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"rate": 1e-05, "name": null}', "rate: 1.0e-05\nname:", "{rate: 1.0e-5, name: }"]
+    "text",
+    [
+        '{"rate": 1e-05, "name": null}',
+        "rate: 1.0e-05\nname:",
+        "{rate: 1.0e-5, name: }",
+        "{rate: 1e-5, name: }",
+        "rate: 100.E-7\nname:",
+    ],
 )
 def test_parameters_are_json_or_yaml_in_a_file_or_as_text(tmp_path, text):
     (tmp_path / "params").write_text(text)
     assert notebook.read_parameters(tmp_path / "params", None) == {"rate": 1e-05, "name": None}
     assert notebook.read_parameters(None, text) == {"rate": 1e-05, "name": None}
+
+
+def test_text_that_only_begins_like_a_number_is_text():
+    assert notebook.read_parameters(None, "{data: 1e5_frames, study: 12e, seed: 3}") == {
+        "data": "1e5_frames",
+        "study": "12e",
+        "seed": 3,
+    }
 
 
 @pytest.mark.parametrize("text", ["a: [", "[1, 2]", "seed", "1: 2", "a: !!python/object/apply:os.getpid []"])
@@ -124,6 +139,12 @@ def test_a_parameter_file_that_is_missing_is_named(tmp_path):
         ),
         ("claims", {"seed": 1}, "unknown parameter 'seed' (expected one of study, variants, seeds"),
         ("fcn", {"study": 1}, "invalid study 1 (expected the name of a folder under runs/"),
+        ("explore", {"seeds": "0"}, "unknown parameter 'seeds' (expected one of study)"),
+        ("status", {"variants": "unet"}, "unknown parameter 'variants' (expected one of study)"),
+        ("train", {"preset": "quik"}, "unknown preset 'quik' (expected one of smoke"),
+        ("train", {"variant": "UNet"}, "unknown variant 'UNet' (expected one of FCN32s_vgg16_freeze"),
+        ("claims", {"variants": "UNet"}, "variants: unknown name 'UNet' (expected one or more of all"),
+        ("claims", {"seeds": "0;1"}, "invalid seeds '0;1' (expected comma-separated integers"),
     ],
 )
 def test_each_notebook_is_asked_for_its_own_parameters(tmp_path, name, parameters, wrong):

@@ -425,6 +425,16 @@ def test_a_figure_is_its_drawing(tmp_path: Path) -> None:
     assert photograph.img["src"].startswith("data:image/png;")
 
 
+def test_a_caption_for_readers_of_the_notebook_is_not_in_the_page_twice(tmp_path: Path) -> None:
+    fig = class_legend(STREET).described("colours", "The colours of classes.")
+    data, metadata = fig.bundle()
+    caption, how = fig.below()._repr_html_()
+    outputs = display(data, **metadata), display({"text/html": caption}, **{"text/html": how})
+    pages = [report_of(tmp_path, code("x", *shown)) for shown in (outputs, outputs[:1])]
+    assert str(pages[0].main) == str(pages[1].main)
+    assert pages[0].main.get_text().count("The colours of classes.") == 1
+
+
 def test_a_matrix_is_a_figure_with_a_number(tmp_path: Path) -> None:
     maps = np.zeros((1, 8, 8), np.uint8)
     photos = maps[..., None].repeat(3, -1)

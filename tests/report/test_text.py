@@ -157,7 +157,7 @@ def test_the_scope_names_the_additional_networks_and_no_identifier():
     assert scope.endswith("reports no scores for the additional networks (Attention U-Net).")
     assert "quick-0" not in scope and "_256" not in scope
     assert "additional" not in text.scope_sentence(study, runs[:1])
-    assert text.scope_sentence(study, []).startswith("No run is finished yet")
+    assert text.scope_sentence(study, []).startswith("No run is trained and evaluated yet")
 
 
 def test_missing_networks_are_named():

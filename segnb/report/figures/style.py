@@ -7,6 +7,7 @@ marks (`PATTERNS`). No text is smaller than SMALL.
 """
 
 import base64
+import html
 import io
 import re
 import warnings
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from IPython.display import display
+from IPython.display import HTML, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
@@ -181,12 +182,19 @@ class Picture(Figure):
             data[SVG] = self.svg()
         return data, {"image/png": self.description}
 
+    def below(self) -> HTML:
+        """Return the caption for a notebook, with the figure's anchor; the report drops it for its own."""
+        anchor, height = f"fig-{self.name.replace('_', '-')}", self.get_size_inches()[1] * DPI + 20
+        text = f'<p id="{anchor}" style="scroll-margin-top: {height:.0f}px">'  # a link shows the figure too
+        return HTML(f"{text}<small>{html.escape(self.caption)}</small></p>", metadata={"caption": anchor})
+
 
 def show(fig: Picture) -> None:
-    """Display a picture with its description, unless it is empty: without axes it had no data to draw."""
+    """Display a picture with its texts, unless it is empty: without axes it had no data to draw."""
     if fig.axes:
         data, metadata = fig.bundle()
         display(data, metadata=metadata, raw=True)
+        display(fig.below())
 
 
 def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:

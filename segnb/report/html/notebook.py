@@ -4,7 +4,8 @@ A notebook controls its rendering as follows:
 - the tag `remove_cell` drops a cell, `remove_input` only its code; `parameters` cells are labelled
 - display(figure, metadata={"image/png": {"alt": ..., "caption": ...}}) describes an image; the caption is
   optional
-- `segnb.report.figures.style.show` adds an SVG, which the page shows instead of the image
+- `segnb.report.figures.style.show` adds an SVG, which the page shows instead of the image, and the caption as
+  an output of its own, which the page drops
 """
 
 import base64
@@ -65,7 +66,14 @@ def _read(path: Path) -> NotebookNode:
                 raise SegnbError(
                     f"{cell.metadata.place}: {reason}. Fix the cell and execute the notebook again."
                 )
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if not _is_caption(output)]
     return nb
+
+
+def _is_caption(output: NotebookNode) -> bool:
+    """Return whether an output is the caption below a picture, which has it in its metadata as well."""
+    return "caption" in output.get("metadata", {}).get("text/html", {})
 
 
 def _merged(paths: list[Path]) -> NotebookNode:

@@ -159,6 +159,19 @@ def test_no_figure_is_left_out():
         assert drawing in asked, case
 
 
+def test_a_notebook_shows_the_caption_below_the_picture_at_the_anchor_of_links(monkeypatch):
+    shown = []
+    monkeypatch.setattr(style, "display", lambda what, **how: shown.append(what))
+    fig = style.Picture(2).described("a line", "Red & <wrong>.")
+    fig.name = "study_curves"
+    fig.subplots()
+    style.show(fig)
+    picture, caption = shown
+    assert "image/png" in picture and caption.metadata == {"caption": "fig-study-curves"}
+    start = '<p id="fig-study-curves" style="scroll-margin-top: 220px">'
+    assert caption.data == f"{start}<small>Red &amp; &lt;wrong&gt;.</small></p>"
+
+
 @pytest.mark.parametrize("name", DRAWING)
 def test_no_data_gives_no_picture(name, capsys):
     fig = DRAWING[name]([])
