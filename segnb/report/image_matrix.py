@@ -49,8 +49,12 @@ def matrix(predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> 
         return None
     stored = len(next(iter(predictions.values()))["names"])
     rule = f"The images are evenly spaced over the {stored} stored test images."
+    if stored == 1:
+        rule = "This is the only stored test image."
     images = {int(i): "" for i in evenly(stored, SHOWN)}
-    return _matrix(predictions, classes, images, rule, 2, counted(len(images) - 2, "more image"))
+    unfolded = min(2, len(images))
+    more = counted(len(images) - unfolded, "more image")
+    return _matrix(predictions, classes, images, rule, unfolded, more)
 
 
 def examples(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None:
@@ -71,10 +75,13 @@ def examples(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None
     images = {i: f"typical, mean mIoU {means[i]:.3f}" for i in typical}
     images[worst] = f"the worst, mean mIoU {means[worst]:.3f}"
     images |= {i: f"the worst of {listed(list(map(label, names)))}" for i, names in own.items()}
+    ones = "ones are" if len(typical) > 1 else "one is"
     rule = (
         f"A rule chooses the images by their mIoU, averaged over {counted(mious.shape[1], 'network')}: of"
-        f" {counted(len(means), 'test image')}, the typical ones are closest to the median,"
+        f" {counted(len(means), 'test image')}, the typical {ones} closest to the median,"
         f" {means.median():.3f}, and the worst one has the lowest."
+        if typical
+        else "This is the only test image with labels."
     )
     predictions = {label(name): predictions_on(group[0], list(images)) for name, group in by_variant.items()}
     chosen = dict(enumerate(images.values()))
@@ -112,7 +119,7 @@ def _matrix(
     }
     rows = [_row(names[i], why, predictions, classes) for i, why in images.items()]
     wrong: dict[str, list[float]] = {}
-    for cell in (cell for row in rows[:unfolded] for cell in row["guesses"] if cell.source):
+    for cell in (cell for row in rows[:unfolded] for cell in row["guesses"] if not np.isnan(cell.miou)):
         wrong.setdefault(cell.label, []).append(cell.wrong)
     return HTML(
         fill(
@@ -147,8 +154,9 @@ def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], cla
         image, truth, guess = (arrays[key][places[0]] for key in ("images", "labels", "predictions"))
         by_size.setdefault(len(truth), (image, truth))
         wrong = wrong_share(truth, guess)
-        alt = f"Prediction of {network} on {name}: {percent(wrong)} wrong"
         score = image_miou(truth, guess, len(classes))
+        share = "no label" if np.isnan(score) else f"{percent(wrong)} wrong"
+        alt = f"Prediction of {network} on {name}: {share}"
         guesses.append(Cell(painted(guess, classes), alt, network, wrong, score))
     maps = [by_size[size] for size in sorted(by_size, reverse=True)]
     photo = Cell(embedded(Image.fromarray(maps[0][0])), f"Image {name}, without prediction")

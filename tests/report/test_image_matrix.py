@@ -116,7 +116,8 @@ def test_unlabelled_pixels_are_grey_and_never_wrong() -> None:
     one["labels"], one["predictions"] = np.full((1, 32, 32), IGNORE_INDEX, np.uint8), one["predictions"] % 11
     row = drawn({"U-Net": one}, classes=CAMVID).select_one(".case")
     assert (pixels(row.select_one(".truth")) == 128).all()
-    assert "0.0% wrong" in row.get_text()
+    shown = row.get_text() + row.select_one(".guess")["alt"]
+    assert shown.count("no label") == 2 and "0.0%" not in shown and "nan" not in shown
 
 
 def test_a_grey_class_is_no_void() -> None:
@@ -127,6 +128,12 @@ def test_a_grey_class_is_no_void() -> None:
         painted = classes.paint(np.array([*range(len(classes)), IGNORE_INDEX], np.uint8))
         assert len(np.unique(painted, axis=0)) == len(classes) + 1
         assert len({*painted[-1]}) == 1
+
+
+def test_one_test_image_is_counted_as_one() -> None:
+    text = words(drawn({"U-Net": predictions(["a"])}))
+    assert "This is the only stored test image." in text and "This is the first image" in text
+    assert "over the first 2 images of this figure" in words(drawn({"U-Net": predictions(["a", "b"])}))
 
 
 def test_the_share_of_wrong_pixels_is_that_of_the_labelled_ones() -> None:
@@ -157,11 +164,11 @@ def test_two_typical_images_the_worst_and_the_worst_of_each_network() -> None:
     truth[:, 5:] = 1
 
     def run(name: str, wrong: list[int]):  # rows of the upper half that are taken for the lower
-        guesses = truth.copy()
+        guesses = truth[: len(wrong)].copy()
         for guess, rows in zip(guesses, wrong, strict=True):
             guess[:rows] = 1
-        counts = np.zeros((6, 13, 13), int)
-        for i in range(6):
+        counts = np.zeros((len(wrong), 13, 13), int)
+        for i in range(len(wrong)):
             np.add.at(counts[i], (truth[i], guesses[i]), 1)
         split = SimpleNamespace(
             names=[f"street {i}" for i in range(6)], images=truth[..., None].repeat(3, 3), labels=truth
@@ -189,6 +196,9 @@ def test_two_typical_images_the_worst_and_the_worst_of_each_network() -> None:
     assert "of 6 test images, the typical ones are closest to the median" in words(page.figcaption)
     first = page.select_one(".guess")
     assert (pixels(first) == STREET.paint(runs["UNet_Standard_256"][0].predicted()[1])).all()
+    one, two = ({"UNet_Standard_256": [run("UNet_Standard_256", wrong)]} for wrong in ([1], [1, 2]))
+    assert "This is the only test image with labels." in examples(one, STREET).data
+    assert "the typical one is closest" in examples(two, STREET).data
 
 
 def test_names_stay_text() -> None:

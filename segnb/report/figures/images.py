@@ -170,10 +170,13 @@ def heights(centres: dict[str, float]) -> str:
         return sentence(
             f"{values.index[0]} is on average {percent(values.iloc[0], 0)} of the image height below the top"
         )
-    high, low = (names(values, value, 2, "classes")[0] for value in (values.min(), values.max()))
+    (high, several), (low, _) = (names(values, end, 2, "classes") for end in (values.min(), values.max()))
+    if high == low:
+        return sentence(f"{high} are on average {percent(values.min(), 0)} of the image height below the top")
+    verb = "are" if several else "is"
     return sentence(
-        f"{high} is highest in the image, on average {percent(values.min(), 0)} of the height below the top,"
-        f" and {low} lowest, {percent(values.max(), 0)}"
+        f"{high} {verb} highest in the image, on average {percent(values.min(), 0)} of the height below the"
+        f" top, and {low} lowest, {percent(values.max(), 0)}"
     )
 
 
@@ -293,6 +296,8 @@ def wrong_pixels(label: str, shares: Sequence[float]) -> str:
 def fewest_wrong(shares: dict[str, float]) -> str:
     """Say which networks have the fewest and the most wrong pixels, {label: share, 0 to 1}."""
     values = pd.Series(shares, dtype=float)
+    if values.empty:
+        return ""
     if len(values) == 1:
         return sentence(
             f"{values.index[0]} predicts the wrong class for {percent(values.iloc[0])} of the pixels"

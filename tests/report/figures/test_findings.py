@@ -430,6 +430,12 @@ def test_the_largest_class(ids, shown, expected):
             "Building is highest in the image, on average 25% of the height below the top, and Road lowest,"
             " 75%.",
         ),
+        (
+            dict.fromkeys("abcd", 0.25) | {"Road": 0.75},
+            "4 classes are highest in the image, on average 25% of the height below the top, and Road lowest,"
+            " 75%.",
+        ),
+        (dict.fromkeys("abcd", 0.25), "All 4 classes are on average 25% of the image height below the top."),
     ],
 )
 def test_the_highest_and_the_lowest_class(centres, expected):
