@@ -61,7 +61,8 @@ def listed(inputs: Iterable[Path], out: Path) -> tuple[list[Photograph], list[Se
 
     Returns:
         The images, each once, and what is wrong with other inputs: a missing file, a folder without images,
-        a second image of the same name, an image in the output folder.
+        a second image of the same name, an image in the output folder, or in a folder with the name of the
+        result of another image.
     """
     photographs: dict[str, Photograph] = {}  # by name in lower case, as some file systems see it
     errors = []
@@ -85,6 +86,16 @@ def listed(inputs: Iterable[Path], out: Path) -> tuple[list[Photograph], list[Se
                     )
         except SegnbError as error:
             errors.append(error)
+    results = {f"{name}{suffix}" for name in photographs for suffix in (".png", ".jpg")}
+    for name, one in [*photographs.items()]:
+        if any(str(folder).lower() in results for folder in one.name.parents):
+            del photographs[name]
+            errors.append(
+                SegnbError(
+                    f"{one.file}: its folder has the name of the result of another image. Rename the folder,"
+                    " or choose another output folder for it."
+                )
+            )
     return list(photographs.values()), errors
 
 
@@ -100,6 +111,8 @@ def _below(given: Path, out: Path) -> Iterator[Photograph]:
         for folder in folders_below(given, DEEPEST):
             if not _inside(folder, out):
                 for file in files_of(folder, IMAGE_FORMATS):
+                    if os.path.isdir(file):  # `folders_below` yields it too
+                        continue
                     empty = False
                     yield _photograph(file, given)
     except Unlistable as error:
