@@ -34,7 +34,7 @@ def read_photograph(source: Path | io.BytesIO, name: str = "") -> Image.Image:
 
     Raises:
         SegnbError: the file is unreadable, damaged, of another format or too large, contains several images,
-            or has more than 8 bits per channel.
+            or is grey with more than 8 bits. Colours with 16 bits per channel are reduced to 8.
     """
     name = one_line(name or str(source))
     if isinstance(source, Path):
