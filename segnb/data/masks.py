@@ -186,7 +186,8 @@ def _label_set(order: list[str], painted: dict[str, str], rows: list[Row], void:
     """Make the label set of a classes.csv.
 
     A name of the study or of CamVid has its usual colour if the file gives it none. It has its usual mark
-    (thin, thing) if the whole column is empty.
+    (thin, thing) if the whole column is empty. With exactly the study's names, order, colours in figures and
+    marks are the study's whatever the file says, so that scores can be compared.
     """
     if set(order) == set(STREET.names):
         return replace(STREET, void=True) if void else STREET
