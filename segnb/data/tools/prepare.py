@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,11 @@ from segnb.data.tools import check
 from segnb.data.tools.check_report import SCHEMA, Finding, Report
 from segnb.errors import SegnbError
 from segnb.runtime.pool import progress
-from segnb.stats.bootstrap import drive_of
+from segnb.stats.bootstrap import blocks_of
 from segnb.storage.files import atomic_path, held, to_json, write_json, write_text
 
 DONE = "prepared.json"  # replaces PREPARING
-NAMING = {"drives": "folders"}  # in PREPARING; older versions name files otherwise and cannot be resumed
+NAMING = {"drives": "folders", "frames": "in time"}  # in PREPARING; copies with other names are not resumed
 LEFT_OUT = "left_out.json"
 SMALLEST, LARGEST = 32, 4096  # pixels per side
 LONGEST = 200  # bytes of a name; file systems allow 255
@@ -107,15 +108,12 @@ def prepare(
 
 
 def fix(report: Report, dest: Path) -> str:
-    """Write a copy of a data folder without the errors of its report.
+    """Write a copy of a data folder without the errors of its report, and return a summary.
 
     Images are copied unchanged, masks become one channel of class ids. Pairs with an invalid file are left
     out. If an image is in several splits, it stays in the last one, so training loses it to validation and
     test. left_out.json lists these pairs. Interpolated masks are left out too, because the original class of
     their pixels is unknown.
-
-    Returns:
-        A summary, with a line per note.
 
     Raises:
         SegnbError: for an empty split, ids that do not fit the layout, other files in `dest`, failed writing.
@@ -149,7 +147,10 @@ def _evenly(pairs: list[Pair], split: str, count: int | None) -> list[Pair]:
 def _summary(dest: Path, listing: Listing, pairs: Pairs, more: str) -> str:
     """Return a line about the copy, and a line per note about the source."""
     numbers = ", ".join(f"{split} {len(part)}" for split, part in pairs.items())
-    return "\nnote: ".join([f"{dest}: pairs: {numbers}{more}", *reading.notes(listing, pairs)])
+    notes = reading.notes(listing, pairs)
+    if not _same_blocks(pairs, _file_names(pairs)):
+        notes.append("In the copy, frames have another order in time, so confidence intervals may differ.")
+    return "\nnote: ".join([f"{dest}: pairs: {numbers}{more}", *notes])
 
 
 def _source(digest: str, coding: Coding) -> str:
@@ -245,11 +246,7 @@ def _begun(dest: Path, listing: Listing, settings: dict[str, Any]) -> bool:
 
 
 def _is_copy(dest: Path, settings: dict[str, Any]) -> bool:
-    """Return whether the folder has the record of a copy.
-
-    Raises:
-        SegnbError: if the record is damaged or has other settings.
-    """
+    """Return whether the folder has the record of a copy; raise SegnbError if its settings are others."""
     file = next((dest / name for name in (PREPARING, DONE) if (dest / name).exists()), None)
     if file is None:
         return False
@@ -274,16 +271,7 @@ def _write_all(
     write: Write,
     left_out: list | None = None,
 ) -> None:
-    """Write the missing files of a copy, and its record last.
-
-    Args:
-        dest: the folder
-        record: the settings, and the digest of the source
-        listing: the source
-        pairs: the pairs to write
-        write: writes a pair
-        left_out: files that `fix` left out, with reasons
-    """
+    """Write the missing files of a copy, and last its record: the settings, and the digest of the source."""
     names = _file_names(pairs)
     jobs = [(split, *job) for split, part in pairs.items() for job in zip(names[split], part, strict=True)]
 
@@ -321,25 +309,38 @@ def _write_all(
 def _file_names(pairs: Pairs) -> dict[str, list[str]]:
     """Return DRIVE/NAME of each pair, or NAME, unique in its split (even if case is ignored).
 
-    Sorted names have the order of the pairs, on which training depends, and `drives` finds the same drives in
-    them, on which intervals depend. Otherwise drives begin with numbers, or frames, or both.
+    Sorted names have the order of the pairs, on which training depends. `drives` finds the same drives in
+    them and `blocks_of` the same blocks, on which intervals depend. Otherwise drives begin with numbers, and
+    so do frames: with one for all that begin alike (F1, F2, …), or with their own.
     """
     order = sorted((pair.name, split) for split, part in pairs.items() for pair in part)
-    first = {drive_of(name): i for i, (name, _) in reversed([*enumerate(order)])}
-    for what in ("nothing", "drives", "frames", "drives and frames"):  # gets numbers
+    starts = [re.fullmatch(r"(?:(.*)/)?([^/\d]*).*", name, re.DOTALL).groups("") for name, _ in order]
+    found: dict[str, list[str]] = {}
+    first = {key: i for i, start in reversed([*enumerate(starts)]) for key in (start, start[0])}
+    for of_frames, of_drives in product(range(3), (False, True)):  # which numbers frames and drives get
         keys = []
         for i, (name, split) in enumerate(order):
             drive, _, file = name.rpartition("/")
             if drive:  # a folder a.png would count as an image, and rgb or a_seg as CARLA's
                 plain = re.sub(r"\.|(?<=_rgb)$|(?<=_seg)$|(?<=^rgb)$|(?<=^seg)$", "-", drive)
-                drive = f"{first[drive]:06}-" * ("drives" in what) + _safe(plain, "drive")
-            keys.append(Key(split, drive, f"{i:06}-" * ("frames" in what) + _safe(file, "_")))
+                drive = f"{first[drive]:06}-" * of_drives + _safe(plain, "drive")
+            number = ("", f"{first[starts[i]]:06}-", f"{i:06}-")[of_frames]
+            keys.append(Key(split, drive, number + _safe(file, "_")))
         names = ["/".join(filter(None, key[1:])) for key in keys]
+        copy = {split: [n for k, n in zip(keys, names, strict=True) if k.split == split] for split in pairs}
         lower = {Key(*map(str.lower, key)) for key in keys}
-        unique = len(lower) == len(keys) and len({key.drive for key in lower}) == len(first)
-        if unique and names == sorted(names) and drives(keys) == {key: key.drive for key in keys}:
-            break
-    return {split: [n for key, n in zip(keys, names, strict=True) if key.split == split] for split in pairs}
+        unique = len(lower) == len(keys) and len({key.drive for key in lower}) == len({*dict(starts)})
+        same = names == sorted(names) and drives(keys) == {key: key.drive for key in keys}
+        if unique and same:
+            found = found or copy
+            if _same_blocks(pairs, copy):
+                return copy
+    return found or copy
+
+
+def _same_blocks(pairs: Pairs, names: dict[str, list[str]]) -> bool:
+    blocks = ((blocks_of([pair.name for pair in pairs[split]]), blocks_of(names[split])) for split in pairs)
+    return all((source == copy).all() for source, copy in blocks)
 
 
 def _safe(name: str, otherwise: str) -> str:

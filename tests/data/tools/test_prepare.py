@@ -254,6 +254,7 @@ NAMES = {  # {case: layout and names of frames}
     "kitti-step": ("plain", frames([f"{k:04}" for k in R(21)], *[f"{i:06}" for i in R(6)])),
     "kitti-step, split": ("study", [
         f"{'test' if k % 3 else 'train'}/{k:04}/{i:06}" for k in R(21) for i in R(6)]),
+    "umlauts in frames": ("plain", frames(["ulm", "bonn"], *[f"{c}{i}" for c in "äz" for i in R(1, 13)])),
     "umlauts": ("plain", frames(["köln", "bonn", "münchen", "berlin", "nürnberg", "ulm", "zürich"], *FEW)),
     "chinese": ("plain", frames(["北京", "上海", "广州", "深圳", "成都", "重庆"], *FEW)),
     "weather": ("plain", frames([f"{w}/rec{k}" for w in ("night", "rain", "sun") for k in R(4)], *FEW)),
@@ -326,6 +327,22 @@ def test_names_are_safe_unique_and_in_order():
     assert names("0", "a b/1", "a-b/1", "z") == ["0", "000001-a-b/1", "000002-a-b/1", "z"]
     # Names of so few frames would stand for the drives F and G.
     assert names("F1/F1-12", "F2/F2-7", "G1/G1-5", "G2/G2-3")[3] == "G2/000003-G2-3"
+
+
+def test_numbered_names_keep_frames_in_time_and_a_copy_says_if_they_do_not(tmp_path):
+    def kept(*of: str) -> bool:
+        return prepare._same_blocks(named(*of), prepare._file_names(named(*of)))
+
+    assert kept(*(f"{drive}/{c}{i}" for drive in "ab" for c in "Ff" for i in R(1, 13)))
+    # A frame "1A" is before "1a", and both have a number of their own.
+    mixed = [f"{drive}/{i}{c}" for drive in "ab" for i in R(1, 13) for c in "Aa"]
+    assert not kept(*mixed)
+    for i, name in enumerate(mixed):
+        for kind, pixels in (("images", picture(i, 8, 8)), ("masks", np.full((8, 8), i % 3, np.uint8))):
+            save(pixels, tmp_path / "source" / kind / f"{name}.png")
+    (tmp_path / "source" / "classes.csv").write_text("id,name\n0,Road\n1,Car\n2,Pole\n")
+    text = prepare.prepare(str(tmp_path / "source"), tmp_path / "copy", SIZE)
+    assert "note: In the copy, frames have another order in time" in text
 
 
 @pytest.mark.parametrize("name", ["../up", ".hidden", "-rf", "ü/é", "x" * 300, "a\\b", "con:1", "a/b./c"])
