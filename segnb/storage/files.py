@@ -309,7 +309,7 @@ def _side(path: Path) -> Path:
 
 def in_markdown(name: str) -> str:
     """Return a name, which may be that of a file or class, as Markdown that shows it unchanged."""
-    name = re.sub(r"[]\\`*_[~$|@]|^[-+=#]|:(?=//)|(?<=www)\.", r"\\\g<0>", name)
+    name = re.sub(r"[]\\`*_[~$|@]|(?<=\\)[()]|^[-+=#]|:(?=//)|(?<=www)\.", r"\\\g<0>", name)
     return re.sub(r"^(\d+)([.)])", r"\1\\\2", name)
 
 

@@ -270,6 +270,7 @@ def test_the_sentence_on_rare_classes():
         "- a",
         "`a`",
         "$a$",
+        "\\(a\\)",
         "~~a~~",
         "a\\_b",
         "<b>a</b> &amp; c",
