@@ -208,17 +208,12 @@ def same_test(a: Verdict, b: Verdict) -> bool:
 
 def counterpart(contrast: MeasuredContrast, claim: Verdict) -> MeasuredContrast | None:
     """Return the same comparison of another study's verdict, if it was measured there."""
-    other = _deciding(claim).get(_identity(contrast))
+    other = _deciding(claim).get(contrast.identity)
     return other if other and other.estimate is not None else None
 
 
 def _deciding(claim: Verdict) -> dict[tuple[str, ...], MeasuredContrast]:
-    return {_identity(contrast): contrast for contrast in claim.deciding}
-
-
-def _identity(contrast: MeasuredContrast) -> tuple[str, ...]:
-    """Return what is the same in two studies. The metric's words tell an earlier definition of it apart."""
-    return contrast.label, contrast.metric, contrast.words
+    return {contrast.identity: contrast for contrast in claim.deciding}
 
 
 def _measured(claim: Verdict) -> bool:

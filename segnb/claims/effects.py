@@ -19,6 +19,11 @@ from segnb.stats.effect import Effect, effect
 from segnb.study.study import Run, Study
 
 
+def words_of(metric: str) -> str:
+    """Return the name of a metric in a sentence."""
+    return COSTS[metric][0] if metric in COSTS else METRICS[metric].words
+
+
 @dataclass(frozen=True)
 class MeasuredContrast(Contrast):
     """A comparison with its numbers, as in claims.json; None stands for a missing number.
@@ -55,6 +60,11 @@ class MeasuredContrast(Contrast):
     missing: str = ""
     floor: str = ""
     effect: Effect | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What is the same in two studies. The metric's words tell an earlier definition of it apart."""
+        return self.label, self.metric, self.words
 
     @property
     def half_width(self) -> float | None:
@@ -188,11 +198,10 @@ class Effects:
 
     def measure(self, contrast: Contrast) -> MeasuredContrast:
         """Measure a comparison, or give the reason why it cannot be measured."""
-        if contrast.metric in COSTS:
-            facts = {"words": COSTS[contrast.metric][0], "unit": "%", "scale": 100}
-        else:
+        facts = {"words": words_of(contrast.metric), "unit": "%", "scale": 100}
+        if contrast.metric in METRICS:
             metric = METRICS[contrast.metric]
-            facts = {"words": metric.words, "unit": metric.unit, "scale": metric.scale}
+            facts |= {"unit": metric.unit, "scale": metric.scale}
             if metric.share and not contrast.minus:  # a level, not a difference in points
                 facts["unit"] = "%"
         facts["scale"] *= -1 if contrast.at_most else 1

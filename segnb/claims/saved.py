@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segnb.claims.claim import COSTS
-from segnb.claims.effects import MeasuredContrast
+from segnb.claims.effects import MeasuredContrast, words_of
 from segnb.claims.ledger import LEDGER
-from segnb.claims.metrics import METRICS
 from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
 from segnb.claims.wording import (
@@ -190,13 +188,11 @@ def source(verdicts: StudyVerdicts, name: str) -> str:
 
 def retested(verdicts: StudyVerdicts) -> str:
     """Name the claims that segnb tests otherwise by now; "" without any."""
-    words = {name: of[0] for name, of in COSTS.items()}
-    words |= {name: metric.words for name, metric in METRICS.items()}
     changed = []
     for claim in verdicts.claims:
         today = [part for part in LEDGER[claim.id].contrasts if part.decides] if claim.id in LEDGER else []
-        tests = {(part.label, part.metric, words[part.metric]) for part in today}
-        if tests != {(part.label, part.metric, part.words) for part in claim.deciding}:
+        tests = {(part.label, part.metric, words_of(part.metric)) for part in today}
+        if tests != {part.identity for part in claim.deciding}:
             changed.append(claim.id)
     return f" By now, segnb tests {listed(changed)} otherwise." if changed else ""
 

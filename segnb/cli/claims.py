@@ -69,10 +69,11 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     if file.exists():
         saved.read(file)  # raises an error for a file with other contents, which stays
     stored = saved.stored() | {name: trimmed}  # without the study that this file contained before
-    references = [pair for pair in saved.references(stored).items() if pair[1].study != verdicts.study]
-    best = next(iter(references), (name, trimmed))
-    shown, lead = best if best[1].count(*DECIDED) > verdicts.count(*DECIDED) else (name, trimmed)
-    others = [study for study in saved.references(stored).values() if study.study != lead.study]
+    references = saved.references(stored)
+    rivals = {file: study for file, study in references.items() if study.study != verdicts.study}
+    # The first of those that decide equally many: the study that is published.
+    shown, lead = max(({name: trimmed} | rivals).items(), key=lambda pair: pair[1].count(*DECIDED))
+    others = [study for study in references.values() if study.study != lead.study]
     performance, claims_page, readme = (
         root() / page for page in (saved.PERFORMANCE_PAGE, saved.CLAIMS_PAGE, "README.md")
     )

@@ -274,12 +274,12 @@ def open_run(name: str) -> Run:
         if not (finished := _runs_with(marks)):
             raise SegnbError("runs/: no finished run yet. Run 'make report' or notebooks/train.ipynb first.")
         return finished[-1]
-    run, known = Run(Path(os.path.realpath(name))), True
+    run = Run(Path(os.path.realpath(name)))
     if not (run.study.path / "study.json").exists():  # not a folder, so a name
         parts = name.removeprefix("runs/").strip("/").split("/")
-        known = len(parts) == 3 and not run.path.exists()
-        run = Run(open_study(parts[0]).path / parts[1] / parts[2]) if known else run
-    if not known or (run.done and not _is_run(run)):
+        if len(parts) == 3 and not run.path.exists():
+            run = Run(open_study(parts[0]).path / parts[1] / parts[2])
+    if not (run.study.path / "study.json").exists() or (run.done and not _is_run(run)):
         raise SegnbError(
             f"unknown run {name!r} (expected the folder of a run, STUDY/VARIANT/seedN, or latest). Check the"
             " name."

@@ -103,8 +103,8 @@ def prepare(
         for pixels, file in zip(reading.read(pair, size, listing.coding), (image, labels), strict=True):
             save_png(pixels, file)
 
-    _write_all(dest, settings | {"source": source}, listing, pairs, write)
-    return _summary(dest, frames, pairs, f", {size}×{size} pixels")
+    names = _write_all(dest, settings | {"source": source}, listing, pairs, write)
+    return _summary(dest, frames, pairs, names, f", {size}×{size} pixels")
 
 
 def fix(report: Report, dest: Path) -> str:
@@ -129,8 +129,8 @@ def fix(report: Report, dest: Path) -> str:
             shutil.copyfile(pair.image, part)
         save_png(reading.read_labels(pair.label, listing.coding), labels)
 
-    _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
-    return _summary(dest, listing, pairs, f"; left out: {len(left_out)} (reasons in its {LEFT_OUT})")
+    names = _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
+    return _summary(dest, listing, pairs, names, f"; left out: {len(left_out)} (reasons in its {LEFT_OUT})")
 
 
 def _evenly(pairs: list[Pair], split: str, count: int | None) -> list[Pair]:
@@ -144,11 +144,11 @@ def _evenly(pairs: list[Pair], split: str, count: int | None) -> list[Pair]:
     return [pairs[(2 * i + 1) * len(pairs) // (2 * count)] for i in range(count)]
 
 
-def _summary(dest: Path, listing: Listing, pairs: Pairs, more: str) -> str:
+def _summary(dest: Path, listing: Listing, pairs: Pairs, names: dict[str, list[str]], more: str) -> str:
     """Return a line about the copy, and a line per note about the source."""
     numbers = ", ".join(f"{split} {len(part)}" for split, part in pairs.items())
     notes = reading.notes(listing, pairs)
-    if not _same_blocks(pairs, _file_names(pairs)):
+    if not _same_blocks(pairs, names):
         notes.append("In the copy, frames have another order in time, so confidence intervals may differ.")
     return "\nnote: ".join([f"{dest}: pairs: {numbers}{more}", *notes])
 
@@ -270,8 +270,8 @@ def _write_all(
     pairs: Pairs,
     write: Write,
     left_out: list | None = None,
-) -> None:
-    """Write the missing files of a copy, and last its record: the settings, and the digest of the source."""
+) -> dict[str, list[str]]:
+    """Write the missing files of a copy, and last its record; return the files' names."""
     names = _file_names(pairs)
     jobs = [(split, *job) for split, part in pairs.items() for job in zip(names[split], part, strict=True)]
 
@@ -286,7 +286,7 @@ def _write_all(
     try:
         with held(lock, f"preparing {dest}"):
             if _is_copy(dest, record) and not (dest / PREPARING).exists():
-                return
+                return names
             write_text(dest / PREPARING, to_json(record | NAMING))  # no data set while it exists
             for _ in progress(reading.several(write_missing, jobs), "preparing", len(jobs), "pair"):
                 pass
@@ -304,6 +304,7 @@ def _write_all(
             f"{error.filename or dest}: cannot be written ({error.strerror or error}). Free space or grant"
             " permission, then repeat the command to resume."
         ) from None
+    return names
 
 
 def _file_names(pairs: Pairs) -> dict[str, list[str]]:
