@@ -71,7 +71,7 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     stored = saved.stored() | {name: trimmed}  # without the study that this file contained before
     references = saved.references(stored)
     rivals = {file: study for file, study in references.items() if study.study != verdicts.study}
-    # The first of those that decide equally many: the study that is published.
+    # If another study decides as many, the published one comes first.
     shown, lead = max(({name: trimmed} | rivals).items(), key=lambda pair: pair[1].count(*DECIDED))
     others = [study for study in references.values() if study.study != lead.study]
     performance, claims_page, readme = (
