@@ -71,6 +71,17 @@ every_core = study.machine.threads if on_cluster else workflow.cores
 gpu = {"gpu": 1} if study.machine.device == "cuda" else {}
 parallel = resources.timed_in_parallel(study.machine)
 aside = {resources.ASIDE: 1}  # one such step at a time leaves cores to trainings
+before_training = 2 * len(seeds) + 2  # priority of steps that are not to wait for trainings
+
+
+def urgency(variant, seed):
+    """Return the priority of a training, from 2 to 2 * len(seeds) + 1.
+
+    Seeds come one after the other, so that an interrupted study has whole seeds. Within a seed the longest runs come
+    first, so that no core waits for the last of them. Evaluation comes later: its short jobs fill the cores at the
+    end.
+    """
+    return 2 * (len(seeds) - seeds.index(seed)) + VARIANTS[variant].trains_longest
 
 
 def test_scenes(wildcards):
@@ -221,9 +232,7 @@ rule train:
         mem_mb=lambda w, attempt: attempt * resources.training(study, w.variant)["mem_mb"],
         runtime=lambda w: resources.training(study, w.variant)["runtime"],
         **gpu,
-    # The longest runs come first, so that no core waits for the last of them. Evaluation comes later: its short
-    # jobs fill the cores at the end.
-    priority: lambda w: 2 if VARIANTS[w.variant].trains_longest else 1
+    priority: lambda w: urgency(w.variant, w.seed)
     message:
         "train: {wildcards.variant}, seed {wildcards.seed}"
     shell:
@@ -248,7 +257,7 @@ rule cost:
         **resources.costing(study, timed),
         **gpu,
         **aside,
-    priority: 3 if parallel else 0
+    priority: before_training if parallel else 0
     message:
         "cost: timing all networks"
     shell:
@@ -263,7 +272,7 @@ rule data:
     threads: every_core
     resources:
         **resources.preparing(study, every_core),
-    priority: 4  # all trainings wait for it
+    priority: before_training + 1  # all trainings wait for it
     message:
         "data: images of {wildcards.size} px per side"
     shell:
@@ -282,7 +291,7 @@ rule scenes:
     resources:
         **resources.preparing(study, study.machine.threads),
         **aside,
-    priority: 3
+    priority: before_training
     message:
         "scenes: test scenes of {wildcards.size} px per side for evaluation"
     shell:

@@ -269,8 +269,8 @@ def _write_boundary(run: Run, skill: float, confusion: np.ndarray, draw, **sums:
         f1_recall_hits=(contour[:, None] * found).astype(int),
         f1_predicted=contour[:, None].astype(int),
         f1_truth=contour[:, None].astype(int),
-        length_truth=contour,
-        length_predicted=contour * (0.5 + 0.6 * skill),
+        length_truth=contour.sum(1),
+        length_predicted=contour.sum(1) * (0.5 + 0.6 * skill),
         edge_distance_sum=of_image * 5 * (1 - skill),
         edge_count=hundred,
         gradient_sum=of_image * (0.4 + 0.5 * skill),
@@ -316,13 +316,11 @@ def _write_training(run: Run, skill: float, epochs: int, draw) -> None:
             }
         ).to_dict("records")
     )
-    layers = ["down1.0", "down2.0", "down3.0", "down4.0", "bottom.0", "up1.block.0"]
+    layers = ["down1.0", "down2.0", "down3.0", "down4.0", "bottom.0"]
+    ratios = {layer: 10 ** (2 * skill - 3 - 0.1 * depth) for depth, layer in enumerate(layers)}
+    ratios["up1.block.0"] = 0.1  # equal in all networks: more of the gradient arrives in the better one
     pd.DataFrame(
-        [
-            {"epoch": e, "layer": layer, "ratio": 10 ** (2 * skill - 3 - 0.1 * depth) / e}
-            for e in epoch
-            for depth, layer in enumerate(layers)
-        ]
+        [{"epoch": e, "layer": layer, "ratio": ratio / e} for e in epoch for layer, ratio in ratios.items()]
     ).to_csv(run.path / "gradients.csv", index=False)
     write_json(run.path / "params.json", {"variant": run.variant, "seed": run.seed})
     write_json(

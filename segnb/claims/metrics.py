@@ -22,7 +22,7 @@ from segnb.models.registry import label
 from segnb.study.study import Run
 
 EARLY = 0.2  # share of the epochs that counts as early in training (F11)
-REACHED = 0.9  # share of the lower final score of a pair that counts as converged (U6)
+REACHED = 0.9  # share of a final score that counts as converged (U6)
 FIRST_EPOCHS = 3  # epochs whose gradients are compared (U5)
 LAST = "up1"  # the last block of a U-Net's decoder
 # Classes that rendered scenes and photographs have in common (F12).
@@ -153,7 +153,7 @@ def _score_at(when: str, run: Run) -> float:
 
 
 def _epochs_to_converge(run: Run, *rivals: Run) -> float:
-    """Epochs until validation mIoU reaches a share REACHED of the lower final mIoU of the pair.
+    """Epochs until validation mIoU reaches a share REACHED of the final mIoU, or of the lowest of its rivals.
 
     Interpolated between epochs; the last epoch if it is never reached.
     """
@@ -178,7 +178,15 @@ def epoch_at(curve: np.ndarray, goal: float) -> float:
 
 def _gradient_fall(run: Run) -> float:
     """Decades from the gradient of the decoder's last block to that of the weakest encoder stage."""
-    return _gradient(LAST, run) - min(_gradient(stage, run) for stage in ENCODER)
+    return -min(_gradient_share(stage, run) for stage in ENCODER)
+
+
+def _gradient_share(stages: str, run: Run) -> float:
+    """Gradient of some stages relative to that of the decoder's last block, next to the loss, in decades.
+
+    All gradients shrink with the loss, which falls faster in a network that learns faster.
+    """
+    return _gradient(stages, run) - _gradient(LAST, run)
 
 
 def _gradient(stages: str, run: Run) -> float:
@@ -226,10 +234,10 @@ def _metrics() -> dict[str, Metric]:
             of = partial(by_image.boundary, reduce, itemgetter((..., place)))
             add(f"{name}:{px}", f"{words} at {px} px", of)
     for name, words, then, unit in (
-        ("roughness", "|log ratio| of predicted to true contour length", _off_one, "%"),
+        ("roughness", "|log ratio| of predicted to true length of matching contours", _off_one, "%"),
         ("edge_distance", "distance from true to predicted edges", np.asarray, "px"),
         ("edge_agreement", "agreement of predicted edges with image gradients", np.asarray, "points"),
-        ("softness", "transition width across true edges", np.asarray, "px"),
+        ("softness", "width of transitions across true edges", np.asarray, "px"),
         ("missing_edges", "share of true edges without a transition", np.asarray, "points"),
     ):
         add(name, words, partial(by_image.boundary, getattr(boundaries, name), then), unit)
@@ -286,12 +294,13 @@ def _metrics() -> dict[str, Metric]:
     add("val:early", "validation mIoU early in training", partial(_score_at, "early"), points)
     add("val:final", "final validation mIoU", partial(_score_at, "final"), points)
     add("epochs", "epochs to converge", _epochs_to_converge, "epochs", compares=True)
-    words = "log10 of the gradient-to-weight ratio"
-    add("gradient", f"{words} in the encoder", partial(_gradient, "|".join(ENCODER)), "decades")
+    add("epochs:own", "epochs to 90% of its own final score", _epochs_to_converge, "epochs")
+    ratio = "gradient-to-weight ratio in {}, relative to the decoder's last block".format
+    add("gradient", ratio("the encoder"), partial(_gradient_share, "|".join(ENCODER)), "decades")
     words_of_fall = "fall of the gradient-to-weight ratio towards the encoder"
     add("gradient:fall", words_of_fall, _gradient_fall, "decades")
     for stage in ENCODER:
-        add(f"gradient:{stage}", f"{words} in {stage}", partial(_gradient, stage), "decades")
+        add(f"gradient:{stage}", ratio(stage), partial(_gradient_share, stage), "decades")
     return metrics
 
 

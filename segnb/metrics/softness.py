@@ -16,11 +16,12 @@ class Softness:
     computed for `reach` pixels on each side. An edge counts only if all those pixels are of class a before
     it and of class b after it, so edges of thin objects such as poles do not count.
 
-    The **width** of the transition is 6 · Σ p (1 - p), in pixels. It is w for a linear ramp of w pixels from
-    1 to 0, and 0 for such a step, independent of its position within reach. A network that is not sure of its
-    classes has wider transitions: shares of 0.9 and 0.1 add 0.5 px per pixel of the window. If p does not
-    fall from above 1/2 to below 1/2, the edge has no transition and no width; `missing_edges` is the share of
-    such edges.
+    The **width** of the transition is 6 · Σ q (1 - q), in pixels, where q is p relative to its highest and
+    its lowest value in these pixels. It is w for a linear ramp of w pixels, and 0 for a step, independent of
+    its position within reach. A ramp that does not end within reach counts up to there. (With p instead of q,
+    a network that is not sure of its classes would have wide transitions, however sharp they are.) If p does
+    not fall from above 1/2 to below 1/2, the edge has no transition and no width; `missing_edges` is the
+    share of such edges.
 
     Args:
         labels: ground truth, uint8 (N, S, S), of the images in the order of their logits
@@ -56,7 +57,9 @@ class Softness:
         difference = logits[image, before, row, columns].float() - logits[image, after, row, columns].float()
         share = difference.sigmoid()  # (E, 2 · reach)
         falls = (share[:, 0] > 0.5) & (share[:, -1] < 0.5)
-        widths = torch.where(falls, 6 * (share * (1 - share)).sum(1), 0)
+        low, high = share.aminmax(dim=1, keepdim=True)
+        relative = (share - low) / (high - low)
+        widths = torch.where(falls, 6 * (relative * (1 - relative)).sum(1), 0)
         image = image[:, 0].cpu().numpy()
         for sums, values in zip(self._sums, (widths, falls, torch.ones_like(falls)), strict=True):
             sums[part] += np.bincount(image, values.double().cpu().numpy(), minlength=len(logits))

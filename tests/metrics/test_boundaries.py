@@ -163,6 +163,10 @@ def test_a_class_that_is_never_predicted_scores_0_and_one_that_is_not_there_is_l
 # -- contours ------------------------------------------------------------------------------------------
 
 
+def all_lengths(maps: np.ndarray) -> np.ndarray:
+    return boundaries.lengths(maps.astype(np.uint8), np.ones(maps.shape, bool))
+
+
 def test_lengths_are_skimage_s_perimeters():
     y, x = np.mgrid[:60, :60]
     shapes = {
@@ -170,13 +174,13 @@ def test_lengths_are_skimage_s_perimeters():
         "box": (abs(y - 30) <= 9) & (abs(x - 20) <= 13),
         "diamond": abs(y - 30) + abs(x - 30) <= 17,
     }
-    for shape in shapes.values():
-        found = boundaries.lengths(shape[None].astype(np.uint8), 2)[0]
-        assert found[1] == pytest.approx(perimeter_crofton(shape, directions=4), rel=1e-9)
-        assert found[0] == found[1]  # the background ends where the shape does
-    assert boundaries.lengths(shapes["disc"][None].astype(np.uint8), 2)[0, 1] == pytest.approx(
-        2 * np.pi * 20, rel=0.05
-    )
+    found = all_lengths(np.stack(list(shapes.values())))
+    assert found == pytest.approx([perimeter_crofton(one, directions=4) for one in shapes.values()], rel=1e-9)
+    assert found[0] == pytest.approx(2 * np.pi * 20, rel=0.05)
+    upper = y[None] < 30
+    half = boundaries.lengths(shapes["disc"][None].astype(np.uint8), upper)
+    rest = boundaries.lengths(shapes["disc"][None].astype(np.uint8), ~upper)
+    assert half == pytest.approx(np.pi * 20, rel=0.05) and rest == pytest.approx(half, rel=0.05)
 
 
 def test_a_staircase_of_large_steps_is_longer_than_a_slope():
@@ -184,17 +188,26 @@ def test_a_staircase_of_large_steps_is_longer_than_a_slope():
     slope, stairs = (y > x), (y // 16 > x // 16)
     crossings = [np.diff(one, axis=axis).sum() for one in (slope, stairs) for axis in (0, 1)]
     assert sum(crossings[:2]) == pytest.approx(sum(crossings[2:]), rel=0.15)
-    long = boundaries.lengths(np.stack([slope, stairs]).astype(np.uint8), 2)[:, 1]
-    assert boundaries.roughness(long[1:], long[:1]) > 1.15
+    long = all_lengths(np.stack([slope, stairs]))
+    assert boundaries.roughness(long[1], long[0]) > 1.15
 
 
-def test_roughness_is_the_ratio_of_all_contours():
-    images, labels, predictions = scenes()
-    found = boundaries.statistics(images, labels, predictions, CLASSES)
-    same = boundaries.statistics(images, labels, labels, CLASSES)
-    assert reduced(boundaries.roughness, same) == 1
-    wanted = boundaries.lengths(predictions, CLASSES).sum() / boundaries.lengths(labels, CLASSES).sum()
-    assert reduced(boundaries.roughness, found) == pytest.approx(wanted)
+def test_roughness_compares_contours_that_match_and_no_missing_or_invented_ones():
+    truth = np.zeros((1, 64, 64), np.uint8)
+    truth[0, :, 32:] = 1  # an edge of 64 px
+    y, x = np.mgrid[:64, :64]
+    teeth = (x >= 32 + 2 * (y // 4 % 2)).astype(np.uint8)[None]  # the same edge with teeth of 2 px
+    missing, invented = truth.copy(), truth.copy()
+    missing[0, 10:20, 4:14] = 2  # an object that `truth` lacks as a prediction
+    invented[0, 40:50, 50:60] = 3
+
+    def rough(labels, guess):
+        found = boundaries.statistics(np.zeros((1, 64, 64, 3), np.uint8), labels, guess, 4)
+        return reduced(boundaries.roughness, found)
+
+    assert rough(truth, teeth) > 1.2 and rough(teeth, truth) < 1 / 1.2
+    assert rough(missing, truth) == rough(truth, invented) == rough(missing, invented) == 1
+    assert np.isnan(rough(truth, np.zeros_like(truth)))  # no contour, so none that matches
 
 
 # -- distance, gradient, trimap ------------------------------------------------------------------------

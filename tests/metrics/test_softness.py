@@ -11,9 +11,12 @@ from segnb.metrics.softness import Softness
 from .maps import CLASSES, scenes
 
 
-def ramp(centre: float, width: float, size: int = 64) -> torch.Tensor:
-    """Make logits (1, 3, size, size) whose share of class 0 falls from 1 to 0 over `width` px at `centre`."""
-    share = np.clip(0.5 - (np.arange(size) - centre) / width, 1e-9, 1 - 1e-9)
+def ramp(centre: float, width: float, size: int = 64, sure: float = 1 - 1e-9) -> torch.Tensor:
+    """Make logits (1, 3, size, size) whose share of class 0 falls over `width` px at `centre`.
+
+    It falls from `sure` to 1 - `sure`.
+    """
+    share = 1 - sure + (2 * sure - 1) * np.clip(0.5 - (np.arange(size) - centre) / width, 0, 1)
     logits = torch.full((1, 3, size, size), -4.0)
     logits[0, 0] = torch.from_numpy(np.log(share)).float()
     logits[0, 1] = torch.from_numpy(np.log(1 - share)).float()
@@ -31,24 +34,26 @@ def width(softness: Softness) -> float:
     return boundaries.softness(found["softness_sum"].sum(), found["softness_count"].sum())
 
 
+@pytest.mark.parametrize("sure", [1 - 1e-9, 0.9, 0.6])
 @pytest.mark.parametrize("turn", [False, True])
-def test_a_ramp_is_as_wide_as_it_is(turn):
+def test_a_ramp_is_as_wide_as_it_is_however_sure_the_network(turn, sure):
     labels = np.zeros((1, 256, 256), np.uint8)
     labels[..., 128:] = 1
     for wide in (4.0, 6.0, 9.0):
         for shift in (0, 2):
-            logits = ramp(127.5 + shift, wide, 256)
+            logits = ramp(127.5 + shift, wide, 256, sure)
             softness = Softness(labels.transpose(0, 2, 1) if turn else labels)
             softness.see(logits.transpose(2, 3) if turn else logits)
             assert width(softness) == pytest.approx(wide, rel=0.05)
             assert softness.statistics()["softness_count"] == 256
 
 
-def test_a_step_has_no_width_and_a_transition_elsewhere_is_missing():
+@pytest.mark.parametrize("sure", [1 - 1e-9, 0.9])
+def test_a_step_has_no_width_and_a_transition_elsewhere_is_missing(sure):
     found = []
     for centre in (31.5, 31.5 + 10):  # reach is 2 px
         softness = Softness(halves())
-        softness.see(ramp(centre, 0.5))
+        softness.see(ramp(centre, 0.5, sure=sure))
         found.append(softness.statistics())
     assert boundaries.softness(*(found[0][f"softness_{name}"] for name in ("sum", "count"))) < 1e-5
     missing = [boundaries.missing_edges(f["softness_count"], f["softness_edges"])[0] for f in found]
@@ -83,7 +88,8 @@ def test_softness_against_a_loop_over_edges_batch_by_batch():
                     edges += 1
                     share = p[a, row, window] / (p[a, row, window] + p[b, row, window])
                     if share[0] > 0.5 > share[-1]:
-                        widths.append(6 * sum(share * (1 - share)))
+                        relative = (share - share.min()) / (share.max() - share.min())
+                        widths.append(6 * sum(relative * (1 - relative)))
         assert edges and found["softness_edges"][image] == edges
         assert widths and found["softness_count"][image] == len(widths)
         assert found["softness_sum"][image] == pytest.approx(sum(widths), rel=1e-5)

@@ -66,6 +66,12 @@ def engine(project: Path, *options: str, seeds: str = "0") -> str:
     return done.stdout
 
 
+def print_details(project: Path) -> None:
+    """Remove the messages of rules: of a job with one, Snakemake prints neither resources nor priority."""
+    rules = (project / "Snakefile").read_text()
+    (project / "Snakefile").write_text(re.sub(r"    message:\n.*\n", "", rules))
+
+
 def asked_for(project: Path, changed: str, seeds: str = "0", added: str = "") -> set[str]:
     """Return the rules whose jobs a report needs after that file of the code got a new time and more text."""
     path = project / "segnb" / changed
@@ -138,8 +144,7 @@ def test_networks_that_were_timed_before_are_timed_again_with_memory_for_them(fi
     cost = json.loads(study.cost_path.read_text())
     cost["variants"]["Gone"] = cost["variants"][VARIANTS[0]]  # no longer in the registry, so not timed
     study.cost_path.write_text(json.dumps(cost))
-    rules = (project / "Snakefile").read_text()  # of a job with a message, Snakemake does not print resources
-    (project / "Snakefile").write_text(re.sub(r"    message:\n.*\n", "", rules))
+    print_details(project)
     options = "--dry-run", "--printshellcmds", "--forcerun", "cost"
     plan = call(project, *options, variants=VARIANTS[1]).stdout
     (job,) = re.findall(r"^rule cost:\n.*?segnb.cli cost.*?$", plan, re.M | re.S)
@@ -152,6 +157,24 @@ def test_what_diverged_is_not_tried_again_and_nothing_waits_for_it(finished):
     for variant in VARIANTS:
         study.run(variant, 1).diverge(1, "the training diverged in epoch 1")
     assert asked_for(finished, "training/loop.py", seeds="0,1") == set()
+
+
+def test_trainings_go_seed_by_seed_and_the_longest_of_a_seed_first(finished, tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(finished, project)
+    print_details(project)
+    plan = call(project, "--dry-run", "--forceall", variants="all", seeds="4,0,7").stdout
+    jobs = re.findall(
+        r"^rule train:\n.*?wildcards: variant=(\w+), seed=(\d+)\n.*?priority: (\d+)$", plan, re.M | re.S
+    )
+    assert len(jobs) == 3 * len(REGISTRY)
+    jobs.sort(key=lambda job: -int(job[2]))
+    order = [(seed, REGISTRY[name].trains_longest) for name, seed, _ in jobs]
+    longest = sum(variant.trains_longest for variant in REGISTRY.values())
+    rest = len(REGISTRY) - longest
+    assert order == [(seed, first) for seed in "047" for first in [True] * longest + [False] * rest]
+    before = re.findall(r"^rule (?:data|scenes):\n.*?priority: (\d+)$", plan, re.M | re.S)
+    assert before and min(map(int, before)) > max(int(job[2]) for job in jobs)
 
 
 def test_variants_and_seeds_are_read_as_segnb_report_reads_them(finished):

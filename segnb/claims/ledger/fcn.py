@@ -91,8 +91,9 @@ STRIDE_CLAIMS = (
     Claim(
         "F2",
         "FCN-32s misses small objects.",
-        "Recall of small objects with FCN-32s, at most 10%; frozen and fine-tuned both decide. FCN-8s"
-        " minus FCN-32s is shown for each object size.",
+        "Recall of small objects with FCN-32s, at most 10%; frozen and fine-tuned both decide. An object in"
+        " the middle of a larger predicted area of its class counts as found. FCN-8s minus FCN-32s is shown"
+        " for each object size.",
         against("completely misses", both(32, "recall:small"))
         + secondary(strides(8, 32, "recall:small", "recall:medium", "recall:large")),
     ),
@@ -113,8 +114,8 @@ STRIDE_CLAIMS = (
         "F5",
         "FCN-16s draws smoother boundaries than FCN-32s.",
         "Boundary F1 (mean over 1, 2 and 3 px) of FCN-16s minus FCN-32s, and how much closer the length"
-        " of FCN-16s's contours is to the true length (|log ratio|). Both metrics decide. F1 at each"
-        " distance is shown.",
+        " of FCN-16s's contours is to the true length (|log ratio|), where predicted and true contours are"
+        " within 3 px of each other. Both metrics decide. F1 at each distance is shown.",
         strides(16, 32, "boundary_f1")
         + strides(32, 16, "roughness")
         + secondary(strides(16, 32, *F1_PIXELS)),
