@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from segnb.audit import scores
 from segnb.claims.compare import elsewhere
-from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, retested, score, source
+from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, score, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.claims.wording import by_word, counted, effect, listed, outlook
 from segnb.models.registry import label
@@ -62,7 +62,7 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     lines = bullets(verdicts) + [f"- {sentence}" for sentence in elsewhere(verdicts, others, TOPICS)]
     old = verdicts.schema < StudyVerdicts.schema
     older = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
-    note = older if old else retested(verdicts)
+    note = older if old else older_tests(verdicts)
     counts = f" Of its {len(verdicts.claims)} claims, {by_word(verdicts.claims)}."
     return between(
         text, MARKS, "\n".join([*lines, "", source(verdicts, name) + counts + _scores(verdicts) + note])

@@ -155,10 +155,27 @@ def saved_studies(folder: Path | None = None, without: str = "") -> list[StudyVe
 
 
 def references(studies: dict[str, StudyVerdicts]) -> dict[str, StudyVerdicts]:
-    """Return the studies with several seeds, by file name, the most decided study first."""
+    """Return the studies with several seeds, by file name, the most `settled` study first."""
     several = [(name, study) for name, study in studies.items() if len(study.seeds) > 1]
     several = [(name, study) for name, study in several if study.preset != "smoke"]  # its scores mean nothing
-    return dict(sorted(several, key=lambda pair: (-pair[1].count(*DECIDED), pair[0])))
+    return dict(sorted(several, key=lambda pair: (-settled(pair[1]), pair[0])))
+
+
+def settled(verdicts: StudyVerdicts) -> int:
+    """Count the claims that are decided as segnb tests them today."""
+    older = retested(verdicts)
+    return sum(claim.word in DECIDED for claim in verdicts.claims if claim.id not in older)
+
+
+def retested(verdicts: StudyVerdicts) -> list[str]:
+    """Return the claims that segnb tests otherwise by now."""
+    changed = []
+    for claim in verdicts.claims:
+        today = [part for part in LEDGER[claim.id].contrasts if part.decides] if claim.id in LEDGER else []
+        tests = {(part.label, part.metric, words_of(part.metric)) for part in today}
+        if tests != {part.identity for part in claim.deciding}:
+            changed.append(claim.id)
+    return changed
 
 
 def stored(folder: Path | None = None) -> dict[str, StudyVerdicts]:
@@ -186,14 +203,9 @@ def source(verdicts: StudyVerdicts, name: str) -> str:
     )
 
 
-def retested(verdicts: StudyVerdicts) -> str:
-    """Name the claims that segnb tests otherwise by now; "" without any."""
-    changed = []
-    for claim in verdicts.claims:
-        today = [part for part in LEDGER[claim.id].contrasts if part.decides] if claim.id in LEDGER else []
-        tests = {(part.label, part.metric, words_of(part.metric)) for part in today}
-        if tests != {part.identity for part in claim.deciding}:
-            changed.append(claim.id)
+def older_tests(verdicts: StudyVerdicts) -> str:
+    """Name the `retested` claims in a sentence; "" without any."""
+    changed = retested(verdicts)
     return f" By now, segnb tests {listed(changed)} otherwise." if changed else ""
 
 
@@ -204,7 +216,7 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
         decisive = claim.decisive_contrast  # formatted again, because older files have another style
         evidence = headline(decisive) if decisive else claim.reason
         rows.append([claim.id, claim.sentence, claim.word, evidence.replace("|", r"\|")])
-    rule = HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts) + retested(verdicts)
+    rule = HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts) + older_tests(verdicts)
     return (
         f"{source(verdicts, name)} {rule}\n\n{markdown_table(['id', 'claim', 'verdict', 'evidence'], rows)}"
     )

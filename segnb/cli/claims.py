@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segnb.claims import compare, findings, saved
 from segnb.claims.decide import decide
-from segnb.claims.verdicts import DECIDED, StudyVerdicts
+from segnb.claims.verdicts import StudyVerdicts
 from segnb.cli import add_command, add_report_options
 from segnb.errors import SegnbError
 from segnb.params import ReportParams
@@ -28,8 +28,8 @@ def add_commands(commands) -> None:
         const="",
         metavar="NAME",
         help="store the verdicts in results/NAME.json (default NAME: PRESET-DATA) and update README.md,"
-        " docs/claims.md and docs/performance.md, which show the stored study that decides most claims. If"
-        " that is this study, also store the report in docs/report/",
+        " docs/claims.md and docs/performance.md, which show the stored study that decides most claims by"
+        " today's tests. If that is this study, also store the report in docs/report/",
     )
     comparison = add_command(listing.add_subparsers(metavar="diff"), claims_diff, "diff", trouble=2)
     for name in ("a", "b"):
@@ -72,7 +72,7 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     references = saved.references(stored)
     rivals = {file: study for file, study in references.items() if study.study != verdicts.study}
     # If another study decides as many, the published one comes first.
-    shown, lead = max(({name: trimmed} | rivals).items(), key=lambda pair: pair[1].count(*DECIDED))
+    shown, lead = max(({name: trimmed} | rivals).items(), key=lambda pair: saved.settled(pair[1]))
     others = [study for study in references.values() if study.study != lead.study]
     performance, claims_page, readme = (
         root() / page for page in (saved.PERFORMANCE_PAGE, saved.CLAIMS_PAGE, "README.md")

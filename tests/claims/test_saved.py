@@ -140,6 +140,23 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     shutil.rmtree(results)
 
 
+def test_a_verdict_of_an_older_test_does_not_count_for_the_lead(verdicts):
+    assert saved.retested(verdicts) == [] and saved.settled(verdicts) == verdicts.count(*DECIDED)
+    decided = [claim.id for claim in verdicts.claims if claim.word in DECIDED and claim.contrasts]
+    older = replace(
+        verdicts,
+        claims=tuple(
+            replace(claim, contrasts=tuple(replace(part, words="another metric") for part in claim.contrasts))
+            if claim.id in decided[:2]
+            else claim
+            for claim in verdicts.claims
+        ),
+    )
+    assert saved.retested(older) == decided[:2] and saved.settled(older) == saved.settled(verdicts) - 2
+    assert f"By now, segnb tests {decided[0]} and {decided[1]} otherwise." in saved.older_tests(older)
+    assert list(saved.references({"a.json": older, "b.json": verdicts})) == ["b.json", "a.json"]
+
+
 def test_a_file_with_other_contents_is_not_replaced(at_home, study, capsys):
     write_json(other := at_home / "results" / "bench.json", {"steps": 1})
     assert main(["claims", "--study", study.name, "--publish", "bench"]) == 1
