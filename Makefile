@@ -53,7 +53,7 @@ help:  ## list targets and settings
 	@echo "  OFFLINE=1                     download nothing"
 	@echo
 	@echo "Examples:"
-	@echo "  make report PRESET=smoke         check in about two minutes that everything works"
+	@echo "  make report PRESET=smoke         check in 1½ minutes that everything works"
 	@echo "  make report SEEDS=0,1,2          train three seeds per network"
 	@echo "  make report DATA=path/to/folder  use your own images and masks"
 

@@ -199,7 +199,7 @@ def memory(preset: Preset, machine: Machine) -> dict[str, int]:
 
 
 def plain(machine: Machine) -> Machine:
-    """Return the settings of a plain loop: fp32, NCHW, eager, the default optimiser."""
+    """Return the settings of a plain loop: fp32, NCHW, eager, Adam without fusing."""
     return replace(machine, precision="fp32", channels_last=False, fused=False, compile=False)
 
 
@@ -218,8 +218,11 @@ def _memory_of(name: str, recipe: Recipe, machine: Machine, with_features: bool)
             taps = side.model.features(side.images)
         side.images = type(taps)(*(tap.float() for tap in taps))
         side.model = FromFeatures(side.model, side.labels.shape[1:])
-        if machine.device == "cpu":  # a training starts after the features are computed
+        # A training starts after the features are computed.
+        if machine.device == "cpu":
             Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the current size (Linux)
+        else:
+            torch.cuda.reset_peak_memory_stats()
     for _ in range(3):
         side.step()
     return _peak() - before if machine.device == "cpu" else torch.cuda.max_memory_allocated()

@@ -297,7 +297,8 @@ RUNS = (
     ("sede: 1", "sede"), ("- 1", "names"), ("1: 2", "names"), ("just words", "names"),
     ("epochs: 0", "epochs"), ("learning_rate: .nan", "learning_rate"), ("seed: .inf", "seed"),
     ("preset: [1]", "preset"), ("data: null", "data"), ("? {a: b}\n: c", ""), ("seed: '1'", "seed"),
-    ("!!python/object:os.system x", "YAML"), ("seed: 2001-01-01", "seed"), ("\x1b[31m: 1", ""),
+    ("!!python/object:os.system x", "YAML"),
+    ("study: 2024-13-45", "YAML"), ("seed: 2001-01-01", "seed"), ("\x1b[31m: 1", ""),
     ("study: gone\nvariant: x", "gone"), ("a: &a [*a]", ""),
     ("study: 'a\\0b'\nvariant: x", ""), ("epochs: true", "epochs"), ("weights: 3", "weights"),
 )  # fmt: skip

@@ -188,19 +188,20 @@ def lost_part(name: str, run: Run) -> ImageCounts:
 
 
 def of_maps(measure: Callable[[np.ndarray, np.ndarray], float], run: Run) -> ImageCounts:
-    """The mean over levels of a property of gate maps, in the images with stored maps."""
+    """The mean over levels of a property of gate maps, in the images with stored maps.
+
+    At coarse levels, small cars may have no pixel: such levels do not count.
+    """
     file_of(run, "gates")  # raises Missing without the file
     gates, saved = run.gates(), file_of(run, "predictions")
     car = run.study.classes.id("Car") if "Car" in run.study.classes.names else -1
     values, count = np.zeros((2, len(pixels_of(run))))
     for k, image in enumerate(gates["index"]):
         cars = without_bonnet(saved["labels"][k] == car)
-        for level in LEVELS:
-            gate = gates[f"maps{level}"][k].astype(float).mean(0)  # (h, w)
-            value = measure(gate, cars[:: 2 ** (level - 1), :: 2 ** (level - 1)])
-            if np.isfinite(value):
-                values[image] += value
-                count[image] += 1
+        maps = {level: gates[f"maps{level}"][k].astype(float).mean(0) for level in LEVELS}  # (h, w)
+        found = [measure(maps[level], cars[:: 2 ** (level - 1), :: 2 ** (level - 1)]) for level in LEVELS]
+        if finite := [value for value in found if np.isfinite(value)]:
+            values[image], count[image] = np.mean(finite), 1
     return share(values, count)
 
 

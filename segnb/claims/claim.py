@@ -52,6 +52,9 @@ LIMITS = {
         "One pixel on each side; a mask cannot be more precise.",
     ),
     "blurry": Limit(4.0, False, "transitions across edges are at least 4 px wide", "Twice as wide as crisp."),
+    "no improvement": Limit(
+        POINT, True, "the gain is at most 1 point", "A convention: smaller gains rarely decide a choice."
+    ),
     "not huge": Limit(
         0.10,
         True,
@@ -86,11 +89,8 @@ MARGINS = {
     "noticeably": Limit(
         NOTICEABLE, False, "the gain is more than 2 points of mIoU", "Twice the margin of equality."
     ),
-    "no improvement": Limit(
-        POINT,
-        True,
-        "scores differ by at most 1 point",
-        "A convention: smaller gains rarely decide a choice.",
+    "does not matter": Limit(
+        POINT, True, "scores differ by at most 1 point", "The same margin as for no improvement."
     ),
     "little overhead": Limit(
         SHARE,

@@ -154,15 +154,15 @@ def _on_another_machine(verdicts: StudyVerdicts, other: StudyVerdicts, found: Ag
 def _on_other_data(
     verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]
 ) -> str:
-    result = "some verdicts" if found.opposite else "no verdict"
-    sizes = ": the sizes of effects depend on the data" if found.beyond else ""
+    result = "some verdicts are reversed" if found.opposite else "no verdict is reversed"
+    sizes = ", but effects have other sizes" if found.beyond else ""
     mine, its = _families(verdicts), _families(other)
     its_images, images = (in_markdown(origin(one.data)) for one in (other, verdicts))
     here = f" Only with {images}, {_some(found.here, above)} decided." if found.here else ""
     limit = f" Only {listed(its)} were trained there." if its and its != mine else ""
     return (
-        f"**Other data contradict {result}:** with {its_images} instead of {images},"
-        f" {in_words(found)} {_beyond(found)}{sizes}.{here}{limit}"
+        f"**On other data, {result}{sizes}:** with {its_images} instead of {images},"
+        f" {in_words(found)} {_beyond(found)}.{here}{limit}"
     )
 
 
@@ -203,7 +203,7 @@ def _families(verdicts: StudyVerdicts) -> list[str]:
 
 def same_test(a: Verdict, b: Verdict) -> bool:
     """Return whether two studies test a claim alike; older files contain tests of earlier versions."""
-    return a.kind == b.kind and _deciding(a).keys() == _deciding(b).keys()
+    return a.test == b.test
 
 
 def counterpart(contrast: MeasuredContrast, claim: Verdict) -> MeasuredContrast | None:

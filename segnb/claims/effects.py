@@ -62,9 +62,9 @@ class MeasuredContrast(Contrast):
     effect: Effect | None = field(default=None, compare=False, repr=False)
 
     @property
-    def identity(self) -> tuple[str, str, str]:
+    def identity(self) -> tuple[str, str, str, bool]:
         """What is the same in two studies. The metric's words tell an earlier definition of it apart."""
-        return self.label, self.metric, self.words
+        return self.label, self.metric, self.words, self.at_most
 
     @property
     def half_width(self) -> float | None:

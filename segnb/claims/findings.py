@@ -6,7 +6,7 @@ from segnb.audit import scores
 from segnb.claims.compare import elsewhere
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, score, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.claims.wording import by_word, counted, effect, listed, outlook
+from segnb.claims.wording import counted, counts, effect, listed, outlook
 from segnb.models.registry import label
 from segnb.storage.files import between
 
@@ -63,10 +63,9 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     old = verdicts.schema < StudyVerdicts.schema
     older = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
     note = older if old else older_tests(verdicts)
-    counts = f" Of its {len(verdicts.claims)} claims, {by_word(verdicts.claims)}."
-    return between(
-        text, MARKS, "\n".join([*lines, "", source(verdicts, name) + counts + _scores(verdicts) + note])
-    )
+    repeat = f" To repeat it, run `{verdicts.command}`." if verdicts.command else ""
+    about = source(verdicts, name) + _scores(verdicts) + note + repeat
+    return between(text, MARKS, "\n".join([counts(verdicts), "", *lines, "", about]))
 
 
 def _scores(verdicts: StudyVerdicts) -> str:
@@ -94,6 +93,7 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
     undecided = "It is not decided whether the study's headline scores are right."
     sentences = [
         conclusion.get(claims["M1"].word, undecided),
+        "The study passed label maps to a metric that expects one-hot masks.",
         f"The study reports mIoU of {reported} for its {len(table)} networks. The mean of its own class IoUs,"
         f" read off its bar charts to ±{scores.READING_ERROR}, is {mean} (claim M1).",
     ]
@@ -107,21 +107,21 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
 
 
 def _conclusion(subject: str, claim: Verdict) -> str:
-    larger, several = claim.kind != "≈", len(claim.deciding) > 1
-    margin = f"{100 * (claim.margin or 0):g} point{'s' * (claim.margin != 0.01)}"
+    equal, at_most, several = claim.kind == "≈", claim.deciding[0].at_most, len(claim.deciding) > 1
+    value = 100 * abs(claim.limit(claim.deciding[0]))
+    points = f"{value:g} point{'s' * (value != 1)}"
+    effect = ("change" if equal else "raise") + " mIoU" + f" by more than {points}" * (equal or at_most)
     if claim.word not in DECIDED:
         state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
-        change = "raise mIoU" if larger else f"change mIoU by more than {margin}"
-        return f"It is {state} whether {subject} {change}."
+        return f"It is {state} whether {subject} {effect}."
     if claim.origin == "ours":
         agrees = " (the study makes no claim about it)"
     else:
         agrees = ", as the study claims" if claim.word == "supported" else ", contrary to the study"
     if claim.word == "supported":
-        verb = "raise mIoU" if larger else f"change mIoU by less than {margin}"
+        verb = f"change mIoU by less than {points}" if equal else "do not " * at_most + effect
     elif several:
-        at_least = f"change mIoU by more than {margin} in at least one network"
-        verb = "do not always raise mIoU" if larger else at_least
+        verb = f"{effect} in at least one network" if equal or at_most else "do not always raise mIoU"
     else:
         verb = "raise mIoU" if claim.decisive_contrast.estimate > 0 else "lower mIoU"
     return f"{subject.capitalize()} {verb}{agrees}."

@@ -193,7 +193,8 @@ def _gradient(stages: str, run: Run) -> float:
     """Mean log10 of ‖gradient‖/‖weight‖ over layers of a U-Net in the first epochs."""
     table = file_of(run, "gradients")
     ratio, early = table["ratio"].to_numpy(), table["epoch"].to_numpy() <= FIRST_EPOCHS
-    rows = early & (ratio > 0) & table["layer"].str.match(stages).to_numpy()
+    finite = (ratio > 0) & np.isfinite(ratio)  # in fp16, a step that is skipped may have infinite gradients
+    rows = early & finite & table["layer"].str.match(stages).to_numpy()
     if not rows.any():
         raise Missing(f"{label(run.variant)}, seed {run.seed}, has no stored gradients of the encoder")
     return float(np.log10(ratio[rows]).mean())
@@ -296,11 +297,12 @@ def _metrics() -> dict[str, Metric]:
     add("epochs", "epochs to converge", _epochs_to_converge, "epochs", compares=True)
     add("epochs:own", "epochs to 90% of its own final score", _epochs_to_converge, "epochs")
     ratio = "gradient-to-weight ratio in {}, relative to the decoder's last block".format
-    add("gradient", ratio("the encoder"), partial(_gradient_share, "|".join(ENCODER)), "decades")
-    words_of_fall = "fall of the gradient-to-weight ratio towards the encoder"
+    add("gradient", ratio("encoder and bottleneck"), partial(_gradient_share, "|".join(ENCODER)), "decades")
+    words_of_fall = "fall of the gradient-to-weight ratio towards encoder and bottleneck"
     add("gradient:fall", words_of_fall, _gradient_fall, "decades")
     for stage in ENCODER:
-        add(f"gradient:{stage}", ratio(stage), partial(_gradient_share, stage), "decades")
+        where = "the bottleneck" if stage == "bottom" else stage
+        add(f"gradient:{stage}", ratio(where), partial(_gradient_share, stage), "decades")
     return metrics
 
 

@@ -169,13 +169,11 @@ def settled(verdicts: StudyVerdicts) -> int:
 
 def retested(verdicts: StudyVerdicts) -> list[str]:
     """Return the claims that segnb tests otherwise by now."""
-    changed = []
-    for claim in verdicts.claims:
-        today = [part for part in LEDGER[claim.id].contrasts if part.decides] if claim.id in LEDGER else []
-        tests = {(part.label, part.metric, words_of(part.metric)) for part in today}
-        if tests != {part.identity for part in claim.deciding}:
-            changed.append(claim.id)
-    return changed
+    today = {}
+    for name, claim in LEDGER.items():
+        parts = (MeasuredContrast(**vars(part), words=words_of(part.metric)) for part in claim.contrasts)
+        today[name] = Verdict(**vars(claim) | {"contrasts": tuple(parts)}).test
+    return [claim.id for claim in verdicts.claims if claim.test != today.get(claim.id)]
 
 
 def stored(folder: Path | None = None) -> dict[str, StudyVerdicts]:
@@ -206,7 +204,12 @@ def source(verdicts: StudyVerdicts, name: str) -> str:
 def older_tests(verdicts: StudyVerdicts) -> str:
     """Name the `retested` claims in a sentence; "" without any."""
     changed = retested(verdicts)
-    return f" By now, segnb tests {listed(changed)} otherwise." if changed else ""
+    if not changed:
+        return ""
+    return (
+        f" The verdicts on {listed(changed)} come from tests that segnb has replaced since (CHANGELOG.md says"
+        " how), and may change when the study is evaluated again."
+    )
 
 
 def table(verdicts: StudyVerdicts, name: str) -> str:

@@ -87,6 +87,15 @@ class Verdict(Claim):
                 widest[contrast.short_unit] = contrast
         return list(widest.values())
 
+    @property
+    def test(self) -> tuple:
+        """What decides the claim: kind, margin, and the deciding comparisons with their limits."""
+        return (
+            self.kind,
+            self.margin,
+            {(*contrast.identity, contrast.threshold) for contrast in self.deciding},
+        )
+
     # ---- deciding comparisons --------------------------------------------------------------------------
 
     @property

@@ -9,6 +9,7 @@ from segnb.claims.effects import MeasuredContrast
 from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
+from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.study.study import Study
@@ -169,6 +170,16 @@ def by_word(claims: Iterable[Verdict]) -> str:
     )
 
 
+def counts(verdicts: StudyVerdicts) -> str:
+    """Count the claims of the study by verdict, then our own statements."""
+    sentences = []
+    for name, ours in (("claims of the study", False), ("statements of ours", True)):
+        claims = [claim for claim in verdicts.claims if (claim.origin == "ours") == ours]
+        if claims:
+            sentences.append(f"Of {len(claims)} {name}, {by_word(claims)}.")
+    return " ".join(sentences)
+
+
 # ---- reasons ---------------------------------------------------------------------------------------------
 
 
@@ -285,9 +296,12 @@ def command(
     }
     if variants:
         words["VARIANTS"] = ",".join(variants)
+    # Which weights "auto" finds depends on the machine and its network.
+    found = {"weights": weights} if (weights := study.settings["weights"]["source"]) in SOURCES else {}
     for key in ("epochs", "learning_rate", "backbone_learning_rate", "weights", "precision"):
-        if request.get(key) and "/" not in str(request[key]):  # a path means nothing on another machine
-            words[key.upper()] = str(request[key])
+        value = request.get(key) or found.get(key)
+        if value and "/" not in str(value):  # a path means nothing on another machine
+            words[key.upper()] = str(value)
     if words["DATA"] == "streets":
         del words["DATA"]
     return " ".join(["make report", *(f"{name}={word}" for name, word in words.items())])

@@ -59,7 +59,7 @@ Test a student's report on semantic segmentation: train its networks, evaluate
 them, and build an HTML report with a verdict on each of its claims."""
 EXAMPLES = """\
 examples:
-  segnb report --preset smoke  check in about two minutes that everything works
+  segnb report --preset smoke  check in 1½ minutes that everything works
   segnb report --seeds 0,1,2   train three seeds per network, build the report
   segnb status                 show the progress of the latest study
 

@@ -144,6 +144,8 @@ def data_get(options: argparse.Namespace) -> None:
 def arrays(options: argparse.Namespace) -> None:
     """Cache the images and masks of a study at one size."""
     study = open_study(options.study)
+    if options.size not in (sizes := study.sizes()):
+        raise SegnbError(f"invalid size {options.size} (expected {' or '.join(map(str, sizes))})")
     if options.processes:
         os.environ[pool.PROCESSES] = str(options.processes)
     if options.evaluation:

@@ -17,6 +17,7 @@ from segnb.pipeline.resources import claimed_for, timed_in_parallel
 from segnb.prediction import export, files, load
 from segnb.report.text import counted
 from segnb.storage.files import write_json
+from segnb.study.create import check_device
 from segnb.study.reproduce import verify as repeat
 from segnb.study.study import Run, open_run, open_study
 
@@ -52,6 +53,7 @@ def measure(options: argparse.Namespace) -> None:
     folder.
     """
     run = open_run(options.run)
+    check_device(run.study)
     with run.step("measure", options.log), claimed_for(run.study.machine):
         evaluate_run(run)
 
@@ -63,6 +65,7 @@ def cost(options: argparse.Namespace) -> None:
     and on a GPU, nothing else should run meanwhile.
     """
     study = open_study(options.study)
+    check_device(study)
     clock = time.process_time if timed_in_parallel(study.machine) else time.perf_counter
     with claimed_for(study.machine):
         rows = measure_cost(study, parse_variants(options.variants), clock)

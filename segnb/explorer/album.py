@@ -20,6 +20,7 @@ from segnb.metrics import confusion
 from segnb.models import registry
 from segnb.report.figures.style import percent
 from segnb.report.text import counted, network_count
+from segnb.study.create import check_device
 from segnb.study.study import Run, Study, open_study
 
 # ---- the runs ---------------------------------------------------------------------------------------
@@ -45,6 +46,7 @@ def evaluated_runs(study: str) -> list[Run]:
         try:
             # Runs of older versions lack the second file.
             if not (run.confusion_path.exists() and run.predicted_path.exists()):
+                check_device(opened)
                 print(f"Evaluating {named(run)}. This can take minutes.", flush=True)
                 evaluate.measure(run)
             evaluated.append(run)
@@ -56,8 +58,8 @@ def evaluated_runs(study: str) -> list[Run]:
 def _others(study: Study) -> str:
     """Name the other studies with finished runs, because the latest study may be an own training run."""
     folders = {done.parents[2] for done in study.path.parent.glob("*/*/seed*/done.json")} - {study.path}
-    counts = {folder: len(list(folder.glob("*/seed*/done.json"))) for folder in sorted(folders)}
-    studies = [f"{folder.name} ({counted(count, 'run')})" for folder, count in counts.items()]
+    counts = {folder.name: len(Study(folder).finished()) for folder in sorted(folders)}
+    studies = [f"{name} ({counted(count, 'run')})" for name, count in counts.items() if count]
     return f" Other studies with finished runs: {', '.join(studies)}." if studies else ""
 
 

@@ -29,7 +29,7 @@ class Softness:
 
     def __init__(self, labels: np.ndarray):
         self.labels = labels
-        self.reach = max(2, labels.shape[1] // 32)  # px
+        self.reach = max(4, labels.shape[1] // 32)  # px; less could not measure widths of 4 px
         self._seen = 0
         self._sums = np.zeros((3, len(labels)))  # widths, edges with a transition, all edges that count
 

@@ -164,7 +164,7 @@ def read_parameters(file: Path | None, text: str | None) -> dict[str, Any]:
     except ValueError:
         try:
             values = yaml.load(text, _Yaml)  # noqa: S506 (a safe loader)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise SegnbError(f"{where}: neither JSON nor YAML ({reason}). Fix the syntax.") from None
     if values is None:

@@ -38,16 +38,6 @@ RULES_PLACE = "claims.ipynb#How-to-read-a-verdict"
 # --- sentences about all claims ---
 
 
-def counts(verdicts: StudyVerdicts) -> str:
-    """Count the claims of the study by verdict, then our own statements."""
-    sentences = []
-    for name, ours in (("claims of the study", False), ("statements of ours", True)):
-        claims = [claim for claim in verdicts.claims if (claim.origin == "ours") == ours]
-        if claims:
-            sentences.append(f"Of {len(claims)} {name}, {wording.by_word(claims)}.")
-    return " ".join(sentences)
-
-
 def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
     """Say how many claims more seeds would decide, of 3, 5 and 10; "" if no study gives an estimate.
 

@@ -255,7 +255,8 @@ def gradient_ratios(runs: list[Run], epochs: int) -> dict[str, pd.DataFrame]:
     for network, _, tables in _groups(runs, "gradients"):
         seeds = []
         for table in tables:
-            table = table[(table["epoch"] <= epochs) & (table["ratio"] > 0)]
+            finite = (table["ratio"] > 0) & np.isfinite(table["ratio"])  # as in claims
+            table = table[(table["epoch"] <= epochs) & finite]
             seeds.append(np.log10(table["ratio"]).groupby(table["layer"], sort=False).mean())
         table = pd.concat(seeds, axis=1)
         ratios[network] = 10 ** pd.DataFrame(

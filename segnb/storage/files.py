@@ -49,7 +49,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         SegnbError: the disk is full.
     """
-    path = path if path.name else path.absolute()  # "." has no name
+    if path.is_dir():  # also "." and "/", which have no name
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path.absolute()))
     with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent, f"{path.name}.")

@@ -123,6 +123,7 @@ class RunFolder:
         with held(self.lock_path, f"{doing} {self.variant}, seed {self.seed}"):
             sweep(self.path)
             yield
+            self._failed_path.unlink(missing_ok=True)  # for instance of a process that was refused meanwhile
 
     def trainer(self) -> dict | None:
         """Return facts on the process working on this run, or None: pid, host, since, what ("training …")."""

@@ -15,7 +15,6 @@ from segnb.models.fcn import load_trunk
 from segnb.models.pretrained import Weights, resolve_weights
 from segnb.params import RunParams, StudyParams
 from segnb.presets import FULL_WIDTH, Preset, preset
-from segnb.runtime.machine import Machine
 from segnb.storage import cache_folder, runs_folder
 from segnb.storage.files import read_json, to_json, write_json
 from segnb.study.provenance import check, identity, network, provenance, resumed
@@ -35,6 +34,9 @@ def create_study(params: StudyParams) -> Study:
     resolved = preset(params.preset).override(**{name: getattr(params, name) for name in changeable})
     data = open_data(params.data, resolved, cache_folder())
     weights = _weights(params, resolved)
+    if weights.source == "random" and params.backbone_learning_rate is None:
+        # A backbone with random weights has to learn as fast as the head on top of it.
+        resolved = resolved.override(backbone_learning_rate=resolved.fcn.learning_rate)
     machine = resolve_machine(runs_folder(), resolved, params.precision or resolved.precision)
     file = str(weights.file) if weights.file else None
     settings = {
@@ -113,20 +115,23 @@ def open_run(params: RunParams) -> Run:
     """
     study = open_study(params.study) if params.study else create_study(params.shared())
     if params.study:
+        check_device(study)
         _check_belongs(study, params)
     run = Run(study.path / params.variant / f"seed{params.seed}")
     check(study, [run])  # passes a run that has not begun
     return run
 
 
-def _check_belongs(study: Study, params: RunParams) -> None:
-    known: Machine = study.machine
-    here = "cuda" if known.device == "cuda" and torch.cuda.is_available() else "cpu"
-    if known.device != here:
+def check_device(study: Study) -> None:
+    """Raise SegnbError if torch does not find the study's GPU here."""
+    if study.machine.device == "cuda" and not torch.cuda.is_available():
         raise SegnbError(
-            f"study {study.name}: trains on {known.device}, but torch finds only {here} here. Start the run"
-            f" on a machine with {known.device}, or create a study for this machine with 'segnb study'."
+            f"study {study.name}: trains and evaluates on cuda, but torch finds only cpu here. Go on on a"
+            " machine with cuda, or create a study for this machine with 'segnb study'."
         )
+
+
+def _check_belongs(study: Study, params: RunParams) -> None:
     then = study.settings | study.settings["request"]
     now = {"code": code_digest(), "versions": _versions(), **params.shared().model_dump()}
     if changed := [name for name, value in now.items() if then.get(name) != value]:

@@ -9,7 +9,7 @@ runs/<study>/<variant>/seed<k>/   one run, see `segnb.storage.run_folder`
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,12 +60,7 @@ class Study:
 
     def recipe(self, family: str) -> Recipe:
         """Return the recipe of "fcn" or "unet" in this study."""
-        recipe = self.preset.recipe(family)
-        explicit = self.settings["request"].get("backbone_learning_rate") is not None
-        if self.settings["weights"]["source"] == "random" and not explicit:
-            # A backbone with random weights has to learn as fast as the head on top of it.
-            recipe = replace(recipe, backbone_learning_rate=recipe.learning_rate)
-        return recipe
+        return self.preset.recipe(family)
 
     @property
     def classes(self) -> ClassMap:

@@ -109,8 +109,8 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     place = "with photographs (CamVid) instead of rendered street scenes"
     alike = "claims that both studies test alike have the same verdict"
     assert sentence == (
-        f"**Other data contradict some verdicts:** {place}, 0 of the 2 {alike}, and F1 has the opposite one."
-        " Of 1 comparisons, none differs by more than chance. Only with rendered street scenes, U1 is"
+        f"**On other data, some verdicts are reversed:** {place}, 0 of the 2 {alike}, and F1 has the opposite"
+        " one. Of 1 comparisons, none differs by more than chance. Only with rendered street scenes, U1 is"
         " decided."
     )
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
@@ -129,8 +129,8 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     fcns = replace(other, claims=(tested_differently, far), networks=["FCN8s_vgg16_freeze"])
     (sentence,) = compare.elsewhere(lead, [fcns])
     assert sentence == (
-        f"**Other data contradict no verdict:** {place}, 1 of the 1 {alike}, and none has the opposite one."
-        " Of 1 comparisons, 1 differs by more than chance: the sizes of effects depend on the data."
-        " Only FCNs were trained there."
+        f"**On other data, no verdict is reversed, but effects have other sizes:** {place}, 1 of the 1"
+        f" {alike}, and none has the opposite one. Of 1 comparisons, 1 differs by more than chance. Only FCNs were"
+        " trained there."
     )
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []

@@ -57,7 +57,7 @@ def test_every_claim_is_decided_or_explained(claims):
     )
     networks = "FCN8s_vgg16_freeze,FCN8s_vgg16_finetune,UNet_Standard_256"
     assert claims["M4"]["command"] == " && ".join(
-        f"make report PRESET=quick DATA={data} SEEDS=0,1,2 VARIANTS={networks}"
+        f"make report PRESET=quick DATA={data} SEEDS=0,1,2 VARIANTS={networks} WEIGHTS=hed"
         for data in ("streets-drives", "streets-drives-interleaved")
     )
 
@@ -235,7 +235,7 @@ def test_a_missing_network_is_not_measured_and_others_are(study, tmp_path):
     for name in ("F1", "U7", "U9", "U13"):
         assert claims[name]["verdict"] == "not measured"
         assert "has not been trained and evaluated" in claims[name]["reason"]
-        assert claims[name]["command"] == "make report PRESET=quick SEEDS=0,1,2"
+        assert claims[name]["command"] == "make report PRESET=quick SEEDS=0,1,2 WEIGHTS=hed"
 
 
 def test_a_missing_file_is_told(study, tmp_path):

@@ -106,7 +106,9 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     assert len(mious) == 3 and f"\n| U-Net | {printed} |" in performance
     readme = (at_home / "README.md").read_text()
     assert f"U-Net {printed} ([all networks" in readme
-    assert readme.startswith("Before\n<!-- findings -->\n- **The study's headline scores are wrong.** The ")
+    assert readme.startswith("Before\n<!-- findings -->\nOf 57 claims of the study, ")
+    assert "\n\n- **The study's headline scores are wrong.** The " in readme
+    assert f"To repeat it, run `{verdicts.command}`.\n" in readme
     assert readme.endswith("<!-- /findings -->\nAfter\n") and "\nold\n" not in readme
     assert readme.count("\n- **") == 5 and all(f"(claim {name})" in readme for name in findings.TOPICS)
 
@@ -153,7 +155,11 @@ def test_a_verdict_of_an_older_test_does_not_count_for_the_lead(verdicts):
         ),
     )
     assert saved.retested(older) == decided[:2] and saved.settled(older) == saved.settled(verdicts) - 2
-    assert f"By now, segnb tests {decided[0]} and {decided[1]} otherwise." in saved.older_tests(older)
+    assert saved.older_tests(older).startswith(f" The verdicts on {decided[0]} and {decided[1]} come from ")
+    changed = replace(verdicts.by_id["F9"].deciding[0], threshold=0.0)  # only the limit
+    claim = replace(verdicts.by_id["F9"], contrasts=(changed, *verdicts.by_id["F9"].contrasts[1:]))
+    assert saved.retested(replace(verdicts, claims=(claim,))) == ["F9"]
+    assert not compare.same_test(claim, verdicts.by_id["F9"])
     assert list(saved.references({"a.json": older, "b.json": verdicts})) == ["b.json", "a.json"]
 
 
@@ -164,12 +170,15 @@ def test_a_file_with_other_contents_is_not_replaced(at_home, study, capsys):
     other.unlink()
 
 
-@pytest.mark.parametrize("out", ["", "."])
+@pytest.mark.parametrize("out", ["", ".", "..", "/"])
 def test_a_folder_is_no_file_to_write_to(at_home, study, capsys, monkeypatch, tmp_path, out):
-    monkeypatch.chdir(tmp_path)
-    place = out or str(tmp_path)
+    (inner := tmp_path / "inner").mkdir()
+    monkeypatch.chdir(inner)
+    place = out or str(inner)
     assert main(["claims", "--study", study.name, "--out", place]) == 1
-    assert capsys.readouterr().err.startswith(f"segnb: {tmp_path}: ") and list(tmp_path.iterdir()) == []
+    named = {"": inner, ".": inner, "..": f"{inner}/..", "/": "/"}[out]
+    assert capsys.readouterr().err.startswith(f"segnb: {named}: Is a directory. ")
+    assert list(tmp_path.iterdir()) == [inner] and list(inner.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", ".", "..", ".hidden", "a\nb"])

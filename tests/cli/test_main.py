@@ -47,9 +47,11 @@ def test_arrays_caches_the_splits_or_what_evaluation_reads(tmp_path, monkeypatch
     assert main([*arguments, "--evaluation", "--processes", "3"]) == 0 and made == ["visibility", *KINDS]
     assert read_json(done) == {"visibility": 2, **dict.fromkeys(KINDS, 0)}
     made.clear()
-    assert main([*arguments, "--evaluation", "--size", "32"]) == 0 and made == [
-        "visibility"
-    ]  # no U-Net's size
+    assert main([*arguments, "--size", "32"]) == 1 and not made
+    assert f"invalid size 32 (expected {SIZE})" in capsys.readouterr().err
+    monkeypatch.setattr(Study, "sizes", lambda study: [32, SIZE])
+    assert main([*arguments, "--evaluation", "--size", "32"]) == 0
+    assert made == ["visibility"]  # 32 px is no U-Net's size
 
 
 @pytest.mark.parametrize("command", COMMANDS)

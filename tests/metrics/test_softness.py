@@ -51,7 +51,7 @@ def test_a_ramp_is_as_wide_as_it_is_however_sure_the_network(turn, sure):
 @pytest.mark.parametrize("sure", [1 - 1e-9, 0.9])
 def test_a_step_has_no_width_and_a_transition_elsewhere_is_missing(sure):
     found = []
-    for centre in (31.5, 31.5 + 10):  # reach is 2 px
+    for centre in (31.5, 31.5 + 10):  # reach is 4 px
         softness = Softness(halves())
         softness.see(ramp(centre, 0.5, sure=sure))
         found.append(softness.statistics())

@@ -113,6 +113,15 @@ def test_who_is_at_work_again_has_not_failed(study):
         assert status.look().runs[NAMES[1], 1].state == "running"
 
 
+def test_who_was_refused_meanwhile_leaves_no_failure_of_a_step_that_succeeds(study):
+    run = study.run(NAMES[0], 0)
+    with run.step("measure"), run.at_work("testing"):
+        with pytest.raises(SegnbError, match="already testing"), run.step("measure"), run.at_work("testing"):
+            pass
+        assert run.failure
+    assert run.failure is None and status.look().runs[NAMES[0], 0].state == "done"
+
+
 def test_a_damaged_record_of_a_failure_is_a_failure(study):
     fail(study.run(NAMES[1], 1), "train", "no memory")
     (study.run(NAMES[1], 1).path / "failed.json").write_text("{")

@@ -9,7 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from segnb.claims import saved
+from segnb.claims import saved, wording
 from segnb.claims.ledger import SENTENCES
 from segnb.claims.verdicts import RULES
 from segnb.report import claim_blocks
@@ -30,7 +30,7 @@ def parsed(html) -> BeautifulSoup:
 
 
 def test_counts_add_up():
-    assert claim_blocks.counts(verdicts()) == (
+    assert wording.counts(verdicts()) == (
         "Of 3 claims of the study, 1 is supported, 1 is refuted and 1 is not measured."
         " Of 2 statements of ours, 1 is refuted and 1 is inconclusive."
     )

@@ -13,6 +13,7 @@ from segnb.models.fcn import VGG16
 from segnb.models.pretrained import Weights
 from segnb.models.registry import UNetConfig, Variant
 from segnb.params import RunParams, StudyParams
+from segnb.presets import preset
 from segnb.report.report import facts
 from segnb.storage.files import write_json
 from segnb.study import create
@@ -91,6 +92,10 @@ def test_the_backbone_has_a_learning_rate_of_its_own(project, dataset):
     assert plain.backbone_learning_rate == plain.learning_rate != 0.1
     assert (head.learning_rate, head.backbone_learning_rate) == (0.1, 0.1)
     assert (both.learning_rate, both.backbone_learning_rate) == (0.1, 0.2)
+    asked = preset("smoke").fcn.backbone_learning_rate  # a rate that is asked for is not that of no rate
+    slow = study_of(dataset, backbone_learning_rate=asked)
+    assert slow != study_of(dataset) and slow.recipe("fcn").backbone_learning_rate == asked
+    assert plain.backbone_learning_rate != asked
 
 
 def test_a_network_that_has_changed_since_its_run_began_is_refused(project, dataset, monkeypatch):
@@ -198,7 +203,7 @@ def test_a_run_takes_the_settings_of_the_study_that_it_is_asked_for(project, dat
     written = json.loads((study.path / "study.json").read_text())
     write_json(study.path / "study.json", written | {"machine": written["machine"] | {"device": "cuda"}})
     with pytest.raises(
-        SegnbError, match=f"study {study.name}: trains on cuda, but torch finds only cpu here"
+        SegnbError, match=f"study {study.name}: trains and evaluates on cuda, but torch finds only cpu"
     ):
         open_run(run_params(study))
 

@@ -54,10 +54,10 @@ SKIP_CLAIMS = (
     Claim(
         "U5",
         "Skip connections ease the flow of gradients.",
-        "Mean log10 of the gradient-to-weight ratio over the encoder's layers, relative to the decoder's last"
-        " block, in the first 3 epochs, on the same batches, with skips minus without. Each level of the"
-        " encoder is shown, because skips can raise the ratio in outer levels and lower it in inner ones. The"
-        " interval covers seeds only.",
+        "Mean log10 of the gradient-to-weight ratio over the layers of encoder and bottleneck, relative to"
+        " the decoder's last block, in the first 3 epochs, on the same batches, with skips minus without."
+        " Each level is shown, because skips can raise the ratio in outer levels and lower it in inner ones,"
+        " which they bypass. The interval covers seeds only.",
         pair(UNET, NO_SKIP, "gradient")
         + secondary(pair(UNET, NO_SKIP, *(f"gradient:{stage}" for stage in ENCODER))),
     ),
@@ -111,9 +111,9 @@ SKIP_CLAIMS = (
     Claim(
         "U21",
         "Vanishing gradients are not a huge concern in a U-Net of four levels.",
-        "Decades by which the gradient-to-weight ratio falls from the decoder's last block to the"
-        " encoder's weakest stage, without skips, at most 2. The U-Net with skips is shown. The interval"
-        " covers seeds only.",
+        "Decades by which the gradient-to-weight ratio falls from the decoder's last block to the weakest"
+        " stage of encoder and bottleneck, without skips, at most 2. The U-Net with skips is shown. The"
+        " interval covers seeds only.",
         against("no vanishing", alone("gradient:fall", NO_SKIP))
         + secondary(against("no vanishing", alone("gradient:fall", UNET))),
     ),

@@ -102,7 +102,7 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
             _heading(line[0], y, head)
         y, names = zip(*places.values(), strict=True)
         name_rows(line[0], [wrapped(name, 26) for name in names], y)
-        compared = any(parts[i].minus for i in places)
+        compared = all(parts[i].minus for i in places)  # not of levels
         line[0].set_xlabel(" in ".join(filter(None, (compared and "difference", unit))) or "value")
         full = any(i in by_image for i in places)
         if full:

@@ -258,6 +258,7 @@ def gradients(ratios: dict[str, pd.DataFrame]) -> Picture:
         f"Norm of the gradient divided by norm of the weights per layer, over the first epochs. First layer:"
         f" {values}.",
         f"{findings.strongest_layer(ratios)} The higher the ratio, the more a step changes the layer."
+        " Claims U5 and U21 compare a layer's ratio with those of decoder level 1, next to the loss."
         " Layers are in the order in which an image passes them. Level 1 has the resolution of the image, 1st"
         " and 2nd are the convolutions of a level, and up is the up-convolution before them."
         + (" Vertical lines extend from the lowest to the highest seed." if several else ""),
