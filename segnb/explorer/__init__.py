@@ -14,7 +14,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 import traitlets as t
-from IPython.display import HTML, DisplayHandle, display
+from IPython.display import HTML, display
 
 from segnb.errors import SegnbError
 from segnb.evaluation import ablation, evaluate
@@ -176,52 +176,39 @@ RULE = "the validation images with the fewest, the median and the most wrong pix
 
 
 def predictions_button(run: Run) -> None:
-    """Display a button that shows predictions of a run, if a person works with the notebook.
+    """Display a button that shows predictions of a run below it, if a person works with the notebook.
 
     A batch run displays nothing, because nobody can press the button.
     """
-    if in_jupyter():
-        button = board.button("Show predictions")
-        display(button)
-        PredictionsButton(run, button, *(display(HTML(""), display_id=True) for _ in range(2)))
+    if not in_jupyter():
+        return
+    button, turns = board.button("Show predictions"), Turns()
+    display(button)
+    place, caption = (display(HTML(""), display_id=True) for _ in range(2))
 
+    @turns
+    def say(text: str) -> None:
+        place.update(HTML(f'<p role="status">{html.escape(text)}</p>'))
 
-class PredictionsButton:
-    """Predictions of a run, shown at `place` when the button is pressed.
-
-    Args:
-        run: a finished run
-        button: the button
-        place: the output below the button
-        below: the output below that, for the caption
-    """
-
-    def __init__(self, run: Run, button, place: DisplayHandle, below: DisplayHandle):
-        self.run, self.button, self.place, self.below = run, button, place, below
-        self.turns = Turns()
-        self.say = self.turns(self._say)
-        button.on_click(self.turns(lambda _: self.turns.ask("predictions", self.answer())))
-
-    def _say(self, text: str) -> None:
-        self.place.update(HTML(f'<p role="status">{html.escape(text)}</p>'))
-
-    async def answer(self) -> None:
+    async def answer() -> None:
         """Predict the validation images and show three of them."""
-        label = named(self.run)
-        self.button.disabled = True
-        self.below.update(HTML(""))
-        self.say(f"Loading {label} …")
+        label = named(run)
+        button.disabled = True
+        caption.update(HTML(""))
+        say(f"Loading {label} …")
         try:
-            saved, count = await self.turns.compute(lambda: validation_images(self.run, self.say))
+            saved, count = await turns.compute(lambda: validation_images(run, say))
             sample = f"{RULE}, of {count}" if count > len(saved["names"]) else "all validation images"
-            figure = predictions(saved, label, self.run.study.classes, sample=sample)
+            figure = predictions(saved, label, run.study.classes, sample=sample)
             data, metadata = figure.bundle()
-            self.place.update(data, metadata=metadata, raw=True)
-            self.below.update(figure.below())
+            place.update(data, metadata=metadata, raw=True)
+            caption.update(figure.below())
         except SegnbError as error:
-            self.say(str(error))
+            say(str(error))
         finally:
-            self.button.disabled = False
+            button.disabled = False
+
+    button.on_click(turns(lambda _: turns.ask("predictions", answer())))
 
 
 def validation_images(run: Run, say: Callable[[str], None]) -> tuple[dict[str, np.ndarray], int]:

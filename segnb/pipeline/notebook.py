@@ -2,15 +2,7 @@
 
     segnb run NOTEBOOK OUT (-f FILE | -y YAML) [--log LOG]
 
-| exit code | meaning |
-|---|---|
-| 0 | OUT exists |
-| 1 | the notebook or a parameter is wrong, and nothing was started; or OUT cannot be written |
-| 3 | a cell raised an exception |
-| 4 | a cell ran out of memory |
-| 5 | the kernel died |
-| 7 | the kernel did not start |
-| 130, 143 | interrupted by SIGINT, by SIGTERM |
+`segnb run --help` explains the exit codes.
 
 Papermill executes the notebook. The kernel runs on the same Python as this process, whichever kernels are
 installed, and ends with it. It is reached through Unix sockets, because kernels that start at the same time

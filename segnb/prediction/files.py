@@ -66,36 +66,28 @@ def listed(inputs: Iterable[Path], out: Path) -> tuple[list[Photograph], list[Se
     """
     photographs: dict[str, Photograph] = {}  # by name in lower case, as some file systems see it
     errors = []
+
+    def refuse(one: Photograph, why: str) -> None:
+        errors.append(SegnbError(f"{one.file}: {why}, or choose another output folder for it."))
+
     for given in inputs:
         try:
             for one in _below(given, out):
                 if len(os.fsencode(one.file.name)) > LONGEST:
-                    errors.append(
-                        SegnbError(
-                            f"{one.file}: name too long (expected at most {LONGEST} bytes). Rename the file."
-                        )
-                    )
+                    long = f"{one.file}: name too long (expected at most {LONGEST} bytes). Rename the file."
+                    errors.append(SegnbError(long))
                     continue
                 first = photographs.setdefault(str(one.name).lower(), one)
                 if os.path.realpath(first.file) != os.path.realpath(one.file):
-                    errors.append(
-                        SegnbError(
-                            f"{one.file}: same name as {first.file} (expected one image per name). Rename one"
-                            " of them, or choose another output folder for it."
-                        )
-                    )
+                    same = f"same name as {first.file} (expected one image per name)"
+                    refuse(one, f"{same}. Rename one of them")
         except SegnbError as error:
             errors.append(error)
     results = {f"{name}{suffix}" for name in photographs for suffix in (".png", ".jpg")}
     for name, one in [*photographs.items()]:
         if any(str(folder).lower() in results for folder in one.name.parents):
             del photographs[name]
-            errors.append(
-                SegnbError(
-                    f"{one.file}: its folder has the name of the result of another image. Rename the folder,"
-                    " or choose another output folder for it."
-                )
-            )
+            refuse(one, "its folder has the name of the result of another image. Rename the folder")
     return list(photographs.values()), errors
 
 

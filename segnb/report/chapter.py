@@ -61,4 +61,4 @@ class Chapter:
         """Display the named claims of the ledger in order, each as a block with its figures."""
         for name in names:
             claim = self.verdicts.by_id[name]
-            display(block(claim, *pictures(claim, self.effects), self.saved))
+            display(block(claim, pictures(claim, self.effects), self.saved))

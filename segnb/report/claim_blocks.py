@@ -193,7 +193,6 @@ def _words(verdicts: StudyVerdicts, other: StudyVerdicts) -> dict[str, str]:
 def block(
     claim: Verdict,
     pictures: Sequence[Picture] = (),
-    notes: Sequence[str] = (),
     saved: Sequence[StudyVerdicts] = (),
 ) -> HTML:
     """Show one claim as a folded block: quote, verdict and reason, comparisons and figures.
@@ -201,7 +200,6 @@ def block(
     Args:
         claim: One verdict of a study.
         pictures: Figures of the claim.
-        notes: Sentences under the figures, such as why a figure is missing.
         saved: Reference studies. One is left out if it did not measure the claim, or if both have the same
             verdict from the study's own scores.
     """
@@ -220,7 +218,6 @@ def block(
         pictures=[
             picture.description | {"source": address(picture.svg())} for picture in pictures if picture.axes
         ],
-        notes=notes,
     )
 
 
@@ -240,11 +237,6 @@ def _compared(claim: Verdict) -> list[tuple[str, list[str]]]:
         (part.metric, [VARIANTS[name].label if name in VARIANTS else name for name in part.networks])
         for part in claim.contrasts
     ]
-
-
-def rules(verdicts: StudyVerdicts) -> HTML:
-    """Show the rules for verdicts as a list."""
-    return render("rules.html.j2", sentences=verdicts.rules["sentences"])
 
 
 def render(template: str, **values) -> HTML:

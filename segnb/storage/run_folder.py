@@ -179,14 +179,8 @@ class RunFolder:
         `ratio` is the norm of the gradient divided by the norm of the weight.
 
         Raises:
-            SegnbError: the run is finished and the file has changed since, or an older version of segnb,
-                which did not write it, trained the run.
+            SegnbError: the run is finished and the file has changed since.
         """
-        if not self.gradients_path.exists():
-            raise SegnbError(
-                f"{self.gradients_path}: the file is missing, as in runs of older versions."
-                f" Delete {self.path} and run 'make report' to train it again."
-            )
         return self._table(self.gradients_path)
 
     def _table(self, path: Path) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import platform
 import subprocess
 from collections import Counter
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,11 @@ LOCK = CHECKOUT / "requirements.lock"
 
 # Facts of a machine in which runs of a study may differ.
 DESCRIPTIVE = ("device_name", "system", "torch")
+
+
+def software() -> str:
+    """Return the versions of segnb, torch and Python, for the last cell of a notebook."""
+    return f"segnb {__version__}, torch {version('torch')}, Python {platform.python_version()}"
 
 
 # ---- one run ---------------------------------------------------------------------------------------------

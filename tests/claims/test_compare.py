@@ -130,7 +130,7 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     (sentence,) = compare.elsewhere(lead, [fcns])
     assert sentence == (
         f"**On other data, no verdict is reversed, but effects have other sizes:** {place}, 1 of the 1"
-        f" {alike}, and none has the opposite one. Of 1 comparisons, 1 differs by more than chance. Only FCNs were"
-        " trained there."
+        f" {alike}, and none has the opposite one. Of 1 comparisons, 1 differs by more than chance."
+        " Only FCNs were trained there."
     )
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []

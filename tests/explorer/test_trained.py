@@ -6,7 +6,7 @@ import pytest
 from segnb import explorer
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
-from segnb.explorer import PredictionsButton, board, predictions_button, validation_images
+from segnb.explorer import predictions_button, validation_images
 from segnb.metrics import confusion
 from segnb.report.figures.images import wrong_share
 
@@ -22,15 +22,28 @@ class Place:
 
 
 @pytest.fixture
-def pressed(runs):
-    place, below, button = Place(), Place(), board.button("Show predictions")
-    PredictionsButton(runs[0], button, place, below)
-    button.click()
-    return place, below, button
+def press(monkeypatch):
+    """Press the button of a run, and return what is below it, below that, and the button."""
+
+    def press(run):
+        shown = []
+
+        def display(what, display_id=False):
+            shown.append(Place() if display_id else what)
+            return shown[-1]
+
+        monkeypatch.setattr(explorer, "display", display)
+        monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
+        predictions_button(run)
+        button, place, below = shown
+        button.click()
+        return place, below, button
+
+    return press
 
 
-def test_a_press_shows_predictions_and_says_how_far_it_is(pressed, runs):
-    place, below, button = pressed
+def test_a_press_shows_predictions_and_says_how_far_it_is(press, runs):
+    place, below, button = press(runs[0])
     *texts, figure = place.shown
     count = len(runs[0].study.split("val", runs[0].recipe.size))
     assert "Loading U-Net, seed 0" in texts[0] and f"{count} of {count} validation images" in texts[-1]
@@ -69,14 +82,12 @@ def test_images_without_labels_are_not_chosen(runs, monkeypatch):
     assert counts[0] > 2 and set(saved["names"]) == set(split.names[-2:])
 
 
-def test_a_damaged_network_is_a_sentence_below_the_button(runs, monkeypatch):
+def test_a_damaged_network_is_a_sentence_below_the_button(press, runs, monkeypatch):
     def damaged(run):
         raise SegnbError("model.safetensors is <damaged>")
 
     monkeypatch.setattr(evaluate, "network", damaged)
-    place, button = Place(), board.button("Show predictions")
-    PredictionsButton(runs[0], button, place, Place())
-    button.click()
+    place, _, button = press(runs[0])
     assert "model.safetensors is &lt;damaged&gt;" in place.shown[-1] and not button.disabled
 
 

@@ -230,32 +230,21 @@ def test_a_claim_shows_the_images_that_its_rule_picks(study, runs):
         as_measured("miou", "UNet_Standard_256", "UNet_NoSkip_256"),
     )
     effects = Effects(study)
-    (chart, images), notes = pictures(claim(contrasts=parts), effects)  # the decisive one has none
-    assert not notes and "image by image" in chart.alt.lower()
+    chart, images = pictures(claim(contrasts=parts), effects)  # the decisive one has none
+    assert "image by image" in chart.alt.lower()
     frame = effects.by_image(parts[1])
     for word, row in chosen(frame).iterrows():
         assert f"{word} " in images.alt and row["name"] in images.alt
     assert {text for ax in images.axes for text in [ax.get_title(loc="left")]} >= {"U-Net", "U-Net, no skips"}
 
 
-def test_a_claim_without_predictions_says_so(study, runs):
-    shown = claim(contrasts=(as_measured("miou", "UNet_Standard_256", "UNet_NoSkip_256"),))
-    (run, *_) = seeds(runs, "UNet_NoSkip_256")
-    away = run.predicted_path.rename(run.path / "away")
-    try:
-        drawn, notes = pictures(shown, Effects(study))
-    finally:
-        away.rename(run.predicted_path)
-    assert len(drawn) == 1 and "some runs have no stored predictions" in notes[0]
-
-
 def test_a_claim_of_which_nothing_was_measured_has_no_figure(study):
     missing = claim(decisive=None, contrasts=(part(estimate=None, missing="no study"),))
-    (drawn,), notes = pictures(missing, Effects(study))
-    assert isinstance(drawn, Picture) and not drawn.axes and notes == []
+    (drawn,) = pictures(missing, Effects(study))
+    assert isinstance(drawn, Picture) and not drawn.axes
 
 
 def test_related_studies_have_no_images_here(study):
     elsewhere = claim(contrasts=(as_measured("miou", "streets-car:a", "UNet_NoSkip_256"),))
-    drawn, _ = pictures(elsewhere, Effects(study))
+    drawn = pictures(elsewhere, Effects(study))
     assert len(drawn) == 1

@@ -298,8 +298,8 @@ def examples(
     )
 
 
-def pictures(claim: Verdict, effects: Effects) -> tuple[list[Picture], list[str]]:
-    """Return the figures of a claim, and a sentence for each figure that is left out.
+def pictures(claim: Verdict, effects: Effects) -> list[Picture]:
+    """Return the figures of a claim.
 
     Images are of the decisive comparison, or of the first comparison of two networks if that one has none.
     """
@@ -309,22 +309,18 @@ def pictures(claim: Verdict, effects: Effects) -> tuple[list[Picture], list[str]
     order = sorted(by_image, key=lambda i: (parts[i] is not claim.decisive_contrast, not parts[i].decides, i))
     place = next((i for i in order if _is_pair(parts[i]) and len(chosen(by_image[i]))), None)
     if place is None:
-        return drawn, []
+        return drawn
     part, seed = parts[place], effects.seeds(parts[place])[0]
     frame = by_image[place]
     if part.at_most:  # negated, so that values are as printed
         part = replace(part, weight=-part.weight, scale=-part.scale)
         frame = frame.assign(difference=-frame.difference)
     runs = [effects.runs()[name, seed] for name in (*part.plus, *part.minus)]
-    if not all(run.predicted_path.exists() for run in runs):
-        return drawn, [
-            "There are no example images, because some runs have no stored predictions of all test images."
-        ]
     split = effects.study.split("test", runs[0].recipe.size)
     guesses = {label(run.variant): run.predicted() for run in runs}
     rows = chosen(frame)
     drawn.append(examples(rows, part, split.images, split.labels, guesses, effects.study.classes, seed))
-    return drawn, []
+    return drawn
 
 
 def _is_pair(part: MeasuredContrast) -> bool:
