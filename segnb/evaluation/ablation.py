@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from segnb.data.batches import Split
-from segnb.models.fcn import FCN
+from segnb.metrics.confusion import confusion, most_likely
+from segnb.models.fcn import FCN, Taps
 from segnb.models.registry import VARIANTS, UNetConfig
 from segnb.models.unet import UNet
 from segnb.runtime.machine import Machine
@@ -197,14 +198,48 @@ def signalled(model: UNet, size: int, kind: str) -> Iterator[None]:
         yield
 
 
-def confusions(
-    variant: str, model: nn.Module, split: Split, batch_size: int, machine: Machine
-) -> dict[str, np.ndarray]:
-    """Evaluate a network without each of its parts.
+class Unfused:
+    """Confusion of an FCN without each of the scores that it adds, counted while it predicts a split.
 
-    The parts are "pool3" and "pool4" (scores of an FCN), "skips" (all skips of a U-Net; see `without`), and
-    "signal:shuffled" and "signal:mean" (all gating signals; see `signalled`). Signals are shuffled within a
-    batch, so an image that is alone in the last batch keeps its own signal.
+    The backbone does most of the work, so all parts share its taps of a batch.
+
+    Args:
+        levels: `skip_levels` of the network; () counts nothing
+        model: the network
+        split: the images
+        machine: sets the device and the precision
+    """
+
+    def __init__(self, levels: tuple[int, ...], model: FCN, split: Split, machine: Machine):
+        self.model, self.split, self.machine = model, split, machine
+        self._counts: dict[int, list[Tensor]] = {level: [] for level in levels}
+        self._seen = 0
+
+    def see(self, trunk: nn.Module, inputs: tuple, taps: Taps) -> None:
+        """Count the next images, as a forward hook of the backbone."""
+        size, count = self.split.labels.shape[1:], len(taps.pool5)
+        chosen = np.arange(self._seen, self._seen + count)
+        labels = self.split.label_batch(chosen, np.zeros(len(self.split), bool), self.machine)
+        for level, counts in self._counts.items():
+            with without(self.model, size[0], [level]):
+                logits = self.model.decode(taps, size)
+            counts.append(confusion(labels, most_likely(logits), logits.shape[1]))
+        self._seen += count
+
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Return names (K,) and confusion int64 (K, N, C, C), as `confusions` does."""
+        counts = {FUSED[level]: torch.cat(parts).cpu().numpy() for level, parts in self._counts.items()}
+        return {"names": np.array(list(counts)), "confusion": np.stack([*counts.values()])} if counts else {}
+
+
+def confusions(
+    variant: str, model: UNet, split: Split, batch_size: int, machine: Machine
+) -> dict[str, np.ndarray]:
+    """Evaluate a U-Net without each of its parts.
+
+    The parts are "skips" (all of them; see `without`), and "signal:shuffled" and "signal:mean" (all gating
+    signals; see `signalled`). Signals are shuffled within a batch, so an image that is alone in the last
+    batch keeps its own signal.
 
     Returns:
         names: (K,), the parts
@@ -212,10 +247,7 @@ def confusions(
         An empty dict for a network without such parts.
     """
     size, levels = split.labels.shape[1], skip_levels(variant)
-    if isinstance(model, FCN):
-        parts = {FUSED[level]: without(model, size, [level]) for level in levels}
-    else:
-        parts = {"skips": without(model, size, levels)} if levels else {}
+    parts = {"skips": without(model, size, levels)} if levels else {}
     if gate_levels(variant):
         kinds = ("shuffled", "mean") if min(batch_size, len(split)) > 1 else ("mean",)
         parts |= {f"signal:{kind}": signalled(model, size, kind) for kind in kinds}

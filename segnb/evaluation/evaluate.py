@@ -1,6 +1,7 @@
 """Evaluation of a finished run: load its network, compute its metrics, predict with it."""
 
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -84,7 +85,11 @@ def _measure(run: Run) -> None:
         parts.append(confusion.most_likely(logits).byte().cpu().numpy())
         softness.see(logits)
 
-    with ablation.watched(model, gated, openness.see, openness.weigh):
+    with ExitStack() as hooks:
+        hooks.enter_context(ablation.watched(model, gated, openness.see, openness.weigh))
+        if run.family == "fcn":
+            unfused = ablation.Unfused(ablation.skip_levels(run.variant), model, split, machine)
+            hooks.enter_context(model.trunk.register_forward_hook(unfused.see))
         evaluation = evaluate(model, split, recipe.batch_size, machine, see)
     predictions = np.concatenate(parts)
     things = [classes.id(name) for name in classes.things]
@@ -108,10 +113,13 @@ def _measure(run: Run) -> None:
     if gated:
         without = ablation.neutral_confusion(model, split, recipe.batch_size, machine)
         run.write_arrays(run.gates_path, index=index, neutral_confusion=without, **openness.statistics())
-    if without := ablation.confusions(run.variant, model, split, recipe.batch_size, machine):
-        run.write_arrays(run.ablation_path, **without)
-    if run.family == "unet":
+    if run.family == "fcn":
+        without = unfused.statistics()
+    else:
+        without = ablation.confusions(run.variant, model, split, recipe.batch_size, machine)
         _test_shifts(run, model, recipe)
+    if without:
+        run.write_arrays(run.ablation_path, **without)
     run.write_arrays(
         run.predictions_path,
         index=index,

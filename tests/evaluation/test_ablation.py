@@ -133,8 +133,6 @@ def test_gates_get_another_signal_and_their_own_skip(gate, kind):
 @pytest.mark.parametrize(
     ("variant", "parts"),
     [
-        ("FCN32s_vgg16_freeze", []),
-        ("FCN8s_vgg16_freeze", ["pool3", "pool4"]),
         ("UNet_NoSkip_256", []),
         (PLAIN, ["skips"]),
         (GATED, ["skips", "signal:shuffled", "signal:mean"]),
@@ -142,13 +140,9 @@ def test_gates_get_another_signal_and_their_own_skip(gate, kind):
 )
 def test_a_network_is_tested_without_each_of_its_parts(variant, parts, split):
     torch.manual_seed(0)
-    model = build(variant, 3, 1 if variant.startswith("FCN") else WIDTH).eval()
-    for layer in ("score_pool3", "score_pool4"):
-        if hasattr(model, layer):  # it starts at zero
-            torch.nn.init.normal_(getattr(model, layer).weight)
-    if variant.startswith("UNet") or variant == GATED:  # or one class would win everywhere
-        with torch.no_grad():
-            model.score.bias -= model(torch.randn(2, 3, SIZE, SIZE)).mean((0, 2, 3))
+    model = build(variant, 3, WIDTH).eval()
+    with torch.no_grad():  # or one class would win everywhere
+        model.score.bias -= model(torch.randn(2, 3, SIZE, SIZE)).mean((0, 2, 3))
     for level in ablation.gate_levels(variant):  # an untrained gate is almost flat
         gate = getattr(model, f"up{level}").gate
         gate.from_signal.weight.data.mul_(20)
@@ -159,3 +153,26 @@ def test_a_network_is_tested_without_each_of_its_parts(variant, parts, split):
     whole = loop.evaluate(model, split, 2, cpu).confusion.numpy()
     for confusion in found.get("confusion", []):
         assert confusion.sum() == whole.sum() and (confusion != whole).any()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_an_fcn_without_a_score_is_the_same_while_it_predicts_and_alone(stride, precision, split):
+    torch.manual_seed(0)
+    variant = f"FCN{stride}s_vgg16_freeze"
+    model, levels = build(variant, 3, 1).eval(), ablation.skip_levels(variant)
+    for level in levels:  # the score starts at zero
+        torch.nn.init.normal_(getattr(model, f"score_{ablation.FUSED[level]}").weight)
+    with torch.no_grad():  # or one class would win everywhere
+        model.head[-1].bias -= model(torch.randn(2, 3, SIZE, SIZE)).mean((0, 2, 3))
+    cpu = Machine("cpu", "any", 1, precision)
+    unfused = ablation.Unfused(levels, model, split, cpu)
+    with model.trunk.register_forward_hook(unfused.see):
+        whole = loop.evaluate(model, split, 3, cpu).confusion.numpy()  # a batch of 3 images and one of 1
+    found = unfused.statistics()
+    assert list(found.get("names", [])) == [ablation.FUSED[level] for level in levels]
+    for level, confusion in zip(levels, found.get("confusion", []), strict=True):
+        with ablation.without(model, SIZE, [level]):
+            alone = loop.evaluate(model, split, 3, cpu).confusion.numpy()
+        np.testing.assert_array_equal(confusion, alone)
+        assert (confusion != whole).any()
