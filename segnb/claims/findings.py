@@ -94,7 +94,7 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
     sentences = [
         conclusion.get(claims["M1"].word, undecided),
         "The study passed label maps to a metric that expects one-hot masks.",
-        f"The study reports mIoU of {reported} for its {len(table)} networks. The mean of its own class IoUs,"
+        f"It reports mIoU of {reported} for its {len(table)} networks. The mean of its own class IoUs,"
         f" read off its bar charts to ±{scores.READING_ERROR}, is {mean} (claim M1).",
     ]
     if "M2" in claims and claims["M2"].word in conclusion:
@@ -110,18 +110,18 @@ def _conclusion(subject: str, claim: Verdict) -> str:
     equal, at_most, several = claim.kind == "≈", claim.deciding[0].at_most, len(claim.deciding) > 1
     value = 100 * abs(claim.limit(claim.deciding[0]))
     points = f"{value:g} point{'s' * (value != 1)}"
-    effect = ("change" if equal else "raise") + " mIoU" + f" by more than {points}" * (equal or at_most)
+    change = ("change" if equal else "raise") + " mIoU" + f" by more than {points}" * (equal or at_most)
     if claim.word not in DECIDED:
         state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
-        return f"It is {state} whether {subject} {effect}."
+        return f"It is {state} whether {subject} {change}."
     if claim.origin == "ours":
         agrees = " (the study makes no claim about it)"
     else:
         agrees = ", as the study claims" if claim.word == "supported" else ", contrary to the study"
     if claim.word == "supported":
-        verb = f"change mIoU by less than {points}" if equal else "do not " * at_most + effect
+        verb = f"change mIoU by less than {points}" if equal else "do not " * at_most + change
     elif several:
-        verb = f"{effect} in at least one network" if equal or at_most else "do not always raise mIoU"
+        verb = f"{change} in at least one network" if equal or at_most else "do not always raise mIoU"
     else:
         verb = "raise mIoU" if claim.decisive_contrast.estimate > 0 else "lower mIoU"
     return f"{subject.capitalize()} {verb}{agrees}."

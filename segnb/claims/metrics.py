@@ -295,7 +295,7 @@ def _metrics() -> dict[str, Metric]:
     add("val:early", "validation mIoU early in training", partial(_score_at, "early"), points)
     add("val:final", "final validation mIoU", partial(_score_at, "final"), points)
     add("epochs", "epochs to converge", _epochs_to_converge, "epochs", compares=True)
-    add("epochs:own", "epochs to 90% of its own final score", _epochs_to_converge, "epochs")
+    add("epochs:own", f"epochs to {REACHED:.0%} of its own final score", _epochs_to_converge, "epochs")
     ratio = "gradient-to-weight ratio in {}, relative to the decoder's last block".format
     add("gradient", ratio("encoder and bottleneck"), partial(_gradient_share, "|".join(ENCODER)), "decades")
     words_of_fall = "fall of the gradient-to-weight ratio towards encoder and bottleneck"
