@@ -155,7 +155,7 @@ def _on_other_data(
     verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]
 ) -> str:
     result = "some verdicts are reversed" if found.opposite else "no verdict is reversed"
-    sizes = ", but effects have other sizes" if found.beyond else ""
+    sizes = f", {'and' if found.opposite else 'but'} effects have other sizes" if found.beyond else ""
     mine, its = _families(verdicts), _families(other)
     its_images, images = (in_markdown(origin(one.data)) for one in (other, verdicts))
     here = f" Only with {images}, {_some(found.here, above)} decided." if found.here else ""

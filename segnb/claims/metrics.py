@@ -196,7 +196,7 @@ def _gradient(stages: str, run: Run) -> float:
     finite = (ratio > 0) & np.isfinite(ratio)  # in fp16, a step that is skipped may have infinite gradients
     rows = early & finite & table["layer"].str.match(stages).to_numpy()
     if not rows.any():
-        raise Missing(f"{label(run.variant)}, seed {run.seed}, has no stored gradients of the encoder")
+        raise Missing(f"{label(run.variant)}, seed {run.seed}, has no stored gradients")
     return float(np.log10(ratio[rows]).mean())
 
 
@@ -298,7 +298,7 @@ def _metrics() -> dict[str, Metric]:
     add("epochs:own", f"epochs to {REACHED:.0%} of its own final score", _epochs_to_converge, "epochs")
     ratio = "gradient-to-weight ratio in {}, relative to the decoder's last block".format
     add("gradient", ratio("encoder and bottleneck"), partial(_gradient_share, "|".join(ENCODER)), "decades")
-    words_of_fall = "fall of the gradient-to-weight ratio towards encoder and bottleneck"
+    words_of_fall = "fall of the gradient-to-weight ratio towards the encoder"
     add("gradient:fall", words_of_fall, _gradient_fall, "decades")
     for stage in ENCODER:
         where = "the bottleneck" if stage == "bottom" else stage

@@ -9,7 +9,6 @@ from segnb.claims.effects import MeasuredContrast
 from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
-from segnb.models.pretrained import SOURCES
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.study.study import Study
@@ -296,12 +295,12 @@ def command(
     }
     if variants:
         words["VARIANTS"] = ",".join(variants)
-    # Which weights "auto" finds depends on the machine and its network.
-    found = {"weights": weights} if (weights := study.settings["weights"]["source"]) in SOURCES else {}
+    if preset in ("", study.preset.name) and study.preset.weights == "auto":
+        found = study.settings["weights"]["source"]  # by "auto", which may find others on another machine
+        request = request | {"weights": found} if request.get("weights") in (None, "auto") else request
     for key in ("epochs", "learning_rate", "backbone_learning_rate", "weights", "precision"):
-        value = request.get(key) or found.get(key)
-        if value and "/" not in str(value):  # a path means nothing on another machine
-            words[key.upper()] = str(value)
+        if request.get(key) and "/" not in str(request[key]):  # a path means nothing on another machine
+            words[key.upper()] = str(request[key])
     if words["DATA"] == "streets":
         del words["DATA"]
     return " ".join(["make report", *(f"{name}={word}" for name, word in words.items())])

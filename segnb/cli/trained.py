@@ -53,8 +53,8 @@ def measure(options: argparse.Namespace) -> None:
     folder.
     """
     run = open_run(options.run)
-    check_device(run.study)
     with run.step("measure", options.log), claimed_for(run.study.machine):
+        check_device(run.study)
         evaluate_run(run)
 
 
@@ -65,9 +65,9 @@ def cost(options: argparse.Namespace) -> None:
     and on a GPU, nothing else should run meanwhile.
     """
     study = open_study(options.study)
-    check_device(study)
     clock = time.process_time if timed_in_parallel(study.machine) else time.perf_counter
     with claimed_for(study.machine):
+        check_device(study)
         rows = measure_cost(study, parse_variants(options.variants), clock)
     write_json(study.cost_path, {"machine": study.settings["machine"], "variants": rows})
 

@@ -10,6 +10,7 @@ from IPython.display import HTML
 from segnb.claims.compare import elsewhere, same_test
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.findings import TOPICS, bullets
+from segnb.claims.saved import older_tests
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.models import registry
@@ -42,7 +43,8 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
             " report's numbers next to them."
         )
     agreeing = [f"\n{sentence}" for sentence in elsewhere(lead, [verdicts, *saved], TOPICS)]
-    return "\n".join([intro, "", *map(link, bullets(lead)), "", *agreeing])
+    note = "" if lead is verdicts else older_tests(lead)
+    return "\n".join([intro + note, "", *map(link, bullets(lead)), "", *agreeing])
 
 
 def _link(claim: re.Match) -> str:

@@ -224,7 +224,7 @@ def limits() -> Styler | None:
     return table(
         "limits",
         pd.DataFrame.from_dict(rows, orient="index"),
-        f"{len(rows)} words of the study stand for a limit. A claim with such a word is supported if the"
+        f"{len(rows)} words stand for a limit. A claim with such a word is supported if the"
         " interval of the value satisfies the limit.",
     )
 

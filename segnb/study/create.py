@@ -30,13 +30,10 @@ def create_study(params: StudyParams) -> Study:
     fastest precision if this machine has not done so yet. If the study exists, only the paths of its data and
     weights are updated, because a folder that was moved contains the same data.
     """
-    changeable = ("epochs", "learning_rate", "backbone_learning_rate")
-    resolved = preset(params.preset).override(**{name: getattr(params, name) for name in changeable})
+    resolved = _overridden(params)
     data = open_data(params.data, resolved, cache_folder())
     weights = _weights(params, resolved)
-    if weights.source == "random" and params.backbone_learning_rate is None:
-        # A backbone with random weights has to learn as fast as the head on top of it.
-        resolved = resolved.override(backbone_learning_rate=resolved.fcn.learning_rate)
+    resolved = _overridden(params, weights.source)
     machine = resolve_machine(runs_folder(), resolved, params.precision or resolved.precision)
     file = str(weights.file) if weights.file else None
     settings = {
@@ -73,6 +70,16 @@ def create_study(params: StudyParams) -> Study:
         if now != study.settings:
             write_json(path, now)
     return Study(study.path)  # read again
+
+
+def _overridden(params: StudyParams, source: str = "") -> Preset:
+    """Return the preset with the parameters that change it, for backbone weights of that source."""
+    changeable = ("epochs", "learning_rate", "backbone_learning_rate")
+    resolved = preset(params.preset).override(**{name: getattr(params, name) for name in changeable})
+    if source == "random" and params.backbone_learning_rate is None:
+        # A backbone with random weights has to learn as fast as the head on top of it.
+        return resolved.override(backbone_learning_rate=resolved.fcn.learning_rate)
+    return resolved
 
 
 def _weights(params: StudyParams, resolved: Preset) -> Weights:
@@ -134,7 +141,10 @@ def check_device(study: Study) -> None:
 def _check_belongs(study: Study, params: RunParams) -> None:
     then = study.settings | study.settings["request"]
     now = {"code": code_digest(), "versions": _versions(), **params.shared().model_dump()}
-    if changed := [name for name, value in now.items() if then.get(name) != value]:
+    changed = [name for name, value in now.items() if then.get(name) != value]
+    if not changed and _overridden(params.shared(), study.settings["weights"]["source"]) != study.preset:
+        changed = ["its preset"]
+    if changed:
         raise SegnbError(
             f"study {study.name}: this run no longer belongs to it, because {', '.join(changed)} changed"
             " since it was created. Run 'make report' for a new study."

@@ -134,3 +134,7 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
         " Only FCNs were trained there."
     )
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
+    turned = replace(other, claims=(claim("F1"), far))
+    assert (
+        "some verdicts are reversed, and effects have other sizes:**" in compare.elsewhere(lead, [turned])[0]
+    )

@@ -130,9 +130,9 @@ def test_what_would_decide_a_smoke_study_is_a_preset_whose_scores_mean_something
     few = make_study(place, 1, effects, variants=list(effects), images=8, preset="smoke")
     verdicts = decide(few)
     claims = by_id(verdicts)
-    assert claims["U1"]["command"] == "make report PRESET=quick SEEDS=0,1,2 WEIGHTS=hed"
+    assert claims["U1"]["command"] == "make report PRESET=quick SEEDS=0,1,2"
     assert claims["F1"]["command"].startswith("make report PRESET=quick ")
-    assert verdicts.command == "make report PRESET=smoke SEEDS=0 WEIGHTS=hed"  # computes this study again
+    assert verdicts.command == "make report PRESET=smoke SEEDS=0"  # computes this study again
 
 
 def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):
@@ -142,6 +142,11 @@ def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):
     assert wording.command(other, [0]) == "make report PRESET=quick SEEDS=0 EPOCHS=2 LEARNING_RATE=0.002"
     # "auto" may find other weights on another machine, so those that it found are named.
     assert wording.command(study, [0]) == "make report PRESET=quick SEEDS=0 WEIGHTS=hed"
+    other.settings["request"].update(dict.fromkeys(asked), weights="auto")
+    assert wording.command(other, [0]).endswith(" WEIGHTS=hed")
+    other.settings["weights"]["source"] = "random"
+    assert wording.command(other, [0]).endswith(" WEIGHTS=random")
+    other.settings["weights"]["source"] = "hed"
     other.settings["request"].update(dict.fromkeys(asked), backbone_learning_rate=5e-05)
     expected = "make report PRESET=quick SEEDS=0 BACKBONE_LEARNING_RATE=5e-05 WEIGHTS=hed"
     assert wording.command(other, [0]) == expected

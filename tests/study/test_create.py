@@ -1,12 +1,13 @@
 """Studies: created once, opened by their runs, and told apart by what changes numbers."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 
-from segnb.cli import main
+from segnb.cli import main, trained
 from segnb.errors import SegnbError
 from segnb.models import registry
 from segnb.models.fcn import VGG16
@@ -205,6 +206,38 @@ def test_a_run_takes_the_settings_of_the_study_that_it_is_asked_for(project, dat
     with pytest.raises(
         SegnbError, match=f"study {study.name}: trains and evaluates on cuda, but torch finds only cpu"
     ):
+        open_run(run_params(study))
+
+
+def test_a_gpu_is_looked_for_once_it_is_claimed(project, dataset, monkeypatch):
+    """CUDA reads CUDA_VISIBLE_DEVICES, which the claim sets, only once."""
+    order, study = [], study_of(dataset)
+
+    @contextmanager
+    def claimed_for(machine):
+        order.append("claimed")
+        yield
+
+    def look(study):
+        order.append("looked")
+        raise SegnbError("no GPU")
+
+    run = study.run("UNet_Standard_256", 0)
+    run.path.mkdir(parents=True)
+    write_json(run.path / "done.json", {})
+    monkeypatch.setattr(trained, "claimed_for", claimed_for)
+    monkeypatch.setattr(trained, "check_device", look)
+    assert main(["measure", str(run.path)]) == main(["cost", "--study", study.name]) == 1
+    assert order == ["claimed", "looked"] * 2 and run.failure["error"] == "no GPU"
+
+
+def test_a_study_of_another_preset_of_the_same_name_gets_no_further_runs(project, dataset):
+    """As studies with random weights, whose backbones learned faster than their preset said."""
+    study = study_of(dataset)
+    written = json.loads((study.path / "study.json").read_text())
+    written["preset"]["fcn"]["backbone_learning_rate"] = 1e-4
+    write_json(study.path / "study.json", written)
+    with pytest.raises(SegnbError, match="no longer belongs to it, because its preset changed"):
         open_run(run_params(study))
 
 
