@@ -140,7 +140,7 @@ def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def class_shares(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each class's share of all pixels, and the share of images with it: both (classes,), 0 to 1."""
+    """Return each class's share of the labelled pixels, and of the images: both (classes,), 0 to 1."""
     counts = class_counts(labels, classes)
     return counts.sum(0) / counts.sum(), (counts > 0).mean(0)
 

@@ -148,8 +148,7 @@ function render({ model, el }) {
   function heard(message) {
     if (message.kind !== "here") return;
     clearTimeout(patience);
-    late = false;
-    say();
+    if (late) say((late = false)); // otherwise what is said stays, such as what is wrong with a file
   }
 
   // Controls are widgets of their own, next to the board in the same output.

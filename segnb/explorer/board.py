@@ -18,7 +18,7 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets as t
 
-from segnb.errors import SegnbError
+from segnb.errors import SegnbError, one_line
 from segnb.labels import ClassMap
 from segnb.report.figures.gates import OPEN
 from segnb.report.figures.images import coloured
@@ -120,8 +120,18 @@ class Turns:
         task.add_done_callback(lambda done: done.cancelled() or done.result())  # the loop logs an exception
 
     async def compute(self, work: Callable[[], Any]) -> Any:
-        """Return the result of work that takes time; handlers run meanwhile."""
-        return work() if self.loop is None else await self.loop.run_in_executor(self._worker, work)
+        """Return the result of work that takes time; handlers run meanwhile.
+
+        Raises:
+            SegnbError: the work failed, for instance because another program fills the GPU.
+        """
+        try:
+            return work() if self.loop is None else await self.loop.run_in_executor(self._worker, work)
+        except Exception as error:
+            if isinstance(error, SegnbError):
+                raise
+            why = f"{type(error).__name__}: {one_line(str(error))}"
+            raise SegnbError(f"{why}. Choose fewer networks, or restart the kernel.") from error
 
     def wait(self, work: Callable[[], Any]) -> Any:
         """Return the result of work that runs networks; handlers wait too."""

@@ -9,6 +9,7 @@ from segnb.evaluation import ablation, evaluate
 from segnb.evaluation.scores import image_miou
 from segnb.explorer import album, board
 from segnb.explorer.album import Scene
+from segnb.labels import IGNORE_INDEX
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.images import wrong_share
 from segnb.report.figures.style import percent
@@ -157,9 +158,9 @@ class Inside:
         return board.network_panel(title, prediction.classes, prediction.confidence, self.scores(prediction))
 
     def scores(self, prediction: evaluate.Prediction) -> str:
-        """Print the scores of a prediction on this image alone; "" without ground truth."""
+        """Print the scores of a prediction on this image alone; "" without labelled pixels."""
         truth = self.state.scene.labels.get(len(prediction.classes))
-        if truth is None:
+        if truth is None or (truth == IGNORE_INDEX).all():
             return ""
         miou = image_miou(truth, prediction.classes, len(self.classes))
         return f"mIoU {miou:.3f}, {percent(wrong_share(truth, prediction.classes))} wrong"

@@ -149,6 +149,7 @@ class Networks:
         how, runs = self.find.value, self.runs
         for control, when in (self.of, WORST), (self.first, DIFFER), (self.second, DIFFER), (self.kind, WITH):
             board.hide(control, how != when)
+        self.board.said = ""
         with self.board.errors():
             if how == WORST:
                 images = self.album.worst([runs[self.of.value]] if self.of.value else list(runs.values()))
@@ -199,6 +200,7 @@ class Networks:
 
     def take(self, name: str, content: bytes) -> None:
         """Add a user's image to the list and show it."""
+        self.board.said = ""  # so that the same sentence again is a change, which the browser hears of
         with self.board.errors():
             self.own = album.own_picture(name, content, self.album.sizes)
             self.offer_images([option for option in self.image.options if option[1] != OWN], OWN)

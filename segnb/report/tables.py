@@ -259,18 +259,18 @@ def shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Styler | None:
     """Show how much of each class there is.
 
     Args:
-        pixels: Share of all pixels, 0 to 1, by class; one column per source.
+        pixels: Share of the labelled pixels, 0 to 1, by class; one column per source.
         images: Share of the images that show the class, 0 to 1, likewise.
     """
-    frame = pd.concat({"% of pixels": 100 * pixels, "% of images": 100 * images}, axis=1)
-    formats = {column: "{:.2f}" if column[0] == "% of pixels" else "{:.0f}" for column in frame}
+    frame = pd.concat({"% of labelled pixels": 100 * pixels, "% of images": 100 * images}, axis=1)
+    formats = {column: "{:.2f}" if column[0] == "% of labelled pixels" else "{:.0f}" for column in frame}
     source = pixels.columns[0]
     largest = pixels[source].idxmax()
     return table(
         "shares",
         frame,
-        f"{largest} covers the most pixels, {100 * pixels[source].max():.0f}% of the {source} split. The"
-        " columns on the right show the share of images in which a class appears."
+        f"{largest} covers the most labelled pixels, {100 * pixels[source].max():.0f}% of the {source}"
+        " split. The columns on the right show the share of images in which a class appears."
         + (
             " The study's data are the 2,000 images with which it trained (1,600) and validated (400)."
             if "study's data" in pixels

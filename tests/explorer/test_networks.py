@@ -67,6 +67,8 @@ def test_a_class_that_no_image_shows_is_said(networks, state, monkeypatch):
     shown = state.scene
     networks.find.value = part.WITH
     assert networks.board.said == "No test image shows Unlabeled." and state.scene is shown
+    networks.find.value = part.WORST  # its first image may be the one that is shown
+    assert "No test image" not in networks.board.said
 
 
 def test_confidence_comes_once_it_is_asked_for(networks, state):

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from segnb.errors import SegnbError
 from segnb.explorer import board
 from segnb.explorer.board import Turns
 from segnb.labels import STREET
@@ -70,6 +71,19 @@ def test_a_bug_in_an_answer_reaches_the_log_of_the_kernel():
     assert "a bug" in str(logged[0]["exception"])
     with pytest.raises(ValueError, match="a bug"):
         Turns().ask("a", answer())
+
+
+def test_work_that_fails_is_an_error_that_the_board_can_say():
+    def full():
+        raise MemoryError("no room")
+
+    async def cell() -> str:
+        with pytest.raises(SegnbError) as told:
+            await Turns().compute(full)
+        return str(told.value)
+
+    text = "MemoryError: no room. Choose fewer networks, or restart the kernel."
+    assert asyncio.run(cell()) == text
 
 
 def test_the_browser_hears_from_the_kernel_when_it_is_its_turn():

@@ -171,7 +171,7 @@ def heights(centres: dict[str, float]) -> str:
             f"{values.index[0]} is on average {percent(values.iloc[0], 0)} of the image height below the top"
         )
     (high, several), (low, _) = (names(values, end, 2, "classes") for end in (values.min(), values.max()))
-    if high == low:
+    if percent(values.min(), 0) == percent(values.max(), 0):
         return sentence(f"{high} are on average {percent(values.min(), 0)} of the image height below the top")
     verb = "are" if several else "is"
     return sentence(
@@ -188,7 +188,7 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
     """Draw the shares of pixels and images of each class.
 
     Args:
-        pixels: share of all pixels, 0 to 1: a row per class, a column per source ("train", "val", ...)
+        pixels: share of the labelled pixels, 0 to 1: a row per class, a column per source ("train", …)
         images: share of the images in which the class occurs, in the same shape
     """
     order = pixels.iloc[:, 0].sort_values(ascending=False).index
@@ -199,7 +199,7 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
     positive = 100 * pixels.where(pixels > 0)  # no log of 0
     dot_rows(left, positive.loc[order], styles, ms=7, mew=1.6)
     dot_rows(right, 100 * images.loc[order], styles, ms=7, mew=1.6)
-    left.set_xlabel("share of pixels, % (log scale)")
+    left.set_xlabel("share of labelled pixels, % (log scale)")
     left.set_xlim(left=positive.min().min() / 1.6)
     plain_log(left, "x")
     right.set(xlabel="share of images, %", xlim=(0, 100))
@@ -209,8 +209,8 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
     return fig.described(
         f"Dot plot of the classes by share of pixels and by share of images that contain them, for"
         f" {', '.join(pixels.columns)}. Share of pixels in {first}: {values}.",
-        f"{least_alike(pixels)} On the left is the share of all pixels, on the right the share"
-        " of the images that contain the class. The closer the marks of a row, the more similar are the"
+        f"{least_alike(pixels)} On the left is the share of the labelled pixels, on the right the"
+        " share of the images that contain the class. The closer the marks of a row, the more similar are the"
         " sources.",
     ).shows([], *(["U32"] if "study's data" in pixels else []))
 
@@ -220,16 +220,15 @@ def least_alike(pixels: pd.DataFrame) -> str:
 
     pixels: share of pixels, a row per class, a column per source
     """
-    shares = pixels.where(pixels > 0).dropna(how="all")
+    shares = pixels[(pixels > 0).any(axis=1)]
     if shares.empty:
         return ""
     if shares.shape[1] == 1:
         line = shares.iloc[:, 0]
         return sentence(f"{line.idxmax()} covers most pixels, {percent(line.max())}")
-    name = (shares.max(axis=1) / shares.min(axis=1)).idxmax()
-    row = shares.loc[name].dropna()
+    row = shares.loc[(shares.max(axis=1) / shares.min(axis=1)).idxmax()]  # infinite if a source has none
     ends = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
-    return sentence(f"the sources differ most for {name}: {' and '.join(ends)}")
+    return sentence(f"the sources differ most for {row.name}: {' and '.join(ends)}")
 
 
 def evenly(count: int, wanted: int) -> np.ndarray:

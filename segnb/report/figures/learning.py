@@ -72,7 +72,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     texts = []
     for label, seeds in histories.items():
         best = np.mean([history["val_miou"].max() for history in seeds])
-        epochs = " or ".join(sorted({str(len(history)) for history in seeds}))
+        epochs = " or ".join(map(str, sorted({len(history) for history in seeds})))
         texts.append(f"{label} {best:.3f} in {epochs} epoch{'s' * (epochs != '1')}")
     counts = sorted({len(seeds) for seeds in histories.values()})
     several = counts[-1] > 1

@@ -189,7 +189,7 @@ def hardest_classes(iou: pd.DataFrame) -> str:
         return sentence(f"{who} an IoU of 0.00 for {len(nothing)} of {len(best)} classes{which}")
     whose = "the best IoU of any network" if several else f"the IoU of {iou.columns[0]}"
     low, high = (names(best, value, 2, "classes")[0] for value in (best.min(), best.max()))
-    if low == high:
+    if f"{best.min():.2f}" == f"{best.max():.2f}":
         return sentence(f"{whose} is {best.max():.2f} for {low}")
     return sentence(
         f"{whose} is lowest for {low}, {best.min():.2f}, and highest for {high}, {best.max():.2f}"

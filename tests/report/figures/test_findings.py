@@ -77,6 +77,10 @@ def test_the_highest_score_of_each_family(rows, expected):
             {name: {f"class {i}": 0.5 * (i > 3) for i in range(6)} for name in "AB"},
             "Both networks have an IoU of 0.00 for 4 of 6 classes.",
         ),
+        (
+            {"A": {f"class {i}": 0.9 - 0.7 * (i > 3) for i in range(8)}},
+            "The IoU of A is lowest for 4 classes, 0.20, and highest for 4 classes, 0.90.",
+        ),
     ],
 )
 def test_the_hardest_classes(ious, expected):
@@ -456,6 +460,10 @@ def test_the_highest_and_the_lowest_class(centres, expected):
             {"train": [0.25, 0.5], "test": [0.25, 0.1]},
             "The sources differ most for Wall: 10.00% of the pixels in test and 50.00% of the pixels in"
             " train.",
+        ),
+        (
+            {"train": [0.05, 0.95], "val": [0, 1], "test": [0.02, 0.98]},
+            "The sources differ most for Car: 0.00% of the pixels in val and 5.00% of the pixels in train.",
         ),
     ],
 )

@@ -12,7 +12,7 @@ const painted = async (image) => {
 
 // An SVG with the description as its title, for programs other than a browser.
 const titled = (image) => {
-  const title = make("p", { textContent: image.alt }).innerHTML;
+  const title = new XMLSerializer().serializeToString(document.createTextNode(image.alt));
   const drawing = decodeURIComponent(image.getAttribute("src").slice(SVG.length));
   return new Blob([drawing.replace(">", () => `><title>${title}</title>`)], { type: "image/svg+xml" });
 };
