@@ -11,7 +11,7 @@ import pytest
 from segnb.cli import COMMANDS, _parser
 from segnb.models.registry import VARIANTS
 from segnb.params import StudyParams, assigned
-from segnb.presets import PRESETS
+from segnb.presets import FULL_WIDTH, PRESETS
 
 CHECKOUT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -126,21 +126,22 @@ def test_every_network_and_setting_is_explained():
         assert f"\n| `{name.upper()}` |" in usage
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/usage.md"])
-def test_presets_have_the_sizes_that_are_printed(page):
-    text = (CHECKOUT / page).read_text(encoding="utf-8")
-    for preset in PRESETS.values():
-        row = rf"\n\| `{preset.name}`[^|]*\| {preset.train} \+ {preset.val} / {preset.test} \|.*"
-        assert re.search(row, text), preset.name
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_presets_have_the_sizes_that_are_printed(preset):
+    fcn, unet = preset.fcn, preset.unet
+    name = rf"^\| `{preset.name}`[^|]*"
+    counts = f"| {preset.train} + {preset.val} / {preset.test} |"
+    sizes = f"{fcn.size} / {unet.size} | {FULL_WIDTH * fcn.width} / {unet.width}"
+    epochs = " / ".join("at most " * bool(one.patience) + str(one.epochs) for one in (fcn, unet))
+    for page, row in (
+        ("README.md", f"{counts} {preset.seeds} |"),
+        ("docs/usage.md", f"{counts} {sizes} | {epochs} | {preset.seeds} |"),
+    ):
+        text = (CHECKOUT / page).read_text(encoding="utf-8")
+        assert re.search(name + re.escape(row), text, re.M), f"{page}: {row}"
 
 
 @each_page
 def test_versions_are_those_that_are_pinned(page):
     pins = set(re.findall(r"[\w-]+==[\w.]+", (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")))
     assert {*re.findall(r"[\w-]+==[\d][\w.]+", page.read_text(encoding="utf-8"))} <= pins
-
-
-def test_generated_parts_have_their_marks():
-    for page, name in (("README.md", "findings"), ("docs/claims.md", "claims")):
-        text = (CHECKOUT / page).read_text(encoding="utf-8")
-        assert 0 < text.index(f"<!-- {name} -->\n") < text.index(f"<!-- /{name} -->\n")

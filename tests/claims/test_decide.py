@@ -111,7 +111,7 @@ def test_a_share_that_leaves_no_room_is_not_measurable_and_says_so(claims):
     assert not any(part["floor"] for part in claims["U16"]["parts"])
 
 
-def test_a_comparison_that_passes_has_room(claims):
+def test_a_comparison_that_passes_has_room():
     passes, is_open = (examples.part(floor="recall is 7%", low=low, high=0.06) for low in (0.04, -0.01))
     with_room = examples.part(low=-0.01, high=0.02)
     assert not examples.claim(contrasts=(passes, with_room)).floors
@@ -227,7 +227,7 @@ def test_noticeable_is_two_points(make):
     assert "lies below 2 points" in claim["reason"]
 
 
-def test_a_missing_network_is_not_measured_and_others_are(study, tmp_path):
+def test_a_missing_network_is_not_measured_and_others_are(tmp_path):
     skills = {UNET: 0.70, NO_SKIP: 0.55}
     few = make_study(make_project(tmp_path / "project"), effects=skills, variants=list(skills), images=8)
     claims = by_id(decide(few))

@@ -152,6 +152,21 @@ def test_only_recall_has_a_ceiling(study, monkeypatch):
         assert effects._ceiling(Contrast("", metric, *sides)) == ""
 
 
+@pytest.mark.parametrize(
+    ("plus", "minus", "network"),
+    [(0.08, 0.02, "U-Net"), (0.95, 0.99, "U-Net"), (0.5, 0.02, ""), (0.99, 0.85, "")],
+)
+def test_shares_of_both_networks_near_an_end_leave_no_room(study, monkeypatch, plus, minus, network):
+    effects, shares = Effects(study), {UNET: plus, NO_SKIP: minus}
+
+    def score(metric, side, seed, drawn=True):
+        return Score(shares[side], np.full(50, shares[side]))
+
+    monkeypatch.setattr(effects, "score", score)
+    reason = effects.floor(Contrast("", "between", (UNET,), (NO_SKIP,)))
+    assert reason.partition(" even for ")[2] == network and bool(reason) == bool(network)
+
+
 def test_a_share_of_one_is_no_certainty(study):
     part = Contrast("", "best:images", ("FCN8s_vgg16_finetune",), rivals=("FCN32s_vgg16_finetune",))
     measured = Effects(study).measure(part)

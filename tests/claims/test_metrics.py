@@ -60,6 +60,16 @@ def test_a_share_by_hand():
     assert counted.by_image().tolist() == [0.5, 0, 0.75]
 
 
+@pytest.mark.parametrize(("images", "least"), [(4, 2), (16, 8), (40, 10)])
+def test_an_interval_needs_half_of_the_images_or_ten(images, least):
+    def counted(some: int) -> ImageCounts:
+        return ImageCounts({"hits": (np.arange(images) < some).astype(int)}, lambda hits: hits)
+
+    counted(least).check()
+    with pytest.raises(Missing, match=f"only {least - 1} of {images} test images count, too few"):
+        counted(least - 1).check()
+
+
 def test_iou_of_classes(study):
     run = study.run(UNET, 0)
     iou = dict(zip(study.classes.names, class_iou(total(run)), strict=True))

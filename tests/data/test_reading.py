@@ -1,5 +1,9 @@
 """segnb/data/reading.py: finding and reading pairs. Broken files are in test_bad_input."""
 
+import re
+import shlex
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +18,7 @@ from segnb.data.tools import check
 from segnb.errors import SegnbError
 from segnb.labels import STREET
 from tests.conftest import CHECKOUT
-from tests.data.broken_files import refusal
+from tests.data.broken_files import NOISE, encoded, flat, refusal, turned
 
 SHARED = CHECKOUT.parent / "shared" / "data"
 
@@ -242,6 +246,22 @@ def test_permission_message(pair, monkeypatch):
     monkeypatch.setattr(reading.Image, "open", denied)
     message = refusal(reading.read, pair, 8, STREET_CODING)
     assert message.startswith(str(pair.image)) and "chmod u+r" in message
+
+
+def test_the_documented_command_makes_upright_rgb_images(tmp_path):
+    page = (CHECKOUT / "docs" / "usage.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r'^python (-c "import pathlib.*?")$', page, re.M | re.S)
+    folder = tmp_path / "predicted" / "images" / "trip"
+    folder.mkdir(parents=True)
+    (folder / "turned.1.jpg").write_bytes(encoded(NOISE.crop((0, 0, 16, 9)), "JPEG", exif=turned(6)))
+    (folder / "grey.png").write_bytes(flat(8, 0, 1))
+    (folder / "faint.png").write_bytes(flat(8, 6, 254))
+    for file in folder.iterdir():
+        refusal(reading.read_image, file)
+    subprocess.run(["sh", "-c", f"{shlex.quote(sys.executable)} {code}"], cwd=tmp_path, check=True)
+    found = {file.name: reading.read_image(file) for file in folder.iterdir()}
+    assert {image.mode for image in found.values()} == {"RGB"} and len(found) == 3
+    assert found["turned.1.jpg"].size == (9, 16)
 
 
 # Digest.

@@ -19,14 +19,13 @@ from segnb.labels import IGNORE_INDEX, STREET
 from segnb.metrics import boundaries, objects
 from segnb.metrics import confusion as confusion_module
 from segnb.models.build import build
-from segnb.models.registry import VARIANTS
 from segnb.params import RunParams
 from segnb.study.create import create_study
 from segnb.study.study import Run
 from segnb.training import checkpoint, evaluation_digest
 from segnb.training.loop import evaluate
 
-GATED, PLAIN, FCN = "AttentionUNet_256", "UNet_Standard_256", "FCN32s_vgg16_freeze"
+GATED, PLAIN, FCN = "AttentionUNet_256", "UNet_Standard_256", "FCN8s_vgg16_freeze"
 
 
 @pytest.fixture
@@ -146,11 +145,8 @@ def test_an_fcn_has_no_gates_and_is_not_tested_under_other_conditions(study, ren
     assert run.boundary()["iou_hits"].shape == (3, 3, 13)
     np.testing.assert_allclose(run.objects()["visible"], [102 / 255] * 6)
     assert not run.gates_path.exists() and not run.shifts_path.exists()
-    perfect = boundaries.at_stride(study.split("test", 64).labels, VARIANTS[FCN].config.stride, 13)
-    found = objects.components(study.split("test", 64).labels, perfect, [STREET.id("Car")])
-    assert run.objects()["reachable"].tolist() == found["found"].tolist()
-    parts = [ablation.FUSED[level].removeprefix("score_") for level in ablation.skip_levels(FCN)]
-    assert run.ablation()["names"].tolist() == parts if parts else not run.ablation_path.exists()
+    assert run.objects()["reachable"].tolist() == [True, False] * 3  # a stride of 8 px loses the small car
+    assert run.ablation()["names"].tolist() == ["pool3", "pool4"]
 
 
 def test_measuring_again_writes_the_same_numbers(study, rendered):

@@ -179,6 +179,18 @@ def test_what_is_no_notebook_is_named(tmp_path, content):
 # -- what fails, each for real -----------------------------------------------------------------------------
 
 
+def test_exit_codes_are_those_that_are_documented():
+    page = (CHECKOUT / "docs" / "usage.md").read_text(encoding="utf-8")
+    for code, cause in (
+        (CELL, "a cell raised"),
+        (MEMORY, "a cell ran out"),
+        (DEATH, "the kernel died"),
+        (START, "the kernel did not start"),
+    ):
+        assert f"\n| {code} | {cause}" in page
+    assert (CELL, MEMORY, DEATH, START) == (3, 4, 5, 7)
+
+
 def test_an_exception_is_told_with_its_cell_and_its_traceback_is_in_the_log(tmp_path):
     failure = fails(tmp_path, "print('so far')", "def f():\n    raise ValueError('no\\nway')\nf()")
     part = tmp_path / ".out.ipynb"

@@ -18,6 +18,7 @@ from segnb.pipeline import status, status_html
 from segnb.presets import PRESETS
 from segnb.storage.files import held
 from segnb.study.study import Run, Study
+from tests.processes import until
 from tests.synthetic_study import make_study
 
 EPOCHS = 20
@@ -307,6 +308,10 @@ def test_the_command_prints_and_its_code_says_whether_something_failed(study, ca
     told = json.loads(capsys.readouterr().out)
     assert told["counts"] == {"done": 3, "failed": 1, "waiting": 5}
     assert [run["error"] for run in told["runs"] if run["state"] == "failed"] == ["no memory"]
+    shutil.rmtree(study.run(NAMES[1], 1).path)
+    study.run(NAMES[1], 1).diverge(1, "the training diverged in epoch 1")
+    assert main(["status"]) == 1
+    assert "9 runs: 3 done, 1 diverged, 5 waiting" in capsys.readouterr().out
     assert main(["status", "--study", "nothing"]) == 1
     assert "unknown study 'nothing' (expected one of" in capsys.readouterr().err
 
@@ -384,9 +389,7 @@ def test_a_cell_run_twice_has_one_widget_that_is_refreshed(watched):
     first, second = status_html.live(), status_html.live()
     assert first.comm is None and second.comm is not None
     begin(watched.run(NAMES[1], 1), 4)
-    time.sleep(0.5)
-    assert len(refreshing()) == 1
-    assert "stopped" in second.value
+    assert until(lambda: len(refreshing()) == 1 and f"stopped 4/{EPOCHS}" in second.value)
     second.close()
     gone()
 

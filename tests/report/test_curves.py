@@ -171,8 +171,13 @@ def test_shifted_scenes_may_be_fewer_than_the_test_images(runs, monkeypatch):
     )
 
 
-def test_a_folder_of_photographs_has_no_shifted_street(study):
-    assert curves.shifted_street(study, {}) == {}
+def test_the_first_scene_is_shown_under_each_condition_that_was_rendered(study, runs, monkeypatch):
+    split = study.split("test", 64)
+    monkeypatch.setattr(type(study), "shifted", lambda study, kind, size: None if kind == "fog" else split)
+    shown = curves.shifted_street(study, curves.shifted_scores(runs))
+    assert list(shown) == ["clean", "night", "noise", "occlusion"]
+    assert all(np.array_equal(image, split.images[0]) for image in shown.values())
+    assert curves.shifted_street(study, {}) == {}  # as of photographs
 
 
 def test_gradient_ratios_are_means_of_logarithms(runs):

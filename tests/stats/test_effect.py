@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from segnb.stats.bootstrap import image_weights, resample
-from segnb.stats.effect import LENT, effect
+from segnb.stats.effect import effect
 from tests.stats.examples import VALUES, made, verdict
 
 
@@ -55,8 +55,8 @@ def test_pool_lends_no_more_than_there_is():
     assert se**2 * 3 == pytest.approx((2 * pair.seed_variance + 2 * pair.pooled_variance) / 4)
     large = made(seed_variance=0.01, pooled=0.04, dof=12)
     se, dof = large.error()
-    assert dof == pytest.approx(2 + LENT)
-    assert se**2 * 3 == pytest.approx((2 * 0.01 + LENT * 0.04) / (2 + LENT))
+    assert dof == pytest.approx(2 + 2)  # its own, and two of the pool
+    assert se**2 * 3 == pytest.approx((2 * 0.01 + 2 * 0.04) / (2 + 2))
 
 
 @pytest.mark.parametrize(

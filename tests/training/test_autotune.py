@@ -165,22 +165,6 @@ def test_a_trial_that_hangs_is_given_up(monkeypatch):
     assert try_out(PLAIN, SMOKE) == {"failed": "no result after 0.01 s"}
 
 
-def test_apply_sets_threads_and_determinism():
-    before = torch.get_num_threads()
-    try:
-        PLAIN.apply()
-        assert torch.get_num_threads() == 1
-        assert torch.are_deterministic_algorithms_enabled()
-    finally:
-        torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(False)
-
-
-def test_a_report_that_reads_files_only_needs_no_torch():
-    code = "import sys, segnb.study.study, segnb.runtime.machine; assert 'torch' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
 def test_half_precision_learns_what_fp32_learns():
     """The first losses agree within 3%; fp16 uses the loss scaler, on CPUs as well."""
 

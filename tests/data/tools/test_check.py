@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from segnb.cli.__main__ import main
 from segnb.data import reading
 from segnb.data.masks import STREET_CODING
 from segnb.data.tools import check, check_report
@@ -454,6 +455,22 @@ def test_table_of_sound_data_says_so(data):
     assert lines[-1] == "no errors and no warnings; read the notes above"
     assert lines[2].startswith("note: Without a classes.csv, masks are read as the 13 classes")
     assert sum(line.startswith(STREET.names) for line in lines) == 13
+
+
+def test_the_commands_say_what_is_wrong_by_their_code_and_write_copies(data, tmp_path, capsys):
+    as_jpeg(Image.open(image(data, "0011", "test"))).save(image(data, "0003"))
+    assert main(["data", "check", str(data)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "0 errors and 1 warning"
+    options = ["--size", "32", "--seed", "3", "--by", "names", "--train", "4", "--test", "1"]
+    assert main(["data", "prepare", str(data), str(tmp_path / "copy"), *options]) == 0
+    record = json.loads((tmp_path / "copy" / "prepared.json").read_text())
+    assert (record["size"], record["seed"], record["by"]) == (32, 3, "names")
+    assert record["pairs"] == {"train": 4, "val": 2, "test": 1}
+    labels(data, "0005").unlink()
+    capsys.readouterr()
+    assert main(["data", "check", str(data), "--json", "--fix", str(tmp_path / "clean")]) == 1
+    assert json.loads(capsys.readouterr().out)["errors"] == 1
+    assert (tmp_path / "clean" / "left_out.json").exists()
 
 
 def test_small_shares_are_not_rounded_away():

@@ -27,7 +27,7 @@ from segnb.labels import CAMVID, CAR, IGNORE_INDEX, STREET, ClassMap
 from segnb.stats.bootstrap import blocks_of
 from segnb.storage.files import holder
 from tests.data.broken_files import refusal
-from tests.data.tools.test_check import SHARED, add, image, labels, mask, picture, save
+from tests.data.tools.test_check import SHARED, add, image, labels, mask, picture, save, soften
 
 SIZE = 32
 
@@ -582,6 +582,16 @@ def test_a_cleaned_copy_is_sound_and_says_what_it_lacks(spoilt, tmp_path):
         ["unreadable", "no-partner", "unknown-ids", "size-differs", "leaked", "same-name"]
     )
     assert all(one["why"][0]["message"] for one in left_out)
+
+
+def test_an_interpolated_mask_is_left_out_of_a_cleaned_copy(data, tmp_path):
+    pair = check.look(str(data)).pairs["train"][0]
+    soften(pair.label)
+    prepare.fix(check.look(str(data)), tmp_path / "clean")
+    (left,) = json.loads((tmp_path / "clean" / "left_out.json").read_text())["left_out"]
+    assert left["why"][0]["kind"] == "interpolated" and str(pair.label) in left["files"]
+    kept = reading.find(tmp_path / "clean").pairs["train"]
+    assert len(kept) == 7 and pair.name not in [one.name for one in kept]
 
 
 def test_a_cleaned_copy_has_the_images_as_they_were_and_class_ids(drives, tmp_path):
