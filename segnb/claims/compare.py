@@ -260,7 +260,9 @@ def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:
     lines += [str(found), ""]
     moved = [(mine, other) for mine, other in pairs if other and mine.word != other.word]
     alone = sorted(a.by_id.keys() ^ b.by_id.keys())
-    lines += [f"{mine.id:<4} {mine.word} -> {other.word}: {mine.sentence}" for mine, other in moved]
+    for mine, other in moved:
+        by_test = "" if same_test(mine, other) else " (by different tests)"
+        lines.append(f"{mine.id:<4} {mine.word} -> {other.word}{by_test}: {mine.sentence}")
     if alone:
         lines.append(f"in only one of the two studies: {', '.join(alone)}")
     if not moved:

@@ -134,6 +134,9 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
         " Only FCNs were trained there."
     )
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
+    listed = compare.differences(lead, replace(other, claims=(tested_differently, claim("U1", "refuted"))))[1]
+    assert "F1   refuted -> supported (by different tests): " in listed
+    assert "U1   supported -> refuted: " in listed
     turned = replace(other, claims=(claim("F1"), far))
     assert (
         "some verdicts are reversed, and effects have other sizes:**" in compare.elsewhere(lead, [turned])[0]
