@@ -241,6 +241,8 @@ def in_list(text: str, studies: dict[str, StudyVerdicts]) -> str:
         images = " / ".join(str(verdicts.data["counts"][split]) for split in ("train", "test"))
         counts = [str(len(verdicts.networks)), str(len(verdicts.seeds))]
         decided = f"{verdicts.count(*DECIDED)} of {len(verdicts.claims)} claims"
+        if retested(verdicts):
+            decided += f", {settled(verdicts)} by today's tests"
         data = in_markdown(origin(verdicts.data))
         rows.append([f"`{name}`", data, images, verdicts.machine, *counts, decided])
     return between(text, STUDIES, markdown_table(headings, rows), CLAIMS_PAGE)

@@ -161,6 +161,9 @@ def test_a_verdict_of_an_older_test_does_not_count_for_the_lead(verdicts):
     assert saved.retested(replace(verdicts, claims=(claim,))) == ["F9"]
     assert not compare.same_test(claim, verdicts.by_id["F9"])
     assert list(saved.references({"a.json": older, "b.json": verdicts})) == ["b.json", "a.json"]
+    page = saved.in_list("\n".join(saved.STUDIES), {"a.json": older, "b.json": verdicts})
+    decided = f"{verdicts.count(*DECIDED)} of {len(LEDGER)} claims"
+    assert f"| {decided}, {saved.settled(older)} by today's tests |" in page and f"| {decided} |" in page
 
 
 def test_a_file_with_other_contents_is_not_replaced(at_home, study, capsys):
