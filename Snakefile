@@ -74,14 +74,14 @@ aside = {resources.ASIDE: 1}  # one such step at a time leaves cores to training
 before_training = 2 * len(seeds) + 2  # priority of steps that are not to wait for trainings
 
 
-def urgency(variant, seed):
+def urgency(wildcards):
     """Return the priority of a training, from 2 to 2 * len(seeds) + 1.
 
     Seeds come one after the other, so that an interrupted study has whole seeds. Within a seed the longest runs come
     first, so that no core waits for the last of them. Evaluation comes later: its short jobs fill the cores at the
     end.
     """
-    return 2 * (len(seeds) - seeds.index(seed)) + VARIANTS[variant].trains_longest
+    return 2 * (len(seeds) - seeds.index(wildcards.seed)) + VARIANTS[wildcards.variant].trains_longest
 
 
 def test_scenes(wildcards):
@@ -232,7 +232,7 @@ rule train:
         mem_mb=lambda w, attempt: attempt * resources.training(study, w.variant)["mem_mb"],
         runtime=lambda w: resources.training(study, w.variant)["runtime"],
         **gpu,
-    priority: lambda w: urgency(w.variant, w.seed)
+    priority: urgency
     message:
         "train: {wildcards.variant}, seed {wildcards.seed}"
     shell:

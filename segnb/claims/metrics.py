@@ -178,7 +178,7 @@ def epoch_at(curve: np.ndarray, goal: float) -> float:
 
 def _gradient_fall(run: Run) -> float:
     """Decades from the gradient of the decoder's last block to that of the weakest encoder stage."""
-    return -min(_gradient_share(stage, run) for stage in ENCODER)
+    return _gradient(LAST, run) - min(_gradient(stage, run) for stage in ENCODER)
 
 
 def _gradient_share(stages: str, run: Run) -> float:
@@ -193,8 +193,7 @@ def _gradient(stages: str, run: Run) -> float:
     """Mean log10 of ‖gradient‖/‖weight‖ over layers of a U-Net in the first epochs."""
     table = file_of(run, "gradients")
     ratio, early = table["ratio"].to_numpy(), table["epoch"].to_numpy() <= FIRST_EPOCHS
-    finite = (ratio > 0) & np.isfinite(ratio)  # in fp16, a step that is skipped may have infinite gradients
-    rows = early & finite & table["layer"].str.match(stages).to_numpy()
+    rows = early & table["layer"].str.match(stages).to_numpy()
     if not rows.any():
         raise Missing(f"{label(run.variant)}, seed {run.seed}, has no stored gradients")
     return float(np.log10(ratio[rows]).mean())

@@ -5,6 +5,7 @@
 
 import json
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -169,11 +170,18 @@ def settled(verdicts: StudyVerdicts) -> int:
 
 def retested(verdicts: StudyVerdicts) -> list[str]:
     """Return the claims that segnb tests otherwise by now."""
-    today = {}
+    today = _tests_today()
+    return [claim.id for claim in verdicts.claims if claim.test != today.get(claim.id)]
+
+
+@cache
+def _tests_today() -> dict[str, tuple]:
+    """Return the `Verdict.test` of each claim of the ledger."""
+    tests = {}
     for name, claim in LEDGER.items():
         parts = (MeasuredContrast(**vars(part), words=words_of(part.metric)) for part in claim.contrasts)
-        today[name] = Verdict(**vars(claim) | {"contrasts": tuple(parts)}).test
-    return [claim.id for claim in verdicts.claims if claim.test != today.get(claim.id)]
+        tests[name] = Verdict(**vars(claim) | {"contrasts": tuple(parts)}).test
+    return tests
 
 
 def stored(folder: Path | None = None) -> dict[str, StudyVerdicts]:

@@ -295,9 +295,9 @@ def command(
     }
     if variants:
         words["VARIANTS"] = ",".join(variants)
-    if preset in ("", study.preset.name) and study.preset.weights == "auto":
-        found = study.settings["weights"]["source"]  # by "auto", which may find others on another machine
-        request = request | {"weights": found} if request.get("weights") in (None, "auto") else request
+    auto = study.preset.weights == "auto" and request.get("weights") in (None, "auto")
+    if auto and preset in ("", study.preset.name):  # on another machine, "auto" may find other weights
+        request = request | {"weights": study.settings["weights"]["source"]}
     for key in ("epochs", "learning_rate", "backbone_learning_rate", "weights", "precision"):
         if request.get(key) and "/" not in str(request[key]):  # a path means nothing on another machine
             words[key.upper()] = str(request[key])

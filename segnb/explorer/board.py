@@ -127,9 +127,9 @@ class Turns:
         """
         try:
             return work() if self.loop is None else await self.loop.run_in_executor(self._worker, work)
+        except SegnbError:
+            raise
         except Exception as error:
-            if isinstance(error, SegnbError):
-                raise
             why = f"{type(error).__name__}: {one_line(str(error))}"
             raise SegnbError(f"{why}. Choose fewer networks, or restart the kernel.") from error
 

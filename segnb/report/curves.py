@@ -255,8 +255,7 @@ def gradient_ratios(runs: list[Run], epochs: int) -> dict[str, pd.DataFrame]:
     for network, _, tables in _groups(runs, "gradients"):
         seeds = []
         for table in tables:
-            finite = (table["ratio"] > 0) & np.isfinite(table["ratio"])  # as in claims
-            table = table[(table["epoch"] <= epochs) & finite]
+            table = table[table["epoch"] <= epochs]
             seeds.append(np.log10(table["ratio"]).groupby(table["layer"], sort=False).mean())
         table = pd.concat(seeds, axis=1)
         ratios[network] = 10 ** pd.DataFrame(

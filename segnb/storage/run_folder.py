@@ -176,12 +176,14 @@ class RunFolder:
     def gradients(self) -> pd.DataFrame:
         """Return gradients.csv, one row per convolution and epoch: epoch, layer, ratio.
 
-        `ratio` is the norm of the gradient divided by the norm of the weight.
+        `ratio` is the norm of the gradient divided by the norm of the weight. Rows without a logarithm are
+        left out: in fp16, a step that is skipped may have infinite gradients.
 
         Raises:
             SegnbError: the run is finished and the file has changed since.
         """
-        return self._table(self.gradients_path)
+        table = self._table(self.gradients_path)
+        return table[(table["ratio"] > 0) & np.isfinite(table["ratio"])] if len(table) else table
 
     def _table(self, path: Path) -> pd.DataFrame:
         try:

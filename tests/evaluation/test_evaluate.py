@@ -189,7 +189,7 @@ def test_what_is_missing_is_named_with_the_command_that_writes_it(study):
     for read in (run.test, run.predictions, run.predicted, run.boundary, run.objects, run.gates, run.shifts):
         with pytest.raises(SegnbError, match=f"missing. Run 'segnb measure {run.path}' to write it"):
             read()
-    run.write_gradients([{"epoch": 1, "layer": "down1.0", "ratio": 0.25}])
+    run.write_gradients([{"epoch": 1, "layer": "down1.0", "ratio": ratio} for ratio in (np.inf, 0.25, 0.0)])
     assert run.gradients().to_dict("records") == [{"epoch": 1, "layer": "down1.0", "ratio": 0.25}]
 
 
