@@ -77,7 +77,7 @@ _ALL = (
     # For tests: every part runs, and no score means anything. Nothing is downloaded or timed.
     Preset(name="smoke", train=8, val=4, test=6, weights="random", precision="fp32", fcn=_SMOKE, unet=_SMOKE),
     # FCNs have the study's image size, so that a stride of 32 leaves its 7×7 cells. Batches are small,
-    # because with so few images the number of steps limits the scores (docs/decisions.md).
+    # because with so few images the number of steps limits the scores.
     Preset(
         name="quick",
         train=240,

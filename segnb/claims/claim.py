@@ -73,14 +73,8 @@ LIMITS = {
         "the AUC is at least 0.7",
         "Acceptable discrimination (Hosmer and Lemeshow 2000); 0.5 is chance.",
     ),
-    "only key features": Limit(
-        0.50, True, "at most half of the energy is let through", "More is held back than let through."
-    ),
     "little": Limit(
-        0.10,
-        True,
-        "at most a tenth of the pixels",
-        "The same share as for a floor: nine tenths remain.",
+        0.10, True, "at most a tenth of the pixels", "Nine of ten pixels then belong to other classes."
     ),
 }
 
@@ -88,6 +82,18 @@ LIMITS = {
 MARGINS = {
     "noticeably": Limit(
         NOTICEABLE, False, "the gain is more than 2 points of mIoU", "Twice the margin of equality."
+    ),
+    "much clearer": Limit(
+        NOTICEABLE, False, "the gains differ by more than 2 points of mIoU", "As for “noticeably”."
+    ),
+    "achieves thanks to, brings back": Limit(
+        POINT,
+        False,
+        "the loss without the part is more than 1 point of mIoU",
+        "The same margin as for no improvement.",
+    ),
+    "consistently": Limit(
+        0.50, False, "best on more than half of the images", "Best more often than not; chance is a third."
     ),
     "does not matter": Limit(
         POINT, True, "scores differ by at most 1 point", "The same margin as for no improvement."

@@ -219,7 +219,7 @@ def _metrics() -> dict[str, Metric]:
     for kind in ("occlusion", "fog", "night", "noise"):
         add(f"shift:{kind}", f"change in mIoU ({kind})", partial(_shifted, kind), points)
     for level in LEVELS:
-        add(f"lost:{level}", f"mIoU lost without gate {level}", partial(by_image.lost_without, level), points)
+        add(f"lost:{level}", f"mIoU lost without the gate of level {level}", partial(by_image.lost_without, level), points)
     add("lost:all", "mIoU lost without any gate", partial(by_image.lost_without, 0), points)
     for name, of in (("images", _best_by_image), ("classes", _best_by_class), ("seeds", _best_by_seed)):
         add(f"best:{name}", f"share of {name} with the best score", of, "%", compares=True)
@@ -234,7 +234,7 @@ def _metrics() -> dict[str, Metric]:
             of = partial(by_image.boundary, reduce, itemgetter((..., place)))
             add(f"{name}:{px}", f"{words} at {px} px", of)
     for name, words, then, unit in (
-        ("roughness", "|log ratio| of predicted to true length of matching contours", _off_one, "%"),
+        ("roughness", "length of matching contours as a share of the true length", np.asarray, "%"),
         ("edge_distance", "distance from true to predicted edges", np.asarray, "px"),
         ("edge_agreement", "agreement of predicted edges with image gradients", np.asarray, "points"),
         ("softness", "width of transitions across true edges", np.asarray, "px"),
@@ -259,7 +259,7 @@ def _metrics() -> dict[str, Metric]:
     words = "recall of mostly hidden objects minus recall of objects in full sight"
     add("recall:hidden-seen", words, by_image.hidden_over_seen)
     for level in LEVELS:
-        words = f"standard deviation of gate {level} within an image"
+        words = f"standard deviation of the gate of level {level} within an image"
         add(f"gate_variation:{level}", words, partial(by_image.gate_variation, level), "")
 
     near, far = f"pixel accuracy less than {NEAR} px from true edges", f"pixel accuracy {FAR} px or more from"
@@ -293,7 +293,7 @@ def _metrics() -> dict[str, Metric]:
     add("val:rise", "rise in validation mIoU from early to final", partial(_score_at, "rise"), points)
     add("val:early", "validation mIoU early in training", partial(_score_at, "early"), points)
     add("val:final", "final validation mIoU", partial(_score_at, "final"), points)
-    add("epochs", "epochs to converge", _epochs_to_converge, "epochs", compares=True)
+    add("epochs", f"epochs to {REACHED:.0%} of the lower final score", _epochs_to_converge, "epochs", compares=True)
     add("epochs:own", f"epochs to {REACHED:.0%} of its own final score", _epochs_to_converge, "epochs")
     ratio = "gradient-to-weight ratio in {}, relative to the decoder's last block".format
     add("gradient", ratio("encoder and bottleneck"), partial(_gradient_share, "|".join(ENCODER)), "decades")
@@ -303,11 +303,6 @@ def _metrics() -> dict[str, Metric]:
         where = "the bottleneck" if stage == "bottom" else stage
         add(f"gradient:{stage}", ratio(where), partial(_gradient_share, stage), "decades")
     return metrics
-
-
-def _off_one(lengths: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):  # without any predicted contour the ratio is 0 and its log infinite
-        return np.abs(np.log(lengths))
 
 
 METRICS = _metrics()

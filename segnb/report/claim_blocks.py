@@ -138,15 +138,16 @@ def reference_reason(claim: Verdict, mine: Verdict) -> str:
         return claim.reason
     comparisons = len(claim.deciding)
     least = "favourable" if decisive.low is None else "certain"  # an exact number has no interval
-    which = "which decides" if claim.word == "refuted" else f"the least {least}"
-    weakest = f", {which} of {comparisons} comparisons" if comparisons > 1 else ""
+    of = f"of {comparisons} comparisons"
+    which = f"the one {of} that refutes the claim" if claim.word == "refuted" else f"the least {least} {of}"
+    weakest = f", {which}" if comparisons > 1 else ""
     sentences = [f"{wording.headline(decisive)}{weakest}."]
     if claim.word == "inconclusive" and claim.power:
         sentences.append(wording.outlook(claim))
     p = p_of_difference(decisive, twin) if (twin := counterpart(decisive, mine)) else None
     if p is not None:
-        explains = "explains it" if p > 0.05 else "hardly explains it"
-        sentences.append(f"For the difference from this report's estimate, p is {_p(p)}: chance {explains}.")
+        chance = "chance could explain it" if p > 0.05 else "chance is an unlikely explanation"
+        sentences.append(f"For the difference from this report's estimate, p is {_p(p)}, so {chance}.")
     return " ".join(sentences)
 
 

@@ -121,11 +121,11 @@ def caution(runs: list[Run], verdicts: StudyVerdicts) -> str:
         ]
         rising = [rise for rise in rises if rise > STILL_RISING]
         if rising:
-            parts.append(f"{len(rising)} of {len(rises)} {name} (up to {100 * max(rising):.1f} points)")
+            parts.append(f"{len(rising)} of {len(rises)} {name} (at most {100 * max(rising):.1f} points)")
     if parts:
         sentences.append(
-            f"In the last epoch, {listed(parts)} still gain more than {100 * STILL_RISING:.0f} point of"
-            " validation mIoU: more epochs would change their scores."
+            f"In the last epoch, the validation mIoU of {listed(parts)} still rises by more than"
+            f" {100 * STILL_RISING:.0f} point, so more epochs would change their scores."
         )
     floors = [claim.id for claim in verdicts.claims if claim.floors and claim.word not in DECIDED]
     if floors:

@@ -101,7 +101,7 @@ def _facts(origin: dict) -> dict[str, str | None]:
         "system": origin.get("platform") or machine.get("system"),
         "processor": processors or (device if on_cpu else None),
         "GPU": None if on_cpu else device,
-        "packages unlike requirements.lock": None if unlocked is None else listed([*unlocked]) or "none",
+        "packages that differ from requirements.lock": None if unlocked is None else listed([*unlocked]) or "none",
     }
 
 

@@ -111,7 +111,7 @@ def scores(ranked: pd.DataFrame) -> Styler | None:
         frame,
         f"The test mIoU {spread}. The study's metric scores the same predictions in another"
         " way, and the study's test images resemble its training images; the chapter “The study's reported"
-        " scores” explains both. So its numbers do not compare with these.",
+        " scores” explains both. Do not compare its numbers with those of this report.",
         networks=frame.index,
         metrics=["miou"],
     )

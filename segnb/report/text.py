@@ -135,8 +135,8 @@ def limits(study: Study, runs: list[Run], ledger: StudyVerdicts) -> list[str]:
     sentences = [in_markdown(warning) for warning in study.warnings]
     sentences += [_seeds(runs), _smaller(study), _other_images(study), _backbone(study)]
     sentences.append(
-        f"Times and memory were measured on {study.machine.device_name} in {study.machine.precision}; the"
-        " order of the networks may differ on other hardware."
+        f"Times were measured on {study.machine.device_name} in {study.machine.precision}; the order of the"
+        " networks may differ on other hardware."
     )
     unmeasured = [claim.id for claim in ledger.claims if claim.word == "not measured"]
     if unmeasured:
@@ -155,7 +155,7 @@ def _seeds(runs: list[Run]) -> str:
     if max(seeds) == 1:
         return f"{covered}. With one seed per network, no claim about an architecture is decided."
     few = " If a network has only one seed, no claim about its scores is decided." if min(seeds) == 1 else ""
-    return f"{covered}; the intervals of claims cover both.{few}"
+    return f"{covered}; the intervals of claims cover both, unless a claim says otherwise.{few}"
 
 
 def _smaller(study: Study) -> str:

@@ -232,8 +232,11 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
     if not levels:
         return ""
     levels.sort(key=lambda part: part.scale * part.estimate)
-    lowest, highest = signed(levels[0].estimate, levels[0]), replace(levels[-1], low=None, high=None)
-    return sentence("; ".join(filter(None, (f"the levels are {lowest} to {effect(highest)}", places))))
+    lowest, highest = (replace(level, low=None, high=None) for level in (levels[0], levels[-1]))
+    ends = f"the levels are {signed(lowest.estimate, lowest)} to {effect(highest)}"
+    if effect(lowest) == effect(highest):
+        ends = f"{every(len(levels))} levels are {effect(lowest)}" if len(levels) > 1 else f"the level is {effect(lowest)}"
+    return sentence("; ".join(filter(None, (ends, places))))
 
 
 def has_band(part: MeasuredContrast, kind: str) -> bool:
@@ -264,6 +267,5 @@ def _intervals(places: list[str], deciding: str) -> str:
         one = f"the {deciding}interval is"
         which = one if len(places) == 1 else f"{every(len(places))} {deciding}intervals are"
         return f"{which} {places[0]}" if places else ""
-    undecided = "on both sides", "partly"
-    sides = [f"{place} for {n}" for place, n in counts.items() if not place.startswith(undecided)]
-    return f"the interval is {listed(sides)} of {len(places)} {deciding}comparisons"
+    sides = [f"{n} {'is' if n == 1 else 'are'} {place}" for place, n in counts.items()]
+    return f"of {len(places)} {deciding}intervals, {listed(sides)}"

@@ -216,7 +216,7 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
 
 
 def least_alike(pixels: pd.DataFrame) -> str:
-    """Say for which class the sources differ most, by ratio; with one source, which class is most common.
+    """Say for which class the ratio of the sources is largest; with one source, which class is most common.
 
     pixels: share of pixels, a row per class, a column per source
     """
@@ -228,7 +228,7 @@ def least_alike(pixels: pd.DataFrame) -> str:
         return sentence(f"{line.idxmax()} covers most pixels, {percent(line.max())}")
     row = shares.loc[(shares.max(axis=1) / shares.min(axis=1)).idxmax()]  # infinite if a source has none
     ends = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
-    return sentence(f"the sources differ most for {row.name}: {' and '.join(ends)}")
+    return sentence(f"the ratio of the sources is largest for {row.name}: {' and '.join(ends)}")
 
 
 def evenly(count: int, wanted: int) -> np.ndarray:

@@ -97,7 +97,7 @@ def highest(scores: pd.DataFrame) -> str:
             text = f"{of}{label} have the highest mIoU, {value}"
         else:
             second = rows.iloc[1]
-            lead = points(best.miou - second.miou).lstrip("+")
+            lead = points(round(best.miou, 3) - round(second.miou, 3)).lstrip("+")  # as printed
             text = f"{of}{label} has the highest mIoU, {value}, {lead} points above {second.name}"
             if np.isfinite([best.low, second.high]).all():
                 text += f"; their intervals {'' if second.high >= best.low else 'do not '}overlap"
@@ -116,8 +116,8 @@ def _published(study: pd.DataFrame) -> str:
     ]
     marked = bool(study[list(words)].notna().any(axis=None))
     return (
-        " Diamonds are the study's values on its own images, with the mean of its class IoUs as mIoU. They do"
-        " not compare with these; “The study's reported scores” says why."
+        " Diamonds are the study's values on its own images, with the mean of its class IoUs as mIoU. Do not"
+        " compare them with the scores of this report; “The study's reported scores” says why."
         * marked
         + f" Not published by the study: {' and '.join(texts)}." * bool(texts)
     )
