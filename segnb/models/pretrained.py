@@ -217,7 +217,7 @@ def resolve_weights(name: str, offline: bool = False) -> Weights:
         return Weights("random")
     if name == "auto":
         return _resolve_auto(offline)
-    if name.removesuffix("+fc6") in SOURCES and name != "hed+fc6":
+    if name in (*SOURCES, "imagenet+fc6"):
         return _resolve_source(name, offline)
     path = Path(name).expanduser()
     if path.suffix not in (".pth", ".safetensors"):
