@@ -13,7 +13,7 @@ from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import DECIDED, RULES, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
-from segnb.stats.bootstrap import speaks_of
+from segnb.stats.bootstrap import scope_of
 from segnb.stats.decisions import SEEDS, Outlook, outlook
 from segnb.study.provenance import check, check_evaluations
 from segnb.study.study import Run, Study, by_variant
@@ -36,7 +36,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     trained_seeds = sorted({run.seed for run in runs})
     verdicts = tuple(_verdict(study, claim, trained_seeds) for claim in claims.values())
     settings = study.settings
-    scope = speaks_of(runs[0].test()["names"]) if runs else ""
+    scope = scope_of(runs[0].test()["names"]) if runs else ""
     return StudyVerdicts(
         study=study.name,
         preset=study.preset.name,
