@@ -229,12 +229,16 @@ def auc(gate: np.ndarray, where: np.ndarray) -> float:
 
 
 def evenness(gate: np.ndarray, where: np.ndarray) -> float:
-    """Return the entropy of a map's values as shares of their sum, relative to a constant map (1 is even)."""
+    """Return the entropy of a map's values as shares of their sum, relative to a constant map (1 is even).
+
+    Args:
+        where: without effect; `of_maps` passes the cars to every property
+    """
     share = gate.ravel() / max(gate.sum(), np.finfo(float).tiny)
     return float(entropy(share) / np.log(share.size))
 
 
-def hidden_over_seen(run: Run) -> ImageCounts:
+def hidden_minus_seen(run: Run) -> ImageCounts:
     """Recall of mostly hidden objects minus recall of objects in full sight."""
     return of_objects("visible", 0, "found", run) - of_objects("visible", -1, "found", run)
 

@@ -56,13 +56,10 @@ class Metric:
 
 def _ids(run: Run, names: Sequence[str]) -> list[int]:
     classes = run.study.classes
-    missing = [name for name in names if name not in classes.names]
-    if missing or not names:
-        raise Missing(
-            f"the label set has no class {', '.join(missing)}"
-            if missing
-            else "the label set marks no class as thin"
-        )
+    if not names:
+        raise Missing("the label set marks no class as thin")
+    if missing := [name for name in names if name not in classes.names]:
+        raise Missing(f"the label set has no class {', '.join(missing)}")
     return [classes.id(name) for name in names]
 
 
@@ -85,7 +82,7 @@ def _thin(run: Run) -> ImageCounts:
     return _iou_of(run.study.classes.thin, run)
 
 
-def _thin_over_others(run: Run) -> ImageCounts:
+def _thin_minus_others(run: Run) -> ImageCounts:
     thin = _ids(run, run.study.classes.thin)
     others = [i for i in range(len(run.study.classes)) if i not in thin]
     return miou(pixels_of(run), thin) - miou(pixels_of(run), others)
@@ -120,8 +117,8 @@ def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
     def reduce(pixels: np.ndarray) -> np.ndarray:
         ious = iou(pixels)  # (..., V, C)
         top = ious == np.nanmax(ious, -2, keepdims=True, initial=-1)
-        share = top[..., 0, :] / np.maximum(top.sum(-2), 1)
-        return share.sum(-1) / (~np.isnan(ious[..., 0, :])).sum(-1)
+        wins = top[..., 0, :] / np.maximum(top.sum(-2), 1)
+        return wins.sum(-1) / (~np.isnan(ious[..., 0, :])).sum(-1)
 
     pixels = np.stack([pixels_of(rival) for rival in (run, *rivals)], axis=1)  # (N, V, 3, C)
     return ImageCounts({"pixels": pixels}, reduce)
@@ -212,7 +209,7 @@ def _metrics() -> dict[str, Metric]:
     add("miou", "mIoU", _miou, points)
     add("copied", "mIoU", _copied, points)
     add("miou:thin", "mIoU of the thin classes", _thin, points)
-    add("miou:thin-others", "mIoU of the thin classes minus that of the others", _thin_over_others, points)
+    add("miou:thin-others", "mIoU of the thin classes minus that of the others", _thin_minus_others, points)
     add("miou:common", "mIoU of the common classes", partial(_iou_of, COMMON), points)
     for name in dict.fromkeys(STREET.names + CAMVID.names):
         add(f"iou:{name}", f"{name} IoU", partial(_iou_of, (name,)), "points of IoU")
@@ -257,7 +254,7 @@ def _metrics() -> dict[str, Metric]:
         of = partial(by_image.of_objects, "visible", place, "found")
         add(f"recall:{sight}", f"recall of objects {sight}", of)
     words = "recall of mostly hidden objects minus recall of objects in full sight"
-    add("recall:hidden-seen", words, by_image.hidden_over_seen)
+    add("recall:hidden-seen", words, by_image.hidden_minus_seen)
     for level in LEVELS:
         words = f"standard deviation of gate {level} within an image"
         add(f"gate_variation:{level}", words, partial(by_image.gate_variation, level), "")
