@@ -81,11 +81,9 @@ class Verdict(Claim):
     @property
     def widest(self) -> list[MeasuredContrast]:
         """The deciding comparison with the widest interval, for each unit."""
-        widest: dict[str, MeasuredContrast] = {}
-        for contrast in sorted(self.deciding, key=lambda contrast: contrast.half_width or 0.0):
-            if contrast.half_width is not None and contrast.seeds > 1:
-                widest[contrast.short_unit] = contrast
-        return list(widest.values())
+        known = [part for part in self.deciding if part.half_width is not None and part.seeds > 1]
+        known.sort(key=lambda contrast: contrast.half_width)
+        return list({contrast.short_unit: contrast for contrast in known}.values())  # the last of each unit
 
     @property
     def test(self) -> tuple:
@@ -115,8 +113,7 @@ class Verdict(Claim):
     @property
     def counted(self) -> list[MeasuredContrast]:
         """Measured deciding comparisons that are exact."""
-        exact = [contrast for contrast in self.deciding if contrast.repeats != "seeds"]
-        return [contrast for contrast in exact if not contrast.missing]
+        return [part for part in self.deciding if part.repeats != "seeds" and not part.missing]
 
     @property
     def missing(self) -> list[str]:
