@@ -294,8 +294,8 @@ def _metrics() -> dict[str, Metric]:
     add("epochs:own", f"epochs to {REACHED:.0%} of its own final score", _epochs_to_converge, "epochs")
     ratio = "gradient-to-weight ratio in {}, relative to the decoder's last block".format
     add("gradient", ratio("encoder and bottleneck"), partial(_gradient_share, "|".join(ENCODER)), "decades")
-    words_of_fall = "fall of the gradient-to-weight ratio towards the encoder"
-    add("gradient:fall", words_of_fall, _gradient_fall, "decades")
+    words = "fall of the gradient-to-weight ratio towards the encoder"
+    add("gradient:fall", words, _gradient_fall, "decades")
     for stage in ENCODER:
         where = "the bottleneck" if stage == "bottom" else stage
         add(f"gradient:{stage}", ratio(where), partial(_gradient_share, stage), "decades")

@@ -119,7 +119,7 @@ def headline(contrast: MeasuredContrast, level: bool = False) -> str:
     return f"{full_name(contrast)}: {effect(contrast, named=True, level=level)}"
 
 
-def can_tell(claim: Verdict) -> str:
+def half_widths(claim: Verdict) -> str:
     """Format half the width of the widest deciding intervals, such as "±1.7 points"; "–" without any."""
     widths = [
         with_unit(f"±{number(contrast.half_width, contrast).lstrip('−')}", contrast.short_unit)
@@ -243,7 +243,7 @@ def _too_wide(claim: Verdict) -> str:
         return ""
     return (
         "With these seeds the claim could not be supported even if the effect were zero, because its widest"
-        f" interval is {can_tell(claim)}. "
+        f" interval is {half_widths(claim)}. "
     )
 
 
