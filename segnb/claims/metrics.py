@@ -278,14 +278,11 @@ def _metrics() -> dict[str, Metric]:
         add(f"lost:{name}", f"mIoU lost {words}", partial(by_image.lost_part, name), points)
     words = "share of skip energy that the gates let through"
     add("let_through", words, by_image.let_through, share=True)
-    add(
-        "gate_auc",
-        "AUC of gate values for cars without the bonnet",
-        partial(by_image.of_maps, by_image.auc),
-        "",
-    )
-    of = partial(by_image.of_maps, by_image.evenness)
-    add("gate_spread", "evenness of gate maps (1 is even)", of, "")
+    for name, words, measure in (
+        ("gate_auc", "AUC of gate values for cars without the bonnet", by_image.auc),
+        ("gate_spread", "evenness of gate maps (1 is even)", by_image.evenness),
+    ):
+        add(name, words, partial(by_image.of_maps, measure), "")
 
     add("val:rise", "rise in validation mIoU from early to final", partial(_score_at, "rise"), points)
     add("val:early", "validation mIoU early in training", partial(_score_at, "early"), points)

@@ -88,11 +88,8 @@ class Verdict(Claim):
     @property
     def test(self) -> tuple:
         """What decides the claim: kind, margin, and the deciding comparisons with their limits."""
-        return (
-            self.kind,
-            self.margin,
-            {(*contrast.identity, contrast.threshold) for contrast in self.deciding},
-        )
+        parts = {(*contrast.identity, contrast.threshold) for contrast in self.deciding}
+        return self.kind, self.margin, parts
 
     # ---- deciding comparisons --------------------------------------------------------------------------
 

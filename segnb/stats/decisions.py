@@ -159,10 +159,8 @@ def power(kind: str, effects: list[Effect], margin=0.0, seeds: int = 3, level: f
     if not any(effect.testable for effect in effects):
         return np.nan
     margins = np.broadcast_to(margin, len(effects))
-    studies = enumerate(zip(effects, margins, strict=True))
-    p = combine(
-        [p_values(kind, *_studies(effect, seeds, stream), limit) for stream, (effect, limit) in studies]
-    )
+    studies = [_studies(effect, seeds, stream) for stream, effect in enumerate(effects)]
+    p = combine([p_values(kind, *study, limit) for study, limit in zip(studies, margins, strict=True)])
     return float((np.fmin(*p) <= 1 - level).mean())
 
 

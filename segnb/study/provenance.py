@@ -99,10 +99,7 @@ def code_state(checkout: Path = CHECKOUT) -> dict:
 
         All but the version are None without git, or if the folder is not the root of a checkout.
     """
-    state: dict[str, Any] = {
-        "segnb": __version__,
-        **dict.fromkeys(("commit", "dirty", "changed_files", "diff_sha256")),
-    }
+    state = {"segnb": __version__} | dict.fromkeys(("commit", "dirty", "changed_files", "diff_sha256"))
     answer = _git(checkout, "rev-parse", "--show-toplevel", "HEAD") or b""
     top, _, commit = answer.decode().strip().partition("\n")
     if not commit or Path(top).resolve() != checkout.resolve():
