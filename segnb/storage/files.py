@@ -233,6 +233,7 @@ def locked(path: Path, **options: Any) -> AcquireReturnProxy:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _where_supported():
             return FileLock(path, fallback_to_soft=False, **options).acquire()
+        # Reached only if the file system has no locks.
         if options.pop("on_acquired", None):  # there is no descriptor; the last holder may just have died
             options["timeout"] += LEASE
         return SoftFileLease(f"{path}.lease", lease_duration=LEASE, **options).acquire()
