@@ -61,12 +61,14 @@ def create_study(params: StudyParams) -> Study:
     if not path.exists():
         write_json(path, settings)
     else:
-        # The first warnings remain true of the runs that were trained then.
-        old, new = (words["request"]["data"] for words in (study.settings, settings))
-        same = parse(old)[0] == parse(new)[0]  # with or without the name of the layout
-        paths = {"data": old if same else new} | ({"weights": file} if weights.is_users else {})
-        request = study.settings["request"] | paths
+        old, new = study.settings["request"]["data"], settings["request"]["data"]
+        request = dict(study.settings["request"])
+        if parse(old)[0] != parse(new)[0]:  # another folder, not only with or without the name of its layout
+            request["data"] = new
+        if weights.is_users:
+            request["weights"] = file
         now = study.settings | {"request": request, "weights": settings["weights"]}
+        # The first warnings remain true of the runs that were trained then.
         now["warnings"] = study.settings["warnings"] or settings["warnings"]
         if now != study.settings:
             write_json(path, now)
