@@ -90,8 +90,9 @@ def _measured(claim: Claim, effects: Effects) -> Verdict:
     verdict = Verdict(**vars(claim))
     contrasts = []
     for contrast in map(effects.measure, claim.contrasts):
-        p = decisions.evidence(*verdict.question([contrast])) if contrast.effect else (None, None)
-        contrasts.append(replace(contrast, margin=claim.margin, p_for=finite(p[0]), p_against=finite(p[1])))
+        alone = decisions.evidence(*verdict.question([contrast])) if contrast.effect else (None, None)
+        p_for, p_against = map(finite, alone)
+        contrasts.append(replace(contrast, margin=claim.margin, p_for=p_for, p_against=p_against))
     return replace(verdict, contrasts=tuple(contrasts))
 
 

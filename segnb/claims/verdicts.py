@@ -120,8 +120,8 @@ class Verdict(Claim):
     @property
     def floors(self) -> list[str]:
         """The reasons why deciding comparisons that do not pass leave no room, without duplicates."""
-        passed = [part for part in self.deciding if part.low is not None and part.low > self.limit(part)]
-        return list(dict.fromkeys(part.floor for part in self.deciding if part.floor and part not in passed))
+        fail = [part for part in self.deciding if part.low is None or part.low <= self.limit(part)]
+        return list(dict.fromkeys(part.floor for part in fail if part.floor))
 
     @property
     def one_seed(self) -> bool:
