@@ -99,7 +99,7 @@ def file_of(run: Run, name: str):
     return _read(run, name, path.stat().st_mtime_ns)
 
 
-def known(arrays: dict, name: str, run: Run) -> np.ndarray:
+def require(arrays: dict, name: str, run: Run) -> np.ndarray:
     """Return the array `name` of a run's file.
 
     Raises:
@@ -152,7 +152,7 @@ def of_objects(binned_by: str, place: int, value: str, run: Run, among: str = ""
             if things
             else "the label set marks no class of countable objects (column thing of classes.csv)"
         )
-    known(table, value, run)
+    require(table, value, run)
     if among:
         table = table[table[among]]
     if binned_by == "visible" and not np.isfinite(table[binned_by]).any():
@@ -175,7 +175,7 @@ def by_edge(then: Callable, run: Run) -> ImageCounts:
 def share_of(file: str, above: str, below: str, run: Run) -> ImageCounts:
     """The ratio of two sums that a file contains per image."""
     arrays = file_of(run, file)
-    return share(known(arrays, above, run), arrays[below])
+    return share(require(arrays, above, run), arrays[below])
 
 
 def lost_part(name: str, run: Run) -> ImageCounts:
@@ -229,12 +229,16 @@ def auc(gate: np.ndarray, where: np.ndarray) -> float:
 
 
 def evenness(gate: np.ndarray, where: np.ndarray) -> float:
-    """Return the entropy of a map's values as shares of their sum, relative to a constant map (1 is even)."""
+    """Return the entropy of a map's values as shares of their sum, relative to a constant map (1 is even).
+
+    Args:
+        where: without effect; `of_maps` passes the cars to every property
+    """
     share = gate.ravel() / max(gate.sum(), np.finfo(float).tiny)
     return float(entropy(share) / np.log(share.size))
 
 
-def hidden_over_seen(run: Run) -> ImageCounts:
+def hidden_minus_seen(run: Run) -> ImageCounts:
     """Recall of mostly hidden objects minus recall of objects in full sight."""
     return of_objects("visible", 0, "found", run) - of_objects("visible", -1, "found", run)
 
@@ -246,4 +250,4 @@ def gate_variation(level: int, run: Run) -> ImageCounts:
 
 def let_through(run: Run) -> ImageCounts:
     """Share of the skips' energy that the gates let through, mean over images."""
-    return image_mean(known(file_of(run, "gates"), "passed", run))
+    return image_mean(require(file_of(run, "gates"), "passed", run))

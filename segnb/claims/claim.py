@@ -205,6 +205,7 @@ class Claim:
 
 BOUNDARY = ("boundary_iou", "boundary_f1")
 ENCODER = ("down1", "down2", "down3", "down4", "bottom")  # of a U-Net
+# Boundary metrics at each distance in px, by name.
 PIXELS = tuple(f"{name}:{distance}" for name in BOUNDARY for distance in (1, 2, 3))
 F1_PIXELS = tuple(name for name in PIXELS if "f1" in name)
 

@@ -105,16 +105,17 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     for x, y in pairs:
         for key, contrast in _deciding(x).items():
             value = p_of_difference(contrast, _deciding(y)[key])
-            p |= {} if value is None else {full_name(contrast): value}
+            if value is not None:
+                p[full_name(contrast)] = value
     limit = 1 - level_of(p.values())
     return Agreement(
-        [x.id for x, _ in pairs],
-        [x.id for x, y in pairs if x.word == y.word],
-        [x.id for x, y in pairs if x.word == y.word and x.word not in DECIDED],
-        [x.id for x, y in pairs if x.word in DECIDED and y.word not in DECIDED],
-        [x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
-        len(p),
-        [name for name, value in p.items() if value <= limit],
+        both=[x.id for x, _ in pairs],
+        same=[x.id for x, y in pairs if x.word == y.word],
+        open=[x.id for x, y in pairs if x.word == y.word and x.word not in DECIDED],
+        here=[x.id for x, y in pairs if x.word in DECIDED and y.word not in DECIDED],
+        opposite=[x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
+        compared=len(p),
+        beyond=[name for name, value in p.items() if value <= limit],
     )
 
 

@@ -13,7 +13,7 @@ from segnb.claims.ledger import LEDGER
 from segnb.claims.verdicts import DECIDED, RULES, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
-from segnb.stats.bootstrap import speaks_of
+from segnb.stats.bootstrap import scope_of
 from segnb.stats.decisions import SEEDS, Outlook, outlook
 from segnb.study.provenance import check, check_evaluations
 from segnb.study.study import Run, Study, by_variant
@@ -36,7 +36,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
     trained_seeds = sorted({run.seed for run in runs})
     verdicts = tuple(_verdict(study, claim, trained_seeds) for claim in claims.values())
     settings = study.settings
-    scope = speaks_of(runs[0].test()["names"]) if runs else ""
+    scope = scope_of(runs[0].test()["names"]) if runs else ""
     return StudyVerdicts(
         study=study.name,
         preset=study.preset.name,
@@ -90,8 +90,9 @@ def _measured(claim: Claim, effects: Effects) -> Verdict:
     verdict = Verdict(**vars(claim))
     contrasts = []
     for contrast in map(effects.measure, claim.contrasts):
-        p = decisions.evidence(*verdict.question([contrast])) if contrast.effect else (None, None)
-        contrasts.append(replace(contrast, margin=claim.margin, p_for=finite(p[0]), p_against=finite(p[1])))
+        alone = decisions.evidence(*verdict.question([contrast])) if contrast.effect else (None, None)
+        p_for, p_against = map(finite, alone)
+        contrasts.append(replace(contrast, margin=claim.margin, p_for=p_for, p_against=p_against))
     return replace(verdict, contrasts=tuple(contrasts))
 
 
@@ -101,13 +102,12 @@ def _decided_together(claims: list[Verdict]) -> dict[str, Verdict]:
     level = next((decision.level for decision in results.values()), 1 - decisions.ALPHA)
     decided = {}
     for claim in claims:
-        contrasts = tuple(_with_interval(contrast, claim, level) for contrast in claim.contrasts)
-        decided[claim.id] = replace(claim, contrasts=contrasts)
+        facts = {"contrasts": tuple(_with_interval(contrast, claim, level) for contrast in claim.contrasts)}
         if claim.tested:
             word, p_for, p_against, _ = results[claim.id]
-            ahead = outlook(*claim.question([] if claim.missing else claim.tested), level=level)
-            facts = {"word": word, "p_for": finite(p_for), "p_against": finite(p_against)}
-            decided[claim.id] = replace(decided[claim.id], **facts, **ahead._asdict())
+            ahead = Outlook() if claim.missing else outlook(*claim.question(claim.tested), level=level)
+            facts |= {"word": word, "p_for": finite(p_for), "p_against": finite(p_against), **ahead._asdict()}
+        decided[claim.id] = replace(claim, **facts)
     return decided
 
 
@@ -119,7 +119,7 @@ def _with_interval(contrast: MeasuredContrast, claim: Verdict, level: float) -> 
     kind, _, (margin,) = claim.question([contrast])
     ends = decisions.interval(effect, level, kind if contrast.decides else "", margin, len(claim.trained))
     if contrast.rivals or (contrast.unit == "%" and not contrast.minus):  # a share
-        ends = np.clip(ends, *sorted((0.0, 1.0 if contrast.weight > 0 else -1.0)))
+        ends = np.clip(ends, *((-1.0, 0.0) if contrast.at_most else (0.0, 1.0)))
     low, high = map(finite, ends)
     return replace(contrast, low=low, high=high, level=level)
 
@@ -160,12 +160,13 @@ def _decisive(claim: Verdict) -> MeasuredContrast | None:
         return min(claim.counted, key=claim.lead, default=None)
     if claim.one_seed:  # no test: the smallest lead in standard errors
         return min(claim.tested, key=lambda contrast: claim.lead(contrast) / (contrast.image_se or np.inf))
-    least, p = (min, "p_against") if claim.word == "refuted" else (max, "p_for")
 
-    def certain(contrast: MeasuredContrast) -> float:
-        return np.inf if getattr(contrast, p) is None else getattr(contrast, p)
+    def known(p: float | None) -> float:
+        return np.inf if p is None else p
 
-    return least(claim.tested, key=certain)
+    if claim.word == "refuted":
+        return min(claim.tested, key=lambda contrast: known(contrast.p_against))
+    return max(claim.tested, key=lambda contrast: known(contrast.p_for))
 
 
 def _expected(verdicts: tuple[Verdict, ...]) -> dict[str, float]:

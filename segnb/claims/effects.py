@@ -147,9 +147,9 @@ class Effects:
     def _sides(self, contrast: Contrast) -> Iterator[tuple[str, float, tuple[str, ...]]]:
         """Yield network, coefficient and rivals; rivals are empty unless the metric compares."""
         networks = (*contrast.plus, *contrast.minus)
-        for place, side in enumerate(networks):
+        for i, side in enumerate(networks):
             rivals = contrast.rivals or tuple(other for other in networks if other != side)
-            sign = 1 if place < len(contrast.plus) else -1
+            sign = 1 if i < len(contrast.plus) else -1
             yield side, sign * contrast.weight, rivals if METRICS[contrast.metric].compares else ()
 
     def _counts(self, name: str, side: str, seed: int, rivals: tuple[str, ...]) -> ImageCounts | float:
@@ -158,10 +158,10 @@ class Effects:
     def score(self, name: str, side: str, seed: int, rivals: tuple = (), drawn: bool = True) -> Score:
         """Compute a metric of one run; with `drawn`, also its values under weightings of the images."""
         key = name, side, seed, rivals
-        place = (key, True) if isinstance(self._scores.get((key, True)), Score) else (key, drawn)
-        if place not in self._scores:
-            self._scores[place] = self._computed(*key, drawn)
-        if isinstance(score := self._scores[place], str):
+        drawn = drawn or isinstance(self._scores.get((*key, True)), Score)  # computed with draws before
+        if (*key, drawn) not in self._scores:
+            self._scores[*key, drawn] = self._computed(*key, drawn)
+        if isinstance(score := self._scores[*key, drawn], str):
             raise Missing(score)
         return score
 
@@ -184,8 +184,11 @@ class Effects:
         """Compute the scores of comparisons run by run, so that each file of a run is read only once."""
         wanted: dict[tuple, bool] = {}  # whether draws are needed
         for contrast in contrasts:
+            if contrast.metric in COSTS:
+                continue
             with suppress(Missing):
-                for seed in (seeds := self.seeds(contrast)) if contrast.metric in METRICS else ():
+                seeds = self.seeds(contrast)
+                for seed in seeds:
                     for side, _, rivals in self._sides(contrast):
                         wanted[seed, side, contrast.metric, rivals] = True
                     for name in self._lenders(contrast, seeds):
@@ -216,7 +219,7 @@ class Effects:
         names = ("estimate", "se", "dof", "seed_sd", "image_se")
         numbers = {name: finite(getattr(computed, name)) for name in names}
         by_seed = tuple(computed.by_seed.tolist())
-        floor = self.floor(contrast) if contrast.metric in METRICS else ""
+        floor = self.floor(contrast)
         return replace(
             measured, **numbers, seeds=computed.seeds, by_seed=by_seed, floor=floor, effect=computed
         )
@@ -236,22 +239,22 @@ class Effects:
             low, high = np.quantile(np.mean([score.draws for score in scores], axis=0), (0.025, 0.975))
             levels.append((np.mean([score.value for score in scores]), low, high, label(_split(side)[1])))
         worse, better = sorted(levels)
-        if better[2] >= FLOOR and worse[1] <= 1 - FLOOR:
+        (_, worse_low, *_), (_, _, better_high, _) = worse, better
+        if better_high >= FLOOR and worse_low <= 1 - FLOOR:
             return self._ceiling(contrast)
-        value, low, high, network = better if better[2] < FLOOR else worse
+        value, low, high, network = better if better_high < FLOOR else worse
         ends = f"{100 * low:.1f} to {100 * high:.1f}"
         return f"{metric.words} is {100 * value:.1f}% (95% CI {ends}) even for {network}"
 
     def _ceiling(self, contrast: Contrast) -> str:
         """Return the reason if the strides are too large even for perfect scores; "" otherwise."""
         ceiling = "ceiling:" + contrast.metric.removeprefix("recall:")
+        if ceiling not in METRICS:
+            return ""
         try:
-            best = max(
-                self.score(ceiling, side, self.seeds(contrast)[0], drawn=False).value
-                for side in contrast.networks
-                if ceiling in METRICS
-            )
-        except (Missing, ValueError):  # no FCNs, runs of older versions, or another metric
+            seed = self.seeds(contrast)[0]
+            best = max(self.score(ceiling, side, seed, drawn=False).value for side in contrast.networks)
+        except Missing:  # no FCNs, or runs of older versions
             return ""
         reason = f"even perfect scores at these strides find only {100 * best:.1f}% of these objects"
         return reason if best < FLOOR else ""
@@ -272,7 +275,7 @@ class Effects:
         estimated = effect(np.array(values + lent), draws, coefficients, images)
         if contrast.rivals and images:
             # The bootstrap variance of a share of 0 or 1 is zero, but one more image may differ.
-            least = images / (images + 1) ** 3
+            least = images / (images + 1) ** 3  # p (1 - p) / (N + 1) of a share p = 1 / (N + 1)
             estimated = replace(estimated, image_variance=max(estimated.image_variance, least))
         return estimated
 

@@ -110,7 +110,8 @@ def _conclusion(subject: str, claim: Verdict) -> str:
     equal, at_most, several = claim.kind == "≈", claim.deciding[0].at_most, len(claim.deciding) > 1
     value = 100 * abs(claim.limit(claim.deciding[0]))
     points = f"{value:g} point{'s' * (value != 1)}"
-    change = ("change" if equal else "raise") + " mIoU" + f" by more than {points}" * (equal or at_most)
+    limit = f" by more than {points}" if equal or at_most else ""
+    change = f"{'change' if equal else 'raise'} mIoU{limit}"
     if claim.word not in DECIDED:
         state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
         return f"It is {state} whether {subject} {change}."
@@ -118,10 +119,12 @@ def _conclusion(subject: str, claim: Verdict) -> str:
         agrees = " (the study makes no claim about it)"
     else:
         agrees = ", as the study claims" if claim.word == "supported" else ", contrary to the study"
-    if claim.word == "supported":
-        verb = f"change mIoU by less than {points}" if equal else "do not " * at_most + change
+    if claim.word == "supported" and equal:
+        verb = f"change mIoU by less than {points}"
+    elif claim.word == "supported":
+        verb = f"do not {change}" if at_most else change
     elif several:
-        verb = f"{change} in at least one network" if equal or at_most else "do not always raise mIoU"
+        verb = f"{change} in at least one network" if limit else "do not always raise mIoU"
     else:
         verb = "raise mIoU" if claim.decisive_contrast.estimate > 0 else "lower mIoU"
     return f"{subject.capitalize()} {verb}{agrees}."

@@ -56,13 +56,10 @@ class Metric:
 
 def _ids(run: Run, names: Sequence[str]) -> list[int]:
     classes = run.study.classes
-    missing = [name for name in names if name not in classes.names]
-    if missing or not names:
-        raise Missing(
-            f"the label set has no class {', '.join(missing)}"
-            if missing
-            else "the label set marks no class as thin"
-        )
+    if not names:
+        raise Missing("the label set marks no class as thin")
+    if missing := [name for name in names if name not in classes.names]:
+        raise Missing(f"the label set has no class {', '.join(missing)}")
     return [classes.id(name) for name in names]
 
 
@@ -85,7 +82,7 @@ def _thin(run: Run) -> ImageCounts:
     return _iou_of(run.study.classes.thin, run)
 
 
-def _thin_over_others(run: Run) -> ImageCounts:
+def _thin_minus_others(run: Run) -> ImageCounts:
     thin = _ids(run, run.study.classes.thin)
     others = [i for i in range(len(run.study.classes)) if i not in thin]
     return miou(pixels_of(run), thin) - miou(pixels_of(run), others)
@@ -120,8 +117,8 @@ def _best_by_class(run: Run, *rivals: Run) -> ImageCounts:
     def reduce(pixels: np.ndarray) -> np.ndarray:
         ious = iou(pixels)  # (..., V, C)
         top = ious == np.nanmax(ious, -2, keepdims=True, initial=-1)
-        share = top[..., 0, :] / np.maximum(top.sum(-2), 1)
-        return share.sum(-1) / (~np.isnan(ious[..., 0, :])).sum(-1)
+        wins = top[..., 0, :] / np.maximum(top.sum(-2), 1)
+        return wins.sum(-1) / (~np.isnan(ious[..., 0, :])).sum(-1)
 
     pixels = np.stack([pixels_of(rival) for rival in (run, *rivals)], axis=1)  # (N, V, 3, C)
     return ImageCounts({"pixels": pixels}, reduce)
@@ -212,14 +209,19 @@ def _metrics() -> dict[str, Metric]:
     add("miou", "mIoU", _miou, points)
     add("copied", "mIoU", _copied, points)
     add("miou:thin", "mIoU of the thin classes", _thin, points)
-    add("miou:thin-others", "mIoU of the thin classes minus that of the others", _thin_over_others, points)
+    add("miou:thin-others", "mIoU of the thin classes minus that of the others", _thin_minus_others, points)
     add("miou:common", "mIoU of the common classes", partial(_iou_of, COMMON), points)
     for name in dict.fromkeys(STREET.names + CAMVID.names):
         add(f"iou:{name}", f"{name} IoU", partial(_iou_of, (name,)), "points of IoU")
     for kind in ("occlusion", "fog", "night", "noise"):
         add(f"shift:{kind}", f"change in mIoU ({kind})", partial(_shifted, kind), points)
     for level in LEVELS:
-        add(f"lost:{level}", f"mIoU lost without the gate of level {level}", partial(by_image.lost_without, level), points)
+        add(
+            f"lost:{level}",
+            f"mIoU lost without the gate of level {level}",
+            partial(by_image.lost_without, level),
+            points,
+        )
     add("lost:all", "mIoU lost without any gate", partial(by_image.lost_without, 0), points)
     for name, of in (("images", _best_by_image), ("classes", _best_by_class), ("seeds", _best_by_seed)):
         add(f"best:{name}", f"share of {name} with the best score", of, "%", compares=True)
@@ -257,7 +259,7 @@ def _metrics() -> dict[str, Metric]:
         of = partial(by_image.of_objects, "visible", place, "found")
         add(f"recall:{sight}", f"recall of objects {sight}", of)
     words = "recall of mostly hidden objects minus recall of objects in full sight"
-    add("recall:hidden-seen", words, by_image.hidden_over_seen)
+    add("recall:hidden-seen", words, by_image.hidden_minus_seen)
     for level in LEVELS:
         words = f"standard deviation of the gate of level {level} within an image"
         add(f"gate_variation:{level}", words, partial(by_image.gate_variation, level), "")
@@ -281,24 +283,27 @@ def _metrics() -> dict[str, Metric]:
         add(f"lost:{name}", f"mIoU lost {words}", partial(by_image.lost_part, name), points)
     words = "share of skip energy that the gates let through"
     add("let_through", words, by_image.let_through, share=True)
-    add(
-        "gate_auc",
-        "AUC of gate values for cars without the bonnet",
-        partial(by_image.of_maps, by_image.auc),
-        "",
-    )
-    of = partial(by_image.of_maps, by_image.evenness)
-    add("gate_spread", "evenness of gate maps (1 is even)", of, "")
+    for name, words, measure in (
+        ("gate_auc", "AUC of gate values for cars without the bonnet", by_image.auc),
+        ("gate_spread", "evenness of gate maps (1 is even)", by_image.evenness),
+    ):
+        add(name, words, partial(by_image.of_maps, measure), "")
 
     add("val:rise", "rise in validation mIoU from early to final", partial(_score_at, "rise"), points)
     add("val:early", "validation mIoU early in training", partial(_score_at, "early"), points)
     add("val:final", "final validation mIoU", partial(_score_at, "final"), points)
-    add("epochs", f"epochs to {REACHED:.0%} of the lower final score", _epochs_to_converge, "epochs", compares=True)
+    add(
+        "epochs",
+        f"epochs to {REACHED:.0%} of the lower final score",
+        _epochs_to_converge,
+        "epochs",
+        compares=True,
+    )
     add("epochs:own", f"epochs to {REACHED:.0%} of its own final score", _epochs_to_converge, "epochs")
     ratio = "gradient-to-weight ratio in {}, relative to the decoder's last block".format
     add("gradient", ratio("encoder and bottleneck"), partial(_gradient_share, "|".join(ENCODER)), "decades")
-    words_of_fall = "fall of the gradient-to-weight ratio towards the encoder"
-    add("gradient:fall", words_of_fall, _gradient_fall, "decades")
+    words = "fall of the gradient-to-weight ratio towards the encoder"
+    add("gradient:fall", words, _gradient_fall, "decades")
     for stage in ENCODER:
         where = "the bottleneck" if stage == "bottom" else stage
         add(f"gradient:{stage}", ratio(where), partial(_gradient_share, stage), "decades")

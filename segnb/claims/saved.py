@@ -35,21 +35,17 @@ MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study i
 STUDIES = "<!-- studies -->", "<!-- /studies -->"  # around the list of reference studies, in the same page
 SCORES = "<!-- scores -->", "<!-- /scores -->"  # around the scores in docs/performance.md
 CLAIMS_PAGE, PERFORMANCE_PAGE = "docs/claims.md", "docs/performance.md"
-KEYS = {
-    "word": "verdict",
-    "metric": "measure",
-    "contrasts": "parts",
-}  # field: its key in files, if they differ
+KEYS = {"word": "verdict", "metric": "measure", "contrasts": "parts"}  # field: key in files
 UNWRITTEN = ("effect", "caveat")  # fields that are not written
 # The keys that are saved. The others follow from the ledger, or are useful only together with the runs.
 SAVED_CLAIM = (
     "id family sentence kind margin verdict headline reason p_for p_against seeds seeds_needed power"
     " images_suffice decisive"
-)
+).split()
 SAVED_CONTRAST = (
     "label measure words unit scale weight threshold margin decides estimate low high level se dof seeds"
     " missing"
-)
+).split()
 OLDER = {"low95": "low", "high95": "high"}  # keys of schema 1
 HOLM = (
     "The verdicts follow an older rule: Holm's correction decided, not the 95% intervals, so an interval may"
@@ -70,7 +66,7 @@ def as_dict(verdicts: StudyVerdicts) -> dict:
 
     entry = json.loads(to_json(asdict(verdicts, dict_factory=renamed)))
     for claim, written in zip(verdicts.claims, entry["claims"], strict=True):
-        written |= {"family": claim.family, "parts": written.pop("parts")}
+        written |= {"family": claim.family, "parts": written.pop("parts")}  # parts last, as they are long
     return entry
 
 
@@ -79,15 +75,15 @@ def trimmed(verdicts: StudyVerdicts) -> dict:
 
     Numbers keep all digits: a page that rounds a rounded number could differ from the report.
     """
-    entry = as_dict(verdicts)
-    for i, claim in enumerate(verdicts.claims):
-        written = {key: entry["claims"][i][key] for key in SAVED_CLAIM.split()}
+    entry, short = as_dict(verdicts), []
+    for claim, whole in zip(verdicts.claims, entry["claims"], strict=True):
+        written = {key: whole[key] for key in SAVED_CLAIM}
         if claim.decisive is not None:
             written["decisive"] = claim.deciding.index(claim.decisive_contrast)
-        parts = [part for part in entry["claims"][i]["parts"] if part["decides"]]
-        written["parts"] = [{key: part[key] for key in SAVED_CONTRAST.split()} for part in parts]
-        entry["claims"][i] = written
-    return entry
+        parts = [part for part in whole["parts"] if part["decides"]]
+        written["parts"] = [{key: part[key] for key in SAVED_CONTRAST} for part in parts]
+        short.append(written)
+    return entry | {"claims": short}
 
 
 def from_dict(entry: dict) -> StudyVerdicts:

@@ -81,20 +81,15 @@ class Verdict(Claim):
     @property
     def widest(self) -> list[MeasuredContrast]:
         """The deciding comparison with the widest interval, for each unit."""
-        widest: dict[str, MeasuredContrast] = {}
-        for contrast in sorted(self.deciding, key=lambda contrast: contrast.half_width or 0.0):
-            if contrast.half_width is not None and contrast.seeds > 1:
-                widest[contrast.short_unit] = contrast
-        return list(widest.values())
+        known = [part for part in self.deciding if part.half_width is not None and part.seeds > 1]
+        known.sort(key=lambda contrast: contrast.half_width)
+        return list({contrast.short_unit: contrast for contrast in known}.values())  # the last of each unit
 
     @property
     def test(self) -> tuple:
         """What decides the claim: kind, margin, and the deciding comparisons with their limits."""
-        return (
-            self.kind,
-            self.margin,
-            {(*contrast.identity, contrast.threshold) for contrast in self.deciding},
-        )
+        parts = {(*contrast.identity, contrast.threshold) for contrast in self.deciding}
+        return self.kind, self.margin, parts
 
     # ---- deciding comparisons --------------------------------------------------------------------------
 
@@ -115,8 +110,7 @@ class Verdict(Claim):
     @property
     def counted(self) -> list[MeasuredContrast]:
         """Measured deciding comparisons that are exact."""
-        exact = [contrast for contrast in self.deciding if contrast.repeats != "seeds"]
-        return [contrast for contrast in exact if not contrast.missing]
+        return [part for part in self.deciding if part.repeats != "seeds" and not part.missing]
 
     @property
     def missing(self) -> list[str]:
@@ -126,8 +120,8 @@ class Verdict(Claim):
     @property
     def floors(self) -> list[str]:
         """The reasons why deciding comparisons that do not pass leave no room, without duplicates."""
-        passed = [part for part in self.deciding if part.low is not None and part.low > self.limit(part)]
-        return list(dict.fromkeys(part.floor for part in self.deciding if part.floor and part not in passed))
+        fail = [part for part in self.deciding if part.low is None or part.low <= self.limit(part)]
+        return list(dict.fromkeys(part.floor for part in fail if part.floor))
 
     @property
     def one_seed(self) -> bool:

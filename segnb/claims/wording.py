@@ -14,7 +14,7 @@ from segnb.stats import decisions
 from segnb.study.study import Study
 
 AFFORDABLE = 20  # seeds; no command for more seeds is printed
-MOST_DECIMALS = 4  # beyond those of the unit
+FURTHER = range(4)  # decimals beyond those of the unit
 DIGITS = {"px": 2, "decades": 2, "": 3}  # decimals by unit; 1 for all other units
 
 
@@ -30,9 +30,10 @@ def number(value: float, contrast: MeasuredContrast, sign: bool = False, more: i
         sign: Whether positive values start with "+".
         more: Decimals beyond those of the unit.
     """
-    text = f"{value * contrast.scale:+,.{DIGITS.get(contrast.unit, 1) + more}f}"
-    rounded = float(text.replace(",", ""))
-    return text.lstrip("+-" if not rounded else "" if sign else "+").replace("-", "−")
+    text = f"{value * contrast.scale:{'+' if sign else ''},.{DIGITS.get(contrast.unit, 1) + more}f}"
+    if not float(text.replace(",", "")):  # zero, maybe rounded, has no sign
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
 
 
 def signed(value: float, contrast: MeasuredContrast, more: int = 0) -> str:
@@ -68,7 +69,7 @@ def _more(contrast: MeasuredContrast) -> int:
     """
     limits = {contrast.margin, -contrast.margin} if contrast.margin else {contrast.threshold}
     ends = {contrast.low, contrast.high} - limits - {None}
-    for more in range(MOST_DECIMALS):
+    for more in FURTHER:
         printed = {number(limit, contrast, more=more) for limit in limits}
         if not printed & {number(end, contrast, more=more) for end in ends}:
             break
@@ -118,7 +119,7 @@ def headline(contrast: MeasuredContrast, level: bool = False) -> str:
     return f"{full_name(contrast)}: {effect(contrast, named=True, level=level)}"
 
 
-def can_tell(claim: Verdict) -> str:
+def half_widths(claim: Verdict) -> str:
     """Format half the width of the widest deciding intervals, such as "±1.7 points"; "–" without any."""
     widths = [
         with_unit(f"±{number(contrast.half_width, contrast).lstrip('−')}", contrast.short_unit)
@@ -196,11 +197,7 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> s
     if any(contrast.metric.startswith("val:") for contrast in claim.deciding if not contrast.missing):
         epochs = study.recipe("fcn").epochs
         sentences.append(f"“Early” means after epoch {early_epoch(epochs)} of {epochs}.")
-    timed = [
-        contrast
-        for contrast in claim.contrasts
-        if contrast.repeats == "rounds" and contrast.estimate is not None
-    ]
+    timed = [contrast for contrast in claim.measured_contrasts if contrast.repeats == "rounds"]
     if timed:
         times = "; ".join(map(headline, timed))
         sentences.append(f"Times on {study.machine.device_name}, which do not decide: {times}.")
@@ -246,7 +243,7 @@ def _too_wide(claim: Verdict) -> str:
         return ""
     return (
         "With these seeds the claim could not be supported even if the effect were zero, because its widest"
-        f" interval is {can_tell(claim)}. "
+        f" interval is {half_widths(claim)}. "
     )
 
 

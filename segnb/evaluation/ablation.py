@@ -36,6 +36,7 @@ def skip_levels(variant: str) -> tuple[int, ...]:
     config = VARIANTS[variant].config
     if isinstance(config, UNetConfig):
         return LEVELS if config.skip else ()
+    # A cell of a level has 2^(level - 1) px, and the network adds the scores of cells from its stride on.
     return tuple(level for level in FUSED if config.stride < 2**level)
 
 

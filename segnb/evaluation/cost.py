@@ -41,7 +41,8 @@ def measure(
             train_gflops: the same for a training step, per image
             train_seconds: median seconds per image of a training step (forward, backward, optimiser)
             predict_seconds: median seconds per image of a forward pass without gradients
-            train_samples, predict_samples: the timings, one list of one number per round
+            train_samples, predict_samples: the timings, one list per round. A list has one number, in files
+                of older versions several.
             memory_mib: peak memory of a training step in MiB. On a GPU it is the allocated memory; on a CPU
                 the sum of parameters, buffers, gradients, optimiser state and the activations saved for the
                 backward pass.
@@ -58,6 +59,7 @@ def measure(
 
 
 def _one_round(study: Study, name: str, row: dict, clock: Callable[[], float]) -> None:
+    """Add the timings of a round to a network's row, and in the first round the numbers that are counted."""
     recipe, classes = study.recipe(VARIANTS[name].family), len(study.classes)
     torch.manual_seed(0)
     bench = Bench(build(name, classes, recipe.width), recipe, study.machine, classes)

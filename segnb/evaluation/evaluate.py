@@ -104,9 +104,10 @@ def _measure(run: Run) -> None:
         **boundaries.between(split.labels, predictions, things),
         **objects.false_parts(split.labels, predictions, len(classes)),
     )
-    sight = study.visibility(recipe.size)
+    sight = study.visibility(recipe.size)  # visible shares and numbers of things, or () if unknown
     table = objects.components(split.labels, predictions, things, *sight)
     if run.family == "fcn":
+        # The objects that even perfect scores at this stride find.
         perfect = boundaries.at_stride(split.labels, VARIANTS[run.variant].config.stride, len(classes))
         table["reachable"] = objects.components(split.labels, perfect, things, *sight)["found"]
     run.write_arrays(run.objects_path, **{name: table[name].to_numpy() for name in table})
@@ -117,7 +118,7 @@ def _measure(run: Run) -> None:
         without = unfused.statistics()
     else:
         without = ablation.confusions(run.variant, model, split, recipe.batch_size, machine)
-        _test_shifts(run, model, recipe)
+        _test_shifts(run, model, recipe)  # for claim U14, which compares U-Nets
     if without:
         run.write_arrays(run.ablation_path, **without)
     run.write_arrays(

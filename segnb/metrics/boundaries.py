@@ -97,7 +97,8 @@ def bands(maps: np.ndarray) -> Iterator[np.ndarray]:
     """
     reach = max(DISTANCES)
     margin = ((0, 0), (reach, reach), (reach, reach))
-    # No class has the id IGNORE_INDEX, so in `highest` it can mark pixels outside the image.
+    # No class has the id IGNORE_INDEX, so in `highest` it can mark pixels outside the image. Void is the
+    # lowest id in `highest` and the highest one in `lowest`, so it changes neither.
     highest = np.pad(np.where(maps == IGNORE_INDEX, 0, maps), margin, constant_values=IGNORE_INDEX)
     lowest = np.pad(maps, margin, constant_values=IGNORE_INDEX)
     for d in range(1, reach + 1):
@@ -205,6 +206,7 @@ def _edge_sums(
     images: np.ndarray, truth: np.ndarray, guess: np.ndarray, classes: int
 ) -> dict[str, np.ndarray]:
     true_edges, guessed_edges = edges(truth), edges(guess)
+    # Predicted edge pixels with a true one of their class within d px, and true ones with a predicted one.
     met, meeting = np.zeros((2, len(DISTANCES), len(truth), classes), np.int64)
     for first in range(0, classes, WORD):
         # One bit per class, so that one pass over the surroundings finds all classes of a word.

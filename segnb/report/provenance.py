@@ -6,7 +6,7 @@ from pandas.io.formats.style import Styler
 from segnb.claims.wording import counted
 from segnb.models.registry import label
 from segnb.report import tables
-from segnb.study.provenance import in_turn, listed, record
+from segnb.study.provenance import abridged, in_turn, record
 from segnb.study.study import Run, by_variant
 
 
@@ -101,7 +101,9 @@ def _facts(origin: dict) -> dict[str, str | None]:
         "system": origin.get("platform") or machine.get("system"),
         "processor": processors or (device if on_cpu else None),
         "GPU": None if on_cpu else device,
-        "packages that differ from requirements.lock": None if unlocked is None else listed([*unlocked]) or "none",
+        "packages that differ from requirements.lock": None
+        if unlocked is None
+        else abridged([*unlocked]) or "none",
     }
 
 
@@ -110,7 +112,7 @@ def _changes(origin: dict) -> str | None:
     if not files:
         return "none" if origin.get("commit") and files is not None else None
     digest = origin.get("diff_sha256")
-    return listed(files, 3) + (f" ({digest[:8]})" if digest else "")
+    return abridged(files, 3) + (f" ({digest[:8]})" if digest else "")
 
 
 def _varying_packages(records: list[dict]) -> list[str]:
@@ -119,7 +121,7 @@ def _varying_packages(records: list[dict]) -> list[str]:
     names = set(recorded[0]).intersection(*recorded[1:]) if recorded else set()
     varying = sorted(name for name in names if len({packages[name] for packages in recorded}) > 1)
     return [
-        listed([f"{name} {origin['packages'][name] or 'missing'}" for name in varying])
+        abridged([f"{name} {origin['packages'][name] or 'missing'}" for name in varying])
         if origin.get("packages")
         else ""
         for origin in records

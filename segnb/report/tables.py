@@ -13,7 +13,7 @@ from segnb.audit.metric import FAILING, by_run
 from segnb.audit.scores import READING_ERROR, published, published_scores, study_scores, with_study
 from segnb.claims.claim import LIMITS, MARGINS
 from segnb.claims.verdicts import DECIDED, StudyVerdicts
-from segnb.claims.wording import can_tell, counted, goal, needed
+from segnb.claims.wording import counted, goal, half_widths, needed
 from segnb.labels import STREET
 from segnb.models.registry import VARIANTS, label
 from segnb.presets import preset
@@ -236,7 +236,7 @@ def open_questions(ledger: StudyVerdicts) -> Styler | None:
         claim.id: {
             "verdict": claim.word,
             "seeds": f"{claim.seeds}",
-            "half-width": can_tell(claim),
+            "half-width": half_widths(claim),
             "claimed": goal(claim, claim.decisive_contrast),
             "seeds needed": needed(claim),
         }

@@ -53,7 +53,7 @@ def in_time(name: str) -> list:
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 
 
-def speaks_of(names: Sequence[str]) -> str:
+def scope_of(names: Sequence[str]) -> str:
     """Describe the blocks of frames and the scope of the intervals; "" for independent images."""
     drives = {drive_of(name) for name in names}
     if not any(drives) or len(names) < 2:
@@ -74,7 +74,7 @@ def weights_of(names: Sequence[str]) -> np.ndarray:
     """Return weights of these test images, equal within a block: (draws, N), see `image_weights`."""
     key, blocks = _key_and_blocks(tuple(names))
     weights = image_weights(int(blocks.max()) + 1, key=key)
-    return weights if weights.shape[1] == len(names) else weights[:, blocks]
+    return weights if weights.shape[1] == len(names) else weights[:, blocks]  # indexing makes a copy
 
 
 @lru_cache(maxsize=4)
@@ -197,6 +197,5 @@ def image_interval(
     Returns:
         (low, high), see `interval`.
     """
-    return interval(
-        [{"confusion": matrix} for matrix in confusions], lambda confusion: score(confusion), names
-    )
+    runs = [{"confusion": matrix} for matrix in confusions]
+    return interval(runs, lambda confusion: score(confusion), names)  # its argument may have another name

@@ -37,12 +37,12 @@ def p_values(kind: str, estimate, se, dof, margin: float = 0.0) -> tuple:
     Raises:
         ValueError: if the kind is unknown.
     """
-    low, high = {">": (margin, np.inf), "≈": (-margin, margin)}.get(kind, (None, None))
-    if low is None:
+    if kind not in (">", "≈"):
         raise ValueError(f"unknown kind {kind!r} (expected > or ≈)")
+    low, high = (margin, np.inf) if kind == ">" else (-margin, margin)
 
     def below(limit: float):
-        """Return the two-sided p against "the effect is at least the limit", for an effect below it."""
+        """Return the two-sided p for "the effect is below the limit"; above 1 if the estimate is above it."""
         return 2 * stdtr(dof, (estimate - limit) / se)
 
     def above(limit: float):
@@ -72,12 +72,19 @@ def evidence(kind: str, effects: Sequence[Effect | None], margin=0.0) -> tuple[f
     p = []
     for effect, limit in zip(effects, np.broadcast_to(margin, len(effects)), strict=True):
         known = effect is not None and effect.testable
-        p.append(p_values(kind, *((effect.estimate, *effect.error()) if known else [np.nan] * 3), limit))
+        estimate, se, dof = (effect.estimate, *effect.error()) if known else (np.nan,) * 3
+        p.append(p_values(kind, estimate, se, dof, limit))
     return tuple(map(float, combine(p)))
 
 
 def level_of(p: Iterable[float]) -> float:
-    """Return the level of a family's intervals: 1 - αR/m if R of its m tested claims are decided."""
+    """Return the level of a family's intervals: 1 - αR/m if R of its m tested claims are decided.
+
+    If none is decided, R is taken as 1; if none is tested, the level is 1 - α.
+
+    Args:
+        p: of each claim, the smaller of p for and p against; NaN if it is not tested
+    """
     tested = np.sort([value for value in p if not np.isnan(value)])
     steps = np.arange(1, len(tested) + 1) / max(len(tested), 1)
     passed = np.flatnonzero(tested <= ALPHA * steps)
@@ -152,10 +159,8 @@ def power(kind: str, effects: list[Effect], margin=0.0, seeds: int = 3, level: f
     if not any(effect.testable for effect in effects):
         return np.nan
     margins = np.broadcast_to(margin, len(effects))
-    studies = enumerate(zip(effects, margins, strict=True))
-    p = combine(
-        [p_values(kind, *_studies(effect, seeds, stream), limit) for stream, (effect, limit) in studies]
-    )
+    studies = [_studies(effect, seeds, stream) for stream, effect in enumerate(effects)]
+    p = combine([p_values(kind, *study, limit) for study, limit in zip(studies, margins, strict=True)])
     return float((np.fmin(*p) <= 1 - level).mean())
 
 
@@ -168,15 +173,18 @@ def _studies(effect: Effect, seeds: int, stream: int) -> tuple:
     draw = np.random.default_rng(stream)
 
     def estimated(variance: float, dof: int) -> np.ndarray:
+        """Draw the estimate of a variance in each study."""
         return variance * draw.chisquare(dof, STUDIES) / dof
 
     noise = draw.normal(0, np.sqrt(variance / seeds + effect.image_variance), STUDIES)
-    image = estimated(effect.image_variance, effect.image_dof), effect.image_dof
+    image_part = estimated(effect.image_variance, effect.image_dof)
     own_dof = seeds - 1
     own = estimated(variance, own_dof)
     rest = estimated(effect.pooled_variance, max((lenders - 1) * own_dof, 1))
-    own, dof = moderated(own, own_dof, (own + (lenders - 1) * rest) / lenders, lenders * own_dof)
-    return effect.estimate + noise, *standard_error(own / seeds, dof, *image)
+    pooled = (own + (lenders - 1) * rest) / lenders
+    seed_variance, seed_dof = moderated(own, own_dof, pooled, lenders * own_dof)
+    se, dof = standard_error(seed_variance / seeds, seed_dof, image_part, effect.image_dof)
+    return effect.estimate + noise, se, dof
 
 
 def seeds_needed(kind: str, effects: list[Effect], margin=0.0, level: float = 1 - ALPHA) -> int | None:

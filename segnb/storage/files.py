@@ -1,4 +1,4 @@
-"""Files that are complete or absent, JSON, and locks between processes."""
+"""Files that are complete or absent, JSON, locks between processes, and parts of Markdown files."""
 
 import errno
 import glob
@@ -233,6 +233,7 @@ def locked(path: Path, **options: Any) -> AcquireReturnProxy:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _where_supported():
             return FileLock(path, fallback_to_soft=False, **options).acquire()
+        # Reached only if the file system has no locks.
         if options.pop("on_acquired", None):  # there is no descriptor; the last holder may just have died
             options["timeout"] += LEASE
         return SoftFileLease(f"{path}.lease", lease_duration=LEASE, **options).acquire()
@@ -240,11 +241,9 @@ def locked(path: Path, **options: Any) -> AcquireReturnProxy:
 
 def made_once(lock: Path, read: Callable[[], T | None], make: Callable[[], None]) -> T:
     """Return the result of `read`; while it is None, one process calls `make` and the others wait."""
-    value = read()
-    if value is None:
+    if (value := read()) is None:
         with locked(lock):
-            value = read()  # the previous holder of the lock may have made it
-            if value is None:
+            if (value := read()) is None:  # otherwise, the previous holder of the lock made it
                 make()
                 value = read()
     return value

@@ -1,4 +1,4 @@
-"""The folder of a run; no other module contains its file names.
+"""The folder of a run: paths of its files, their contents, and the state of the run.
 
     runs/<study>/<variant>/seed<k>/
         params.json  provenance.json  history.csv  gradients.csv  model.safetensors  done.json  train.ipynb

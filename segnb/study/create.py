@@ -28,7 +28,8 @@ def create_study(params: StudyParams) -> Study:
 
     Finds the backbone weights, downloads them if they are missing (unless SEGNB_OFFLINE=1), and measures the
     fastest precision if this machine has not done so yet. If the study exists, only the paths of its data and
-    weights are updated, because a folder that was moved contains the same data.
+    weights are updated, because a folder that was moved contains the same data, and a warning is added if it
+    has none.
     """
     resolved = _overridden(params)
     data = open_data(params.data, resolved, cache_folder())
@@ -60,16 +61,18 @@ def create_study(params: StudyParams) -> Study:
     if not path.exists():
         write_json(path, settings)
     else:
-        # The first warnings remain true of the runs that were trained then.
-        old, new = (words["request"]["data"] for words in (study.settings, settings))
-        same = parse(old)[0] == parse(new)[0]  # with or without the name of the layout
-        paths = {"data": old if same else new} | ({"weights": file} if weights.is_users else {})
-        request = study.settings["request"] | paths
+        old, new = study.settings["request"]["data"], settings["request"]["data"]
+        request = dict(study.settings["request"])
+        if parse(old)[0] != parse(new)[0]:  # another folder, not only with or without the name of its layout
+            request["data"] = new
+        if weights.is_users:
+            request["weights"] = file
         now = study.settings | {"request": request, "weights": settings["weights"]}
+        # The first warnings remain true of the runs that were trained then.
         now["warnings"] = study.settings["warnings"] or settings["warnings"]
         if now != study.settings:
             write_json(path, now)
-    return Study(study.path)  # read again
+    return Study(study.path)  # without the settings that `study` has cached
 
 
 def _overridden(params: StudyParams, source: str = "") -> Preset:
@@ -139,7 +142,7 @@ def check_device(study: Study) -> None:
 
 
 def _check_belongs(study: Study, params: RunParams) -> None:
-    then = study.settings | study.settings["request"]
+    then = study.settings | study.settings["request"]  # preset, data and weights as they were requested
     now = {"code": code_digest(), "versions": _versions(), **params.shared().model_dump()}
     changed = [name for name, value in now.items() if then.get(name) != value]
     if not changed and _overridden(params.shared(), study.settings["weights"]["source"]) != study.preset:

@@ -10,11 +10,11 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections import Counter
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution, version
 from itertools import groupby
 from pathlib import Path
+from statistics import mode
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
@@ -99,10 +99,7 @@ def code_state(checkout: Path = CHECKOUT) -> dict:
 
         All but the version are None without git, or if the folder is not the root of a checkout.
     """
-    state: dict[str, Any] = {
-        "segnb": __version__,
-        **dict.fromkeys(("commit", "dirty", "changed_files", "diff_sha256")),
-    }
+    state = {"segnb": __version__} | dict.fromkeys(("commit", "dirty", "changed_files", "diff_sha256"))
     answer = _git(checkout, "rev-parse", "--show-toplevel", "HEAD") or b""
     top, _, commit = answer.decode().strip().partition("\n")
     if not commit or Path(top).resolve() != checkout.resolve():
@@ -191,7 +188,7 @@ def check(study: "Study", runs: list["Run"]) -> None:
         if differences := unlike(identity(recorded), expected):
             raise SegnbError(
                 f"{run.path}: must not be compared with the other runs of study {study.name}, because its"
-                f" settings differ ({listed(differences, 3)}). Move it out of the study's folder."
+                f" settings differ ({abridged(differences, 3)}). Move it out of the study's folder."
             )
         if recorded.get("network", defined) != defined:
             raise SegnbError(
@@ -208,7 +205,7 @@ def check_evaluations(study: "Study", runs: list["Run"]) -> None:
     """
     by_code = evaluation_code(runs)
     if len(set(by_code.values())) > 1:
-        (most, _), *_ = Counter(by_code.values()).most_common()
+        most = mode(by_code.values())
         path = next(path for path, code in by_code.items() if code != most)
         raise SegnbError(
             f"{path}: must not be compared with the other runs of study {study.name}, because another version"
@@ -248,7 +245,7 @@ def _read(path: Path, modified: int) -> dict:
     return read_json(path)
 
 
-def listed(words: list[str], most: int = 6) -> str:
+def abridged(words: list[str], most: int = 6) -> str:
     """Join the first words: "a, b and 2 more"."""
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 

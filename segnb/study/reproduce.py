@@ -22,7 +22,7 @@ from segnb.storage import root, share_code
 from segnb.storage.checksums import sha256
 from segnb.storage.files import read_json, write_json
 from segnb.study.create import create_study
-from segnb.study.provenance import check, identity, in_turn, listed, provenance, record, unlike
+from segnb.study.provenance import abridged, check, identity, in_turn, provenance, record, unlike
 from segnb.study.study import Run, Study
 
 
@@ -51,8 +51,8 @@ def verify(run: Run) -> tuple[dict[str, bool], list[str]]:
         if not evaluated:
             remarks.append("the run has not been evaluated, so only its training was compared")
         if not all(same.values()):
-            scores = [f"{folder.summary['best_val_miou']:.6f}" for folder in (run, repetition)]
-            remarks.append("best validation mIoU {}, repeated {}".format(*scores))
+            before, now = run.summary["best_val_miou"], repetition.summary["best_val_miou"]
+            remarks.append(f"best validation mIoU {before:.6f}, repeated {now:.6f}")
         return same, remarks
 
 
@@ -84,10 +84,9 @@ def _parameters(run: Run) -> RunParams:
         raise SegnbError(
             f"{run.path}: contains {params.variant}, seed {params.seed}. Move it to the folder of that run."
         )
-    settings = run.study.settings
-    source, file = settings["weights"]["source"], settings["weights"]["file"]
-    places = {"data": settings["request"]["data"], "weights": file if source.startswith("file ") else source}
-    return RunParams.check(params.model_dump() | places | {"study": None})
+    weights, data = run.study.weights, run.study.settings["request"]["data"]
+    source = str(weights.file) if weights.is_users else weights.source
+    return RunParams.check(params.model_dump() | {"data": data, "weights": source, "study": None})
 
 
 @contextmanager
@@ -116,7 +115,7 @@ def _check_repeatable(run: Run, study: Study) -> None:
     commit = origin.get("commit")
     checkout = f"Check out {f'commit {commit[:12]}' if commit else 'version ' + str(origin.get('segnb'))}"
     if origin.get("changed_files"):
-        checkout += f" with its uncommitted changes of {listed(origin['changed_files'], 3)}"
+        checkout += f" with its uncommitted changes of {abridged(origin['changed_files'], 3)}"
     packages = " ".join(f"{name}=={version}" for name, version in (then["versions"] or {}).items())
     device = run.study.settings["machine"]["device_name"]
     variables = "".join(f", {name}={value}" for name, value in run.study.machine.environment.items())
@@ -169,7 +168,7 @@ def _circumstances(run: Run, study: Study) -> list[str]:
     packages = {name: (now["packages"].get(name), then) for name, then in before.get("packages", {}).items()}
     others = [f"{name} {here} instead of {then}" for name, (here, then) in packages.items() if here != then]
     if others:
-        remarks.append(f"other packages: {listed(others, 5)}")
+        remarks.append(f"other packages: {abridged(others, 5)}")
     commits = in_turn(before, "commit")
     if commits and commits[-1] != now["commit"]:
         remarks.append(f"a commit other than {commits[-1][:12]}, with the same training code")

@@ -245,7 +245,7 @@ def _is_run(run: Run) -> bool:
 
 def of_family(runs: list[Run], family: str) -> list[Run]:
     """Return the runs of the "fcn" or "unet" family."""
-    return [run for run in runs if run.variant in VARIANTS and run.family == family]
+    return [run for run in runs if run.family == family]
 
 
 def by_variant(runs: list[Run]) -> dict[str, list[Run]]:

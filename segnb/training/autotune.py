@@ -93,15 +93,14 @@ def resolve_machine(runs: Path, preset: Preset, precision: str = "auto") -> Mach
         return replace(plain, precision=precision, channels_last=True, fused=True)
     sizes = "; ".join(f"{r.size} px, width {r.width}" for r in (preset.fcn, preset.unet))
     key = f"{name}, {usable_cores()} cores, torch {torch.__version__}, {sizes}"  # a trial depends on this
-    key += "".join(f", {name}={value}" for name, value in environment.items())
+    key += "".join(f", {variable}={value}" for variable, value in environment.items())
     path = runs / "machine.json"
-    known = read_json(path) if path.exists() else {}
-    if key not in known:
+    entry = read_json(path).get(key) if path.exists() else None
+    if entry is None:
         print(f"timing training settings on {name}, once per preset …", flush=True)
         machine, trials = choose(plain, preset)
-        known[key] = {"chosen": asdict(machine), "trials": trials}
-        _remember(path, key, known[key])
-    entry = known[key]
+        entry = {"chosen": asdict(machine), "trials": trials}
+        _remember(path, key, entry)
     machine = Machine(**entry["chosen"])
     eager = next(t for t in entry["trials"] if all(t[field] == getattr(machine, field) for field in TRIED))
     if _run_seconds(eager, preset) < COMPILE_FROM:
@@ -159,8 +158,8 @@ def _run_seconds(trial: dict, preset: Preset) -> float:
     """Estimate the seconds of a U-Net's and a fine-tuned FCN's run together, from a trial."""
     if "failed" in trial:
         return float("inf")
-    total = {family: preset.train * preset.recipe(family).epochs for family in ("unet", "fcn")}  # images
-    return trial["start"] + sum(trial[family] / TRIAL_IMAGES * images for family, images in total.items())
+    images = {family: preset.train * preset.recipe(family).epochs for family in ("unet", "fcn")}
+    return trial["start"] + sum(trial[family] / TRIAL_IMAGES * images[family] for family in images)
 
 
 def try_out(machine: Machine, preset: Preset) -> dict:

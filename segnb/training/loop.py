@@ -207,11 +207,13 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
     progress = checkpoint.Progress(run)
 
     def write_tables() -> None:
+        """Write history.csv and gradients.csv from `rows` and `gradients`, which are assigned below."""
         if rows:
             run.write_history(rows)
             run.write_gradients(gradients)
 
     def save() -> None:
+        """Write the tables and a checkpoint after an epoch."""
         write_tables()
         state = {name: part.state_dict() for name, part in parts.items()}
         progress.save(state | {"rows": rows, "gradients": gradients})
@@ -235,9 +237,10 @@ def _fit(model, train, val, recipe, seed, run, machine, on_epoch, feature_cache)
         if stops_early(rows, recipe):
             break
         start = time.perf_counter()
-        torch.manual_seed(seed * 1_000_003 + epoch)  # for dropout; the batches have a generator of their own
+        # For dropout; the batches have a generator of their own. Each (seed, epoch) has a number of its own.
+        torch.manual_seed(seed * 1_000_003 + epoch)
         batches = shuffled(train, recipe.batch_size, machine, seed, epoch, recipe.mirror)
-        rate = optimizer.param_groups[-1]["lr"]
+        rate = optimizer.param_groups[-1]["lr"]  # outside the backbone, at the start of the epoch
         trained = train_one_epoch(network, batches, optimizer, scheduler, scaler, machine)
         train_seconds = time.perf_counter() - start
         validated = evaluate(network, val, recipe.batch_size, machine)
@@ -324,7 +327,11 @@ def stops_early(rows: list[dict], recipe: Recipe) -> bool:
 
 
 def _schedule(optimizer, recipe: Recipe, steps: int):
-    """Make the schedule of the learning rate: constant, or one cycle (Smith 2018) over the run."""
+    """Make the schedule of the learning rate: constant, or one cycle (Smith 2018) over the run.
+
+    Args:
+        steps: per epoch
+    """
     if recipe.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
     return torch.optim.lr_scheduler.OneCycleLR(

@@ -93,8 +93,8 @@ def test_what_a_claim_can_tell_is_the_widest_deciding_interval_of_each_unit():
         part(low=-1, high=9, decides=False),
         part(low=-1.0, high=2.0, unit="px", scale=1),
     )
-    assert wording.can_tell(claim(contrasts=parts)) == "±2.0 points and ±1.50 px"
-    assert wording.can_tell(claim(contrasts=(part(low=None, high=None),))) == "–"
+    assert wording.half_widths(claim(contrasts=parts)) == "±2.0 points and ±1.50 px"
+    assert wording.half_widths(claim(contrasts=(part(low=None, high=None),))) == "–"
 
 
 @pytest.mark.parametrize("half_width, expected", [(0.017, True), (0.008, False)])

@@ -13,7 +13,7 @@ from segnb.stats.bootstrap import (
     interval,
     key_of,
     resample,
-    speaks_of,
+    scope_of,
     weights_of,
 )
 from segnb.stats.effect import effect
@@ -144,7 +144,7 @@ FIVE = [f"drive {i}/{k}" for i in range(5) for k in range(3)]
 )
 def test_frames_of_a_drive_are_weighted_in_blocks(names, blocks, text):
     assert list(blocks_of(names)) == blocks and count_blocks(names) == max(blocks) + 1
-    assert text in speaks_of(names) and bool(text) == bool(speaks_of(names))
+    assert text in scope_of(names) and bool(text) == bool(scope_of(names))
     weights = weights_of(names)
     for block in set(blocks):
         alike = weights[:, np.flatnonzero(np.array(blocks) == block)]

@@ -23,30 +23,35 @@ def fcn(stride: int, trunk: str) -> str:
     return f"FCN{stride}s_vgg16_{trunk}"
 
 
-def strides(plus: int, minus: int, *names: str) -> tuple[Contrast, ...]:
+def strides(plus: int, minus: int, *metrics: str) -> tuple[Contrast, ...]:
     """Compare two strides on each metric, once with frozen and once with fine-tuned backbones."""
     return tuple(
-        Contrast(f"FCN-{plus}s − FCN-{minus}s, {word}", name, (fcn(plus, trunk),), (fcn(minus, trunk),))
-        for name in names
+        Contrast(f"FCN-{plus}s − FCN-{minus}s, {word}", metric, (fcn(plus, trunk),), (fcn(minus, trunk),))
+        for metric in metrics
         for trunk, word in TRUNKS.items()
     )
 
 
-def tuning(*names: str, at: tuple[int, ...] = STRIDES, threshold: float = 0.0) -> tuple[Contrast, ...]:
+def tuning(*metrics: str, at: tuple[int, ...] = STRIDES, threshold: float = 0.0) -> tuple[Contrast, ...]:
     """Compare fine-tuned with frozen backbones on each metric, at each of the strides `at`."""
-    sides = {stride: ((fcn(stride, "finetune"),), (fcn(stride, "freeze"),)) for stride in at}
     return tuple(
-        Contrast(f"FCN-{stride}s, fine-tuned − frozen", name, *sides[stride], threshold=threshold)
+        Contrast(
+            f"FCN-{stride}s, fine-tuned − frozen",
+            metric,
+            (fcn(stride, "finetune"),),
+            (fcn(stride, "freeze"),),
+            threshold=threshold,
+        )
         for stride in at
-        for name in names
+        for metric in metrics
     )
 
 
-def both(stride: int, *names: str, threshold: float = 0.0) -> tuple[Contrast, ...]:
+def both(stride: int, *metrics: str, threshold: float = 0.0) -> tuple[Contrast, ...]:
     """Take each metric of the FCNs of one stride, frozen and fine-tuned."""
     return tuple(
-        Contrast(f"FCN-{stride}s, {word}", name, (fcn(stride, trunk),), threshold=threshold)
-        for name in names
+        Contrast(f"FCN-{stride}s, {word}", metric, (fcn(stride, trunk),), threshold=threshold)
+        for metric in metrics
         for trunk, word in TRUNKS.items()
     )
 
@@ -222,9 +227,7 @@ STRIDE_CLAIMS = (
         " decide. A predicted mask does not show this width, so the distance from true to predicted edges is"
         " shown too. So are the widths of the other two strides minus that of FCN-8s.",
         against("crisp", both(8, "softness"))
-        + secondary(
-            both(8, "edge_distance"), strides(16, 8, "softness"), strides(32, 8, "softness")
-        ),
+        + secondary(both(8, "edge_distance"), strides(16, 8, "softness"), strides(32, 8, "softness")),
     ),
 )
 

@@ -12,10 +12,10 @@ HIDDEN = ("recall:mostly hidden", "recall:in full sight")
 THIN_OR_CARS = ("Pedestrian", "Pole", "Traffic sign", "Fence", "Car")
 
 
-def gates(*names: str) -> tuple[Contrast, ...]:
+def gates(*metrics: str) -> tuple[Contrast, ...]:
     """Compare networks with and without gates on each metric, in both pairs."""
     return tuple(
-        contrast for name in names for plus, minus in GATE_PAIRS for contrast in pair(plus, minus, name)
+        contrast for metric in metrics for plus, minus in GATE_PAIRS for contrast in pair(plus, minus, metric)
     )
 
 
@@ -23,7 +23,8 @@ def each_gate(*networks: str, metric: str, levels: tuple) -> tuple[Contrast, ...
     """Take a metric of each gate, or of all gates at once."""
     return tuple(
         Contrast(
-            f"{VARIANTS[name].label}, " + ("all gates at once" if level == "all" else f"gate of level {level}"),
+            f"{VARIANTS[name].label}, "
+            + ("all gates at once" if level == "all" else f"gate of level {level}"),
             f"{metric}:{level}",
             (name,),
         )

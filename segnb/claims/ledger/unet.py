@@ -6,10 +6,10 @@ from segnb.models.registry import VARIANTS
 UNET, NO_SKIP, RESIDUAL = "UNet_Standard_256", "UNet_NoSkip_256", "ResidualUNet_256"
 
 
-def pair(plus: str, minus: str, *names: str) -> tuple[Contrast, ...]:
+def pair(plus: str, minus: str, *metrics: str) -> tuple[Contrast, ...]:
     """Compare two networks on each metric."""
     label = f"{VARIANTS[plus].label} − {VARIANTS[minus].label}"
-    return tuple(Contrast(label, name, (plus,), (minus,)) for name in names)
+    return tuple(Contrast(label, metric, (plus,), (minus,)) for metric in metrics)
 
 
 def alone(metric: str, *networks: str, of: str = "", threshold: float = 0.0) -> tuple[Contrast, ...]:

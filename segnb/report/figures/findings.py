@@ -235,7 +235,11 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
     lowest, highest = (replace(level, low=None, high=None) for level in (levels[0], levels[-1]))
     ends = f"the levels are {signed(lowest.estimate, lowest)} to {effect(highest)}"
     if effect(lowest) == effect(highest):
-        ends = f"{every(len(levels))} levels are {effect(lowest)}" if len(levels) > 1 else f"the level is {effect(lowest)}"
+        ends = (
+            f"{every(len(levels))} levels are {effect(lowest)}"
+            if len(levels) > 1
+            else f"the level is {effect(lowest)}"
+        )
     return sentence("; ".join(filter(None, (ends, places))))
 
 
