@@ -158,8 +158,8 @@ def _background(_: pd.DataFrame) -> Outcome:
     unlabeled = published_shares().pixel_share["Unlabeled"]
     return Outcome(
         "supported" if unlabeled <= LITTLE else "refuted",
-        f"{100 * unlabeled:.1f}% of the study's pixels are Unlabeled, most of them sky, which has no class of"
-        f" its own; “little” means at most {100 * LITTLE:.0f}%",
+        f"{100 * unlabeled:.1f}% of the study's pixels are Unlabeled, the class that includes the sky;"
+        f" “little” means at most {100 * LITTLE:.0f}%",
     )
 
 

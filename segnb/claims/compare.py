@@ -20,7 +20,7 @@ from segnb.claims.effects import MeasuredContrast
 from segnb.claims.related_studies import origin
 from segnb.claims.saved import HOLM, aligned, numbers
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
-from segnb.claims.wording import full_name, listed
+from segnb.claims.wording import counted, full_name, listed
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
@@ -68,7 +68,8 @@ def check_comparable(a: StudyVerdicts, b: StudyVerdicts) -> None:
 class Agreement(NamedTuple):
     """How far two studies agree.
 
-    both:      claims that both studies measured with the same deciding comparisons
+    both:      claims that both studies measured with the same deciding comparisons and limits
+    differently: claims that both measured with other comparisons or limits
     same:      claims of these with the same verdict
     open:      claims of these with the same verdict, which is no decision
     here:      claims of these that only the first study decides
@@ -78,6 +79,7 @@ class Agreement(NamedTuple):
     """
 
     both: list[str]
+    differently: list[str]
     same: list[str]
     open: list[str]
     here: list[str]
@@ -98,18 +100,21 @@ class Agreement(NamedTuple):
 
 
 def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
-    """Compute how far two studies agree on the claims that they test alike."""
-    pairs = [(mine, b.by_id[mine.id]) for mine in a.claims if mine.id in b.by_id]
-    pairs = [(x, y) for x, y in pairs if same_test(x, y) and _measured(x) and _measured(y)]
+    """Compute how far two studies agree, in verdicts on claims that they test alike and in comparisons."""
+    both = [(mine, b.by_id[mine.id]) for mine in a.claims if mine.id in b.by_id]
+    both = [(x, y) for x, y in both if _measured(x) and _measured(y)]
+    pairs = [(x, y) for x, y in both if same_test(x, y)]
     p: dict[str, float] = {}  # by the comparison's name; several claims may share one
-    for x, y in pairs:
-        for key, contrast in _deciding(x).items():
-            value = p_of_difference(contrast, _deciding(y)[key])
+    for x, y in both:
+        for contrast in x.deciding:
+            twin = counterpart(contrast, y)  # may decide by another limit there
+            value = p_of_difference(contrast, twin) if twin else None
             if value is not None:
                 p[full_name(contrast)] = value
     limit = 1 - level_of(p.values())
     return Agreement(
         both=[x.id for x, _ in pairs],
+        differently=[x.id for x, y in both if not same_test(x, y)],
         same=[x.id for x, y in pairs if x.word == y.word],
         open=[x.id for x, y in pairs if x.word == y.word and x.word not in DECIDED],
         here=[x.id for x, y in pairs if x.word in DECIDED and y.word not in DECIDED],
@@ -132,7 +137,7 @@ def elsewhere(
     sentences = []
     for other in others:
         found = agreement(verdicts, other)
-        if not found.compared or other.preset != verdicts.preset:
+        if not (found.both and found.compared) or other.preset != verdicts.preset:
             continue
         if other.data["name"] != verdicts.data["name"]:
             sentences.append(_on_other_data(verdicts, other, found, above))
@@ -145,11 +150,10 @@ def _on_another_machine(verdicts: StudyVerdicts, other: StudyVerdicts, found: Ag
     results = "the same results" if found.agree else "different results"
     more = ["images or settings"] if unequal_settings(verdicts, other) else []
     more += ["backbone weights"] if verdicts.weights != other.weights else []
-    with_other = f" with other {listed(more)}" if more else ""
-    return (
-        f"**Another machine{with_other} gives {results}:** on {other.machine}, {in_words(found)}"
-        f" {_beyond(found)}."
-    )
+    with_other = f", with other {listed(more)}" if more else ""
+    few = 2 * len(found.both) < len(found.both) + len(found.differently)
+    result = "Few claims can be compared" if few else f"Another machine gives {results}"
+    return f"**{result}:** on {other.machine}{with_other}, {in_words(found)} {_beyond(found)}."
 
 
 def _on_other_data(
@@ -159,7 +163,12 @@ def _on_other_data(
     sizes = f", {'and' if found.opposite else 'but'} effects have other sizes" if found.beyond else ""
     mine, its = _families(verdicts), _families(other)
     its_images, images = (in_markdown(origin(one.data)) for one in (other, verdicts))
-    here = f" Only with {images}, {_some(found.here, above)} decided." if found.here else ""
+    here = f" {_some(found.here, above)} decided only with {images}." if found.here else ""
+    (its_seeds, its_tests), (seeds, tests) = (
+        (len(one.seeds), one.data["counts"]["test"]) for one in (other, verdicts)
+    )
+    if here and (its_seeds < seeds or its_tests < tests):
+        here += f" The other study has {counted(its_seeds, 'seed')} and {its_tests} test images."
     limit = f" Only {listed(its)} were trained there." if its and its != mine else ""
     return (
         f"**On other data, {result}{sizes}:** with {its_images} instead of {images},"
@@ -181,9 +190,11 @@ def in_words(found: Agreement) -> str:
     opposite = listed(found.opposite) or "none"
     verb = "have" if len(found.opposite) > 1 else "has"
     both_open = f" ({len(found.open)} of them {_are(found.open)} open in both)" if found.open else ""
+    n = len(found.differently)
+    more = f" They test {counted(n, 'more claim')} differently." if n else ""
     return (
         f"{len(found.same)} of the {len(found.both)} claims that both studies test alike have the same"
-        f" verdict{both_open}, and {opposite} {verb} the opposite one."
+        f" verdict{both_open}, and {opposite} {verb} the opposite one.{more}"
     )
 
 

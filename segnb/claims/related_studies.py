@@ -73,5 +73,7 @@ def companion(study: Study, place: str) -> Study:
             )
         else:
             return other
-    nothing = f"no study with the same preset, backbone weights, machine and code uses {COMPANIONS[place]}"
+    nothing = (
+        f"there is no study of {COMPANIONS[place]} with the same preset, backbone weights, machine and code"
+    )
     raise Missing(next(iter(reasons), nothing))

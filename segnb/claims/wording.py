@@ -10,6 +10,7 @@ from segnb.claims.metrics import early_epoch
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
 from segnb.models.registry import VARIANTS
+from segnb.presets import preset
 from segnb.stats import decisions
 from segnb.study.study import Study
 
@@ -86,7 +87,7 @@ def levels(verdicts: StudyVerdicts) -> str:
     if not verdicts.levels:
         return "All confidence intervals are at 95%."
     by_family = [
-        f"{percent(level)} (claims {family.replace(', ours', ', our own questions')})"
+        f"{percent(level)} (claims {family.replace(', ours', ', our hypotheses')})"
         for family, level in verdicts.levels.items()
     ]
     return (
@@ -171,9 +172,9 @@ def by_word(claims: Iterable[Verdict]) -> str:
 
 
 def counts(verdicts: StudyVerdicts) -> str:
-    """Count the claims of the study by verdict, then our own statements."""
+    """Count the claims of the study by verdict, then our hypotheses."""
     sentences = []
-    for name, ours in (("claims of the study", False), ("statements of ours", True)):
+    for name, ours in (("claims of the study", False), ("hypotheses of ours", True)):
         claims = [claim for claim in verdicts.claims if (claim.origin == "ours") == ours]
         if claims:
             sentences.append(f"Of {len(claims)} {name}, {by_word(claims)}.")
@@ -207,7 +208,22 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> s
             sentences.append(f"By these times, the claim would not hold{where}.")
     if claim.word == "supported" and claim.caveat:
         sentences.append(claim.caveat)
-    return " ".join(sentences)
+    if claim.word == "refuted" and decisive.threshold and not decisive.minus:
+        sentences.append(_trained_less(claim, study))
+    return " ".join(filter(None, sentences))
+
+
+def _trained_less(claim: Verdict, study: Study) -> str:
+    """Say that a level may depend on the size of the training; "" for the study's own size."""
+    family = "unet" if claim.family == "U" else "fcn"
+    images, there = study.settings["data"]["counts"]["train"], preset("paper")
+    here, recipe = study.recipe(family), getattr(there, family)
+    if (images, here) == (there.train, recipe):
+        return ""
+    return (
+        f"More training may change this value: here {counted(here.epochs, 'epoch')} on {images:,} images, in"
+        f" the study {recipe.epochs} on {there.train:,}."
+    )
 
 
 def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
@@ -227,11 +243,11 @@ def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
         needs = f" The claim needs {every(contrasts)} comparisons to hold." if several else ""
         return f"{result}. The interval lies {goal(claim, decisive, missed=True)}.{needs}"
     if claim.word == "supported":
-        return (
-            f"{every(contrasts).capitalize()} intervals lie {aim}. {least}"
-            if several
-            else f"{least} The interval lies {aim}."
-        )
+        if not several:
+            return f"{least} The interval lies {aim}."
+        aims = dict.fromkeys(goal(claim, contrast) for contrast in claim.deciding)
+        where = aim if len(aims) == 1 else f"on the side of the claim, {' or '.join(aims)}"
+        return f"{every(contrasts).capitalize()} intervals lie {where}. {least}"
     if claim.p_for is None:
         return f"{least} It is the same in every run, so it cannot be tested."
     return f"{least} It is unclear whether the value lies {aim}. {_too_wide(claim)}{outlook(claim)}"

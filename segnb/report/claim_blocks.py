@@ -12,12 +12,13 @@ from itertools import groupby
 
 from IPython.display import HTML
 
+from segnb.audit.scores import published_scores
 from segnb.claims import wording
 from segnb.claims.compare import agreement, counterpart, in_words, p_of_difference, same_test
 from segnb.claims.ledger import SENTENCES
 from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.claims.wording import counted, half_widths, listed, p_cell
+from segnb.claims.wording import counted, half_widths, listed, p_cell, signed, with_unit
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
@@ -151,6 +152,18 @@ def reference_reason(claim: Verdict, mine: Verdict) -> str:
     return " ".join(sentences)
 
 
+def in_study(claim: Verdict) -> str:
+    """Give the study's own values of a claim's comparisons of mIoU; "" if it published none of them."""
+    published, values = published_scores().miou, []
+    for part in claim.contrasts:
+        if part.metric == "miou" and {*part.networks} <= {*published.index}:
+            value = part.weight * (published[[*part.plus]].sum() - published[[*part.minus]].sum())
+            values.append(f"{part.label}: {with_unit(signed(value, part), part.short_unit)}")
+    if not values:
+        return ""
+    return f"Differences of mIoU by its own class IoUs, from one run per network: {'; '.join(values)}."
+
+
 def command_label(claim: Verdict) -> str:
     """Say what the command of a claim is for."""
     if claim.command.startswith("segnb claims") or claim.word not in ("inconclusive", "not measured"):
@@ -213,6 +226,7 @@ def block(
     return render(
         "claim.html.j2",
         claim=claim,
+        studys=in_study(claim),
         references=references,
         compares=to_json(_compared(claim)),
         rules=RULES_PLACE,

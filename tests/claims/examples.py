@@ -77,7 +77,12 @@ def verdicts(*claims: Verdict, **changes) -> StudyVerdicts:
         "study": "quick-streets-00000000",
         "preset": "quick",
         "date": "2026-01-02",
-        "data": {"name": "streets", "origin": "rendered street scenes", "digest": "0", "counts": {}},
+        "data": {
+            "name": "streets",
+            "origin": "rendered street scenes",
+            "digest": "0",
+            "counts": {"train": 24, "test": 12},
+        },
         "seeds": [0, 1, 2],
         "networks": ["UNet_Standard_256", "UNet_NoSkip_256"],
         "machine": "a processor, fp32",

@@ -58,7 +58,12 @@ def test_what_cannot_be_compared_is_left_out():
     assert compare.agreement(mine, study(0.5, 0.5, low=None, high=None)).compared == 0  # counted
     assert compare.agreement(mine, study(None, 0.02)).both == ["U2"]
     other = replace(mine, claims=(mine.claims[0], replace(mine.claims[1], kind="≈")))
-    assert compare.agreement(mine, other).both == ["U1"]
+    found = compare.agreement(mine, other)
+    assert (found.both, len(found.differently)) == (["U1"], 1)
+    assert compare.in_words(found).endswith(" They test 1 more claim differently.")
+    assert (
+        found.compared == compare.agreement(mine, mine).compared
+    )  # another limit leaves the effect the same
 
 
 def test_chance_alone_rarely_makes_studies_disagree():
@@ -83,10 +88,14 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     assert sentence.startswith("**Another machine gives different results:** on GPU")
     assert sentence.endswith("Of 2 comparisons, 2 differ by more than chance.")
     (sentence,) = compare.elsewhere(mine, [replace(other, weights="random")])
-    assert sentence.startswith("**Another machine with other backbone weights gives the same results:** on")
+    assert sentence.startswith(
+        "**Another machine gives the same results:** on GPU, fp32, with other backbone weights, "
+    )
     earlier = replace(other, data=mine.data | {"digest": "earlier"}, weights="random")
     (sentence,) = compare.elsewhere(mine, [earlier])
-    assert sentence.startswith("**Another machine with other images or settings and backbone weights gives")
+    assert sentence.startswith(
+        "**Another machine gives the same results:** on GPU, fp32, with other images or settings and"
+    )
 
 
 def test_images_are_the_same_if_their_ground_truth_is_whatever_code_renders_them():
@@ -102,7 +111,12 @@ def test_images_are_the_same_if_their_ground_truth_is_whatever_code_renders_them
 
 
 def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
-    photographs = {"name": "camvid", "origin": "the folder camvid", "digest": "1", "counts": {}}
+    photographs = {
+        "name": "camvid",
+        "origin": "the folder camvid",
+        "digest": "1",
+        "counts": {"train": 8, "test": 5},
+    }
     lead = examples.verdicts(claim("F1", "refuted"), claim("U1"))
     other = replace(lead, claims=(claim("F1"), claim("U1", "inconclusive")), data=photographs)
     (sentence,) = compare.elsewhere(lead, [other, lead])
@@ -110,8 +124,8 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     alike = "claims that both studies test alike have the same verdict"
     assert sentence == (
         f"**On other data, some verdicts are reversed:** {place}, 0 of the 2 {alike}, and F1 has the opposite"
-        " one. Of 1 comparisons, none differs by more than chance. Only with rendered street scenes, U1 is"
-        " decided."
+        " one. Of 1 comparisons, none differs by more than chance. U1 is decided only with rendered street"
+        " scenes. The other study has 3 seeds and 5 test images."
     )
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
     names = "F1", "F2", "F3", "F4", "F5", "U1"
@@ -119,10 +133,12 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     open_there = replace(other, claims=tuple(claim(name, "inconclusive") for name in names))
     (sentence,) = compare.elsewhere(many, [open_there], ("U1", "U9", "F1"))
     assert sentence.endswith(
-        " Only with rendered street scenes, 6 claims (of the findings above, U1 and F1) are decided."
+        " 6 claims (of the findings above, U1 and F1) are decided only with rendered street scenes. The other"
+        " study has 3 seeds and 5 test images."
     )
-    assert compare.elsewhere(many, [open_there])[0].endswith(
-        " Only with rendered street scenes, 6 claims are decided."
+    as_many = replace(open_there, data=photographs | {"counts": lead.data["counts"]})
+    assert compare.elsewhere(many, [as_many])[0].endswith(
+        " 6 claims are decided only with rendered street scenes."
     )
     far = claim("U1", contrasts=(part(estimate=0.5),))
     tested_differently = claim("F1", contrasts=(part(metric="iou:Car"),))
@@ -130,8 +146,8 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     (sentence,) = compare.elsewhere(lead, [fcns])
     assert sentence == (
         f"**On other data, no verdict is reversed, but effects have other sizes:** {place}, 1 of the 1"
-        f" {alike}, and none has the opposite one. Of 1 comparisons, 1 differs by more than chance."
-        " Only FCNs were trained there."
+        f" {alike}, and none has the opposite one. They test 1 more claim differently. Of 1 comparisons, 1"
+        " differs by more than chance. Only FCNs were trained there."
     )
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
     listed = compare.differences(lead, replace(other, claims=(tested_differently, claim("U1", "refuted"))))[1]

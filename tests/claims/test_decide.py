@@ -67,7 +67,6 @@ def test_known_effects_are_found(claims):
     for name in (
         "F1",
         "F3",
-        "F5",
         "F7",
         "F8",
         "F9",
@@ -92,12 +91,12 @@ def test_known_effects_are_found(claims):
         "U23",
         "U24",
         "U29",
-        "U30",
     ):
         assert verdicts[name] == "supported", name
+    assert verdicts["F5"] == "refuted"  # coarser blocks cut more corners, so their contours are shorter
     assert verdicts["F22"] == verdicts["U17"] == verdicts["U32"] == "refuted"
     assert verdicts["F14"] == "refuted" and claims["F14"]["reason"].startswith("FCN-32s")  # by its own level
-    assert verdicts["U10"] == verdicts["U14"] == "inconclusive"  # gates have no effect
+    assert verdicts["U10"] == verdicts["U14"] == verdicts["U30"] == "inconclusive"  # gates have no effect
 
 
 def test_a_share_that_leaves_no_room_is_not_measurable_and_says_so(claims):

@@ -96,10 +96,8 @@ def test_only_common_seeds_count(study, tmp_path):
 def test_a_measure_without_a_value_is_missing(tmp_path):
     study = make_study(make_project(tmp_path / "project"), seeds=2, images=4, variants=[UNET, NO_SKIP])
     run = study.run(NO_SKIP, 1)
-    run.write_arrays(
-        run.boundary_path,
-        **run.boundary() | {"length_predicted": np.zeros_like(run.boundary()["length_predicted"])},
-    )
+    no_length = np.zeros_like(run.boundary()["length_truth"])
+    run.write_arrays(run.boundary_path, **run.boundary() | {"length_truth": no_length})
     measured = Effects(study).measure(Contrast("", "roughness", (UNET,), (NO_SKIP,)))
     assert measured.missing.endswith("of U-Net, no skips has no value on these test images")
     assert measured.estimate is None and measured.effect is None

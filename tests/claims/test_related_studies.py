@@ -118,7 +118,7 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
         ):
             write_json(cars.path / "study.json", settled | {key: value})
             assert (
-                "code uses the scenes with two classes, cars and the rest"
+                "there is no study of the scenes with two classes, cars and the rest with the same preset"
                 in Effects(study).measure(FOCUS).missing
             )
     finally:

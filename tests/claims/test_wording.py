@@ -97,6 +97,21 @@ def test_what_a_claim_can_tell_is_the_widest_deciding_interval_of_each_unit():
     assert wording.half_widths(claim(contrasts=(part(low=None, high=None),))) == "–"
 
 
+def test_a_supported_claim_with_different_limits_names_them_all(study):
+    level = part("U-Net, no skips", minus=(), weight=-1, threshold=-0.5, scale=-100, unit="%")
+    both = claim("U17", contrasts=(part(), level), decisive=0)
+    text = wording.reason(both, part(), study)
+    assert text.startswith("Both intervals lie on the side of the claim, above zero or below 50%. ")
+
+
+def test_a_level_that_refutes_a_claim_may_change_with_more_training(study):
+    level = part("FCN-32s", minus=(), threshold=0.5, unit="%")
+    changes = "More training may change this value: here 10 epochs on 240 images, in the study 15 on 1,600."
+    assert wording.reason(claim("F14", "refuted", contrasts=(level,)), level, study).endswith(changes)
+    for other in (claim("F14", contrasts=(level,)), claim("F14", "refuted", contrasts=(part(),))):
+        assert "More training" not in wording.reason(other, other.contrasts[0], study)
+
+
 @pytest.mark.parametrize("half_width, expected", [(0.017, True), (0.008, False)])
 def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, expected):
     wide = part(estimate=0.009, low=0.009 - half_width, high=0.009 + half_width)

@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from segnb.audit.scores import published_scores
 from segnb.claims import saved, wording
 from segnb.claims.ledger import SENTENCES
 from segnb.claims.verdicts import RULES
@@ -32,8 +33,22 @@ def parsed(html) -> BeautifulSoup:
 def test_counts_add_up():
     assert wording.counts(verdicts()) == (
         "Of 3 claims of the study, 1 is supported, 1 is refuted and 1 is not measured."
-        " Of 2 statements of ours, 1 is refuted and 1 is inconclusive."
+        " Of 2 hypotheses of ours, 1 is refuted and 1 is inconclusive."
     )
+
+
+def test_the_studys_own_values_are_shown_next_to_those_measured_here():
+    scores = published_scores().miou
+    points = 100 * (scores["UNet_Standard_256"] - scores["UNet_NoSkip_256"])
+    shown = (
+        "Differences of mIoU by its own class IoUs, from one run per network:"
+        f" U-Net − U-Net, no skips: {points:+.1f} points."
+    )
+    assert claim_blocks.in_study(claim()) == shown
+    assert f"In the study {shown}" in parsed(claim_blocks.block(claim())).get_text(" ", strip=True)
+    unpublished = part(plus=("AttentionUNet_256",))
+    for contrasts in ((unpublished,), (part(metric="iou:Car"),)):
+        assert claim_blocks.in_study(claim(contrasts=contrasts)) == ""
 
 
 def test_power_tells_each_number_of_seeds():
@@ -142,7 +157,7 @@ def test_a_block_quotes_the_study_or_says_that_the_question_is_ours():
     for origin, words in {
         "stated": "The study says “Skips are key.” (Q2, Bottom Line)",
         "implied": "The study implies “Skips are key.” (Q2, Bottom Line)",
-        "ours": "Our statement Skip connections raise quality. The study does not state it.",
+        "ours": "Our hypothesis Skip connections raise quality. The study does not state it.",
     }.items():
         page = parsed(claim_blocks.block(replace(said, origin=origin)))
         assert " ".join(page.dl.div.get_text(" ").split()) == words
@@ -272,12 +287,14 @@ def test_a_block_shows_the_verdicts_of_reference_studies_and_their_numbers():
         "By another test, of an earlier version:"
         " ? Inconclusive. U-Net − U-Net, no skips, mIoU: +3.1 points (0.4 to 5.8), the least certain"
         " of 2 comparisons. If effect and spread stay the same, it takes about 22 seeds per network for a"
-        " chance of 80% to support the claim. For the difference from this report's estimate, p is 1.0:"
-        " chance explains it."
+        " chance of 80% to support the claim. For the difference from this report's estimate, p is 1.0,"
+        " so chance could explain it."
     )
     assert "Reference study 2" not in facts
     far = claim("U1", contrasts=(part(estimate=0.2),))
-    assert "p is below 0.001: chance hardly explains it." in claim_blocks.reference_reason(far, own)
+    assert "p is below 0.001, so chance is an unlikely explanation." in claim_blocks.reference_reason(
+        far, own
+    )
     assert "chance" not in claim_blocks.reference_reason(far, claim("U1", contrasts=(part(metric="f1"),)))
     others.append(verdicts(claim("U1", "not measured", reason="It was never trained.")))
     assert "never trained" not in str(claim_blocks.block(own, saved=others).data)

@@ -149,9 +149,9 @@ def test_networks_that_still_improve_are_a_reason_for_caution():
     low = part(low=-0.01, floor="even U-Net has a recall of 1%")
     floored = claim("U19", "inconclusive", contrasts=(low,))
     assert first_page.caution(runs, verdicts(floored)) == (
-        "In the last epoch, 1 of 2 FCNs (up to 5.0 points) still gain more than 1 point of validation mIoU:"
-        " more epochs would change their scores. For U19, the networks' scores, or the best scores that their"
-        " strides allow, leave no room for a difference."
+        "In the last epoch, the validation mIoU of 1 of 2 FCNs (at most 5.0 points) still rises by more than"
+        " 1 point, so more epochs would change their scores. For U19, the networks' scores, or the best"
+        " scores that their strides allow, leave no room for a difference."
     )
     assert first_page.caution(runs[2:], verdicts(claim("U1"))) == ""
 

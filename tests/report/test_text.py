@@ -342,6 +342,9 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     sentences = text.limits(study, study.measured(), ledger)
     assert sentences[0] == "Beware." and "With one seed per network" in sentences[1]
     mixed = [fake("UNet_Standard_256", 0, PERFECT), *(fake("FCN8s_vgg16_freeze", s, PERFECT) for s in (0, 1))]
-    assert "cover both. If a network has only one seed, no claim" in text.limits(study, mixed, ledger)[1]
+    assert (
+        "cover both, unless a claim says otherwise. If a network has only one seed, no claim"
+        in text.limits(study, mixed, ledger)[1]
+    )
     assert any("The study trained on 1,600 images" in sentence for sentence in sentences) == smaller
     assert sentences[-1] == "These claims are not measured, for a reason given with each: F1."

@@ -145,9 +145,9 @@ STRIDE_CLAIMS = (
         "F14",
         "FCN-32s is okay with big, obvious objects.",
         "Recall of large objects with FCN-32s, at least half; frozen and fine-tuned both decide. Roads and"
-        " buildings are no objects, because segnb cannot count them; their IoU and that of Car, which contains"
-        " the bonnet of the recording car, are shown. So are the recall that perfect scores at this stride"
-        " would have, and FCN-8s minus FCN-32s.",
+        " buildings are no objects, because segnb cannot count them; their IoU and that of Car, which"
+        " contains the bonnet of the recording car, are shown. So are the recall that perfect scores at this"
+        " stride would have, and FCN-8s minus FCN-32s.",
         against("okay", both(32, "recall:large"))
         + secondary(
             both(32, "ceiling:large", "iou:Road", "iou:Building", "iou:Car"),
@@ -157,9 +157,9 @@ STRIDE_CLAIMS = (
     Claim(
         "F15",
         "FCN-16s can still struggle with the smallest details.",
-        "Recall of small objects with FCN-16s, at most half; frozen and fine-tuned both decide. The recall that"
-        " perfect scores at this stride would have is shown: if it is below half, the stride alone decides."
-        " FCN-8s minus FCN-16s is shown for recall and for boundary IoU and F1 at 1 px.",
+        "Recall of small objects with FCN-16s, at most half; frozen and fine-tuned both decide. The recall"
+        " that perfect scores at this stride would have is shown: if it is below half, the stride alone"
+        " decides. FCN-8s minus FCN-16s is shown for recall and for boundary IoU and F1 at 1 px.",
         against("struggles", both(16, "recall:small"))
         + secondary(
             both(16, "ceiling:small"), strides(8, 16, "recall:small", "boundary_iou:1", "boundary_f1:1")
@@ -259,8 +259,8 @@ TUNING_CLAIMS = (
     Claim(
         "F10",
         "FCN-8s gains much more from fine-tuning than FCN-16s and FCN-32s do.",
-        "Gain in test mIoU from fine-tuning, FCN-8s minus FCN-16s and FCN-8s minus FCN-32s: more than 2 points"
-        " each. Both comparisons decide.",
+        "Gain in test mIoU from fine-tuning, FCN-8s minus FCN-16s and FCN-8s minus FCN-32s: more than 2"
+        " points each. Both comparisons decide.",
         (gain_over(8, 16), gain_over(8, 32)),
     ),
     Claim(

@@ -166,11 +166,11 @@ GATE_CLAIMS = (
     Claim(
         "U30",
         "Gates select the important parts of a skip.",
-        "Test mIoU lost if all gates are replaced by their means over the image, which treat all parts alike:"
-        " above zero, because the sentence does not say how much the selection brings; U11 tests whether it"
-        " matters. Both gated networks decide. The share of a skip's energy (its sum of squares) that its gate"
-        " lets through is shown, mean over levels. It decides nothing, because later weights can undo a"
-        " constant scale.",
+        "Test mIoU lost if all gates are replaced by their means over the image, which treat all parts"
+        " alike: above zero, because the sentence does not say how much the selection brings; U11 tests"
+        " whether it matters. Both gated networks decide. The share of a skip's energy (its sum of squares)"
+        " that its gate lets through is shown, mean over levels. It decides nothing, because later weights"
+        " can undo a constant scale.",
         each_gate(GATED, GATED_RESIDUAL, metric="lost", levels=("all",))
         + secondary(alone("let_through", GATED, GATED_RESIDUAL)),
     ),

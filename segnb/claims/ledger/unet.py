@@ -68,9 +68,9 @@ SKIP_CLAIMS = (
         "U6",
         "Skip connections speed up convergence.",
         "Epochs until validation mIoU reaches 90% of the lower of the two final values, without skips"
-        " minus with. Every run reaches this value; the network with the higher final score reaches it before"
-        " it has finished learning. The epochs until each network reaches 90% of its own final value are shown."
-        " The interval covers seeds only.",
+        " minus with. Every run reaches this value; the network with the higher final score reaches it"
+        " before it has finished learning. The epochs until each network reaches 90% of its own final value"
+        " are shown. The interval covers seeds only.",
         pair(NO_SKIP, UNET, "epochs") + secondary(pair(NO_SKIP, UNET, "epochs:own")),
     ),
     Claim(
@@ -83,8 +83,8 @@ SKIP_CLAIMS = (
         "U17",
         "Without skips small objects are localised poorly.",
         "Mean IoU of the small objects that the U-Net without skips finds, at most one half, and lower than"
-        " with skips. Both decide, because at this size a mask that is one pixel too large has an IoU of barely"
-        " one half.",
+        " with skips. Both decide, because at this size a mask that is one pixel too large has an IoU of"
+        " barely one half.",
         against("localises poorly", alone("found_iou:small", NO_SKIP))
         + pair(UNET, NO_SKIP, "found_iou:small"),
     ),

@@ -292,8 +292,8 @@ def examples(
     return fig.described(
         f"Three test images with ground truth and the predictions of {first} and {second}. Difference:"
         f" {'; '.join(texts)}.",
-        f"Of {rows.attrs.get('images', len(labels))} test images with a value, those with the smallest, median"
-        f" and largest difference ({full_name(part)}): {' to '.join(ends)}. n: 3 images, seed {seed}.",
+        f"Of {rows.attrs.get('images', len(labels))} test images with a value, those with the smallest,"
+        f" median and largest difference ({full_name(part)}): {' to '.join(ends)}. n: 3 images, seed {seed}.",
     )
 
 

@@ -453,17 +453,18 @@ def test_the_highest_and_the_lowest_class(centres, expected):
         ({"train": [0.25, 0.5]}, "Wall covers most pixels, 50.0%."),
         (
             {"train": [0.25, 0.5], "test": [0.5, 0.4]},
-            "The sources differ most for Car: 25.00% of the pixels in train and 50.00% of the pixels in"
-            " test.",
+            "The ratio of the sources is largest for Car: 25.00% of the pixels in train and 50.00% of the"
+            " pixels in test.",
         ),
         (
             {"train": [0.25, 0.5], "test": [0.25, 0.1]},
-            "The sources differ most for Wall: 10.00% of the pixels in test and 50.00% of the pixels in"
-            " train.",
+            "The ratio of the sources is largest for Wall: 10.00% of the pixels in test and 50.00% of the"
+            " pixels in train.",
         ),
         (
             {"train": [0.05, 0.95], "val": [0, 1], "test": [0.02, 0.98]},
-            "The sources differ most for Car: 0.00% of the pixels in val and 5.00% of the pixels in train.",
+            "The ratio of the sources is largest for Car: 0.00% of the pixels in val and 5.00% of the"
+            " pixels in train.",
         ),
     ],
 )
@@ -570,7 +571,10 @@ LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
         ([part(estimate=None)], ""),
         ([UP], "The difference is +3.1 points of mIoU (0.4 to 5.8)."),
         ([part(**LEVEL)], "The level is 3.1 points of mIoU."),
-        ([UP, UP, OPEN, DOWN], "The interval is above zero for 2 and below zero for 1 of 4 comparisons."),
+        (
+            [UP, UP, OPEN, DOWN],
+            "Of 4 intervals, 2 are above zero, 1 is on both sides of zero and 1 is below zero.",
+        ),
         ([OPEN, OPEN], "Both intervals are on both sides of zero."),
         ([UP, UP, UP], "All 3 intervals are above zero."),
         ([DOWN, DOWN], "Both intervals are below zero."),
@@ -590,12 +594,12 @@ LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
         # A level that is only shown has no limit: it is above zero, whatever the networks do.
         (
             [UP, DOWN, part(**SHOWN), part(**SHOWN)],
-            "The interval is above zero for 1 and below zero for 1 of 2 deciding comparisons.",
+            "Of 2 deciding intervals, 1 is above zero and 1 is below zero.",
         ),
         # A claim of "at most" is printed as the negative.
         (
             [part(scale=-100, weight=-1), OPEN],
-            "The interval is below zero for 1 of 2 comparisons.",
+            "Of 2 intervals, 1 is below zero and 1 is on both sides of zero.",
         ),
     ],
 )
@@ -611,7 +615,7 @@ def test_the_comparisons_of_a_claim(parts, expected):
         ([(-0.02, 0.04), (0.001, 0.011), (0.01, 0.03)], "All 3 intervals are partly in the band."),
         (
             [(0.001, 0.009), (0.02, 0.03), (0.0, 0.02)],
-            "The interval is within the band for 1 and outside the band for 1 of 3 comparisons.",
+            "Of 3 intervals, 1 is within the band, 1 is outside the band and 1 is partly in the band.",
         ),
     ],
 )
