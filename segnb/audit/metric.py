@@ -12,7 +12,7 @@ from segnb.audit.scores import READING_ERROR, kendall_tau_b, published, publishe
 from segnb.labels import STREET, ClassMap
 from segnb.metrics.confusion import class_iou, confusion, mean_iou, pixel_accuracy
 from segnb.metrics.published_score import as_published_score
-from segnb.models.registry import label
+from segnb.models.registry import VARIANTS, label
 from segnb.stats.bootstrap import image_interval
 from segnb.storage.files import in_markdown
 from segnb.study.study import Run, by_variant
@@ -168,6 +168,8 @@ def rankings_agree(runs: list[Run]) -> str:
         return f"The {len(means)} networks trained here have equal scores, which give no ranking."
     mean, *taus = ["none" if np.isnan(tau) else f"{tau:.2f}" for tau in taus]
     pairs, of_seeds = swaps(means, 0), [swaps(rows, 0) for rows in seeds]  # nothing is read off charts
+    families = [(VARIANTS[pair.above].family, VARIANTS[pair.below].family) for pair in pairs.itertuples()]
+    across = " Each of them consists of an FCN and a U-Net." * all(one != other for one, other in families)
     examples = []
     for pair in pairs.sort_values("miou_gap").head(3).itertuples():
         times = sum(((rows.above == pair.above) & (rows.below == pair.below)).any() for rows in of_seeds)
@@ -181,6 +183,7 @@ def rankings_agree(runs: list[Run]) -> str:
         + (
             f"{len(pairs)} of {comb(len(means), 2)} pairs change{'s' * (len(pairs) == 1)}"
             f" places{'; these three differ most in mIoU' if len(pairs) > 3 else ''}: {'; '.join(examples)}."
+            + across
             if examples
             else "No pair changes places."
         )

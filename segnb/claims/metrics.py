@@ -305,7 +305,7 @@ def _metrics() -> dict[str, Metric]:
     words = "fall of the gradient-to-weight ratio towards the encoder"
     add("gradient:fall", words, _gradient_fall, "decades")
     for stage in ENCODER:
-        where = "the bottleneck" if stage == "bottom" else stage
+        where = "the bottleneck" if stage == "bottom" else f"encoder level {stage[-1]}"
         add(f"gradient:{stage}", ratio(where), partial(_gradient_share, stage), "decades")
     return metrics
 

@@ -51,12 +51,13 @@ def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
     more = {n: number for n, number in source.decided.items() if int(n) > len(verdicts.seeds)}
     if not more:
         return ""
+    total = f"of the {len(source.claims)} claims"
+    known = source is verdicts and len(verdicts.seeds) > 1
+    now = f"{len(verdicts.seeds)} seeds decide {verdicts.count(*DECIDED)} {total}. " if known else ""
     (seeds, number), *others = more.items()
-    numbers = [
-        f"{seeds} seeds would support or refute about {number:.0f} of the {len(source.claims)} claims",
-        *(f"{seeds} seeds about {number:.0f}" for seeds, number in others),
-    ]
-    return f"If effects and spreads {condition}, {listed(numbers)}."
+    numbers = [f"{seeds} seeds would decide about {number:.0f}{'' if known else f' {total}'}"]
+    numbers += [f"{seeds} seeds about {number:.0f}" for seeds, number in others]
+    return f"{now}If effects and spreads {condition}, {listed(numbers)}."
 
 
 def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:

@@ -52,12 +52,12 @@ def test_the_studys_own_values_are_shown_next_to_those_measured_here():
 
 
 def test_power_tells_each_number_of_seeds():
-    numbers = "3 seeds would support or refute about 2 of the 5 claims, 5 seeds about 4 and 10 seeds about 4."
+    numbers = "3 seeds would decide about 2 of the 5 claims, 5 seeds about 4 and 10 seeds about 4."
     one_seed = verdicts(seeds=[0])
     assert claim_blocks.power(one_seed) == f"If effects and spreads stay the same, {numbers}"
     assert claim_blocks.power(verdicts()) == (  # the verdicts of its own three seeds are known
-        "If effects and spreads stay the same, 5 seeds would support or refute about 4 of the 5 claims and 10"
-        " seeds about 4."
+        "3 seeds decide 3 of the 5 claims. If effects and spreads stay the same, 5 seeds would decide about 4"
+        " and 10 seeds about 4."
     )
     assert claim_blocks.power(verdicts(seeds=list(range(10)))) == ""
     assert claim_blocks.power(verdicts(decided={})) == ""

@@ -84,6 +84,7 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
             text = f"the {metric} of {label} is {low} {where(line.idxmin())}"
             sentences.append(sentence(text + (f" and {high} {where(line.idxmax())}" if low != high else "")))
             continue
+        family = f"two {family}" if values.shape[1] == 2 else family  # perhaps not all of the report
         gaps = (values.max(axis=1) - values.min(axis=1))[values.count(axis=1) > 1]
         if not len(gaps):
             continue

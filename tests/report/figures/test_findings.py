@@ -143,15 +143,15 @@ def test_a_time_is_the_least_only_if_no_other_round_is_as_short(rounds, tied):
         ({UNET: [0.5, 0.5]}, "The mIoU of U-Net is 0.50 at 0–1 px."),
         (
             {UNET: [0.2, 0.5], NO_SKIPS: [0.1, 0.2]},
-            "The mIoU of the U-Nets differs most at 1–2 px: 0.20 (U-Net, no skips) to 0.50 (U-Net).",
+            "The mIoU of the two U-Nets differs most at 1–2 px: 0.20 (U-Net, no skips) to 0.50 (U-Net).",
         ),
         (
             {UNET: [0.5, 0.5], NO_SKIPS: [0.1, NAN]},
-            "The mIoU of the U-Nets differs most at 0–1 px: 0.10 (U-Net, no skips) to 0.50 (U-Net).",
+            "The mIoU of the two U-Nets differs most at 0–1 px: 0.10 (U-Net, no skips) to 0.50 (U-Net).",
         ),
         (
             {UNET: [0.2, 0.5], NO_SKIPS: [0.1999, 0.5]},
-            "The mIoU of the U-Nets differs by less than 0.01 everywhere.",
+            "The mIoU of the two U-Nets differs by less than 0.01 everywhere.",
         ),
         ({UNET: [NAN, 0.5], NO_SKIPS: [0.1, NAN]}, ""),
         (
