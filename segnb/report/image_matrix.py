@@ -21,6 +21,8 @@ from segnb.report.html import embedded, fill
 from segnb.storage.files import to_json
 from segnb.study.study import Run
 
+# The networks of `glance`: those that differ most to the eye.
+GLANCE = "FCN32s_vgg16_finetune", "FCN8s_vgg16_finetune", "UNet_NoSkip_256", "UNet_Standard_256"
 SHOWN = 8  # images of `matrix`; with 13 networks at 224 px they take about half a megabyte
 
 
@@ -57,6 +59,30 @@ def matrix(predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> 
     return _matrix(predictions, classes, images, rule, unfolded, more)
 
 
+def glance(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None:
+    """Show one typical test image with the predictions of the networks in GLANCE, on one line.
+
+    Args:
+        by_variant: Evaluated runs by variant; the first of each is shown.
+        classes: Names and colours.
+
+    Returns:
+        The matrix; None if none of the networks has been evaluated.
+    """
+    runs = {name: by_variant[name][0] for name in GLANCE if name in by_variant}
+    if not runs:
+        return None
+    mious = image_mious([*runs.values()])
+    typical, worst, _ = typical_and_worst(mious)
+    image = [*typical, worst][0]  # a single test image is the worst one
+    predictions = {label(name): predictions_on(run, [image]) for name, run in runs.items()}
+    rule = (
+        f"Of {counted(len(mious), 'test image')}, this is the one whose mIoU, averaged over these networks,"
+        " is closest to the median."
+    )
+    return _matrix(predictions, classes, {0: ""}, rule, 1, "", name="glance")
+
+
 def examples(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None:
     """Show two typical test images and the worst one, larger, and folded the worst image of each network.
 
@@ -86,7 +112,7 @@ def examples(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None
     predictions = {label(name): predictions_on(group[0], list(images)) for name, group in by_variant.items()}
     chosen = dict(enumerate(images.values()))
     more = f"The worst image of each network ({counted(len(own), 'more image')})"
-    return _matrix(predictions, classes, chosen, rule, len(typical) + 1, more, large=True)
+    return _matrix(predictions, classes, chosen, rule, len(typical) + 1, more, name="examples")
 
 
 def _matrix(
@@ -96,7 +122,7 @@ def _matrix(
     rule: str,
     unfolded: int,
     more: str,
-    large: bool = False,
+    name: str = "matrix",
 ) -> HTML:
     """Fill the template.
 
@@ -107,7 +133,7 @@ def _matrix(
         rule: Sentence on the choice of the images.
         unfolded: Number of images that are not folded.
         more: Heading of the folded images.
-        large: Whether a network's image is about 200 pixels wide rather than 120.
+        name: Of the figure. In "examples", images are about 200 pixels wide, in others about 120.
     """
     names = [str(name) for name in next(iter(predictions.values()))["names"]]
     maps = (arrays[name] for arrays in predictions.values() for name in ("labels", "predictions"))
@@ -121,17 +147,19 @@ def _matrix(
     wrong: dict[str, list[float]] = {}
     for cell in (cell for row in rows[:unfolded] for cell in row["guesses"] if not np.isnan(cell.miou)):
         wrong.setdefault(cell.label, []).append(cell.wrong)
+    means = {network: float(np.mean(shares)) for network, shares in wrong.items()}
     return HTML(
         fill(
             "matrix.html.j2",
             rows=rows,
             unfolded=unfolded,
             more=more,
-            large=large,
-            finding=fewest_wrong({name: float(np.mean(shares)) for name, shares in wrong.items()}),
+            name=name,
+            finding=fewest_wrong(means),
             rule=rule,
             classes=key["classes"],
             percent=percent,
+            counted=counted,
             key=to_json(key),
         )
     )

@@ -404,7 +404,7 @@ def test_text_in_figures_can_be_read(own):
 @each_width
 def test_the_same_images_go_through_every_network(own):
     """Filtered by class, as errors, and one picture laid over another."""
-    page, matrix = own.page, own.page.locator(".matrix").first
+    page, matrix = own.page, own.page.locator("#fig-claims-matrix")
     first = matrix.locator(".case").first
     assert first.locator(".pictures b").count() == 2 + len(REPORTED)
     right = matrix.locator(".case:visible img:visible").evaluate_all(

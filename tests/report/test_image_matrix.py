@@ -16,7 +16,7 @@ from segnb.metrics.confusion import class_iou
 from segnb.report.figures import claims
 from segnb.report.figures import images as figures
 from segnb.report.figures.images import evenly
-from segnb.report.image_matrix import SHOWN, examples, matrix
+from segnb.report.image_matrix import SHOWN, examples, glance, matrix
 from tests.claims.examples import part
 
 
@@ -198,6 +198,13 @@ def test_two_typical_images_the_worst_and_the_worst_of_each_network() -> None:
     assert (pixels(first) == STREET.paint(runs["UNet_Standard_256"][0].predicted()[1])).all()
     one, two = ({"UNet_Standard_256": [run("UNet_Standard_256", wrong)]} for wrong in ([1], [1, 2]))
     assert "This is the only test image with labels." in examples(one, STREET).data
+    for shown, name in ((runs, "street 1"), (one, "street 0")):
+        page = BeautifulSoup(glance(shown, STREET).data, "html5lib")
+        assert [words(case.p) for case in page.select(".case")] == [name]
+        assert [words(head) for head in page.select("b")[1:]] == ["Image", "Ground truth", "U-Net"]
+        assert words(page.figcaption).startswith(
+            "A typical test image, its ground truth and the predictions of 1"
+        )
     assert "the typical one is closest" in examples(two, STREET).data
 
 
@@ -212,3 +219,4 @@ def test_names_stay_text() -> None:
 
 def test_nothing_without_networks() -> None:
     assert matrix({}, STREET) is None and examples({}, STREET) is None
+    assert glance({"ResidualUNet_256": []}, STREET) is None
