@@ -11,7 +11,6 @@ the other. A verdict that is open in one study only is no disagreement: the inte
 
 from collections.abc import Collection, Iterable
 from math import inf
-from sys import float_info
 from typing import NamedTuple
 
 from scipy.special import ndtri, stdtr
@@ -248,7 +247,8 @@ def p_of_difference(a: MeasuredContrast, b: MeasuredContrast) -> float | None:
     total = sum(se**2 for se, _ in errors)
     if not total:
         return None
-    dof = total**2 / max(sum(se**4 / dof for se, dof in errors), float_info.min)
+    spread = sum(se**4 / dof for se, dof in errors)
+    dof = total**2 / spread if spread else inf
     return float(2 * stdtr(dof, -abs(a.estimate - b.estimate) / total**0.5))
 
 

@@ -120,7 +120,8 @@ class Effects:
             seeds = {seed for name, seed in self.runs(place) if name == variant}
             if not seeds:
                 where = f" on {COMPANIONS[place]}" if place else ""
-                diverged = variant in {run.variant for run in self.study.diverged()} and not place
+                study = companion(self.study, place) if place else self.study
+                diverged = variant in {run.variant for run in study.diverged()}
                 reason = "diverged in training" if diverged else "has not been trained and evaluated"
                 raise Missing(f"{label(variant)} {reason}{where}")
             by_network.append(seeds)

@@ -93,6 +93,12 @@ def test_runs_that_different_versions_evaluated_are_not_compared(tmp_path):
         decide(study)
     evaluate_by(odd, "0123456789abcdef")
     assert not Effects(study).measure(FOCUS).missing and decide(study).claims
+    gated = cars.run("AttentionUNet_256", 0)
+    shutil.rmtree(cars.run("AttentionUNet_256", 1).path)
+    shutil.rmtree(gated.path)
+    gated.diverge(3, "the training diverged in epoch 3 of 10")
+    where = COMPANIONS["streets-car"]
+    assert Effects(study).measure(FOCUS).missing == f"Attention U-Net diverged in training on {where}"
 
 
 def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
