@@ -151,7 +151,7 @@ def _on_another_machine(verdicts: StudyVerdicts, other: StudyVerdicts, found: Ag
     more += ["backbone weights"] if verdicts.weights != other.weights else []
     with_other = f", with other {listed(more)}" if more else ""
     few = 2 * len(found.both) < len(found.both) + len(found.differently)
-    result = "Few claims can be compared" if few else f"Another machine gives {results}"
+    result = "Few claims can be compared" if few and found.agree else f"Another machine gives {results}"
     return f"**{result}:** on {other.machine}{with_other}, {in_words(found)} {_beyond(found)}."
 
 

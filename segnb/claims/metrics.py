@@ -212,7 +212,7 @@ def _metrics() -> dict[str, Metric]:
     add("miou:thin-others", "mIoU of the thin classes minus that of the others", _thin_minus_others, points)
     add("miou:common", "mIoU of the common classes", partial(_iou_of, COMMON), points)
     for name in dict.fromkeys(STREET.names + CAMVID.names):
-        add(f"iou:{name}", f"{name} IoU", partial(_iou_of, (name,)), "points of IoU")
+        add(f"iou:{name}", f"{name} IoU", partial(_iou_of, (name,)), "points of IoU", share=True)
     for kind in ("occlusion", "fog", "night", "noise"):
         add(f"shift:{kind}", f"change in mIoU ({kind})", partial(_shifted, kind), points)
     for level in LEVELS:
@@ -236,7 +236,7 @@ def _metrics() -> dict[str, Metric]:
             of = partial(by_image.boundary, reduce, itemgetter((..., place)))
             add(f"{name}:{px}", f"{words} at {px} px", of)
     for name, words, then, unit in (
-        ("roughness", "length of matching contours as a share of the true length", np.asarray, "%"),
+        ("roughness", "length of matching contours as a share of the true length", np.asarray, "points"),
         ("edge_distance", "distance from true to predicted edges", np.asarray, "px"),
         ("edge_agreement", "agreement of predicted edges with image gradients", np.asarray, "points"),
         ("softness", "width of transitions across true edges", np.asarray, "px"),
@@ -265,8 +265,8 @@ def _metrics() -> dict[str, Metric]:
         add(f"gate_variation:{level}", words, partial(by_image.gate_variation, level), "")
 
     near, far = f"pixel accuracy less than {NEAR} px from true edges", f"pixel accuracy {FAR} px or more from"
-    add("near", near, partial(by_image.by_edge, itemgetter((..., 0))))
-    add("far", f"{far} true edges", partial(by_image.by_edge, itemgetter((..., 1))))
+    add("near", near, partial(by_image.by_edge, itemgetter((..., 0))), share=True)
+    add("far", f"{far} true edges", partial(by_image.by_edge, itemgetter((..., 1))), share=True)
     gap = partial(by_image.by_edge, lambda accuracy: accuracy[..., 0] - accuracy[..., 1])
     add("near-far", f"{near} minus {far} them", gap)
     of = partial(by_image.share_of, "boundary", "false_parts", "pixels")

@@ -208,22 +208,22 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> s
             sentences.append(f"By these times, the claim would not hold{where}.")
     if claim.word == "supported" and claim.caveat:
         sentences.append(claim.caveat)
-    if claim.word == "refuted" and decisive.threshold and not decisive.minus:
+    if claim.word in DECIDED and decisive.threshold and not decisive.minus:
         sentences.append(_trained_less(claim, study))
     return " ".join(filter(None, sentences))
 
 
 def _trained_less(claim: Verdict, study: Study) -> str:
-    """Say that a level may depend on the size of the training; "" for the study's own size."""
-    family = "unet" if claim.family == "U" else "fcn"
-    images, there = study.settings["data"]["counts"]["train"], preset("paper")
-    here, recipe = study.recipe(family), getattr(there, family)
-    if (images, here) == (there.train, recipe):
+    """Say that more training may change a level; "" unless the training was shorter than the study's."""
+    paper, family = preset("paper"), "unet" if claim.family == "U" else "fcn"
+    here = study.settings["data"]["counts"]["train"], study.recipe(family).epochs
+    there = paper.train, getattr(paper, family).epochs
+    if here == there or here[0] > there[0] or here[1] > there[1]:
         return ""
-    return (
-        f"More training may change this value: here {counted(here.epochs, 'epoch')} on {images:,} images, in"
-        f" the study {recipe.epochs} on {there.train:,}."
+    sizes = (
+        f"{counted(here[1], 'epoch')} on {here[0]:,} images, in the study up to {there[1]} on {there[0]:,}"
     )
+    return f"More training may change this value: here {sizes}."
 
 
 def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
@@ -257,10 +257,7 @@ def _too_wide(claim: Verdict) -> str:
     """State that a claim of equivalence could not have been supported, whatever the effect."""
     if claim.kind != "≈" or all(contrast.half_width <= claim.margin for contrast in claim.widest):
         return ""
-    return (
-        "With these seeds the claim could not be supported even if the effect were zero, because its widest"
-        f" interval is {half_widths(claim)}. "
-    )
+    return f"Even an effect of zero could not support it: its widest interval is {half_widths(claim)}. "
 
 
 def goal(claim: Verdict, contrast: MeasuredContrast, missed: bool = False) -> str:

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from IPython.display import HTML
 
-from segnb.audit.scores import published_scores
+from segnb.audit.scores import READING_ERROR, published_scores
 from segnb.claims import wording
 from segnb.claims.compare import agreement, counterpart, in_words, p_of_difference, same_test
 from segnb.claims.ledger import SENTENCES
@@ -153,6 +153,14 @@ def reference_reason(claim: Verdict, mine: Verdict) -> str:
     return " ".join(sentences)
 
 
+def said(claim: Verdict) -> str:
+    """Say how the study makes a claim: a part of it reports a paper on attention gates."""
+    if claim.origin == "implied":
+        return "implies"
+    by_paper = all("Based on the Paper" in place for place in claim.place.split("; "))
+    return "reports from a paper" if by_paper else "says"
+
+
 def in_study(claim: Verdict) -> str:
     """Give the study's own values of a claim's comparisons of mIoU; "" if it published none of them."""
     published, values = published_scores().miou, []
@@ -162,7 +170,11 @@ def in_study(claim: Verdict) -> str:
             values.append(f"{part.label}: {with_unit(signed(value, part), part.short_unit)}")
     if not values:
         return ""
-    return f"Differences of mIoU by its own class IoUs, from one run per network: {'; '.join(values)}."
+    error = 100 * READING_ERROR * max(len(part.networks) for part in claim.contrasts if part.metric == "miou")
+    return (
+        f"Differences of mIoU by its own class IoUs, from one run per network, read off its charts to about"
+        f" ±{error:.1f} points: {'; '.join(values)}."
+    )
 
 
 def command_label(claim: Verdict) -> str:
@@ -257,7 +269,7 @@ def _compared(claim: Verdict) -> list[tuple[str, list[str]]]:
 
 def render(template: str, **values) -> HTML:
     """Fill a template with values and with what all templates of verdicts use."""
-    calls = (grouped, same_test, p_sentence, seeds_sentence, reference_reason, command_label, counted)
+    calls = (said, grouped, same_test, p_sentence, seeds_sentence, reference_reason, command_label, counted)
     shared = {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS, "chapters": CHAPTERS}
     shared |= {call.__name__: call for call in calls}
     return HTML(fill(template, **shared, **values))

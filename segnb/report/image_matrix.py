@@ -21,7 +21,7 @@ from segnb.report.html import embedded, fill
 from segnb.storage.files import to_json
 from segnb.study.study import Run
 
-# The networks of `glance`: those that differ most to the eye.
+# The networks of `glance`, whose predictions differ most to the eye.
 GLANCE = "FCN32s_vgg16_finetune", "FCN8s_vgg16_finetune", "UNet_NoSkip_256", "UNet_Standard_256"
 SHOWN = 8  # images of `matrix`; with 13 networks at 224 px they take about half a megabyte
 
@@ -77,9 +77,13 @@ def glance(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None:
     image = [*typical, worst][0]  # a single test image is the worst one
     predictions = {label(name): predictions_on(run, [image]) for name, run in runs.items()}
     rule = (
-        f"Of {counted(len(mious), 'test image')}, this is the one whose mIoU, averaged over these networks,"
-        " is closest to the median."
+        f"Of {len(mious)} test images, it is the one whose mIoU, averaged over these networks, is closest to"
+        " the median."
+        if typical
+        else "It is the only test image with labels."
     )
+    if len({run.recipe.size for run in runs.values()}) > 1:
+        rule += " FCNs and U-Nets have images of different sizes: do not compare their scores."
     return _matrix(predictions, classes, {0: ""}, rule, 1, "", name="glance")
 
 

@@ -1,6 +1,7 @@
 """Numbers, reasons and commands as text."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,10 +107,22 @@ def test_a_supported_claim_with_different_limits_names_them_all(study):
 
 def test_a_level_that_refutes_a_claim_may_change_with_more_training(study):
     level = part("FCN-32s", minus=(), threshold=0.5, unit="%")
-    changes = "More training may change this value: here 10 epochs on 240 images, in the study 15 on 1,600."
+    changes = (
+        "More training may change this value: here 10 epochs on 240 images, in the study up to 15 on 1,600."
+    )
     assert wording.reason(claim("F14", "refuted", contrasts=(level,)), level, study).endswith(changes)
-    for other in (claim("F14", contrasts=(level,)), claim("F14", "refuted", contrasts=(part(),))):
+    assert wording.reason(claim("F14", contrasts=(level,)), level, study).endswith(
+        changes
+    )  # for both verdicts
+    for other in (
+        claim("F14", "inconclusive", contrasts=(level,)),
+        claim("F14", "refuted", contrasts=(part(),)),
+    ):
         assert "More training" not in wording.reason(other, other.contrasts[0], study)
+    paper = SimpleNamespace(
+        settings={"data": {"counts": {"train": 3000}}}, recipe=lambda family: SimpleNamespace(epochs=15)
+    )
+    assert "More training" not in wording.reason(claim("F14", contrasts=(level,)), level, paper)
 
 
 @pytest.mark.parametrize("half_width, expected", [(0.017, True), (0.008, False)])
@@ -117,7 +130,7 @@ def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, expect
     wide = part(estimate=0.009, low=0.009 - half_width, high=0.009 + half_width)
     one = claim("U9", "inconclusive", kind="≈", margin=0.01, contrasts=(wide,))
     assert (
-        "could not be supported even if the effect were zero, because its widest interval is ±1.7 points."
+        "Even an effect of zero could not support it: its widest interval is ±1.7 points."
         in wording.reason(one, wide, study)
     ) == expected
 

@@ -159,18 +159,19 @@ GATE_CLAIMS = (
         "Gates use the decoder's context to decide which features pass.",
         "Test mIoU lost if the gating signal comes from another image of the batch: above zero, because the"
         " sentence says that gates use the signal and not how much it brings. Both gated networks decide. The"
-        " loss with the signal replaced by its mean over the image is shown.",
+        " loss with the signal replaced by its mean over the image is shown. A network that is trained"
+        " without the signal could lose less.",
         alone("lost:signal:shuffled", GATED, GATED_RESIDUAL)
         + secondary(alone("lost:signal:mean", GATED, GATED_RESIDUAL)),
     ),
     Claim(
         "U30",
         "Gates select the important parts of a skip.",
-        "Test mIoU lost if all gates are replaced by their means over the image, which treat all parts"
-        " alike: above zero, because the sentence does not say how much the selection brings; U11 tests"
-        " whether it matters. Both gated networks decide. The share of a skip's energy (its sum of squares)"
-        " that its gate lets through is shown, mean over levels. It decides nothing, because later weights"
-        " can undo a constant scale.",
+        "Test mIoU lost if all gates are replaced by their means over the image, which pass all parts of a"
+        " skip alike: above zero, because the sentence does not say how much the selection brings. U11 tests"
+        " the same loss against 1 point. Both gated networks decide. A network that is trained without gates"
+        " could lose less (U9). The share of a skip's energy (its sum of squares) that its gate lets through"
+        " is shown, mean over levels. It decides nothing, because later weights can undo a constant scale.",
         each_gate(GATED, GATED_RESIDUAL, metric="lost", levels=("all",))
         + secondary(alone("let_through", GATED, GATED_RESIDUAL)),
     ),
