@@ -101,9 +101,7 @@ def _facts(origin: dict) -> dict[str, str | None]:
         "system": origin.get("platform") or machine.get("system"),
         "processor": processors or (device if on_cpu else None),
         "GPU": None if on_cpu else device,
-        "packages that differ from requirements.lock": None
-        if unlocked is None
-        else abridged([*unlocked]) or "none",
+        "packages not as in requirements.lock": None if unlocked is None else abridged([*unlocked]) or "none",
     }
 
 

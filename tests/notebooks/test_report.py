@@ -117,7 +117,7 @@ def test_figures_and_tables_have_numbers_and_claims_link_to_theirs(page):
     for kind in ("Figure", "Table"):
         own = [number for number in numbers if number.startswith(kind)]
         assert own == [f"{kind} {place}" for place in range(1, len(own) + 1)] and len(own) > 5
-    assert page.select_one(".prose a[href='#fig-claims-overview']").get_text() == "Figure 1"
+    assert page.select_one(".prose a[href='#fig-claims-overview']").get_text() == "Figure 2"
     for claim in page.select("details.claim"):
         evidence = {link["href"] for link in claim.select("dl a[href^='#']")}
         assert evidence >= {f"#{item['id']}" for item in claim.select("figure, .table")}, claim["id"]

@@ -265,17 +265,17 @@ def test_what_differs_is_in_the_table_with_its_runs_and_markup_is_text(study):
         "commit",
         "uncommitted changes",
         "packages",
-        "packages unlike requirements.lock",
+        "packages not as in requirements.lock",
     }
     assert "dddddddddddd: UNet_NoSkip_256 seed 1" in rows["commit"]
     assert "UNet_Standard_256 seeds 0 and 1, UNet_NoSkip_256 seed 0" in rows["commit"]
     assert "<b>a.py</b> (eeeeeeee)" in rows["uncommitted changes"]
     assert rows["packages"].endswith("pillow 12: UNet_NoSkip_256 seed 1") and "numpy" not in rows["packages"]
-    assert rows["packages unlike requirements.lock"].endswith("pillow: UNet_NoSkip_256 seed 1")
+    assert rows["packages not as in requirements.lock"].endswith("pillow: UNet_NoSkip_256 seed 1")
     told = sentence(runs)
     assert (
         "started from 2026-11-20 to 2026-11-22" in told
-        and "commit; uncommitted changes; packages unlike requirements.lock; packages" in told
+        and "commit; uncommitted changes; packages not as in requirements.lock; packages" in told
     )
     shown = table(runs).to_html()
     assert "&lt;b&gt;a.py" in shown and "<b>" not in shown
