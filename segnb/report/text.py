@@ -133,7 +133,7 @@ def sizes_caveat(study: Study, runs: list[Run]) -> str:
 def limits(study: Study, runs: list[Run], ledger: StudyVerdicts) -> list[str]:
     """List the limits of this study, one sentence or two per item."""
     sentences = [in_markdown(warning) for warning in study.warnings]
-    sentences += [_seeds(runs), _smaller(study), _other_images(study), _backbone(study)]
+    sentences += [_seeds(runs), _smaller(study), _other_images(study), backbone(study)]
     sentences.append(
         f"Times were measured on {study.machine.device_name} in {study.machine.precision}; the order of the"
         " networks may differ on other hardware."
@@ -202,7 +202,8 @@ def _other_images(study: Study) -> str:
     )
 
 
-def _backbone(study: Study) -> str:
+def backbone(study: Study) -> str:
+    """Say that the backbones start with other weights than the study's; "" if they do not."""
     source = study.settings["weights"]["source"]
     if source.startswith("imagenet"):
         return ""

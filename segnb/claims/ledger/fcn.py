@@ -148,11 +148,11 @@ STRIDE_CLAIMS = (
         "Recall of large objects with FCN-32s, at least half; frozen and fine-tuned both decide. Roads and"
         " buildings are no objects, because segnb cannot count them; their IoU and that of Car, which"
         " contains the bonnet of the recording car, are shown. So are the recall that perfect scores at this"
-        " stride would have, and FCN-8s minus FCN-32s.",
+        " stride would have, and FCN-8s minus FCN-32s in recall.",
         against("okay", both(32, "recall:large"))
         + secondary(
             both(32, "ceiling:large", "iou:Road", "iou:Building", "iou:Car"),
-            strides(8, 32, "recall:large", "iou:Road", "iou:Building", "iou:Car"),
+            strides(8, 32, "recall:large"),
         ),
     ),
     Claim(

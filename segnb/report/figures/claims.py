@@ -1,5 +1,6 @@
 """The two figures of a claim: its comparisons with their differences, and images chosen by a rule."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -31,6 +32,7 @@ from segnb.report.figures.style import (
 
 BAND = "#e9edf2"  # colour of a margin
 ROWS = 12  # most comparisons of one unit in a figure
+SIZE = r" \([^)]*px per side[^)]*\)"  # of objects, in names; the table of the claim has it
 HEAD = 0.75  # height of the heading of a group, in rows
 
 
@@ -101,7 +103,7 @@ def differences(parts: list[MeasuredContrast], kind: str, by_image: dict[int, pd
         for y, head in heads.items():
             _heading(line[0], y, head)
         y, names = zip(*places.values(), strict=True)
-        name_rows(line[0], [wrapped(name, 26) for name in names], y)
+        name_rows(line[0], [wrapped(re.sub(SIZE, "", name), 26) for name in names], y)
         compared = all(parts[i].minus for i in places)  # not of levels
         line[0].set_xlabel(" in ".join(filter(None, (compared and "difference", unit))) or "value")
         full = any(i in by_image for i in places)
