@@ -163,14 +163,18 @@ def said(claim: Verdict) -> str:
 
 def in_study(claim: Verdict) -> str:
     """Give the study's own values of a claim's comparisons of mIoU; "" if it published none of them."""
-    published, values = published_scores().miou, []
-    for part in claim.contrasts:
-        if part.metric == "miou" and {*part.networks} <= {*published.index}:
-            value = part.weight * (published[[*part.plus]].sum() - published[[*part.minus]].sum())
-            values.append(f"{part.label}: {with_unit(signed(value, part), part.short_unit)}")
-    if not values:
+    parts = [part for part in claim.contrasts if part.metric == "miou"]
+    if not parts:  # the file is read only for others
         return ""
-    error = 100 * READING_ERROR * max(len(part.networks) for part in claim.contrasts if part.metric == "miou")
+    published = published_scores().miou
+    parts = [part for part in parts if {*part.networks} <= {*published.index}]
+    if not parts:
+        return ""
+    values = []
+    for part in parts:
+        value = part.weight * (published[[*part.plus]].sum() - published[[*part.minus]].sum())
+        values.append(f"{part.label}: {with_unit(signed(value, part), part.short_unit)}")
+    error = 100 * READING_ERROR * max(len(part.networks) for part in parts)
     return (
         f"Differences of mIoU by its own class IoUs, from one run per network, read off its charts to about"
         f" ±{error:.1f} points: {'; '.join(values)}."

@@ -18,6 +18,7 @@ from segnb.models.registry import label
 from segnb.report.figures.images import evenly, fewest_wrong, wrong_share
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
 from segnb.report.html import embedded, fill
+from segnb.report.text import sizes_caveat
 from segnb.storage.files import to_json
 from segnb.study.study import Run
 
@@ -82,9 +83,10 @@ def glance(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None:
         if typical
         else "It is the only test image with labels."
     )
-    if len({run.recipe.size for run in runs.values()}) > 1:
-        rule += " FCNs and U-Nets have images of different sizes: do not compare their scores."
-    return _matrix(predictions, classes, {0: ""}, rule, 1, "", name="glance")
+    first = next(iter(runs.values()))
+    rule = f"{rule} {sizes_caveat(first.study, [*runs.values()])}".rstrip()
+    lead = f"A typical test image, its ground truth and the predictions of {counted(len(runs), 'network')}."
+    return _matrix(predictions, classes, {0: ""}, rule, 1, "", name="glance", lead=lead)
 
 
 def examples(by_variant: dict[str, list[Run]], classes: ClassMap) -> HTML | None:
@@ -127,6 +129,7 @@ def _matrix(
     unfolded: int,
     more: str,
     name: str = "matrix",
+    lead: str = "",
 ) -> HTML:
     """Fill the template.
 
@@ -138,6 +141,7 @@ def _matrix(
         unfolded: Number of images that are not folded.
         more: Heading of the folded images.
         name: Of the figure. In "examples", images are about 200 pixels wide, in others about 120.
+        lead: First sentence of the caption; by default, which network has the fewest wrong pixels.
     """
     names = [str(name) for name in next(iter(predictions.values()))["names"]]
     maps = (arrays[name] for arrays in predictions.values() for name in ("labels", "predictions"))
@@ -163,7 +167,7 @@ def _matrix(
             rule=rule,
             classes=key["classes"],
             percent=percent,
-            counted=counted,
+            lead=lead,
             key=to_json(key),
         )
     )

@@ -173,8 +173,8 @@ def test_two_typical_images_the_worst_and_the_worst_of_each_network() -> None:
         split = SimpleNamespace(
             names=[f"street {i}" for i in range(6)], images=truth[..., None].repeat(3, 3), labels=truth
         )
-        study = SimpleNamespace(split=lambda *which: split)
         recipe = SimpleNamespace(size=10)
+        study = SimpleNamespace(split=lambda *which: split, recipe=lambda family: recipe)
         test = {"confusion": counts}
         return SimpleNamespace(
             variant=name, seed=0, study=study, recipe=recipe, test=lambda: test, predicted=lambda: guesses

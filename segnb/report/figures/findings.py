@@ -236,11 +236,8 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
     lowest, highest = (replace(level, low=None, high=None) for level in (levels[0], levels[-1]))
     ends = f"the levels are {signed(lowest.estimate, lowest)} to {effect(highest)}"
     if effect(lowest) == effect(highest):
-        ends = (
-            f"{every(len(levels))} levels are {effect(lowest)}"
-            if len(levels) > 1
-            else f"the level is {effect(lowest)}"
-        )
+        which = f"{every(len(levels))} levels are" if len(levels) > 1 else "the level is"
+        ends = f"{which} {effect(lowest)}"
     return sentence("; ".join(filter(None, (ends, places))))
 
 
