@@ -126,7 +126,8 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
 def elsewhere(
     verdicts: StudyVerdicts, others: Iterable[StudyVerdicts], above: Collection[str] = ()
 ) -> list[str]:
-    """Say, one sentence per study of the same preset on other data or another machine, how far it agrees.
+    """Say, one sentence per study of the same preset on other data, another machine or other seeds, how far it
+    agrees.
 
     Args:
         verdicts: the study whose findings are shown
@@ -141,18 +142,24 @@ def elsewhere(
         if other.data["name"] != verdicts.data["name"]:
             sentences.append(_on_other_data(verdicts, other, found, above))
         elif other.machine != verdicts.machine:
-            sentences.append(_on_another_machine(verdicts, other, found))
+            changed = "Another machine gives", f"on {other.machine}"
+            sentences.append(_trained_again(verdicts, other, found, *changed))
+        elif {*other.seeds}.isdisjoint(verdicts.seeds):
+            changed = "Other seeds give", f"with seeds {listed([str(seed) for seed in other.seeds])}"
+            sentences.append(_trained_again(verdicts, other, found, *changed))
     return sentences
 
 
-def _on_another_machine(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement) -> str:
+def _trained_again(
+    verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, gives: str, changed: str
+) -> str:
     results = "the same results" if found.agree else "different results"
     more = ["images or settings"] if unequal_settings(verdicts, other) else []
     more += ["backbone weights"] if verdicts.weights != other.weights else []
     with_other = f", with other {listed(more)}" if more else ""
     few = 2 * len(found.both) < len(found.both) + len(found.differently)
-    result = "Few claims can be compared" if few and found.agree else f"Another machine gives {results}"
-    return f"**{result}:** on {other.machine}{with_other}, {in_words(found)} {_beyond(found)}."
+    result = "Few claims can be compared" if few and found.agree else f"{gives} {results}"
+    return f"**{result}:** {changed}{with_other}, {in_words(found)} {_beyond(found)}."
 
 
 def _on_other_data(

@@ -141,14 +141,15 @@ def is_verdicts(entry: object) -> bool:
     return isinstance(entry, dict) and {"study", "claims", "data"} <= entry.keys()
 
 
-def saved_studies(folder: Path | None = None, without: str = "") -> list[StudyVerdicts]:
+def saved_studies(folder: Path | None = None, without: StudyVerdicts | None = None) -> list[StudyVerdicts]:
     """Read the saved verdicts of studies with several seeds, the most decided study first.
 
     Args:
         folder: see `stored`.
-        without: Name of a study to leave out, which is not a reference for itself.
+        without: A study that is not a reference for itself.
     """
-    return [study for study in references(stored(folder)).values() if study.study != without]
+    found = references(stored(folder)).values()
+    return [study for study in found if without is None or not study.overlaps(without)]
 
 
 def references(studies: dict[str, StudyVerdicts]) -> dict[str, StudyVerdicts]:

@@ -194,6 +194,10 @@ class StudyVerdicts:
         """Whether any claim rests on more than one seed."""
         return any(claim.seeds > 1 for claim in self.claims)
 
+    def overlaps(self, other: "StudyVerdicts") -> bool:
+        """Return whether both rest on common runs: they are of one study and have a seed in common."""
+        return self.study == other.study and not {*self.seeds}.isdisjoint(other.seeds)
+
     def count(self, *words: str) -> int:
         """Count the claims with one of these verdicts."""
         return sum(claim.word in words for claim in self.claims)

@@ -70,10 +70,10 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
         saved.read(file)  # raises an error for a file with other contents, which stays
     stored = saved.stored() | {name: trimmed}  # without the study that this file contained before
     references = saved.references(stored)
-    rivals = {file: study for file, study in references.items() if study.study != verdicts.study}
+    rivals = {file: study for file, study in references.items() if not study.overlaps(verdicts)}
     # If another study decides as many, the published one comes first.
     shown, lead = max(({name: trimmed} | rivals).items(), key=lambda pair: saved.settled(pair[1]))
-    others = [study for study in references.values() if study.study != lead.study]
+    others = [study for study in references.values() if not study.overlaps(lead)]
     performance, claims_page, readme = (
         root() / page for page in (saved.PERFORMANCE_PAGE, saved.CLAIMS_PAGE, "README.md")
     )

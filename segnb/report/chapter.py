@@ -55,7 +55,7 @@ class Chapter:
     @cached_property
     def saved(self) -> list[StudyVerdicts]:
         """The reference studies. A study in results/ is its own reference only with one seed."""
-        return saved_studies(without=self.study.name if self.verdicts.several_seeds else "")
+        return saved_studies(without=self.verdicts if self.verdicts.several_seeds else None)
 
     def show_claims(self, *names: str) -> None:
         """Display the named claims of the ledger in order, each as a block with its figures."""

@@ -98,6 +98,16 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     )
 
 
+def test_other_seeds_of_the_same_machine_are_compared_if_they_share_none():
+    mine = study(0.03, 0.02)
+    (sentence,) = compare.elsewhere(mine, [mine, replace(mine, seeds=[2, 3]), replace(mine, seeds=[3, 4, 5])])
+    assert sentence.startswith(
+        "**Other seeds give the same results:** with seeds 3, 4 and 5, 2 of the 2 claims that both studies"
+    )
+    (sentence,) = compare.elsewhere(mine, [replace(study(0.3, 0.2), seeds=[3, 4, 5])])
+    assert sentence.startswith("**Other seeds give different results:** with seeds 3, 4 and 5, ")
+
+
 def test_images_are_the_same_if_their_ground_truth_is_whatever_code_renders_them():
     def of(digest: str, **truth: str):
         return replace(study(0.03), data=examples.verdicts().data | {"digest": digest, "truth": truth})

@@ -75,7 +75,10 @@ def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     (tmp_path / "many.json").write_text(json.dumps(saved.as_dict(verdicts(study="many"))))
     others = saved.saved_studies(tmp_path)
     assert [study.study for study in others] == ["many", "few"]
-    assert [study.study for study in saved.saved_studies(tmp_path, without="many")] == ["few"]
+    many, few = others
+    assert saved.saved_studies(tmp_path, without=many) == [few]
+    assert saved.saved_studies(tmp_path, without=replace(many, seeds=[2, 3])) == [few]
+    assert saved.saved_studies(tmp_path, without=replace(many, seeds=[3, 4])) == others
     text = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
     assert "(preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02)" in text
     alike = "claims that both studies test alike have the same verdict, and"
