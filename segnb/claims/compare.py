@@ -126,8 +126,7 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
 def elsewhere(
     verdicts: StudyVerdicts, others: Iterable[StudyVerdicts], above: Collection[str] = ()
 ) -> list[str]:
-    """Say, one sentence per study of the same preset on other data, another machine or other seeds, how far it
-    agrees.
+    """Say how far other studies of the same preset agree: on other data, another machine, or other seeds.
 
     Args:
         verdicts: the study whose findings are shown
