@@ -1,9 +1,10 @@
 """Comparison of two studies: which verdicts differ, and whether the studies agree.
 
 A comparison of networks that both studies measured gives two estimates. If the studies differ only by chance,
-the difference of the estimates has the variance SE² of one study plus SE² of the other. Its p follows from
-Welch's t. The procedure of Benjamini and Hochberg (1995) at 5% finds differences beyond chance.
-Two studies of the same test images share the images' part of the error, so it finds fewer than it could.
+the difference of the estimates has the variance SE² of one study plus SE² of the other. Its degrees of
+freedom are computed like those of an effect (`segnb.stats.effect`). The procedure of Benjamini and Hochberg
+(1995) at 5% finds differences beyond chance. Two studies of the same test images share the images' part of
+the error, and with the same seeds often a part of the seeds' as well, so it finds fewer than it could.
 
 Two studies *agree* if no difference passes that limit and no claim is supported in one study and refuted in
 the other. A verdict that is open in one study only is no disagreement: the interval may just have been wider.
@@ -19,7 +20,7 @@ from segnb.claims.effects import MeasuredContrast
 from segnb.claims.related_studies import origin
 from segnb.claims.saved import HOLM, aligned, numbers
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
-from segnb.claims.wording import counted, full_name, listed
+from segnb.claims.wording import counted, effect, full_name, listed
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
@@ -75,6 +76,7 @@ class Agreement(NamedTuple):
     opposite:  claims that one study supports and the other refutes
     compared:  comparisons with an error in both studies
     beyond:    comparisons that differ by more than chance
+    smaller:   comparisons of these with a smaller effect in the other study
     """
 
     both: list[str]
@@ -85,6 +87,7 @@ class Agreement(NamedTuple):
     opposite: list[str]
     compared: int
     beyond: list[str]
+    smaller: list[str]
 
     @property
     def agree(self) -> bool:
@@ -104,13 +107,17 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     both = [(x, y) for x, y in both if _measured(x) and _measured(y)]
     pairs = [(x, y) for x, y in both if same_test(x, y)]
     p: dict[str, float] = {}  # by the comparison's name; several claims may share one
+    smaller = set()
     for x, y in both:
         for contrast in x.deciding:
             twin = counterpart(contrast, y)  # may decide by another limit there
             value = p_of_difference(contrast, twin) if twin else None
             if value is not None:
                 p[full_name(contrast)] = value
+                if abs(twin.estimate) < abs(contrast.estimate):
+                    smaller.add(full_name(contrast))
     limit = 1 - level_of(p.values())
+    beyond = [name for name, value in p.items() if value <= limit]
     return Agreement(
         both=[x.id for x, _ in pairs],
         differently=[x.id for x, y in both if not same_test(x, y)],
@@ -119,7 +126,8 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
         here=[x.id for x, y in pairs if x.word in DECIDED and y.word not in DECIDED],
         opposite=[x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
         compared=len(p),
-        beyond=[name for name, value in p.items() if value <= limit],
+        beyond=beyond,
+        smaller=[name for name in beyond if name in smaller],
     )
 
 
@@ -140,63 +148,79 @@ def elsewhere(
             continue
         if other.data["name"] != verdicts.data["name"]:
             sentences.append(_on_other_data(verdicts, other, found, above))
-        elif other.machine != verdicts.machine:
-            changed = "Another machine gives", f"on {other.machine}"
-            sentences.append(_trained_again(verdicts, other, found, *changed))
-        elif {*other.seeds}.isdisjoint(verdicts.seeds):
-            changed = "Other seeds give", f"with seeds {listed([str(seed) for seed in other.seeds])}"
-            sentences.append(_trained_again(verdicts, other, found, *changed))
+        elif other.machine != verdicts.machine or {*other.seeds}.isdisjoint(verdicts.seeds):
+            sentences.append(_trained_again(verdicts, other, found))
     return sentences
 
 
-def _trained_again(
-    verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, gives: str, changed: str
-) -> str:
-    results = "the same results" if found.agree else "different results"
+def _trained_again(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement) -> str:
+    common = [str(seed) for seed in other.seeds if seed in verdicts.seeds]
     more = ["images or settings"] if unequal_settings(verdicts, other) else []
     more += ["backbone weights"] if verdicts.weights != other.weights else []
-    with_other = f", with other {listed(more)}" if more else ""
-    few = 2 * len(found.both) < len(found.both) + len(found.differently)
-    result = "Few claims can be compared" if few and found.agree else f"{gives} {results}"
-    return f"**{result}:** {changed}{with_other}, {in_words(found)} {_beyond(found)}."
+    if other.machine == verdicts.machine:
+        what, place = "Other seeds give", f"with seeds {listed([str(seed) for seed in other.seeds])}"
+    elif common:
+        what, place = "The same seeds on another machine give", f"on {other.machine}"
+    else:
+        what, place = "Other seeds on another machine give", f"on {other.machine}"
+    place += f", with other {listed(more)}" if more else ""
+    result, note = f"{what} {'the same' if found.agree else 'different'} results", ""
+    if found.agree and len(found.both) < len(found.differently):
+        result = "An older study can hardly be compared"
+    elif common:
+        note = f" Both studies have seeds {listed(common)}, so this does not show what other seeds give."
+    return f"**{result}:** {place}, {in_words(found)} {_beyond(found)}.{note}"
 
 
 def _on_other_data(
     verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]
 ) -> str:
-    result = "some verdicts are reversed" if found.opposite else "no verdict is reversed"
-    sizes = f", {'and' if found.opposite else 'but'} effects have other sizes" if found.beyond else ""
+    results = ["some verdicts are reversed"] if found.opposite else []
+    if found.beyond:
+        most = 2 * len(found.smaller) > found.compared
+        results.append("most effects are smaller" if most else "effects have other sizes")
+    if found.here:
+        alike = counted(len(found.both), "claim")
+        results.append(f"{len(found.here)} of {alike} {_are(found.here)} no longer decided")
     mine, its = _families(verdicts), _families(other)
     its_images, images = (in_markdown(origin(one.data)) for one in (other, verdicts))
-    here = f" {_some(found.here, above)} decided only with {images}." if found.here else ""
+    only_here = [name for name in above if name in found.here]
+    here = ""
+    if only_here:
+        here = f" Of the findings above, {listed(only_here)} {_are(only_here)} decided only with {images}."
     (its_seeds, its_tests), (seeds, tests) = (
         (len(one.seeds), one.data["counts"]["test"]) for one in (other, verdicts)
     )
-    if here and (its_seeds < seeds or its_tests < tests):
+    if found.here and (its_seeds < seeds or its_tests < tests):
         here += f" The other study has {counted(its_seeds, 'seed')} and {its_tests} test images."
     limit = f" Only {listed(its)} were trained there." if its and its != mine else ""
+    example = _example(verdicts, other, found, above)
     return (
-        f"**On other data, {result}{sizes}:** with {its_images} instead of {images},"
-        f" {in_words(found)} {_beyond(found)}.{here}{limit}"
+        f"**On other data, {listed(results or ['no verdict is another'])}:** with {its_images} instead of"
+        f" {images}, {in_words(found)} {_beyond(found)}.{example}{here}{limit}"
     )
 
 
-def _some(claims: list[str], above: Collection[str]) -> str:
-    """Name a few claims; of many, give the number, and name only the claims of the findings above."""
-    if len(claims) <= NAMED:
-        return f"{listed(claims)} {_are(claims)}"
-    named = [name for name in above if name in claims]
-    among = f" (of the findings above, {listed(named)})" if named else ""
-    return f"{len(claims)} claims{among} are"
+def _example(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]) -> str:
+    """Give the effect of the first finding whose decisive comparison differs by more than chance."""
+    for name in above:
+        claim = verdicts.by_id.get(name)
+        mine = claim.decisive_contrast if claim else None
+        if mine and full_name(mine) in found.beyond and (its := counterpart(mine, other.by_id[name])):
+            here, there = (effect(contrast, named=True) for contrast in (mine, its))
+            return (
+                f" For instance, the effect of claim {name} ({full_name(mine)}) is {there} instead of {here}."
+            )
+    return ""
 
 
 def in_words(found: Agreement) -> str:
     """Say how many verdicts are the same, and which are opposite."""
     opposite = listed(found.opposite) or "none"
     verb = "have" if len(found.opposite) > 1 else "has"
-    both_open = f" ({len(found.open)} of them {_are(found.open)} open in both)" if found.open else ""
+    both_open = f" ({len(found.open)} of them undecided in both)" if found.open else ""
     n = len(found.differently)
-    more = f" They test {counted(n, 'more claim')} differently." if n else ""
+    more = f" {counted(n, 'more claim')} cannot be compared, because the tests differ." if n else ""
     return (
         f"{len(found.same)} of the {len(found.both)} claims that both studies test alike have the same"
         f" verdict{both_open}, and {opposite} {verb} the opposite one.{more}"
@@ -243,7 +267,7 @@ def p_of_difference(a: MeasuredContrast, b: MeasuredContrast) -> float | None:
     None if one is counted, or comes from one seed, so that the variation between runs is unknown.
 
     Files of schema 1 have no standard error. It is then half the 95% interval over the normal quantile, which
-    is a little too large.
+    is too large, because the quantile of these intervals was larger.
     """
     if any(part.low is None or part.seeds == 1 for part in (a, b)):
         return None
@@ -253,8 +277,8 @@ def p_of_difference(a: MeasuredContrast, b: MeasuredContrast) -> float | None:
     total = sum(se**2 for se, _ in errors)
     if not total:
         return None
-    spread = sum(se**4 / dof for se, dof in errors)
-    dof = total**2 / spread if spread else inf
+    spread = sum(se**2 / dof for se, dof in errors)
+    dof = total / spread if spread else inf
     return float(2 * stdtr(dof, -abs(a.estimate - b.estimate) / total**0.5))
 
 

@@ -8,6 +8,7 @@ from scipy import stats
 
 from segnb.claims import compare
 from segnb.errors import SegnbError
+from segnb.stats.effect import standard_error
 from tests.claims import examples
 from tests.claims.examples import claim, part
 
@@ -30,12 +31,21 @@ def study(*estimates: float, word: str = "supported", **changes):
     return examples.verdicts(*claims)
 
 
-def test_p_of_a_difference_is_that_of_welch():
+def test_p_of_a_difference_has_the_degrees_of_freedom_of_an_effect():
+    a, b = part(estimate=0.1, se=0.3, dof=4.0, seeds=5), part(estimate=1.0, se=0.2, dof=8.0, seeds=9)
+    se, dof = standard_error(0.3**2, 4, 0.2**2, 8)
+    assert compare.p_of_difference(a, b) == pytest.approx(2 * stats.t.sf(0.9 / se, dof))
+
+
+def test_three_seeds_that_differ_by_chance_rarely_have_a_small_p():
+    """Of two studies of three seeds, one varies four times as much."""
     rng = np.random.default_rng(0)
-    samples = rng.normal(0, 1, 5), rng.normal(1, 3, 9)
-    a, b = (part(estimate=x.mean(), se=stats.sem(x), dof=len(x) - 1, seeds=len(x)) for x in samples)
-    expected = stats.ttest_ind(*samples, equal_var=False).pvalue
-    assert compare.p_of_difference(a, b) == pytest.approx(expected)
+    pairs = [(rng.normal(0, 1, 3), rng.normal(0, 4, 3)) for _ in range(4000)]
+    found = []
+    for samples in pairs:
+        a, b = (part(estimate=x.mean(), se=stats.sem(x), dof=2.0, seeds=3) for x in samples)
+        found.append(compare.p_of_difference(a, b) <= 0.05)
+    assert np.mean(found) <= 0.05
 
 
 def test_studies_agree_unless_an_effect_differs_by_more_than_chance():
@@ -60,7 +70,7 @@ def test_what_cannot_be_compared_is_left_out():
     other = replace(mine, claims=(mine.claims[0], replace(mine.claims[1], kind="≈")))
     found = compare.agreement(mine, other)
     assert (found.both, len(found.differently)) == (["U1"], 1)
-    assert compare.in_words(found).endswith(" They test 1 more claim differently.")
+    assert compare.in_words(found).endswith(" 1 more claim cannot be compared, because the tests differ.")
     assert (
         found.compared == compare.agreement(mine, mine).compared
     )  # another limit leaves the effect the same
@@ -77,25 +87,25 @@ def test_chance_alone_rarely_makes_studies_disagree():
 def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     mine = study(0.03, 0.02)
     other = replace(study(0.04, 0.01), machine="GPU, fp32")
+    same = "**The same seeds on another machine give the same results:** on GPU, fp32"
     (sentence,) = compare.elsewhere(mine, [mine, other])
     assert sentence == (
-        "**Another machine gives the same results:** on GPU, fp32, 2 of the 2 claims that both studies test"
-        " alike have the same verdict, and none has the opposite one. Of 2 comparisons, none differs by more"
-        " than chance."
+        f"{same}, 2 of the 2 claims that both studies test alike have the same verdict, and none has the"
+        " opposite one. Of 2 comparisons, none differs by more than chance. Both studies have seeds 0, 1 and"
+        " 2, so this does not show what other seeds give."
     )
+    (sentence,) = compare.elsewhere(mine, [replace(other, seeds=[3, 4, 5])])
+    assert sentence.startswith("**Other seeds on another machine give the same results:** on GPU, fp32, 2 of")
+    assert sentence.endswith("differs by more than chance.")
     assert compare.elsewhere(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
     (sentence,) = compare.elsewhere(mine, [replace(study(0.3, 0.2), machine="GPU, fp32")])
-    assert sentence.startswith("**Another machine gives different results:** on GPU")
-    assert sentence.endswith("Of 2 comparisons, 2 differ by more than chance.")
+    assert sentence.startswith("**The same seeds on another machine give different results:** on GPU")
+    assert "Of 2 comparisons, 2 differ by more than chance." in sentence
     (sentence,) = compare.elsewhere(mine, [replace(other, weights="random")])
-    assert sentence.startswith(
-        "**Another machine gives the same results:** on GPU, fp32, with other backbone weights, "
-    )
+    assert sentence.startswith(f"{same}, with other backbone weights, ")
     earlier = replace(other, data=mine.data | {"digest": "earlier"}, weights="random")
     (sentence,) = compare.elsewhere(mine, [earlier])
-    assert sentence.startswith(
-        "**Another machine gives the same results:** on GPU, fp32, with other images or settings and"
-    )
+    assert sentence.startswith(f"{same}, with other images or settings and backbone weights")
 
 
 def test_other_seeds_of_the_same_machine_are_compared_if_they_share_none():
@@ -133,31 +143,30 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     place = "with photographs (CamVid) instead of rendered street scenes"
     alike = "claims that both studies test alike have the same verdict"
     assert sentence == (
-        f"**On other data, some verdicts are reversed:** {place}, 0 of the 2 {alike}, and F1 has the opposite"
-        " one. Of 1 comparisons, none differs by more than chance. U1 is decided only with rendered street"
-        " scenes. The other study has 3 seeds and 5 test images."
+        f"**On other data, some verdicts are reversed and 1 of 2 claims is no longer decided:** {place}, 0 of"
+        f" the 2 {alike}, and F1 has the opposite one. Of 1 comparisons, none differs by more than chance."
+        " The other study has 3 seeds and 5 test images."
     )
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
     names = "F1", "F2", "F3", "F4", "F5", "U1"
     many = replace(lead, claims=tuple(map(claim, names)))
     open_there = replace(other, claims=tuple(claim(name, "inconclusive") for name in names))
     (sentence,) = compare.elsewhere(many, [open_there], ("U1", "U9", "F1"))
+    assert sentence.startswith("**On other data, 6 of 6 claims are no longer decided:** ")
     assert sentence.endswith(
-        " 6 claims (of the findings above, U1 and F1) are decided only with rendered street scenes. The other"
-        " study has 3 seeds and 5 test images."
+        " Of the findings above, U1 and F1 are decided only with rendered street scenes. The other study has"
+        " 3 seeds and 5 test images."
     )
     as_many = replace(open_there, data=photographs | {"counts": lead.data["counts"]})
-    assert compare.elsewhere(many, [as_many])[0].endswith(
-        " 6 claims are decided only with rendered street scenes."
-    )
+    assert compare.elsewhere(many, [as_many])[0].endswith(" differs by more than chance.")
     far = claim("U1", contrasts=(part(estimate=0.5),))
     tested_differently = claim("F1", contrasts=(part(metric="iou:Car"),))
     fcns = replace(other, claims=(tested_differently, far), networks=["FCN8s_vgg16_freeze"])
     (sentence,) = compare.elsewhere(lead, [fcns])
     assert sentence == (
-        f"**On other data, no verdict is reversed, but effects have other sizes:** {place}, 1 of the 1"
-        f" {alike}, and none has the opposite one. They test 1 more claim differently. Of 1 comparisons, 1"
-        " differs by more than chance. Only FCNs were trained there."
+        f"**On other data, effects have other sizes:** {place}, 1 of the 1 {alike}, and none has the opposite"
+        " one. 1 more claim cannot be compared, because the tests differ. Of 1 comparisons, 1 differs by more"
+        " than chance. Only FCNs were trained there."
     )
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
     listed = compare.differences(lead, replace(other, claims=(tested_differently, claim("U1", "refuted"))))[1]
@@ -165,5 +174,10 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     assert "U1   supported -> refuted: " in listed
     turned = replace(other, claims=(claim("F1"), far))
     assert (
-        "some verdicts are reversed, and effects have other sizes:**" in compare.elsewhere(lead, [turned])[0]
+        "some verdicts are reversed and effects have other sizes:**" in compare.elsewhere(lead, [turned])[0]
     )
+    smaller = replace(other, claims=(claim("U1", contrasts=(part(estimate=-0.01),)),), networks=lead.networks)
+    sized = replace(lead, claims=(far,))
+    (sentence,) = compare.elsewhere(sized, [smaller], ["F1", "U1"])
+    assert sentence.startswith("**On other data, most effects are smaller:** ")
+    assert " For instance, the effect of claim U1 (" in sentence and ") is −1.0 points" in sentence
