@@ -19,14 +19,7 @@ from segnb.errors import SegnbError
 from segnb.labels import STREET
 from tests.conftest import CHECKOUT
 from tests.data.broken_files import NOISE, encoded, flat, refusal, turned
-
-SHARED = CHECKOUT.parent / "shared" / "data"
-
-
-def save(array: np.ndarray, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-    return path
+from tests.data.tools.test_check import SHARED, save
 
 
 def add_pair(folder: Path, name: str, height: int = 8, width: int = 8) -> Pair:

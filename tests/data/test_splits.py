@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from segnb.data import splits
 from segnb.data.layouts import LAYOUTS, Key, Listing
 from segnb.data.masks import STREET_CODING
 from segnb.errors import SegnbError
+from tests.data import broken_files
 
 quickly = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 
@@ -40,11 +42,7 @@ def sizes(pairs_by_split: dict) -> list[int]:
     return [len(pairs_by_split[split]) for split in ("train", "val", "test")]
 
 
-def refusal(*arguments, **named_arguments) -> str:
-    with pytest.raises(SegnbError) as caught:
-        splits.split(*arguments, **named_arguments)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
+refusal = partial(broken_files.refusal, splits.split)
 
 
 # ---- which way --------------------------------------------------------------------------------------
