@@ -11,6 +11,7 @@ the folder until all files exist. If an interrupted call is repeated, it writes 
 import json
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -95,7 +96,7 @@ def prepare(
                 f"{errors[0].message} {total}'segnb data check --json' lists all errors; --fix writes a copy"
                 " without the faulty files."
             )
-        digest = report.digest
+        digest = report.digest  # not None, because all files can be read
 
     def write(pair: Pair, image: Path, labels: Path) -> None:
         for pixels, file in zip(reading.read(pair, size, listing.coding), (image, labels), strict=True):
@@ -165,13 +166,13 @@ def _unsplit(listing: Listing) -> Listing:
 
 def _sound(report: Report) -> tuple[Pairs, list[dict[str, Any]]]:
     """Return the valid pairs, and files and reasons of the others."""
-    reasons: dict[str, list[Finding]] = {}  # by file
+    reasons: dict[str, list[Finding]] = defaultdict(list)  # by file
     for error in report.of("error"):
         if error.kind in ("no-split", "other-ids"):  # about the whole folder
             raise SegnbError(error.message)
         # The second file of "same-name" stays. "leaked" is decided below.
         for file in {"leaked": (), "same-name": error.files[:1]}.get(error.kind, error.files):
-            reasons.setdefault(file, []).append(error)
+            reasons[file].append(error)
     rank = {
         str(pair.image): rank
         for rank, part in enumerate(report.pairs.values())
@@ -180,11 +181,10 @@ def _sound(report: Report) -> tuple[Pairs, list[dict[str, Any]]]:
     }
     for error in report.of("error"):
         if error.kind == "leaked":
-            copies = [file for file in error.files if file in rank]
-            last = max((rank[file] for file in copies), default=0)
+            copies = {file: rank[file] for file in error.files if file in rank}
             for file in copies:
-                if rank[file] < last:
-                    reasons.setdefault(file, []).append(error)
+                if copies[file] < max(copies.values()):
+                    reasons[file].append(error)
     pairs: Pairs = {}
     left_out = []
     for split, part in report.pairs.items():
