@@ -49,22 +49,6 @@ def pair(tmp_path: Path) -> Pair:
     return add_pair(tmp_path, "0001")
 
 
-# Splits.
-
-
-def names(pairs_by_split: dict) -> dict:
-    return {split: [pair.name for pair in pairs] for split, pairs in pairs_by_split.items()}
-
-
-def test_splits_are_disjoint_sorted_and_complete(data):
-    found = names(reading.find(data).pairs)
-    assert list(found) == ["train", "val", "test"]
-    assert [len(found[split]) for split in found] == [8, 2, 3]
-    assert all(found[split] == sorted(found[split]) for split in found)
-    assert sorted(found["train"] + found["val"]) == [f"{i:04d}" for i in range(10)]
-    assert found["test"] == ["0010", "0011", "0012"]
-
-
 def test_pairs_hold_their_own_files(data):
     for pairs in reading.find(data).pairs.values():
         for pair in pairs:

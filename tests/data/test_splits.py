@@ -136,13 +136,8 @@ def test_blocks_follow_the_numbers_and_do_not_interleave(pattern):
 
 def test_a_small_drive_gives_what_it_has_to_the_later_blocks():
     found = splits.split(listing(frames(a=50, b=2)))
-    assert [
-        [pair.name for pair in found[split] if pair.name[0] == "b"] for split in ("train", "val", "test")
-    ] == [
-        [],
-        ["b/0"],
-        ["b/1"],
-    ]
+    small = {split: [name for name in part if name[0] == "b"] for split, part in named(found).items()}
+    assert small == {"train": [], "val": ["b/0"], "test": ["b/1"]}
 
 
 # ---- by name ----------------------------------------------------------------------------------------

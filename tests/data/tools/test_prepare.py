@@ -27,23 +27,10 @@ from segnb.labels import CAMVID, CAR, IGNORE_INDEX, STREET, ClassMap
 from segnb.stats.bootstrap import blocks_of
 from segnb.storage.files import holder
 from tests.data.broken_files import refusal
-from tests.data.tools.test_check import SHARED, add, data, image, labels, mask, picture, save, soften
+from tests.data.tools.test_check import SHARED, add, data, drives, image, labels, mask, picture, save, soften
 
-assert data  # a fixture
+assert data and drives  # fixtures
 SIZE = 32
-
-
-@pytest.fixture
-def drives(tmp_path: Path) -> Path:
-    """Five drives of four frames in Lyft's layout; ids in the red channel."""
-    for drive in "ABCDE":
-        for i in range(4):
-            seed = ord(drive) + 10 * i
-            save(picture(seed), tmp_path / "drives" / f"data{drive}" / "CameraRGB" / f"{i}.png")
-            ids = mask(seed)
-            red = np.stack([ids, 0 * ids, 0 * ids], -1)
-            save(red, tmp_path / "drives" / f"data{drive}" / "CameraSeg" / f"{i}.png")
-    return tmp_path / "drives"
 
 
 @pytest.fixture
@@ -218,8 +205,8 @@ def test_a_note_about_drives_does_not_blame_the_data_for_a_split_by_option(tmp_p
 
 
 def test_a_note_about_folders_of_the_data_is_not_repeated_for_a_split_by_option(tmp_path):
-    for split, drives in (("train", "abc"), ("val", "de")):
-        for drive in drives:
+    for split, names in (("train", "abc"), ("val", "de")):
+        for drive in names:
             for i in range(3):
                 add(tmp_path / "data" / split, f"{drive}-{i}", 10 * ord(drive) + i)
     told = [
