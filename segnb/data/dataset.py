@@ -178,9 +178,8 @@ class Data:
         """
         if self.view is None:
             return ()
-        count = self.counts["test"]
-        jobs = [(index, size) for index in range(count)]
-        path = _shifts_folder(cache, size) / f"visibility-{count}.npz"
+        jobs = [(index, size) for index in range(self.counts["test"])]
+        path = _shifts_folder(cache, size) / f"visibility-{len(jobs)}.npz"
         visible, numbers, labels = _rendered_once(path, "what is in sight", shifts.render_visibility, jobs)
         things = np.isin(self.view.labels(labels), [self.classes.id(name) for name in self.classes.things])
         return np.where(things, visible, 0), np.where(things, numbers, 0)
@@ -245,7 +244,7 @@ def _streets(preset: Preset, name: str) -> Data:
 
     def see(cache: Path, split: str, size: int) -> Frames:
         scenes = _streets(preset, "streets").split(cache, split, size)
-        return map(lambda image, ids: (view.images(image), view.labels(ids)), scenes.images, scenes.labels)
+        return zip(map(view.images, scenes.images), map(view.labels, scenes.labels), strict=True)
 
     return Data(
         name=name,
@@ -260,10 +259,11 @@ def _streets(preset: Preset, name: str) -> Data:
 
 def _drives(preset: Preset, name: str) -> Data:
     """Open the rendered drives in one of their splits. Both share the same rendered test frames."""
-    frames = drives.plan(preset.train, preset.val, preset.test, interleaved=name != "streets-drives")
+    interleaved = name == "streets-drives-interleaved"
+    frames = drives.plan(preset.train, preset.val, preset.test, interleaved)
 
     def render(cache: Path, split: str, size: int) -> Frames:
-        if split == "test" and name != "streets-drives":
+        if split == "test" and interleaved:
             shared = _drives(preset, "streets-drives").split(cache, split, size)
             return zip(shared.images, shared.labels, strict=True)
         return drives.render(frames[split], size, f"{split} frames of drives")
@@ -275,7 +275,7 @@ def _drives(preset: Preset, name: str) -> Data:
         classes=STREET,
         names={split: [drives.name(frame) for frame in part] for split, part in frames.items()},
         frames=render,
-        notes=(BETWEEN,) if name != "streets-drives" else (),
+        notes=(BETWEEN,) if interleaved else (),
     )
 
 

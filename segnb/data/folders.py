@@ -208,12 +208,10 @@ def drives(keys: Iterable[Key], timed: bool = False) -> dict[Key, str]:
     folders = defaultdict(set)
     for key, beginning in beginnings.items():
         folders[beginning].add(key.drive)
-    sliced = any(len(slices) > 1 for slices in folders.values()) and (
-        len({key.name for key in keys}) > 0.75 * len(keys)
-    )
-    if len(folders) > 1 and (sliced or len({key.drive for key in keys}) == 1):
-        return {key: beginnings[key] or UNNAMED * timed for key in keys}
-    return {key: key.drive or UNNAMED * timed for key in keys}
+    count_on = len({key.name for key in keys}) > 0.75 * len(keys)
+    sliced = count_on and any(len(slices) > 1 for slices in folders.values())
+    by_name = len(folders) > 1 and (sliced or len({key.drive for key in keys}) == 1)
+    return {key: (beginnings[key] if by_name else key.drive) or UNNAMED * timed for key in keys}
 
 
 def _beginnings(names: list[str]) -> list[str]:

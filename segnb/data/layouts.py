@@ -29,7 +29,6 @@ from segnb.data.folders import (
     files_of,
     folders_below,
     folders_of,
-    list_folder,
     relative_to,
     split_named,
 )
@@ -44,12 +43,12 @@ PREPARING = ".preparing"  # marks a folder that `segnb.data.tools.prepare` has n
 class Place(NamedTuple):
     """Two folders whose files form pairs by name. A layout leaves the name of a split in the drive."""
 
-    split: str
     drive: str
     images: Path
     labels: Path
     image_end: str = ""  # the end of a file's stem, such as _rgb
     label_end: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,19 +159,19 @@ def _nested(images: Path, labels: Path, within: str = "") -> Iterator[Place]:
         if files_of(folder, IMAGE_FORMATS)
     }
     for drive in sorted(names or {""}):
-        yield Place("", "/".join(filter(None, (within, drive))), images / drive, labels / drive)
+        yield Place("/".join(filter(None, (within, drive))), images / drive, labels / drive)
 
 
 def _camvid_places(path: Path) -> Iterator[Place]:
     for name in sorted({folder.name.removesuffix("annot") for folder in folders_of(path)}):
         if os.path.isdir(path / f"{name}annot"):
-            yield Place("", name, path / name, path / f"{name}annot")
+            yield Place(name, path / name, path / f"{name}annot")
 
 
 def _lyft_places(path: Path) -> Iterator[Place]:
     kinds = [folder for folder in folders_below(path) if folder.name in ("CameraRGB", "CameraSeg")]
     for home in dict.fromkeys(folder.parent for folder in kinds if folder != path):
-        yield Place("", relative_to(home, path), home / "CameraRGB", home / "CameraSeg")
+        yield Place(relative_to(home, path), home / "CameraRGB", home / "CameraSeg")
 
 
 def _carla_places(path: Path) -> Iterator[Place]:
@@ -182,9 +181,9 @@ def _carla_places(path: Path) -> Iterator[Place]:
         if kind and folder != path:
             camera, home = kind[1], folder.parent
             drive = relative_to(home / camera.rstrip("_"), path)
-            places.append(Place("", drive, home / f"{camera}rgb", home / f"{camera}seg"))
+            places.append(Place(drive, home / f"{camera}rgb", home / f"{camera}seg"))
         elif any(file.stem.endswith(("_rgb", "_seg")) for file in files_of(folder, IMAGE_FORMATS)):
-            places.append(Place("", relative_to(folder, path), folder, folder, "_rgb", "_seg"))
+            places.append(Place(relative_to(folder, path), folder, folder, "_rgb", "_seg"))
     yield from dict.fromkeys(places)
 
 
@@ -268,16 +267,16 @@ def look(path: Path, named: str | None = None) -> Listing:
 
 
 def _listing(path: Path, named: str | None) -> Listing:
-    list_folder(path)  # raises if the folder itself is wrong
-    if any(os.path.exists(home / PREPARING) for home in (path, _study_root(path))):
+    root = _study_root(path)
+    if any(os.path.exists(home / PREPARING) for home in (path, root)):
         raise SegnbError(
             f"{path}: unfinished copy. Repeat the command that prepares it, or remove the folder."
         )
     layout = LAYOUTS[named] if named else _recognised(path)
     coding, notes = layout.coding, []
     places = list(layout.places(path))
-    root = _study_root(path) if layout.name == "study" else path
-    if table := next((home / FILE for home in (root, path) if os.path.lexists(home / FILE)), None):
+    homes = (root, path) if layout.name == "study" else (path,)
+    if table := next((home / FILE for home in homes if os.path.lexists(home / FILE)), None):
         coding = read_coding(table)
     else:
         ends = {folder for place in places for folder in (place.images, place.labels)}
@@ -285,21 +284,20 @@ def _listing(path: Path, named: str | None) -> Listing:
         for home in sorted(between):
             if os.path.lexists(home / FILE):
                 raise SegnbError(f"{home / FILE}: below the data folder (expected in {path}). Move it there.")
-    if coding is None:
-        raise SegnbError(
-            f"{path / FILE}: missing (expected in the layout {layout.name}). Create it, with lines such as"
-            " 'id,name', '0,Road', '1,Car' (see docs/data.md)."
-        )
-    if not places:
-        raise SegnbError(
-            f"{path}: not in the layout {layout.name} (expected {layout.expected}). Name another folder."
-        )
-    if not table:
+        if coding is None:
+            raise SegnbError(
+                f"{path / FILE}: missing (expected in the layout {layout.name}). Create it, with lines such"
+                " as 'id,name', '0,Road', '1,Car' (see docs/data.md)."
+            )
         first, last = coding.classes.names[0], coding.classes.names[-1]
         notes.append(
             f"Without a classes.csv, masks are read as the {len(coding.classes)} classes of the layout"
             f" {layout.name}, from {first} (0) to {last} ({len(coding.classes) - 1}). If the masks mean"
             " something else, add a classes.csv."
+        )
+    if not places:
+        raise SegnbError(
+            f"{path}: not in the layout {layout.name} (expected {layout.expected}). Name another folder."
         )
     keys, decisions = by_split(path, [(place.images, place.drive) for place in places])
     notes += decisions

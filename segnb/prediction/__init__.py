@@ -29,7 +29,7 @@ from segnb.study.provenance import check
 from segnb.study.study import Run, open_run
 
 EXPECTED = "a path, an image of Pillow, or an array uint8 (H, W, 3) in RGB"
-TILE = 2**20  # pixels whose probabilities are in memory at once
+STRIP = 2**20  # pixels whose probabilities are in memory at once
 
 AnyImage = str | os.PathLike | Image.Image | np.ndarray
 
@@ -62,27 +62,27 @@ class Network:
 
     def segment(self, image: AnyImage) -> tuple[np.ndarray, np.ndarray]:
         """Return class ids and the confidence in them, the probability × 255: both uint8 (H, W)."""
-        height, width, found = self._tiles(image)
+        height, width, strips = self._strips(image)
         classes, confidence = (np.empty((height, width), np.uint8) for _ in range(2))
-        for rows, columns, tile in found:
-            most, ids = tile.max(0)
-            classes[rows, columns], confidence[rows, columns] = ids, (most * 255).round()
+        for rows, strip in strips:
+            most, ids = strip.max(0)
+            classes[rows], confidence[rows] = ids, (most * 255).round()
         return classes, confidence
 
     def probabilities(self, image: AnyImage) -> np.ndarray:
         """Return the probability of each class at each pixel, float32 (classes, H, W), 0 to 1."""
-        height, width, found = self._tiles(image)
+        height, width, strips = self._strips(image)
         whole = np.empty((len(self.classes), height, width), np.float32)
-        for rows, columns, tile in found:
-            whole[:, rows, columns] = tile
+        for rows, strip in strips:
+            whole[:, rows] = strip
         return whole
 
-    def _tiles(self, image: AnyImage) -> tuple[int, int, Iterator[tuple[slice, slice, Tensor]]]:
-        """Return the height and width of an image, and its probabilities, see `tiles`."""
+    def _strips(self, image: AnyImage) -> tuple[int, int, Iterator[tuple[slice, Tensor]]]:
+        """Return the height and width of an image, and its probabilities, see `resized`."""
         picture = as_picture(image)
         with settings_of(self.run):
             probabilities = evaluate.predict(self.run, squeezed(picture, self.size)).probabilities
-        return picture.height, picture.width, tiles(probabilities, picture.height, picture.width)
+        return picture.height, picture.width, resized(probabilities, picture.height, picture.width)
 
 
 @contextmanager
@@ -135,8 +135,8 @@ def as_picture(image: AnyImage) -> Image.Image:
     raise SegnbError(f"image: {kind} (expected {EXPECTED}). Convert it.")
 
 
-def tiles(probabilities: Tensor, height: int, width: int) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield probabilities at another size in tiles, so that memory does not grow with the image.
+def resized(probabilities: Tensor, height: int, width: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield probabilities at another size in strips of rows, so that memory does not grow with the image.
 
     They are averaged along a side that shrinks, and interpolated bilinearly along a side that grows.
 
@@ -145,28 +145,22 @@ def tiles(probabilities: Tensor, height: int, width: int) -> Iterator[tuple[slic
         height, width: size of the image in pixels
 
     Yields:
-        The rows and columns of a tile, and its probabilities, float (C, h, w).
+        The rows of a strip, and its probabilities, float (C, h, width).
     """
     size = probabilities.shape[-1]
     least = (min(size, height), min(size, width))
     if least != (size, size):
         probabilities = F.interpolate(probabilities[None], least, mode="bilinear", antialias=True)[0]
     if least == (height, width):
-        yield slice(height), slice(width), probabilities
+        yield slice(height), probabilities
         return
     # Positions of pixel centres, where -1 and 1 are the edges of the image.
     y, x = ((torch.arange(count) * 2 + 1) / count - 1 for count in (height, width))
-    wide = min(width, TILE)
-    high = max(1, TILE // wide)
+    high = max(1, STRIP // width)
     for top in range(0, height, high):
-        for left in range(0, width, wide):
-            rows, columns = slice(top, top + high), slice(left, left + wide)
-            grid = torch.stack(torch.meshgrid(x[columns], y[rows], indexing="xy"), -1)
-            yield (
-                rows,
-                columns,
-                F.grid_sample(probabilities[None], grid[None], padding_mode="border", align_corners=False)[0],
-            )
+        rows = slice(top, top + high)
+        grid = torch.stack(torch.meshgrid(x, y[rows], indexing="xy"), -1)[None]
+        yield rows, F.grid_sample(probabilities[None], grid, padding_mode="border", align_corners=False)[0]
 
 
 # ---- ONNX, for programs without PyTorch -------------------------------------------------------------

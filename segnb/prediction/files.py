@@ -168,20 +168,13 @@ def predict(
             yield error
             continue
         if not begun:  # not before the first image, so that a mistyped name leaves no folder
-            run = network.run
-            record = {
-                "run": run.name,
-                "model_sha256": run.summary["model_sha256"],
-                "size": network.size,
-                "segnb": __version__,
-            }
-            write_json(out / RECORD, record)
+            record = {"run": network.run.name, "model_sha256": network.run.summary["model_sha256"]}
+            write_json(out / RECORD, record | {"size": network.size, "segnb": __version__})
             write_classes(out / FILE, network.classes)
             begun = True
-        if picture is None:
-            yield Result(pixels, earlier=True)
-        else:
-            yield Result(_write(network, picture, paths, facts), earlier=False)
+        if picture is not None:
+            pixels = _write(network, picture, paths, facts)
+        yield Result(pixels, earlier=picture is None)
 
 
 def _facts(network: Network, file: Path, colours: bool) -> dict:

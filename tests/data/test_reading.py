@@ -19,14 +19,7 @@ from segnb.errors import SegnbError
 from segnb.labels import STREET
 from tests.conftest import CHECKOUT
 from tests.data.broken_files import NOISE, encoded, flat, refusal, turned
-
-SHARED = CHECKOUT.parent / "shared" / "data"
-
-
-def save(array: np.ndarray, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-    return path
+from tests.data.tools.test_check import SHARED, save
 
 
 def add_pair(folder: Path, name: str, height: int = 8, width: int = 8) -> Pair:
@@ -54,22 +47,6 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
     return add_pair(tmp_path, "0001")
-
-
-# Splits.
-
-
-def names(pairs_by_split: dict) -> dict:
-    return {split: [pair.name for pair in pairs] for split, pairs in pairs_by_split.items()}
-
-
-def test_splits_are_disjoint_sorted_and_complete(data):
-    found = names(reading.find(data).pairs)
-    assert list(found) == ["train", "val", "test"]
-    assert [len(found[split]) for split in found] == [8, 2, 3]
-    assert all(found[split] == sorted(found[split]) for split in found)
-    assert sorted(found["train"] + found["val"]) == [f"{i:04d}" for i in range(10)]
-    assert found["test"] == ["0010", "0011", "0012"]
 
 
 def test_pairs_hold_their_own_files(data):

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from segnb.data import splits
 from segnb.data.layouts import LAYOUTS, Key, Listing
 from segnb.data.masks import STREET_CODING
 from segnb.errors import SegnbError
+from tests.data import broken_files
 
 quickly = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 
@@ -40,11 +42,7 @@ def sizes(pairs_by_split: dict) -> list[int]:
     return [len(pairs_by_split[split]) for split in ("train", "val", "test")]
 
 
-def refusal(*arguments, **named_arguments) -> str:
-    with pytest.raises(SegnbError) as caught:
-        splits.split(*arguments, **named_arguments)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
+refusal = partial(broken_files.refusal, splits.split)
 
 
 # ---- which way --------------------------------------------------------------------------------------
@@ -138,13 +136,8 @@ def test_blocks_follow_the_numbers_and_do_not_interleave(pattern):
 
 def test_a_small_drive_gives_what_it_has_to_the_later_blocks():
     found = splits.split(listing(frames(a=50, b=2)))
-    assert [
-        [pair.name for pair in found[split] if pair.name[0] == "b"] for split in ("train", "val", "test")
-    ] == [
-        [],
-        ["b/0"],
-        ["b/1"],
-    ]
+    small = {split: [name for name in part if name[0] == "b"] for split, part in named(found).items()}
+    assert small == {"train": [], "val": ["b/0"], "test": ["b/1"]}
 
 
 # ---- by name ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from segnb.data.splits import Pair
 from segnb.errors import SegnbError
 from segnb.evaluation import evaluate
 from segnb.labels import STREET
-from segnb.prediction import tiles
+from segnb.prediction import resized
 from tests.conftest import CHECKOUT
 from tests.data.broken_files import encoded, refusal, turned
 
@@ -52,22 +52,22 @@ def test_an_image_of_any_size_is_squeezed_as_in_training_and_its_mask_has_its_ow
     assert (probabilities.argmax(0) == mask).all()
 
 
-@pytest.mark.parametrize("tile", [50, 10**6])
+@pytest.mark.parametrize("strip", [500, 10**6])
 @pytest.mark.parametrize(("height", "width"), [(90, 70), (70, 200)])
-def test_probabilities_are_interpolated_bilinearly_whatever_the_tiles(monkeypatch, tile, height, width):
-    monkeypatch.setattr(prediction, "TILE", tile)
+def test_probabilities_are_interpolated_bilinearly_whatever_the_strips(monkeypatch, strip, height, width):
+    monkeypatch.setattr(prediction, "STRIP", strip)
     small = torch.rand(3, SIZE, SIZE, generator=torch.manual_seed(0))
     whole = torch.full((3, height, width), torch.nan)
-    for rows, columns, part in tiles(small, height, width):
-        whole[:, rows, columns] = part
-        assert part[0].numel() <= max(tile, SIZE)
+    for rows, part in resized(small, height, width):
+        whole[:, rows] = part
+        assert part[0].numel() <= strip
     expected = F.interpolate(small[None], (height, width), mode="bilinear")[0]
     torch.testing.assert_close(whole, expected, atol=1e-5, rtol=0)
 
 
 def test_an_image_below_the_input_size_gets_means_of_probabilities():
     small = torch.rand(3, SIZE, SIZE, generator=torch.manual_seed(0))
-    ((_, _, point),) = tiles(small, 1, 1)
+    ((_, point),) = resized(small, 1, 1)
     torch.testing.assert_close(point[:, 0, 0], small.mean((1, 2)), atol=0.05, rtol=0)
 
 

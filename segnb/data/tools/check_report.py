@@ -212,13 +212,10 @@ def _finding_lines(report: Report, width: int) -> list[str]:
             lines += _wrapped(finding.message, report, width, "  ")
         if len(findings) > SHOWN:
             lines.append(f"  … and {len(findings) - SHOWN} more (--json lists all)")
+    if not lines:
+        return ["no errors and no warnings" + "; read the notes above" * bool(report.notes)]
     numbers = {severity: len(report.of(severity)) for severity in ("error", "warning")}
-    totals = " and ".join(f"{n} {severity}{'s' * (n != 1)}" for severity, n in numbers.items())
-    if lines:
-        return [*lines, "", totals]
-    return [
-        "no errors and no warnings; read the notes above" if report.notes else "no errors and no warnings"
-    ]
+    return [*lines, "", " and ".join(f"{n} {severity}{'s' * (n != 1)}" for severity, n in numbers.items())]
 
 
 def _wrapped(text: str, report: Report, width: int, indent: str) -> list[str]:

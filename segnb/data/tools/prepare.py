@@ -11,6 +11,7 @@ the folder until all files exist. If an interrupted call is repeated, it writes 
 import json
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -24,7 +25,6 @@ from segnb import __version__
 from segnb.data import layouts, masks, reading, splits
 from segnb.data.folders import NO_TEST, drives
 from segnb.data.layouts import PREPARING, Key, Listing
-from segnb.data.masks import Coding
 from segnb.data.pictures import save_png, write_classes
 from segnb.data.splits import Pair
 from segnb.data.tools import check
@@ -35,7 +35,6 @@ from segnb.stats.bootstrap import blocks_of
 from segnb.storage.files import atomic_path, held, to_json, write_json, write_text
 
 DONE = "prepared.json"  # replaces PREPARING
-NAMING = {"drives": "folders", "frames": "in time"}  # in PREPARING; copies with other names are not resumed
 LEFT_OUT = "left_out.json"
 SMALLEST, LARGEST = 32, 4096  # pixels per side
 LONGEST = 200  # bytes of a name; file systems allow 255
@@ -86,9 +85,9 @@ def prepare(
     pairs = splits.split(frames, seed, by)
     pairs = {split: _evenly(part, split, (counts or {}).get(split)) for split, part in pairs.items()}
     settings = {"command": "prepare", "size": size, "seed": seed, "by": by, "pillow": PIL.__version__}
-    settings |= {"counts": counts or None}  # as in copies of older versions, which have no counts
+    settings |= {"counts": counts or None}
     if _begun(dest, listing, settings):
-        source = _source(reading.digest(pairs), listing.coding)
+        digest = reading.digest(pairs)
     else:
         report = check.inspect(listing, pairs)
         if errors := report.of("error"):
@@ -97,13 +96,13 @@ def prepare(
                 f"{errors[0].message} {total}'segnb data check --json' lists all errors; --fix writes a copy"
                 " without the faulty files."
             )
-        source = _source(report.digest or reading.digest(pairs), listing.coding)
+        digest = report.digest  # not None, because all files can be read
 
     def write(pair: Pair, image: Path, labels: Path) -> None:
         for pixels, file in zip(reading.read(pair, size, listing.coding), (image, labels), strict=True):
             save_png(pixels, file)
 
-    names = _write_all(dest, settings | {"source": source}, listing, pairs, write)
+    names = _write_all(dest, settings, digest, listing, pairs, write)
     return _summary(dest, frames, pairs, names, f", {size}×{size} pixels")
 
 
@@ -122,14 +121,13 @@ def fix(report: Report, dest: Path) -> str:
     pairs, left_out = _sound(report)
     settings = {"command": "check --fix"}
     _begun(dest, listing, settings)
-    source = _source(reading.digest(pairs), listing.coding)
 
     def write(pair: Pair, image: Path, labels: Path) -> None:
         with atomic_path(image) as part:
             shutil.copyfile(pair.image, part)
         save_png(reading.read_labels(pair.label, listing.coding), labels)
 
-    names = _write_all(dest, settings | {"source": source}, listing, pairs, write, left_out)
+    names = _write_all(dest, settings, reading.digest(pairs), listing, pairs, write, left_out)
     return _summary(dest, listing, pairs, names, f"; left out: {len(left_out)} (reasons in its {LEFT_OUT})")
 
 
@@ -153,12 +151,6 @@ def _summary(dest: Path, listing: Listing, pairs: Pairs, names: dict[str, list[s
     return "\nnote: ".join([f"{dest}: pairs: {numbers}{more}", *notes])
 
 
-def _source(digest: str, coding: Coding) -> str:
-    """Return 16 hex digits that identify the files and the coding of their masks."""
-    meaning = repr((coding.values, coding.colours, coding.classes.as_dict()))
-    return sha256(f"{digest} {meaning}".encode()).hexdigest()[:16]
-
-
 def _unsplit(listing: Listing) -> Listing:
     """Return the listing without its split. If names repeat in two splits, each split becomes a drive."""
     keys = listing.images.keys() | listing.labels.keys()
@@ -174,13 +166,13 @@ def _unsplit(listing: Listing) -> Listing:
 
 def _sound(report: Report) -> tuple[Pairs, list[dict[str, Any]]]:
     """Return the valid pairs, and files and reasons of the others."""
-    reasons: dict[str, list[Finding]] = {}  # by file
+    reasons: dict[str, list[Finding]] = defaultdict(list)  # by file
     for error in report.of("error"):
         if error.kind in ("no-split", "other-ids"):  # about the whole folder
             raise SegnbError(error.message)
         # The second file of "same-name" stays. "leaked" is decided below.
         for file in {"leaked": (), "same-name": error.files[:1]}.get(error.kind, error.files):
-            reasons.setdefault(file, []).append(error)
+            reasons[file].append(error)
     rank = {
         str(pair.image): rank
         for rank, part in enumerate(report.pairs.values())
@@ -189,11 +181,10 @@ def _sound(report: Report) -> tuple[Pairs, list[dict[str, Any]]]:
     }
     for error in report.of("error"):
         if error.kind == "leaked":
-            copies = [file for file in error.files if file in rank]
-            last = max((rank[file] for file in copies), default=0)
+            copies = {file: rank[file] for file in error.files if file in rank}
             for file in copies:
-                if rank[file] < last:
-                    reasons.setdefault(file, []).append(error)
+                if copies[file] < max(copies.values()):
+                    reasons[file].append(error)
     pairs: Pairs = {}
     left_out = []
     for split, part in report.pairs.items():
@@ -227,7 +218,7 @@ def _begun(dest: Path, listing: Listing, settings: dict[str, Any]) -> bool:
         SegnbError: if it is a copy with other settings, contains something else, or overlaps the source.
     """
     copy, source = dest.resolve(), listing.path
-    if copy == source or copy in source.parents or source in copy.parents:
+    if copy.is_relative_to(source) or source.is_relative_to(copy):
         raise SegnbError(
             f"{dest}: overlaps the source {source} (expected a separate folder). Choose another folder."
         )
@@ -254,7 +245,7 @@ def _is_copy(dest: Path, settings: dict[str, Any]) -> bool:
         record = dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         raise SegnbError(f"{file}: damaged. Remove the folder and prepare it again.") from None
-    for name, value in (settings | (NAMING if file.name != DONE else {})).items():
+    for name, value in settings.items():
         if record.get(name) != value:
             what = f"{name} {record.get(name)} (expected {value})"
             if name == "source":
@@ -265,14 +256,17 @@ def _is_copy(dest: Path, settings: dict[str, Any]) -> bool:
 
 def _write_all(
     dest: Path,
-    record: dict[str, Any],
+    settings: dict[str, Any],
+    digest: str,
     listing: Listing,
     pairs: Pairs,
     write: Write,
     left_out: list | None = None,
 ) -> dict[str, list[str]]:
     """Write the missing files of a copy, and last its record; return the files' names."""
-    names = _file_names(pairs)
+    coding, names = listing.coding, _file_names(pairs)
+    meaning = repr((coding.values, coding.colours, coding.classes.as_dict()))
+    record = settings | {"source": sha256(f"{digest} {meaning}".encode()).hexdigest()[:16]}
     jobs = [(split, *job) for split, part in pairs.items() for job in zip(names[split], part, strict=True)]
 
     def write_missing(job: tuple[str, str, Pair]) -> None:
@@ -287,12 +281,10 @@ def _write_all(
         with held(lock, f"preparing {dest}"):
             if _is_copy(dest, record) and not (dest / PREPARING).exists():
                 return names
-            write_text(dest / PREPARING, to_json(record | NAMING))  # no data set while it exists
+            write_text(dest / PREPARING, to_json(record))  # no data set while it exists
             for _ in progress(reading.several(write_missing, jobs), "preparing", len(jobs), "pair"):
                 pass
-            for part in [*dest.rglob(".*.*")]:  # temporary files of a killed process
-                part.unlink()
-            write_classes(dest / masks.FILE, listing.coding.classes)
+            write_classes(dest / masks.FILE, coding.classes)
             if left_out is not None:
                 write_json(dest / LEFT_OUT, {"schema": SCHEMA, "left_out": left_out})
             counts = {split: len(part) for split, part in pairs.items()}
