@@ -344,6 +344,7 @@ def test_a_page_says_with_sign_and_word_what_it_says_with_colour(study):
         cell = re.search(rf'<td class="{state}"[^>]*>(.*?)</td>', page)[1]
         assert status.STATES[state][0] in cell and word in cell
     assert "epoch 5/20" in page and "left</small>" in page
+    assert all(f".segnb-status .{state}" in page for state in status.STATES)  # each has a tint
 
 
 def test_a_page_of_many_seeds_has_numbers(study):
@@ -396,7 +397,7 @@ def test_a_cell_run_twice_has_one_widget_that_is_refreshed(watched):
 
 def test_a_widget_that_cannot_look_says_so_and_stops(watched, monkeypatch):
     widget = status_html.live()
-    monkeypatch.setattr(status_html, "look", lambda name: 1 / 0)
+    monkeypatch.setattr(status, "look", lambda name: 1 / 0)
     gone()
     assert "ZeroDivisionError" in widget.value
 
