@@ -44,8 +44,7 @@ def evaluated_runs(study: str) -> list[Run]:
     evaluated = []
     for run in runs:
         try:
-            # Runs of older versions lack the second file.
-            if not (run.confusion_path.exists() and run.predicted_path.exists()):
+            if not run.confusion_path.exists():
                 check_device(opened)
                 print(f"Evaluating {named(run)}. This can take minutes.", flush=True)
                 evaluate.measure(run)

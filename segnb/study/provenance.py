@@ -203,7 +203,7 @@ def check_evaluations(study: "Study", runs: list["Run"]) -> None:
     Raises:
         SegnbError: the first run that was evaluated by other code than most runs.
     """
-    by_code = evaluation_code(runs)
+    by_code = {run.path: run.evaluated_by() for run in runs}
     if len(set(by_code.values())) > 1:
         most = mode(by_code.values())
         path = next(path for path, code in by_code.items() if code != most)
@@ -211,11 +211,6 @@ def check_evaluations(study: "Study", runs: list["Run"]) -> None:
             f"{path}: must not be compared with the other runs of study {study.name}, because another version"
             " of segnb evaluated it. Delete its test_confusion.npz and run 'make report' again."
         )
-
-
-def evaluation_code(runs: list["Run"]) -> dict[Path, str]:
-    """Return the digest of the code that evaluated each run, by folder; "" if it is not recorded."""
-    return {run.path: run.evaluated_by() for run in runs}
 
 
 def evaluated_otherwise(run: "Run", code: str) -> bool:
