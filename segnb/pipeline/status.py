@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -140,19 +141,16 @@ def look(name: str = "latest") -> Grid:
     request = study.asked or {"variants": [], "seeds": []}
     rows = [name for name in request["variants"] if name in VARIANTS]
     begun = _folders(study)
-    requested = {(variant, seed) for variant in rows for seed in request["seeds"]} or begun
+    requested = set(product(rows, request["seeds"])) or begun
     variants = list(dict.fromkeys([*rows, *sorted(variant for variant, _ in begun)]))
     seeds = sorted({seed for _, seed in requested | begun})
     recipes = {family: study.preset.recipe(family) for family in ("fcn", "unet")}
     runs, seconds, started = {}, {}, {}
-    for key in [(variant, seed) for variant in variants for seed in seeds]:
+    for key in product(variants, seeds):
         if key in requested | begun:
-            recipe = recipes[VARIANTS[key[0]].family]
-            run = RunStatus(
-                *key, "waiting", 0, recipe.epochs, recipe.patience is not None, asked=key in requested
-            )
-            read = _read(study.run(*key), run) if key in begun else (run, [], 0)
-            runs[key], seconds[key], started[key] = read
+            recipe, asked = recipes[VARIANTS[key[0]].family], key in requested
+            run = RunStatus(*key, "waiting", 0, recipe.epochs, recipe.patience is not None, asked=asked)
+            runs[key], seconds[key], started[key] = _read(study.run(*key), run)
     _estimate(runs, seconds, started)
     return Grid(study.name, variants, seeds, runs, holder(runs_folder() / ".lock") is not None)
 
