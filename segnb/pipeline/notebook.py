@@ -247,9 +247,7 @@ def _output(log: Path | None) -> AbstractContextManager[TextIO]:
 def tail(log: Path) -> str:
     """Return the last lines of a log, indented and safe to print; "" without a log."""
     with suppress(OSError):
-        with open(log, "rb") as file:
-            file.seek(max(0, os.path.getsize(log) - 10_000))
-            lines = strip_color(file.read().decode("utf-8", "replace")).splitlines()
+        lines = strip_color(log.read_text("utf-8", "replace")).splitlines()
         return "\n".join([f"    {one_line(line)}" for line in lines if line.strip()][-TAIL:])
     return ""
 
