@@ -181,7 +181,7 @@ def _read(folder: Run, run: RunStatus) -> tuple[RunStatus, list[float], float]:
         doing = worker.get("what", "training").split()[0]
         return replace(run, state="running", doing=doing), seconds, _epoch_began(folder, worker)
     if failure:
-        closer = _closer(folder, failure.get("log") or folder.path / f"{failure['step']}.log")
+        closer = _closer(folder, failure["log"])
         run = replace(run, state="failed", doing=failure["step"], error=failure["error"], closer=closer)
     return run, seconds, 0
 
@@ -190,7 +190,7 @@ def _failure(folder: Run) -> dict | None:
     try:
         return folder.failure
     except SegnbError as error:  # failed.json itself is damaged
-        return {"step": "train", "error": str(error)}
+        return {"step": "train", "error": str(error), "log": None}
 
 
 def _epoch_began(folder: Run, worker: dict) -> float:
@@ -203,10 +203,11 @@ def _epoch_began(folder: Run, worker: dict) -> float:
     return max(since, history.stat().st_mtime if history.exists() else 0)
 
 
-def _closer(folder: Run, log: str | Path) -> str:
+def _closer(folder: Run, log: str | None) -> str:
     """Return the command that shows the end of a log or, without a log, the folder."""
-    log = root() / log
-    path, command = (log, ["tail", "-n", str(TAIL)]) if log.exists() else (folder.path, ["ls", "-l"])
+    path, command = folder.path, ["ls", "-l"]
+    if log and (root() / log).exists():
+        path, command = root() / log, ["tail", "-n", str(TAIL)]
     near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return shlex.join([*command, str(near)])
 

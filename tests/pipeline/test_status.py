@@ -290,6 +290,8 @@ def test_a_command_is_quoted_and_from_here(project, monkeypatch):
     monkeypatch.chdir(odd.path.parent)
     closer = status.look(odd.name).runs[NAMES[1], 0].closer
     assert closer == f"tail -n 40 'odd; $(study)/{NAMES[1]}/seed0/train.log'"
+    fail(run, "train", "no memory")  # by hand, so the log is an earlier one
+    assert status.look(odd.name).runs[NAMES[1], 0].closer.startswith("ls -l ")
 
 
 def test_what_to_do_is_said_where_nothing_is_at_work(study, project):
