@@ -246,17 +246,14 @@ def abridged(words: list[str], most: int = 6) -> str:
 
 
 @functools.cache
-def installed(top: str = "segnb") -> dict[str, str | None]:
-    """Return the requirements of a distribution, including indirect ones.
-
-    Args:
-        top: name of the distribution; its extras are left out
+def installed() -> dict[str, str | None]:
+    """Return the requirements of segnb, including indirect ones and without extras.
 
     Returns:
-        {name: version}, sorted by name, without `top`. The version is None if a package is missing.
+        {name: version}, sorted by name. The version is None if a package is missing.
     """
     versions: dict[str, str | None] = {}
-    queue = [top]
+    queue = ["segnb"]
     while queue:
         name = queue.pop()
         if name in versions:
@@ -270,7 +267,7 @@ def installed(top: str = "segnb") -> dict[str, str | None]:
         requirements = metadata.get_all("Requires-Dist") or []
         # Skip extras before parsing, which is slow: most lines are extras.
         queue += _applicable([line for line in requirements if "extra" not in line.partition(";")[2]])
-    del versions[top]
+    del versions["segnb"]
     return dict(sorted(versions.items()))
 
 
