@@ -279,16 +279,12 @@ def differs_from_lock(versions: dict[str, str | None], lock: Path = LOCK) -> dic
     """
     if not lock.exists():
         return None
-    locked = locked_versions(lock.read_text(encoding="utf-8"))
+    # Hashes and comments are on lines of their own.
+    lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if line[:1].isalnum()]
+    pins = _applicable([line.removesuffix("\\") for line in lines])
+    locked = {name: str(pin.specifier).removeprefix("==") for name, pin in pins.items()}
     pairs = {name: [version, locked.get(name)] for name, version in versions.items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def locked_versions(text: str) -> dict[str, str]:
-    """Return {name: version} of the lines of requirements.lock that apply to this machine."""
-    # Hashes and comments are on lines of their own.
-    pins = [line.removesuffix("\\") for line in text.splitlines() if line[:1].isalnum()]
-    return {name: str(pin.specifier).removeprefix("==") for name, pin in _applicable(pins).items()}
 
 
 def _applicable(requirements: list[str]) -> dict[str, Requirement]:
