@@ -59,7 +59,7 @@ class Inside:
             control.observe(turn(self.draw), "value")
         self.all_on.on_click(turn(lambda _: self.switch({"skip": True, "gate": True})))
         self.all_off.on_click(turn(lambda _: self.switch({"skip": False})))
-        self.board.take_turns(turn)
+        self.board.listen(turn)
         state.observe(self.draw, "scene")
         t.dlink((state, "aspect"), (self.board, "aspect"))
 
