@@ -21,7 +21,7 @@ from segnb.errors import SegnbError, one_line
 from segnb.models.registry import VARIANTS
 from segnb.storage import root, runs_folder
 from segnb.storage.files import holder, to_json
-from segnb.study.study import Run, Study, open_study
+from segnb.study.study import Run, open_study
 
 STATES = {  # of a run: sign, and words for it
     "done": ("✓", "done"),
@@ -140,7 +140,7 @@ def look(name: str = "latest") -> Grid:
     study = open_study(name)
     request = study.asked or {"variants": [], "seeds": []}
     rows = [name for name in request["variants"] if name in VARIANTS]
-    begun = _folders(study)
+    begun = {(run.variant, run.seed) for run in study.begun()}
     requested = set(product(rows, request["seeds"])) or begun
     variants = list(dict.fromkeys([*rows, *sorted(variant for variant, _ in begun)]))
     seeds = sorted({seed for _, seed in requested | begun})
@@ -153,12 +153,6 @@ def look(name: str = "latest") -> Grid:
             runs[key], seconds[key], started[key] = _read(study.run(*key), run)
     _estimate(runs, seconds, started)
     return Grid(study.name, variants, seeds, runs, holder(runs_folder() / ".lock") is not None)
-
-
-def _folders(study: Study) -> set[tuple[str, int]]:
-    """Return variant and seed of every run that has begun."""
-    runs = [Run(path) for path in study.path.glob("*/seed*") if path.name[4:].isdecimal()]
-    return {(run.variant, run.seed) for run in runs if run.variant in VARIANTS}
 
 
 def _read(folder: Run, run: RunStatus) -> tuple[RunStatus, list[float], float]:
