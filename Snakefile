@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from segnb.claims.related_studies import COMPANIONS, alike
-from segnb.models.registry import VARIANTS, parse_variants
+from segnb.models.registry import FAMILIES, VARIANTS, parse_variants
 from segnb.params import parse_seeds
 from segnb.pipeline import resources
 from segnb.report import CHAPTERS
@@ -145,20 +145,12 @@ rule chapter:
         f"{folder}/chapters/{{chapter}}.log",
     resources:
         **resources.SMALL,
+    # The chapters of networks draw most of the figures. They come first, so that no core waits for the last of them.
+    priority: lambda w: int(w.chapter in FAMILIES)
     message:
         "chapter: {wildcards.chapter}"
     shell:
         "{segnb} run {input.notebook:q} {output:q} -y {params.yaml:q} --log {log:q}"
-
-
-# The chapters of networks draw most of the figures. They come first, so that no core waits for the last of them.
-use rule chapter as chapter_first with:
-    priority: 1
-    wildcard_constraints:
-        chapter="|".join(sorted({variant.family for variant in VARIANTS.values()})),
-
-
-ruleorder: chapter_first > chapter
 
 
 # Verdicts; some claims compare with studies of other data, if they exist.

@@ -5,7 +5,6 @@ results are ratios of medians. All of them run the recipe of a preset on random 
 images do not change the cost of a step.
 """
 
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -229,12 +228,9 @@ def _memory_of(name: str, recipe: Recipe, machine: Machine, with_features: bool)
 
 
 def _peak() -> int:
-    """Return the largest resident size so far, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Return the largest resident size so far, in bytes (Linux)."""
+    (line,) = (line for line in Path("/proc/self/status").open() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 def measure(preset: Preset, runs: Path) -> dict:

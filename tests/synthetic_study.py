@@ -328,7 +328,8 @@ def _write_training(run: Run, skill: float, epochs: int, draw) -> None:
         {"segnb": __version__, "commit": "", "changed_files": [], "started": "2000-01-01T00:00:00+0000"},
     )
     done = {"epochs": epochs, "best_epoch": epochs, "best_val_miou": val.max(), "seconds": 1.2 * epochs}
-    write_json(run.path / "done.json", json.loads(json.dumps(done | {"model_sha256": "0" * 64})))
+    done |= {"model_sha256": "0" * 64, "tables": {}}
+    write_json(run.path / "done.json", json.loads(json.dumps(done)))
 
 
 def _write_cost(study: Study, variants: list[str]) -> None:

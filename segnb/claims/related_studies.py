@@ -3,7 +3,6 @@
 import re
 
 from segnb.runtime.machine import Machine
-from segnb.study.provenance import evaluation_code
 from segnb.study.study import Study
 
 # Named by their data or label set.
@@ -64,7 +63,7 @@ def companion(study: Study, place: str) -> Study:
         images, here = (one.settings["data"]["counts"]["train"] for one in (other, study))
         if not other.measured():
             continue
-        if len(set(evaluation_code([*other.measured(), *study.measured()]).values())) > 1:
+        if len({run.evaluated_by() for run in other.measured() + study.measured()}) > 1:
             reasons.append(f"another version of segnb evaluated the study of {COMPANIONS[place]}")
         elif images != here:
             reasons.append(

@@ -74,32 +74,25 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     # If another study decides as many, the published one comes first.
     shown, lead = max(({name: trimmed} | rivals).items(), key=lambda pair: saved.settled(pair[1]))
     others = [study for study in references.values() if not study.overlaps(lead)]
-    performance, claims_page, readme = (
-        root() / page for page in (saved.PERFORMANCE_PAGE, saved.CLAIMS_PAGE, "README.md")
-    )
-    pages = {
-        performance: saved.in_performance(_text(performance), stored),
-        claims_page: saved.in_page(saved.in_list(_text(claims_page), stored), lead, shown),
-        readme: findings.in_readme(_text(readme), lead, shown, others),
+    new = {
+        saved.PERFORMANCE_PAGE: lambda old: saved.in_performance(old, stored),
+        saved.CLAIMS_PAGE: lambda old: saved.in_page(saved.in_list(old, stored), lead, shown),
+        "README.md": lambda old: findings.in_readme(old, lead, shown, others),
     }
+    # All before the first is written, because a page may lack its marks.
+    pages = {page: text((root() / page).read_text(encoding="utf-8")) for page, text in new.items()}
     saved.write(verdicts, file)
     for page, text in pages.items():
-        write_text(page, text)
-    written = ", ".join(path.relative_to(root()).as_posix() for path in (file, *pages))
-    print(f"updated: {written}", file=sys.stderr)
+        write_text(root() / page, text)
+    print(f"updated: {', '.join([f'results/{name}', *pages])}", file=sys.stderr)
     if lead is not trimmed:
-        print(
-            f"{PUBLISHED}: unchanged, because {lead.study} decides more. The other pages compare the two.",
-            file=sys.stderr,
-        )
+        done = f"unchanged, because {lead.study} decides more. The other pages compare the two."
     elif publish_study(ReportParams.from_attributes(options)):
-        print(f"updated: {PUBLISHED}", file=sys.stderr)
+        done = "updated"
     else:
-        print(
-            f"{PUBLISHED}: unchanged, because this study has no report on these networks and seeds."
-            " Run 'make report' before.",
-            file=sys.stderr,
-        )
+        done = "unchanged, because this study has no report on these networks and seeds."
+        done += " Run 'make report' before."
+    print(f"{PUBLISHED}: {done}", file=sys.stderr)
 
 
 def claims_diff(options: argparse.Namespace) -> int:
@@ -127,8 +120,3 @@ def claims_diff(options: argparse.Namespace) -> int:
 def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> StudyVerdicts:
     """Return the verdicts of the study with that name."""
     return decide(open_study(study), variants, seeds)
-
-
-def _text(page: Path) -> str:
-    """Return the text of a page; "" if it does not exist."""
-    return page.read_text(encoding="utf-8") if page.exists() else ""

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from segnb.cli import SUMMARIES, add_command, add_report_options
+from segnb.cli import add_command, add_report_options
 from segnb.data import shifts
 from segnb.data.folders import SPLITS
 from segnb.data.splits import WAYS
@@ -20,26 +20,10 @@ from segnb.study.study import open_study
 from segnb.training import feature_cache
 
 PATH = "data folder; lyft:PATH also names its layout (default: detected)"
-DATA_EXAMPLES = """\
-examples:
-  segnb data get                             list public data sets
-  segnb data get camvid                      download CamVid to data/camvid
-  segnb data check path/to/data              check every file
-  segnb data prepare path/to/data path/to/copy --size 224
-  segnb report --data path/to/copy           train on the copy
-"""
 
 
 def add_commands(commands) -> None:
-    about = f"{SUMMARIES['data']}."
-    data = commands.add_parser(
-        "data",
-        help=about,
-        description=about,
-        epilog=DATA_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    actions = data.add_subparsers(required=True, metavar="get|check|prepare")
+    actions = add_command(commands, data).add_subparsers(required=True, metavar="get|check|prepare")
     parser = add_command(actions, data_get, "get")
     parser.add_argument("name", nargs="?", help="camvid or lyft-udacity (default: list the data sets)")
     parser.add_argument("destination", nargs="?", type=Path, help="new folder (default: data/NAME)")
@@ -88,6 +72,18 @@ def add_commands(commands) -> None:
     )
     parser = add_command(commands, cache)
     parser.add_argument("--clear", action="store_true", help="remove the cached features")
+
+
+def data(options: argparse.Namespace) -> None:
+    """Download, check or prepare a data set.
+
+    Examples:
+      segnb data get                             list public data sets
+      segnb data get camvid                      download CamVid to data/camvid
+      segnb data check path/to/data              check every file
+      segnb data prepare path/to/data path/to/copy --size 224
+      segnb report --data path/to/copy           train on the copy
+    """  # for its help alone, because one of the commands below it is required
 
 
 def data_check(options: argparse.Namespace) -> int:

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         with _step(options.out.resolve(), options.log):
             parameters = notebook.read_parameters(options.file, options.yaml)
             trains = isinstance(parameters.get("study"), str) and "variant" in parameters
-            with resources.claimed_for(open_study(parameters["study"]).machine if trains else None):
+            with resources.claimed(open_study(parameters["study"]).machine if trains else None):
                 notebook.run(options.notebook, options.out, parameters, options.log)
     except notebook.Failure as failure:
         last_lines = f"\n{notebook.tail(options.log)}" if options.log else ""

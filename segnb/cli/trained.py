@@ -13,7 +13,7 @@ from segnb.errors import SegnbError, one_line
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import label, parse_variants
-from segnb.pipeline.resources import claimed_for, timed_in_parallel
+from segnb.pipeline.resources import claimed, timed_in_parallel
 from segnb.prediction import export, files, load
 from segnb.report.text import counted
 from segnb.storage.files import write_json
@@ -53,7 +53,7 @@ def measure(options: argparse.Namespace) -> None:
     folder.
     """
     run = open_run(options.run)
-    with run.step("measure", options.log), claimed_for(run.study.machine):
+    with run.step("measure", options.log), claimed(run.study.machine):
         check_device(run.study)
         evaluate_run(run)
 
@@ -66,7 +66,7 @@ def cost(options: argparse.Namespace) -> None:
     """
     study = open_study(options.study)
     clock = time.process_time if timed_in_parallel(study.machine) else time.perf_counter
-    with claimed_for(study.machine):
+    with claimed(study.machine):
         check_device(study)
         rows = measure_cost(study, parse_variants(options.variants), clock)
     write_json(study.cost_path, {"machine": study.settings["machine"], "variants": rows})

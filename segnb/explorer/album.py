@@ -44,8 +44,7 @@ def evaluated_runs(study: str) -> list[Run]:
     evaluated = []
     for run in runs:
         try:
-            # Runs of older versions lack the second file.
-            if not (run.confusion_path.exists() and run.predicted_path.exists()):
+            if not run.confusion_path.exists():
                 check_device(opened)
                 print(f"Evaluating {named(run)}. This can take minutes.", flush=True)
                 evaluate.measure(run)
@@ -166,16 +165,14 @@ class Album:
         names = runs[0].test()["names"]
         self.index = np.arange(len(names))
         try:
-            splits = {size: self.study.split("test", size) for size in sizes}
-            self._images = {size: split.images for size, split in splits.items()}
-            self._labels = {size: split.labels for size, split in splits.items()}
+            parts = {size: vars(self.study.split("test", size)) for size in sizes}
         except SegnbError as error:
-            stored = {size: run.predictions() for size, run in sizes.items()}
-            self.index = next(iter(stored.values()))["index"]
-            self._images = {size: saved["images"] for size, saved in stored.items()}
-            self._labels = {size: saved["labels"] for size, saved in stored.items()}
+            parts = {size: run.predictions() for size, run in sizes.items()}
+            self.index = next(iter(parts.values()))["index"]
             reason = str(error).rstrip(".")
             self.note = f"Only the {len(self.index)} images that the runs stored are available: {reason}."
+        self._images = {size: part["images"] for size, part in parts.items()}
+        self._labels = {size: part["labels"] for size, part in parts.items()}
         self.names = [str(names[i]) for i in self.index]
         self.sizes = list(sizes)
         self._predicted: dict[Run, np.ndarray] = {}

@@ -224,22 +224,20 @@ class Board(anywidget.AnyWidget):
         with self.hold_sync():
             self.pictures, self.panels, self.heading = pictures, panels, [title, note]
 
-    def on_file(self, take: Callable[[str, bytes], None]) -> None:
-        """Call take(name, content) with each file that the user drops on the board or chooses."""
+    def listen(self, turns: Turns, take: Callable[[str, bytes], None] | None = None) -> None:
+        """Reply to the browser's messages when it is their turn, so that the browser sees delays.
 
-        def received(widget, content: dict, buffers: list) -> None:
-            if content.get("kind") == "file" and len(buffers) == 1:
-                take(str(content.get("name", "")), bytes(buffers[0]))
-
-        self.on_msg(received)
-
-    def take_turns(self, turns: Turns) -> None:
-        """Reply to the browser's messages when it is their turn, so that the browser sees delays."""
+        Args:
+            turns: when messages are handled
+            take: called with the name and content of each file that the user drops on the board or chooses
+        """
 
         @turns
         def received(widget, content: dict, buffers: list) -> None:
             if content.get("kind") == "there?":
                 self.send({"kind": "here"})
+            elif content.get("kind") == "file" and take and len(buffers) == 1:
+                take(str(content.get("name", "")), bytes(buffers[0]))
 
         self.on_msg(received)
 

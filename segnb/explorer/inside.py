@@ -22,11 +22,6 @@ def part(run: Run, kind: str, level: int) -> str:
     return f"pool{level - 1}" if fcn else f"{kind} {level}"
 
 
-def resolution(level: int) -> str:
-    """Name the resolution of a level relative to the image."""
-    return "full resolution" if level == 1 else f"1/{2 ** (level - 1)} resolution"
-
-
 class Inside:
     """One network with switches for its skips and gates: predictions, changed pixels, and gate maps.
 
@@ -64,7 +59,7 @@ class Inside:
             control.observe(turn(self.draw), "value")
         self.all_on.on_click(turn(lambda _: self.switch({"skip": True, "gate": True})))
         self.all_off.on_click(turn(lambda _: self.switch({"skip": False})))
-        self.board.take_turns(turn)
+        self.board.listen(turn)
         state.observe(self.draw, "scene")
         t.dlink((state, "aspect"), (self.board, "aspect"))
 
@@ -77,7 +72,8 @@ class Inside:
         """Show the switches of the network's skips and gates."""
         for (kind, level), control in self.switches.items():
             name = part(self.run.value, kind, level)
-            control.description = f"{name[0].upper()}{name[1:]}, {resolution(level)}"
+            scale = "full" if level == 1 else f"1/{2 ** (level - 1)}"
+            control.description = f"{name[0].upper()}{name[1:]}, {scale} resolution"
             board.hide(control, level not in self.levels(kind))
         board.hide(self.kind, VARIANTS[self.run.value.variant].gate != "class")
 

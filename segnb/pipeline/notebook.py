@@ -9,10 +9,8 @@ installed, and ends with it. It is reached through Unix sockets, because kernels
 can choose the same port.
 """
 
-import errno
 import json
 import logging
-import math
 import os
 import re
 import resource
@@ -35,7 +33,7 @@ from nbclient.util import run_sync
 from papermill.exceptions import PapermillExecutionError, strip_color
 
 from segnb import params
-from segnb.errors import REMEDIES, SegnbError, one_line
+from segnb.errors import SegnbError, one_line
 from segnb.runtime.machine import ALLOCATOR
 from segnb.runtime.processes import stop
 from segnb.storage.files import atomic
@@ -44,8 +42,6 @@ CELL, MEMORY, DEATH, START = 3, 4, 5, 7  # exit codes
 START_SECONDS = 120  # until a kernel answers; it imports little, but perhaps from a busy network disk
 OUTPUT_SECONDS = 60  # until the last output of a cell arrives
 GRACE = 3  # seconds between SIGTERM and SIGKILL for a kernel
-FILES = resource.RLIMIT_NOFILE  # the limit of open files, including sockets
-FEWEST = 128  # open files; 64 are too few for a training
 SOCKET = 100  # bytes of a socket's path; the limit of common systems is a few more
 TAIL = 10  # lines of the log that are printed
 # Messages of Python, NumPy and torch, on CPUs and GPUs, when memory runs out.
@@ -230,16 +226,11 @@ def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
 
 
 def _allow_files() -> None:
-    """Raise the limit of open files for this process and its kernel, or Failure if that is impossible."""
-    most, allowed = (math.inf if n == resource.RLIM_INFINITY else n for n in resource.getrlimit(FILES))
-    if most < (target := min(1024, allowed)):
-        resource.setrlimit(FILES, (target, resource.getrlimit(FILES)[1]))
-        most = target
-    if most < FEWEST:
-        raise Failure(
-            START,
-            f"a kernel needs at least {FEWEST} open files, and {most} are allowed. {REMEDIES[errno.EMFILE]}",
-        )
+    """Let this process and its kernel have 1024 open files, including sockets, or as many as they may."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    target = 1024 if most == resource.RLIM_INFINITY else min(1024, most)
+    if allowed != resource.RLIM_INFINITY and allowed < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, most))
 
 
 # -- messages --------------------------------------------------------------------------------------------
@@ -256,9 +247,7 @@ def _output(log: Path | None) -> AbstractContextManager[TextIO]:
 def tail(log: Path) -> str:
     """Return the last lines of a log, indented and safe to print; "" without a log."""
     with suppress(OSError):
-        with open(log, "rb") as file:
-            file.seek(max(0, os.path.getsize(log) - 10_000))
-            lines = strip_color(file.read().decode("utf-8", "replace")).splitlines()
+        lines = strip_color(log.read_text("utf-8", "replace")).splitlines()
         return "\n".join([f"    {one_line(line)}" for line in lines if line.strip()][-TAIL:])
     return ""
 

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -209,8 +209,8 @@ def available() -> list[str]:
 
 
 @contextmanager
-def claimed() -> Iterator[str | None]:
-    """Reserve one GPU until the block ends, and hide the others from CUDA.
+def claimed(machine: Machine | None) -> Iterator[str | None]:
+    """Reserve one GPU until the block ends if the machine of the run has one, and hide the others from CUDA.
 
     Enter the block before torch uses a GPU, because CUDA reads CUDA_VISIBLE_DEVICES only once. Processes that
     are started in the block get the same GPU. If all GPUs are taken, this prints a line and waits.
@@ -218,18 +218,13 @@ def claimed() -> Iterator[str | None]:
     Yields:
         The GPU's name, or None if there is no choice.
     """
-    gpus = available()
+    gpus = available() if machine and machine.device == "cuda" else []
     if not gpus:
         yield None
         return
     gpu, lock = _wait_for_place(gpus, int(os.environ.get(SHARED, 1)))
     with lock, environment({VISIBLE: gpu}):
         yield gpu
-
-
-def claimed_for(machine: Machine | None) -> AbstractContextManager:
-    """Reserve a GPU if the machine of the run has one, see `claimed`."""
-    return claimed() if machine is not None and machine.device == "cuda" else nullcontext()
 
 
 def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnProxy]:

@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -20,7 +21,7 @@ from segnb.errors import SegnbError, one_line
 from segnb.models.registry import VARIANTS
 from segnb.storage import root, runs_folder
 from segnb.storage.files import holder, to_json
-from segnb.study.study import Run, Study, open_study
+from segnb.study.study import Run, open_study
 
 STATES = {  # of a run: sign, and words for it
     "done": ("✓", "done"),
@@ -139,28 +140,19 @@ def look(name: str = "latest") -> Grid:
     study = open_study(name)
     request = study.asked or {"variants": [], "seeds": []}
     rows = [name for name in request["variants"] if name in VARIANTS]
-    begun = _folders(study)
-    requested = {(variant, seed) for variant in rows for seed in request["seeds"]} or begun
+    begun = {(run.variant, run.seed) for run in study.begun()}
+    requested = set(product(rows, request["seeds"])) or begun
     variants = list(dict.fromkeys([*rows, *sorted(variant for variant, _ in begun)]))
     seeds = sorted({seed for _, seed in requested | begun})
     recipes = {family: study.preset.recipe(family) for family in ("fcn", "unet")}
     runs, seconds, started = {}, {}, {}
-    for key in [(variant, seed) for variant in variants for seed in seeds]:
+    for key in product(variants, seeds):
         if key in requested | begun:
-            recipe = recipes[VARIANTS[key[0]].family]
-            run = RunStatus(
-                *key, "waiting", 0, recipe.epochs, recipe.patience is not None, asked=key in requested
-            )
-            read = _read(study.run(*key), run) if key in begun else (run, [], 0)
-            runs[key], seconds[key], started[key] = read
+            recipe, asked = recipes[VARIANTS[key[0]].family], key in requested
+            run = RunStatus(*key, "waiting", 0, recipe.epochs, recipe.patience is not None, asked=asked)
+            runs[key], seconds[key], started[key] = _read(study.run(*key), run)
     _estimate(runs, seconds, started)
     return Grid(study.name, variants, seeds, runs, holder(runs_folder() / ".lock") is not None)
-
-
-def _folders(study: Study) -> set[tuple[str, int]]:
-    """Return variant and seed of every run that has begun."""
-    runs = [Run(path) for path in study.path.glob("*/seed*") if path.name[4:].isdecimal()]
-    return {(run.variant, run.seed) for run in runs if run.variant in VARIANTS}
 
 
 def _read(folder: Run, run: RunStatus) -> tuple[RunStatus, list[float], float]:
@@ -183,7 +175,7 @@ def _read(folder: Run, run: RunStatus) -> tuple[RunStatus, list[float], float]:
         doing = worker.get("what", "training").split()[0]
         return replace(run, state="running", doing=doing), seconds, _epoch_began(folder, worker)
     if failure:
-        closer = _closer(folder, failure.get("log") or folder.path / f"{failure['step']}.log")
+        closer = _closer(folder, failure["log"])
         run = replace(run, state="failed", doing=failure["step"], error=failure["error"], closer=closer)
     return run, seconds, 0
 
@@ -192,7 +184,7 @@ def _failure(folder: Run) -> dict | None:
     try:
         return folder.failure
     except SegnbError as error:  # failed.json itself is damaged
-        return {"step": "train", "error": str(error)}
+        return {"step": "train", "error": str(error), "log": None}
 
 
 def _epoch_began(folder: Run, worker: dict) -> float:
@@ -205,10 +197,11 @@ def _epoch_began(folder: Run, worker: dict) -> float:
     return max(since, history.stat().st_mtime if history.exists() else 0)
 
 
-def _closer(folder: Run, log: str | Path) -> str:
+def _closer(folder: Run, log: str | None) -> str:
     """Return the command that shows the end of a log or, without a log, the folder."""
-    log = root() / log
-    path, command = (log, ["tail", "-n", str(TAIL)]) if log.exists() else (folder.path, ["ls", "-l"])
+    path, command = folder.path, ["ls", "-l"]
+    if log and (root() / log).exists():
+        path, command = root() / log, ["tail", "-n", str(TAIL)]
     near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return shlex.join([*command, str(near)])
 

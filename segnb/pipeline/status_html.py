@@ -8,38 +8,19 @@ from ipywidgets import HTML as Widget
 from markupsafe import escape
 
 from segnb.errors import SegnbError, one_line
-from segnb.pipeline.status import (
-    MOST_LISTED,
-    MOST_SEEDS,
-    STATES,
-    Grid,
-    advice,
-    epochs,
-    look,
-    progress,
-    remaining,
-    summary,
-)
+from segnb.pipeline import status
 from segnb.report.html import shell
 from segnb.runtime.processes import in_jupyter
 
 EVERY = 2.0  # seconds between two updates
 
 
-def html(grid: Grid) -> str:
+def html(grid: status.Grid) -> str:
     """Return the grid as HTML for light and dark pages; text from the study's files is escaped."""
     environment = shell()
-    environment.globals |= {
-        function.__name__: function for function in (advice, epochs, progress, remaining, summary)
-    }
     environment.filters["line"] = one_line
-    return environment.get_template("status.html.j2").render(
-        grid=grid,
-        STATES=STATES,
-        now=time.strftime("%H:%M:%S"),
-        cells=len(grid.seeds) <= MOST_SEEDS,
-        most=MOST_LISTED,
-    )
+    page = environment.get_template("status.html.j2")
+    return page.render(grid=grid, status=status, now=time.strftime("%H:%M:%S"))
 
 
 def live(name: str = "latest") -> Widget | HTML:
@@ -65,7 +46,7 @@ _widgets: dict[str, Widget] = {}
 def _page(name: str) -> tuple[str, bool]:
     """Return the current page, and whether it is final. Without a study, the page says what to do."""
     try:
-        grid = look(name)
+        grid = status.look(name)
     except SegnbError as error:
         return str(escape(error)), True
     return html(grid), not grid.ahead

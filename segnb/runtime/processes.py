@@ -204,12 +204,9 @@ def run_forked(arguments: list[str]) -> int | None:
         warm.connect(os.environ[WARM])
     except (KeyError, OSError):
         return None
-    umask = os.umask(0)
-    os.umask(umask)
     request = {
         "arguments": arguments,
         "folder": os.getcwd(),
-        "umask": umask,
         "files": resource.getrlimit(resource.RLIMIT_NOFILE),
         "environment": dict(os.environ),
     }

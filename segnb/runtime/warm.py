@@ -103,7 +103,6 @@ def _become(step: socket.socket, outputs: list[int], request: dict) -> list[str]
     sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)
     sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.chdir(request["folder"])
-    os.umask(request["umask"])
     resource.setrlimit(resource.RLIMIT_NOFILE, tuple(request["files"]))
     os.environ.clear()
     os.environ.update(request["environment"] | {STEP: " ".join(request["arguments"])})

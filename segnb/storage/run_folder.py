@@ -188,7 +188,7 @@ class RunFolder:
     def _table(self, path: Path) -> pd.DataFrame:
         try:
             content = path.read_bytes() if path.exists() else b""
-            known = self.summary.get("tables", {}) if self.done else {}  # absent in older versions
+            known = self.summary["tables"] if self.done else {}
             if path.name in known and hashlib.sha256(content).hexdigest() != known[path.name]:
                 raise ValueError
             return pd.read_csv(io.BytesIO(content)) if content else pd.DataFrame()
@@ -206,15 +206,12 @@ class RunFolder:
             np.savez_compressed(file, **arrays)
 
     def test(self) -> dict[str, np.ndarray]:
-        """Return confusion int64 (N, C, C), ground truth by row; names (N,); loss, as_published and code.
-
-        `code` is the digest of the code that evaluated the run; older versions of segnb did not write it.
-        """
+        """Return confusion int64 (N, C, C), ground truth by row; names (N,); loss, as_published and code."""
         return self._arrays(self.confusion_path)
 
     def evaluated_by(self) -> str:
-        """Return the digest of the code that evaluated the run; "" if it is not recorded."""
-        return str(self._arrays(self.confusion_path, "code").get("code", ""))
+        """Return the digest of the code that evaluated the run."""
+        return str(self._arrays(self.confusion_path, "code")["code"])
 
     def predictions(self) -> dict[str, np.ndarray]:
         """Return K evenly spread test images: index (K,), names (K,), images uint8 (K, S, S, 3), labels and
@@ -256,8 +253,8 @@ class RunFolder:
             raise SegnbError(f"{path}: the file is missing. Run 'segnb measure {self.path}' to write it.")
         try:
             with np.load(path) as arrays:
-                return {name: arrays[name] for name in names or arrays if name in arrays}
-        except UNREADABLE:
+                return {name: arrays[name] for name in names or arrays}
+        except (*UNREADABLE, KeyError):
             raise SegnbError(
                 f"{path}: the file is damaged. Run 'segnb measure {self.path}' to write it again."
             ) from None

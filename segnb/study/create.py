@@ -31,9 +31,8 @@ def create_study(params: StudyParams) -> Study:
     weights are updated, because a folder that was moved contains the same data, and a warning is added if it
     has none.
     """
-    resolved = _overridden(params)
-    data = open_data(params.data, resolved, cache_folder())
-    weights = _weights(params, resolved)
+    data = open_data(params.data, preset(params.preset), cache_folder())
+    weights = _weights(params)
     resolved = _overridden(params, weights.source)
     machine = resolve_machine(runs_folder(), resolved, params.precision or resolved.precision)
     file = str(weights.file) if weights.file else None
@@ -75,7 +74,7 @@ def create_study(params: StudyParams) -> Study:
     return Study(study.path)  # without the settings that `study` has cached
 
 
-def _overridden(params: StudyParams, source: str = "") -> Preset:
+def _overridden(params: StudyParams, source: str) -> Preset:
     """Return the preset with the parameters that change it, for backbone weights of that source."""
     changeable = ("epochs", "learning_rate", "backbone_learning_rate")
     resolved = preset(params.preset).override(**{name: getattr(params, name) for name in changeable})
@@ -85,11 +84,12 @@ def _overridden(params: StudyParams, source: str = "") -> Preset:
     return resolved
 
 
-def _weights(params: StudyParams, resolved: Preset) -> Weights:
-    source = params.weights or resolved.weights
-    if source.endswith("+fc6") and resolved.fcn.width != FULL_WIDTH:
+def _weights(params: StudyParams) -> Weights:
+    chosen = preset(params.preset)
+    source = params.weights or chosen.weights
+    if source.endswith("+fc6") and chosen.fcn.width != FULL_WIDTH:
         raise SegnbError(
-            f"weights {source!r}: they need an FCN head of full width, which preset {resolved.name} does not"
+            f"weights {source!r}: they need an FCN head of full width, which preset {chosen.name} does not"
             " have. Use preset paper, or weights without +fc6."
         )
     weights = resolve_weights(source, os.environ.get("SEGNB_OFFLINE") == "1")

@@ -203,7 +203,7 @@ def check_evaluations(study: "Study", runs: list["Run"]) -> None:
     Raises:
         SegnbError: the first run that was evaluated by other code than most runs.
     """
-    by_code = evaluation_code(runs)
+    by_code = {run.path: run.evaluated_by() for run in runs}
     if len(set(by_code.values())) > 1:
         most = mode(by_code.values())
         path = next(path for path, code in by_code.items() if code != most)
@@ -211,11 +211,6 @@ def check_evaluations(study: "Study", runs: list["Run"]) -> None:
             f"{path}: must not be compared with the other runs of study {study.name}, because another version"
             " of segnb evaluated it. Delete its test_confusion.npz and run 'make report' again."
         )
-
-
-def evaluation_code(runs: list["Run"]) -> dict[Path, str]:
-    """Return the digest of the code that evaluated each run, by folder; "" if it is not recorded."""
-    return {run.path: run.evaluated_by() for run in runs}
 
 
 def evaluated_otherwise(run: "Run", code: str) -> bool:
@@ -251,17 +246,14 @@ def abridged(words: list[str], most: int = 6) -> str:
 
 
 @functools.cache
-def installed(top: str = "segnb") -> dict[str, str | None]:
-    """Return the requirements of a distribution, including indirect ones.
-
-    Args:
-        top: name of the distribution; its extras are left out
+def installed() -> dict[str, str | None]:
+    """Return the requirements of segnb, including indirect ones and without extras.
 
     Returns:
-        {name: version}, sorted by name, without `top`. The version is None if a package is missing.
+        {name: version}, sorted by name. The version is None if a package is missing.
     """
     versions: dict[str, str | None] = {}
-    queue = [top]
+    queue = ["segnb"]
     while queue:
         name = queue.pop()
         if name in versions:
@@ -275,7 +267,7 @@ def installed(top: str = "segnb") -> dict[str, str | None]:
         requirements = metadata.get_all("Requires-Dist") or []
         # Skip extras before parsing, which is slow: most lines are extras.
         queue += _applicable([line for line in requirements if "extra" not in line.partition(";")[2]])
-    del versions[top]
+    del versions["segnb"]
     return dict(sorted(versions.items()))
 
 
@@ -287,16 +279,12 @@ def differs_from_lock(versions: dict[str, str | None], lock: Path = LOCK) -> dic
     """
     if not lock.exists():
         return None
-    locked = locked_versions(lock.read_text(encoding="utf-8"))
+    # Hashes and comments are on lines of their own.
+    lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if line[:1].isalnum()]
+    pins = _applicable([line.removesuffix("\\") for line in lines])
+    locked = {name: str(pin.specifier).removeprefix("==") for name, pin in pins.items()}
     pairs = {name: [version, locked.get(name)] for name, version in versions.items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def locked_versions(text: str) -> dict[str, str]:
-    """Return {name: version} of the lines of requirements.lock that apply to this machine."""
-    # Hashes and comments are on lines of their own.
-    pins = [line.removesuffix("\\") for line in text.splitlines() if line[:1].isalnum()]
-    return {name: str(pin.specifier).removeprefix("==") for name, pin in _applicable(pins).items()}
 
 
 def _applicable(requirements: list[str]) -> dict[str, Requirement]:

@@ -8,7 +8,6 @@ runs/<study>/<variant>/seed<k>/   one run, see `segnb.storage.run_folder`
 """
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,7 +143,11 @@ class Study:
 
     def seeds(self) -> list[int]:
         """Return the seeds with at least one finished run."""
-        return sorted({run.seed for run in _runs_with(self.path.glob("*/seed*/done.json"))})
+        return sorted({run.seed for run in self.begun() if run.done})
+
+    def begun(self) -> list["Run"]:
+        """Return the runs that have a folder, without copies such as seed0-old."""
+        return [run for path in sorted(self.path.glob("*/seed*")) if _is_run(run := Run(path))]
 
     def finished(self, variants: str = "all", seeds: str | int = "all") -> list["Run"]:
         """Return the finished runs of these variants and seeds, in the order of the study."""
@@ -154,7 +157,7 @@ class Study:
 
     def diverged(self) -> list["Run"]:
         """Return the runs whose training diverged and was ended."""
-        return _runs_with(sorted(self.path.glob("*/seed*/diverged.json")))
+        return [run for run in self.begun() if (run.path / "diverged.json").exists()]
 
     def measured(self, variants: str = "all", seeds: str | int = "all") -> list["Run"]:
         """Return the finished runs that have been evaluated, which a report can show."""
@@ -234,11 +237,6 @@ class Run(RunFolder):
         return self.study.recipe(self.family)
 
 
-def _runs_with(marks: Iterable[Path]) -> list[Run]:
-    """Return the runs that contain these files, without copies such as seed0-old."""
-    return [run for mark in marks if _is_run(run := Run(mark.parent))]
-
-
 def _is_run(run: Run) -> bool:
     return run.variant in VARIANTS and run.path.name.removeprefix("seed").isdecimal()
 
@@ -266,7 +264,7 @@ def open_run(name: str) -> Run:
     """
     if name == "latest":
         marks = sorted(runs_folder().glob("*/*/seed*/done.json"), key=lambda mark: mark.stat().st_mtime)
-        if not (finished := _runs_with(marks)):
+        if not (finished := [run for mark in marks if _is_run(run := Run(mark.parent))]):
             raise SegnbError("runs/: no finished run yet. Run 'make report' or notebooks/train.ipynb first.")
         return finished[-1]
     run = Run(Path(os.path.realpath(name)))

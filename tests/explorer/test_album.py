@@ -111,8 +111,8 @@ def test_the_study_is_named_and_so_are_others_with_runs(study, capsys):
 
 def test_runs_that_nobody_tested_are_tested_and_named(study, monkeypatch, capsys):
     gone = study.run(GATED, 0)
-    monkeypatch.setattr(type(gone), "predicted_path", property(lambda run: run.path / f"{run.variant}.none"))
-    monkeypatch.setattr(evaluate, "measure", lambda run: (run.predicted_path.touch(), None)[1])
+    monkeypatch.setattr(type(gone), "confusion_path", property(lambda run: run.path / f"{run.variant}.none"))
+    monkeypatch.setattr(evaluate, "measure", lambda run: run.confusion_path.touch())
     try:
         assert len(evaluated_runs(study.name)) == 4
         assert "Evaluating Attention U-Net, seed 0. This can take minutes." in capsys.readouterr().out
@@ -126,7 +126,7 @@ def test_a_run_that_cannot_be_tested_is_left_out(study, monkeypatch, capsys):
         raise SegnbError("no data")
 
     monkeypatch.setattr(evaluate, "measure", fail)
-    path = study.run(GATED, 0).predicted_path
+    path = study.run(GATED, 0).confusion_path
     path.rename(path.with_suffix(".away"))
     try:
         assert [run.variant for run in evaluated_runs(study.name)] == [PLAIN, PLAIN, CLASSY]

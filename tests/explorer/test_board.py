@@ -29,7 +29,7 @@ def test_the_board_is_sent_pictures_and_panels_together():
 
 def test_a_dropped_file_arrives_and_other_messages_do_not():
     shown, taken = board.Board(STREET), []
-    shown.on_file(lambda name, content: taken.append((name, content)))
+    shown.listen(board.Turns(), lambda name, content: taken.append((name, content)))
     message = {"content": {"data": {"method": "custom", "content": {"kind": "file", "name": "a"}}}}
     shown._handle_msg(message | {"buffers": [memoryview(b"xy")]})
     shown._handle_msg(message | {"buffers": []})

@@ -89,7 +89,7 @@ def test_work_that_fails_is_an_error_that_the_board_can_say():
 def test_the_browser_hears_from_the_kernel_when_it_is_its_turn():
     shown, sent = board.Board(STREET), []
     shown.send = sent.append
-    shown.take_turns(Turns())
+    shown.listen(Turns())
     for kind in ("there?", "other"):
         data = {"method": "custom", "content": {"kind": kind}}
         shown._handle_msg({"content": {"data": data}, "buffers": []})

@@ -261,15 +261,6 @@ def test_a_kernel_that_does_not_answer_is_not_waited_for_for_ever(tmp_path, monk
     assert failure.code == START and "did not start (Kernel didn't respond in 2 seconds)" in str(failure)
 
 
-@pytest.mark.parametrize(("soft", "hard"), [(32, 32), (60, 127)])
-def test_a_kernel_without_file_handles_is_one_line_before_it_starts(tmp_path, monkeypatch, soft, hard):
-    monkeypatch.setattr(notebook.resource, "getrlimit", lambda kind: (soft, hard))
-    monkeypatch.setattr(notebook.resource, "setrlimit", lambda kind, limits: None)
-    monkeypatch.setattr(notebook, "Kernel", lambda **_: pytest.fail("started a kernel"))
-    failure = fails(tmp_path)
-    assert failure.code == START and f"{hard} are allowed. Allow more open files" in str(failure)
-
-
 @pytest.mark.parametrize(
     ("limits", "raised"),
     [((256, 524288), (1024, 524288)), ((256, -1), (1024, -1)), ((64, 200), (200, 200)), ((-1, -1), None)],

@@ -290,6 +290,8 @@ def test_a_command_is_quoted_and_from_here(project, monkeypatch):
     monkeypatch.chdir(odd.path.parent)
     closer = status.look(odd.name).runs[NAMES[1], 0].closer
     assert closer == f"tail -n 40 'odd; $(study)/{NAMES[1]}/seed0/train.log'"
+    fail(run, "train", "no memory")  # by hand, so the log is an earlier one
+    assert status.look(odd.name).runs[NAMES[1], 0].closer.startswith("ls -l ")
 
 
 def test_what_to_do_is_said_where_nothing_is_at_work(study, project):
@@ -344,6 +346,7 @@ def test_a_page_says_with_sign_and_word_what_it_says_with_colour(study):
         cell = re.search(rf'<td class="{state}"[^>]*>(.*?)</td>', page)[1]
         assert status.STATES[state][0] in cell and word in cell
     assert "epoch 5/20" in page and "left</small>" in page
+    assert all(f".segnb-status .{state}" in page for state in status.STATES)  # each has a tint
 
 
 def test_a_page_of_many_seeds_has_numbers(study):
@@ -396,7 +399,7 @@ def test_a_cell_run_twice_has_one_widget_that_is_refreshed(watched):
 
 def test_a_widget_that_cannot_look_says_so_and_stops(watched, monkeypatch):
     widget = status_html.live()
-    monkeypatch.setattr(status_html, "look", lambda name: 1 / 0)
+    monkeypatch.setattr(status, "look", lambda name: 1 / 0)
     gone()
     assert "ZeroDivisionError" in widget.value
 

@@ -214,7 +214,7 @@ def test_a_gpu_is_looked_for_once_it_is_claimed(project, dataset, monkeypatch):
     order, study = [], study_of(dataset)
 
     @contextmanager
-    def claimed_for(machine):
+    def claimed(machine):
         order.append("claimed")
         yield
 
@@ -225,7 +225,7 @@ def test_a_gpu_is_looked_for_once_it_is_claimed(project, dataset, monkeypatch):
     run = study.run("UNet_Standard_256", 0)
     run.path.mkdir(parents=True)
     write_json(run.path / "done.json", {})
-    monkeypatch.setattr(trained, "claimed_for", claimed_for)
+    monkeypatch.setattr(trained, "claimed", claimed)
     monkeypatch.setattr(trained, "check_device", look)
     assert main(["measure", str(run.path)]) == main(["cost", "--study", study.name]) == 1
     assert order == ["claimed", "looked"] * 2 and run.failure["error"] == "no GPU"
