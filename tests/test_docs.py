@@ -82,6 +82,16 @@ def test_the_index_links_every_page():
     assert all(f"({page.name})" in index for page in (CHECKOUT / "docs").glob("*.md") if page.stem != "index")
 
 
+def test_the_readme_counts_the_tests_that_changed():
+    section = (CHECKOUT / "docs" / "methods.md").read_text(encoding="utf-8")
+    section = section.partition("### Tests that changed")[2].partition("\n## ")[0]
+    rows = [row.strip("| ").split(" | ") for row in section.splitlines() if re.match(r"\| [FU]\d", row)]
+    number = sum(len(row[0].split(", ")) for row in rows)
+    others = sum(len(row[0].split(", ")) for row in rows if row[2] != row[4])
+    readme = " ".join((CHECKOUT / "README.md").read_text(encoding="utf-8").split())
+    assert f"the tests of {number} claims were changed, and {others} of these got another verdict" in readme
+
+
 @each_page
 def test_make_targets_and_settings_exist(page):
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))

@@ -67,6 +67,17 @@ class MeasuredContrast(Contrast):
         return self.label, self.metric, self.words, self.at_most
 
     @property
+    def compares_networks(self) -> bool:
+        """Whether it is a difference of networks."""
+        # A comparison from results/ has no networks, but the label of a difference has a minus.
+        return bool(self.minus) or " − " in self.label
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it compares a value of one network with a limit."""
+        return bool(self.threshold) and not self.compares_networks
+
+    @property
     def half_width(self) -> float | None:
         """Half the width of the interval."""
         return None if self.low is None else (self.high - self.low) / 2

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from segnb.audit import scores
+from segnb.claims.claim import Claim, Contrast
 from segnb.claims.compare import elsewhere
+from segnb.claims.ledger import LEDGER
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, score, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, counts, effect, listed, outlook
@@ -65,7 +67,28 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     note = older if old else older_tests(verdicts)
     repeat = f" To repeat it, run `{verdicts.command}`." if verdicts.command else ""
     about = source(verdicts, name) + _scores(verdicts) + note + repeat
-    return between(text, MARKS, "\n".join([counts(verdicts), "", *lines, "", about]))
+    return between(text, MARKS, "\n".join([counts(verdicts), *caveats(verdicts), "", *lines, "", about]))
+
+
+def caveats(verdicts: StudyVerdicts) -> list[str]:
+    """Say of how many decided claims longer training may change the verdict, and which are only counted."""
+    decided = [claim for claim in verdicts.claims if claim.word in DECIDED and claim.deciding]
+    exact = [claim.id for claim in decided if not claim.tested]
+    levels = [claim for claim in decided if claim.decisive_contrast and claim.decisive_contrast.is_level]
+    sentences = []
+    if levels:
+        refuted = sum(claim.word == "refuted" for claim in levels)
+        sentences.append(
+            f"{counted(len(levels), 'decided claim')}, {refuted} of them refuted,"
+            f" {'is' if len(levels) == 1 else 'are'} about the level of one network, such as a recall, which"
+            " longer training may change."
+        )
+    if exact:
+        sentences.append(
+            f"{listed(exact)} {'is' if len(exact) == 1 else 'are'} decided by counting parameters, operations"
+            " or bytes."
+        )
+    return sentences
 
 
 def _scores(verdicts: StudyVerdicts) -> str:
@@ -98,10 +121,10 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
         f" read off its bar charts to ±{scores.READING_ERROR}, is {mean} (claim M1).",
     ]
     if "M2" in claims and claims["M2"].word in conclusion:
-        pairs = len(scores.swaps(table))
-        change = f"{counted(pairs, 'pair')} of networks change{'s' * (pairs == 1)}"
+        swaps = scores.swaps(table)
+        pairs = [f"{label(pair.below)} overtakes {label(pair.above)}" for pair in swaps.itertuples()]
         sentences.append(
-            f"Ranked by this mean, {change if pairs else 'no networks change'} places (claim M2)."
+            f"Ranked by this mean, {listed(pairs) or 'no network overtakes another'} (claim M2)."
         )
     return " ".join(sentences)
 
@@ -136,7 +159,32 @@ def _effects(sentences: str, claim: Verdict) -> str:
         "an unknown amount" if contrast.estimate is None else effect(contrast, named=True, level=not i)
         for i, contrast in enumerate(claim.deciding)
     ]
-    return f"{sentences.format(*values)}, from {counted(claim.seeds, 'seed')} per network (claim {claim.id})."
+    seeds = counted(claim.seeds, "seed")
+    return (
+        f"{sentences.format(*values)}, from {seeds} per network (claim {claim.id}).{_own(LEDGER[claim.id])}"
+    )
+
+
+def _own(claim: Claim) -> str:
+    """Give the study's own differences, which its author can compare; "" without any."""
+    own = [(part, f"{100 * value:+.1f}".replace("-", "−")) for part, value in in_study(claim) if part.decides]
+    if not own:
+        return ""
+    if len(own) == sum(part.decides for part in claim.contrasts):  # in the order of the effects before
+        return f" The study's own class IoUs give {listed([value for _, value in own])} points."
+    named = [f"{value} points for {part.label}" for part, value in own]
+    return f" The study's own class IoUs give {listed(named)}."
+
+
+def in_study(claim: Claim) -> list[tuple[Contrast, float]]:
+    """Return a claim's comparisons of mIoU of networks that the study trained, with the study's own value.
+
+    The value is the difference of means of its class IoUs, 0 to 1, before it is weighted.
+    """
+    parts = [part for part in claim.contrasts if part.metric == "miou"]
+    miou = scores.published_scores().miou if parts else {}  # the file is read only for others
+    parts = [part for part in parts if {*part.networks} <= {*miou.keys()}]
+    return [(part, miou[[*part.plus]].sum() - miou[[*part.minus]].sum()) for part in parts]
 
 
 def _settle(claim: Verdict) -> str:

@@ -39,8 +39,7 @@ def number(value: float, contrast: MeasuredContrast, sign: bool = False, more: i
 
 def signed(value: float, contrast: MeasuredContrast, more: int = 0) -> str:
     """Format a value of a comparison; a difference of networks has a sign."""
-    # A comparison from results/ has no networks, but the label of a difference has a minus.
-    return number(value, contrast, bool(contrast.minus) or " − " in contrast.label, more)
+    return number(value, contrast, contrast.compares_networks, more)
 
 
 def with_unit(text: str, unit: str) -> str:
@@ -208,7 +207,7 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> s
             sentences.append(f"By these times, the claim would not hold{where}.")
     if claim.word == "supported" and claim.caveat:
         sentences.append(claim.caveat)
-    if claim.word in DECIDED and decisive.threshold and not decisive.minus:
+    if claim.word in DECIDED and decisive.is_level:
         sentences.append(_trained_less(claim, study))
     return " ".join(filter(None, sentences))
 

@@ -12,8 +12,8 @@ from itertools import groupby
 
 from IPython.display import HTML
 
-from segnb.audit.scores import READING_ERROR, published_scores
-from segnb.claims import wording
+from segnb.audit.scores import READING_ERROR
+from segnb.claims import findings, wording
 from segnb.claims.compare import agreement, counterpart, in_words, p_of_difference, same_test
 from segnb.claims.ledger import SENTENCES
 from segnb.claims.related_studies import origin
@@ -163,18 +163,14 @@ def said(claim: Verdict) -> str:
 
 def in_study(claim: Verdict) -> str:
     """Give the study's own values of a claim's comparisons of mIoU; "" if it published none of them."""
-    parts = [part for part in claim.contrasts if part.metric == "miou"]
-    if not parts:  # the file is read only for others
+    own = findings.in_study(claim)
+    if not own:
         return ""
-    published = published_scores().miou
-    parts = [part for part in parts if {*part.networks} <= {*published.index}]
-    if not parts:
-        return ""
-    values = []
-    for part in parts:
-        value = part.weight * (published[[*part.plus]].sum() - published[[*part.minus]].sum())
-        values.append(f"{part.label}: {with_unit(signed(value, part), part.short_unit)}")
-    error = 100 * READING_ERROR * max(len(part.networks) for part in parts)
+    values = [
+        f"{part.label}: {with_unit(signed(part.weight * value, part), part.short_unit)}"
+        for part, value in own
+    ]
+    error = 100 * READING_ERROR * max(len(part.networks) for part, _ in own)
     return (
         f"Differences of mIoU by its own class IoUs, from one run per network, read off its charts to about"
         f" ±{error:.1f} points: {'; '.join(values)}."

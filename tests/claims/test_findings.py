@@ -113,7 +113,7 @@ def test_conclusions(name, word, sign, conclusion):
             {"seeds": 1, "seeds_needed": None, "power": {}},
             "its interval covers test images only. Train at least three.",
         ),
-        ({"seeds_needed": None, "power": {}}, "from 3 seeds per network (claim U9)."),
+        ({"seeds_needed": None, "power": {}}, "points for Attention residual U-Net − Residual U-Net."),
     ],
 )
 def test_an_undecided_finding_says_what_would_settle_it(changes, end):
@@ -132,7 +132,36 @@ def test_the_study_s_own_numbers_need_no_runs(first, second):
         expected.get(first, "It is not decided whether the study's headline scores are right.")
     )
     assert "reports mIoU of 0.789 to 0.974 for its 10 networks" in text and "0.855" in text
-    assert ("2 pairs of networks change places (claim M2)" in text) == (second in expected)
+    overtakes = (
+        "FCN-32s fine-tuned overtakes FCN-8s frozen and FCN-32s frozen overtakes U-Net, no skips (claim M2)"
+    )
+    assert (overtakes in text) == (second in expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("U1", "give +47.0 points."),
+        ("F1", "give +1.2, +6.0, +2.2 and +2.0 points."),
+        ("U7", "give −0.4 points."),
+        ("U9", "give −1.8 points for Attention residual U-Net − Residual U-Net."),
+    ],
+)
+def test_a_finding_gives_the_study_s_own_differences(name, own):
+    assert f"(claim {name}). The study's own class IoUs {own}" in said(decided(name, "supported", 1))[0]
+
+
+def test_levels_of_one_network_and_counted_claims_are_named():
+    level = claim("F2", "refuted", contrasts=(part("FCN-32s, frozen", minus=(), threshold=0.1),))
+    limit = claim("F3", contrasts=(part("FCN-8s − FCN-16s, frozen", threshold=0.02),))
+    exact = claim("F7", contrasts=(part("FCN-8s, fine-tuned − frozen", metric="parameters"),))
+    open_level = replace(level, id="F4", word="inconclusive")
+    assert findings.caveats(verdicts(level, limit, exact, open_level)) == [
+        "1 decided claim, 1 of them refuted, is about the level of one network, such as a recall, which"
+        " longer training may change.",
+        "F7 is decided by counting parameters, operations or bytes.",
+    ]
+    assert findings.caveats(verdicts(limit, open_level)) == []
 
 
 def test_a_refuted_claim_with_missing_networks_says_so():
