@@ -95,7 +95,6 @@ def chapters(tmp_path_factory) -> list[Path]:
         code("styled", html(styled)),
         code("f'{1}'", stream("<b>printed</b>\n"), stream(bar, "stderr")),
         code("drop_me", stream("dropped"), tags=("remove_cell",)),
-        code("drop_me_too", tags=("hide",)),  # as in runs of earlier versions
         code("input_only", stream("kept\n"), tags=("remove_input",)),
     )
     widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}, "text/plain": "Slider()"}

@@ -215,7 +215,7 @@ def test_tables_cope_with_networks_that_the_study_does_not_have():
 def test_cost_table_keeps_to_the_networks_of_the_chapter():
     row = {
         "parameters": 31_038_413, "trained_parameters": 31_038_413, "gflops": 54.321, "memory_mib": 1234.5,
-        "train_seconds": 0.0456, "predict_seconds": 0.0123,
+        "train_seconds": 0.0456, "train_samples": [[0.0456]], "predict_seconds": 0.0123,
     }  # fmt: skip
     cost = pd.DataFrame.from_dict({"UNet_Standard_256": row, "FCN8s_vgg16_freeze": row}, orient="index")
     html = tables.costs(cost, ["UNet_Standard_256", "ResidualUNet_256"]).to_html()

@@ -52,11 +52,10 @@ def by_family(labels: Iterable[str]) -> dict[str, list[str]]:
 def tied_in_time(table: pd.DataFrame, timed: str, least: bool = True) -> list[str]:
     """Return the network with the least (or most) time, and those whose rounds of timing overlap with its.
 
-    table: indexed by network; columns {timed}_seconds, and {timed}_samples except in older versions
+    table: indexed by network; columns {timed}_seconds and {timed}_samples, a list of timings per round
     """
     seconds = table[f"{timed}_seconds"]
-    rounds = table.get(f"{timed}_samples", seconds)
-    low, high = rounds.map(np.min), rounds.map(np.max)
+    low, high = (table[f"{timed}_samples"].map(end) for end in (np.min, np.max))
     first = seconds.idxmin() if least else seconds.idxmax()
     close = low <= high[first] if least else high >= low[first]
     return [name for name in table.index if close[name] or name == first]

@@ -239,7 +239,7 @@ def cost_quality(table: pd.DataFrame) -> Picture:
 def cost(table: pd.DataFrame) -> str:
     """Say which network has the highest mIoU and which predicts fastest.
 
-    table: indexed by label; columns miou and predict_seconds, and predict_samples if rounds were timed
+    table: indexed by label; columns miou, predict_seconds, predict_samples
     """
     rows = table.dropna(subset=["miou", "predict_seconds"])
     if rows.empty:
@@ -252,7 +252,7 @@ def cost(table: pd.DataFrame) -> str:
     if len(rows) == 1:
         return sentence(f"{best} has an mIoU of {score} and predicts an image in {fast}")
     takes = "" if several or many else f", and takes {milliseconds[best]:.1f} ms to predict an image"
-    if len(tied) > 1 and "predict_samples" in rows:
+    if len(tied) > 1:
         return sentence(
             f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes}; no network is clearly"
             f" fastest, because the rounds of timing of {few(tied)} overlap"

@@ -114,7 +114,7 @@ def render(paths: list[Path]) -> BeautifulSoup:
             NbConvertBase={"display_data_priority": FORMS},
             CoalesceStreamsPreprocessor={"enabled": True},
             TagRemovePreprocessor={
-                "remove_cell_tags": {"remove_cell", "hide"},  # `hide` in runs of earlier versions
+                "remove_cell_tags": {"remove_cell"},
                 "remove_input_tags": {"remove_input"},
             },
         ),

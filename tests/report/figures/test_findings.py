@@ -107,13 +107,14 @@ def test_the_hardest_classes(ious, expected):
             "A and B have the highest mIoU, 0.500; B needs the least time, 10.0 ms.",
         ),
         (
-            {"A": (0.5, 0.02), "B": (0.4, 0.01), "C": (0.4, 0.01)},
+            {"A": (0.5, 0.02), "B": (0.4, 0.01001), "C": (0.4, 0.01004)},
             "A has the highest mIoU, 0.500; B and C predict an image in 10.0 ms.",
         ),
     ],
 )
 def test_the_most_accurate_and_the_fastest_network(rows, expected):
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["miou", "predict_seconds"], dtype=float)
+    table["predict_samples"] = [[[seconds]] for seconds in table.predict_seconds]
     assert scores.cost(table) == expected
 
 
