@@ -9,8 +9,8 @@ marks (`PATTERNS`). No text is smaller than SMALL.
 import base64
 import html
 import io
-import re
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache, wraps
@@ -24,7 +24,7 @@ from IPython.display import HTML, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
@@ -61,17 +61,19 @@ STYLE = (
 )
 
 
-NO_GLYPH = r"Glyph (\d+) "  # start of matplotlib's warning that a font lacks a letter
+NO_GLYPH = r"Glyph \d+ "  # start of matplotlib's warning that a font lacks a letter
+# Code points that need no other font.
+USUAL = frozenset([ord("\n"), *FT2Font(findfont(FontProperties())).get_charmap()])
 
 
 @lru_cache
 def fonts_with(letters: frozenset[int]) -> tuple[str, ...]:
     """Return families of installed fonts that together have as many of these code points as possible."""
-    has: dict[str, frozenset[int]] = {}
+    has: dict[str, frozenset[int]] = defaultdict(frozenset)
     for font in fontManager.ttflist if letters else ():
         if "Last Resort" not in font.name:  # that font has a box for every letter
             with suppress(OSError, RuntimeError):  # removed, or of a format that cannot be drawn
-                has[font.name] = letters & FT2Font(font.fname).get_charmap().keys()
+                has[font.name] |= letters & FT2Font(font.fname).get_charmap().keys()  # regular, bold, …
     families = []
     while has and letters & has[best := max(has, key=lambda name: len(letters & has[name]))]:
         families.append(best)
@@ -120,27 +122,17 @@ class Picture(Figure):
 
         Later layouts would be the same, and to compute one takes longer than to draw.
         """
+        for text in self.findobj(Text):
+            fonts = fonts_with(frozenset(map(ord, text.get_text())) - USUAL)
+            text.set_fontfamily([*dict.fromkeys([*text.get_fontfamily(), *fonts])])
         dpi = self.dpi
         FigureCanvasAgg(self)  # its text has the sizes of a PNG
         self.dpi = DPI * SCALE
-        with warnings.catch_warnings(record=True) as raised:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", NO_GLYPH)  # no font has the letter
             draw()
         self.dpi = dpi
-        letters = set()
-        for warning in raised:
-            if glyph := re.match(NO_GLYPH, str(warning.message)):
-                letters.add(int(glyph[1]))
-            else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        fonts = fonts_with(frozenset(letters))
-        texts = [text for text in self.findobj(Text) if not {*fonts} <= {*text.get_fontfamily()}]
-        if not texts:
-            self.set_layout_engine("none")
-            return
-        for text in texts:
-            text.set_fontfamily([*text.get_fontfamily(), *fonts])
-        self._lay_out(draw)
+        self.set_layout_engine("none")
 
     def png(self) -> bytes:
         """Return the figure as a PNG of SCALE image pixels per CSS pixel."""
