@@ -151,13 +151,6 @@ def test_the_share_of_wrong_pixels_is_that_of_the_labelled_ones() -> None:
     assert "50.0% and 50.0% wrong" in pair.alt
 
 
-def test_images_are_matched_by_name_and_may_be_missing() -> None:
-    first, second = predictions(["a", "b"]), predictions(["c", "b"], seed=5)
-    a, b = drawn({"U-Net": first, "FCN-8s": second}).select(".case")
-    assert (pixels(b.select(".guess")[1]) == STREET.paint(second["predictions"][1])).all()
-    assert a["aria-label"] == "a" and words(a.select(".pictures > div")[-1]) == "FCN-8s not stored"
-
-
 def test_two_typical_images_the_worst_and_the_worst_of_each_network() -> None:
     """Closest to the median of the mean mIoU, then the lowest, then those at which single networks fail."""
     truth = np.zeros((6, 10, 10), np.uint8)
