@@ -35,6 +35,14 @@ def few(names: list[str], thing: str = "networks") -> str:
     return listed(names) if len(names) <= MOST_NAMES else f"{len(names)} {thing}"
 
 
+def extremes(
+    values: pd.Series, digits: int, show: Callable[[float], str] = "{:.2f}".format, thing: str = "networks"
+) -> list[str]:
+    """Print the lowest and the highest value with their names, as in "0.10 (A)"; once if they print alike."""
+    texts = (f"{show(end)} ({names(values, end, digits, thing)[0]})" for end in (values.min(), values.max()))
+    return list(dict.fromkeys(texts))
+
+
 def points(difference: float, sign: str = "+") -> str:
     """Print a difference of shares in points, with its sign; a level, with sign "", has only a minus."""
     text = f"{100 * difference:{sign}.1f}".replace("-", "−")
@@ -92,10 +100,8 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
         if low == high:
             sentences.append(sentence(f"the {metric} of the {family} differs by less than 0.01 everywhere"))
             continue
-        ends = [f"{value:.2f} ({names(row, value, 2)[0]})" for value in (row.min(), row.max())]
-        sentences.append(
-            sentence(f"the {metric} of the {family} differs most {where(row.name)}: {' to '.join(ends)}")
-        )
+        span = " to ".join(extremes(row, 2))
+        sentences.append(sentence(f"the {metric} of the {family} differs most {where(row.name)}: {span}"))
     return " ".join(sentences)
 
 
@@ -122,9 +128,7 @@ def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:
 
     frame: indexed by class; columns value, by_seed: IoU of `plus` minus that of `minus`
     """
-    gains = frame["value"].dropna()
-    if gains.empty:
-        return ""
+    gains = frame["value"]
     name = gains.abs().idxmax()
     text = f"{plus} differs most from {minus} on {name}, by {points(gains[name])} points of IoU"
     return sentence(text + same_signs(frame["by_seed"], "differences"))
@@ -135,15 +139,11 @@ def share_of_bound(frame: pd.DataFrame) -> str:
 
     frame: indexed by label; columns miou and bound
     """
-    shares = (frame.miou / frame.bound).replace([np.inf, -np.inf], np.nan).dropna()
-    if shares.empty:
-        return ""
-    low, high = (
-        f"{percent(value, 0)} ({names(shares, value, 2)[0]})" for value in (shares.min(), shares.max())
-    )
+    shares = frame.miou / frame.bound
+    span = extremes(shares, 2, lambda share: percent(share, 0))
     of = "of the mIoU of a perfect prediction at the same stride"
-    if low != high:
-        return sentence(f"the networks reach {low} to {high} {of}")
+    if len(span) > 1:
+        return sentence(f"the networks reach {' to '.join(span)} {of}")
     label, several = names(shares, shares.max(), 2)
     return sentence(f"{label} {'reach' if several else 'reaches'} {percent(shares.max(), 0)} {of}")
 
@@ -151,15 +151,10 @@ def share_of_bound(frame: pd.DataFrame) -> str:
 def first_at_goal(epochs: dict[str, Sequence[float]]) -> str:
     """Say which network is first at the goal with most seeds, and at which epoch the networks are on average.
 
-    epochs: {label: epoch for each seed, NaN if the goal is never reached}
+    epochs: {label: epoch for each seed} of two networks
     """
-    table = pd.DataFrame(epochs, dtype=float).dropna(how="all")
-    if table.empty:
-        return ""
-    if table.shape[1] == 1:
-        label, mean = table.columns[0], table.iloc[:, 0].mean()
-        return sentence(f"{label} reaches the dashed line at epoch {mean:.1f} on average")
-    means = [f"{table[label].mean():.1f} for {label}" for label in table if table[label].notna().any()]
+    table = pd.DataFrame(epochs)
+    means = [f"{epoch:.1f} for {label}" for label, epoch in table.mean().items()]
     mean = f"; the mean epoch is {listed(means)}"
     earliest = table.eq(table.min(axis=1), axis=0)
     wins = earliest[earliest.sum(axis=1) == 1].sum()

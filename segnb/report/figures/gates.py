@@ -18,7 +18,7 @@ from segnb.report.figures.axes import (
     picture_rows,
     scale_below,
 )
-from segnb.report.figures.findings import names, points, same_signs
+from segnb.report.figures.findings import extremes, names, points, same_signs
 from segnb.report.figures.images import evenly, marked
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, error_bars, figure, short, wrapped
 
@@ -71,15 +71,9 @@ def attention(gates: dict[str, dict[str, np.ndarray]], saved: dict[str, np.ndarr
 
 def openness(means: dict[str, float]) -> str:
     """Say which map is bright most and which least: {label, level and image: mean of a map, 0 to 1}."""
-    values = pd.Series(means, dtype=float).dropna()
-    if values.empty:
-        return ""
-    low, high = (
-        f"{value:.2f} ({names(values, value, 2, 'maps')[0]})" for value in (values.min(), values.max())
-    )
-    if low == high:
-        return sentence(f"the mean of the map is {low}")
-    return sentence(f"the means of the maps range from {low} to {high}")
+    span = extremes(pd.Series(means, dtype=float), 2, thing="maps")
+    start = "the means of the maps range from" if len(span) > 1 else "the mean of the map is"
+    return sentence(f"{start} {' to '.join(span)}")
 
 
 @figure

@@ -19,7 +19,7 @@ from segnb.report.figures.axes import (
     plain_log,
     scale_below,
 )
-from segnb.report.figures.findings import names
+from segnb.report.figures.findings import extremes, names
 from segnb.report.figures.style import (
     QUIET,
     WIDTH,
@@ -227,8 +227,8 @@ def least_alike(pixels: pd.DataFrame) -> str:
         line = shares.iloc[:, 0]
         return sentence(f"{line.idxmax()} covers most pixels, {percent(line.max())}")
     row = shares.loc[(shares.max(axis=1) / shares.min(axis=1)).idxmax()]  # infinite if a source has none
-    ends = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
-    return sentence(f"the ratio of the sources is largest for {row.name}: {' and '.join(ends)}")
+    span = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
+    return sentence(f"the ratio of the sources is largest for {row.name}: {' and '.join(span)}")
 
 
 def evenly(count: int, wanted: int) -> np.ndarray:
@@ -287,9 +287,9 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sam
 
 def wrong_pixels(label: str, shares: Sequence[float]) -> str:
     """Say which share of the pixels is wrong; shares are 0 to 1, one per image."""
-    ends = list(dict.fromkeys(percent(value) for value in (min(shares), max(shares))))
+    span = dict.fromkeys(percent(value) for value in (min(shares), max(shares)))
     per = "of the pixels of each image" if len(shares) > 1 else "of the pixels of this image"
-    return sentence(f"{label} predicts the wrong class for {' to '.join(ends)} {per}")
+    return sentence(f"{label} predicts the wrong class for {' to '.join(span)} {per}")
 
 
 def fewest_wrong(shares: dict[str, float]) -> str:
@@ -301,10 +301,9 @@ def fewest_wrong(shares: dict[str, float]) -> str:
         return sentence(
             f"{values.index[0]} predicts the wrong class for {percent(values.iloc[0])} of the pixels"
         )
-    ends = [f"{percent(value)} ({names(values, value, 3)[0]})" for value in (values.min(), values.max())]
-    if ends[0] == ends[1]:
-        return sentence(f"the share of wrong pixels is {ends[0]}")
-    return sentence(f"the share of wrong pixels ranges from {' to '.join(ends)}")
+    span = extremes(values, 3, percent)
+    verb = "ranges from" if len(span) > 1 else "is"
+    return sentence(f"the share of wrong pixels {verb} {' to '.join(span)}")
 
 
 def marked(image: np.ndarray, where: np.ndarray, colour: str = WRONG) -> np.ndarray:

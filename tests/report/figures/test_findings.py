@@ -171,7 +171,6 @@ def test_the_position_of_the_widest_gap(lines, expected):
 @pytest.mark.parametrize(
     ("by_seed", "expected"),
     [
-        ([[NAN]], ""),
         ([[0.05], [-0.2]], "A differs most from B on Wall, by −20.0 points of IoU."),
         (
             [[0.3, 0.1, 0.5], [-0.2, 0.1, -0.5]],
@@ -194,8 +193,6 @@ def test_the_class_of_the_largest_gain(by_seed, expected):
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ({}, ""),
-        ({"A": (0.3, 0)}, ""),
         ({"A": (0.3, 0.5)}, "A reaches 60% of the mIoU of a perfect prediction at the same stride."),
         (
             {"A": (0.3, 0.5), "B": (0.6, 0.5)},
@@ -215,8 +212,6 @@ def test_the_share_of_the_bound(rows, expected):
 @pytest.mark.parametrize(
     ("epochs", "expected"),
     [
-        ({"A": [NAN], "B": [NAN]}, ""),
-        ({"A": [3, 4]}, "A reaches the dashed line at epoch 3.5 on average."),
         (
             {"A": [3, 4], "B": [7, 3]},
             "No network is at the dashed line first with more seeds than another; the mean epoch is 3.5 for A"
@@ -232,8 +227,8 @@ def test_the_share_of_the_bound(rows, expected):
             "A is at the dashed line first with 2 of 3 seeds; the mean epoch is 3.3 for A and 6.0 for B.",
         ),
         (
-            {"A": [3], "B": [NAN]},
-            "A is at the dashed line first with 1 of 1 seed; the mean epoch is 3.0 for A.",
+            {"A": [3], "B": [4]},
+            "A is at the dashed line first with 1 of 1 seed; the mean epoch is 3.0 for A and 4.0 for B.",
         ),
     ],
 )
@@ -319,7 +314,6 @@ def test_each_run_has_a_best_epoch_of_its_own():
 @pytest.mark.parametrize(
     ("means", "expected"),
     [
-        ({}, ""),
         ({"A, level 1, x": 0.25}, "The mean of the map is 0.25 (A, level 1, x)."),
         (
             {"A, level 1, x": 0.25, "A, level 1, y": 0.5, "B, level 1, x": 0.75},
