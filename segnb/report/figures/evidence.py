@@ -59,10 +59,9 @@ def _by_family(
         ends = network_points(ax, group, 0 if x else 0.3 / len(group), x, lines=True, size=5.5)
         ax.margins(x=0.04)
         values = pd.concat(group.values())[["value", "low", "high"]].to_numpy()
-        if np.isfinite(values).any():
-            low, high = np.nanmin(values), np.nanmax(values)
-            room = 0.05 * (high - low) or 0.05
-            ax.set_ylim(low - room, high + room)
+        low, high = np.nanmin(values), np.nanmax(values)
+        room = 0.05 * (high - low) or 0.05
+        ax.set_ylim(low - room, high + room)
         if x:
             plain_log(ax, "x")
             _name_sizes(ax, first.attrs["ends"])

@@ -2,7 +2,7 @@
 
 Values are compared as they are printed: names whose printed values are equal share a place. No sentence calls
 a difference significant. Where a figure has intervals, its sentence says which of them overlap or exclude
-zero. A function returns "" if nothing finite is drawn.
+zero.
 """
 
 import re
@@ -82,9 +82,7 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
     """
     sentences = []
     for family, labels in by_family(curves).items():
-        values = pd.DataFrame({label: curves[label]["value"] for label in labels}).dropna(axis=1, how="all")
-        if values.empty:
-            continue
+        values = pd.DataFrame({label: curves[label]["value"] for label in labels})
         if values.shape[1] == 1:
             (label,), line = values.columns, values.iloc[:, 0]
             low, high = f"{line.min():.2f}", f"{line.max():.2f}"
@@ -92,10 +90,7 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
             sentences.append(sentence(text + (f" and {high} {where(line.idxmax())}" if low != high else "")))
             continue
         family = f"two {family}" if values.shape[1] == 2 else family  # perhaps not all of the report
-        gaps = (values.max(axis=1) - values.min(axis=1))[values.count(axis=1) > 1]
-        if not len(gaps):
-            continue
-        row = values.loc[gaps.idxmax()].dropna()
+        row = values.loc[(values.max(axis=1) - values.min(axis=1)).idxmax()].dropna()
         low, high = f"{row.min():.2f}", f"{row.max():.2f}"
         if low == high:
             sentences.append(sentence(f"the {metric} of the {family} differs by less than 0.01 everywhere"))
@@ -114,12 +109,12 @@ def same_signs(by_seed: Iterable[Sequence[float]], of: str) -> str:
         by_seed: for each value, one number per seed
         of: what the values are, in the plural
     """
-    signs = [np.sign(seeds) for seeds in by_seed if np.isfinite(seeds).all()]
-    counts = [len(seeds) for seeds in signs]
-    if not counts or min(counts) < 2:
+    signs = [np.sign(seeds) for seeds in by_seed]
+    counts = {len(seeds) for seeds in signs}
+    if min(counts) < 2:
         return ""
     same = sum(abs(seeds.sum()) == len(seeds) for seeds in signs)
-    seeds = every(counts[0]) if len({*counts}) == 1 else "all"
+    seeds = every(*counts) if len(counts) == 1 else "all"
     return f"; {seeds} seeds agree on the sign of {same} of {len(signs)} {of}"
 
 
@@ -171,12 +166,9 @@ def strongest_layer(ratios: dict[str, pd.DataFrame]) -> str:
 
     ratios: {label: frame indexed by layer with a column value above 0}
     """
-    values = pd.DataFrame({label: frame["value"] for label, frame in ratios.items()}, dtype=float)
-    values = values.where(values > 0).dropna(how="all")
-    if values.empty:
-        return ""
+    values = pd.DataFrame({label: frame["value"] for label, frame in ratios.items()})
     if values.shape[1] == 1:
-        line = values.iloc[:, 0].dropna()
+        line = values.iloc[:, 0]
         return sentence(
             f"the ratio of {values.columns[0]} is smallest in {layer_words(line.idxmin())}, {line.min():.2g},"
             f" and largest in {layer_words(line.idxmax())}, {line.max():.2g}"

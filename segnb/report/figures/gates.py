@@ -163,13 +163,11 @@ def gate_losses(levels: dict[str, pd.DataFrame]) -> str:
     levels: {label: frame indexed by level, columns value, by_seed: mIoU lost without the gate}
     """
     cells = pd.concat({label: frame[["value", "by_seed"]] for label, frame in levels.items()})
-    losses = cells["value"].dropna()
-    if losses.empty:
-        return ""
-    text = f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
-    if len(losses) > 1:
-        text += f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())})"
-    return sentence(text + same_signs(cells["by_seed"], "losses"))
+    losses, agreement = cells["value"], same_signs(cells["by_seed"], "losses")
+    return sentence(
+        f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
+        f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())}){agreement}"
+    )
 
 
 @figure
@@ -218,11 +216,9 @@ def largest_drop(scores: dict[str, pd.DataFrame]) -> str:
     scores: {label: frame indexed by condition, the first of them clean, with a column value}
     """
     values = pd.DataFrame({label: frame["value"] for label, frame in scores.items()})
-    drops = (values.iloc[0] - values.iloc[1:]).dropna(how="all")
-    if drops.empty:
-        return ""
+    drops = values.iloc[0] - values.iloc[1:]
     kind = drops.mean(axis=1).idxmax()
-    row = drops.loc[kind].dropna()
+    row = drops.loc[kind]
     if row.mean() <= 0:
         return "On average, mIoU falls under no condition."
     low, high = (points(value, "") for value in (row.min(), row.max()))

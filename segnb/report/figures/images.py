@@ -163,9 +163,7 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
 
 def heights(centres: dict[str, float]) -> str:
     """Say which class is highest and which lowest: {name: mean distance from the top edge, 0 to 1}."""
-    values = pd.Series(centres, dtype=float).dropna()
-    if values.empty:
-        return ""
+    values = pd.Series(centres)
     if len(values) == 1:
         return sentence(
             f"{values.index[0]} is on average {percent(values.iloc[0], 0)} of the image height below the top"
@@ -221,8 +219,6 @@ def least_alike(pixels: pd.DataFrame) -> str:
     pixels: share of pixels, a row per class, a column per source
     """
     shares = pixels[(pixels > 0).any(axis=1)]
-    if shares.empty:
-        return ""
     if shares.shape[1] == 1:
         line = shares.iloc[:, 0]
         return sentence(f"{line.idxmax()} covers most pixels, {percent(line.max())}")

@@ -49,9 +49,8 @@ def _drawn(histories: dict[str, list[pd.DataFrame]], means: dict[str, pd.DataFra
         axes[0, 0].set_xlim(0.5, 1.5)
     if many:
         for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
-            seen = {label: mean[column].dropna() for label, mean in means.items()}
-            ends = {label: (line.index[-1], line.iloc[-1]) for label, line in seen.items() if len(line)}
-            name_ends(ax, ends, tall)
+            lines = {label: mean[column].dropna() for label, mean in means.items()}
+            name_ends(ax, {label: (line.index[-1], line.iloc[-1]) for label, line in lines.items()}, tall)
     else:
         legend_of_networks(fig, histories)
     return fig
@@ -120,9 +119,6 @@ def best_epochs(histories: dict[str, list[pd.DataFrame]]) -> str:
         label: [history.set_index("epoch")["val_miou"].dropna() for history in runs]
         for label, runs in histories.items()
     }
-    lines = {label: known for label, runs in lines.items() if (known := [line for line in runs if len(line)])}
-    if not lines:
-        return ""
     best = pd.Series({label: np.mean([line.max() for line in runs]) for label, runs in lines.items()})
     each = [line for runs in lines.values() for line in runs]
     if len(each) == 1:

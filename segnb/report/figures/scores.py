@@ -179,8 +179,6 @@ def hardest_classes(iou: pd.DataFrame) -> str:
     iou: a row per class, a column per network; a row "mIoU" is left out
     """
     best = iou.drop(index="mIoU", errors="ignore").max(axis=1).dropna()
-    if best.empty:
-        return ""
     several = iou.shape[1] > 1
     nothing = list(best.index[best.round(2) == 0])
     if nothing:
@@ -241,15 +239,12 @@ def cost(table: pd.DataFrame) -> str:
 
     table: indexed by label; columns miou, predict_seconds, predict_samples
     """
-    rows = table.dropna(subset=["miou", "predict_seconds"])
-    if rows.empty:
-        return ""
-    milliseconds = 1e3 * rows.predict_seconds
-    best, several = names(rows.miou, rows.miou.max(), 3)
+    milliseconds = 1e3 * table.predict_seconds
+    best, several = names(table.miou, table.miou.max(), 3)
     fastest, many = names(milliseconds, milliseconds.min(), 1)
-    tied = tied_in_time(rows, "predict")
-    score, fast = f"{rows.miou.max():.3f}", f"{milliseconds.min():.1f} ms"
-    if len(rows) == 1:
+    tied = tied_in_time(table, "predict")
+    score, fast = f"{table.miou.max():.3f}", f"{milliseconds.min():.1f} ms"
+    if len(table) == 1:
         return sentence(f"{best} has an mIoU of {score} and predicts an image in {fast}")
     takes = "" if several or many else f", and takes {milliseconds[best]:.1f} ms to predict an image"
     if len(tied) > 1:
