@@ -142,7 +142,7 @@ def test_the_share_of_wrong_pixels_is_that_of_the_labelled_ones() -> None:
     truth[:, :, 16:], guess[:, :16] = IGNORE_INDEX, 1  # half is void, and half of the rest is wrong
     one = predictions(["a", "b", "c"]) | {"labels": truth, "predictions": guess}
     assert "50.0% wrong" in drawn({"U-Net": one}, CAMVID).select_one(".case").get_text()
-    assert "50.0% in a" in figures.predictions(one, "U-Net", CAMVID).alt
+    assert "50.0% in a" in figures.predictions(one, "U-Net", CAMVID, "all images").alt
     rows = pd.DataFrame(
         {"name": list("abc"), "index": range(3), "difference": 0.0}, ["largest", "median", "smallest"]
     )

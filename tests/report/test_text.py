@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbconvert.filters import markdown2html
 
-from segnb.audit.scores import published, published_shares
+from segnb.audit.scores import published, published_shares, study_scores
 from segnb.evaluation import scores
 from segnb.labels import LABEL_SETS, STREET, ClassMap
 from segnb.models.registry import VARIANTS, label
@@ -50,7 +50,7 @@ def test_a_network_that_is_never_right_on_one_image_can_be_drawn():
         [fake(name, 0, [[[0, 4], [0, 0]]]) for name in ("UNet_Standard_256", "FCN8s_vgg16_freeze")]
     )
     assert table["low"].dtype == table["high"].dtype == float and table["miou"].tolist() == [0, 0]
-    assert score_bars(table.rename(index=label)).axes[0].get_xlim() == (0, 1)
+    assert score_bars(table.rename(index=label), study_scores()).axes[0].get_xlim() == (0, 1)
     assert stride_bounds(table.assign(bound=0.0).rename(index=label)).axes[0].get_xlim() == (0, 1)
 
 

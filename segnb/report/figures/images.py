@@ -243,20 +243,18 @@ def wrong_share(truth: np.ndarray, guess: np.ndarray) -> float:
 
 
 @figure
-def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sample: str = "") -> Picture:
-    """Draw image, ground truth, prediction and errors of three images, evenly spaced over the stored ones.
+def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sample: str) -> Picture:
+    """Draw image, ground truth, prediction and errors of each image.
 
     Args:
-        saved: result of `Run.predictions()`, or images of another split in this form
+        saved: a few images, in the form of `Run.predictions()`
         label: label of the network
-        sample: what the images are, if they are not the stored test images
+        sample: what the images are
     """
-    chosen = evenly(len(saved["names"]), 3)
-    seen = classes.seen(saved["labels"][chosen], saved["predictions"][chosen])
-    names = [str(saved["names"][i]) for i in chosen]
+    seen = classes.seen(saved["labels"], saved["predictions"])
+    keys = ("names", "images", "labels", "predictions")
     rows, shares = [], []
-    for i, name in zip(chosen, names, strict=True):
-        image, truth, guess = saved["images"][i], saved["labels"][i], saved["predictions"][i]
+    for name, image, truth, guess in zip(*(saved[key] for key in keys), strict=True):
         wrong = mistaken(truth, guess)
         shares.append(wrong_share(truth, guess))
         rows.append((short(name, 20), [image, truth, guess, marked(image, wrong)]))
@@ -266,13 +264,9 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sam
         ax.set_title(f"{percent(share)} wrong", pad=4, color=WRONG)
     fig.suptitle(label, x=0.01, ha="left", fontsize=11.5, weight="bold")
     legend_of_classes(fig, seen, classes)
-    stored = len(saved["names"])
-    if not sample:
-        sample = counted(len(rows), "test image")
-        if len(rows) < stored:
-            sample = f"{len(rows)} of {stored} stored test images, evenly spaced"
-    values = ", ".join(f"{percent(share)} in {name}" for share, name in zip(shares, names, strict=True))
-    fig.subject = label
+    values = ", ".join(
+        f"{percent(share)} in {name}" for share, name in zip(shares, saved["names"], strict=True)
+    )
     return fig.described(
         f"{label}: {counted(len(rows), 'image')} with ground truth, prediction and errors. Wrong pixels:"
         f" {values}.",

@@ -33,7 +33,7 @@ from segnb.report.text import with_interval
 
 
 @figure
-def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Picture:
+def score_bars(scores: pd.DataFrame, study: pd.DataFrame) -> Picture:
     """Draw bars of test mIoU and test loss, one row per network.
 
     Args:
@@ -41,6 +41,7 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Pictu
             with one value per seed)
         study: the study's values, from `segnb.audit.scores.study_scores`
     """
+    study = study.reindex(scores.index)
     fig = Picture(height=0.42 * len(scores) + 0.85)
     axes = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     for ax, column, room in zip(axes, ("miou", "loss"), (1.17, 1.3), strict=True):
@@ -53,11 +54,8 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Pictu
             ends = np.fmax(ends, scores["high"])
         for y, (end, value) in enumerate(zip(ends, scores[column], strict=True)):
             ax.text(end + 0.02 * ends.max(), y, f"{value:.3f}", va="center", fontsize=SMALL)
-        ax.set_xlim(0, room * ends.max() or 1)
-        if study is not None:
-            theirs = study[column].reindex(scores.index)
-            ax.plot(theirs, np.arange(len(scores)) + 0.37, ls="", **STUDY, zorder=4)
-            ax.set_xlim(0, np.nanmax([ax.get_xlim()[1], 1.04 * theirs.max()]))
+        ax.plot(study[column], np.arange(len(scores)) + 0.37, ls="", **STUDY, zorder=4)
+        ax.set_xlim(0, np.fmax(room * ends.max() or 1, 1.04 * study[column].max()))
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes[0].set_xlabel("test mIoU (1 is perfect)")
     axes[1].set_xlabel("test loss (nats)")
@@ -67,7 +65,7 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Pictu
         reading += " Hatched bars are networks with a frozen backbone."
     if several:
         reading += " Dots are single seeds, and each bar is their mean."
-    theirs = "" if study is None else _published(study.reindex(scores.index))
+    theirs = _published(study)
     return fig.described(
         f"Bars of test mIoU with 95% confidence intervals and of test loss. mIoU: {'; '.join(values)}."
         f"{theirs}",

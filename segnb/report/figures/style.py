@@ -33,6 +33,7 @@ from segnb.labels import LABEL_SETS, ClassMap
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.vector import drawing
 from segnb.report.html import SVG, about
+from segnb.report.text import say
 
 WIDTH = 6.5  # inches
 SMALL = 9.5  # points: 6.6 CSS pixels if a page shows the figure at half its width
@@ -86,14 +87,12 @@ class Picture(Figure):
 
     Attributes:
         name: name of the function that draws it, with which the report makes its anchor
-        subject: what tells figures of the same name apart, such as a network
         class_colours: whether it shows the colours of classes, which are the same everywhere
         alt: text for a reader who cannot see the figure: its content with the main numbers
         caption: text below the figure: the main finding, how to read the figure, its error bars, n
     """
 
     name = ""
-    subject = ""
     alt = ""
     caption = ""
     class_colours = False
@@ -161,7 +160,7 @@ class Picture(Figure):
         """Texts, size in CSS pixels, and name and evidence of the figure as the report reads them."""
         width, height = (round(inches * DPI) for inches in self.get_size_inches())
         described = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
-        evidence = about(self.name, self.subject, self.networks, self.metrics)
+        evidence = about(self.name, self.networks, self.metrics)
         return described | {"about": evidence, "turns": self.turns}
 
     def bundle(self, drawing: bool = True) -> tuple[dict, dict]:
@@ -181,12 +180,14 @@ class Picture(Figure):
         return HTML(f"{text}<small>{html.escape(self.caption)}</small></p>", metadata={"caption": anchor})
 
 
-def show(fig: Picture) -> None:
-    """Display a picture with its texts, unless it is empty: without axes it had no data to draw."""
-    if fig.axes:
-        data, metadata = fig.bundle()
-        display(data, metadata=metadata, raw=True)
-        display(fig.below())
+def show(fig: Picture, otherwise: str = "") -> None:
+    """Display a picture with its texts, or a sentence if it is empty: without axes it had no data to draw."""
+    if not fig.axes:
+        say(otherwise)
+        return
+    data, metadata = fig.bundle()
+    display(data, metadata=metadata, raw=True)
+    display(fig.below())
 
 
 def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:
