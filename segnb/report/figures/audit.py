@@ -95,12 +95,10 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     Networks with equal scores are in the order of the other score, so that a tie never looks like a swap.
 
     Args:
-        panels: {title: frame indexed by label; columns as_published and miou}, one or two; a panel with
-            one network has no ranking and is left out
+        panels: {title: frame indexed by label; columns as_published and miou}, the study's first; a panel
+            with one network has no ranking and is left out
     """
     panels = {title: frame for title, frame in panels.items() if len(frame) > 1}
-    if not panels:
-        return Picture()
     ways = (("as_published", "study's metric"), ("miou", "mIoU"))
     columns = []  # of the chart: (title, heading, scores by label with the best first)
     for title, frame in panels.items():

@@ -16,9 +16,8 @@ import pandas as pd
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.wording import counted, effect, every, listed, sentence, signed
 from segnb.models import registry
-from segnb.report.figures.style import family_of, percent
+from segnb.report.figures.style import BY_LABEL, percent
 
-FAMILIES = registry.FAMILIES | {"": "other networks"}
 MOST_NAMES = 3  # that a sentence lists; more are counted
 
 
@@ -53,7 +52,7 @@ def by_family(labels: Iterable[str]) -> dict[str, list[str]]:
     """Group labels by the family of their network: {"FCNs": [...], "U-Nets": [...]}."""
     groups: dict[str, list[str]] = {}
     for label in labels:
-        groups.setdefault(FAMILIES[family_of(label)], []).append(label)
+        groups.setdefault(registry.FAMILIES[BY_LABEL[label].family], []).append(label)
     return groups
 
 

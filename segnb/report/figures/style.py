@@ -238,11 +238,6 @@ def style_of(label: str) -> NetworkStyle:
     return NetworkStyle(variant.colour, variant.marker, variant.frozen) if variant else UNKNOWN
 
 
-def family_of(label: str) -> str:
-    """Return the family of the network with that label; "" if it is not in the registry."""
-    return BY_LABEL[label].family if label in BY_LABEL else ""
-
-
 # Marks for readers who do not see red or green, on classes whose colours look like the colours in brackets:
 # dots on Vegetation (Building, Fence, Pedestrian) and Sky (Pole, Sidewalk), strokes on Sidewalk (Pole), Other
 # and Bicyclist (Road). A test finds the pairs. The colours cannot change, because those of a folder's classes
