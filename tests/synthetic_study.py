@@ -325,7 +325,9 @@ def _write_training(run: Run, skill: float, epochs: int, draw) -> None:
     write_json(run.path / "params.json", {"variant": run.variant, "seed": run.seed})
     write_json(
         run.path / "provenance.json",
-        {"segnb": __version__, "commit": "", "changed_files": [], "started": "2000-01-01T00:00:00+0000"},
+        dict.fromkeys(("commit", "changed_files", "diff_sha256", "unlocked"))
+        | {"segnb": __version__, "python": "3", "platform": "none", "processor": "a chip", "packages": {}}
+        | {"machine": run.study.settings["machine"], "started": "2000-01-01T00:00:00+0000"},
     )
     done = {"epochs": epochs, "best_epoch": epochs, "best_val_miou": val.max(), "seconds": 1.2 * epochs}
     done |= {"model_sha256": "0" * 64, "tables": {}}

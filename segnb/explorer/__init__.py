@@ -199,7 +199,7 @@ def predictions_button(run: Run) -> None:
         try:
             saved, count = await turns.compute(lambda: validation_images(run, say))
             sample = f"{RULE}, of {count}" if count > len(saved["names"]) else "all validation images"
-            figure = predictions(saved, label, run.study.classes, sample=sample)
+            figure = predictions(saved, label, run.study.classes, sample)
             data, metadata = figure.bundle()
             place.update(data, metadata=metadata, raw=True)
             caption.update(figure.below())

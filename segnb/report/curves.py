@@ -45,11 +45,6 @@ def with_interval(
     return frame
 
 
-def if_empty(curves, sentence: str) -> str:
-    """Return the sentence if there is nothing to draw, "" otherwise."""
-    return "" if len(curves) else sentence
-
-
 def _groups(runs: list[Run], file: str) -> Iterator[tuple[str, list[Run], list]]:
     """Yield the label, the runs with that file, and the result of `Run.<file>()` for each, by network."""
     with_file = [run for run in runs if getattr(run, f"{file}_path").exists()]

@@ -28,7 +28,7 @@ SHOWN = 8  # images of `matrix`; with 13 networks at 224 px they take about half
 
 
 class Cell(NamedTuple):
-    """One image of the matrix; `source` is "" if no prediction is stored."""
+    """One image of the matrix."""
 
     source: str
     alt: str
@@ -41,8 +41,7 @@ def matrix(predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> 
     """Show SHOWN evenly spaced test images, each with its ground truth, predictions and their scores.
 
     Args:
-        predictions: `Run.predictions()` by label of the network; sizes may differ. Images are matched by
-            name.
+        predictions: `Run.predictions()` of the same test images by label of the network; sizes may differ.
         classes: Names and colours.
 
     Returns:
@@ -136,14 +135,13 @@ def _matrix(
     Args:
         predictions: See `matrix`.
         classes: Names and colours.
-        images: Positions among the images of the first network, with the reasons why they were chosen.
+        images: Positions among the images, with the reasons why they were chosen.
         rule: Sentence on the choice of the images.
         unfolded: Number of images that are not folded.
         more: Heading of the folded images.
         name: Of the figure. In "examples", images are about 200 pixels wide, in others about 120.
         lead: First sentence of the caption; by default, which network has the fewest wrong pixels.
     """
-    names = [str(name) for name in next(iter(predictions.values()))["names"]]
     maps = (arrays[name] for arrays in predictions.values() for name in ("labels", "predictions"))
     key = {
         "classes": [
@@ -151,7 +149,7 @@ def _matrix(
         ],
         "marks": {"wrong": WRONG, "missed": MISSED, "found": FOUND},
     }
-    rows = [_row(names[i], why, predictions, classes) for i, why in images.items()]
+    rows = [_row(i, why, predictions, classes) for i, why in images.items()]
     wrong: dict[str, list[float]] = {}
     for cell in (cell for row in rows[:unfolded] for cell in row["guesses"] if not np.isnan(cell.miou)):
         wrong.setdefault(cell.label, []).append(cell.wrong)
@@ -173,8 +171,8 @@ def _matrix(
     )
 
 
-def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> dict:
-    """Return a test image with its cells.
+def _row(i: int, why: str, predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> dict:
+    """Return test image i with its cells.
 
     Returns:
         name; why it was chosen, "" for no reason of its own; photo; truths, one per image size of the
@@ -183,11 +181,8 @@ def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], cla
     by_size: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # image and ground truth
     guesses = []
     for network, arrays in predictions.items():
-        places = np.flatnonzero(arrays["names"] == name)
-        if not len(places):
-            guesses.append(Cell("", "", network))
-            continue
-        image, truth, guess = (arrays[key][places[0]] for key in ("images", "labels", "predictions"))
+        name = arrays["names"][i]
+        image, truth, guess = (arrays[key][i] for key in ("images", "labels", "predictions"))
         by_size.setdefault(len(truth), (image, truth))
         wrong = wrong_share(truth, guess)
         score = image_miou(truth, guess, len(classes))
@@ -197,7 +192,7 @@ def _row(name: str, why: str, predictions: dict[str, dict[str, np.ndarray]], cla
     maps = [by_size[size] for size in sorted(by_size, reverse=True)]
     photo = Cell(embedded(Image.fromarray(maps[0][0])), f"Image {name}, without prediction")
     truths = [Cell(painted(truth, classes), f"Ground truth of {name}") for _, truth in maps]
-    return {"name": name, "why": why, "photo": photo, "truths": truths, "guesses": guesses}
+    return {"name": str(name), "why": why, "photo": photo, "truths": truths, "guesses": guesses}
 
 
 def painted(labels: np.ndarray, classes: ClassMap) -> str:

@@ -6,22 +6,21 @@ from pandas.io.formats.style import Styler
 from segnb.claims.wording import counted
 from segnb.models.registry import label
 from segnb.report import tables
-from segnb.study.provenance import abridged, in_turn, record
+from segnb.study.provenance import abridged, in_turn
 from segnb.study.study import Run, by_variant
 
 
 def sentence(runs: list[Run]) -> str:
-    """Say when the runs were started and what they share; "" if none has a record."""
-    records = [origin for run in runs if (origin := record(run))]
-    if not records:
+    """Say when the runs were started and what they share; "" without runs."""
+    if not runs:
         return ""
-    days = sorted({origin["started"][:10] for origin in records})
+    days = sorted({run.provenance["started"][:10] for run in runs})
     facts = _by_value(runs)
     shared = [
         f"{fact} {value}"
         for fact, values in facts.items()
         for value, group in values.items()
-        if len(group) == len(records)
+        if len(group) == len(runs)
     ]
     varying = [fact for fact, values in facts.items() if len(values) > 1]
     study = runs[0].study
@@ -31,8 +30,7 @@ def sentence(runs: list[Run]) -> str:
         f" {counted(len(runs), 'run')}, started {started}."
     )
     if shared:
-        which = "All runs" if len(records) == len(runs) else "Runs with a record"
-        text += f" {which} have in common: {'; '.join(shared)}."
+        text += f" All runs have in common: {'; '.join(shared)}."
     if varying:
         text += f" They differ in: {'; '.join(varying)} (see [the table](#table-provenance))."
     return text
@@ -61,7 +59,7 @@ def table(runs: list[Run]) -> Styler | None:
 
 
 def differences(runs: list[Run]) -> pd.DataFrame:
-    """Tabulate the facts that differ between runs; facts that a run did not record do not count.
+    """Tabulate the facts that differ between runs; facts that a run does not know do not count.
 
     Returns:
         One row per fact (index); the column "runs" has each value with its runs.
@@ -76,10 +74,9 @@ def differences(runs: list[Run]) -> pd.DataFrame:
 
 def _by_value(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
     """Group runs by fact and value, {fact: {value: [runs]}}, in order of appearance."""
-    records = [record(run) for run in runs]
     table: dict[str, dict[str, list[Run]]] = {}
-    for run, origin, packages in zip(runs, records, _varying_packages(records), strict=True):
-        for fact, value in {**_facts(origin), "packages": packages}.items():
+    for run, packages in zip(runs, _varying_packages(runs), strict=True):
+        for fact, value in (_facts(run.provenance) | {"packages": packages}).items():
             if value:
                 table.setdefault(fact, {}).setdefault(value, []).append(run)
     return table
@@ -87,43 +84,32 @@ def _by_value(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
 
 def _facts(origin: dict) -> dict[str, str | None]:
     """List the facts of a run's origin, without packages and dates."""
-    machine = origin.get("machine") or {}
-    device = machine.get("device_name")
-    on_cpu = machine.get("device", "cpu") == "cpu"
-    commits = ", then ".join(commit[:12] for commit in in_turn(origin, "commit"))
-    processors = ", then ".join(in_turn(origin, "processor"))
-    unlocked = origin.get("unlocked")
+    machine, unlocked = origin["machine"], origin["unlocked"]
     return {
-        "segnb": origin.get("segnb"),
-        "commit": commits or ("not known" if "commit" in origin else None),
+        "segnb": origin["segnb"],
+        "commit": ", then ".join(commit[:12] for commit in in_turn(origin, "commit")) or "not known",
         "uncommitted changes": _changes(origin),
-        "Python": origin.get("python"),
-        "system": origin.get("platform") or machine.get("system"),
-        "processor": processors or (device if on_cpu else None),
-        "GPU": None if on_cpu else device,
+        "Python": origin["python"],
+        "system": origin["platform"],
+        "processor": ", then ".join(in_turn(origin, "processor")),
+        "GPU": None if machine["device"] == "cpu" else machine["device_name"],
         "packages not as in requirements.lock": None if unlocked is None else abridged([*unlocked]) or "none",
     }
 
 
 def _changes(origin: dict) -> str | None:
-    files = origin.get("changed_files")
+    files = origin["changed_files"]
     if not files:
-        return "none" if origin.get("commit") and files is not None else None
-    digest = origin.get("diff_sha256")
-    return abridged(files, 3) + (f" ({digest[:8]})" if digest else "")
+        return "none" if files == [] else None  # without git
+    return f"{abridged(files, 3)} ({origin['diff_sha256'][:8]})"
 
 
-def _varying_packages(records: list[dict]) -> list[str]:
+def _varying_packages(runs: list[Run]) -> list[str]:
     """List, per run, the packages whose versions differ between runs, such as "pillow 13.0.0"."""
-    recorded = [packages for origin in records if (packages := origin.get("packages"))]
-    names = set(recorded[0]).intersection(*recorded[1:]) if recorded else set()
-    varying = sorted(name for name in names if len({packages[name] for packages in recorded}) > 1)
-    return [
-        abridged([f"{name} {origin['packages'][name] or 'missing'}" for name in varying])
-        if origin.get("packages")
-        else ""
-        for origin in records
-    ]
+    packages = [run.provenance["packages"] for run in runs]
+    names = sorted(set.intersection(*map(set, packages))) if packages else []
+    varying = [name for name in names if len({versions[name] for versions in packages}) > 1]
+    return [abridged([f"{name} {versions[name] or 'missing'}" for name in varying]) for versions in packages]
 
 
 def _named(runs: list[Run], total: int) -> str:

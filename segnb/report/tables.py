@@ -46,7 +46,7 @@ def table(
     style = Styler(frame.rename_axis(None), uuid=name, cell_ids=False)  # pandas' own uuid is random
     style = style.format(formats, na_rep="–", escape="html")
     style = style.format_index(escape="html").format_index(escape="html", axis=1)
-    style = style.set_table_attributes(f'data-about="{html.escape(about(name, "", networks, metrics))}"')
+    style = style.set_table_attributes(f'data-about="{html.escape(about(name, networks, metrics))}"')
     return style.set_caption(html.escape(caption, quote=False))  # it may name classes, which come from data
 
 

@@ -17,10 +17,9 @@ PAIR = ("U-Net", "U-Net, no skips")
 
 
 @figure
-def drawn(names: list[str], metric: str, subject: str) -> Picture:
+def drawn(names: list[str], metric: str) -> Picture:
     fig = Picture()
     fig.subplots()
-    fig.subject = subject
     return fig.described("A drawing", "Something is seen.").shows(names, metric)
 
 
@@ -34,7 +33,7 @@ def page(tmp_path_factory) -> BeautifulSoup:
     folder = tmp_path_factory.mktemp("numbers")
     part_of_iou = part(metric="iou:Car", label="a")
     blocks = [
-        claim_blocks.block(claim("U1", contrasts=(part(), part_of_iou)), [drawn(PAIR, "iou:*", "")]),
+        claim_blocks.block(claim("U1", contrasts=(part(), part_of_iou)), [drawn(PAIR, "iou:*")]),
         claim_blocks.block(claim("M1", kind="audit", contrasts=(), decisive=None)),
     ]
     claims = save(
@@ -47,9 +46,9 @@ def page(tmp_path_factory) -> BeautifulSoup:
     unet = save(
         folder / "unet.ipynb",
         "# U-Net\n\n[The figures](#fig-drawn), [the table](claims.ipynb#table-scores), [U1](#claim-U1)",
-        code("a", shown(PAIR, "miou", "first one"), shown(PAIR[:1], "miou", "of one network")),
+        code("a", shown(PAIR, "miou"), shown(PAIR[:1], "miou")),
         *[code("b", html(block.data)) for block in blocks],
-        code("c", shown(PAIR, "recall:*", "third")),
+        code("c", shown(PAIR, "recall:*")),
     )
     return report([claims, unet], folder / "index.html")
 
@@ -64,11 +63,11 @@ def test_figures_and_tables_are_numbered_in_the_order_of_the_page(page):
     assert captions(page) == {
         "table-claims-scores": "Table 1. Some scores. Claim: M1.",
         "table-claims-plain": "Table 2",
-        "fig-unet-drawn-first-one": "Figure 1. Something is seen. Claim: U1.",
-        "fig-unet-drawn-of-one-network": "Figure 2. Something is seen.",
+        "fig-unet-drawn": "Figure 1. Something is seen. Claim: U1.",
+        "fig-unet-drawn-2": "Figure 2. Something is seen.",
         "table-u1-comparisons": captions(page)["table-u1-comparisons"],
         "fig-u1-drawn": "Figure 3. Something is seen. Claim: U1.",
-        "fig-unet-drawn-third": "Figure 4. Something is seen.",
+        "fig-unet-drawn-3": "Figure 4. Something is seen.",
     }
     assert captions(page)["table-u1-comparisons"].startswith("Table 3. U1 rests on")
 
@@ -84,7 +83,7 @@ def test_a_number_shows_its_address_and_anchors_do_not_depend_on_the_order(page)
 def test_text_names_figures_by_their_numbers(page):
     links = {link.get_text(): link["href"] for link in page.select(".prose a")}
     assert links == {
-        "Figure 1": "#fig-unet-drawn-first-one",
+        "Figure 1": "#fig-unet-drawn",
         "Table 1": "#table-claims-scores",
         "U1": "#claim-U1",
     }
@@ -92,7 +91,7 @@ def test_text_names_figures_by_their_numbers(page):
 
 
 def test_several_figures_of_one_name_are_named_together(tmp_path):
-    cells = [shown(PAIR, "miou", str(number)) for number in range(3)]
+    cells = [shown(PAIR, "miou")] * 3
     page = report_of(tmp_path, "[the figures](#fig-drawn)", code("a", *cells))
     assert page.select_one(".prose a").get_text() == "Figures 1 to 3"
 
@@ -130,6 +129,6 @@ def test_the_text_of_a_notebook_links_to_the_figures_that_it_shows(name):
 
 
 def test_what_a_page_reads_of_a_figure():
-    assert about("trimap", "", ["U-Net"], ["near"]) == (
-        '{"name": "trimap", "subject": "", "networks": ["U-Net"], "metrics": ["near"]}'
+    assert about("trimap", ["U-Net"], ["near"]) == (
+        '{"name": "trimap", "networks": ["U-Net"], "metrics": ["near"]}'
     )

@@ -1,7 +1,6 @@
 """A chapter's seeds and reference studies."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -21,8 +20,7 @@ def test_a_study_is_its_own_reference_only_with_one_seed(seeds, expected, tmp_pa
     for name in ("mine", "other"):
         write_json(tmp_path / "results" / f"{name}.json", saved.as_dict(verdicts(study=name)))
     chapter = Chapter.__new__(Chapter)
-    chapter.study = SimpleNamespace(name="mine")
-    chapter.verdicts = verdicts(replace(claim("U1"), seeds=seeds))
+    chapter.verdicts = verdicts(replace(claim("U1"), seeds=seeds), study="mine")
     assert sorted(study.study for study in chapter.saved) == expected
 
 

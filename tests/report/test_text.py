@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbconvert.filters import markdown2html
 
-from segnb.audit.scores import published, published_shares
+from segnb.audit.scores import published, published_shares, study_scores
 from segnb.evaluation import scores
 from segnb.labels import LABEL_SETS, STREET, ClassMap
 from segnb.models.registry import VARIANTS, label
@@ -50,7 +50,7 @@ def test_a_network_that_is_never_right_on_one_image_can_be_drawn():
         [fake(name, 0, [[[0, 4], [0, 0]]]) for name in ("UNet_Standard_256", "FCN8s_vgg16_freeze")]
     )
     assert table["low"].dtype == table["high"].dtype == float and table["miou"].tolist() == [0, 0]
-    assert score_bars(table.rename(index=label)).axes[0].get_xlim() == (0, 1)
+    assert score_bars(table.rename(index=label), study_scores()).axes[0].get_xlim() == (0, 1)
     assert stride_bounds(table.assign(bound=0.0).rename(index=label)).axes[0].get_xlim() == (0, 1)
 
 
@@ -215,7 +215,7 @@ def test_tables_cope_with_networks_that_the_study_does_not_have():
 def test_cost_table_keeps_to_the_networks_of_the_chapter():
     row = {
         "parameters": 31_038_413, "trained_parameters": 31_038_413, "gflops": 54.321, "memory_mib": 1234.5,
-        "train_seconds": 0.0456, "predict_seconds": 0.0123,
+        "train_seconds": 0.0456, "train_samples": [[0.0456]], "predict_seconds": 0.0123,
     }  # fmt: skip
     cost = pd.DataFrame.from_dict({"UNet_Standard_256": row, "FCN8s_vgg16_freeze": row}, orient="index")
     html = tables.costs(cost, ["UNet_Standard_256", "ResidualUNet_256"]).to_html()

@@ -81,12 +81,11 @@ def gaps(panels: dict[str, pd.DataFrame]) -> str:
     """Say how far the study's metric is from the mIoU, from the least to the largest difference."""
     texts = []
     for title, frame in panels.items():
-        gap = (frame.as_published - frame.miou).dropna()
-        if len(gap):
-            ends = dict.fromkeys(signed(value) for value in (gap.min(), gap.max()))
-            several = "seeds_miou" in frame and frame.seeds_miou.map(len).max() > 1
-            texts.append(f"{' to '.join(ends)} ({title}{', means over seeds' if several else ''})")
-    return sentence(f"the study's metric minus mIoU is {' and '.join(texts)}" if texts else "")
+        gap = frame.as_published - frame.miou
+        ends = dict.fromkeys(signed(value) for value in (gap.min(), gap.max()))
+        several = frame.seeds_miou.map(len).max() > 1
+        texts.append(f"{' to '.join(ends)} ({title}{', means over seeds' if several else ''})")
+    return sentence(f"the study's metric minus mIoU is {' and '.join(texts)}")
 
 
 @figure
@@ -96,12 +95,10 @@ def slopes(panels: dict[str, pd.DataFrame]) -> Picture:
     Networks with equal scores are in the order of the other score, so that a tie never looks like a swap.
 
     Args:
-        panels: {title: frame indexed by label; columns as_published and miou}, one or two; a panel with
-            one network has no ranking and is left out
+        panels: {title: frame indexed by label; columns as_published and miou}, the study's first; a panel
+            with one network has no ranking and is left out
     """
     panels = {title: frame for title, frame in panels.items() if len(frame) > 1}
-    if not panels:
-        return Picture()
     ways = (("as_published", "study's metric"), ("miou", "mIoU"))
     columns = []  # of the chart: (title, heading, scores by label with the best first)
     for title, frame in panels.items():
@@ -204,8 +201,6 @@ def class_dots(comparison: dict[str, pd.DataFrame]) -> Picture:
 def lower_classes(comparison: dict[str, pd.DataFrame]) -> str:
     """Say for how many pairs of network and class the measured IoU is below the reported IoU."""
     both = pd.concat(comparison.values()).dropna(subset=["published", "measured"])
-    if both.empty:
-        return ""
     gap = both.measured - both.published
     return sentence(
         f"the measured IoU is below the reported IoU in {(gap < 0).sum()} of {len(gap)} pairs of network and"

@@ -59,10 +59,9 @@ def _by_family(
         ends = network_points(ax, group, 0 if x else 0.3 / len(group), x, lines=True, size=5.5)
         ax.margins(x=0.04)
         values = pd.concat(group.values())[["value", "low", "high"]].to_numpy()
-        if np.isfinite(values).any():
-            low, high = np.nanmin(values), np.nanmax(values)
-            room = 0.05 * (high - low) or 0.05
-            ax.set_ylim(low - room, high + room)
+        low, high = np.nanmin(values), np.nanmax(values)
+        room = 0.05 * (high - low) or 0.05
+        ax.set_ylim(low - room, high + room)
         if x:
             plain_log(ax, "x")
             _name_sizes(ax, first.attrs["ends"])
@@ -215,13 +214,12 @@ def convergence(pair: dict[str, dict[int, pd.DataFrame]], share: float) -> Pictu
             style, history = style_of(label), histories[seed]
             ax.plot(history["epoch"], history["val_miou"], **style.line | {"marker": ""}, lw=2)
             scores = history["val_miou"].to_numpy()
-            epoch = epoch_at(scores, goal)
-            if np.isfinite(epoch):
-                value = np.interp(epoch, history["epoch"], scores)
-                ax.plot([epoch, epoch], [0, value], color=style.colour, lw=1, ls=":")
-                ax.plot(epoch, value, **style.point, ms=9, mec="white", mew=1)
+            epoch = epoch_at(scores, goal)  # both reach the goal, at the latest in their last epoch
+            value = np.interp(epoch, history["epoch"], scores)
+            ax.plot([epoch, epoch], [0, value], color=style.colour, lw=1, ls=":")
+            ax.plot(epoch, value, **style.point, ms=9, mec="white", mew=1)
             epochs[label].append(epoch)
-            texts.append(f"{label}, seed {seed}: {f'epoch {epoch:.1f}' if np.isfinite(epoch) else 'never'}")
+            texts.append(f"{label}, seed {seed}: epoch {epoch:.1f}")
         ax.set(title=f"seed {seed}", ylim=(0, None))
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if number >= len(seeds) - columns:  # in the lowest row

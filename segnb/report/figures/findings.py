@@ -2,7 +2,7 @@
 
 Values are compared as they are printed: names whose printed values are equal share a place. No sentence calls
 a difference significant. Where a figure has intervals, its sentence says which of them overlap or exclude
-zero. A function returns "" if nothing finite is drawn.
+zero.
 """
 
 import re
@@ -16,9 +16,8 @@ import pandas as pd
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.wording import counted, effect, every, listed, sentence, signed
 from segnb.models import registry
-from segnb.report.figures.style import family_of, percent
+from segnb.report.figures.style import BY_LABEL, percent
 
-FAMILIES = registry.FAMILIES | {"": "other networks"}
 MOST_NAMES = 3  # that a sentence lists; more are counted
 
 
@@ -35,6 +34,14 @@ def few(names: list[str], thing: str = "networks") -> str:
     return listed(names) if len(names) <= MOST_NAMES else f"{len(names)} {thing}"
 
 
+def extremes(
+    values: pd.Series, digits: int, show: Callable[[float], str] = "{:.2f}".format, thing: str = "networks"
+) -> list[str]:
+    """Print the lowest and the highest value with their names, as in "0.10 (A)"; once if they print alike."""
+    texts = (f"{show(end)} ({names(values, end, digits, thing)[0]})" for end in (values.min(), values.max()))
+    return list(dict.fromkeys(texts))
+
+
 def points(difference: float, sign: str = "+") -> str:
     """Print a difference of shares in points, with its sign; a level, with sign "", has only a minus."""
     text = f"{100 * difference:{sign}.1f}".replace("-", "−")
@@ -45,18 +52,17 @@ def by_family(labels: Iterable[str]) -> dict[str, list[str]]:
     """Group labels by the family of their network: {"FCNs": [...], "U-Nets": [...]}."""
     groups: dict[str, list[str]] = {}
     for label in labels:
-        groups.setdefault(FAMILIES[family_of(label)], []).append(label)
+        groups.setdefault(registry.FAMILIES[BY_LABEL[label].family], []).append(label)
     return groups
 
 
 def tied_in_time(table: pd.DataFrame, timed: str, least: bool = True) -> list[str]:
     """Return the network with the least (or most) time, and those whose rounds of timing overlap with its.
 
-    table: indexed by network; columns {timed}_seconds, and {timed}_samples except in older versions
+    table: indexed by network; columns {timed}_seconds and {timed}_samples, a list of timings per round
     """
     seconds = table[f"{timed}_seconds"]
-    rounds = table.get(f"{timed}_samples", seconds)
-    low, high = rounds.map(np.min), rounds.map(np.max)
+    low, high = (table[f"{timed}_samples"].map(end) for end in (np.min, np.max))
     first = seconds.idxmin() if least else seconds.idxmax()
     close = low <= high[first] if least else high >= low[first]
     return [name for name in table.index if close[name] or name == first]
@@ -75,9 +81,7 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
     """
     sentences = []
     for family, labels in by_family(curves).items():
-        values = pd.DataFrame({label: curves[label]["value"] for label in labels}).dropna(axis=1, how="all")
-        if values.empty:
-            continue
+        values = pd.DataFrame({label: curves[label]["value"] for label in labels})
         if values.shape[1] == 1:
             (label,), line = values.columns, values.iloc[:, 0]
             low, high = f"{line.min():.2f}", f"{line.max():.2f}"
@@ -85,18 +89,13 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
             sentences.append(sentence(text + (f" and {high} {where(line.idxmax())}" if low != high else "")))
             continue
         family = f"two {family}" if values.shape[1] == 2 else family  # perhaps not all of the report
-        gaps = (values.max(axis=1) - values.min(axis=1))[values.count(axis=1) > 1]
-        if not len(gaps):
-            continue
-        row = values.loc[gaps.idxmax()].dropna()
+        row = values.loc[(values.max(axis=1) - values.min(axis=1)).idxmax()].dropna()
         low, high = f"{row.min():.2f}", f"{row.max():.2f}"
         if low == high:
             sentences.append(sentence(f"the {metric} of the {family} differs by less than 0.01 everywhere"))
             continue
-        ends = [f"{value:.2f} ({names(row, value, 2)[0]})" for value in (row.min(), row.max())]
-        sentences.append(
-            sentence(f"the {metric} of the {family} differs most {where(row.name)}: {' to '.join(ends)}")
-        )
+        span = " to ".join(extremes(row, 2))
+        sentences.append(sentence(f"the {metric} of the {family} differs most {where(row.name)}: {span}"))
     return " ".join(sentences)
 
 
@@ -109,12 +108,12 @@ def same_signs(by_seed: Iterable[Sequence[float]], of: str) -> str:
         by_seed: for each value, one number per seed
         of: what the values are, in the plural
     """
-    signs = [np.sign(seeds) for seeds in by_seed if np.isfinite(seeds).all()]
-    counts = [len(seeds) for seeds in signs]
-    if not counts or min(counts) < 2:
+    signs = [np.sign(seeds) for seeds in by_seed]
+    counts = {len(seeds) for seeds in signs}
+    if min(counts) < 2:
         return ""
     same = sum(abs(seeds.sum()) == len(seeds) for seeds in signs)
-    seeds = every(counts[0]) if len({*counts}) == 1 else "all"
+    seeds = every(*counts) if len(counts) == 1 else "all"
     return f"; {seeds} seeds agree on the sign of {same} of {len(signs)} {of}"
 
 
@@ -123,9 +122,7 @@ def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:
 
     frame: indexed by class; columns value, by_seed: IoU of `plus` minus that of `minus`
     """
-    gains = frame["value"].dropna()
-    if gains.empty:
-        return ""
+    gains = frame["value"]
     name = gains.abs().idxmax()
     text = f"{plus} differs most from {minus} on {name}, by {points(gains[name])} points of IoU"
     return sentence(text + same_signs(frame["by_seed"], "differences"))
@@ -136,15 +133,11 @@ def share_of_bound(frame: pd.DataFrame) -> str:
 
     frame: indexed by label; columns miou and bound
     """
-    shares = (frame.miou / frame.bound).replace([np.inf, -np.inf], np.nan).dropna()
-    if shares.empty:
-        return ""
-    low, high = (
-        f"{percent(value, 0)} ({names(shares, value, 2)[0]})" for value in (shares.min(), shares.max())
-    )
+    shares = frame.miou / frame.bound
+    span = extremes(shares, 2, lambda share: percent(share, 0))
     of = "of the mIoU of a perfect prediction at the same stride"
-    if low != high:
-        return sentence(f"the networks reach {low} to {high} {of}")
+    if len(span) > 1:
+        return sentence(f"the networks reach {' to '.join(span)} {of}")
     label, several = names(shares, shares.max(), 2)
     return sentence(f"{label} {'reach' if several else 'reaches'} {percent(shares.max(), 0)} {of}")
 
@@ -152,15 +145,10 @@ def share_of_bound(frame: pd.DataFrame) -> str:
 def first_at_goal(epochs: dict[str, Sequence[float]]) -> str:
     """Say which network is first at the goal with most seeds, and at which epoch the networks are on average.
 
-    epochs: {label: epoch for each seed, NaN if the goal is never reached}
+    epochs: {label: epoch for each seed} of two networks
     """
-    table = pd.DataFrame(epochs, dtype=float).dropna(how="all")
-    if table.empty:
-        return ""
-    if table.shape[1] == 1:
-        label, mean = table.columns[0], table.iloc[:, 0].mean()
-        return sentence(f"{label} reaches the dashed line at epoch {mean:.1f} on average")
-    means = [f"{table[label].mean():.1f} for {label}" for label in table if table[label].notna().any()]
+    table = pd.DataFrame(epochs)
+    means = [f"{epoch:.1f} for {label}" for label, epoch in table.mean().items()]
     mean = f"; the mean epoch is {listed(means)}"
     earliest = table.eq(table.min(axis=1), axis=0)
     wins = earliest[earliest.sum(axis=1) == 1].sum()
@@ -177,12 +165,9 @@ def strongest_layer(ratios: dict[str, pd.DataFrame]) -> str:
 
     ratios: {label: frame indexed by layer with a column value above 0}
     """
-    values = pd.DataFrame({label: frame["value"] for label, frame in ratios.items()}, dtype=float)
-    values = values.where(values > 0).dropna(how="all")
-    if values.empty:
-        return ""
+    values = pd.DataFrame({label: frame["value"] for label, frame in ratios.items()})
     if values.shape[1] == 1:
-        line = values.iloc[:, 0].dropna()
+        line = values.iloc[:, 0]
         return sentence(
             f"the ratio of {values.columns[0]} is smallest in {layer_words(line.idxmin())}, {line.min():.2g},"
             f" and largest in {layer_words(line.idxmax())}, {line.max():.2g}"

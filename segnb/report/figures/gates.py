@@ -18,7 +18,7 @@ from segnb.report.figures.axes import (
     picture_rows,
     scale_below,
 )
-from segnb.report.figures.findings import names, points, same_signs
+from segnb.report.figures.findings import extremes, names, points, same_signs
 from segnb.report.figures.images import evenly, marked
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, error_bars, figure, short, wrapped
 
@@ -71,15 +71,9 @@ def attention(gates: dict[str, dict[str, np.ndarray]], saved: dict[str, np.ndarr
 
 def openness(means: dict[str, float]) -> str:
     """Say which map is bright most and which least: {label, level and image: mean of a map, 0 to 1}."""
-    values = pd.Series(means, dtype=float).dropna()
-    if values.empty:
-        return ""
-    low, high = (
-        f"{value:.2f} ({names(values, value, 2, 'maps')[0]})" for value in (values.min(), values.max())
-    )
-    if low == high:
-        return sentence(f"the mean of the map is {low}")
-    return sentence(f"the means of the maps range from {low} to {high}")
+    span = extremes(pd.Series(means, dtype=float), 2, thing="maps")
+    start = "the means of the maps range from" if len(span) > 1 else "the mean of the map is"
+    return sentence(f"{start} {' to '.join(span)}")
 
 
 @figure
@@ -169,13 +163,11 @@ def gate_losses(levels: dict[str, pd.DataFrame]) -> str:
     levels: {label: frame indexed by level, columns value, by_seed: mIoU lost without the gate}
     """
     cells = pd.concat({label: frame[["value", "by_seed"]] for label, frame in levels.items()})
-    losses = cells["value"].dropna()
-    if losses.empty:
-        return ""
-    text = f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
-    if len(losses) > 1:
-        text += f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())})"
-    return sentence(text + same_signs(cells["by_seed"], "losses"))
+    losses, agreement = cells["value"], same_signs(cells["by_seed"], "losses")
+    return sentence(
+        f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
+        f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())}){agreement}"
+    )
 
 
 @figure
@@ -224,11 +216,9 @@ def largest_drop(scores: dict[str, pd.DataFrame]) -> str:
     scores: {label: frame indexed by condition, the first of them clean, with a column value}
     """
     values = pd.DataFrame({label: frame["value"] for label, frame in scores.items()})
-    drops = (values.iloc[0] - values.iloc[1:]).dropna(how="all")
-    if drops.empty:
-        return ""
+    drops = values.iloc[0] - values.iloc[1:]
     kind = drops.mean(axis=1).idxmax()
-    row = drops.loc[kind].dropna()
+    row = drops.loc[kind]
     if row.mean() <= 0:
         return "On average, mIoU falls under no condition."
     low, high = (points(value, "") for value in (row.min(), row.max()))

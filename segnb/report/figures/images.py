@@ -19,7 +19,7 @@ from segnb.report.figures.axes import (
     plain_log,
     scale_below,
 )
-from segnb.report.figures.findings import names
+from segnb.report.figures.findings import extremes, names
 from segnb.report.figures.style import (
     QUIET,
     WIDTH,
@@ -163,9 +163,7 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
 
 def heights(centres: dict[str, float]) -> str:
     """Say which class is highest and which lowest: {name: mean distance from the top edge, 0 to 1}."""
-    values = pd.Series(centres, dtype=float).dropna()
-    if values.empty:
-        return ""
+    values = pd.Series(centres)
     if len(values) == 1:
         return sentence(
             f"{values.index[0]} is on average {percent(values.iloc[0], 0)} of the image height below the top"
@@ -221,14 +219,12 @@ def least_alike(pixels: pd.DataFrame) -> str:
     pixels: share of pixels, a row per class, a column per source
     """
     shares = pixels[(pixels > 0).any(axis=1)]
-    if shares.empty:
-        return ""
     if shares.shape[1] == 1:
         line = shares.iloc[:, 0]
         return sentence(f"{line.idxmax()} covers most pixels, {percent(line.max())}")
     row = shares.loc[(shares.max(axis=1) / shares.min(axis=1)).idxmax()]  # infinite if a source has none
-    ends = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
-    return sentence(f"the ratio of the sources is largest for {row.name}: {' and '.join(ends)}")
+    span = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
+    return sentence(f"the ratio of the sources is largest for {row.name}: {' and '.join(span)}")
 
 
 def evenly(count: int, wanted: int) -> np.ndarray:
@@ -247,20 +243,18 @@ def wrong_share(truth: np.ndarray, guess: np.ndarray) -> float:
 
 
 @figure
-def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sample: str = "") -> Picture:
-    """Draw image, ground truth, prediction and errors of three images, evenly spaced over the stored ones.
+def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sample: str) -> Picture:
+    """Draw image, ground truth, prediction and errors of each image.
 
     Args:
-        saved: result of `Run.predictions()`, or images of another split in this form
+        saved: a few images, in the form of `Run.predictions()`
         label: label of the network
-        sample: what the images are, if they are not the stored test images
+        sample: what the images are
     """
-    chosen = evenly(len(saved["names"]), 3)
-    seen = classes.seen(saved["labels"][chosen], saved["predictions"][chosen])
-    names = [str(saved["names"][i]) for i in chosen]
+    seen = classes.seen(saved["labels"], saved["predictions"])
+    keys = ("names", "images", "labels", "predictions")
     rows, shares = [], []
-    for i, name in zip(chosen, names, strict=True):
-        image, truth, guess = saved["images"][i], saved["labels"][i], saved["predictions"][i]
+    for name, image, truth, guess in zip(*(saved[key] for key in keys), strict=True):
         wrong = mistaken(truth, guess)
         shares.append(wrong_share(truth, guess))
         rows.append((short(name, 20), [image, truth, guess, marked(image, wrong)]))
@@ -270,13 +264,9 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sam
         ax.set_title(f"{percent(share)} wrong", pad=4, color=WRONG)
     fig.suptitle(label, x=0.01, ha="left", fontsize=11.5, weight="bold")
     legend_of_classes(fig, seen, classes)
-    stored = len(saved["names"])
-    if not sample:
-        sample = counted(len(rows), "test image")
-        if len(rows) < stored:
-            sample = f"{len(rows)} of {stored} stored test images, evenly spaced"
-    values = ", ".join(f"{percent(share)} in {name}" for share, name in zip(shares, names, strict=True))
-    fig.subject = label
+    values = ", ".join(
+        f"{percent(share)} in {name}" for share, name in zip(shares, saved["names"], strict=True)
+    )
     return fig.described(
         f"{label}: {counted(len(rows), 'image')} with ground truth, prediction and errors. Wrong pixels:"
         f" {values}.",
@@ -287,9 +277,9 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sam
 
 def wrong_pixels(label: str, shares: Sequence[float]) -> str:
     """Say which share of the pixels is wrong; shares are 0 to 1, one per image."""
-    ends = list(dict.fromkeys(percent(value) for value in (min(shares), max(shares))))
+    span = dict.fromkeys(percent(value) for value in (min(shares), max(shares)))
     per = "of the pixels of each image" if len(shares) > 1 else "of the pixels of this image"
-    return sentence(f"{label} predicts the wrong class for {' to '.join(ends)} {per}")
+    return sentence(f"{label} predicts the wrong class for {' to '.join(span)} {per}")
 
 
 def fewest_wrong(shares: dict[str, float]) -> str:
@@ -301,10 +291,9 @@ def fewest_wrong(shares: dict[str, float]) -> str:
         return sentence(
             f"{values.index[0]} predicts the wrong class for {percent(values.iloc[0])} of the pixels"
         )
-    ends = [f"{percent(value)} ({names(values, value, 3)[0]})" for value in (values.min(), values.max())]
-    if ends[0] == ends[1]:
-        return sentence(f"the share of wrong pixels is {ends[0]}")
-    return sentence(f"the share of wrong pixels ranges from {' to '.join(ends)}")
+    span = extremes(values, 3, percent)
+    verb = "ranges from" if len(span) > 1 else "is"
+    return sentence(f"the share of wrong pixels {verb} {' to '.join(span)}")
 
 
 def marked(image: np.ndarray, where: np.ndarray, colour: str = WRONG) -> np.ndarray:

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from segnb.claims.wording import every, sentence
 from segnb.report.figures.axes import inches_of_names, legend_of_networks, name_ends, plain_log
 from segnb.report.figures.findings import names
-from segnb.report.figures.style import BY_LABEL, Picture, family_of, figure, style_of
+from segnb.report.figures.style import BY_LABEL, Picture, figure, style_of
 from segnb.runtime.processes import in_jupyter
 
 
@@ -49,9 +49,8 @@ def _drawn(histories: dict[str, list[pd.DataFrame]], means: dict[str, pd.DataFra
         axes[0, 0].set_xlim(0.5, 1.5)
     if many:
         for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
-            seen = {label: mean[column].dropna() for label, mean in means.items()}
-            ends = {label: (line.index[-1], line.iloc[-1]) for label, line in seen.items() if len(line)}
-            name_ends(ax, ends, tall)
+            lines = {label: mean[column].dropna() for label, mean in means.items()}
+            name_ends(ax, {label: (line.index[-1], line.iloc[-1]) for label, line in lines.items()}, tall)
     else:
         legend_of_networks(fig, histories)
     return fig
@@ -97,8 +96,8 @@ def study_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     """Draw the study's own learning curves, from `segnb.audit.scores.learning_curves`."""
     means = {label: seeds[0].set_index("epoch") for label, seeds in histories.items()}
     best = [f"{label} {mean.val_miou.max():.3f} in {len(mean)} epochs" for label, mean in means.items()]
-    families = {family_of(label) for label in histories}
-    missing = [label for label in BY_LABEL if family_of(label) in families and label not in histories]
+    families = {BY_LABEL[label].family for label in histories}
+    missing = [label for label in BY_LABEL if BY_LABEL[label].family in families and label not in histories]
     fig = _drawn(histories, means)
     fig.axes[2].set_ylabel("mIoU by the study's metric")
     return fig.described(
@@ -116,13 +115,7 @@ def best_epochs(histories: dict[str, list[pd.DataFrame]]) -> str:
 
     histories: {label: a history per run, with the columns epoch and val_miou}
     """
-    lines = {
-        label: [history.set_index("epoch")["val_miou"].dropna() for history in runs]
-        for label, runs in histories.items()
-    }
-    lines = {label: known for label, runs in lines.items() if (known := [line for line in runs if len(line)])}
-    if not lines:
-        return ""
+    lines = {label: [run.set_index("epoch")["val_miou"] for run in runs] for label, runs in histories.items()}
     best = pd.Series({label: np.mean([line.max() for line in runs]) for label, runs in lines.items()})
     each = [line for runs in lines.values() for line in runs]
     if len(each) == 1:

@@ -33,7 +33,7 @@ from segnb.report.text import with_interval
 
 
 @figure
-def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Picture:
+def score_bars(scores: pd.DataFrame, study: pd.DataFrame) -> Picture:
     """Draw bars of test mIoU and test loss, one row per network.
 
     Args:
@@ -41,6 +41,7 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Pictu
             with one value per seed)
         study: the study's values, from `segnb.audit.scores.study_scores`
     """
+    study = study.reindex(scores.index)
     fig = Picture(height=0.42 * len(scores) + 0.85)
     axes = fig.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     for ax, column, room in zip(axes, ("miou", "loss"), (1.17, 1.3), strict=True):
@@ -53,11 +54,8 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Pictu
             ends = np.fmax(ends, scores["high"])
         for y, (end, value) in enumerate(zip(ends, scores[column], strict=True)):
             ax.text(end + 0.02 * ends.max(), y, f"{value:.3f}", va="center", fontsize=SMALL)
-        ax.set_xlim(0, room * ends.max() or 1)
-        if study is not None:
-            theirs = study[column].reindex(scores.index)
-            ax.plot(theirs, np.arange(len(scores)) + 0.37, ls="", **STUDY, zorder=4)
-            ax.set_xlim(0, np.nanmax([ax.get_xlim()[1], 1.04 * theirs.max()]))
+        ax.plot(study[column], np.arange(len(scores)) + 0.37, ls="", **STUDY, zorder=4)
+        ax.set_xlim(0, np.fmax(room * ends.max() or 1, 1.04 * study[column].max()))
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes[0].set_xlabel("test mIoU (1 is perfect)")
     axes[1].set_xlabel("test loss (nats)")
@@ -67,7 +65,7 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame | None = None) -> Pictu
         reading += " Hatched bars are networks with a frozen backbone."
     if several:
         reading += " Dots are single seeds, and each bar is their mean."
-    theirs = "" if study is None else _published(study.reindex(scores.index))
+    theirs = _published(study)
     return fig.described(
         f"Bars of test mIoU with 95% confidence intervals and of test loss. mIoU: {'; '.join(values)}."
         f"{theirs}",
@@ -179,8 +177,6 @@ def hardest_classes(iou: pd.DataFrame) -> str:
     iou: a row per class, a column per network; a row "mIoU" is left out
     """
     best = iou.drop(index="mIoU", errors="ignore").max(axis=1).dropna()
-    if best.empty:
-        return ""
     several = iou.shape[1] > 1
     nothing = list(best.index[best.round(2) == 0])
     if nothing:
@@ -239,20 +235,17 @@ def cost_quality(table: pd.DataFrame) -> Picture:
 def cost(table: pd.DataFrame) -> str:
     """Say which network has the highest mIoU and which predicts fastest.
 
-    table: indexed by label; columns miou and predict_seconds, and predict_samples if rounds were timed
+    table: indexed by label; columns miou, predict_seconds, predict_samples
     """
-    rows = table.dropna(subset=["miou", "predict_seconds"])
-    if rows.empty:
-        return ""
-    milliseconds = 1e3 * rows.predict_seconds
-    best, several = names(rows.miou, rows.miou.max(), 3)
+    milliseconds = 1e3 * table.predict_seconds
+    best, several = names(table.miou, table.miou.max(), 3)
     fastest, many = names(milliseconds, milliseconds.min(), 1)
-    tied = tied_in_time(rows, "predict")
-    score, fast = f"{rows.miou.max():.3f}", f"{milliseconds.min():.1f} ms"
-    if len(rows) == 1:
+    tied = tied_in_time(table, "predict")
+    score, fast = f"{table.miou.max():.3f}", f"{milliseconds.min():.1f} ms"
+    if len(table) == 1:
         return sentence(f"{best} has an mIoU of {score} and predicts an image in {fast}")
     takes = "" if several or many else f", and takes {milliseconds[best]:.1f} ms to predict an image"
-    if len(tied) > 1 and "predict_samples" in rows:
+    if len(tied) > 1:
         return sentence(
             f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes}; no network is clearly"
             f" fastest, because the rounds of timing of {few(tied)} overlap"

@@ -9,8 +9,8 @@ marks (`PATTERNS`). No text is smaller than SMALL.
 import base64
 import html
 import io
-import re
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache, wraps
@@ -24,7 +24,7 @@ from IPython.display import HTML, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
@@ -33,6 +33,7 @@ from segnb.labels import LABEL_SETS, ClassMap
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.vector import drawing
 from segnb.report.html import SVG, about
+from segnb.report.text import say
 
 WIDTH = 6.5  # inches
 SMALL = 9.5  # points: 6.6 CSS pixels if a page shows the figure at half its width
@@ -61,17 +62,19 @@ STYLE = (
 )
 
 
-NO_GLYPH = r"Glyph (\d+) "  # start of matplotlib's warning that a font lacks a letter
+NO_GLYPH = r"Glyph \d+ "  # start of matplotlib's warning that a font lacks a letter
+# Code points that need no other font.
+USUAL = frozenset([ord("\n"), *FT2Font(findfont(FontProperties())).get_charmap()])
 
 
 @lru_cache
 def fonts_with(letters: frozenset[int]) -> tuple[str, ...]:
     """Return families of installed fonts that together have as many of these code points as possible."""
-    has: dict[str, frozenset[int]] = {}
+    has: dict[str, frozenset[int]] = defaultdict(frozenset)
     for font in fontManager.ttflist if letters else ():
         if "Last Resort" not in font.name:  # that font has a box for every letter
             with suppress(OSError, RuntimeError):  # removed, or of a format that cannot be drawn
-                has[font.name] = letters & FT2Font(font.fname).get_charmap().keys()
+                has[font.name] |= letters & FT2Font(font.fname).get_charmap().keys()  # regular, bold, …
     families = []
     while has and letters & has[best := max(has, key=lambda name: len(letters & has[name]))]:
         families.append(best)
@@ -84,14 +87,12 @@ class Picture(Figure):
 
     Attributes:
         name: name of the function that draws it, with which the report makes its anchor
-        subject: what tells figures of the same name apart, such as a network
         class_colours: whether it shows the colours of classes, which are the same everywhere
         alt: text for a reader who cannot see the figure: its content with the main numbers
         caption: text below the figure: the main finding, how to read the figure, its error bars, n
     """
 
     name = ""
-    subject = ""
     alt = ""
     caption = ""
     class_colours = False
@@ -120,27 +121,17 @@ class Picture(Figure):
 
         Later layouts would be the same, and to compute one takes longer than to draw.
         """
+        for text in self.findobj(Text):
+            fonts = fonts_with(frozenset(map(ord, text.get_text())) - USUAL)
+            text.set_fontfamily([*dict.fromkeys([*text.get_fontfamily(), *fonts])])
         dpi = self.dpi
         FigureCanvasAgg(self)  # its text has the sizes of a PNG
         self.dpi = DPI * SCALE
-        with warnings.catch_warnings(record=True) as raised:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", NO_GLYPH)  # no font has the letter
             draw()
         self.dpi = dpi
-        letters = set()
-        for warning in raised:
-            if glyph := re.match(NO_GLYPH, str(warning.message)):
-                letters.add(int(glyph[1]))
-            else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        fonts = fonts_with(frozenset(letters))
-        texts = [text for text in self.findobj(Text) if not {*fonts} <= {*text.get_fontfamily()}]
-        if not texts:
-            self.set_layout_engine("none")
-            return
-        for text in texts:
-            text.set_fontfamily([*text.get_fontfamily(), *fonts])
-        self._lay_out(draw)
+        self.set_layout_engine("none")
 
     def png(self) -> bytes:
         """Return the figure as a PNG of SCALE image pixels per CSS pixel."""
@@ -169,7 +160,7 @@ class Picture(Figure):
         """Texts, size in CSS pixels, and name and evidence of the figure as the report reads them."""
         width, height = (round(inches * DPI) for inches in self.get_size_inches())
         described = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
-        evidence = about(self.name, self.subject, self.networks, self.metrics)
+        evidence = about(self.name, self.networks, self.metrics)
         return described | {"about": evidence, "turns": self.turns}
 
     def bundle(self, drawing: bool = True) -> tuple[dict, dict]:
@@ -189,12 +180,14 @@ class Picture(Figure):
         return HTML(f"{text}<small>{html.escape(self.caption)}</small></p>", metadata={"caption": anchor})
 
 
-def show(fig: Picture) -> None:
-    """Display a picture with its texts, unless it is empty: without axes it had no data to draw."""
-    if fig.axes:
-        data, metadata = fig.bundle()
-        display(data, metadata=metadata, raw=True)
-        display(fig.below())
+def show(fig: Picture, otherwise: str = "") -> None:
+    """Display a picture with its texts, or a sentence if it is empty: without axes it had no data to draw."""
+    if not fig.axes:
+        say(otherwise)
+        return
+    data, metadata = fig.bundle()
+    display(data, metadata=metadata, raw=True)
+    display(fig.below())
 
 
 def figure(draw: Callable[..., Picture]) -> Callable[..., Picture]:
@@ -243,11 +236,6 @@ def style_of(label: str) -> NetworkStyle:
     """Return the style of the network with that label; grey if it is not in the registry."""
     variant = BY_LABEL.get(label)
     return NetworkStyle(variant.colour, variant.marker, variant.frozen) if variant else UNKNOWN
-
-
-def family_of(label: str) -> str:
-    """Return the family of the network with that label; "" if it is not in the registry."""
-    return BY_LABEL[label].family if label in BY_LABEL else ""
 
 
 # Marks for readers who do not see red or green, on classes whose colours look like the colours in brackets:

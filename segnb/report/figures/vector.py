@@ -123,8 +123,6 @@ class _Renderer(RendererBase):
         style = f"font-size:{_short(size, 2)}px;{self._paint('fill', gc.get_rgb())}"
         if prop.get_weight() not in ("normal", 400):
             style += f"font-weight:{prop.get_weight()};"
-        if prop.get_style() != "normal":
-            style += f"font-style:{prop.get_style()};"
         place = f"x='{_short(x)}' y='{_short(y)}'"
         turn = f" transform='rotate({_short(-angle)} {_short(x)} {_short(y)})'" if angle else ""
         length = f" textLength='{_short(width)}'" if len(s) > 1 and known else ""
@@ -216,16 +214,12 @@ class _Renderer(RendererBase):
         return self._definitions.setdefault(content, f"d{len(self._definitions)}")
 
     def _clip(self, gc: GraphicsContextBase) -> str:
-        path, transform = gc.get_clip_path()
         rectangle = gc.get_clip_rectangle()
-        if path is not None:
-            inside = f"<path d='{self._line(path, transform + self._flip)}'/>"
-        elif rectangle is not None:
-            x, y, width, height = rectangle.bounds
-            corner = f"x='{_short(x)}' y='{_short(self.height - y - height)}'"
-            inside = f"<rect {corner} width='{_short(width)}' height='{_short(height)}'/>"
-        else:
+        if rectangle is None:
             return ""
+        x, y, width, height = rectangle.bounds
+        corner = f"x='{_short(x)}' y='{_short(self.height - y - height)}'"
+        inside = f"<rect {corner} width='{_short(width)}' height='{_short(height)}'/>"
         name = self._define(f"<clipPath id='{{}}'>{inside}</clipPath>")
         return f"clip-path:url(#{name});"
 

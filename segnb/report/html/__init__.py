@@ -50,17 +50,16 @@ def fill(template: str, **values) -> str:
     return shell().get_template(template).render(values)
 
 
-def about(name: str, subject: str = "", networks: Iterable[str] = (), metrics: Iterable[str] = ()) -> str:
+def about(name: str, networks: Iterable[str] = (), metrics: Iterable[str] = ()) -> str:
     """Describe a figure or table for `segnb.report.html.anchors`: its attribute `data-about`, as JSON.
 
     Args:
         name: Name of the function that makes it; its anchor in the page contains the name.
-        subject: What tells figures of the same name in a chapter apart, such as a network.
         networks: Labels of the networks that it shows.
         metrics: Metrics that it shows: names in `segnb.claims.metrics` or columns of cost.json, in which *
             stands for any text, or ids of claims without comparisons.
     """
-    return to_json({"name": name, "subject": subject, "networks": list(networks), "metrics": list(metrics)})
+    return to_json({"name": name, "networks": list(networks), "metrics": list(metrics)})
 
 
 def webp(picture: Image.Image) -> bytes:

@@ -172,7 +172,7 @@ def _items(article: Tag, chapter: str, before: list[Item], taken: set[str]) -> l
         place = claim.removeprefix("claim-") or chapter
         if not about:
             place = tag.find_previous(HEADINGS, id=True)["id"]
-        tag["id"] = _free(" ".join([short, place, about.get("name", ""), about.get("subject", "")]), taken)
+        tag["id"] = _free(f"{short} {place} {about.get('name', '')}", taken)
         number = 1 + sum(item.number.startswith(kind) for item in before + items)
         name = "-".join([short, *about.get("name", "").split("_")])
         items.append(Item(tag, f"{kind} {number}", name, about, claim))

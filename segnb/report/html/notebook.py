@@ -114,7 +114,7 @@ def render(paths: list[Path]) -> BeautifulSoup:
             NbConvertBase={"display_data_priority": FORMS},
             CoalesceStreamsPreprocessor={"enabled": True},
             TagRemovePreprocessor={
-                "remove_cell_tags": {"remove_cell", "hide"},  # `hide` in runs of earlier versions
+                "remove_cell_tags": {"remove_cell"},
                 "remove_input_tags": {"remove_input"},
             },
         ),
@@ -159,7 +159,6 @@ def _problem(tag: Tag) -> str:
 
 
 WORTH_IT = 20_000  # bytes; smaller images stay unchanged
-EMBEDDED = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
 def compact(png: bytes) -> str:
@@ -171,7 +170,7 @@ def compact(png: bytes) -> str:
 
 
 def _compact_pictures(nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-    """Give each image of a notebook's outputs, including those in HTML, its smallest form and its size.
+    """Give each image of a notebook's outputs its smallest form and its size.
 
     Figures are SVGs; other images are WebP files. Sizes are in CSS pixels, so that the page does not jump
     while images are decoded. Every image has to be available as PNG.
@@ -197,7 +196,3 @@ def _shrink(data: dict, metadata: dict) -> None:
         shown = {"width": width, "height": height, "alt": "", "caption": ""}
         shown |= metadata.get("image/png", {})
         metadata["image/png"] = shown | {"source": address(data[SVG]) if SVG in data else compact(png)}
-    if "text/html" in data:
-        data["text/html"] = EMBEDDED.sub(
-            lambda source: compact(base64.b64decode(source[1])), data["text/html"]
-        )

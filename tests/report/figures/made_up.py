@@ -21,10 +21,10 @@ draw = np.random.default_rng(0)
 labels = np.repeat(np.repeat(draw.integers(0, 4, (6, 8, 8)), 4, 1), 4, 2).astype(np.uint8)  # classes 0 to 3
 images = draw.integers(0, 256, (6, SIZE, SIZE, 3), dtype=np.uint8)
 kept = {
-    "names": np.array([f"test {i}" for i in range(6)]),
-    "images": images,
-    "labels": labels,
-    "predictions": np.where(draw.random(labels.shape) < 0.25, 7, labels).astype(np.uint8),
+    "names": np.array([f"test {i}" for i in range(3)]),
+    "images": images[:3],
+    "labels": labels[:3],
+    "predictions": np.where(draw.random(labels.shape) < 0.25, 7, labels).astype(np.uint8)[:3],
 }
 
 
@@ -40,6 +40,7 @@ def scores(names: list[str], seeds: int) -> pd.DataFrame:
     frame["low"], frame["high"] = frame.miou - 0.05, frame.miou + 0.05
     frame["loss"] = 1 - frame.miou
     frame["predict_seconds"], frame["train_seconds"], frame["parameters"] = 0.01, 0.03, 1_500_000
+    frame["predict_samples"] = [[[0.009], [0.01], [0.011]]] * len(names)
     for column in ("miou", "loss"):
         frame[f"seeds_{column}"] = [[value + 0.01 * k for k in range(seeds)] for value in frame[column]]
     return frame
@@ -201,7 +202,7 @@ def worths(names: list[str]) -> dict[str, pd.DataFrame]:
 
 
 def lowercase(kept: dict) -> dict:
-    return kept | {"names": np.array([f"a/file/name/as/some/tools/make/them_{i:06d}_10" for i in range(6)])}
+    return kept | {"names": np.array([f"a/file/name/as/some/tools/make/them_{i:06d}_10" for i in range(3)])}
 
 
 def with_attrs(frames: dict[str, pd.DataFrame], attrs: dict) -> dict[str, pd.DataFrame]:

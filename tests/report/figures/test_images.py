@@ -40,7 +40,7 @@ FIGURES = {
     "class_masks": lambda: class_masks(images[0], labels[0], STREET),
     "class_shares": lambda: class_shares(*share_tables()),
     "class_places": lambda: class_places(heat, STREET),
-    "predictions": lambda: predictions(kept, "U-Net", STREET),
+    "predictions": lambda: predictions(kept, "U-Net", STREET, "all images"),
     "side by side": lambda: beside(FCN),
     "side by side, U-Nets": lambda: beside(UNET),
     "side by side, long names": lambda: beside(MANY),
@@ -62,7 +62,7 @@ FIGURES = {
     "masks of long words": lambda: class_masks(images[0], labels[0], ONE_WORD),
     "places of long names": lambda: class_places(heat, LONG),
     "labels of long names": lambda: images_with_labels(images, labels, LONG),
-    "predictions of long names": lambda: predictions(lowercase(kept), MANY[-2], LONG),
+    "predictions of long names": lambda: predictions(lowercase(kept), MANY[-2], LONG, "all images"),
     "shares of a narrow range": lambda: class_shares(*(frame.clip(lower=0.2) for frame in share_tables())),
 }
 

@@ -19,16 +19,15 @@ from tests.report.figures.made_up import (
 )
 
 FIGURES = {
-    "score_bars": lambda: score_bars(scores(MANY, 3)),
-    "bars next to the study's": lambda: score_bars(scores(MANY, 3), study_scores()),
-    "one bar": lambda: score_bars(without_interval(scores(["U-Net"], 1))),
+    "score_bars": lambda: score_bars(scores(MANY, 3), study_scores()),
+    "one bar": lambda: score_bars(without_interval(scores(["U-Net"], 1)), study_scores()),
     "class_scores": lambda: class_scores(ious(UNET)),
     "class_scores of many": lambda: class_scores(ious(MANY)),
     "one column": lambda: class_scores(ious(["U-Net"])),
     "cost_quality": lambda: cost_quality(scores(MANY, 1)),
     "one point": lambda: cost_quality(without_interval(scores(["U-Net"], 1))),
-    "one network of several seeds": lambda: score_bars(scores(["U-Net"], 3)),
-    "no interval": lambda: score_bars(without_interval(scores(MANY, 1))),
+    "one network of several seeds": lambda: score_bars(scores(["U-Net"], 3), study_scores()),
+    "no interval": lambda: score_bars(without_interval(scores(MANY, 1)), study_scores()),
     "no interval of cost": lambda: cost_quality(without_interval(scores(MANY, 3))),
     "scores of long names": lambda: class_scores(named(ious(MANY), LONG)),
     "scores of long words": lambda: class_scores(named(ious(UNET), ONE_WORD)),
@@ -36,11 +35,13 @@ FIGURES = {
 
 
 def test_alt_text_tells_the_numbers():
-    assert "FCN-8s frozen 0.300 (0.250 to 0.350)" in score_bars(scores(["FCN-8s frozen"], 1)).alt
+    assert (
+        "FCN-8s frozen 0.300 (0.250 to 0.350)" in score_bars(scores(["FCN-8s frozen"], 1), study_scores()).alt
+    )
     fig = class_scores(ious(["U-Net"]))
     assert "Not in the test images: Pedestrian." in fig.alt
     wrong = (kept["labels"][0] != kept["predictions"][0]).mean()
-    assert f"{100 * wrong:.1f}% in test 0" in predictions(kept, "U-Net", STREET).alt
+    assert f"{100 * wrong:.1f}% in test 0" in predictions(kept, "U-Net", STREET, "all images").alt
 
 
 def test_bars_mark_the_values_of_the_study_or_say_that_there_are_none():
@@ -54,5 +55,4 @@ def test_bars_mark_the_values_of_the_study_or_say_that_there_are_none():
         "Not published by the study: the mIoU of Attention U-Net and the loss of any network here."
         in fig.caption
     )
-    assert "the study" not in score_bars(scores(names, 3)).caption
     assert "Not published" not in score_bars(scores(["U-Net"], 3), study).caption

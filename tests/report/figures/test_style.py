@@ -21,6 +21,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from segnb.audit.scores import study_scores
 from segnb.claims.ledger import LEDGER
 from segnb.claims.metrics import METRICS
 from segnb.labels import STREET
@@ -272,7 +273,7 @@ def test_every_network_is_drawn_and_named(name, labels, monkeypatch):
         lambda attrs: sight(with_attrs(curves(UNET, ["a", "b", "c"]), attrs)),
         lambda attrs: shifts(with_attrs(curves(UNET, KINDS), attrs), {}),
         lambda attrs: worth(with_attrs(worths(GATED), attrs)),
-        lambda attrs: score_bars(*with_attrs({"": scores(MANY, 3)}, attrs).values()),
+        lambda attrs: score_bars(*with_attrs({"": scores(MANY, 3)}, attrs).values(), study_scores()),
         lambda attrs: cost_quality(*with_attrs({"": scores(MANY, 3)}, attrs).values()),
     ],
 )

@@ -57,7 +57,7 @@ for (const [table, name] of tables) {
 // --- sorting: ascending, descending, original; groups stay together and a row of means stays last ---
 
 const NUMBER = /^[<>≤≥≈~×+±[(\s]*([−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?![\d.:-])(?=$|[\s%×(±,;–…\]]|[a-zA-Zµ]{1,3}\b)/;
-const MISSING = /^(|[–—-]|nan|n\/a|none|no value|not (measured|measurable|stored)\b.*)$/i;
+const MISSING = /^(|[–—-]|nan|n\/a|none|no value|not (measured|measurable)\b.*)$/i;
 const order = new Intl.Collator("en", { numeric: true });
 
 // Verdicts have an order of their own; a symbol precedes the word.
