@@ -34,11 +34,6 @@ def test_confusion_by_hand():
     assert counts.tolist() == [[[1, 1, 0], [0, 2, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 0], [1, 0, 2]]]
 
 
-def test_rows_are_truth():
-    counts = confusion.confusion(torch.tensor([[[3]]]), torch.tensor([[[5]]]), 13)
-    assert counts[0, 3, 5] == 1 and counts.sum() == 1
-
-
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_confusion_counts_every_pixel_of_its_image(device):
     if device == "cuda" and not torch.cuda.is_available():
@@ -106,13 +101,6 @@ def test_scores_by_hand():
     assert confusion.pixel_accuracy(counts) == pytest.approx(7 / 10)
 
 
-def test_all_correct_is_one():
-    labels, _ = random_maps(3)
-    counts = counted(labels, labels, 13)
-    assert confusion.mean_iou(counts) == confusion.pixel_accuracy(counts) == 1
-    np.testing.assert_array_equal(confusion.class_iou(counts)[counts.sum(1) > 0], 1)
-
-
 def test_all_wrong_is_zero():
     labels, _ = random_maps(3)
     counts = counted(labels, (labels + 1) % 13, 13)
@@ -125,10 +113,6 @@ def test_absent_class_is_left_out_but_its_pixels_cost_others():
     iou = confusion.class_iou(counts)
     assert iou[:2].tolist() == pytest.approx([4 / 6, 1]) and np.isnan(iou[2])
     assert confusion.mean_iou(counts) == pytest.approx((4 / 6 + 1) / 2)
-
-
-def test_missed_class_counts_as_zero():
-    assert confusion.mean_iou(np.array([[5, 0], [5, 0]])) == pytest.approx((5 / 10 + 0) / 2)
 
 
 def test_nothing_counted_is_nan():
@@ -147,11 +131,6 @@ def test_mean_iou_equals_set_counting(seed, absent):
     assert not counts[list(absent)].sum()
     assert confusion.mean_iou(counts) == pytest.approx(miou_by_sets(labels, predictions, 13), abs=1e-12)
     assert confusion.pixel_accuracy(counts) == pytest.approx(float((labels == predictions).float().mean()))
-
-
-def test_class_ious_average_to_the_mean():
-    counts = counted(*random_maps(4, seed=1), 13)
-    assert np.nanmean(confusion.class_iou(counts)) == pytest.approx(confusion.mean_iou(counts), abs=1e-15)
 
 
 def test_class_iou_agrees_with_jaccard_index():
