@@ -30,14 +30,15 @@ def affine(convolution, pixels):
     return convolution.weight.flatten(1) @ pixels.flatten() + convolution.bias
 
 
+@pytest.mark.parametrize("gate, maps", [(AdditiveGate(CHANNELS), 1), (ClassGate(CHANNELS, CLASSES), CLASSES)])
 @torch.no_grad()
-def test_the_additive_gate_follows_its_formula(signals):
-    gate = AdditiveGate(CHANNELS)
+def test_the_additive_gates_follow_their_formula_with_one_map_or_one_per_class(gate, maps, signals):
     row, column = 5, 2
     signal, skip = (signals[name][1, :, row, column] for name in ("raised", "skip"))
     joined = torch.relu(affine(gate.from_signal, signal) + affine(gate.from_skip, skip))
-    expected = torch.sigmoid(affine(gate.psi, joined))
-    torch.testing.assert_close(gate(**signals)[1, :, row, column], expected)
+    found = gate(**signals)
+    assert found.shape == (2, maps, 8, 6)
+    torch.testing.assert_close(found[1, :, row, column], torch.sigmoid(affine(gate.psi, joined)))
 
 
 @torch.no_grad()
@@ -60,18 +61,6 @@ def test_the_strided_gate_follows_its_formula_on_the_coarse_grid(signals):
 
 
 @torch.no_grad()
-def test_the_class_gate_follows_the_additive_formula_with_a_map_a_class(signals):
-    gate = ClassGate(CHANNELS, CLASSES)
-    row, column = 5, 2
-    signal, skip = (signals[name][1, :, row, column] for name in ("raised", "skip"))
-    joined = torch.relu(affine(gate.from_signal, signal) + affine(gate.from_skip, skip))
-    maps = gate(**signals)
-    assert maps.shape == (2, CLASSES, 8, 6)
-    expected = torch.sigmoid(gate.psi.weight.flatten(1) @ joined + gate.psi.bias)
-    torch.testing.assert_close(maps[1, :, row, column], expected)
-
-
-@torch.no_grad()
 def test_each_channel_starts_mostly_in_the_group_of_one_class():
     maps = torch.zeros(1, CLASSES, 2, 2)
     maps[:, 0], maps[:, 1], maps[:, 2] = 0.2, 0.6, 1.0
@@ -90,16 +79,6 @@ def test_channels_mix_the_maps_by_the_softmax_of_what_is_learned():
     maps = torch.tensor([0.9, 0.3, 0.6]).view(1, CLASSES, 1, 1)
     expected = [(0.9 + 2 * 0.3 + 6 * 0.6) / 9, (4 * 0.9 + 4 * 0.3 + 8 * 0.6) / 16]
     torch.testing.assert_close(gate.per_channel(maps).flatten(), torch.tensor(expected))
-
-
-@torch.no_grad()
-def test_a_mixture_stays_between_the_maps_whatever_is_learned():
-    gate = ClassGate(CHANNELS, CLASSES)
-    gate.mixing.copy_(20 * torch.randn(CHANNELS, CLASSES))
-    maps = torch.rand(2, CLASSES, 8, 6)
-    mixed = gate.per_channel(maps)
-    assert (mixed >= maps.amin(1, keepdim=True) - 1e-6).all()
-    assert (mixed <= maps.amax(1, keepdim=True) + 1e-6).all()
 
 
 @torch.no_grad()
@@ -163,13 +142,6 @@ def test_the_loss_of_maps_by_hand():
     # image.
     level2 = sum(entropy(*cell) for cell in [(2 / 3, 0.7), (0, 0.2), (1, 0.6), (0, 0.3)]) / 4
     assert loss.item() == pytest.approx((level1 + level2) / 2, rel=1e-6)
-
-
-def test_a_coarse_cell_without_a_labelled_pixel_counts_nothing():
-    labels = torch.tensor([[[V, V, 1, V], [V, V, V, V]]])
-    fine = [[0.5, 0.5, 0.2, 0.5], [0.5, 0.5, 0.5, 0.5]]
-    loss = class_gate_loss(maps_of(fine, [[0.9, 0.4]]), labels)
-    assert loss.item() == pytest.approx((entropy(0, 0.2) + entropy(0, 0.4)) / 2, rel=1e-6)
 
 
 def test_an_image_of_nothing_but_void_has_no_loss_and_no_gradient():

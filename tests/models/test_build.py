@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from segnb.errors import SegnbError
 from segnb.models.build import build, parameter_groups
 from segnb.models.fcn import FCN
 from segnb.models.registry import VARIANTS
@@ -60,8 +59,3 @@ def test_parameter_groups_hold_every_trained_parameter_once(variant):
     assert set(held) == {p for p in model.parameters() if p.requires_grad}
     trunk = {"trunk": 1e-5} if variant.family == "fcn" and not variant.frozen else {}
     assert {group["name"]: group["lr"] for group in groups} == {**trunk, "network": 1e-3}
-
-
-def test_an_unknown_name_is_an_error():
-    with pytest.raises(SegnbError, match="unknown variant 'UNet' .expected one of"):
-        build("UNet")

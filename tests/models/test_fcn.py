@@ -47,7 +47,7 @@ class TestFrozen(FCNTester):
         model.train()
         assert model.head.training
         assert not any(module.training for module in model.trunk.modules())
-        assert not any(tap.requires_grad for tap in model.features(images()))
+        assert not any(tap.requires_grad for tap in model.features(images().requires_grad_()))
 
     def test_kept_features_give_the_same_logits(self, model):
         model.eval()
