@@ -1,10 +1,6 @@
 """A study of untrained networks for the explorer, and the explorer's parts."""
 
-import io
-
-import numpy as np
 import pytest
-from PIL import Image
 
 from segnb.evaluation import evaluate
 from segnb.explorer import Explorer, board
@@ -58,17 +54,6 @@ def networks(state):
 @pytest.fixture
 def inside(state):
     return Inside(state)
-
-
-def png(picture: Image.Image, **how) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, **({"format": "PNG"} | how))
-    return file.getvalue()
-
-
-def photograph(width: int, height: int) -> Image.Image:
-    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 def titles(shown: board.Board) -> list[str]:

@@ -13,8 +13,10 @@ from segnb.explorer import networks as part
 from segnb.explorer.networks import Networks
 from segnb.labels import STREET
 from segnb.models import registry
+from tests.data.broken_files import encoded
+from tests.prediction.conftest import photograph
 
-from .conftest import SIZE, photograph, png, titles
+from .conftest import SIZE, titles
 
 
 def test_all_networks_are_shown_at_once_with_their_errors(networks, state):
@@ -141,7 +143,7 @@ def test_all_networks_are_a_click_away_and_back(networks, monkeypatch):
 
 def test_an_own_picture_takes_the_place_of_the_image_in_every_part(networks, inside, state):
     networks.board.point = [0.5, 0.5]
-    networks.take("mine.png", png(photograph(90, 50)))
+    networks.take("mine.png", encoded(photograph(90, 50)))
     for shown in (networks.board, inside.board):
         assert "truth" not in shown.pictures[0] and shown.aspect == 1.8
         assert shown.panels[0]["note"] == "" and shown.panels[0]["confidence"]
@@ -157,7 +159,7 @@ def test_an_own_picture_takes_the_place_of_the_image_in_every_part(networks, ins
 
 
 def test_an_own_picture_is_an_entry_of_the_list(networks, inside, state):
-    networks.take("mine.png", png(photograph(90, 50)))
+    networks.take("mine.png", encoded(photograph(90, 50)))
     assert networks.image.label == networks.board.thumbs[0]["text"] == "your image: mine.png"
     assert networks.board.picked == 0
     networks.board.picked = 1  # back to the test images
@@ -167,7 +169,7 @@ def test_an_own_picture_is_an_entry_of_the_list(networks, inside, state):
     assert state.scene.number is not None and networks.image.index == 1
     networks.before.click()
     assert state.scene.name == "mine.png"
-    networks.take("other.png", png(photograph(50, 50)))
+    networks.take("other.png", encoded(photograph(50, 50)))
     assert state.scene.name == "other.png"
     assert [i for _, i in networks.image.options].count(part.OWN) == 1
 
@@ -233,7 +235,7 @@ def test_answers_fill_in_network_by_network(study, monkeypatch):
         assert list(networks.board.answers["values"]) == everyone
         assert networks.board.busy == "" and networks.board.pending == {}
 
-        networks.take("mine.png", png(photograph(40, 40)))  # the panels too
+        networks.take("mine.png", encoded(photograph(40, 40)))  # the panels too
         await until(lambda: networks.board.pending.get(everyone[0]) == "running …")
         assert "classes" not in networks.board.panels[-1]
         go.release(30)
