@@ -12,8 +12,8 @@ from segnb.cli import COMMANDS, _parser
 from segnb.models.registry import VARIANTS
 from segnb.params import StudyParams, assigned
 from segnb.presets import FULL_WIDTH, PRESETS
+from tests.conftest import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[1]
 PAGES = sorted(
     [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", CHECKOUT / "segnb" / "README.md"]
     + [*(CHECKOUT / "docs").glob("*.md")]

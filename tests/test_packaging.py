@@ -3,15 +3,14 @@
 import re
 import subprocess
 import tomllib
-from pathlib import Path
 
 import nbformat
 import pytest
 
 import segnb
 from segnb.params import StudyParams
+from tests.conftest import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
 
 

@@ -24,11 +24,6 @@ def test_published_means_are_the_means_of_their_columns():
     assert (means - table["mean_of_class_iou"]).abs().max() <= 0.0005 + 1e-9  # three decimals
 
 
-def test_published_scores_exceed_the_class_means_by_more_than_reading_errors():
-    table = scores.published()
-    assert (table["reported_test_miou"] - table["mean_of_class_iou"]).min() > 0.1 > 10 * 0.003
-
-
 def test_published_table_is_the_reference():
     if not REFERENCE.is_file():
         pytest.skip("no ../shared/reference next to the repository")

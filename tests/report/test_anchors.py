@@ -8,7 +8,6 @@ from bs4 import BeautifulSoup
 
 from segnb.report import claim_blocks, tables
 from segnb.report.figures.style import Picture, figure
-from segnb.report.html import about
 from tests.claims.examples import claim, part
 from tests.conftest import CHECKOUT
 from tests.report.test_html import FRAME, code, display, html, report, report_of, save
@@ -126,9 +125,3 @@ def test_the_text_of_a_notebook_links_to_the_figures_that_it_shows(name):
         plain = FIGURE_LINK.sub("", cell.source)
         unlinked = re.findall(r"\b(?:[Tt]he|first|second|[Tt]his) (?:figure|table)s?\b.*", plain)
         assert not unlinked, f"{name}: link to the figure or table, [the figure](#fig-name)"
-
-
-def test_what_a_page_reads_of_a_figure():
-    assert about("trimap", ["U-Net"], ["near"]) == (
-        '{"name": "trimap", "networks": ["U-Net"], "metrics": ["near"]}'
-    )

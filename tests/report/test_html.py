@@ -347,16 +347,12 @@ def test_one_notebook_as_a_page_links_back(chapters: list[Path], tmp_path: Path)
         ("![](data:image/png;base64,AAAA)", "image without alt text"),
         ("![a street](street.png)", "loads 'street.png' from outside"),
         ("![a street](https://example.org/street.png)", "loads 'https://example.org/street.png'"),
-        (
-            html('<script src="https://example.org/x.js"></script>'),
-            "<script> does not work in an offline file",
-        ),
+        (html('<script src="https://example.org/x.js"></script>'),
+         "<script> does not work in an offline file"),
         (html('</div></article><svg><use href="x.svg#a"></svg>'), "loads 'x.svg#a' from outside"),
         (html('<img alt="a" src="data:," srcset="a.png 2x">'), "loads 'a.png 2x' from outside"),
-        (
-            html('<meta http-equiv="refresh" content="0;url=//example.org">'),
-            "<meta> does not work in an offline file",
-        ),
+        (html('<meta http-equiv="refresh" content="0;url=//example.org">'),
+         "<meta> does not work in an offline file"),
         (html("<style>a {background: url(https://example.org/x)}</style>"), "a style loads something"),
         (html('<p style="background: url(//example.org/x)">a</p>'), "a style loads something"),
         (display({"image/svg+xml": "<svg/>"}), ".* Display it as PNG"),
@@ -364,12 +360,10 @@ def test_one_notebook_as_a_page_links_back(chapters: list[Path], tmp_path: Path)
             (display({"image/png": data}), "damaged image. Execute the notebook again")
             for data in ("", "A", "AAAA")
         ],
-        (
-            new_output("error", ename="ValueError", evalue="no\nway", traceback=[]),
-            "ValueError: no. Fix the cell",
-        ),
+        (new_output("error", ename="ValueError", evalue="no\nway", traceback=[]),
+         "ValueError: no. Fix the cell"),
     ],
-)
+)  # fmt: skip
 def test_what_would_spoil_the_file_stops_the_export(cell, message: str, tmp_path: Path) -> None:
     cell = cell if isinstance(cell, str) else code("p", cell)
     out = tmp_path / "index.html"
@@ -470,10 +464,3 @@ def test_large_images_become_webp_and_flat_colours_stay_exact() -> None:
     assert after.format == "WEBP" and (np.asarray(after) == STREET.palette[places]).all()
     small = drawn(np.zeros((8, 8, 3), np.uint8))
     assert compact(small) == embedded(small)
-
-
-def test_styles_for_jupyterlab_alone_are_dropped(tmp_path: Path) -> None:
-    styled = html('<style scoped>p { color: red; }</style><details class="claim" id="c"><p>a</p></details>')
-    page = report_of(tmp_path, code("x", styled))
-    assert not page.main.find("style")
-    assert page.select_one("details.claim")["id"] == "c"

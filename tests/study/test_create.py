@@ -133,13 +133,6 @@ def test_an_unknown_study_lists_the_choices(project, dataset):
         open_study("smoke-nothing")
 
 
-def test_damaged_study_json_is_named(project, dataset):
-    study = study_of(dataset)
-    (study.path / "study.json").write_text("{")
-    with pytest.raises(SegnbError, match=r"study\.json: the file is damaged"):
-        _ = open_study(study.name).settings
-
-
 def test_the_precision_can_be_forced_and_makes_another_study(project, dataset):
     first = study_of(dataset)
     assert first.machine.precision == "fp32"

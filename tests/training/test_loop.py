@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from segnb.data.batches import Split, in_order, shuffled
+from segnb.data.batches import in_order, shuffled
 from segnb.errors import SegnbError
 from segnb.evaluation.evaluate import load, measure
 from segnb.labels import IGNORE_INDEX
@@ -21,22 +21,15 @@ from segnb.models.registry import VARIANTS
 from segnb.params import LARGEST_SEED, RunParams, StudyParams
 from segnb.presets import PRESETS
 from segnb.runtime.machine import Machine
-from segnb.storage.files import atomic
 from segnb.study.create import begin_run, create_study
 from segnb.study.study import Run
 from segnb.training import checkpoint, loop
 from segnb.training.loop import criterion, evaluate, fit, stops_early, train_one_epoch
+from tests.data.test_batches import split
 
 CPU = Machine("cpu", "any", threads=1, precision="fp32")
 RECIPE = replace(PRESETS["smoke"].unet, size=32, epochs=3)
 WIDTH = 4  # of U-Nets
-
-
-def split(count: int, seed: int = 0, size: int = 32) -> Split:
-    draw = np.random.default_rng(seed)
-    labels = draw.integers(0, 3, (count, size, size), np.uint8)
-    images = np.repeat(labels[..., None] * 80, 3, -1).astype(np.uint8)
-    return Split(images, labels, [f"{i}" for i in range(count)])
 
 
 def made(variant: str) -> nn.Module:
@@ -306,28 +299,6 @@ def test_frozen_trunk_is_bitwise_unchanged_by_training(whole):
 
 
 # -- checkpoints and files -----------------------------------------------------------------------------
-
-
-def test_atomic_leaves_the_old_file_and_no_other_when_it_fails(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), atomic(path) as file:
-        file.write(b"half")
-        raise RuntimeError
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_damaged_weights_of_a_finished_run_are_refused_by_name(project, dataset):
-    study = create_study(StudyParams(preset="smoke", data=str(dataset)))
-    run = study.run("UNet_Standard_256", 0)
-    checkpoint.save_model(run.model_path, build("UNet_Standard_256", 13, study.recipe("unet").width))
-    run.finish({})
-    load(run)
-    content = bytearray(run.model_path.read_bytes())
-    content[-1] ^= 1
-    run.model_path.write_bytes(content)
-    with pytest.raises(SegnbError, match=r"model\.safetensors: missing or damaged"):
-        load(run)
 
 
 def test_a_measured_run_has_everything_a_report_needs(project, dataset):
