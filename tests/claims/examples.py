@@ -1,5 +1,7 @@
 """Made-up comparisons, claims and verdicts for tests of text, figures and files."""
 
+import numpy as np
+
 from segnb.claims import saved
 from segnb.claims.effects import MeasuredContrast
 from segnb.claims.verdicts import RULES, StudyVerdicts, Verdict
@@ -8,6 +10,11 @@ from segnb.claims.verdicts import RULES, StudyVerdicts, Verdict
 def by_id(verdicts: StudyVerdicts) -> dict[str, dict]:
     """Return the claims as in claims.json."""
     return {claim["id"]: claim for claim in saved.as_dict(verdicts)["claims"]}
+
+
+def total(run) -> np.ndarray:
+    """Return the confusion of all test images of a run, (C, C)."""
+    return run.test()["confusion"].sum(0)
 
 
 def part(label: str = "U-Net − U-Net, no skips", metric: str = "", **changes) -> MeasuredContrast:
@@ -53,14 +60,7 @@ def claim(name: str = "U1", word: str = "supported", **changes) -> Verdict:
     return Verdict(name, word=word, **facts | changes)
 
 
-UNTOLD = {
-    "decisive": None,
-    "contrasts": (),
-    "p_for": None,
-    "p_against": None,
-    "power": {},
-    "seeds": 0,
-}
+UNTOLD = {"decisive": None, "contrasts": (), "p_for": None, "p_against": None, "power": {}, "seeds": 0}
 MISSING = part("cars alone − all classes", estimate=None, missing="there is no study of cars")
 CLAIMS = (
     claim("F1", "refuted"),

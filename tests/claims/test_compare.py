@@ -131,12 +131,8 @@ def test_images_are_the_same_if_their_ground_truth_is_whatever_code_renders_them
 
 
 def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
-    photographs = {
-        "name": "camvid",
-        "origin": "the folder camvid",
-        "digest": "1",
-        "counts": {"train": 8, "test": 5},
-    }
+    photographs = {"name": "camvid", "origin": "the folder camvid", "digest": "1"}
+    photographs |= {"counts": {"train": 8, "test": 5}}
     lead = examples.verdicts(claim("F1", "refuted"), claim("U1"))
     other = replace(lead, claims=(claim("F1"), claim("U1", "inconclusive")), data=photographs)
     (sentence,) = compare.elsewhere(lead, [other, lead])

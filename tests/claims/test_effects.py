@@ -15,6 +15,7 @@ from segnb.claims.ledger import LEDGER
 from segnb.metrics.confusion import mean_iou
 from segnb.models.registry import VARIANTS
 from segnb.storage.files import read_json, write_json
+from tests.claims.examples import total
 from tests.conftest import make_project
 from tests.synthetic_study import make_study
 
@@ -27,10 +28,6 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 def study(tmp_path_factory):
     folder = make_project(tmp_path_factory.mktemp("evidence") / "project")
     return make_study(folder, seeds=2, images=12)
-
-
-def total(run) -> np.ndarray:
-    return run.test()["confusion"].sum(0)
 
 
 def test_an_effect_is_the_difference_of_means_over_seeds(study):

@@ -12,6 +12,7 @@ from segnb.claims.related_studies import Missing
 from segnb.metrics.confusion import class_iou, class_pixels, mean_iou
 from segnb.storage.files import write_json
 from segnb.study.study import Study
+from tests.claims.examples import total
 from tests.conftest import make_project
 from tests.synthetic_study import DISTANCES, make_study
 
@@ -26,10 +27,6 @@ def study(tmp_path_factory):
 
 def measured(name: str, *runs) -> ImageCounts | float:
     return METRICS[name].of(*runs)
-
-
-def total(run) -> np.ndarray:
-    return run.test()["confusion"].sum(0)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +106,8 @@ def test_objects_by_size_and_sight(study):
     px = table["area"] * 224**2
     small, large = table[(px >= 64) & (px < 256)], table[px >= 1024]
     assert measured("recall:small", run).value() == (small["recalled"] >= small["pixels"] / 2).mean()
+    found_small = small["iou"][small["found"]]
+    assert measured("found_iou:small", run).value() == pytest.approx(found_small.mean())
     ratio = large["recalled"] / large["union"]
     assert measured("object_iou:large", run).value() == pytest.approx(ratio.mean())
     hidden = table[table["visible"] <= 0.5]
@@ -162,14 +161,6 @@ def test_maps_of_gates():
     assert by_image.without_bonnet(cars)[3].tolist() == [0, 1, 0, 0]
     assert by_image.evenness(np.full((4, 4), 0.3), where) == pytest.approx(1)
     assert by_image.evenness(np.array([[1.0, 0, 0, 0]]), where) == 0
-
-
-def test_found_objects_alone_have_an_iou(study):
-    run = study.run(UNET, 0)
-    table = run.objects()
-    px = table["area"] * 224**2
-    objects = table[(px >= 64) & (px < 256) & table["found"]]
-    assert measured("found_iou:small", run).value() == pytest.approx(objects["iou"].mean())
 
 
 def test_what_older_versions_did_not_measure_is_told(study, tmp_path):

@@ -13,6 +13,7 @@ from segnb.claims.related_studies import COMPANIONS
 from segnb.errors import SegnbError
 from segnb.metrics.confusion import mean_iou
 from segnb.storage.files import read_json, write_json
+from tests.claims.examples import total
 from tests.conftest import make_project
 from tests.synthetic_study import make_study
 
@@ -26,10 +27,6 @@ FOCUS = Contrast(
     ("streets-car:AttentionUNet_256", UNET),
     ("streets-car:UNet_Standard_256", "AttentionUNet_256"),
 )
-
-
-def total(run) -> np.ndarray:
-    return run.test()["confusion"].sum(0)
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +113,9 @@ def test_a_companion_of_another_preset_or_size_is_none(pair, tmp_path):
         os.utime(whole / "study.json", (0, 0))
         assert not Effects(study).measure(FOCUS).missing
         shutil.rmtree(whole)
-        for key, value in (
-            ("preset", {}),
-            ("code", "other"),
-            ("versions", {}),
-            ("weights", {"source": "random"}),
-        ):
-            write_json(cars.path / "study.json", settled | {key: value})
+        changes = {"preset": {}}, {"code": "other"}, {"versions": {}}, {"weights": {"source": "random"}}
+        for change in changes:
+            write_json(cars.path / "study.json", settled | change)
             assert (
                 "there is no study of the scenes with two classes, cars and the rest with the same preset"
                 in Effects(study).measure(FOCUS).missing
