@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+import pytest
 import torch
 import torchmetrics  # noqa: F401  what segnb imports late is there before processes are forked
-import torchvision
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from segnb import params, presets, training
@@ -26,7 +26,6 @@ from segnb.cli import main
 from segnb.data import dataset, shifts, streets
 from segnb.errors import SegnbError
 from segnb.evaluation import cost, evaluate
-from segnb.models import fcn
 from segnb.models.build import build
 from segnb.models.registry import VARIANTS
 from segnb.pipeline.notebook import run as run_notebook
@@ -38,8 +37,9 @@ from segnb.study import create
 from segnb.study.study import Run, Study, open_study
 from segnb.training import autotune, feature_cache, loop
 from tests.chaos.shim import Fault, Shim
+from tests.conftest import narrow_backbone
 
-SIZE, EPOCHS, NARROWER = 48, 3, 16
+SIZE, EPOCHS = 48, 3
 UNET, FROZEN = "AttentionUNet_256", "FCN8s_vgg16_freeze"
 STUDIES = {"streets": UNET, "folder": FROZEN}
 
@@ -235,17 +235,9 @@ def shrink(workers_too: bool) -> None:
     autotune.try_out = lambda *_: {"start": 0.1, "unet": 0.1, "fcn": 0.1}
     feature_cache.SPARE = 0  # the disks that are filled here are smaller than what it leaves free
     pool.usable_cores, pool.WORTH_IT = (lambda: 1 + workers_too), 1
-    narrow_vgg()
+    narrow_backbone(pytest.MonkeyPatch())  # never undone: the process is there for one step
 
 
 def plain_fingerprint(code: list[str], versions: list[str]) -> str:
     """Of the code as it is: leaving comments out takes as long as an epoch."""
     return hashlib.sha256(repr((code, versions)).encode()).hexdigest()[:16]
-
-
-def narrow_vgg() -> None:
-    channels = tuple(count // NARROWER for count in fcn.CHANNELS)
-    for module in (fcn, feature_cache):
-        module.CHANNELS = channels
-    layout = torchvision.models.vgg.cfgs["D"]  # channels, and "M" for a pooling
-    layout[:] = [kind if kind == "M" else kind // NARROWER for kind in layout]
