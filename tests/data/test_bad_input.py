@@ -11,7 +11,6 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +32,18 @@ from segnb.errors import SegnbError, one_line
 from segnb.labels import IGNORE_INDEX
 from segnb.presets import PRESETS
 from tests.conftest import make_dataset
-from tests.data.broken_files import BROKEN, NEITHER, NOISE, SIZE, SOUND, VALID, encoded, has_remedy, refusal
+from tests.data.broken_files import (
+    BROKEN,
+    NEITHER,
+    NOISE,
+    SIZE,
+    SOUND,
+    VALID,
+    encoded,
+    has_remedy,
+    refusal,
+    unprivileged,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -196,10 +206,6 @@ def test_the_corpus_would_notice_what_is_left(tmp_path):
 
 
 # ---- permissions ------------------------------------------------------------------------------------
-
-with tempfile.NamedTemporaryFile() as locked:
-    os.chmod(locked.name, 0)
-    unprivileged = pytest.mark.skipif(os.access(locked.name, os.R_OK), reason="root may read everything")
 
 
 @unprivileged

@@ -87,10 +87,6 @@ def test_a_view_that_does_something_else_has_another_digest(smoke, monkeypatch):
     assert open_data("streets-car", smoke[0]).digest != before
 
 
-def test_a_folder_is_in_no_view(dataset, smoke):
-    assert open_data(str(dataset), smoke[0]).view is None
-
-
 def test_an_unknown_name_lists_all_choices(smoke):
     with pytest.raises(SegnbError) as caught:
         open_data("street", smoke[0])

@@ -329,61 +329,6 @@ def test_what_a_newer_carla_wants_is_said_where_its_ids_are_met(tmp_path):
     assert "CARLA" not in str(caught.value)
 
 
-# ---- ids and colours that contradict each other -----------------------------------------------------
-
-
-def packed(path, numbers: np.ndarray, colours: list[tuple]) -> None:
-    """A PNG with a palette."""
-    picture = Image.frombytes("P", numbers.shape[::-1], numbers.tobytes())
-    picture.putpalette([part for colour in colours for part in colour])
-    picture.save(path)
-
-
-CONTRADICTS = (
-    "ids and colours contradict each other (expected the same classes from both). Save the ids as one"
-)
-
-
-def test_a_palette_s_numbers_are_ids_where_its_colours_mean_nothing(tmp_path):
-    numbers = np.uint8([[0, 1], [12, 7]])
-    for colours in (STREET.palette.tolist(), [(i, i, i) for i in range(256)]):
-        packed(tmp_path / "p.png", numbers, colours)
-        np.testing.assert_array_equal(reading.read_labels(tmp_path / "p.png", STREET_CODING), numbers)
-
-
-def test_colours_packed_into_a_palette_are_not_taken_for_ids(tmp_path):
-    # Road and Car, numbered 0 and 1 as they came; as ids that would be Unlabeled and Building.
-    packed(tmp_path / "p.png", np.uint8([[0, 1], [1, 0]]), [(128, 64, 128), (0, 0, 142)])
-    assert CONTRADICTS in refusal(reading.read_labels, tmp_path / "p.png", STREET_CODING)
-    # In CARLA's own order numbers and colours say the same.
-    order = {ids: colour for colour, ids in STREET_CODING.colours.items()}
-    packed(tmp_path / "p.png", np.uint8([[0, 1], [12, 7]]), [order[i] for i in range(13)])
-    assert reading.read_labels(tmp_path / "p.png", STREET_CODING).tolist() == [[0, 1], [12, 7]]
-
-
-@pytest.mark.parametrize("red", [False, True], ids=["grey", "red"])
-def test_ids_packed_into_a_palette_are_not_taken_for_other_ids(tmp_path, red):
-    # What an optimiser of PNG files makes of a mask with ids 7 and 9: colours 0 and 1 of a palette.
-    colours = [(i, 0, 0) if red else (i, i, i) for i in (7, 9)]
-    packed(tmp_path / "p.png", np.uint8([[0, 1], [1, 0]]), colours)
-    assert CONTRADICTS in refusal(reading.read_labels, tmp_path / "p.png", STREET_CODING)
-
-
-def test_a_palette_is_looked_up_where_the_label_set_has_colours_alone(tmp_path, read):
-    coding = read("colour,name\n#804080,Road\n#00008e,Car\n#000000,void\n")
-    packed(tmp_path / "p.png", np.uint8([[0, 1], [2, 1]]), [(0, 0, 0), (0, 0, 142), (128, 64, 128)])
-    assert reading.read_labels(tmp_path / "p.png", coding).tolist() == [[IGNORE_INDEX, 1], [0, 1]]
-
-
-def test_a_red_mask_that_may_also_be_a_colour_mask(tmp_path, read):
-    coding = read("id,colour,name\n0,#000000,Road\n1,#ff0000,Pedestrian\n255,,void\n")
-    Image.fromarray(np.full((2, 2, 3), (255, 0, 0), np.uint8)).save(tmp_path / "all.png")
-    # Void by its red, Pedestrian by its colour.
-    assert CONTRADICTS in refusal(reading.read_labels, tmp_path / "all.png", coding)
-    Image.fromarray(np.uint8([[[255, 0, 0], [1, 0, 0]]])).save(tmp_path / "some.png")
-    assert reading.read_labels(tmp_path / "some.png", coding).tolist() == [[IGNORE_INDEX, 1]]
-
-
 def test_camvid_s_own_names_keep_their_colours(read):
     rows = "".join(f"{i},{name}\n" for i, name in enumerate(CAMVID.names))
     classes = read("id,name\n11,void\n" + rows).classes

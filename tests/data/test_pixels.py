@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from segnb.data import reading
-from segnb.data.masks import STREET_CODING, read_coding
+from segnb.data.masks import read_coding
 from segnb.data.tools import check
 from segnb.labels import IGNORE_INDEX as VOID
 from tests.data.broken_files import refusal
@@ -69,6 +69,16 @@ FORMS = {
         channels(0, 0, 0),
         "id,colour,name\n0,,Road\n1,#000000,Car\n",
         "ids and colours contradict each other",
+    ),
+    "red that is a colour, too": (
+        channels(255, 0, 0),
+        "id,colour,name\n0,#000000,Road\n1,#ff0000,Car\n255,,void\n",
+        "ids and colours contradict each other",
+    ),
+    "red that is a colour in places": (
+        channels([[255, 1], [0, 1]], 0, 0),
+        "id,colour,name\n0,#000000,Road\n1,#ff0000,Car\n255,,void\n",
+        [[VOID, 1], [0, 1]],
     ),
     "RGBA, opaque": (channels(IDS, 0, 0, 255), OWN, OWN_IDS),
     "RGBA, transparent is void": (channels(IDS, IDS, IDS, [[0, 255], [255, 0]]), OWN, [[VOID, 1], [2, VOID]]),
@@ -162,14 +172,3 @@ def test_none_of_these_forms_is_taken_for_interpolated(tmp_path, form):
         values = check.stored(picture)
     assert all(one.shape == picture.size[::-1] for one in values)
     assert max(map(check.soft_share, values)) < check.SOFT
-
-
-def test_a_layout_s_coding_reads_in_the_same_forms(tmp_path):
-    ids = np.arange(13, dtype=np.uint8).reshape(1, 13)
-    for name, stored in {
-        "grey": ids,
-        "wide": ids.astype(np.uint16),
-        "three": np.stack([ids] * 3, -1),
-    }.items():
-        Image.fromarray(stored).save(tmp_path / f"{name}.png")
-        assert reading.read_labels(tmp_path / f"{name}.png", STREET_CODING).tolist() == ids.tolist()
