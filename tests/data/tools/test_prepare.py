@@ -29,7 +29,6 @@ from tests.data.broken_files import refusal
 
 from .conftest import SHARED, add, image, labels, mask, picture, save, soften, state
 
-assert data and drives  # fixtures
 SIZE = 32
 
 
