@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from segnb.audit import scores
 from segnb.claims.compare import elsewhere
-from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, score, source
+from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.claims.wording import counted, counts, effect, listed, outlook
+from segnb.claims.wording import counted, counts, effect, listed, outlook, score
 from segnb.models.registry import label
 from segnb.storage.files import between
 

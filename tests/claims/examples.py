@@ -1,8 +1,7 @@
 """Made-up comparisons, claims and verdicts for tests of text, figures and files."""
 
 from segnb.claims import saved
-from segnb.claims.effects import MeasuredContrast
-from segnb.claims.verdicts import RULES, StudyVerdicts, Verdict
+from segnb.claims.verdicts import RULES, MeasuredContrast, StudyVerdicts, Verdict
 
 
 def by_id(verdicts: StudyVerdicts) -> dict[str, dict]:
