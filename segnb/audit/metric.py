@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from segnb.audit.scores import READING_ERROR, kendall_tau_b, published, published_scores, swaps
+from segnb.audit.scores import READING_ERROR, published, published_scores, swaps
 from segnb.labels import STREET, ClassMap
 from segnb.metrics.confusion import class_iou, confusion, mean_iou, pixel_accuracy
 from segnb.metrics.published_score import as_published_score
@@ -163,7 +163,8 @@ def rankings_agree(runs: list[Run]) -> str:
     if len(means) < 2:
         return ""
     seeds = [rows.set_index("variant") for _, rows in table.groupby("seed")]
-    taus = [kendall_tau_b(rows.as_published, rows.miou) for rows in (means, *seeds) if len(rows) > 1]
+    ranked = [rows for rows in (means, *seeds) if len(rows) > 1]
+    taus = [rows.as_published.corr(rows.miou, method="kendall") for rows in ranked]  # NaN without a ranking
     if np.isnan(taus[0]):
         return f"The {len(means)} networks trained here have equal scores, which give no ranking."
     mean, *taus = ["none" if np.isnan(tau) else f"{tau:.2f}" for tau in taus]
@@ -293,8 +294,7 @@ def class_agreement(runs: list[Run]) -> str:
     frames = class_comparison(runs)
     if not frames:
         return "The study has class IoUs for none of the networks trained here."
-    both = [frame.dropna(subset="measured") for frame in frames.values()]
-    taus = [kendall_tau_b(frame.published, frame.measured) for frame in both]
+    taus = [frame.published.corr(frame.measured, method="kendall") for frame in frames.values()]
     taus = [tau for tau in taus if not np.isnan(tau)]
     means = pd.concat(frames)[["published", "measured"]].groupby(level=1).mean()
     widest = (means.measured - means.published).dropna().sort_values(key=abs, ascending=False).head(3)

@@ -10,21 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from segnb.labels import STREET
 from segnb.models.registry import VARIANTS, label
 
 READING_ERROR = 0.003  # of the study's class IoUs, which are read off bar charts
 LITTLE = 0.1  # "little" background (U32) is at most this share of the pixels
-
-
-def kendall_tau_b(a, b) -> float:
-    """Return the rank correlation of two scores of the same things, −1 to 1 (Kendall 1945).
-
-    It is NaN if all values of one score are equal, because then there is no ranking.
-    """
-    return float(kendalltau(a, b, variant="b").statistic)
 
 
 def swaps(scores: pd.DataFrame, tolerance: float = READING_ERROR) -> pd.DataFrame:
@@ -179,7 +170,7 @@ def _mean_of_classes(published: pd.DataFrame) -> Outcome:
 def _same_ranking(published: pd.DataFrame) -> Outcome:
     """Decide M2."""
     pairs = swaps(published)
-    tau = f"Kendall's tau-b is {kendall_tau_b(published.as_published, published.miou):.2f}"
+    tau = f"Kendall's tau-b is {published.as_published.corr(published.miou, method='kendall'):.2f}"
     if pairs.empty:
         return Outcome("supported", f"no two networks change places by more than {READING_ERROR}; {tau}")
     swapped = "; ".join(

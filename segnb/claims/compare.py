@@ -16,10 +16,9 @@ from typing import NamedTuple
 
 from scipy.special import ndtri, stdtr
 
-from segnb.claims.effects import MeasuredContrast
 from segnb.claims.related_studies import origin
 from segnb.claims.saved import HOLM, aligned, numbers
-from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, effect, full_name, listed
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES, VARIANTS

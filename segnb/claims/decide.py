@@ -8,9 +8,17 @@ import numpy as np
 from segnb.audit import scores
 from segnb.claims import wording
 from segnb.claims.claim import NOTICEABLE, POINT, SHARE, Claim
-from segnb.claims.effects import Effects, MeasuredContrast, finite
+from segnb.claims.commands import make_report, what_decides
+from segnb.claims.effects import Effects, finite
 from segnb.claims.ledger import LEDGER
-from segnb.claims.verdicts import DECIDED, RULES, UNMEASURABLE, StudyVerdicts, Verdict
+from segnb.claims.verdicts import (
+    DECIDED,
+    RULES,
+    UNMEASURABLE,
+    MeasuredContrast,
+    StudyVerdicts,
+    Verdict,
+)
 from segnb.models.registry import VARIANTS
 from segnb.stats import decisions
 from segnb.stats.bootstrap import scope_of
@@ -49,7 +57,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
         weights=settings["weights"]["source"],
         code=settings["code"],
         settings=settings["preset"],
-        command=wording.command(study, trained_seeds or range(study.preset.seeds)),
+        command=make_report(study, trained_seeds or range(study.preset.seeds)),
         rules={
             "alpha": decisions.ALPHA,
             "margin_points": 100 * POINT,
@@ -118,7 +126,7 @@ def _with_interval(contrast: MeasuredContrast, claim: Verdict, level: float) -> 
         return contrast
     kind, _, (margin,) = claim.question([contrast])
     ends = decisions.interval(effect, level, kind if contrast.decides else "", margin, len(claim.trained))
-    if contrast.rivals or (contrast.unit == "%" and not contrast.minus):  # a share
+    if contrast.unit == "%" and not contrast.minus:  # a share
         ends = np.clip(ends, *((-1.0, 0.0) if contrast.at_most else (0.0, 1.0)))
     low, high = map(finite, ends)
     return replace(contrast, low=low, high=high, level=level)
@@ -130,14 +138,10 @@ def _verdict(study: Study, claim: Verdict, seeds: list[int]) -> Verdict:
     claim = replace(claim, word=_word(claim), seeds=seeds_of_all)
     if claim.word == UNMEASURABLE:
         claim = replace(claim, **Outlook()._asdict())
-    decisive = _decisive(claim)
-    return replace(
-        claim,
-        reason=wording.reason(claim, decisive, study),
-        headline=wording.headline(decisive) if decisive else "",
-        command=wording.what_decides(study, claim, seeds),
-        decisive=claim.contrasts.index(decisive) if decisive else None,
-    )
+    if decisive := _decisive(claim):
+        claim = replace(claim, decisive=claim.contrasts.index(decisive), headline=wording.headline(decisive))
+    command = what_decides(study, claim, seeds)
+    return replace(claim, reason=wording.reason(claim, study), command=command)
 
 
 def _word(claim: Verdict) -> str:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,81 +11,13 @@ import pandas as pd
 
 from segnb.claims.by_image import ImageCounts, file_of
 from segnb.claims.claim import COSTS, FLOOR, Contrast
-from segnb.claims.metrics import METRICS
+from segnb.claims.metrics import METRICS, words_of
 from segnb.claims.related_studies import COMPANIONS, Missing, companion
+from segnb.claims.verdicts import MeasuredContrast
 from segnb.models.registry import VARIANTS, label
 from segnb.stats.bootstrap import count_blocks, resample, weights_of
 from segnb.stats.effect import Effect, effect
 from segnb.study.study import Run, Study
-
-
-def words_of(metric: str) -> str:
-    """Return the name of a metric in a sentence."""
-    return COSTS[metric][0] if metric in COSTS else METRICS[metric].words
-
-
-@dataclass(frozen=True)
-class MeasuredContrast(Contrast):
-    """A comparison with its numbers, as in claims.json; None stands for a missing number.
-
-    words, unit, scale: the name of the metric; a printed number is the value times `scale`, in `unit`. If the
-                claim states an upper limit, value and scale are negative.
-    margin:     of a claim of equivalence
-    low, high:  the interval that decides, see `segnb.stats.decisions.interval`; a share's ends at 0 and 1
-    level:      of the interval, 0 to 1; all claims of a family have the same
-    se, dof:    standard error and degrees of freedom of the interval and of p
-    image_se:   the part of `se` that is due to images
-    p_for, p_against: of this comparison alone
-    missing:    the reason why there is no number; "" otherwise
-    floor:      the reason why there is no room for a difference, see `Effects.floor`; "" otherwise
-    effect:     the tested effect; not written to files
-    """
-
-    words: str = ""
-    unit: str = ""
-    scale: float = 1
-    margin: float | None = None
-    estimate: float | None = None
-    seeds: int = 0
-    by_seed: tuple[float, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    level: float = 0.95
-    se: float | None = None
-    dof: float | None = None
-    seed_sd: float | None = None
-    image_se: float | None = None
-    p_for: float | None = None
-    p_against: float | None = None
-    missing: str = ""
-    floor: str = ""
-    effect: Effect | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def identity(self) -> tuple[str, str, str, bool]:
-        """What is the same in two studies. The metric's words tell an earlier definition of it apart."""
-        return self.label, self.metric, self.words, self.at_most
-
-    @property
-    def compares_networks(self) -> bool:
-        """Whether it is a difference of networks."""
-        # A comparison from results/ has no networks, but the label of a difference has a minus.
-        return bool(self.minus) or " − " in self.label
-
-    @property
-    def is_level(self) -> bool:
-        """Whether it compares a value of one network with a limit."""
-        return bool(self.threshold) and not self.compares_networks
-
-    @property
-    def half_width(self) -> float | None:
-        """Half the width of the interval."""
-        return None if self.low is None else (self.high - self.low) / 2
-
-    @property
-    def short_unit(self) -> str:
-        """The unit without the metric, such as "points" for "points of mIoU"."""
-        return self.unit.partition(" of ")[0]
 
 
 def finite(value: float | None) -> float | None:

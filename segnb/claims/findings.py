@@ -6,9 +6,9 @@ from segnb.audit import scores
 from segnb.claims.claim import Claim, Contrast
 from segnb.claims.compare import elsewhere
 from segnb.claims.ledger import LEDGER
-from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, score, source
+from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.claims.wording import counted, counts, effect, listed, outlook
+from segnb.claims.wording import counted, counts, effect, listed, outlook, score
 from segnb.models.registry import label
 from segnb.storage.files import between
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from segnb.claims import by_image
 from segnb.claims.by_image import FAR, LEVELS, NEAR, ImageCounts, file_of, miou, pixels_of, share
-from segnb.claims.claim import ENCODER
+from segnb.claims.claim import COSTS, ENCODER
 from segnb.claims.related_studies import Missing
 from segnb.labels import CAMVID, STREET
 from segnb.metrics import boundaries, objects
@@ -311,3 +311,8 @@ def _metrics() -> dict[str, Metric]:
 
 
 METRICS = _metrics()
+
+
+def words_of(metric: str) -> str:
+    """Return the name of a metric in a sentence."""
+    return COSTS[metric][0] if metric in COSTS else METRICS[metric].words

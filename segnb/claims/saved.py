@@ -8,12 +8,10 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
-from segnb.claims.effects import MeasuredContrast, words_of
 from segnb.claims.ledger import LEDGER
+from segnb.claims.metrics import words_of
 from segnb.claims.related_studies import origin
-from segnb.claims.verdicts import DECIDED, WORDS, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, WORDS, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import (
     counted,
     estimate,
@@ -23,6 +21,7 @@ from segnb.claims.wording import (
     levels,
     listed,
     needed,
+    score,
     with_unit,
 )
 from segnb.errors import SegnbError
@@ -277,12 +276,6 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
             parts += [f"### {verdicts.preset} on {data}", source(verdicts, name)]
             parts.append(markdown_table(headings, rows))
     return between(text, SCORES, "\n\n".join(parts), PERFORMANCE_PAGE)
-
-
-def score(mious: list[float]) -> str:
-    """Return the mean test mIoU of several seeds and its standard deviation, as in "0.474 ± 0.009"."""
-    spread = f" ± {np.std(mious, ddof=1):.3f}" if len(mious) > 1 else ""
-    return f"{np.mean(mious):.3f}{spread}"
 
 
 def in_page(text: str, verdicts: StudyVerdicts, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The verdict on a claim, and all verdicts of a study, as in claims.json.
+"""Comparisons with their numbers, claims with their verdicts, and all verdicts of a study, as in claims.json.
 
 A verdict is supported, refuted, inconclusive, not measurable at this size, or not measured. It is computed by
 the rules below and the tests of `segnb.stats.decisions`.
@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segnb.claims.claim import FLOOR, Claim
-from segnb.claims.effects import MeasuredContrast
+from segnb.claims.claim import FLOOR, Claim, Contrast
 from segnb.stats.effect import Effect
 
 UNMEASURABLE = "not measurable at this size"
@@ -36,6 +35,70 @@ RULES = {
     "one seed": "With one seed, a claim about trained networks is inconclusive: its interval covers the"
     " choice of test images but not the variation between runs.",
 }
+
+
+@dataclass(frozen=True)
+class MeasuredContrast(Contrast):
+    """A comparison with its numbers, as in claims.json; None stands for a missing number.
+
+    words, unit, scale: the name of the metric; a printed number is the value times `scale`, in `unit`. If the
+                claim states an upper limit, value and scale are negative.
+    margin:     of a claim of equivalence
+    low, high:  the interval that decides, see `segnb.stats.decisions.interval`; a share's ends at 0 and 1
+    level:      of the interval, 0 to 1; all claims of a family have the same
+    se, dof:    standard error and degrees of freedom of the interval and of p
+    image_se:   the part of `se` that is due to images
+    p_for, p_against: of this comparison alone
+    missing:    the reason why there is no number; "" otherwise
+    floor:      the reason why there is no room for a difference, see `Effects.floor`; "" otherwise
+    effect:     the tested effect; not written to files
+    """
+
+    words: str = ""
+    unit: str = ""
+    scale: float = 1
+    margin: float | None = None
+    estimate: float | None = None
+    seeds: int = 0
+    by_seed: tuple[float, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    se: float | None = None
+    dof: float | None = None
+    seed_sd: float | None = None
+    image_se: float | None = None
+    p_for: float | None = None
+    p_against: float | None = None
+    missing: str = ""
+    floor: str = ""
+    effect: Effect | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def identity(self) -> tuple[str, str, str, bool]:
+        """What is the same in two studies. The metric's words tell an earlier definition of it apart."""
+        return self.label, self.metric, self.words, self.at_most
+
+    @property
+    def compares_networks(self) -> bool:
+        """Whether it is a difference of networks."""
+        # A comparison from results/ has no networks, but the label of a difference has a minus.
+        return bool(self.minus) or " − " in self.label
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it compares a value of one network with a limit."""
+        return bool(self.threshold) and not self.compares_networks
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval."""
+        return None if self.low is None else (self.high - self.low) / 2
+
+    @property
+    def short_unit(self) -> str:
+        """The unit without the metric, such as "points" for "points of mIoU"."""
+        return self.unit.partition(" of ")[0]
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,17 @@
-"""Numbers, reasons and commands as text: the only place where the numbers of a claim are formatted."""
+"""Numbers and reasons as text: the only place where the numbers of a claim are formatted."""
 
 from collections import Counter
 from collections.abc import Iterable
 
+import numpy as np
+
 from segnb.audit import scores
-from segnb.claims.claim import COSTS, Contrast
-from segnb.claims.effects import MeasuredContrast
 from segnb.claims.metrics import early_epoch
-from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, StudyVerdicts, Verdict
-from segnb.models.registry import VARIANTS
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, WORDS, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.presets import preset
 from segnb.stats import decisions
 from segnb.study.study import Study
 
-AFFORDABLE = 20  # seeds; no command for more seeds is printed
 FURTHER = range(4)  # decimals beyond those of the unit
 DIGITS = {"px": 2, "decades": 2, "": 3}  # decimals by unit; 1 for all other units
 
@@ -119,6 +116,12 @@ def headline(contrast: MeasuredContrast, level: bool = False) -> str:
     return f"{full_name(contrast)}: {effect(contrast, named=True, level=level)}"
 
 
+def score(mious: list[float]) -> str:
+    """Format the mean test mIoU of several seeds and its standard deviation, such as "0.474 ± 0.009"."""
+    spread = f" ± {np.std(mious, ddof=1):.3f}" if len(mious) > 1 else ""
+    return f"{np.mean(mious):.3f}{spread}"
+
+
 def half_widths(claim: Verdict) -> str:
     """Format half the width of the widest deciding intervals, such as "±1.7 points"; "–" without any."""
     widths = [
@@ -183,7 +186,7 @@ def counts(verdicts: StudyVerdicts) -> str:
 # ---- reasons ---------------------------------------------------------------------------------------------
 
 
-def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> str:
+def reason(claim: Verdict, study: Study) -> str:
     """Explain a verdict in a few sentences: the numbers and the rule."""
     if claim.kind == "audit":
         return sentence(scores.verdict(claim.id).reason)
@@ -193,7 +196,7 @@ def reason(claim: Verdict, decisive: MeasuredContrast | None, study: Study) -> s
         return f"{sentence('; '.join(claim.floors))} That leaves no room for a difference."
     if claim.word == "not measured":
         return sentence("; ".join(claim.missing))
-    sentences = [_verdict(claim, decisive)]
+    sentences, decisive = [_verdict(claim)], claim.decisive_contrast
     if any(contrast.metric.startswith("val:") for contrast in claim.deciding if not contrast.missing):
         epochs = study.recipe("fcn").epochs
         sentences.append(f"“Early” means after epoch {early_epoch(epochs)} of {epochs}.")
@@ -225,8 +228,9 @@ def _trained_less(claim: Verdict, study: Study) -> str:
     return f"More training may change this value: here {sizes}."
 
 
-def _verdict(claim: Verdict, decisive: MeasuredContrast) -> str:
-    contrasts, aim = len(claim.deciding), goal(claim, decisive)
+def _verdict(claim: Verdict) -> str:
+    contrasts, decisive = len(claim.deciding), claim.decisive_contrast
+    aim = goal(claim, decisive)
     several, result = contrasts > 1, headline(decisive, level=True)
     if claim.broken:
         return f"{result}. This number is counted, so exact, and is not {aim}."
@@ -287,63 +291,3 @@ def outlook(claim: Verdict) -> str:
         f"If effect and spread stay the same, it takes {seeds} seeds per network for a chance of"
         f" {100 * decisions.POWER:.0f}% to {verdict}."
     )
-
-
-# ---- commands --------------------------------------------------------------------------------------------
-
-
-def command(
-    study: Study, seeds: Iterable[int], data: str = "", variants: Iterable[str] = (), preset: str = ""
-) -> str:
-    """Return the `make report` command of these seeds, with the other settings of the study."""
-    request, own = study.settings["request"], study.settings["data"]["name"]
-    words = {
-        "PRESET": preset or study.preset.name,
-        "DATA": data or (own if study.is_rendered else f"path/to/{own}"),
-        "SEEDS": ",".join(map(str, seeds)),
-    }
-    if variants:
-        words["VARIANTS"] = ",".join(variants)
-    auto = study.preset.weights == "auto" and request.get("weights") in (None, "auto")
-    if auto and preset in ("", study.preset.name):  # on another machine, "auto" may find other weights
-        request = request | {"weights": study.settings["weights"]["source"]}
-    for key in ("epochs", "learning_rate", "backbone_learning_rate", "weights", "precision"):
-        if request.get(key) and "/" not in str(request[key]):  # a path means nothing on another machine
-            words[key.upper()] = str(request[key])
-    if words["DATA"] == "streets":
-        del words["DATA"]
-    return " ".join(["make report", *(f"{name}={word}" for name, word in words.items())])
-
-
-def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
-    """Return the command that would measure or decide the claim, or that computes it again."""
-    if claim.kind in ("audit", "none"):
-        return "segnb claims"
-    # The scores of smoke mean nothing.
-    preset = "quick" if study.preset.name == "smoke" else study.preset.name
-    missing = [contrast for contrast in claim.deciding if contrast.missing]
-    if claim.word == "not measured" and any(contrast.metric not in COSTS for contrast in missing):
-        asked = seeds or range(study.preset.seeds)
-        elsewhere = _of_related_studies(study, missing, asked, preset)
-        return " && ".join(elsewhere or [command(study, asked, preset=preset)])
-    if claim.word == "not measured":
-        return f"segnb cost --study {study.name}"
-    count = max(3, len(seeds) + 1) if claim.one_seed else claim.seeds_needed
-    if claim.word == "inconclusive" and count and count <= AFFORDABLE:
-        elsewhere = _of_related_studies(study, claim.deciding, range(count), preset)
-        return " && ".join([*elsewhere, command(study, range(count), preset=preset)])
-    return f"segnb claims --study {study.name}"
-
-
-def _of_related_studies(
-    study: Study, contrasts: Iterable[Contrast], seeds: Iterable[int], preset: str
-) -> list[str]:
-    """Return the commands that train these seeds of the comparisons' networks on other data."""
-    networks = {network for contrast in contrasts for network in contrast.networks}
-    commands = []
-    for place in COMPANIONS:
-        variants = [name for name in VARIANTS if f"{place}:{name}" in networks]
-        if variants:
-            data = "path/to/camvid" if place == PHOTOGRAPHS else place
-            commands.append(command(study, seeds, data, variants, preset))
-    return commands

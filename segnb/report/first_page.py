@@ -8,10 +8,9 @@ import numpy as np
 from IPython.display import HTML
 
 from segnb.claims.compare import elsewhere, same_test
-from segnb.claims.effects import MeasuredContrast
 from segnb.claims.findings import TOPICS, bullets
 from segnb.claims.saved import older_tests
-from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.models import registry
 from segnb.report.claim_blocks import CHAPTERS, by_family, described, in_sentence, render

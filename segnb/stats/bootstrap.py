@@ -59,14 +59,13 @@ def scope_of(names: Sequence[str]) -> str:
     if not any(drives) or len(names) < 2:
         return ""
     count = len(drives)
-    drives_text = "1 drive" if count == 1 else f"{count} drives"
-    text = f"The {len(names)} test frames come from {drives_text}."
+    text = f"The {len(names)} test frames come from {count} drive{'s' * (count > 1)}."
     if count >= DRIVES:
         return f"{text} The bootstrap weights whole drives, so intervals cover other drives."
+    same = f"{count} drives" if count > 1 else "drive"
     return (
         f"{text} Consecutive frames are similar, so the bootstrap weights {count_blocks(names)} runs of"
-        f" consecutive frames. Intervals cover other frames of the same {drives_text.removeprefix('1 ')}, but"
-        " not other drives."
+        f" consecutive frames. Intervals cover other frames of the same {same}, but not other drives."
     )
 
 
@@ -79,12 +78,7 @@ def weights_of(names: Sequence[str]) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _key_and_blocks(names: tuple[str, ...]) -> tuple[str, np.ndarray]:
-    return key_of(names), blocks_of(names)
-
-
-def key_of(names: Sequence[str]) -> str:
-    """Return the key of the weights: the SHA-256 of the images' names."""
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+    return hashlib.sha256("\n".join(names).encode()).hexdigest(), blocks_of(names)
 
 
 @lru_cache(maxsize=4)
@@ -94,16 +88,11 @@ def image_weights(images: int, draws: int | None = None, *, key: str) -> np.ndar
     Args:
         images: number of images, at least 2.
         draws: number of weightings (default: `DRAWS`).
-        key: of the test images, see `key_of`; the same key gives the same weights.
+        key: of the test images; the same key gives the same weights.
 
     Returns:
         Weights (draws, images), read-only, positive; each row has mean 1.
-
-    Raises:
-        ValueError: if there are fewer than two images.
     """
-    if images < 2:
-        raise ValueError(f"too few test images: {images} (expected at least 2)")
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
     weights = np.random.default_rng(seed).dirichlet(np.ones(images), draws or DRAWS) * images
     weights.flags.writeable = False
@@ -127,13 +116,7 @@ def resample(
 
     Returns:
         The metric of each draw, (B, ...).
-
-    Raises:
-        ValueError: if the weights have another number of images.
     """
-    for array in counts.values():
-        if len(array) != weights.shape[1]:
-            raise ValueError(f"weights for {weights.shape[1]} images (expected {len(array)})")
     size = len(weights) * sum(array[0].size for array in counts.values())
     parts = min(-(-size // AT_ONCE), len(weights))
     draws = []
@@ -158,9 +141,8 @@ def interval(
     runs: Sequence[dict[str, np.ndarray]],
     reduce: Callable[..., np.ndarray],
     names: Sequence[str],
-    level: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the CI over test images, seeds fixed, of the mean of a metric over seeds.
+    """Compute the 95% CI over test images, seeds fixed, of the mean of a metric over seeds.
 
     Seeds are crossed with images: a draw weights the images once for all seeds. The interval does not cover
     the variation between runs.
@@ -169,7 +151,6 @@ def interval(
         runs: the `counts` of each seed, see `resample`.
         reduce: see `resample`; returns one number, or one per class, size or level.
         names: of the test images.
-        level: share of the draws between low and high.
 
     Returns:
         (low, high), each in the shape of the metric; NaN for a single image.
@@ -180,7 +161,7 @@ def interval(
         return undefined, undefined
     weights = weights_of(names)
     mean = np.mean([resample(counts, reduce, weights) for counts in runs], axis=0)
-    low, high = np.quantile(mean, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(mean, [0.025, 0.975], axis=0)
     return low, high
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 
 from segnb.claims import saved
-from segnb.claims.effects import MeasuredContrast
-from segnb.claims.verdicts import RULES, StudyVerdicts, Verdict
+from segnb.claims.verdicts import RULES, MeasuredContrast, StudyVerdicts, Verdict
 
 
 def by_id(verdicts: StudyVerdicts) -> dict[str, dict]:

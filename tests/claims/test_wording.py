@@ -1,4 +1,4 @@
-"""Numbers, reasons and commands as text."""
+"""Numbers and reasons as text, and commands."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from segnb.claims import wording
+from segnb.claims.commands import make_report
 from segnb.claims.decide import decide
 from segnb.claims.related_studies import FALSE_COLOURS
 from segnb.models.registry import VARIANTS
@@ -101,7 +102,7 @@ def test_what_a_claim_can_tell_is_the_widest_deciding_interval_of_each_unit():
 def test_a_supported_claim_with_different_limits_names_them_all(study):
     level = part("U-Net, no skips", minus=(), weight=-1, threshold=-0.5, scale=-100, unit="%")
     both = claim("U17", contrasts=(part(), level), decisive=0)
-    text = wording.reason(both, part(), study)
+    text = wording.reason(both, study)
     assert text.startswith("Both intervals lie on the side of the claim, above zero or below 50%. ")
 
 
@@ -110,19 +111,17 @@ def test_a_level_that_refutes_a_claim_may_change_with_more_training(study):
     changes = (
         "More training may change this value: here 10 epochs on 240 images, in the study up to 15 on 1,600."
     )
-    assert wording.reason(claim("F14", "refuted", contrasts=(level,)), level, study).endswith(changes)
-    assert wording.reason(claim("F14", contrasts=(level,)), level, study).endswith(
-        changes
-    )  # for both verdicts
+    assert wording.reason(claim("F14", "refuted", contrasts=(level,)), study).endswith(changes)
+    assert wording.reason(claim("F14", contrasts=(level,)), study).endswith(changes)  # for both verdicts
     for other in (
         claim("F14", "inconclusive", contrasts=(level,)),
         claim("F14", "refuted", contrasts=(part(),)),
     ):
-        assert "More training" not in wording.reason(other, other.contrasts[0], study)
+        assert "More training" not in wording.reason(other, study)
     paper = SimpleNamespace(
         settings={"data": {"counts": {"train": 3000}}}, recipe=lambda family: SimpleNamespace(epochs=15)
     )
-    assert "More training" not in wording.reason(claim("F14", contrasts=(level,)), level, paper)
+    assert "More training" not in wording.reason(claim("F14", contrasts=(level,)), paper)
 
 
 @pytest.mark.parametrize("half_width, expected", [(0.017, True), (0.008, False)])
@@ -131,7 +130,7 @@ def test_a_margin_that_intervals_cannot_fit_in_is_told(study, half_width, expect
     one = claim("U9", "inconclusive", kind="≈", margin=0.01, contrasts=(wide,))
     assert (
         "Even an effect of zero could not support it: its widest interval is ±1.7 points."
-        in wording.reason(one, wide, study)
+        in wording.reason(one, study)
     ) == expected
 
 
@@ -147,7 +146,7 @@ def test_times_beyond_the_limit_of_a_counted_claim_are_told(study, times, expect
     counted = part(metric="gflops", estimate=0.07, low=None, high=None, unit="%")
     shown = [replace(counted, metric="train_seconds", estimate=time, decides=False) for time in times]
     one = claim("U8", kind="≈", margin=0.1, contrasts=(counted, *shown))
-    text = wording.reason(one, counted, study)
+    text = wording.reason(one, study)
     assert "which do not decide" in text and text.endswith("gflops: +8.0%.") == (not expected)
     assert expected in text and ("would not hold" in text) == bool(expected)
 
@@ -167,19 +166,19 @@ def test_the_command_that_repeats_a_study_has_all_that_it_was_asked_for(study):
     asked = {"epochs": 2, "learning_rate": 0.002, "weights": "/some/where", "precision": None}
     other = Study(study.path)
     other.settings["request"].update(asked)  # as read, not in the file
-    assert wording.command(other, [0]) == "make report PRESET=quick SEEDS=0 EPOCHS=2 LEARNING_RATE=0.002"
+    assert make_report(other, [0]) == "make report PRESET=quick SEEDS=0 EPOCHS=2 LEARNING_RATE=0.002"
     # "auto" may find other weights on another machine, so those that it found are named.
-    assert wording.command(study, [0]) == "make report PRESET=quick SEEDS=0 WEIGHTS=hed"
+    assert make_report(study, [0]) == "make report PRESET=quick SEEDS=0 WEIGHTS=hed"
     other.settings["request"].update(dict.fromkeys(asked), weights="auto")
-    assert wording.command(other, [0]).endswith(" WEIGHTS=hed")
+    assert make_report(other, [0]).endswith(" WEIGHTS=hed")
     other.settings["weights"]["source"] = "random"
-    assert wording.command(other, [0]).endswith(" WEIGHTS=random")
+    assert make_report(other, [0]).endswith(" WEIGHTS=random")
     other.settings["weights"]["source"] = "hed"
     other.settings["request"].update(dict.fromkeys(asked), backbone_learning_rate=5e-05)
     expected = "make report PRESET=quick SEEDS=0 BACKBONE_LEARNING_RATE=5e-05 WEIGHTS=hed"
-    assert wording.command(other, [0]) == expected
+    assert make_report(other, [0]) == expected
     other.settings["request"].update(data="/a/folder/streets", backbone_learning_rate=None)
-    assert wording.command(other, [0]) == "make report PRESET=quick DATA=path/to/streets SEEDS=0 WEIGHTS=hed"
+    assert make_report(other, [0]) == "make report PRESET=quick DATA=path/to/streets SEEDS=0 WEIGHTS=hed"
 
 
 def test_more_seeds_of_a_claim_on_other_data_are_seeds_of_those_data_too(tmp_path):

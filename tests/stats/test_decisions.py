@@ -103,11 +103,6 @@ def test_a_part_that_cannot_be_tested_leaves_the_claim_open():
         assert verdict(">", [made(-5.0), unknown])[0] == "refuted"  # one comparison is enough to refute
 
 
-def test_an_unknown_kind():
-    with pytest.raises(ValueError, match="unknown kind"):
-        verdict("<", [made()])
-
-
 @pytest.mark.parametrize(
     "ps, decided",
     [([], 0), ([0.2], 1), ([0.01, 0.02, 0.9], 2), ([0.04, 0.045, 0.049], 3), ([0.03, 0.2, np.nan], 1)],

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 
-from segnb.claims.effects import Effects, MeasuredContrast
-from segnb.claims.verdicts import Verdict
+from segnb.claims.effects import Effects
+from segnb.claims.verdicts import MeasuredContrast, Verdict
 from segnb.claims.wording import counted, effect, full_name, signed
 from segnb.claims.wording import percent as level_in_percent
 from segnb.labels import ClassMap

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from segnb.claims.effects import MeasuredContrast
+from segnb.claims.verdicts import MeasuredContrast
 from segnb.claims.wording import counted, effect, every, listed, sentence, signed
 from segnb.models import registry
 from segnb.report.figures.style import BY_LABEL, percent
