@@ -207,10 +207,14 @@ def backbone(study: Study) -> str:
     source = study.settings["weights"]["source"]
     if source.startswith("imagenet"):
         return ""
-    work = "; Xie and Tu 2015" if source == "hed" else ""
+    hed = source == "hed"
+    edges = (
+        " They were last trained to detect edges, which may help at the boundaries of objects." if hed else ""
+    )
     return (
-        f"The FCN backbones start with other weights ({source}{work}) than the study's (ImageNet"
-        " classification). This changes the scores of all six FCNs and the gain from fine-tuning."
+        f"The FCN backbones start with other weights ({source}{'; Xie and Tu 2015' * hed}) than the study's"
+        " (ImageNet classification). This changes the scores of all six FCNs and the gain from fine-tuning."
+        f"{edges}"
     )
 
 
