@@ -52,14 +52,7 @@ def claim(name: str = "U1", word: str = "supported", **changes) -> Verdict:
     return Verdict(name, word=word, **facts | changes)
 
 
-UNTOLD = {
-    "decisive": None,
-    "contrasts": (),
-    "p_for": None,
-    "p_against": None,
-    "power": {},
-    "seeds": 0,
-}
+UNTOLD = {"decisive": None, "contrasts": (), "p_for": None, "p_against": None, "power": {}, "seeds": 0}
 MISSING = part("cars alone − all classes", estimate=None, missing="there is no study of cars")
 CLAIMS = (
     claim("F1", "refuted"),
