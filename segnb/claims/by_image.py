@@ -126,12 +126,11 @@ def lost_without(level: int, run: Run) -> ImageCounts:
     return miou(pixels_of(run)) - miou(neutral)
 
 
-def boundary(reduce: Callable[..., np.ndarray], then: Callable, run: Run) -> ImageCounts:
+def boundary(reduce: Callable[..., np.ndarray], run: Run, then: Callable = np.asarray) -> ImageCounts:
     """Counts for a reducer of `segnb.metrics.boundaries`, whose parameters name the sums that it takes."""
     arrays = file_of(run, "boundary")
-    return ImageCounts(
-        {name: arrays[name] for name in signature(reduce).parameters}, lambda **sums: then(reduce(**sums))
-    )
+    sums = {name: arrays[name] for name in signature(reduce).parameters}
+    return ImageCounts(sums, lambda **sums: then(reduce(**sums)))
 
 
 def of_objects(binned_by: str, place: int, value: str, run: Run, among: str = "") -> ImageCounts:
@@ -181,14 +180,14 @@ def share_of(file: str, above: str, below: str, run: Run) -> ImageCounts:
 def lost_part(name: str, run: Run) -> ImageCounts:
     """mIoU lost if a part of the network is ablated."""
     arrays = file_of(run, "ablation")
-    names = [str(part) for part in arrays["names"]]
+    names = arrays["names"].tolist()
     if name not in names:
         raise Missing(f"{label(run.variant)} has no {name}")
     return miou(pixels_of(run)) - miou(arrays["confusion"][names.index(name)])
 
 
 def of_maps(measure: Callable[[np.ndarray, np.ndarray], float], run: Run) -> ImageCounts:
-    """The mean over levels of a property of gate maps, in the images with stored maps.
+    """The mean over levels of a property of a gate map and the cars, in the images with stored maps.
 
     At coarse levels, small cars may have no pixel: such levels do not count.
     """
@@ -228,12 +227,8 @@ def auc(gate: np.ndarray, where: np.ndarray) -> float:
     return (rankdata(gate)[where].sum() - inside * (inside + 1) / 2) / (inside * outside)
 
 
-def evenness(gate: np.ndarray, where: np.ndarray) -> float:
-    """Return the entropy of a map's values as shares of their sum, relative to a constant map (1 is even).
-
-    Args:
-        where: without effect; `of_maps` passes the cars to every property
-    """
+def evenness(gate: np.ndarray) -> float:
+    """Return the entropy of a map's values as shares of their sum, relative to a constant map (1 is even)."""
     share = gate.ravel() / max(gate.sum(), np.finfo(float).tiny)
     return float(entropy(share) / np.log(share.size))
 

@@ -102,10 +102,7 @@ MARGINS = {
         POINT, True, "scores differ by at most 1 point", "The same margin as for no improvement."
     ),
     "little overhead": Limit(
-        SHARE,
-        True,
-        "costs rise by at most a tenth",
-        "A convention: it rarely needs another machine.",
+        SHARE, True, "costs rise by at most a tenth", "A convention: it rarely needs another machine."
     ),
 }
 

@@ -248,12 +248,8 @@ def same_test(a: Verdict, b: Verdict) -> bool:
 
 def counterpart(contrast: MeasuredContrast, claim: Verdict) -> MeasuredContrast | None:
     """Return the same comparison of another study's verdict, if it was measured there."""
-    other = _deciding(claim).get(contrast.identity)
-    return other if other and other.estimate is not None else None
-
-
-def _deciding(claim: Verdict) -> dict[tuple[str, ...], MeasuredContrast]:
-    return {contrast.identity: contrast for contrast in claim.deciding}
+    measured = (part for part in claim.deciding if part.estimate is not None)
+    return next((part for part in measured if part.identity == contrast.identity), None)
 
 
 def _measured(claim: Verdict) -> bool:

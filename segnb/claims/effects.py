@@ -148,9 +148,8 @@ class Effects:
         facts = {"words": words_of(contrast.metric), "unit": "%", "scale": 100}
         if contrast.metric in METRICS:
             metric = METRICS[contrast.metric]
-            facts |= {"unit": metric.unit, "scale": metric.scale}
-            if metric.share and not contrast.minus:  # a level, not a difference in points
-                facts["unit"] = "%"
+            level = metric.share and not contrast.minus  # not a difference in points
+            facts |= {"unit": "%" if level else metric.unit, "scale": metric.scale}
         facts["scale"] *= -1 if contrast.at_most else 1
         measured = MeasuredContrast(**vars(contrast), **facts)
         try:

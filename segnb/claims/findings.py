@@ -62,9 +62,9 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
         SegnbError: if README.md has no marks.
     """
     lines = bullets(verdicts) + [f"- {sentence}" for sentence in elsewhere(verdicts, others, TOPICS)]
-    old = verdicts.schema < StudyVerdicts.schema
-    older = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
-    note = older if old else older_tests(verdicts)
+    note = older_tests(verdicts)
+    if verdicts.schema < StudyVerdicts.schema:
+        note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
     repeat = f" To repeat it, run `{verdicts.command}`." if verdicts.command else ""
     about = source(verdicts, name) + _scores(verdicts) + note + repeat
     return between(text, MARKS, "\n".join([counts(verdicts), *caveats(verdicts), "", *lines, "", about]))

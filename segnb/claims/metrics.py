@@ -91,7 +91,7 @@ def _thin_minus_others(run: Run) -> ImageCounts:
 def _shifted(kind: str, run: Run) -> ImageCounts:
     """mIoU under other conditions minus mIoU of the same scenes without them."""
     arrays, clean = file_of(run, "shifts"), pixels_of(run)
-    kinds = [str(kind) for kind in arrays["kinds"]]
+    kinds = arrays["kinds"].tolist()
     if kind not in kinds:
         raise Missing(f"the networks were not evaluated on scenes with {kind}")
     shifted = arrays["confusion"][kinds.index(kind)]
@@ -216,12 +216,8 @@ def _metrics() -> dict[str, Metric]:
     for kind in ("occlusion", "fog", "night", "noise"):
         add(f"shift:{kind}", f"change in mIoU ({kind})", partial(_shifted, kind), points)
     for level in LEVELS:
-        add(
-            f"lost:{level}",
-            f"mIoU lost without the gate of level {level}",
-            partial(by_image.lost_without, level),
-            points,
-        )
+        words = f"mIoU lost without the gate of level {level}"
+        add(f"lost:{level}", words, partial(by_image.lost_without, level), points)
     add("lost:all", "mIoU lost without any gate", partial(by_image.lost_without, 0), points)
     for name, of in (("images", _best_by_image), ("classes", _best_by_class), ("seeds", _best_by_seed)):
         add(f"best:{name}", f"share of {name} with the best score", of, "%", compares=True)
@@ -230,19 +226,19 @@ def _metrics() -> dict[str, Metric]:
         ("boundary_iou", "boundary IoU", boundaries.boundary_iou),
         ("boundary_f1", "boundary F1", boundaries.boundary_f1),
     ):
-        of = partial(by_image.boundary, reduce, lambda at: at.mean(-1))
+        of = partial(by_image.boundary, reduce, then=lambda at: at.mean(-1))
         add(name, f"{words}, mean over 1, 2 and 3 px", of)
         for place, px in enumerate(boundaries.DISTANCES):
-            of = partial(by_image.boundary, reduce, itemgetter((..., place)))
+            of = partial(by_image.boundary, reduce, then=itemgetter((..., place)))
             add(f"{name}:{px}", f"{words} at {px} px", of)
-    for name, words, then, unit in (
-        ("roughness", "length of matching contours as a share of the true length", np.asarray, "points"),
-        ("edge_distance", "distance from true to predicted edges", np.asarray, "px"),
-        ("edge_agreement", "agreement of predicted edges with image gradients", np.asarray, "points"),
-        ("softness", "width of transitions across true edges", np.asarray, "px"),
-        ("missing_edges", "share of true edges without a transition", np.asarray, "points"),
+    for name, words, unit in (
+        ("roughness", "length of matching contours as a share of the true length", "points"),
+        ("edge_distance", "distance from true to predicted edges", "px"),
+        ("edge_agreement", "agreement of predicted edges with image gradients", "points"),
+        ("softness", "width of transitions across true edges", "px"),
+        ("missing_edges", "share of true edges without a transition", "points"),
     ):
-        add(name, words, partial(by_image.boundary, getattr(boundaries, name), then), unit)
+        add(name, words, partial(by_image.boundary, getattr(boundaries, name)), unit)
 
     for place, (size, px) in enumerate(objects.SIDES.items()):
         words = f"{size} objects ({px} px per side at {objects.CELLS_OF}×{objects.CELLS_OF})"
@@ -285,20 +281,15 @@ def _metrics() -> dict[str, Metric]:
     add("let_through", words, by_image.let_through, share=True)
     for name, words, measure in (
         ("gate_auc", "AUC of gate values for cars without the bonnet", by_image.auc),
-        ("gate_spread", "evenness of gate maps (1 is even)", by_image.evenness),
+        ("gate_spread", "evenness of gate maps (1 is even)", lambda gate, cars: by_image.evenness(gate)),
     ):
         add(name, words, partial(by_image.of_maps, measure), "")
 
     add("val:rise", "rise in validation mIoU from early to final", partial(_score_at, "rise"), points)
     add("val:early", "validation mIoU early in training", partial(_score_at, "early"), points)
     add("val:final", "final validation mIoU", partial(_score_at, "final"), points)
-    add(
-        "epochs",
-        f"epochs to {REACHED:.0%} of the lower final score",
-        _epochs_to_converge,
-        "epochs",
-        compares=True,
-    )
+    words = f"epochs to {REACHED:.0%} of the lower final score"
+    add("epochs", words, _epochs_to_converge, "epochs", compares=True)
     add("epochs:own", f"epochs to {REACHED:.0%} of its own final score", _epochs_to_converge, "epochs")
     ratio = "gradient-to-weight ratio in {}, relative to the decoder's last block".format
     add("gradient", ratio("encoder and bottleneck"), partial(_gradient_share, "|".join(ENCODER)), "decades")

@@ -21,6 +21,7 @@ import numpy as np
 AT_ONCE = 2**24  # numbers (128 MiB) summed at a time; all draws with 255 classes would take a gigabyte
 DRAWS = 2000  # the relative error of a standard error is 1.6%
 DRIVES = 5  # from this number of test drives, intervals cover other drives
+LEVEL = 0.95  # of intervals over images
 RUNS = 5  # 20 of a drive's hundred frames each, longer than the similarity of neighbours lasts
 
 
@@ -161,7 +162,7 @@ def interval(
         return undefined, undefined
     weights = weights_of(names)
     mean = np.mean([resample(counts, reduce, weights) for counts in runs], axis=0)
-    low, high = np.quantile(mean, [0.025, 0.975], axis=0)
+    low, high = np.quantile(mean, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low, high
 
 

@@ -64,8 +64,9 @@ def test_every_claim_is_decided_or_explained(claims):
 
 def test_known_effects_are_found(claims):
     verdicts = {name: claim["verdict"] for name, claim in claims.items()}
-    supported = "F1 F3 F7 F8 F9 F10 F11 F13 F19 F20 F21 F24 F25 U1 U2 U4 U5 U6 U8 U16 U18 U20 U22 U23 U24 U29"
-    for name in supported.split():
+    fcn = "F1 F3 F7 F8 F9 F10 F11 F13 F19 F20 F21 F24 F25"
+    unet = "U1 U2 U4 U5 U6 U8 U16 U18 U20 U22 U23 U24 U29"
+    for name in f"{fcn} {unet}".split():
         assert verdicts[name] == "supported", name
     assert verdicts["F5"] == "refuted"  # coarser blocks cut more corners, so their contours are shorter
     assert verdicts["F22"] == verdicts["U17"] == verdicts["U32"] == "refuted"

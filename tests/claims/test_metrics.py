@@ -159,8 +159,8 @@ def test_maps_of_gates():
     assert np.isnan(seen[3, 1:3]).all() and np.nansum(seen) == 3 and not np.isnan(seen[:3]).any()
     cars[3, 2] = False  # less than half of the lowest row: a car that the image cuts off
     assert by_image.without_bonnet(cars)[3].tolist() == [0, 1, 0, 0]
-    assert by_image.evenness(np.full((4, 4), 0.3), where) == pytest.approx(1)
-    assert by_image.evenness(np.array([[1.0, 0, 0, 0]]), where) == 0
+    assert by_image.evenness(np.full((4, 4), 0.3)) == pytest.approx(1)
+    assert by_image.evenness(np.array([[1.0, 0, 0, 0]])) == 0
 
 
 def test_what_older_versions_did_not_measure_is_told(study, tmp_path):
@@ -216,10 +216,8 @@ def test_who_is_best(by_hand):
     assert measured("best:images", mine, other, worst).value() == (1 + 0 + 1 / 2 + 1 / 2) / 4
     void = [Fixed(np.concatenate([one.confusion, np.zeros((1, 2, 2), int)])) for one in (mine, other)]
     assert measured("best:images", *void).value() == (1 + 0 + 1 / 2 + 1 / 2) / 4
-    left, right = (
-        two_classes((9, 5), (9, 5)),
-        two_classes((5, 9), (5, 9)),
-    )  # IoU 18/30, 10/22 and 10/22, 18/30
+    # IoU 18/30, 10/22 and 10/22, 18/30.
+    left, right = two_classes((9, 5), (9, 5)), two_classes((5, 9), (5, 9))
     assert measured("best:classes", left, right).value() == 1 / 2
     assert measured("best:seeds", worst, mine, other) == 0.0
 
