@@ -23,7 +23,7 @@ class Limit(NamedTuple):
     why: str
 
 
-# Chosen from the meaning of the words, not from results.
+# From the meaning of the words, written with results of earlier runs known (docs/methods.md).
 LIMITS = {
     "completely misses": Limit(
         0.10,
