@@ -80,7 +80,7 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
         "README.md": lambda old: findings.in_readme(old, lead, shown, others),
     }
     # All before the first is written, because a page may lack its marks.
-    pages = {page: text((root() / page).read_text(encoding="utf-8")) for page, text in new.items()}
+    pages = {page: text(_text(root() / page)) for page, text in new.items()}
     saved.write(verdicts, file)
     for page, text in pages.items():
         write_text(root() / page, text)
@@ -115,6 +115,11 @@ def claims_diff(options: argparse.Namespace) -> int:
     agree, text = compare.differences(*both)
     print(text)
     return int(not agree)
+
+
+def _text(page: Path) -> str:
+    """Return the text of a page; "" if it does not exist."""
+    return page.read_text(encoding="utf-8") if page.exists() else ""
 
 
 def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> StudyVerdicts:
