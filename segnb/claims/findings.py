@@ -37,16 +37,26 @@ def findings(verdicts: StudyVerdicts) -> list[str]:
     """
     claims = verdicts.by_id
     sentences = [_reported_scores(claims)] if "M1" in claims else []
-    for name, (subject, effects) in TOPICS.items():
-        claim = claims.get(name)
-        if claim and claim.word != "not measured":
-            sentences.append(f"{_conclusion(subject, claim)} {_effects(effects, claim)}{_settle(claim)}")
-    return sentences
+    return sentences + list(filter(None, (on_claim(verdicts, name) for name in TOPICS)))
+
+
+def on_claim(verdicts: StudyVerdicts, name: str) -> str:
+    """Return the finding on a claim; "" if there is none, or without evaluated networks."""
+    claim = verdicts.by_id.get(name) if name in TOPICS else None
+    if claim is None or claim.word == "not measured":
+        return ""
+    subject, effects = TOPICS[name]
+    return f"{_conclusion(subject, claim)} {_effects(effects, claim)}{_settle(claim)}"
+
+
+def emphasised(finding: str) -> str:
+    """Return a finding in Markdown with its conclusion, the first sentence, in bold; "" for none."""
+    return "**{}.** {}".format(*finding.split(". ", 1)) if finding else ""
 
 
 def bullets(verdicts: StudyVerdicts) -> list[str]:
     """Return the findings as items of a Markdown list, with their conclusions in bold."""
-    return ["- **{}.** {}".format(*finding.split(". ", 1)) for finding in findings(verdicts)]
+    return [f"- {emphasised(finding)}" for finding in findings(verdicts)]
 
 
 def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = ()) -> str:

@@ -6,12 +6,14 @@ from IPython.display import display
 
 from segnb.claims.decide import decide
 from segnb.claims.effects import Effects
+from segnb.claims.findings import emphasised, on_claim
 from segnb.claims.saved import of_runs, saved_studies
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.errors import SegnbError
 from segnb.params import ReportParams, parse_seeds
 from segnb.report.claim_blocks import block
 from segnb.report.figures.claims import pictures
+from segnb.report.text import say
 from segnb.study.study import Run, by_variant, of_family, open_study
 
 
@@ -58,7 +60,11 @@ class Chapter:
         return saved_studies(without=self.verdicts if self.verdicts.several_seeds else None)
 
     def show_claims(self, *names: str) -> None:
-        """Display the named claims of the ledger in order, each as a block with its figures."""
+        """Display the named claims of the ledger in order, each as a block with its figures.
+
+        A finding of the first page is repeated above its claim, so that a section begins with an answer.
+        """
         for name in names:
             claim = self.verdicts.by_id[name]
+            say(emphasised(on_claim(self.verdicts, name)))
             display(block(claim, pictures(claim, self.effects), self.saved))

@@ -151,6 +151,17 @@ def test_a_finding_gives_the_study_s_own_differences(name, own):
     assert f"(claim {name}). The study's own class IoUs {own}" in said(decided(name, "supported", 1))[0]
 
 
+def test_the_finding_on_one_claim_is_that_of_the_list():
+    both = verdicts(decided("U1", "supported", 1), decided("U7", "refuted", 1), claim("U2"))
+    alone = [findings.on_claim(both, name) for name in ("U1", "U7")]
+    assert alone == findings.findings(both)
+    assert findings.bullets(both) == [f"- {findings.emphasised(text)}" for text in alone]
+    assert findings.emphasised(alone[0]).startswith(
+        "**Skip connections raise mIoU, as the study claims.** With"
+    )
+    assert findings.on_claim(both, "U2") == findings.on_claim(both, "F1") == findings.emphasised("") == ""
+
+
 def test_levels_of_one_network_and_counted_claims_are_named():
     level = claim("F2", "refuted", contrasts=(part("FCN-32s, frozen", minus=(), threshold=0.1),))
     limit = claim("F3", contrasts=(part("FCN-8s − FCN-16s, frozen", threshold=0.02),))
