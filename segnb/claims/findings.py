@@ -41,7 +41,7 @@ def findings(verdicts: StudyVerdicts) -> list[str]:
 
 
 def on_claim(verdicts: StudyVerdicts, name: str) -> str:
-    """Return the finding on a claim; "" if there is none, or without evaluated networks."""
+    """Return the finding on a claim of TOPICS; "" for other claims, or without evaluated networks."""
     claim = verdicts.by_id.get(name) if name in TOPICS else None
     if claim is None or claim.word == "not measured":
         return ""
