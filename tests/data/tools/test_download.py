@@ -6,6 +6,7 @@ import io
 import json
 import os
 import socket
+import stat
 import threading
 import zipfile
 from functools import partial
@@ -29,12 +30,12 @@ WHOLE = {  # {path in the archive: path in the folder}
 }
 
 
-def zipped(*names: str) -> bytes:
-    """Return a zip file whose members contain their names."""
+def zipped(*names: str, more: dict | None = None) -> bytes:
+    """Return a zip file whose members contain their names; `more` adds {ZipInfo: bytes}."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in names:
-            archive.writestr(name, name)
+        for name, content in ({name: name for name in names} | (more or {})).items():
+            archive.writestr(name, content)
     return stream.getvalue()
 
 
@@ -72,8 +73,9 @@ def offer(monkeypatch, **changes) -> None:
         "licence": "CC0",
         "size": "1 MB",
         "sha256": hashlib.sha256(ARCHIVE).hexdigest(),
-        "keep": r"top/CamVid/(\w+/[^/]+\.png)",
+        "keep": r"top/CamVid/(\w+/.+)",
         "folders": ("train", "trainannot"),
+        "most_bytes": 100_000,
     }
     monkeypatch.setattr(download, "SETS", {"mini": dataclasses.replace(SETS["camvid"], **facts | changes)})
 
@@ -234,22 +236,35 @@ def test_a_wrong_archive_that_lies_there_is_named_and_left(served, place):
 # ---- archives that must not be unpacked ----------------------------------------------------------
 
 
+def special(name: str, kind: int) -> dict:
+    info = zipfile.ZipInfo(name)
+    info.create_system, info.external_attr = 3, (kind | 0o777) << 16
+    return {info: "../../.."}
+
+
+OUTSIDE = "(expected files inside the folder, no links). Delete the archive."
 BAD = {
+    "parent": (zipped("top/CamVid/train/../../../../evil.png"), OUTSIDE),
+    "parent elsewhere": (zipped(*WHOLE, "../evil.png"), OUTSIDE),
+    "absolute": (zipped("/evil.png"), OUTSIDE),
+    "backslash": (zipped("top\\..\\..\\evil.png"), OUTSIDE),
+    "drive": (zipped("C:/evil.png"), OUTSIDE),
+    "link": (zipped(*WHOLE, more=special("top/CamVid/train/out", stat.S_IFLNK)), OUTSIDE),
+    "device": (zipped(*WHOLE, more=special("top/CamVid/train/out", stat.S_IFCHR)), OUTSIDE),
+    "bomb": (
+        zipped(*WHOLE, more={"top/zeros": bytes(100_001)}),
+        "too large unpacked (expected at most 100000 bytes)",
+    ),
     "text": (b"Not here." * 99, "damaged, or not a zip file"),
     "short": (ARCHIVE[:-9], "damaged, or not a zip file"),
     "flipped": (
         ARCHIVE.replace(b"top/CamVid/train/1", b"top/CamVid/train/2", 1),
         "damaged, or not a zip file",
     ),
-} | {
-    name: (zipped("top/CamVid/train/1.png", other), "rearranged by its publisher (expected the folder train")
-    for name, other in {
-        "rearranged": "top/1.png",
-        "parent": "top/CamVid/train/../../../../evil.png",
-        "absolute": "/evil.png",
-        "backslash": "top\\..\\..\\evil.png",
-        "drive": "C:/evil.png",
-    }.items()
+    "rearranged": (
+        zipped("top/CamVid/train/1.png"),
+        "rearranged by its publisher (expected the folder trainannot)",
+    ),
 }
 
 
@@ -260,6 +275,20 @@ def test_a_bad_archive_is_named_and_touches_nothing(place, monkeypatch, tmp_path
     message = refusal(place)
     assert message.startswith(f"{given}: ") and reason in message
     assert beside(place) == ["mini.zip"] and not list(tmp_path.rglob("evil.png"))
+
+
+def test_a_member_that_lies_about_its_size_is_cut_and_refused(place, monkeypatch):
+    archive = zipped(more={"top/CamVid/train/1.png": bytes(300_000)})
+    give(monkeypatch, place, archive.replace((300_000).to_bytes(4, "little"), (1_000).to_bytes(4, "little")))
+    written = []
+    monkeypatch.setattr(
+        download.shutil,
+        "rmtree",
+        lambda folder, **_: written.extend(p.stat().st_size for p in folder.rglob("*.png")),
+    )
+    with pytest.raises(SegnbError, match="damaged, or not a zip file .*CRC"):
+        download.get("mini", place)
+    assert written and max(written) <= 1_000
 
 
 # ---- disk, interruptions, company ----------------------------------------------------------------
