@@ -119,9 +119,22 @@ def effect(values: np.ndarray, draws: np.ndarray | None, coefficients: np.ndarra
         values: (V, S), one row per variant of the family, one column per seed.
         draws: (V, S, B), the values under B weightings of the images; None for a metric without images.
         coefficients: (V,), such as 1 and -1; 0 for a variant that only adds residuals to the pool.
-        images: number of independent images; 0 without draws.
+        images: number of independent images, if there are draws.
+
+    Raises:
+        ValueError: if the shapes do not fit or values are not finite.
     """
     values, coefficients = np.asarray(values, np.float64), np.asarray(coefficients, np.float64)
+    if values.ndim != 2 or coefficients.shape != values.shape[:1]:
+        raise ValueError(
+            f"values {values.shape} and coefficients {coefficients.shape} (expected (V, S) and (V,))"
+        )
+    if draws is not None and (np.shape(draws)[:2] != values.shape or images < 2):
+        raise ValueError(
+            f"draws {np.shape(draws)} of {images} images (expected {(*values.shape, 'B')}, at least 2 images)"
+        )
+    if not np.isfinite(values).all() or (draws is not None and not np.isfinite(draws).all()):
+        raise ValueError("values are missing or not finite. Leave the variant out or mark it as not measured")
     variants, seeds = values.shape
     by_seed = coefficients @ values
     own = by_seed.var(ddof=1) if seeds > 1 else np.nan
@@ -132,7 +145,7 @@ def effect(values: np.ndarray, draws: np.ndarray | None, coefficients: np.ndarra
         pooled_dof = (variants - 1) * (seeds - 1)
         pooled = (coefficients @ coefficients) * (residuals**2).sum() / pooled_dof
     image = 0.0 if draws is None else _image_variance(np.tensordot(coefficients, draws, 1), images)
-    return Effect(by_seed, float(own), float(pooled), pooled_dof, image, images)
+    return Effect(by_seed, float(own), float(pooled), pooled_dof, image, images if draws is not None else 0)
 
 
 def _image_variance(draws: np.ndarray, images: int) -> float:

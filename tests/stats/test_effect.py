@@ -78,3 +78,19 @@ def test_degrees_of_freedom_lie_between_seeds_and_images():
 
 def test_one_seed_without_images_has_no_interval():
     assert np.isnan(made(seeds=1).interval()).all()
+
+
+@pytest.mark.parametrize(
+    "values, draws, coefficients, images, message",
+    [
+        (VALUES[0], None, [1], 0, "expected"),
+        (VALUES, None, [1, -1], 0, "expected"),
+        (VALUES, np.zeros((3, 2, 9)), [1, -1, 0], 9, "draws"),
+        (VALUES, np.zeros((3, 3, 9)), [1, -1, 0], 0, "draws"),
+        (VALUES * np.nan, None, [1, -1, 0], 0, "not finite"),
+        (VALUES, np.full((3, 3, 9), np.nan), [1, -1, 0], 9, "not finite"),
+    ],
+)
+def test_values_that_do_not_fit(values, draws, coefficients, images, message):
+    with pytest.raises(ValueError, match=message):
+        effect(values, draws, coefficients, images)

@@ -256,7 +256,8 @@ def inspect(listing: Listing, pairs: dict[str, list[Pair]], known: Iterable[Find
         digest = reading.digest(pairs, sums)  # valid files are not read again
     except SegnbError:
         digest = None
-    findings.sort(key=lambda fault: [*KINDS].index(fault.kind))
+    order = list(KINDS)
+    findings.sort(key=lambda fault: order.index(fault.kind))
     return Report(listing, pairs, counts, findings, digest, reading.notes(listing, pairs))
 
 
