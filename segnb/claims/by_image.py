@@ -51,14 +51,19 @@ class ImageCounts(NamedTuple):
 
         return ImageCounts(plus | minus, reduce)
 
-    def check(self) -> None:
-        """Raise Missing if only a few images contribute, too few for an interval."""
+    def contributing(self) -> np.ndarray:
+        """Return whether each image contributes, (N,), for instance because it shows small objects.
+
+        Raises:
+            Missing: if those are too few for an interval.
+        """
         arrays = list(self.arrays.values())
         counted = np.any([array.reshape(len(array), -1).any(axis=1) for array in arrays], axis=0)
         if counted.sum() < min(FEWEST, len(counted) / 2):
             raise Missing(
                 f"only {counted.sum()} of {len(counted)} test images count, too few for an interval"
             )
+        return counted
 
 
 def miou(pixels: np.ndarray, classes: Sequence[int] | slice = slice(None)) -> ImageCounts:

@@ -47,7 +47,7 @@ def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
         return " && ".join(elsewhere or [make_report(study, asked, preset=preset)])
     if claim.word == "not measured":
         return f"segnb cost --study {study.name}"
-    count = max(3, len(seeds) + 1) if claim.one_seed else claim.seeds_needed
+    count = max(3, len(seeds) + 1) if claim.few_seeds else claim.seeds_needed
     if claim.word == "inconclusive" and count and count <= AFFORDABLE:
         elsewhere = _of_related_studies(study, claim.deciding, range(count), preset)
         return " && ".join([*elsewhere, make_report(study, range(count), preset=preset)])

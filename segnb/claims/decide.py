@@ -162,14 +162,14 @@ def _decisive(claim: Verdict) -> MeasuredContrast | None:
         return claim.broken[0]
     if not claim.tested:
         return min(claim.counted, key=claim.lead, default=None)
-    if claim.one_seed:  # no test: the smallest lead in standard errors
-        return min(claim.tested, key=lambda contrast: claim.lead(contrast) / (contrast.image_se or np.inf))
 
     def known(p: float | None) -> float:
         return np.inf if p is None else p
 
     if claim.word == "refuted":
         return min(claim.tested, key=lambda contrast: known(contrast.p_against))
+    if claim.few_seeds:  # no test: the smallest lead in standard errors
+        return min(claim.tested, key=lambda contrast: claim.lead(contrast) / (contrast.image_se or np.inf))
     return max(claim.tested, key=lambda contrast: known(contrast.p_for))
 
 

@@ -26,10 +26,14 @@ def finite(value: float | None) -> float | None:
 
 
 class Score(NamedTuple):
-    """A metric of one run: its value, and its values under weightings of the images, (B,)."""
+    """A metric of one run: its value, its values under weightings of the images, (B,), and their number.
+
+    Only independent images that contribute are counted.
+    """
 
     value: float
     draws: np.ndarray | None = None
+    images: int = 0
 
 
 class Effects:
@@ -112,17 +116,23 @@ class Effects:
     def _computed(self, name: str, side: str, seed: int, rivals: tuple, drawn: bool) -> Score | str:
         """Compute a score, or return the reason why it is missing."""
         try:
-            counts, draws = self._counts(name, side, seed, rivals), None
-            images = isinstance(counts, ImageCounts)
-            if images and drawn:
-                counts.check()
-                draws = resample(counts.arrays, counts.reduce, self._weights(side, seed), self._sums)
+            counts = self._counts(name, side, seed, rivals)
+            score = self._drawn(counts, side, seed) if drawn else Score(_value(counts))
         except Missing as reason:
             return str(reason)
-        score = Score(counts.value() if images else counts, draws)
         if all(np.isfinite(numbers).all() for numbers in score if numbers is not None):
             return score
         return f"{METRICS[name].words} of {label(_split(side)[1])} has no value on these test images"
+
+    def _drawn(self, counts: ImageCounts | float, side: str, seed: int) -> Score:
+        """Compute a score and its values under weightings of the images."""
+        if not isinstance(counts, ImageCounts):
+            return Score(counts)
+        images = count_blocks(self._names(side, seed), counts.contributing())
+        if images < 2:
+            raise Missing("the images that count are too close in time for an interval")
+        draws = resample(counts.arrays, counts.reduce, self._weights(side, seed), self._sums)
+        return Score(counts.value(), draws, images)
 
     def prepare(self, contrasts: Iterable[Contrast]) -> None:
         """Compute the scores of comparisons run by run, so that each file of a run is read only once."""
@@ -213,7 +223,7 @@ class Effects:
         if scores[0][0].draws is not None:
             draws = np.array([[score.draws for score in row] for row in scores])  # (V, S, B)
             draws = np.concatenate([draws, np.zeros((len(lent), *draws.shape[1:]))])
-            images = min(count_blocks(self._names(side, seeds[0])) for side, *_ in sides)
+            images = min(score.images for row in scores for score in row)
         coefficients = np.array([coefficient for _, coefficient, _ in sides] + [0.0] * len(lent))
         estimated = effect(np.array(values + lent), draws, coefficients, images)
         if contrast.rivals and images:
@@ -284,6 +294,10 @@ class Effects:
             return empty
         frame = pd.DataFrame({"name": names[0], "index": range(len(total)), "difference": total})
         return frame.dropna(ignore_index=True)
+
+
+def _value(counts: ImageCounts | float) -> float:
+    return counts.value() if isinstance(counts, ImageCounts) else counts
 
 
 def _split(side: str) -> tuple[str, str]:

@@ -33,7 +33,8 @@ RULES = {
     f" {100 - 100 * FLOOR:.0f}% even for the worse network, or below {100 * FLOOR:.0f}% even for perfect"
     " scores at the networks' strides.",
     "one seed": "With one seed, a claim about trained networks is inconclusive: its interval covers the"
-    " choice of test images but not the variation between runs.",
+    " choice of test images but not the variation between runs. A comparison with a limit, or with a study"
+    " of other data, takes three seeds.",
 }
 
 
@@ -187,8 +188,9 @@ class Verdict(Claim):
         return list(dict.fromkeys(part.floor for part in fail if part.floor))
 
     @property
-    def one_seed(self) -> bool:
-        return any(contrast.seeds < 2 for contrast in self.tested)
+    def few_seeds(self) -> bool:
+        """Whether a deciding comparison has too few seeds for a test; unknown in a claim from a file."""
+        return any(contrast.effect and contrast.effect.few_seeds for contrast in self.tested)
 
     @property
     def broken(self) -> list[MeasuredContrast]:

@@ -237,14 +237,14 @@ def _verdict(claim: Verdict) -> str:
     if not claim.tested:
         least = f"The least favourable of {contrasts} comparisons is " if several else ""
         return f"{least}{result}. This number is counted, so exact, and is {aim}."
-    if claim.one_seed and decisive.effect.images:
-        result = f"{result.removesuffix(')')}, test images only)"
-    least = f"The least certain of {contrasts} comparisons is {result}." if several else f"{result}."
-    if claim.one_seed:
-        return f"One seed cannot decide this claim. {least}"
     if claim.word == "refuted":
         needs = f" The claim needs {every(contrasts)} comparisons to hold." if several else ""
         return f"{result}. The interval lies {goal(claim, decisive, missed=True)}.{needs}"
+    if decisive.seeds == 1 and decisive.effect.images:
+        result = f"{result.removesuffix(')')}, test images only)"
+    least = f"The least certain of {contrasts} comparisons is {result}." if several else f"{result}."
+    if claim.few_seeds:
+        return f"{'One seed' if decisive.seeds == 1 else 'Two seeds'} cannot decide this claim. {least}"
     if claim.word == "supported":
         if not several:
             return f"{least} The interval lies {aim}."

@@ -44,9 +44,10 @@ def blocks_of(names: Sequence[str]) -> np.ndarray:
     return blocks
 
 
-def count_blocks(names: Sequence[str]) -> int:
-    """Return the number of independent blocks of images."""
-    return int(blocks_of(names).max()) + 1
+def count_blocks(names: Sequence[str], among: np.ndarray | None = None) -> int:
+    """Return the number of independent blocks of images, all or the images in `among`, bool (N,)."""
+    blocks = blocks_of(names)
+    return len(np.unique(blocks if among is None else blocks[among]))
 
 
 def in_time(name: str) -> list:

