@@ -133,71 +133,89 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
 def elsewhere(
     verdicts: StudyVerdicts, others: Iterable[StudyVerdicts], above: Collection[str] = ()
 ) -> list[str]:
-    """Say how far other studies of the same preset agree: on other data, another machine, or other seeds.
+    """Tabulate how far other studies of the preset agree: of other data, machines or seeds.
 
     Args:
         verdicts: the study whose findings are shown
         others: the other studies
         above: claims of these findings, which stand above; named if the other study leaves them open
+
+    Returns:
+        Lines of Markdown; none if no study can be compared.
     """
-    sentences = []
+    rows, notes, common = [], [], False
     for other in others:
         found = agreement(verdicts, other)
         if not (found.both and found.compared) or other.preset != verdicts.preset:
             continue
+        shared = not {*other.seeds}.isdisjoint(verdicts.seeds)
         if other.data["name"] != verdicts.data["name"]:
-            sentences.append(_on_other_data(verdicts, other, found, above))
-        elif other.machine != verdicts.machine or {*other.seeds}.isdisjoint(verdicts.seeds):
-            sentences.append(_trained_again(verdicts, other, found))
-    return sentences
+            result = "; ".join(_on_other_data(found)) or "no verdict is another"
+            notes += _notes_on_other_data(verdicts, other, found, above)
+        elif other.machine != verdicts.machine or not shared:
+            result, common = _trained_again(found, shared), common or shared
+        else:
+            continue
+        same, beyond = f"{len(found.same)} of {len(found.both)}", f"{len(found.beyond)} of {found.compared}"
+        rows.append([_described(verdicts, other), same, listed(found.opposite) or "none", beyond, result])
+    if not rows:
+        return []
+    alike = "Only claims that both studies test alike count."
+    if common:
+        alike += " With common seeds, agreement shows that runs can be repeated, not what other seeds give."
+    differing = "effects that differ by more than chance"
+    head = ["other study", "same verdict", "opposite verdict", differing, "result"]
+    table = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return ["How far other studies agree:", "", *table, "", alike, *notes]
 
 
-def _trained_again(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement) -> str:
-    common = [str(seed) for seed in other.seeds if seed in verdicts.seeds]
-    more = ["images or settings"] if unequal_settings(verdicts, other) else []
-    more += ["backbone weights"] if verdicts.weights != other.weights else []
-    if other.machine == verdicts.machine:
-        what, place = "Other seeds give", f"with seeds {listed([str(seed) for seed in other.seeds])}"
-    elif common:
-        what, place = "The same seeds on another machine give", f"on {other.machine}"
-    else:
-        what, place = "Other seeds on another machine give", f"on {other.machine}"
-    place += f", with other {listed(more)}" if more else ""
-    result, note = f"{what} {'the same' if found.agree else 'different'} results", ""
+def _described(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
+    """Name what differs between the studies, and the seeds of the other."""
+    other_data = other.data["name"] != verdicts.data["name"]
+    parts = [in_markdown(origin(other.data))] if other_data else []
+    parts += [other.machine] if other.machine != verdicts.machine else []
+    parts += ["other images or settings"] if not other_data and unequal_settings(verdicts, other) else []
+    parts += ["other backbone weights"] if verdicts.weights != other.weights else []
+    mine, its = _families(verdicts), _families(other)
+    parts += [f"{listed(its)} only"] if its and its != mine else []
+    seeds = sorted(other.seeds)
+    in_a_row = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
+    numbers = f"{seeds[0]} to {seeds[-1]}" if in_a_row else listed([str(seed) for seed in seeds])
+    return ", ".join([*parts, f"seed{'s' * (len(seeds) > 1)} {numbers}"])
+
+
+def _trained_again(found: Agreement, shared: bool) -> str:
     if found.agree and len(found.both) < len(found.differently):
-        result = "An older study can hardly be compared"
-    elif common:
-        note = f" Both studies have seeds {listed(common)}, so this does not show what other seeds give."
-    return f"**{result}:** {place}, {in_words(found)} {_beyond(found)}.{note}"
+        return f"hardly comparable: {counted(len(found.differently), 'claim')} had another test"
+    result = "agrees" if found.agree else "does not agree"
+    return f"{result} (common seeds)" if shared else result
 
 
-def _on_other_data(
-    verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]
-) -> str:
+def _on_other_data(found: Agreement) -> list[str]:
     results = ["some verdicts are reversed"] if found.opposite else []
     if found.beyond:
         most = 2 * len(found.smaller) > found.compared
         results.append("most effects are smaller" if most else "effects have other sizes")
     if found.here:
-        alike = counted(len(found.both), "claim")
-        results.append(f"{len(found.here)} of {alike} {_are(found.here)} no longer decided")
-    mine, its = _families(verdicts), _families(other)
-    its_images, images = (in_markdown(origin(one.data)) for one in (other, verdicts))
-    only_here = [name for name in above if name in found.here]
-    here = ""
-    if only_here:
-        here = f" Of the findings above, {listed(only_here)} {_are(only_here)} decided only with {images}."
-    (its_seeds, its_tests), (seeds, tests) = (
-        (len(one.seeds), one.data["counts"]["test"]) for one in (other, verdicts)
-    )
-    if found.here and (its_seeds < seeds or its_tests < tests):
-        here += f" The other study has {counted(its_seeds, 'seed')} and {its_tests} test images."
-    limit = f" Only {listed(its)} were trained there." if its and its != mine else ""
-    example = _example(verdicts, other, found, above)
-    return (
-        f"**On other data, {listed(results or ['no verdict is another'])}:** with {its_images} instead of"
-        f" {images}, {in_words(found)} {_beyond(found)}.{example}{here}{limit}"
-    )
+        results.append(f"{counted(len(found.here), 'claim')} {_are(found.here)} no longer decided")
+    return results
+
+
+def _notes_on_other_data(
+    verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]
+) -> list[str]:
+    """Give an example of an effect that differs, and the findings above that are open on the other data."""
+    notes = [_example(verdicts, other, found, above)]
+    if only_here := [name for name in above if name in found.here]:
+        notes.append(
+            f"Of the findings above, {listed(only_here)} {_are(only_here)} decided only with"
+            f" {in_markdown(origin(verdicts.data))}."
+        )
+    its_seeds, its_tests = len(other.seeds), other.data["counts"]["test"]
+    if found.here and (its_seeds < len(verdicts.seeds) or its_tests < verdicts.data["counts"]["test"]):
+        notes.append(f"The other study has {counted(its_seeds, 'seed')} and {its_tests} test images.")
+    notes = " ".join(filter(None, notes))
+    return ["", f"With {in_markdown(origin(other.data))}: {notes}"] if notes else []
 
 
 def _example(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]) -> str:
@@ -207,9 +225,7 @@ def _example(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, ab
         mine = claim.decisive_contrast if claim else None
         if mine and full_name(mine) in found.beyond and (its := counterpart(mine, other.by_id[name])):
             here, there = (effect(contrast, named=True) for contrast in (mine, its))
-            return (
-                f" For instance, the effect of claim {name} ({full_name(mine)}) is {there} instead of {here}."
-            )
+            return f"The effect of claim {name} ({full_name(mine)}) is {there} instead of {here}."
     return ""
 
 

@@ -71,7 +71,7 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     Raises:
         SegnbError: if README.md has no marks.
     """
-    lines = bullets(verdicts) + [f"- {sentence}" for sentence in elsewhere(verdicts, others, TOPICS)]
+    lines = [*bullets(verdicts), "", *elsewhere(verdicts, others, TOPICS)]
     note = older_tests(verdicts)
     if verdicts.schema < StudyVerdicts.schema:
         note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."

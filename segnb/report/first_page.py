@@ -41,8 +41,8 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
             f" {in_sentence(1, saved)} ({described(lead)}); [the figure](#fig-overview) shows this"
             " report's numbers next to them."
         )
-    agreeing = [f"\n{sentence}" for sentence in elsewhere(lead, [verdicts, *saved], TOPICS)]
     note = "" if lead is verdicts else older_tests(lead)
+    agreeing = elsewhere(lead, [verdicts, *saved], TOPICS)
     return "\n".join([intro + note, "", *map(link, bullets(lead)), "", *agreeing])
 
 

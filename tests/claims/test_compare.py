@@ -84,38 +84,45 @@ def test_chance_alone_rarely_makes_studies_disagree():
     assert np.mean(failed) <= stats.binom.ppf(0.99, 300, 0.05) / 300
 
 
+def rows(*studies, above=()) -> list[list[str]]:
+    """Return the cells of the table that compares the first study with the others."""
+    lines = compare.elsewhere(studies[0], studies, above)
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("|")][2:]
+
+
 def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     mine = study(0.03, 0.02)
     other = replace(study(0.04, 0.01), machine="GPU, fp32")
-    same = "**The same seeds on another machine give the same results:** on GPU, fp32"
-    (sentence,) = compare.elsewhere(mine, [mine, other])
-    assert sentence == (
-        f"{same}, 2 of the 2 claims that both studies test alike have the same verdict, and none has the"
-        " opposite one. Of 2 comparisons, none differs by more than chance. Both studies have seeds 0, 1 and"
-        " 2, so this does not show what other seeds give."
-    )
-    (sentence,) = compare.elsewhere(mine, [replace(other, seeds=[3, 4, 5])])
-    assert sentence.startswith("**Other seeds on another machine give the same results:** on GPU, fp32, 2 of")
-    assert sentence.endswith("differs by more than chance.")
+    counts = ["2 of 2", "none", "0 of 2"]
+    assert rows(mine, mine, other) == [["GPU, fp32, seeds 0 to 2", *counts, "agrees (common seeds)"]]
+    assert compare.elsewhere(mine, [other])[-1].endswith("can be repeated, not what other seeds give.")
+    apart = replace(other, seeds=[3, 5, 6])
+    assert rows(mine, apart) == [["GPU, fp32, seeds 3, 5 and 6", *counts, "agrees"]]
+    assert compare.elsewhere(mine, [apart])[-1] == "Only claims that both studies test alike count."
     assert compare.elsewhere(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
-    (sentence,) = compare.elsewhere(mine, [replace(study(0.3, 0.2), machine="GPU, fp32")])
-    assert sentence.startswith("**The same seeds on another machine give different results:** on GPU")
-    assert "Of 2 comparisons, 2 differ by more than chance." in sentence
-    (sentence,) = compare.elsewhere(mine, [replace(other, weights="random")])
-    assert sentence.startswith(f"{same}, with other backbone weights, ")
+    differs = replace(study(0.3, 0.2), machine="GPU, fp32")
+    assert rows(mine, differs)[0][3:] == ["2 of 2", "does not agree (common seeds)"]
+    ((name, *_),) = rows(mine, replace(other, weights="random"))
+    assert name == "GPU, fp32, other backbone weights, seeds 0 to 2"
     earlier = replace(other, data=mine.data | {"digest": "earlier"}, weights="random")
-    (sentence,) = compare.elsewhere(mine, [earlier])
-    assert sentence.startswith(f"{same}, with other images or settings and backbone weights")
+    ((name, *_),) = rows(mine, earlier)
+    assert name == "GPU, fp32, other images or settings, other backbone weights, seeds 0 to 2"
 
 
 def test_other_seeds_of_the_same_machine_are_compared_if_they_share_none():
     mine = study(0.03, 0.02)
-    (sentence,) = compare.elsewhere(mine, [mine, replace(mine, seeds=[2, 3]), replace(mine, seeds=[3, 4, 5])])
-    assert sentence.startswith(
-        "**Other seeds give the same results:** with seeds 3, 4 and 5, 2 of the 2 claims that both studies"
-    )
-    (sentence,) = compare.elsewhere(mine, [replace(study(0.3, 0.2), seeds=[3, 4, 5])])
-    assert sentence.startswith("**Other seeds give different results:** with seeds 3, 4 and 5, ")
+    others = [replace(mine, seeds=[2, 3]), replace(mine, seeds=[3, 4, 5])]
+    assert rows(mine, mine, *others) == [["seeds 3 to 5", "2 of 2", "none", "0 of 2", "agrees"]]
+    assert rows(mine, replace(study(0.3, 0.2), seeds=[4]))[0][-1] == "does not agree"
+
+
+def test_few_claims_with_the_same_test_hardly_compare_a_study():
+    mine = study(0.03, 0.02, 0.01)
+    changed = [replace(claim, kind="≈") for claim in mine.claims[:2]]
+    other = replace(mine, claims=(*changed, mine.claims[2]), seeds=[3])
+    assert rows(mine, other) == [
+        ["seed 3", "1 of 1", "none", "0 of 3", "hardly comparable: 2 claims had another test"]
+    ]
 
 
 def test_images_are_the_same_if_their_ground_truth_is_whatever_code_renders_them():
@@ -135,45 +142,41 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     photographs |= {"counts": {"train": 8, "test": 5}}
     lead = examples.verdicts(claim("F1", "refuted"), claim("U1"))
     other = replace(lead, claims=(claim("F1"), claim("U1", "inconclusive")), data=photographs)
-    (sentence,) = compare.elsewhere(lead, [other, lead])
-    place = "with photographs (CamVid) instead of rendered street scenes"
-    alike = "claims that both studies test alike have the same verdict"
-    assert sentence == (
-        f"**On other data, some verdicts are reversed and 1 of 2 claims is no longer decided:** {place}, 0 of"
-        f" the 2 {alike}, and F1 has the opposite one. Of 1 comparisons, none differs by more than chance."
-        " The other study has 3 seeds and 5 test images."
-    )
+    name = "photographs (CamVid), seeds 0 to 2"
+    turned = "some verdicts are reversed; 1 claim is no longer decided"
+    assert rows(lead, other, lead) == [[name, "0 of 2", "F1", "0 of 1", turned]]
+    smaller_study = "With photographs (CamVid): The other study has 3 seeds and 5 test images."
+    assert compare.elsewhere(lead, [other])[-1] == smaller_study
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
+
     names = "F1", "F2", "F3", "F4", "F5", "U1"
     many = replace(lead, claims=tuple(map(claim, names)))
     open_there = replace(other, claims=tuple(claim(name, "inconclusive") for name in names))
-    (sentence,) = compare.elsewhere(many, [open_there], ("U1", "U9", "F1"))
-    assert sentence.startswith("**On other data, 6 of 6 claims are no longer decided:** ")
-    assert sentence.endswith(
-        " Of the findings above, U1 and F1 are decided only with rendered street scenes. The other study has"
-        " 3 seeds and 5 test images."
+    assert rows(many, open_there)[0][-1] == "6 claims are no longer decided"
+    assert compare.elsewhere(many, [open_there], ("U1", "U9", "F1"))[-1] == (
+        "With photographs (CamVid): Of the findings above, U1 and F1 are decided only with rendered street"
+        " scenes. The other study has 3 seeds and 5 test images."
     )
     as_many = replace(open_there, data=photographs | {"counts": lead.data["counts"]})
-    assert compare.elsewhere(many, [as_many])[0].endswith(" differs by more than chance.")
+    assert compare.elsewhere(many, [as_many])[-1].startswith("Only claims")
+
     far = claim("U1", contrasts=(part(estimate=0.5),))
     tested_differently = claim("F1", contrasts=(part(metric="iou:Car"),))
     fcns = replace(other, claims=(tested_differently, far), networks=["FCN8s_vgg16_freeze"])
-    (sentence,) = compare.elsewhere(lead, [fcns])
-    assert sentence == (
-        f"**On other data, effects have other sizes:** {place}, 1 of the 1 {alike}, and none has the opposite"
-        " one. 1 more claim cannot be compared, because the tests differ. Of 1 comparisons, 1 differs by more"
-        " than chance. Only FCNs were trained there."
-    )
+    sizes = "effects have other sizes"
+    fcns_only = "photographs (CamVid), FCNs only, seeds 0 to 2"
+    assert rows(lead, fcns) == [[fcns_only, "1 of 1", "none", "1 of 1", sizes]]
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
     listed = compare.differences(lead, replace(other, claims=(tested_differently, claim("U1", "refuted"))))[1]
     assert "F1   refuted -> supported (by different tests): " in listed
     assert "U1   supported -> refuted: " in listed
     turned = replace(other, claims=(claim("F1"), far))
-    assert (
-        "some verdicts are reversed and effects have other sizes:**" in compare.elsewhere(lead, [turned])[0]
-    )
+    assert rows(lead, turned)[0][-1] == f"some verdicts are reversed; {sizes}"
+
     smaller = replace(other, claims=(claim("U1", contrasts=(part(estimate=-0.01),)),), networks=lead.networks)
     sized = replace(lead, claims=(far,))
-    (sentence,) = compare.elsewhere(sized, [smaller], ["F1", "U1"])
-    assert sentence.startswith("**On other data, most effects are smaller:** ")
-    assert " For instance, the effect of claim U1 (" in sentence and ") is −1.0 points" in sentence
+    assert rows(sized, smaller)[0][-1] == "most effects are smaller"
+    note = compare.elsewhere(sized, [smaller], ["F1", "U1"])[-1]
+    assert (
+        note.startswith("With photographs (CamVid): The effect of claim U1 (") and ") is −1.0 points" in note
+    )

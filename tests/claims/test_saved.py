@@ -121,7 +121,7 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
     saved.write(other, results / "other.json")
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
-    assert "The same seeds on another machine give the same results" in page.read_text()
+    assert "| agrees (common seeds) |" in page.read_text()
     (results / "mine.json").unlink()
     (results / "other.json").rename(results / "mine.json")
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
@@ -134,7 +134,7 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     assert updated == "updated: results/again.json, docs/performance.md, docs/claims.md, README.md"
     assert "unchanged, because quick-streets-1 decides more" in because
     assert "From `results/better.json`" in page.read_text()
-    assert f"results:** on {verdicts.machine}" in page.read_text()
+    assert f"| {verdicts.machine}, seeds 0 to 2 | " in page.read_text()
     assert saved.read(results / "again.json").study == verdicts.study
     listed = shown_in((at_home / "docs" / "claims.md").read_text(), saved.STUDIES).splitlines()
     names = [line.split("`")[1] for line in listed[2:]]
