@@ -157,14 +157,14 @@ def elsewhere(
         else:
             continue
         same, beyond = f"{len(found.same)} of {len(found.both)}", f"{len(found.beyond)} of {found.compared}"
-        rows.append([_described(verdicts, other), same, listed(found.opposite) or "none", beyond, result])
+        rows.append([_described(verdicts, other), result, same, listed(found.opposite) or "none", beyond])
     if not rows:
         return []
     alike = "Only claims that both studies test alike count."
     if common:
         alike += " With common seeds, agreement shows that runs can be repeated, not what other seeds give."
     differing = "effects that differ by more than chance"
-    head = ["other study", "same verdict", "opposite verdict", differing, "result"]
+    head = ["other study", "result", "same verdict", "opposite verdict", differing]
     table = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
     return ["How far other studies agree:", "", *table, "", alike, *notes]
 

@@ -94,14 +94,14 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     mine = study(0.03, 0.02)
     other = replace(study(0.04, 0.01), machine="GPU, fp32")
     counts = ["2 of 2", "none", "0 of 2"]
-    assert rows(mine, mine, other) == [["GPU, fp32, seeds 0 to 2", *counts, "agrees (common seeds)"]]
+    assert rows(mine, mine, other) == [["GPU, fp32, seeds 0 to 2", "agrees (common seeds)", *counts]]
     assert compare.elsewhere(mine, [other])[-1].endswith("can be repeated, not what other seeds give.")
     apart = replace(other, seeds=[3, 5, 6])
-    assert rows(mine, apart) == [["GPU, fp32, seeds 3, 5 and 6", *counts, "agrees"]]
+    assert rows(mine, apart) == [["GPU, fp32, seeds 3, 5 and 6", "agrees", *counts]]
     assert compare.elsewhere(mine, [apart])[-1] == "Only claims that both studies test alike count."
     assert compare.elsewhere(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
     differs = replace(study(0.3, 0.2), machine="GPU, fp32")
-    assert rows(mine, differs)[0][3:] == ["2 of 2", "does not agree (common seeds)"]
+    assert rows(mine, differs)[0][1:] == ["does not agree (common seeds)", "2 of 2", "none", "2 of 2"]
     ((name, *_),) = rows(mine, replace(other, weights="random"))
     assert name == "GPU, fp32, other backbone weights, seeds 0 to 2"
     earlier = replace(other, data=mine.data | {"digest": "earlier"}, weights="random")
@@ -112,8 +112,8 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
 def test_other_seeds_of_the_same_machine_are_compared_if_they_share_none():
     mine = study(0.03, 0.02)
     others = [replace(mine, seeds=[2, 3]), replace(mine, seeds=[3, 4, 5])]
-    assert rows(mine, mine, *others) == [["seeds 3 to 5", "2 of 2", "none", "0 of 2", "agrees"]]
-    assert rows(mine, replace(study(0.3, 0.2), seeds=[4]))[0][-1] == "does not agree"
+    assert rows(mine, mine, *others) == [["seeds 3 to 5", "agrees", "2 of 2", "none", "0 of 2"]]
+    assert rows(mine, replace(study(0.3, 0.2), seeds=[4]))[0][1] == "does not agree"
 
 
 def test_few_claims_with_the_same_test_hardly_compare_a_study():
@@ -121,7 +121,7 @@ def test_few_claims_with_the_same_test_hardly_compare_a_study():
     changed = [replace(claim, kind="≈") for claim in mine.claims[:2]]
     other = replace(mine, claims=(*changed, mine.claims[2]), seeds=[3])
     assert rows(mine, other) == [
-        ["seed 3", "1 of 1", "none", "0 of 3", "hardly comparable: 2 claims had another test"]
+        ["seed 3", "hardly comparable: 2 claims had another test", "1 of 1", "none", "0 of 3"]
     ]
 
 
@@ -144,7 +144,7 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     other = replace(lead, claims=(claim("F1"), claim("U1", "inconclusive")), data=photographs)
     name = "photographs (CamVid), seeds 0 to 2"
     turned = "some verdicts are reversed; 1 claim is no longer decided"
-    assert rows(lead, other, lead) == [[name, "0 of 2", "F1", "0 of 1", turned]]
+    assert rows(lead, other, lead) == [[name, turned, "0 of 2", "F1", "0 of 1"]]
     smaller_study = "With photographs (CamVid): The other study has 3 seeds and 5 test images."
     assert compare.elsewhere(lead, [other])[-1] == smaller_study
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
@@ -152,7 +152,7 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     names = "F1", "F2", "F3", "F4", "F5", "U1"
     many = replace(lead, claims=tuple(map(claim, names)))
     open_there = replace(other, claims=tuple(claim(name, "inconclusive") for name in names))
-    assert rows(many, open_there)[0][-1] == "6 claims are no longer decided"
+    assert rows(many, open_there)[0][1] == "6 claims are no longer decided"
     assert compare.elsewhere(many, [open_there], ("U1", "U9", "F1"))[-1] == (
         "With photographs (CamVid): Of the findings above, U1 and F1 are decided only with rendered street"
         " scenes. The other study has 3 seeds and 5 test images."
@@ -165,17 +165,17 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     fcns = replace(other, claims=(tested_differently, far), networks=["FCN8s_vgg16_freeze"])
     sizes = "effects have other sizes"
     fcns_only = "photographs (CamVid), FCNs only, seeds 0 to 2"
-    assert rows(lead, fcns) == [[fcns_only, "1 of 1", "none", "1 of 1", sizes]]
+    assert rows(lead, fcns) == [[fcns_only, sizes, "1 of 1", "none", "1 of 1"]]
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
     listed = compare.differences(lead, replace(other, claims=(tested_differently, claim("U1", "refuted"))))[1]
     assert "F1   refuted -> supported (by different tests): " in listed
     assert "U1   supported -> refuted: " in listed
     turned = replace(other, claims=(claim("F1"), far))
-    assert rows(lead, turned)[0][-1] == f"some verdicts are reversed; {sizes}"
+    assert rows(lead, turned)[0][1] == f"some verdicts are reversed; {sizes}"
 
     smaller = replace(other, claims=(claim("U1", contrasts=(part(estimate=-0.01),)),), networks=lead.networks)
     sized = replace(lead, claims=(far,))
-    assert rows(sized, smaller)[0][-1] == "most effects are smaller"
+    assert rows(sized, smaller)[0][1] == "most effects are smaller"
     note = compare.elsewhere(sized, [smaller], ["F1", "U1"])[-1]
     assert (
         note.startswith("With photographs (CamVid): The effect of claim U1 (") and ") is −1.0 points" in note
