@@ -10,7 +10,7 @@ Two studies *agree* if no difference passes that limit and no claim is supported
 the other. A verdict that is open in one study only is no disagreement: the interval may just have been wider.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
 
@@ -19,11 +19,11 @@ from scipy.special import ndtri, stdtr
 from segnb.claims.related_studies import origin
 from segnb.claims.saved import HOLM, aligned, numbers
 from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
-from segnb.claims.wording import counted, effect, full_name, listed
+from segnb.claims.wording import counted, full_name, listed, span
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
-from segnb.storage.files import in_markdown
+from segnb.storage.files import in_markdown, markdown_table
 from segnb.study.provenance import unlike
 
 NAMED = 5  # differences or claims that a sentence names
@@ -130,103 +130,79 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     )
 
 
-def elsewhere(
-    verdicts: StudyVerdicts, others: Iterable[StudyVerdicts], above: Collection[str] = ()
-) -> list[str]:
+def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[str]:
     """Tabulate how far other studies of the preset agree: of other data, machines or seeds.
 
     Args:
         verdicts: the study whose findings are shown
         others: the other studies
-        above: claims of these findings, which stand above; named if the other study leaves them open
 
     Returns:
         Lines of Markdown; none if no study can be compared.
     """
-    rows, notes, common = [], [], False
+    rows = []
     for other in others:
         found = agreement(verdicts, other)
         if not (found.both and found.compared) or other.preset != verdicts.preset:
             continue
         shared = not {*other.seeds}.isdisjoint(verdicts.seeds)
         if other.data["name"] != verdicts.data["name"]:
-            result = "; ".join(_on_other_data(found)) or "no verdict is another"
-            notes += _notes_on_other_data(verdicts, other, found, above)
+            result = _on_other_data(found)
         elif other.machine != verdicts.machine or not shared:
-            result, common = _trained_again(found, shared), common or shared
+            result = _trained_again(found, shared)
         else:
             continue
-        same, beyond = f"{len(found.same)} of {len(found.both)}", f"{len(found.beyond)} of {found.compared}"
-        rows.append([_described(verdicts, other), result, same, listed(found.opposite) or "none", beyond])
+        both, same, opposite = len(found.both), len(found.same), len(found.opposite)
+        kept = f"{same} of {both}" + (f" ({len(found.open)} open in both)" if found.open else "")
+        counts = [kept, str(both - same - opposite), listed(found.opposite) or "0"]
+        rows.append(
+            [_described(verdicts, other), result, *counts, f"{len(found.beyond)} of {found.compared}"]
+        )
     if not rows:
         return []
-    alike = "Only claims that both studies test alike count."
-    if common:
-        alike += " With common seeds, agreement shows that runs can be repeated, not what other seeds give."
     differing = "effects that differ by more than chance"
-    head = ["other study", "result", "same verdict", "opposite verdict", differing]
-    table = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
-    return ["How far other studies agree:", "", *table, "", alike, *notes]
+    head = ["what differs", "result", "same verdict", "open in one study", "opposite verdict", differing]
+    return [
+        "How far other studies agree:",
+        "",
+        markdown_table(head, rows),
+        "",
+        "A study agrees if no verdict is opposite and no effect differs by more than chance. If it shares"
+        " seeds, it shows that runs can be repeated, not what other seeds give. Verdicts count if both"
+        " studies test the claim alike; effects count for all claims.",
+    ]
 
 
 def _described(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
     """Name what differs between the studies, and the seeds of the other."""
-    other_data = other.data["name"] != verdicts.data["name"]
-    parts = [in_markdown(origin(other.data))] if other_data else []
+    parts, unequal = [], unequal_settings(verdicts, other)
+    if other.data["name"] != verdicts.data["name"]:
+        parts += [in_markdown(origin(other.data)), f"{other.data['counts']['test']} test images"]
+        unequal = []
     parts += [other.machine] if other.machine != verdicts.machine else []
-    parts += ["other images or settings"] if not other_data and unequal_settings(verdicts, other) else []
+    parts += ["other images or settings"] if unequal else []
     parts += ["other backbone weights"] if verdicts.weights != other.weights else []
     mine, its = _families(verdicts), _families(other)
     parts += [f"{listed(its)} only"] if its and its != mine else []
-    seeds = sorted(other.seeds)
-    in_a_row = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
-    numbers = f"{seeds[0]} to {seeds[-1]}" if in_a_row else listed([str(seed) for seed in seeds])
-    return ", ".join([*parts, f"seed{'s' * (len(seeds) > 1)} {numbers}"])
+    return ", ".join([*parts, f"seed{'s' * (len(other.seeds) > 1)} {span(other.seeds)}"])
 
 
 def _trained_again(found: Agreement, shared: bool) -> str:
     if found.agree and len(found.both) < len(found.differently):
         return f"hardly comparable: {counted(len(found.differently), 'claim')} had another test"
     result = "agrees" if found.agree else "does not agree"
-    return f"{result} (common seeds)" if shared else result
+    return f"{result}, but shares seeds" if shared else result
 
 
-def _on_other_data(found: Agreement) -> list[str]:
+def _on_other_data(found: Agreement) -> str:
     results = ["some verdicts are reversed"] if found.opposite else []
     if found.beyond:
         most = 2 * len(found.smaller) > found.compared
         results.append("most effects are smaller" if most else "effects have other sizes")
     if found.here:
-        results.append(f"{counted(len(found.here), 'claim')} {_are(found.here)} no longer decided")
-    return results
-
-
-def _notes_on_other_data(
-    verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]
-) -> list[str]:
-    """Give an example of an effect that differs, and the findings above that are open on the other data."""
-    notes = [_example(verdicts, other, found, above)]
-    if only_here := [name for name in above if name in found.here]:
-        notes.append(
-            f"Of the findings above, {listed(only_here)} {_are(only_here)} decided only with"
-            f" {in_markdown(origin(verdicts.data))}."
-        )
-    its_seeds, its_tests = len(other.seeds), other.data["counts"]["test"]
-    if found.here and (its_seeds < len(verdicts.seeds) or its_tests < verdicts.data["counts"]["test"]):
-        notes.append(f"The other study has {counted(its_seeds, 'seed')} and {its_tests} test images.")
-    notes = " ".join(filter(None, notes))
-    return ["", f"With {in_markdown(origin(other.data))}: {notes}"] if notes else []
-
-
-def _example(verdicts: StudyVerdicts, other: StudyVerdicts, found: Agreement, above: Collection[str]) -> str:
-    """Give the effect of the first finding whose decisive comparison differs by more than chance."""
-    for name in above:
-        claim = verdicts.by_id.get(name)
-        mine = claim.decisive_contrast if claim else None
-        if mine and full_name(mine) in found.beyond and (its := counterpart(mine, other.by_id[name])):
-            here, there = (effect(contrast, named=True) for contrast in (mine, its))
-            return f"The effect of claim {name} ({full_name(mine)}) is {there} instead of {here}."
-    return ""
+        verb = "is" if len(found.here) == 1 else "are"
+        results.append(f"{counted(len(found.here), 'claim')} {verb} no longer decided")
+    return "; ".join(results) or "agrees"
 
 
 def in_words(found: Agreement) -> str:
@@ -240,10 +216,6 @@ def in_words(found: Agreement) -> str:
         f"{len(found.same)} of the {len(found.both)} claims that both studies test alike have the same"
         f" verdict{both_open}, and {opposite} {verb} the opposite one.{more}"
     )
-
-
-def _are(names: list[str]) -> str:
-    return "are" if len(names) > 1 else "is"
 
 
 def _beyond(found: Agreement) -> str:

@@ -1,16 +1,17 @@
 """Five findings of a study in plain sentences, for README.md and the first page of the report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from segnb.audit import scores
 from segnb.claims.claim import Claim, Contrast
-from segnb.claims.compare import elsewhere
+from segnb.claims.compare import counterpart, elsewhere
 from segnb.claims.ledger import LEDGER
+from segnb.claims.related_studies import origin
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, counts, effect, listed, outlook, score
 from segnb.models.registry import label
-from segnb.storage.files import between
+from segnb.storage.files import between, in_markdown
 
 MARKS = "<!-- findings -->", "<!-- /findings -->"  # around the findings of one study in README.md
 EXPECTED = "FCN8s_vgg16_finetune", "UNet_Standard_256"  # their scores stand in README.md
@@ -30,23 +31,28 @@ TOPICS = {
 }
 
 
-def findings(verdicts: StudyVerdicts) -> list[str]:
+def findings(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts] = ()) -> list[str]:
     """Return up to five findings: reported scores, skips, strides, residual blocks and attention gates.
 
     The first sentence of a finding is its conclusion. A finding without evaluated networks is left out.
+
+    Args:
+        verdicts: of the study that is shown
+        others: other studies; of those with other data, each finding gives the effects, too
     """
     claims = verdicts.by_id
     sentences = [_reported_scores(claims)] if "M1" in claims else []
-    return sentences + list(filter(None, (on_claim(verdicts, name) for name in TOPICS)))
+    return sentences + list(filter(None, (on_claim(verdicts, name, others) for name in TOPICS)))
 
 
-def on_claim(verdicts: StudyVerdicts, name: str) -> str:
+def on_claim(verdicts: StudyVerdicts, name: str, others: Iterable[StudyVerdicts] = ()) -> str:
     """Return the finding on a claim of TOPICS; "" for other claims, or without evaluated networks."""
     claim = verdicts.by_id.get(name) if name in TOPICS else None
     if claim is None or claim.word == "not measured":
         return ""
     subject, effects = TOPICS[name]
-    return f"{_conclusion(subject, claim)} {_effects(effects, claim)}{_settle(claim)}"
+    elsewhere = "".join(_on_other_data(claim, verdicts, other) for other in others)
+    return f"{_conclusion(subject, claim)} {_effects(effects, claim)}{elsewhere}{_settle(claim)}"
 
 
 def emphasised(finding: str) -> str:
@@ -54,9 +60,9 @@ def emphasised(finding: str) -> str:
     return "**{}.** {}".format(*finding.split(". ", 1)) if finding else ""
 
 
-def bullets(verdicts: StudyVerdicts) -> list[str]:
+def bullets(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts] = ()) -> list[str]:
     """Return the findings as items of a Markdown list, with their conclusions in bold."""
-    return [f"- {emphasised(finding)}" for finding in findings(verdicts)]
+    return [f"- {emphasised(finding)}" for finding in findings(verdicts, others)]
 
 
 def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = ()) -> str:
@@ -71,7 +77,7 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     Raises:
         SegnbError: if README.md has no marks.
     """
-    lines = [*bullets(verdicts), "", *elsewhere(verdicts, others, TOPICS)]
+    lines = [*bullets(verdicts, others), "", *elsewhere(verdicts, others)]
     note = older_tests(verdicts)
     if verdicts.schema < StudyVerdicts.schema:
         note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
@@ -89,9 +95,8 @@ def caveats(verdicts: StudyVerdicts) -> list[str]:
     if levels:
         refuted = sum(claim.word == "refuted" for claim in levels)
         sentences.append(
-            f"{counted(len(levels), 'decided claim')}, {refuted} of them refuted,"
-            f" {'is' if len(levels) == 1 else 'are'} about the level of one network, such as a recall, which"
-            " longer training may change."
+            f"Longer training may change {counted(len(levels), 'verdict')}, {refuted} of them refuted, on"
+            " the score of one network, such as a recall."
         )
     if exact:
         sentences.append(
@@ -147,9 +152,10 @@ def _conclusion(subject: str, claim: Verdict) -> str:
     change = f"{'change' if equal else 'raise'} mIoU{limit}"
     if claim.word not in DECIDED:
         state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
-        return f"It is {state} whether {subject} {change}."
+        denies = ", which the study denies" if at_most else ""
+        return f"It is {state} whether {subject} {change}{denies}."
     if claim.origin == "ours":
-        agrees = " (the study makes no claim about it)"
+        agrees = ", as our hypothesis says" if claim.word == "supported" else ", contrary to our hypothesis"
     else:
         agrees = ", as the study claims" if claim.word == "supported" else ", contrary to the study"
     if claim.word == "supported" and equal:
@@ -175,6 +181,22 @@ def _effects(sentences: str, claim: Verdict) -> str:
     )
 
 
+def _on_other_data(claim: Verdict, verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
+    """Give the effects of the same comparisons on other data; "" for the same data, or if one is missing."""
+    its = other.by_id.get(claim.id)
+    if its is None or other.preset != verdicts.preset or other.data["name"] == verdicts.data["name"]:
+        return ""
+    twins = [counterpart(contrast, its) for contrast in claim.deciding]
+    if None in twins:
+        return ""
+    still_open = claim.word in DECIDED and its.word not in DECIDED
+    values = listed([effect(twin, named=True) for twin in twins])
+    return (
+        f" With {in_markdown(origin(other.data))}, the effect{'s are' if len(twins) > 1 else ' is'} {values}"
+        f"{', and the claim is not decided' if still_open else ''}."
+    )
+
+
 def _own(claim: Claim) -> str:
     """Give the study's own differences, which its author can compare; "" without any."""
     own = [(part, f"{100 * value:+.1f}".replace("-", "−")) for part, value in in_study(claim) if part.decides]
@@ -182,7 +204,7 @@ def _own(claim: Claim) -> str:
         return ""
     if len(own) == sum(part.decides for part in claim.contrasts):  # in the order of the effects before
         return f" The study's own class IoUs give {listed([value for _, value in own])} points."
-    named = [f"{value} points for {part.label}" for part, value in own]
+    named = [f"{value} points ({part.label})" for part, value in own]
     return f" The study's own class IoUs give {listed(named)}."
 
 

@@ -22,6 +22,7 @@ from segnb.claims.wording import (
     listed,
     needed,
     score,
+    span,
     with_unit,
 )
 from segnb.errors import SegnbError
@@ -200,8 +201,8 @@ def source(verdicts: StudyVerdicts, name: str) -> str:
     return (
         f"From `results/{name}`: study `{verdicts.study}`, preset `{verdicts.preset}`,"
         f" {images} ({counts['train']} training and {counts['test']} test images),"
-        f" {counted(len(verdicts.seeds), 'seed')} per network, backbone weights {verdicts.weights},"
-        f" {verdicts.machine}; {verdicts.date}."
+        f" {counted(len(verdicts.seeds), 'seed')} per network ({span(verdicts.seeds)}),"
+        f" backbone weights {verdicts.weights}, {verdicts.machine}; {verdicts.date}."
     )
 
 
@@ -243,7 +244,7 @@ def in_list(text: str, studies: dict[str, StudyVerdicts]) -> str:
     rows = []
     for name, verdicts in references(studies).items():
         images = " / ".join(str(verdicts.data["counts"][split]) for split in ("train", "test"))
-        counts = [str(len(verdicts.networks)), str(len(verdicts.seeds))]
+        counts = [str(len(verdicts.networks)), span(verdicts.seeds)]
         decided = f"{verdicts.count(*DECIDED)} of {len(verdicts.claims)} claims"
         if retested(verdicts):
             decided += f", {settled(verdicts)} by today's tests"
@@ -257,14 +258,18 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
 
     Args:
         text: of the page
-        studies: by file name, see `stored`; those without scores are left out
+        studies: by file name, see `stored`; those without scores, or with a part of another's runs, are left
+            out
 
     Raises:
         SegnbError: if the page has no marks.
     """
+    whole = [(one.study, {*one.seeds}) for one in studies.values()]
     headings = ["network", "test mIoU, mean ± SD over seeds", "minutes of training", "memory of a step"]
     parts = []
     for name, verdicts in sorted(studies.items()):
+        if any(study == verdicts.study and {*verdicts.seeds} < seeds for study, seeds in whole):
+            continue
         rows = []
         for network, row in verdicts.scores.items():
             timed = (
@@ -273,7 +278,7 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
             rows.append([label(network), score(row["miou"]), *timed])
         if rows:
             data = in_markdown(origin(verdicts.data))
-            parts += [f"### {verdicts.preset} on {data}", source(verdicts, name)]
+            parts += [f"### {verdicts.preset} on {data}, {verdicts.machine}", source(verdicts, name)]
             parts.append(markdown_table(headings, rows))
     return between(text, SCORES, "\n\n".join(parts), PERFORMANCE_PAGE)
 

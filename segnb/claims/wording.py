@@ -150,6 +150,12 @@ def listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def span(seeds: list[int]) -> str:
+    """Join numbers of seeds, such as "0 to 6" and "1, 3 and 4"."""
+    in_a_row = len(seeds) > 2 and sorted(seeds) == list(range(min(seeds), max(seeds) + 1))
+    return f"{min(seeds)} to {max(seeds)}" if in_a_row else listed(list(map(str, sorted(seeds))))
+
+
 def counted(number: int, thing: str) -> str:
     """Join a number and its noun, as in "1 epoch" and "2 epochs"."""
     return f"{number} {thing}" + ("" if number == 1 else "s")

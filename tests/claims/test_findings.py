@@ -14,7 +14,7 @@ from tests.conftest import CHECKOUT
 TRAINED = list(findings.TOPICS)
 SUBJECTS = {name: subject for name, (subject, _) in findings.TOPICS.items()}
 
-OURS = "(the study makes no claim about it)"
+OURS = "contrary to our hypothesis"
 ABOVE = "per network for a chance of 80% to refute the claim."
 GATES = "Attention gates raise mIoU by more than 1 point in at least one network, contrary to the study."
 
@@ -76,9 +76,9 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
         ("U1", "refuted", -1, "Skip connections lower mIoU, contrary to the study."),
         ("F1", "supported", 1, "Finer strides raise mIoU, as the study claims."),
         ("F1", "refuted", -1, "Finer strides do not always raise mIoU, contrary to the study."),
-        ("U7", "supported", -1, f"Residual blocks change mIoU by less than 1 point {OURS}."),
-        ("U7", "refuted", 1, f"Residual blocks raise mIoU {OURS}."),
-        ("U7", "refuted", -1, f"Residual blocks lower mIoU {OURS}."),
+        ("U7", "supported", -1, "Residual blocks change mIoU by less than 1 point, as our hypothesis says."),
+        ("U7", "refuted", 1, f"Residual blocks raise mIoU, {OURS}."),
+        ("U7", "refuted", -1, f"Residual blocks lower mIoU, {OURS}."),
         (
             "U9",
             "supported",
@@ -90,7 +90,8 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
             "U9",
             "inconclusive",
             1,
-            "It is not decided whether attention gates raise mIoU by more than 1 point.",
+            "It is not decided whether attention gates raise mIoU by more than 1 point, which the study"
+            " denies.",
         ),
     ],
 )
@@ -113,11 +114,33 @@ def test_conclusions(name, word, sign, conclusion):
             {"seeds": 1, "seeds_needed": None, "power": {}},
             "its interval covers test images only. Train at least three.",
         ),
-        ({"seeds_needed": None, "power": {}}, "points for Attention residual U-Net − Residual U-Net."),
+        ({"seeds_needed": None, "power": {}}, "points (Attention residual U-Net − Residual U-Net)."),
     ],
 )
 def test_an_undecided_finding_says_what_would_settle_it(changes, end):
     assert said(decided("U9", "inconclusive", **changes))[0].endswith(end)
+
+
+def test_a_finding_gives_the_effects_on_other_data():
+    photographs = {"name": "camvid", "origin": "the folder camvid", "digest": "1"}
+    one = decided("U1", "supported")
+    lead, other = verdicts(one), verdicts(replace(one, word="inconclusive"))
+    (text,) = findings.findings(lead, [lead, replace(other, data=lead.data | photographs)])
+    shown = (
+        " With photographs (CamVid), the effect is +3.1 points (0.4 to 5.8), and the claim is not decided."
+    )
+    assert text.endswith(shown)
+    assert "photographs" not in findings.findings(lead, [other])[0]
+    gone = replace(one, contrasts=(replace(one.contrasts[0], estimate=None),))
+    assert (
+        "photographs"
+        not in findings.findings(lead, [replace(verdicts(gone), data=lead.data | photographs)])[0]
+    )
+    (text,) = findings.findings(
+        verdicts(decided("F1", "supported")),
+        [replace(verdicts(decided("F1", "supported")), data=lead.data | photographs)],
+    )
+    assert text.count("With photographs (CamVid), the effects are ") == 1 and "not decided" not in text
 
 
 @pytest.mark.parametrize("first", WORDS)
@@ -144,7 +167,7 @@ def test_the_study_s_own_numbers_need_no_runs(first, second):
         ("U1", "give +47.0 points."),
         ("F1", "give +1.2, +6.0, +2.2 and +2.0 points."),
         ("U7", "give −0.4 points."),
-        ("U9", "give −1.8 points for Attention residual U-Net − Residual U-Net."),
+        ("U9", "give −1.8 points (Attention residual U-Net − Residual U-Net)."),
     ],
 )
 def test_a_finding_gives_the_study_s_own_differences(name, own):
@@ -168,8 +191,8 @@ def test_levels_of_one_network_and_counted_claims_are_named():
     exact = claim("F7", contrasts=(part("FCN-8s, fine-tuned − frozen", metric="parameters"),))
     open_level = replace(level, id="F4", word="inconclusive")
     assert findings.caveats(verdicts(level, limit, exact, open_level)) == [
-        "1 decided claim, 1 of them refuted, is about the level of one network, such as a recall, which"
-        " longer training may change.",
+        "Longer training may change 1 verdict, 1 of them refuted, on the score of one network, such as a"
+        " recall.",
         "F7 is decided by counting parameters, operations or bytes.",
     ]
     assert findings.caveats(verdicts(limit, open_level)) == []

@@ -95,7 +95,7 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     )
     assert page.endswith("<!-- /studies -->\nAfter\n") and "\nold\n" not in page
     decided = f"{verdicts.count(*DECIDED)} of {len(LEDGER)} claims"
-    assert f"| {verdicts.machine} | {len(VARIANTS)} | 3 | {decided} |" in page
+    assert f"| {verdicts.machine} | {len(VARIANTS)} | 0 to 2 | {decided} |" in page
     assert shown_in(page) == saved.table(saved.from_dict(short), "quick-streets.json")
     assert all(page.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
     assert page.count(f"| {verdicts.by_id['U1'].headline} |") == 1
@@ -104,6 +104,10 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     mious = verdicts.scores["UNet_Standard_256"]["miou"]
     printed = f"{np.mean(mious):.3f} ± {np.std(mious, ddof=1):.3f}"
     assert len(mious) == 3 and f"\n| U-Net | {printed} |" in performance
+    part = replace(verdicts, seeds=[0, 2])  # its runs are among those of the whole study
+    pair = {"part.json": part, "whole.json": verdicts, "other.json": replace(part, study="other")}
+    shown = saved.in_performance("<!-- scores -->\n<!-- /scores -->", pair)
+    assert "whole.json" in shown and "other.json" in shown and "part.json" not in shown
     readme = (at_home / "README.md").read_text()
     assert f"U-Net {printed} ([all networks" in readme
     assert readme.startswith("Before\n<!-- findings -->\nOf 57 claims of the study, ")
@@ -121,7 +125,7 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
     saved.write(other, results / "other.json")
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
-    assert "| agrees (common seeds) |" in page.read_text()
+    assert "| agrees, but shares seeds |" in page.read_text()
     (results / "mine.json").unlink()
     (results / "other.json").rename(results / "mine.json")
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
