@@ -267,7 +267,7 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
     whole = [(one.study, {*one.seeds}) for one in studies.values()]
     headings = ["network", "test mIoU, mean ± SD over seeds", "minutes of training", "memory of a step"]
     parts = []
-    for name, verdicts in sorted(studies.items()):
+    for name, verdicts in (references(studies) | studies).items():  # the most decided study first
         if any(study == verdicts.study and {*verdicts.seeds} < seeds for study, seeds in whole):
             continue
         rows = []

@@ -184,7 +184,8 @@ def _studies(effect: Effect, seeds: int, stream: int) -> tuple:
 
 def seeds_needed(kind: str, effects: list[Effect], margin=0.0, level: float = 1 - ALPHA) -> int | None:
     """Return the smallest number of seeds with a `power` of `POWER`; None if above `MOST_SEEDS`."""
-    counts = range(2, MOST_SEEDS + 1)  # power grows with the seeds
+    pooled = all(effect.pooled_dof > effect.seeds - 1 for effect in effects)
+    counts = range(2 if pooled else 3, MOST_SEEDS + 1)  # see `Effect.few_seeds`; power grows with the seeds
     first = bisect_left(counts, True, key=lambda seeds: power(kind, effects, margin, seeds, level) >= POWER)
     return counts[first] if first < len(counts) else None
 

@@ -40,6 +40,8 @@ def test_two_seeds_are_too_few_unless_the_family_lends_its_variance():
     assert alone.few_seeds and verdict(">", [alone])[0] == "inconclusive" and np.isnan(power(">", [alone]))
     assert not pooled.few_seeds and verdict(">", [pooled])[0] == "supported"
     assert verdict(">", [made(0.5, 1e-4, 1e-6, 3, images=100)])[0] == "supported"
+    clear = [made(5.0, 1e-4, dof=dof) for dof in (2, 12)]
+    assert [seeds_needed(">", [one]) for one in clear] == [3, 2] and seeds_needed(">", clear) == 3
 
 
 def test_three_equal_values_are_not_certainty():
