@@ -8,6 +8,7 @@ from math import inf
 from benchmarks import training_speed
 from benchmarks import transfer as real_frames
 from benchmarks.transfer import ARMS
+from segnb.claims.wording import printed
 from segnb.errors import SegnbError
 from segnb.presets import FULL_WIDTH, PRESETS, preset
 from segnb.runtime.machine import ALLOCATOR
@@ -145,7 +146,7 @@ def transfer_table(measured: dict) -> str:
         return f"{result['miou']:.3f} ({low:.3f} to {high:.3f})"
 
     def points(value: float) -> str:
-        return f"{100 * value:+.1f}".replace("-", "−")
+        return printed(100 * value, 1, sign=True)
 
     between = " to ".join(points(end).removeprefix("+") for end in gain["interval"])
     head = ["", *(name.replace("few", few) for name in ARMS.values()), "gain, points"]

@@ -176,9 +176,9 @@ def by_edge(then: Callable, run: Run) -> ImageCounts:
     return ImageCounts(sums, lambda **sums: then(boundaries.trimap(**sums)))
 
 
-def share_of(file: str, above: str, below: str, run: Run) -> ImageCounts:
-    """The ratio of two sums that a file contains per image."""
-    arrays = file_of(run, file)
+def share_of(above: str, below: str, run: Run) -> ImageCounts:
+    """The ratio of two sums of boundary.npz."""
+    arrays = file_of(run, "boundary")
     return share(require(arrays, above, run), arrays[below])
 
 
@@ -210,7 +210,7 @@ def of_maps(measure: Callable[[np.ndarray, np.ndarray], float], run: Run) -> Ima
 
 
 def without_bonnet(cars: np.ndarray) -> np.ndarray:
-    """Return 1 at pixels of cars, 0 elsewhere, and NaN at the bonnet of the recording car: bool (S, S).
+    """Return cars, bool (S, S), as 1, other pixels as 0, and the bonnet of the recording car as NaN.
 
     It is most of the cars' pixels, always at the same place, so the row of a pixel would tell cars apart.
     """

@@ -11,7 +11,6 @@ the other. A verdict that is open in one study only is no disagreement: the inte
 """
 
 from collections.abc import Iterable
-from math import inf
 from typing import NamedTuple
 
 from scipy.special import ndtri, stdtr
@@ -23,6 +22,7 @@ from segnb.claims.wording import counted, full_name, listed, span
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
+from segnb.stats.effect import standard_error
 from segnb.storage.files import in_markdown, markdown_table
 from segnb.study.provenance import unlike
 
@@ -254,15 +254,11 @@ def p_of_difference(a: MeasuredContrast, b: MeasuredContrast) -> float | None:
     """
     if any(part.low is None or part.seeds == 1 for part in (a, b)):
         return None
-    errors = [
-        (part.half_width / ndtri(0.975), inf) if part.se is None else (part.se, part.dof) for part in (a, b)
-    ]
-    total = sum(se**2 for se, _ in errors)
-    if not total:
-        return None
-    spread = sum(se**2 / dof for se, dof in errors)
-    dof = total / spread if spread else inf
-    return float(2 * stdtr(dof, -abs(a.estimate - b.estimate) / total**0.5))
+    (se_a, dof_a), (se_b, dof_b) = (
+        (part.half_width / ndtri(0.975), 1e9) if part.se is None else (part.se, part.dof) for part in (a, b)
+    )
+    se, dof = standard_error(se_a**2, dof_a, se_b**2, dof_b)
+    return float(2 * stdtr(dof, -abs(a.estimate - b.estimate) / se)) if se else None
 
 
 def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from segnb.audit import scores
 from segnb.claims import wording
-from segnb.claims.claim import NOTICEABLE, POINT, SHARE, Claim
+from segnb.claims.claim import Claim
 from segnb.claims.commands import make_report, what_decides
 from segnb.claims.effects import Effects, finite
 from segnb.claims.ledger import LEDGER
@@ -58,13 +58,7 @@ def decide(study: Study, variants: str = "all", seeds: str | int = "all") -> Stu
         code=settings["code"],
         settings=settings["preset"],
         command=make_report(study, trained_seeds or range(study.preset.seeds)),
-        rules={
-            "alpha": decisions.ALPHA,
-            "margin_points": 100 * POINT,
-            "margin_share": 100 * SHARE,
-            "noticeable_points": 100 * NOTICEABLE,
-            "sentences": [*RULES.values(), *filter(None, [scope])],
-        },
+        rules={"sentences": [*RULES.values(), *filter(None, [scope])]},
         scores=_scores(effects, runs),
         decided=_expected(verdicts),
         claims=verdicts,

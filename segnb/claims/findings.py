@@ -1,6 +1,6 @@
 """Five findings of a study in plain sentences, for README.md and the first page of the report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from segnb.audit import scores
 from segnb.claims.claim import Claim, Contrast
@@ -9,7 +9,7 @@ from segnb.claims.ledger import LEDGER
 from segnb.claims.related_studies import origin
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.claims.wording import counted, counts, effect, listed, outlook, score
+from segnb.claims.wording import counted, counts, effect, listed, outlook, printed, score
 from segnb.models.registry import label
 from segnb.storage.files import between, in_markdown
 
@@ -31,7 +31,7 @@ TOPICS = {
 }
 
 
-def findings(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts] = ()) -> list[str]:
+def findings(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> list[str]:
     """Return up to five findings: reported scores, skips, strides, residual blocks and attention gates.
 
     The first sentence of a finding is its conclusion. A finding without evaluated networks is left out.
@@ -45,7 +45,7 @@ def findings(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts] = ()) -> l
     return sentences + list(filter(None, (on_claim(verdicts, name, others) for name in TOPICS)))
 
 
-def on_claim(verdicts: StudyVerdicts, name: str, others: Iterable[StudyVerdicts] = ()) -> str:
+def on_claim(verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = ()) -> str:
     """Return the finding on a claim of TOPICS; "" for other claims, or without evaluated networks."""
     claim = verdicts.by_id.get(name) if name in TOPICS else None
     if claim is None or claim.word == "not measured":
@@ -60,7 +60,7 @@ def emphasised(finding: str) -> str:
     return "**{}.** {}".format(*finding.split(". ", 1)) if finding else ""
 
 
-def bullets(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts] = ()) -> list[str]:
+def bullets(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> list[str]:
     """Return the findings as items of a Markdown list, with their conclusions in bold."""
     return [f"- {emphasised(finding)}" for finding in findings(verdicts, others)]
 
@@ -199,7 +199,7 @@ def _on_other_data(claim: Verdict, verdicts: StudyVerdicts, other: StudyVerdicts
 
 def _own(claim: Claim) -> str:
     """Give the study's own differences, which its author can compare; "" without any."""
-    own = [(part, f"{100 * value:+.1f}".replace("-", "−")) for part, value in in_study(claim) if part.decides]
+    own = [(part, printed(100 * value, 1, sign=True)) for part, value in in_study(claim) if part.decides]
     if not own:
         return ""
     if len(own) == sum(part.decides for part in claim.contrasts):  # in the order of the effects before

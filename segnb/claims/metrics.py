@@ -265,10 +265,10 @@ def _metrics() -> dict[str, Metric]:
     add("far", f"{far} true edges", partial(by_image.by_edge, itemgetter((..., 1))), share=True)
     gap = partial(by_image.by_edge, lambda accuracy: accuracy[..., 0] - accuracy[..., 1])
     add("near-far", f"{near} minus {far} them", gap)
-    of = partial(by_image.share_of, "boundary", "false_parts", "pixels")
+    of = partial(by_image.share_of, "false_parts", "pixels")
     add("false_parts", "share of pixels in false parts", of)
     words = "recall of edges between objects"
-    add("between", words, partial(by_image.share_of, "boundary", "between_hits", "between_count"), share=True)
+    add("between", words, partial(by_image.share_of, "between_hits", "between_count"), share=True)
     for name, words in (
         ("pool3", "without the scores of pool3"),
         ("pool4", "without the scores of pool4"),

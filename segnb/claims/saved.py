@@ -153,7 +153,7 @@ def saved_studies(folder: Path | None = None, without: StudyVerdicts | None = No
 
 
 def references(studies: dict[str, StudyVerdicts]) -> dict[str, StudyVerdicts]:
-    """Return the studies with several seeds, by file name, the most `settled` study first."""
+    """Return the studies with several seeds, but not of smoke, by file name, the most `settled` first."""
     several = [(name, study) for name, study in studies.items() if len(study.seeds) > 1]
     several = [(name, study) for name, study in several if study.preset != "smoke"]  # its scores mean nothing
     return dict(sorted(several, key=lambda pair: (-settled(pair[1]), pair[0])))

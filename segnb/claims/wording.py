@@ -28,8 +28,13 @@ def number(value: float, contrast: MeasuredContrast, sign: bool = False, more: i
         sign: Whether positive values start with "+".
         more: Decimals beyond those of the unit.
     """
-    text = f"{value * contrast.scale:{'+' if sign else ''},.{DIGITS.get(contrast.unit, 1) + more}f}"
-    if not float(text.replace(",", "")):  # zero, maybe rounded, has no sign
+    return printed(value * contrast.scale, DIGITS.get(contrast.unit, 1) + more, sign)
+
+
+def printed(value: float, decimals: int, sign: bool = False) -> str:
+    """Format a number with a minus (−); zero, maybe rounded, has no sign."""
+    text = f"{value:{'+' if sign else ''},.{decimals}f}"
+    if not float(text.replace(",", "")):
         text = text.lstrip("+-")
     return text.replace("-", "−")
 

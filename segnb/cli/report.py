@@ -196,7 +196,7 @@ def study(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     """Join executed chapters into one HTML file.
 
-    The training notebooks and claims.json go into the same folder.
+    claims.json goes into the same folder, and a page per training notebook into its folder training.
     """
     from segnb.report.report import export_study  # imports nbconvert, which `segnb report` does without
 

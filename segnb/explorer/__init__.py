@@ -25,7 +25,6 @@ from segnb.explorer.inside import Inside
 from segnb.explorer.networks import Networks
 from segnb.metrics import confusion
 from segnb.models import registry
-from segnb.report.figures.gates import OPEN
 from segnb.report.figures.images import (
     coloured,
     fewest_wrong,
@@ -155,7 +154,7 @@ def taken_apart(album: Album, scene: Scene, run: Run) -> Picture:
         title = f"Gate {level}" + " (mean)" * (len(whole.maps[level]) > 1)
         cell = 2 ** (level - 1)  # pixels of the image per side of a value
         values = mean.repeat(cell, 0).repeat(cell, 1)[:size, :size]
-        panels.append((f"{title}\n{mean.mean():.2f} ± {mean.std():.2f}", coloured(values, OPEN)))
+        panels.append((f"{title}\n{mean.mean():.2f} ± {mean.std():.2f}", coloured(values)))
     network = named(run)
     seen = classes.seen(truth, whole.classes, flat.classes)
     gates = " Gate maps are bright where the gate lets the skip through." if means else ""

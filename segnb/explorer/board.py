@@ -20,7 +20,6 @@ import traitlets as t
 
 from segnb.errors import SegnbError, one_line
 from segnb.labels import ClassMap
-from segnb.report.figures.gates import OPEN
 from segnb.report.figures.images import coloured
 from segnb.report.figures.style import FOUND, MISSED, WRONG
 
@@ -194,7 +193,7 @@ class Board(anywidget.AnyWidget):
         super().__init__(
             names=list(classes.names),
             palette=_bytes(classes.paint(np.arange(256, dtype=np.uint8))),
-            scale=_bytes(coloured(np.arange(256) / 255, OPEN)),
+            scale=_bytes(coloured(np.arange(256) / 255)),
             marks={"wrong": WRONG, "missed": MISSED, "found": FOUND, "changed": MISSED},
             **traits,
         )

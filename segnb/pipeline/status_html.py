@@ -7,9 +7,9 @@ from IPython.display import HTML
 from ipywidgets import HTML as Widget
 from markupsafe import escape
 
-from segnb.errors import SegnbError, one_line
+from segnb.errors import SegnbError
 from segnb.pipeline import status
-from segnb.report.html import shell
+from segnb.report.html import fill
 from segnb.runtime.processes import in_jupyter
 
 EVERY = 2.0  # seconds between two updates
@@ -17,10 +17,7 @@ EVERY = 2.0  # seconds between two updates
 
 def html(grid: status.Grid) -> str:
     """Return the grid as HTML for light and dark pages; text from the study's files is escaped."""
-    environment = shell()
-    environment.filters["line"] = one_line
-    page = environment.get_template("status.html.j2")
-    return page.render(grid=grid, status=status, now=time.strftime("%H:%M:%S"))
+    return fill("status.html.j2", grid=grid, status=status, now=time.strftime("%H:%M:%S"))
 
 
 def live(name: str = "latest") -> Widget | HTML:

@@ -95,7 +95,7 @@ class Decision(NamedTuple):
     level: float
 
 
-def decide(claims: dict[str, tuple[str, list[Effect | None], float]]) -> dict[str, Decision]:
+def decide(claims: dict[str, tuple[str, list[Effect | None], list[float]]]) -> dict[str, Decision]:
     """Decide the claims of one family together.
 
     Args:

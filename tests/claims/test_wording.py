@@ -195,3 +195,10 @@ def test_more_seeds_of_a_claim_on_other_data_are_seeds_of_those_data_too(tmp_pat
     assert first == f"make report PRESET=quick DATA={FALSE_COLOURS} {of}"
     assert second == f"make report PRESET=quick DATA=path/to/camvid {of}"
     assert own == "make report PRESET=quick SEEDS=0,1,2 WEIGHTS=hed"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.0004, "0.000"), (0.0, "0.000"), (-0.061, "−0.061"), (1234.5, "+1,234.500")]
+)
+def test_a_zero_has_no_sign(value, text):
+    assert wording.printed(value, 3, sign=True) == text

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from segnb.claims.verdicts import MeasuredContrast
-from segnb.claims.wording import counted, effect, every, listed, sentence, signed
+from segnb.claims.wording import counted, effect, every, listed, printed, sentence, signed
 from segnb.models import registry
 from segnb.report.figures.style import BY_LABEL, percent
 
@@ -44,8 +44,7 @@ def extremes(
 
 def points(difference: float, sign: str = "+") -> str:
     """Print a difference of shares in points, with its sign; a level, with sign "", has only a minus."""
-    text = f"{100 * difference:{sign}.1f}".replace("-", "−")
-    return text.lstrip("+−") if not float(text.lstrip("+−")) else text
+    return printed(100 * difference, 1, bool(sign))
 
 
 def by_family(labels: Iterable[str]) -> dict[str, list[str]]:

@@ -19,10 +19,9 @@ from segnb.report.figures.axes import (
     scale_below,
 )
 from segnb.report.figures.findings import extremes, names, points, same_signs
-from segnb.report.figures.images import evenly, marked
+from segnb.report.figures.images import OPEN, evenly, marked
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, error_bars, figure, short, wrapped
 
-OPEN = "cividis"  # its lightness grows evenly, for readers who do not see red or green
 SCALE = {"cmap": OPEN, "vmin": 0, "vmax": 1}
 VALUE = "gate value (0 is closed, 1 is open)"
 

@@ -33,6 +33,8 @@ from segnb.report.figures.style import (
     wrapped,
 )
 
+OPEN = "cividis"  # of gates; its lightness grows evenly, for readers who do not see red or green
+
 
 @figure
 def images_with_labels(images: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Picture:
@@ -307,9 +309,9 @@ def marked(image: np.ndarray, where: np.ndarray, colour: str = WRONG) -> np.ndar
     return painted
 
 
-def coloured(values: np.ndarray, scale: str) -> np.ndarray:
-    """Return values from 0 to 1, (S, S), in the colours of a matplotlib scale, uint8 (S, S, 3)."""
-    return mpl.colormaps[scale](values, bytes=True)[..., :3]
+def coloured(values: np.ndarray) -> np.ndarray:
+    """Return values from 0 to 1, (...), in the colours of the scale `OPEN`, uint8 (..., 3)."""
+    return mpl.colormaps[OPEN](values, bytes=True)[..., :3]
 
 
 @figure

@@ -29,6 +29,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
+from segnb.claims import wording
 from segnb.labels import LABEL_SETS, ClassMap
 from segnb.models.registry import VARIANTS
 from segnb.report.figures.vector import drawing
@@ -327,7 +328,7 @@ def short(name: str, most: float = 13) -> str:
 
 def signed(value: float) -> str:
     """Print a difference of scores, such as "−0.061"."""
-    return f"{value:+.3f}".replace("-", "−")
+    return wording.printed(value, 3, sign=True)
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
+from segnb.errors import one_line
 from segnb.storage.files import to_json
 
 FOLDER = Path(__file__).parent / "segnb"
@@ -36,12 +37,12 @@ def unbroken(text: str) -> Markup:
 
 @cache  # which keeps the compiled templates
 def shell() -> jinja2.Environment:
-    """Return the environment that loads the templates, with the filter `unbroken`; callers add globals."""
+    """Return the environment that loads the templates, with the filters that they use."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["about"] = about
-    environment.filters["unbroken"] = unbroken
+    environment.filters |= {"unbroken": unbroken, "line": one_line}
     return environment
 
 
