@@ -46,7 +46,7 @@ def blocks_of(names: Sequence[str]) -> np.ndarray:
 
 def count_blocks(names: Sequence[str], among: np.ndarray | None = None) -> int:
     """Return the number of independent blocks of images, all or the images in `among`, bool (N,)."""
-    blocks = blocks_of(names)
+    _, blocks = _key_and_blocks(tuple(names))  # cached, because every score of a study asks
     return len(np.unique(blocks if among is None else blocks[among]))
 
 
