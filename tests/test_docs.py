@@ -86,10 +86,15 @@ def test_the_readme_counts_the_tests_that_changed():
     section = (CHECKOUT / "docs" / "methods.md").read_text(encoding="utf-8")
     section = section.partition("### Tests that changed")[2].partition("\n## ")[0]
     rows = [row.strip("| ").split(" | ") for row in section.splitlines() if re.match(r"\| [FU]\d", row)]
-    number = sum(len(row[0].split(", ")) for row in rows)
-    others = sum(len(row[0].split(", ")) for row in rows if row[2] != row[4])
+    became = Counter()
+    for claims, _, before, _, now in rows:
+        became[now if now != before else "the same"] += len(claims.split(", "))
+    as_well = re.search(r"Tests\s+of ([FU\d, \sand]+) changed as well", section)[1]
+    number = became.total() + len(re.findall(r"[FU]\d+", as_well))
     readme = " ".join((CHECKOUT / "README.md").read_text(encoding="utf-8").split())
-    assert f"the tests of {number} claims were changed, and {others} of these got another verdict" in readme
+    assert f"segnb changed the tests of {number} claims" in readme
+    assert f"made {became['supported']} more claims supported and {became['inconclusive']} inconc" in readme
+    assert became.keys() == {"supported", "inconclusive", "the same"}
 
 
 @each_page

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from segnb.claims.claim import COSTS, Contrast
 from segnb.claims.related_studies import COMPANIONS, PHOTOGRAPHS
 from segnb.claims.verdicts import Verdict
+from segnb.claims.wording import AFFORDABLE
 from segnb.models.registry import VARIANTS
 from segnb.study.study import Study
-
-AFFORDABLE = 20  # seeds; no command for more seeds is printed
 
 
 def make_report(

@@ -69,10 +69,11 @@ class Agreement(NamedTuple):
 
     both:      claims that both studies measured with the same deciding comparisons and limits
     differently: claims that both measured with other comparisons or limits
-    same:      claims of these with the same verdict
-    open:      claims of these with the same verdict, which is no decision
-    here:      claims of these that only the first study decides
-    opposite:  claims that one study supports and the other refutes
+    opposite:  claims of `both` that one study supports and the other refutes
+    decided:   claims of `both` that the first study decides by trained networks, not by counting
+    confirmed: claims of `decided` with the same verdict in the second study
+    open:      claims of `decided` that the second study does not decide
+    gained:    claims of `both` that only the second study decides
     compared:  comparisons with an error in both studies
     beyond:    comparisons that differ by more than chance
     smaller:   comparisons of these with a smaller effect in the other study
@@ -80,10 +81,11 @@ class Agreement(NamedTuple):
 
     both: list[str]
     differently: list[str]
-    same: list[str]
-    open: list[str]
-    here: list[str]
     opposite: list[str]
+    decided: list[str]
+    confirmed: list[str]
+    open: list[str]
+    gained: list[str]
     compared: int
     beyond: list[str]
     smaller: list[str]
@@ -117,13 +119,15 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
                     smaller.add(full_name(contrast))
     limit = 1 - level_of(p.values())
     beyond = [name for name, value in p.items() if value <= limit]
+    decided = [(x, y) for x, y in pairs if x.word in DECIDED and x.trained]
     return Agreement(
         both=[x.id for x, _ in pairs],
         differently=[x.id for x, y in both if not same_test(x, y)],
-        same=[x.id for x, y in pairs if x.word == y.word],
-        open=[x.id for x, y in pairs if x.word == y.word and x.word not in DECIDED],
-        here=[x.id for x, y in pairs if x.word in DECIDED and y.word not in DECIDED],
         opposite=[x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
+        decided=[x.id for x, _ in decided],
+        confirmed=[x.id for x, y in decided if x.word == y.word],
+        open=[x.id for x, y in decided if y.word not in DECIDED],
+        gained=[x.id for x, y in pairs if x.word not in DECIDED and y.word in DECIDED],
         compared=len(p),
         beyond=beyond,
         smaller=[name for name in beyond if name in smaller],
@@ -143,33 +147,30 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
     rows = []
     for other in others:
         found = agreement(verdicts, other)
-        if not (found.both and found.compared) or other.preset != verdicts.preset:
+        if not found.compared or len(found.both) < len(found.differently) or other.preset != verdicts.preset:
             continue
         shared = not {*other.seeds}.isdisjoint(verdicts.seeds)
         if other.data["name"] != verdicts.data["name"]:
             result = _on_other_data(found)
         elif other.machine != verdicts.machine or not shared:
-            result = _trained_again(found, shared)
+            result = ("agrees" if found.agree else "does not agree") + ", but shares seeds" * shared
         else:
             continue
-        both, same, opposite = len(found.both), len(found.same), len(found.opposite)
-        kept = f"{same} of {both}" + (f" ({len(found.open)} open in both)" if found.open else "")
-        counts = [kept, str(both - same - opposite), listed(found.opposite) or "0"]
-        rows.append(
-            [_described(verdicts, other), result, *counts, f"{len(found.beyond)} of {found.compared}"]
-        )
+        counts = [str(len(ids)) for ids in (found.decided, found.confirmed, found.open)]
+        effects = f"{len(found.beyond)} of {found.compared}"
+        rows.append([_described(verdicts, other), result, *counts, listed(found.opposite) or "0", effects])
     if not rows:
         return []
-    differing = "effects that differ by more than chance"
-    head = ["what differs", "result", "same verdict", "open in one study", "opposite verdict", differing]
+    head = ["what differs", "result", "decided here", "same verdict there", "open there", "opposite there"]
     return [
         "How far other studies agree:",
         "",
-        markdown_table(head, rows),
+        markdown_table([*head, "effects that differ by more than chance"], rows),
         "",
-        "A study agrees if no verdict is opposite and no effect differs by more than chance. If it shares"
-        " seeds, it shows that runs can be repeated, not what other seeds give. Verdicts count if both"
-        " studies test the claim alike; effects count for all claims.",
+        "The table counts the claims that both studies test alike and that trained networks decide here, and"
+        " the effects of all claims. A study agrees if no verdict is opposite and no effect differs by more"
+        " than chance. If it shares seeds, it shows that runs can be repeated, not what other seeds give."
+        " Fewer seeds or test images alone leave more claims open.",
     ]
 
 
@@ -187,34 +188,31 @@ def _described(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
     return ", ".join([*parts, f"seed{'s' * (len(other.seeds) > 1)} {span(other.seeds)}"])
 
 
-def _trained_again(found: Agreement, shared: bool) -> str:
-    if found.agree and len(found.both) < len(found.differently):
-        return f"hardly comparable: {counted(len(found.differently), 'claim')} had another test"
-    result = "agrees" if found.agree else "does not agree"
-    return f"{result}, but shares seeds" if shared else result
-
-
 def _on_other_data(found: Agreement) -> str:
     results = ["some verdicts are reversed"] if found.opposite else []
     if found.beyond:
         most = 2 * len(found.smaller) > found.compared
         results.append("most effects are smaller" if most else "effects have other sizes")
-    if found.here:
-        verb = "is" if len(found.here) == 1 else "are"
-        results.append(f"{counted(len(found.here), 'claim')} {verb} no longer decided")
     return "; ".join(results) or "agrees"
 
 
-def in_words(found: Agreement) -> str:
-    """Say how many verdicts are the same, and which are opposite."""
-    opposite = listed(found.opposite) or "none"
-    verb = "have" if len(found.opposite) > 1 else "has"
-    both_open = f" ({len(found.open)} of them undecided in both)" if found.open else ""
+def in_words(found: Agreement, a: str = "A", b: str = "B") -> str:
+    """Say which verdicts of one study another confirms, leaves open or contradicts.
+
+    Args:
+        found: the agreement of the two
+        a: name of the first study in a sentence
+        b: name of the second
+    """
     n = len(found.differently)
     more = f" {counted(n, 'more claim')} cannot be compared, because the tests differ." if n else ""
+    opposite = f"contradicts {listed(found.opposite) or 'none'}"
+    gained = f" It decides {listed(found.gained)}, which {a} leaves open." if found.gained else ""
+    still_open = f" ({listed(found.open)})" if found.open else ""
     return (
-        f"{len(found.same)} of the {len(found.both)} claims that both studies test alike have the same"
-        f" verdict{both_open}, and {opposite} {verb} the opposite one.{more}"
+        f"Of the {counted(len(found.both), 'claim')} that both test alike, {a} decides {len(found.decided)}"
+        f" by trained networks. Of these, {b} confirms {len(found.confirmed)}, leaves"
+        f" {len(found.open)} open{still_open} and {opposite}.{gained}{more}"
     )
 
 

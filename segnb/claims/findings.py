@@ -9,7 +9,7 @@ from segnb.claims.ledger import LEDGER
 from segnb.claims.related_studies import origin
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.claims.wording import counted, counts, effect, listed, outlook, printed, score
+from segnb.claims.wording import by_word, counted, counts, effect, listed, outlook, printed, score
 from segnb.models.registry import label
 from segnb.storage.files import between, in_markdown
 
@@ -52,7 +52,8 @@ def on_claim(verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts]
         return ""
     subject, effects = TOPICS[name]
     elsewhere = "".join(_on_other_data(claim, verdicts, other) for other in others)
-    return f"{_conclusion(subject, claim)} {_effects(effects, claim)}{elsewhere}{_settle(claim)}"
+    images = in_markdown(origin(verdicts.data))
+    return f"{_conclusion(subject, claim, images)} {_effects(effects, claim)}{elsewhere}{_settle(claim)}"
 
 
 def emphasised(finding: str) -> str:
@@ -83,20 +84,22 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
         note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
     repeat = f" To repeat it, run `{verdicts.command}`." if verdicts.command else ""
     about = source(verdicts, name) + _scores(verdicts) + note + repeat
-    return between(text, MARKS, "\n".join([counts(verdicts), *caveats(verdicts), "", *lines, "", about]))
+    first = " ".join([counts(verdicts), *caveats(verdicts)])
+    return between(text, MARKS, "\n".join([first, "", *lines, "", about]))
 
 
 def caveats(verdicts: StudyVerdicts) -> list[str]:
-    """Say of how many decided claims longer training may change the verdict, and which are only counted."""
+    """Say which verdicts longer training may change, and which are only counted."""
     decided = [claim for claim in verdicts.claims if claim.word in DECIDED and claim.deciding]
     exact = [claim.id for claim in decided if not claim.tested]
     levels = [claim for claim in decided if claim.decisive_contrast and claim.decisive_contrast.is_level]
     sentences = []
     if levels:
-        refuted = sum(claim.word == "refuted" for claim in levels)
+        refuted = [claim.id for claim in levels if claim.word == "refuted"]
+        names = f" ({listed(refuted)})" if refuted else ""
         sentences.append(
-            f"Longer training may change {counted(len(levels), 'verdict')}, {refuted} of them refuted, on"
-            " the score of one network, such as a recall."
+            "Longer training may change verdicts on the score of one network, such as a recall: of these,"
+            f" {by_word(levels)}{names}."
         )
     if exact:
         sentences.append(
@@ -144,7 +147,7 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
     return " ".join(sentences)
 
 
-def _conclusion(subject: str, claim: Verdict) -> str:
+def _conclusion(subject: str, claim: Verdict, images: str) -> str:
     equal, at_most, several = claim.kind == "≈", claim.deciding[0].at_most, len(claim.deciding) > 1
     value = 100 * abs(claim.limit(claim.deciding[0]))
     points = f"{value:g} point{'s' * (value != 1)}"
@@ -155,9 +158,11 @@ def _conclusion(subject: str, claim: Verdict) -> str:
         denies = ", which the study denies" if at_most else ""
         return f"It is {state} whether {subject} {change}{denies}."
     if claim.origin == "ours":
-        agrees = ", as our hypothesis says" if claim.word == "supported" else ", contrary to our hypothesis"
+        agrees = (
+            "as our null hypothesis says" if claim.word == "supported" else "contrary to our null hypothesis"
+        )
     else:
-        agrees = ", as the study claims" if claim.word == "supported" else ", contrary to the study"
+        agrees = "as the study claims" if claim.word == "supported" else "contrary to the study"
     if claim.word == "supported" and equal:
         verb = f"change mIoU by less than {points}"
     elif claim.word == "supported":
@@ -166,7 +171,8 @@ def _conclusion(subject: str, claim: Verdict) -> str:
         verb = f"{change} in at least one network" if limit else "do not always raise mIoU"
     else:
         verb = "raise mIoU" if claim.decisive_contrast.estimate > 0 else "lower mIoU"
-    return f"{subject.capitalize()} {verb}{agrees}."
+    verb = verb.replace("mIoU", f"mIoU on {images}")
+    return f"{subject.capitalize()} {verb}, {agrees}."
 
 
 def _effects(sentences: str, claim: Verdict) -> str:

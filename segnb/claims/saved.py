@@ -16,6 +16,7 @@ from segnb.claims.wording import (
     counted,
     estimate,
     full_name,
+    goal,
     headline,
     interval,
     levels,
@@ -222,12 +223,15 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
     rows = []
     for claim in verdicts.claims:
         decisive = claim.decisive_contrast  # formatted again, because older files have another style
-        evidence = headline(decisive) if decisive else claim.reason
-        rows.append([claim.id, claim.sentence, claim.word, evidence.replace("|", r"\|")])
+        evidence, limit = claim.reason, "–"
+        if decisive:
+            of = f" (1 of {len(claim.deciding)})" if len(claim.deciding) > 1 else ""
+            evidence, limit = headline(decisive) + of, goal(claim, decisive)
+        ours = " *(ours)*" if claim.origin == "ours" else ""
+        rows.append([claim.id, claim.sentence + ours, claim.word, limit, evidence.replace("|", r"\|")])
     rule = HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts) + older_tests(verdicts)
-    return (
-        f"{source(verdicts, name)} {rule}\n\n{markdown_table(['id', 'claim', 'verdict', 'evidence'], rows)}"
-    )
+    headings = ["id", "claim", "verdict", "must be", "evidence"]
+    return f"{source(verdicts, name)} {rule}\n\n{markdown_table(headings, rows)}"
 
 
 def in_list(text: str, studies: dict[str, StudyVerdicts]) -> str:

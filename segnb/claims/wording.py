@@ -12,6 +12,7 @@ from segnb.presets import preset
 from segnb.stats import decisions
 from segnb.study.study import Study
 
+AFFORDABLE = 20  # seeds; segnb names no larger number in a sentence and prints no command for it
 FURTHER = range(4)  # decimals beyond those of the unit
 DIGITS = {"px": 2, "decades": 2, "": 3}  # decimals by unit; 1 for all other units
 
@@ -93,7 +94,8 @@ def levels(verdicts: StudyVerdicts) -> str:
     ]
     return (
         f"Confidence intervals are at {listed(by_family)}."
-        " On average, at most 5% of the supported and refuted claims are decided wrongly."
+        " If tests are fixed before results, on average at most 5% of the supported and refuted claims are"
+        " decided wrongly; docs/methods.md lists the tests that were not."
     )
 
 
@@ -187,7 +189,7 @@ def by_word(claims: Iterable[Verdict]) -> str:
 def counts(verdicts: StudyVerdicts) -> str:
     """Count the claims of the study by verdict, then our hypotheses."""
     sentences = []
-    for name, ours in (("claims of the study", False), ("hypotheses of ours", True)):
+    for name, ours in (("claims of the study", False), ("null hypotheses of ours", True)):
         claims = [claim for claim in verdicts.claims if (claim.origin == "ours") == ours]
         if claims:
             sentences.append(f"Of {len(claims)} {name}, {by_word(claims)}.")
@@ -210,7 +212,8 @@ def reason(claim: Verdict, study: Study) -> str:
     sentences, decisive = [_verdict(claim)], claim.decisive_contrast
     if any(contrast.metric.startswith("val:") for contrast in claim.deciding if not contrast.missing):
         epochs = study.recipe("fcn").epochs
-        sentences.append(f"“Early” means after epoch {early_epoch(epochs)} of {epochs}.")
+        rising = ", while the learning rate rises" if study.recipe("fcn").schedule == "one-cycle" else ""
+        sentences.append(f"“Early” means after epoch {early_epoch(epochs)} of {epochs}{rising}.")
     timed = [contrast for contrast in claim.measured_contrasts if contrast.repeats == "rounds"]
     if timed:
         times = "; ".join(map(headline, timed))
@@ -296,8 +299,11 @@ def outlook(claim: Verdict) -> str:
     verdict = f"{'support' if support else 'refute'} the claim"
     if claim.kind == "≈":
         verdict = f"show that the value lies {goal(claim, claim.deciding[0], missed=not support)}"
-    few = claim.seeds_needed is not None
-    seeds = f"about {claim.seeds_needed:,}" if few else f"more than {decisions.MOST_SEEDS:,}"
+    count = claim.seeds_needed
+    if count is None:
+        seeds = f"more than {decisions.MOST_SEEDS:,}"
+    else:  # a large number is rough: another sample of seeds can give several times as many
+        seeds = f"about {count}" if count <= AFFORDABLE else f"more than {AFFORDABLE}"
     return (
         f"If effect and spread stay the same, it takes {seeds} seeds per network for a chance of"
         f" {100 * decisions.POWER:.0f}% to {verdict}."

@@ -70,7 +70,7 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
             older.append(in_sentence(number, saved))
         decided, found = study.count(*DECIDED), agreement(verdicts, study)
         hidden = "; shown in the claim blocks only" if number > COLUMNS else ""
-        compared = f" {in_words(found)}" if found.both else ""
+        compared = f" {in_words(found, 'this study', 'it')}" if found.both else ""
         items.append(
             f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides"
             f" {counted(decided, 'claim')}.{compared}"

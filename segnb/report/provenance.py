@@ -53,8 +53,7 @@ def table(runs: list[Run]) -> Styler | None:
         "provenance",
         rows,
         f"The runs differ in {counted(len(rows), 'fact')}. Each value is followed by"
-        " its runs. These facts should change scores in their last digits only; everything else that scores"
-        " depend on is the same in all runs.",
+        " its runs. Settings, data, backbone weights and training code are the same in all runs.",
     )
 
 

@@ -52,7 +52,7 @@ def test_studies_agree_unless_an_effect_differs_by_more_than_chance():
     found = compare.agreement(study(0.03, 0.02, 0.01), study(0.04, 0.01, 0.02))
     assert found.agree and found.compared == 3 and str(found).endswith("The studies agree.")
     found = compare.agreement(study(0.03, 0.02, 0.01), study(0.04, 0.01, 0.12))
-    assert not found.agree and found.beyond == ["pair 3, mIoU"] and found.same == ["U1", "U2", "U3"]
+    assert not found.agree and found.beyond == ["pair 3, mIoU"] and found.confirmed == ["U1", "U2", "U3"]
     assert "1 differs by more than chance: pair 3, mIoU. The studies do not agree." in str(found)
 
 
@@ -93,13 +93,13 @@ def rows(*studies) -> list[list[str]]:
 def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     mine = study(0.03, 0.02)
     other = replace(study(0.04, 0.01), machine="GPU, fp32")
-    counts = ["2 of 2", "0", "0", "0 of 2"]
+    counts = ["2", "2", "0", "0", "0 of 2"]
     assert rows(mine, mine, other) == [["GPU, fp32, seeds 0 to 2", "agrees, but shares seeds", *counts]]
     apart = replace(other, seeds=[3, 5, 6])
     assert rows(mine, apart) == [["GPU, fp32, seeds 3, 5 and 6", "agrees", *counts]]
     assert compare.elsewhere(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
     differs = replace(study(0.3, 0.2), machine="GPU, fp32")
-    assert rows(mine, differs)[0][1:] == ["does not agree, but shares seeds", "2 of 2", "0", "0", "2 of 2"]
+    assert rows(mine, differs)[0][1:] == ["does not agree, but shares seeds", "2", "2", "0", "0", "2 of 2"]
     ((name, *_),) = rows(mine, replace(other, weights="random"))
     assert name == "GPU, fp32, other backbone weights, seeds 0 to 2"
     earlier = replace(other, data=mine.data | {"digest": "earlier"}, weights="random")
@@ -110,17 +110,31 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
 def test_other_seeds_of_the_same_machine_are_compared_if_they_share_none():
     mine = study(0.03, 0.02)
     others = [replace(mine, seeds=[2, 3]), replace(mine, seeds=[3, 4, 5])]
-    assert rows(mine, mine, *others) == [["seeds 3 to 5", "agrees", "2 of 2", "0", "0", "0 of 2"]]
+    assert rows(mine, mine, *others) == [["seeds 3 to 5", "agrees", "2", "2", "0", "0", "0 of 2"]]
     assert rows(mine, replace(study(0.3, 0.2), seeds=[4]))[0][1] == "does not agree"
 
 
-def test_few_claims_with_the_same_test_hardly_compare_a_study():
+def test_a_study_with_other_tests_of_most_claims_is_left_out():
     mine = study(0.03, 0.02, 0.01)
-    changed = [replace(claim, kind="≈") for claim in mine.claims[:2]]
-    other = replace(mine, claims=(*changed, mine.claims[2]), seeds=[3])
-    assert rows(mine, other) == [
-        ["seed 3", "hardly comparable: 2 claims had another test", "1 of 1", "0", "0", "0 of 3"]
-    ]
+    changed = [replace(claim, kind="≈") for claim in mine.claims]
+    half = replace(mine, claims=(changed[0], *mine.claims[1:]), seeds=[3])
+    assert rows(mine, half) == [["seed 3", "agrees", "2", "2", "0", "0", "0 of 3"]]
+    assert compare.elsewhere(mine, [replace(half, claims=(*changed[:2], mine.claims[2]))]) == []
+
+
+def test_verdicts_that_the_other_study_confirms_leaves_open_or_adds_are_named():
+    words = "supported", "refuted", "supported", "inconclusive", "inconclusive", "supported"
+    there = "supported", "inconclusive", "refuted", "supported", "inconclusive", "supported"
+    pairs = [[claim(f"U{i}", word) for i, word in enumerate(side, 1)] for side in (words, there)]
+    for side in pairs:  # the last claim is decided by counting
+        side[-1] = replace(side[-1], contrasts=(part(metric="parameters"),))
+    found = compare.agreement(*(examples.verdicts(*side) for side in pairs))
+    assert found.decided == ["U1", "U2", "U3"] and found.confirmed == ["U1"] and found.open == ["U2"]
+    assert found.opposite == ["U3"] and found.gained == ["U4"]
+    assert compare.in_words(found, "mine", "this") == (
+        "Of the 6 claims that both test alike, mine decides 3 by trained networks. Of these, this confirms 1,"
+        " leaves 1 open (U2) and contradicts U3. It decides U4, which mine leaves open."
+    )
 
 
 def test_images_are_the_same_if_their_ground_truth_is_whatever_code_renders_them():
@@ -141,23 +155,23 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     lead = examples.verdicts(claim("F1", "refuted"), claim("U1"))
     other = replace(lead, claims=(claim("F1"), claim("U1", "inconclusive")), data=photographs)
     name = "photographs (CamVid), 5 test images, seeds 0 to 2"
-    turned = "some verdicts are reversed; 1 claim is no longer decided"
-    assert rows(lead, other, lead) == [[name, turned, "0 of 2", "1", "F1", "0 of 1"]]
+    turned = "some verdicts are reversed"
+    assert rows(lead, other, lead) == [[name, turned, "2", "0", "1", "F1", "0 of 1"]]
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
 
     names = "F1", "F2", "F3", "F4", "F5", "U1"
     many = replace(lead, claims=tuple(map(claim, names)))
     open_there = replace(other, claims=tuple(claim(name, "inconclusive") for name in names))
-    assert rows(many, open_there)[0][1] == "6 claims are no longer decided"
+    assert rows(many, open_there)[0][1:5] == ["agrees", "6", "0", "6"]
     alike = replace(many, data=photographs)
-    assert rows(many, alike)[0][1:4] == ["agrees", "6 of 6", "0"]
+    assert rows(many, alike)[0][1:5] == ["agrees", "6", "6", "0"]
 
     far = claim("U1", contrasts=(part(estimate=0.5),))
     tested_differently = claim("F1", contrasts=(part(metric="iou:Car"),))
     fcns = replace(other, claims=(tested_differently, far), networks=["FCN8s_vgg16_freeze"])
     sizes = "effects have other sizes"
     fcns_only = "photographs (CamVid), 5 test images, FCNs only, seeds 0 to 2"
-    assert rows(lead, fcns) == [[fcns_only, sizes, "1 of 1", "0", "0", "1 of 1"]]
+    assert rows(lead, fcns) == [[fcns_only, sizes, "1", "1", "0", "0", "1 of 1"]]
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
     listed = compare.differences(lead, replace(other, claims=(tested_differently, claim("U1", "refuted"))))[1]
     assert "F1   refuted -> supported (by different tests): " in listed

@@ -14,9 +14,12 @@ from tests.conftest import CHECKOUT
 TRAINED = list(findings.TOPICS)
 SUBJECTS = {name: subject for name, (subject, _) in findings.TOPICS.items()}
 
-OURS = "contrary to our hypothesis"
+HERE = "on rendered street scenes"
+OURS = "contrary to our null hypothesis"
 ABOVE = "per network for a chance of 80% to refute the claim."
-GATES = "Attention gates raise mIoU by more than 1 point in at least one network, contrary to the study."
+GATES = (
+    f"Attention gates raise mIoU {HERE} by more than 1 point in at least one network, contrary to the study."
+)
 
 
 def decided(name: str, word: str, sign: int = 1, **changes) -> Verdict:
@@ -72,18 +75,33 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
 @pytest.mark.parametrize(
     ("name", "word", "sign", "conclusion"),
     [
-        ("U1", "supported", 1, "Skip connections raise mIoU, as the study claims."),
-        ("U1", "refuted", -1, "Skip connections lower mIoU, contrary to the study."),
-        ("F1", "supported", 1, "Finer strides raise mIoU, as the study claims."),
-        ("F1", "refuted", -1, "Finer strides do not always raise mIoU, contrary to the study."),
-        ("U7", "supported", -1, "Residual blocks change mIoU by less than 1 point, as our hypothesis says."),
-        ("U7", "refuted", 1, f"Residual blocks raise mIoU, {OURS}."),
-        ("U7", "refuted", -1, f"Residual blocks lower mIoU, {OURS}."),
+        ("U1", "supported", 1, "Skip connections raise mIoU on rendered street scenes, as the study claims."),
+        (
+            "U1",
+            "refuted",
+            -1,
+            "Skip connections lower mIoU on rendered street scenes, contrary to the study.",
+        ),
+        ("F1", "supported", 1, "Finer strides raise mIoU on rendered street scenes, as the study claims."),
+        (
+            "F1",
+            "refuted",
+            -1,
+            "Finer strides do not always raise mIoU on rendered street scenes, contrary to the study.",
+        ),
+        (
+            "U7",
+            "supported",
+            -1,
+            f"Residual blocks change mIoU {HERE} by less than 1 point, as our null hypothesis says.",
+        ),
+        ("U7", "refuted", 1, f"Residual blocks raise mIoU on rendered street scenes, {OURS}."),
+        ("U7", "refuted", -1, f"Residual blocks lower mIoU on rendered street scenes, {OURS}."),
         (
             "U9",
             "supported",
             -1,
-            "Attention gates do not raise mIoU by more than 1 point, as the study claims.",
+            f"Attention gates do not raise mIoU {HERE} by more than 1 point, as the study claims.",
         ),
         ("U9", "refuted", 1, GATES),
         (
@@ -104,6 +122,7 @@ def test_conclusions(name, word, sign, conclusion):
     ("changes", "end"),
     [
         ({}, f"it takes about 4 seeds {ABOVE}"),
+        ({"seeds_needed": 21}, f"it takes more than 20 seeds {ABOVE}"),
         ({"seeds_needed": None}, f"it takes more than 1,000 seeds {ABOVE}"),
         (
             {"seeds_needed": None, "images_suffice": False},
@@ -180,7 +199,7 @@ def test_the_finding_on_one_claim_is_that_of_the_list():
     assert alone == findings.findings(both)
     assert findings.bullets(both) == [f"- {findings.emphasised(text)}" for text in alone]
     assert findings.emphasised(alone[0]).startswith(
-        "**Skip connections raise mIoU, as the study claims.** With"
+        "**Skip connections raise mIoU on rendered street scenes, as the study claims.** With"
     )
     assert findings.on_claim(both, "U2") == findings.on_claim(both, "F1") == findings.emphasised("") == ""
 
@@ -191,8 +210,8 @@ def test_levels_of_one_network_and_counted_claims_are_named():
     exact = claim("F7", contrasts=(part("FCN-8s, fine-tuned − frozen", metric="parameters"),))
     open_level = replace(level, id="F4", word="inconclusive")
     assert findings.caveats(verdicts(level, limit, exact, open_level)) == [
-        "Longer training may change 1 verdict, 1 of them refuted, on the score of one network, such as a"
-        " recall.",
+        "Longer training may change verdicts on the score of one network, such as a recall: of these, 1 is"
+        " refuted (F2).",
         "F7 is decided by counting parameters, operations or bytes.",
     ]
     assert findings.caveats(verdicts(limit, open_level)) == []

@@ -97,8 +97,10 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     decided = f"{verdicts.count(*DECIDED)} of {len(LEDGER)} claims"
     assert f"| {verdicts.machine} | {len(VARIANTS)} | 0 to 2 | {decided} |" in page
     assert shown_in(page) == saved.table(saved.from_dict(short), "quick-streets.json")
-    assert all(page.count(f"\n| {claim.id} | {claim.sentence} |") == 1 for claim in LEDGER.values())
-    assert page.count(f"| {verdicts.by_id['U1'].headline} |") == 1
+    assert all(page.count(f"\n| {claim.id} | {claim.sentence} ") == 1 for claim in LEDGER.values())
+    assert page.count(" *(ours)* |") == sum(claim.origin == "ours" for claim in LEDGER.values())
+    assert page.count(f"| above zero | {verdicts.by_id['U1'].headline} |") == 1
+    assert page.count(f"| above zero | {verdicts.by_id['F1'].headline} (1 of 4) |") == 1
     performance = (at_home / "docs" / "performance.md").read_text()
     assert all(performance.count(f"\n| {label(name)} | 0.") == 1 for name in verdicts.networks)
     mious = verdicts.scores["UNet_Standard_256"]["miou"]

@@ -33,7 +33,7 @@ def parsed(html) -> BeautifulSoup:
 def test_counts_add_up():
     assert wording.counts(verdicts()) == (
         "Of 3 claims of the study, 1 is supported, 1 is refuted and 1 is not measured."
-        " Of 2 hypotheses of ours, 1 is refuted and 1 is inconclusive."
+        " Of 2 null hypotheses of ours, 1 is refuted and 1 is inconclusive."
     )
 
 
@@ -81,9 +81,10 @@ def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     assert saved.saved_studies(tmp_path, without=replace(many, seeds=[3, 4])) == others
     text = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
     assert "(preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02)" in text
-    alike = "claims that both studies test alike have the same verdict, and"
-    assert f"decides 3 claims. 1 of the 2 {alike} F1 has the opposite one." in text
-    assert f"decides 1 claim. 1 of the 2 {alike} none has the opposite one." in text
+    alike = "Of the 2 claims that both test alike, this study decides 2 by trained networks."
+    assert f"decides 3 claims. {alike} Of these, it confirms 1, leaves 0 open and contradicts F1." in text
+    left = "leaves 1 open (F1) and contradicts none."
+    assert f"decides 1 claim. {alike} Of these, it confirms 1, {left}" in text
     assert "Holm" not in text
     assert claim_blocks.saved_sentence(verdicts(), []) == ""
     older = claim_blocks.saved_sentence(verdicts(), [verdicts(schema=1)])
@@ -160,7 +161,7 @@ def test_a_block_quotes_the_study_or_says_that_the_question_is_ours():
     for origin, words in {
         "stated": "The study says “Skips are key.” (Q2, Bottom Line)",
         "implied": "The study implies “Skips are key.” (Q2, Bottom Line)",
-        "ours": "Our hypothesis Skip connections raise quality. The study does not state it.",
+        "ours": "Our null hypothesis Skip connections raise quality. The study does not state it.",
     }.items():
         page = parsed(claim_blocks.block(replace(said, origin=origin)))
         assert " ".join(page.dl.div.get_text(" ").split()) == words
@@ -289,7 +290,7 @@ def test_a_block_shows_the_verdicts_of_reference_studies_and_their_numbers():
     assert facts["Reference study 1"] == (
         "By another test, of an earlier version:"
         " ? Inconclusive. U-Net − U-Net, no skips, mIoU: +3.1 points (0.4 to 5.8), the least certain"
-        " of 2 comparisons. If effect and spread stay the same, it takes about 22 seeds per network for a"
+        " of 2 comparisons. If effect and spread stay the same, it takes more than 20 seeds per network for a"
         " chance of 80% to support the claim. For the difference from this report's estimate, p is 1.0,"
         " so chance could explain it."
     )

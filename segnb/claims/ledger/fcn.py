@@ -96,7 +96,7 @@ STRIDE_CLAIMS = (
     ),
     Claim(
         "F2",
-        "FCN-32s misses small objects.",
+        "FCN-32s completely misses small objects.",
         "Recall of small objects with FCN-32s, at most 10%; frozen and fine-tuned both decide. An object in"
         " the middle of a larger predicted area of its class counts as found. FCN-8s minus FCN-32s is shown"
         " for each object size.",
