@@ -12,7 +12,7 @@ from typing import TextIO
 
 from segnb import __version__
 from segnb.errors import SegnbError, full_disk_told, refused
-from segnb.params import ReportParams, StudyParams
+from segnb.params import Params
 from segnb.runtime import processes
 from segnb.storage import cache_folder
 
@@ -208,20 +208,11 @@ def _filled(paragraph: str) -> str:
     return paragraph if "\n  " in paragraph else textwrap.fill(paragraph, WIDTH)
 
 
-def add_study_options(parser: argparse.ArgumentParser) -> None:
-    """Add one option per field of StudyParams."""
-    group = parser.add_argument_group("study", "Runs are compared only if all of these are the same.")
-    for name, field in StudyParams.model_fields.items():
+def add_options(parser, params: type[Params], *names: str) -> None:
+    """Add one option per field of a set of parameters, or only those of these names."""
+    for name in names or params.model_fields:
+        field = params.model_fields[name]
         kind = {int | None: int, float | None: float}.get(field.annotation, str)
-        option = f"--{name.replace('_', '-')}"
         default = "from the preset" if field.default is None else field.default
         text = f"{field.description} (default: {default})"
-        group.add_argument(option, type=kind, default=field.default, help=text)
-
-
-def add_report_options(parser, *names: str) -> None:
-    """Add the options that choose a study, its variants and its seeds, or only those of these names."""
-    for name in names or ReportParams.model_fields:
-        field = ReportParams.model_fields[name]
-        text = f"{field.description} (default: {field.default})"
-        parser.add_argument(f"--{name}", default=field.default, help=text)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=field.default, help=text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from segnb.claims import compare, findings, saved
 from segnb.claims.decide import decide
 from segnb.claims.verdicts import StudyVerdicts
-from segnb.cli import add_command, add_report_options
+from segnb.cli import add_command, add_options
 from segnb.errors import SegnbError
 from segnb.params import ReportParams
 from segnb.report.report import PUBLISHED, publish_study
@@ -19,7 +19,7 @@ from segnb.study.study import open_study
 
 def add_commands(commands) -> None:
     listing = add_command(commands, claims)
-    add_report_options(listing)
+    add_options(listing, ReportParams)
     listing.add_argument("--json", action="store_true", help="print JSON, with all numbers")
     listing.add_argument("--out", metavar="FILE", help="file to write the same JSON to")
     listing.add_argument(
@@ -50,7 +50,7 @@ def claims(options: argparse.Namespace) -> None:
       segnb claims --study NAME --json > claims.json  with all numbers
       segnb claims diff NAME results/OTHER.json       compared with a reference study
     """
-    verdicts = _verdicts(options.study, options.variants, options.seeds)
+    verdicts = decide(open_study(options.study), options.variants, options.seeds)
     if options.out:
         write_json(Path(options.out), saved.as_dict(verdicts))
     if options.publish is not None:
@@ -107,7 +107,7 @@ def claims_diff(options: argparse.Namespace) -> int:
       2  a study cannot be read, or data or presets differ
     """
     both = [
-        saved.read(Path(name)) if name.endswith(".json") else _verdicts(name)
+        saved.read(Path(name)) if name.endswith(".json") else decide(open_study(name))
         for name in (options.a, options.b)
     ]
     if not options.anyway:
@@ -120,8 +120,3 @@ def claims_diff(options: argparse.Namespace) -> int:
 def _text(page: Path) -> str:
     """Return the text of a page; "" if it does not exist."""
     return page.read_text(encoding="utf-8") if page.exists() else ""
-
-
-def _verdicts(study: str, variants: str = "all", seeds: str = "all") -> StudyVerdicts:
-    """Return the verdicts of the study with that name."""
-    return decide(open_study(study), variants, seeds)

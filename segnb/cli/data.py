@@ -6,13 +6,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from segnb.cli import add_command, add_report_options
+from segnb.cli import add_command, add_options
 from segnb.data import shifts
 from segnb.data.folders import SPLITS
 from segnb.data.splits import WAYS
 from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
 from segnb.models.pretrained import SOURCES, fetch
+from segnb.params import ReportParams
 from segnb.runtime import pool
 from segnb.storage import feature_folder
 from segnb.storage.files import write_json
@@ -48,7 +49,7 @@ def add_commands(commands) -> None:
         )
 
     parser = add_command(commands, arrays)
-    add_report_options(parser, "study")
+    add_options(parser, ReportParams, "study")
     parser.add_argument("--size", type=int, required=True, help="pixels per side")
     parser.add_argument("--done", help="file to write when everything is cached")
     parser.add_argument(

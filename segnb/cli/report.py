@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from segnb.cli import add_command, add_report_options, add_study_options
+from segnb.cli import add_command, add_options
 from segnb.errors import SegnbError
 from segnb.evaluation.scores import ranking
 from segnb.models.pretrained import SOURCES
@@ -27,25 +27,26 @@ from segnb.study.study import Study, open_study
 # The modules that the steps of a report and the kernels of its notebooks load, in addition to segnb's rooms.
 LOADED = ["torchmetrics", "ipykernel.kernelapp", "matplotlib_inline.backend_inline"]
 ROOMS = ("cli", "claims", "evaluation", "models", "report", "training")
+STUDY = "study", "Runs are compared only if all of these are the same."  # options of that kind
 GRACE = 8  # seconds for Snakemake and its jobs to end when interrupted; schedulers kill after ten
 
 
 def add_commands(commands) -> None:
     everything = add_command(commands, report)
-    add_study_options(everything)
+    add_options(everything.add_argument_group(*STUDY), StudyParams)
     runs = everything.add_argument_group("runs")
-    add_report_options(runs, "variants")
+    add_options(runs, ReportParams, "variants")
     runs.add_argument("--seeds", help="comma-separated seeds, such as 0,1,2 (default: from the preset)")
     runs.add_argument(
         "--jobs", type=int, help="runs in parallel, memory permitting (default: as many as fit)"
     )
     runs.add_argument("--offline", action="store_true", help="download nothing")
-    add_study_options(add_command(commands, study))
+    add_options(add_command(commands, study).add_argument_group(*STUDY), StudyParams)
     page = add_command(commands, export)
     page.add_argument(
         "chapters", metavar="CHAPTER", nargs="+", help="executed notebooks, in the order of the report"
     )
-    add_report_options(page)
+    add_options(page, ReportParams)
     page.add_argument("--out", default="report/index.html", help="HTML file (default: report/index.html)")
 
 

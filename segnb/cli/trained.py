@@ -8,11 +8,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from segnb.cli import RUN, add_command, add_report_options
+from segnb.cli import RUN, add_command, add_options
 from segnb.errors import SegnbError, one_line
 from segnb.evaluation.cost import measure as measure_cost
 from segnb.evaluation.evaluate import measure as evaluate_run
 from segnb.models.registry import label, parse_variants
+from segnb.params import ReportParams
 from segnb.pipeline.resources import claimed, timed_in_parallel
 from segnb.prediction import export, files, load
 from segnb.report.text import counted
@@ -29,7 +30,7 @@ def add_commands(commands) -> None:
         "--log", type=Path, help="file with this command's output, which 'segnb status' names after a failure"
     )
     add_command(commands, verify, trouble=2).add_argument("run", metavar="RUN", help=RUN)
-    add_report_options(add_command(commands, cost), "study", "variants")
+    add_options(add_command(commands, cost), ReportParams, "study", "variants")
     parser = add_command(commands, predict)
     parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument(

@@ -96,7 +96,7 @@ def _below(given: Path, out: Path) -> Iterator[Photograph]:
     if _inside(given, out):
         raise SegnbError(f"{given}: in the output folder {out}. Choose another output folder.")
     if not os.path.isdir(given):  # unlike Path.is_dir it accepts any name
-        yield _photograph(given, given.parent)
+        yield Photograph(given, Path(given.stem))
         return
     empty = True
     try:
@@ -106,7 +106,7 @@ def _below(given: Path, out: Path) -> Iterator[Photograph]:
                     if os.path.isdir(file):  # `folders_below` yields it too
                         continue
                     empty = False
-                    yield _photograph(file, given)
+                    yield Photograph(file, file.relative_to(given).with_suffix(""))
     except Unlistable as error:
         raise SegnbError(f"{error}. Choose another folder.") from None
     if empty:
@@ -116,10 +116,6 @@ def _below(given: Path, out: Path) -> Iterator[Photograph]:
 
 def _inside(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
-
-
-def _photograph(file: Path, folder: Path) -> Photograph:
-    return Photograph(file, file.relative_to(folder).with_suffix(""))
 
 
 def check_free(out: Path, network: Network) -> None:

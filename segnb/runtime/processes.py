@@ -142,15 +142,12 @@ def end_all() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def stop(process: subprocess.Popen, grace: float) -> int:
+def stop(process: subprocess.Popen, grace: float) -> None:
     """End a child process and its descendants: SIGTERM, then SIGKILL.
 
     Args:
         process: the child
         grace: seconds between the two signals; less if only halted processes remain
-
-    Returns:
-        The child's exit code, negative for a signal.
     """
     tree = _tree(process.pid) if process.poll() is None else []
     for each in tree:
@@ -161,7 +158,7 @@ def stop(process: subprocess.Popen, grace: float) -> int:
         time.sleep(0.05)
     kill_below(process.pid, tree)
     process.kill()
-    return process.wait()
+    process.wait()
 
 
 def _tree(pid: int) -> list[psutil.Process]:

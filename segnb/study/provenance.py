@@ -25,7 +25,6 @@ from segnb.errors import SegnbError
 from segnb.models.registry import variant_named
 from segnb.runtime.machine import cpu_name
 from segnb.storage import iso_now
-from segnb.storage.files import read_json
 
 if TYPE_CHECKING:
     from segnb.study.study import Run, Study
@@ -227,17 +226,8 @@ def network(variant: str) -> dict:
 
 
 def record(run: "Run") -> dict:
-    """Return a run's provenance.json, read once per process while it does not change; {} without the file."""
-    try:
-        modified = run.provenance_path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return {}  # the run comes from another program
-    return _read(run.provenance_path, modified)
-
-
-@functools.cache
-def _read(path: Path, modified: int) -> dict:
-    return read_json(path)
+    """Return a run's provenance.json; {} without the file, if the run comes from another program."""
+    return run.provenance if run.provenance_path.exists() else {}
 
 
 def abridged(words: list[str], most: int = 6) -> str:

@@ -251,7 +251,7 @@ def inspect(listing: Listing, pairs: dict[str, list[Pair]], known: Iterable[Find
                 masks.append(facts.ids)
     if listing.assumed and (message := reading.contradiction(listing, masks)):
         findings.append(finding("other-ids", message, listing.path))
-    findings += [*_repeats(images, list(pairs)), *_classes(listing, counts), *_sizes(listing, counts)]
+    findings += [*_repeats(images, list(pairs)), *_gaps(listing, counts)]
     try:
         digest = reading.digest(pairs, sums)  # valid files are not read again
     except SegnbError:
@@ -319,8 +319,8 @@ def _same(names: list[str], files: list[Path]) -> Finding:
     return finding("leaked", message, *files)
 
 
-def _classes(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
-    """Yield findings about splits without labels, and classes without pixels."""
+def _gaps(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
+    """Yield findings about splits without labels, classes without pixels, and several sizes."""
     for split, count in counts.items():
         if count.pixels[IGNORE_INDEX] and not np.delete(count.pixels, IGNORE_INDEX).any():
             message = f"{listing.path}: every pixel of {split} is void. Label some of it, or split again."
@@ -333,10 +333,6 @@ def _classes(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
                 " this class; otherwise it is not learned, or gets no score."
             )
             yield finding("empty-class", message)
-
-
-def _sizes(listing: Listing, counts: dict[str, Counts]) -> Iterator[Finding]:
-    """Yield a finding if images differ in size."""
     sizes = sum((count.sizes for count in counts.values()), Counter())
     if len(sizes) > 1:
         message = (

@@ -106,11 +106,11 @@ class Report:
         """Whether there are no errors; warnings do not count."""
         return not self.of("error")
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything, for JSON. A class's share is of labelled pixels, void's of all pixels."""
+    def json(self) -> str:
+        """Return everything as JSON. A class's share is of labelled pixels, void's of all pixels."""
         classes = self.listing.coding.classes
         findings = [{"severity": finding.severity} | asdict(finding) for finding in self.findings]
-        return {
+        content = {
             "schema": SCHEMA,
             "path": str(self.listing.path),
             "layout": self.listing.layout.name,
@@ -122,9 +122,7 @@ class Report:
             "warnings": len(self.of("warning")),
             "findings": findings,
         }
-
-    def json(self) -> str:
-        return to_json(self.as_dict(), indent=2)
+        return to_json(content, indent=2)
 
     def table(self, width: int = 80) -> str:
         """Return a table for people.

@@ -93,7 +93,7 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def get(name: str, destination: Path | None = None) -> Path:
+def get(name: str, destination: Path | None = None) -> None:
     """Download a public data set into a folder, which appears only when it is complete.
 
     If NAME.zip is next to the folder, it is used instead of a download, and stays there. The file
@@ -102,9 +102,6 @@ def get(name: str, destination: Path | None = None) -> Path:
     Args:
         name: a key of `SETS`
         destination: the folder; None: data/NAME of the project
-
-    Returns:
-        The absolute path of the folder.
 
     Raises:
         SegnbError: for an unknown name, a folder with other contents, a missing network, a set that the user
@@ -128,7 +125,6 @@ def get(name: str, destination: Path | None = None) -> Path:
             " another folder."
         )
     print(f"{name} is complete: {folder}")
-    return folder
 
 
 def _missing(public: PublicSet, folder: Path) -> str | None:

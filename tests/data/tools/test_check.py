@@ -207,8 +207,8 @@ def test_void_is_no_class(tmp_path):
             half[:18] = 3
             save(half, path)
     report = check.look(str(tmp_path))
-    void = report.as_dict()["splits"]["train"]["void"]
-    road = report.as_dict()["splits"]["train"]["classes"]["Road"]
+    train = json.loads(report.json())["splits"]["train"]
+    void, road = train["void"], train["classes"]["Road"]
     assert void == {"pixels": 2 * 18 * 48, "share": 0.5, "pictures": 2}
     assert road == {"pixels": 2 * 18 * 48, "share": 1.0, "pictures": 2}
     assert "void (% of all)" in report.table()
