@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -218,8 +219,15 @@ def older_tests(verdicts: StudyVerdicts) -> str:
     )
 
 
-def table(verdicts: StudyVerdicts, name: str) -> str:
-    """Return the verdicts as a Markdown table, below a paragraph that describes the study."""
+def table(verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = ()) -> str:
+    """Return the verdicts as a Markdown table, below a paragraph that describes the study.
+
+    Args:
+        verdicts: those of results/<name>
+        name: of the file
+        others: Other studies. Those of other data have a column each, with their verdicts by the same tests.
+    """
+    elsewhere = [study for study in others if study.data["name"] != verdicts.data["name"]]
     rows = []
     for claim in verdicts.claims:
         decisive = claim.decisive_contrast  # formatted again, because older files have another style
@@ -228,9 +236,13 @@ def table(verdicts: StudyVerdicts, name: str) -> str:
             of = f" (1 of {len(claim.deciding)})" if len(claim.deciding) > 1 else ""
             evidence, limit = headline(decisive) + of, goal(claim, decisive)
         ours = " *(ours)*" if claim.origin == "ours" else ""
-        rows.append([claim.id, claim.sentence + ours, claim.word, limit, evidence.replace("|", r"\|")])
+        twins = [study.by_id.get(claim.id) for study in elsewhere]
+        words = [twin.word if twin and claim.deciding and twin.test == claim.test else "–" for twin in twins]
+        evidence = evidence.replace("|", r"\|")
+        rows.append([claim.id, claim.sentence + ours, claim.word, *words, limit, evidence])
     rule = HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts) + older_tests(verdicts)
-    headings = ["id", "claim", "verdict", "must be", "evidence"]
+    places = [f"with {in_markdown(origin(study.data))}" for study in elsewhere]
+    headings = ["id", "claim", "verdict", *places, "must be", "evidence"]
     return f"{source(verdicts, name)} {rule}\n\n{markdown_table(headings, rows)}"
 
 
@@ -262,18 +274,14 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
 
     Args:
         text: of the page
-        studies: by file name, see `stored`; those without scores, or with a part of another's runs, are left
-            out
+        studies: by file name, see `stored`; those without scores are left out
 
     Raises:
         SegnbError: if the page has no marks.
     """
-    whole = [(one.study, {*one.seeds}) for one in studies.values()]
     headings = ["network", "test mIoU, mean ± SD over seeds", "minutes of training", "memory of a step"]
     parts = []
     for name, verdicts in (references(studies) | studies).items():  # the most decided study first
-        if any(study == verdicts.study and {*verdicts.seeds} < seeds for study, seeds in whole):
-            continue
         rows = []
         for network, row in verdicts.scores.items():
             timed = (
@@ -287,13 +295,13 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
     return between(text, SCORES, "\n\n".join(parts), PERFORMANCE_PAGE)
 
 
-def in_page(text: str, verdicts: StudyVerdicts, name: str) -> str:
-    """Return docs/claims.md with the table of these verdicts between its marks.
+def in_page(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = ()) -> str:
+    """Return docs/claims.md with the table of these verdicts between its marks; see `table`.
 
     Raises:
         SegnbError: if the page has no marks.
     """
-    return between(text, MARKS, table(verdicts, name), CLAIMS_PAGE)
+    return between(text, MARKS, table(verdicts, name, others), CLAIMS_PAGE)
 
 
 # ---- on a terminal ---------------------------------------------------------------------------------------

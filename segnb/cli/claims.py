@@ -76,7 +76,7 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     others = [study for study in references.values() if not study.overlaps(lead)]
     new = {
         saved.PERFORMANCE_PAGE: lambda old: saved.in_performance(old, stored),
-        saved.CLAIMS_PAGE: lambda old: saved.in_page(saved.in_list(old, stored), lead, shown),
+        saved.CLAIMS_PAGE: lambda old: saved.in_page(saved.in_list(old, stored), lead, shown, others),
         "README.md": lambda old: findings.in_readme(old, lead, shown, others),
     }
     # All before the first is written, because a page may lack its marks.

@@ -106,10 +106,6 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     mious = verdicts.scores["UNet_Standard_256"]["miou"]
     printed = f"{np.mean(mious):.3f} ± {np.std(mious, ddof=1):.3f}"
     assert len(mious) == 3 and f"\n| U-Net | {printed} |" in performance
-    part = replace(verdicts, seeds=[0, 2])  # its runs are among those of the whole study
-    pair = {"part.json": part, "whole.json": verdicts, "other.json": replace(part, study="other")}
-    shown = saved.in_performance("<!-- scores -->\n<!-- /scores -->", pair)
-    assert "whole.json" in shown and "other.json" in shown and "part.json" not in shown
     readme = (at_home / "README.md").read_text()
     assert f"U-Net {printed} ([all networks" in readme
     assert readme.startswith("Before\n<!-- findings -->\nOf 57 claims of the study, ")
@@ -270,11 +266,22 @@ def test_the_pages_show_the_verdicts_that_are_saved(page):
     text = (CHECKOUT / page).read_text()
     name = re.search(r"From `results/([^`]+)`", shown_in(text, marks)).group(1)
     shown = [saved.read(CHECKOUT / "results" / name), name]
-    if page == "README.md":
+    if page != saved.PERFORMANCE_PAGE:
         shown.append(saved.saved_studies(CHECKOUT / "results"))
-    if page == saved.PERFORMANCE_PAGE:
+    else:
         shown = [saved.stored(CHECKOUT / "results")]
     assert write(text, *shown) == text
+
+
+def test_verdicts_on_other_data_by_the_same_tests_have_a_column(verdicts):
+    photographs = {"name": "camvid", "origin": "the folder camvid", "counts": {"train": 8, "test": 5}}
+    there = [replace(verdicts.by_id["U1"], word="refuted"), replace(verdicts.by_id["F1"], kind="≈")]
+    other = replace(verdicts, data=photographs, claims=(*there, verdicts.by_id["M1"]))
+    lines = saved.table(verdicts, "a.json", [verdicts, other]).splitlines()
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ")[2:4] for line in lines if "|" in line}
+    assert cells["id"] == ["verdict", "with photographs (CamVid)"]
+    assert cells["U1"] == [verdicts.by_id["U1"].word, "refuted"]
+    assert [cells[name][1] for name in ("F1", "M1", "U2")] == ["–", "–", "–"]
 
 
 def test_the_list_has_the_reference_studies_that_are_saved():
