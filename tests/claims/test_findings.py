@@ -126,8 +126,8 @@ def test_conclusions(name, word, sign, conclusion):
         ({"seeds_needed": None}, f"it takes more than 1,000 seeds {ABOVE}"),
         (
             {"seeds_needed": None, "images_suffice": False},
-            "If the effect stays the same, more seeds alone will probably not decide it: it takes more test"
-            " images.",
+            "If the effect stays the same, it is too close to its limit for more seeds alone to decide the"
+            " claim: that takes more test images, too.",
         ),
         (
             {"seeds": 1, "seeds_needed": None, "power": {}},
