@@ -23,7 +23,6 @@ from segnb.report import claim_blocks
 from segnb.report.figures.images import class_legend
 from segnb.report.html import FOLDER, SVG, unbroken
 from segnb.report.html.anchors import text_of
-from segnb.report.html.notebook import compact
 from segnb.report.image_matrix import matrix
 from segnb.report.report import LONG, SCRIPTS, export_page
 
@@ -34,10 +33,6 @@ def drawn(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="png")
     return buffer.getvalue()
-
-
-def embedded(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def display(data: dict, **metadata: dict) -> nbformat.NotebookNode:
@@ -454,13 +449,3 @@ def test_links_lead_to_claims_wherever_they_stand(tmp_path: Path) -> None:
     links = {link.get_text(): link["href"] for link in page.main.find_all("a")}
     assert links["F1"] == links["again"] == links["here"] == "#claim-F1"
     assert "F9" not in links
-
-
-def test_large_images_become_webp_and_flat_colours_stay_exact() -> None:
-    places = np.random.default_rng(0).integers(0, 13, (400, 400))
-    before = drawn(STREET.palette[places].astype(np.uint8))
-    assert len(compact(before)) < len(embedded(before))
-    after = Image.open(io.BytesIO(base64.b64decode(compact(before).partition("base64,")[2])))
-    assert after.format == "WEBP" and (np.asarray(after) == STREET.palette[places]).all()
-    small = drawn(np.zeros((8, 8, 3), np.uint8))
-    assert compact(small) == embedded(small)
