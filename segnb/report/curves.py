@@ -5,6 +5,7 @@ result of a function is empty if the files that it needs do not exist.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -65,15 +66,10 @@ def trimap_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
     curves = {}
     for network, group, files in _groups(runs, "boundary"):
         sums = [{name: arrays[name] for name in names} for arrays in files]
-        curve = with_interval(group, sums, boundaries.trimap)
-        curves[network] = curve.set_axis(_bins_in_words(files[0]["trimap_edges"]))
+        ends = pairwise(files[0]["trimap_edges"])
+        bins = [f"{low:g}–{high:g}" if np.isfinite(high) else f"{low:g}+" for low, high in ends]
+        curves[network] = with_interval(group, sums, boundaries.trimap).set_axis(bins)
     return curves
-
-
-def _bins_in_words(edges: np.ndarray) -> list[str]:
-    """Name half-open bins of distances: (0, 1, 3, inf) -> 0–1, 1–3, 3+."""
-    pairs = zip(edges[:-1], edges[1:], strict=True)
-    return [f"{low:g}–{high:g}" if np.isfinite(high) else f"{low:g}+" for low, high in pairs]
 
 
 def size_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
