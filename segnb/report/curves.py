@@ -201,10 +201,8 @@ def shifted_street(study: Study, scores: dict[str, pd.DataFrame]) -> dict[str, n
     """Return the first test scene under each condition of `shifted_scores`, {kind: uint8 (S, S, 3)}."""
     kinds = list(next(iter(scores.values())).index) if scores else []
     size = study.recipe("unet").size
-    splits = {
-        kind: study.split("test", size) if kind == "clean" else study.shifted(kind, size) for kind in kinds
-    }
-    return {kind: np.asarray(split.images[0]) for kind, split in splits.items() if split is not None}
+    splits = [study.split("test", size) if kind == "clean" else study.shifted(kind, size) for kind in kinds]
+    return {kind: np.asarray(split.images[0]) for kind, split in zip(kinds, splits, strict=True)}
 
 
 def gate_maps(runs: list[Run], by_class: bool = False) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
