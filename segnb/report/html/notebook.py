@@ -6,6 +6,7 @@ A notebook controls its rendering as follows:
   optional
 - `segnb.report.figures.style.show` adds an SVG, which the page shows instead of the image, and the caption as
   an output of its own, which the page drops
+- the page drops stderr, which has progress bars and warnings of libraries; the log of the step has it
 """
 
 import base64
@@ -31,9 +32,6 @@ FORMS = ("text/html", "text/markdown", "image/png", "text/plain")
 # nbconvert writes this if an image has no description.
 NO_ALT = "No description has been provided for this image"
 
-PROGRESS = re.compile(r"\d+%\|.*|.*\b(it/s|s/it)\b.*|\s*")
-WARNED = re.compile(r".*:\d+: \w*Warning: ")  # as Python prints it
-PLACE = re.compile(r"(?<![\w./:])(~|[A-Za-z]:)?[/\\][\w.+@ -]+[/\\]\S")  # a path of this machine
 FORBIDDEN = ("script", "link", "iframe", "object", "embed", "base", "form", "meta")
 LOADS = re.compile(r"@import|url\((?!\s*[\"']?\s*(data:|#))", re.IGNORECASE)
 
@@ -88,20 +86,6 @@ def _merged(paths: list[Path]) -> NotebookNode:
     return merged
 
 
-def _messages(text: str) -> str:
-    """Return the lines of stderr without progress bars and without warnings of libraries.
-
-    Such warnings contain paths of this machine; the step's log has them.
-    """
-    lines, public = [], True
-    for line in re.split(r"[\r\n]+", text):
-        if not line[:1].isspace():  # an indented line belongs to the line before, as the code of a warning
-            public = not (WARNED.match(line) or PLACE.search(line))
-        if public and not PROGRESS.fullmatch(line):
-            lines.append(line)
-    return "\n".join(lines)
-
-
 def render(paths: list[Path]) -> BeautifulSoup:
     """Render notebooks as HTML, one article each.
 
@@ -121,7 +105,6 @@ def render(paths: list[Path]) -> BeautifulSoup:
         preprocessors=[_describe_pictures],
         template_name="segnb",
         extra_template_basedirs=[str(FOLDER.parent)],
-        filters={"messages": _messages},
         embed_images=True,
         exclude_anchor_links=True,
     )
