@@ -146,9 +146,8 @@ class _Renderer(RendererBase):
 
     def _place(self, gc, pixels: np.ndarray, box: Bbox) -> None:
         """Draw an image, the first pixel of which is at the first corner of the box."""
-        rows = slice(None, None, -1) if box.y1 > box.y0 else slice(None)
-        columns = slice(None) if box.x1 > box.x0 else slice(None, None, -1)
-        pixels = pixels[rows, columns]
+        if box.y1 > box.y0:
+            pixels = pixels[::-1]
         if (pixels[..., 3] == 255).all():
             pixels = pixels[..., :3]
         size = f"x='{_short(box.xmin, 2)}' y='{_short(self.height - box.ymax, 2)}'"
