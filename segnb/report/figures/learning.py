@@ -94,10 +94,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
 @figure
 def study_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     """Draw the study's own learning curves, from `segnb.audit.scores.learning_curves`."""
-    best = [
-        f"{label} {history.val_miou.max():.3f} in {len(history)} epochs"
-        for label, (history,) in histories.items()
-    ]
+    best = [f"{name} {run.val_miou.max():.3f} in {len(run)} epochs" for name, (run,) in histories.items()]
     families = {BY_LABEL[label].family for label in histories}
     missing = [label for label in BY_LABEL if BY_LABEL[label].family in families and label not in histories]
     fig = _drawn(histories)
@@ -144,16 +141,12 @@ class LiveCurves:
         self.epochs = epochs
         self.printed = 0
         self.watched = in_jupyter()
-        self.handle = None
 
     def update(self, rows: list[dict]) -> None:
         """Show the history up to now: one dict per epoch, as `segnb.training.loop.fit` passes it."""
         if self.watched and rows:
             data, metadata = learning_curves({"this run": [pd.DataFrame(rows)]}).bundle(drawing=False)
-            if self.handle is None:
-                self.handle = display(data, metadata=metadata, raw=True, display_id=True)
-            else:
-                self.handle.update(data, metadata=metadata, raw=True)
+            display(data, metadata=metadata, raw=True, display_id="live curves", update=self.printed > 0)
         for row in rows[self.printed :]:
             print(
                 f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
