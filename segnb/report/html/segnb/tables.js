@@ -20,12 +20,11 @@ const field = (text) => {
 };
 
 const csv = (table) => {
-  const head = filled(table.tHead ? [...table.tHead.rows] : []);
-  const columns = head.length ? head[0].map((_, x) => [...new Set(head.map((line) => line[x]))]) : [];
+  const head = filled([...table.tHead.rows]);
+  const columns = head[0].map((_, x) => [...new Set(head.map((line) => line[x]))]);
+  const titles = columns.map((cells) => cells.map(words).filter(Boolean).join(" / "));
   const grouped = table.querySelector("tbody .group") !== null;
-  const lines = columns.length
-    ? [[...(grouped ? ["Group"] : []), ...columns.map((cells) => cells.map(words).filter(Boolean).join(" / "))]]
-    : [];
+  const lines = [grouped ? ["Group", ...titles] : titles];
   let group = "";
   for (const line of filled(bodyRows(table))) {
     if (line[0].parentElement.classList.contains("group")) { group = words(line[0]); continue; }
@@ -83,7 +82,7 @@ const sortable = (table) => {
   const original = [...table.tBodies].map((body) => [...body.rows]);
   const rows = original.flat();
   const data = rows.filter((row) => !row.classList.contains("group"));
-  if (!table.tHead || data.length < 2 || table.querySelector("tbody [rowspan]:not([rowspan='1'])")) return;
+  if (data.length < 2 || table.querySelector("tbody [rowspan]:not([rowspan='1'])")) return;
 
   // Claims are sorted across groups, because their numbers name the group; page.css hides its heading.
   const across = table.classList.contains("verdicts");
