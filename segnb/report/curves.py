@@ -15,7 +15,7 @@ from segnb.metrics import boundaries, objects
 from segnb.metrics.confusion import class_iou, mean_iou, ratio
 from segnb.models.registry import VARIANTS, label
 from segnb.stats.bootstrap import interval
-from segnb.study.study import Run, Study, by_variant, of_family
+from segnb.study.study import Run, Study, by_variant
 
 # Upper ends of the area bins of `size_curves`: the limits of small, medium and large, and twice each limit.
 SIZE_BINS = tuple(end * times for end in objects.AREAS for times in (1, 2))
@@ -135,16 +135,15 @@ def class_gains(runs: list[Run], plus: str, minus: str) -> pd.DataFrame:
 
 
 def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
-    """Return the scores of FCNs and the best possible score at their stride.
+    """Return the scores of runs of FCNs and the best possible score at their stride.
 
     Returns:
         Columns stride, miou (mean over seeds), low, high (interval), bound (mIoU of perfect scores on the
-        grid of the stride, see `boundaries.stride_bound`), indexed by label; empty without FCNs.
+        grid of the stride, see `boundaries.stride_bound`), indexed by label; empty without runs.
     """
-    fcns = of_family(runs, "fcn")
-    if not fcns:
+    if not runs:
         return pd.DataFrame()
-    table = scores(fcns)
+    table = scores(runs)
     strides = [VARIANTS[name].config.stride for name in table.index]
     labels = np.asarray(study.split("test", study.recipe("fcn").size).labels)
     bounds = {
