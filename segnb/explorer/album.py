@@ -141,14 +141,6 @@ def own_picture(name: str, content: bytes, sizes: Collection[int]) -> Scene:
     return Scene(name, images, resizing=resizing, aspect=width / height)
 
 
-def resampled(maps: np.ndarray, size: int) -> np.ndarray:
-    """Resize maps (..., S, S) to `size` pixels per side, by nearest neighbour."""
-    if maps.shape[-1] == size:
-        return maps
-    nearest = ((np.arange(size) + 0.5) * maps.shape[-1] / size).astype(int)
-    return maps[..., nearest[:, None], nearest]
-
-
 class Album:
     """All test images of a study with the predictions of its runs, and ways to find an image.
 
@@ -176,9 +168,6 @@ class Album:
         self.names = [str(names[i]) for i in self.index]
         self.sizes = list(sizes)
         self._predicted: dict[Run, np.ndarray] = {}
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     @lru_cache(maxsize=4)  # noqa: B019 - an album lives as long as its kernel
     def scene(self, i: int) -> Scene:
@@ -220,10 +209,10 @@ class Album:
 
     def differing(self, first: Run, second: Run) -> np.ndarray:
         """Return the share of pixels for which two runs predict different classes: (N,), 0 to 1."""
-        guesses = [self.predicted(run) for run in (first, second)]
-        size = max(guess.shape[-1] for guess in guesses)
-        maps = [resampled(guess, size) for guess in guesses]
-        return (maps[0] != maps[1]).mean((1, 2))
+        small, large = sorted((self.predicted(run) for run in (first, second)), key=np.size)
+        size = large.shape[-1]
+        nearest = ((np.arange(size) + 0.5) * small.shape[-1] / size).astype(int)
+        return (small[:, nearest[:, None], nearest] != large).mean((1, 2))
 
     def typical(self, runs: list[Run]) -> int:
         """Return the image with the median share of wrong pixels among those with labels, if any has some."""

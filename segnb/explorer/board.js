@@ -177,7 +177,6 @@ function render({ model, el }) {
     });
     const focused = [...thumbs.children].indexOf(document.activeElement);
     thumbs.replaceChildren(...all);
-    thumbs.hidden = !all.length;
     all[focused]?.focus();
   }
 

@@ -7,7 +7,7 @@ the kernel answers within a second.
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import traitlets as t
 
 from segnb.errors import SegnbError, one_line
+from segnb.explorer.album import Scene
 from segnb.labels import ClassMap
 from segnb.report.figures.images import coloured
 from segnb.report.figures.style import FOUND, MISSED, WRONG
@@ -31,46 +32,19 @@ def _bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values, np.uint8).tobytes()
 
 
-def network_panel(
-    title: str,
-    classes: np.ndarray | None,
-    confidence: np.ndarray | None = None,
-    note: str = "",
-    size: int = 0,
-) -> dict:
-    """Return the panel of a network's prediction.
+def panel(kind: str, title: str, note: str, size: int, **maps: np.ndarray | None) -> dict:
+    """Return a panel of the board.
 
     Args:
+        kind: "network", "changed" or "map"
         title: title of the panel
-        classes: uint8 (S, S); None if they are not known yet
-        confidence: uint8 (S, S), probability of the predicted class × 255; None if it is not known yet
         note: text below the title
-        size: pixels per side, if the classes are not known yet
-    """
-    size = size if classes is None else len(classes)
-    panel = {"kind": "network", "title": title, "note": note, "size": size}
-    maps = {"classes": classes, "confidence": confidence}
-    return panel | {name: _bytes(values) for name, values in maps.items() if values is not None}
-
-
-def changed_panel(title: str, changed: np.ndarray, note="") -> dict:
-    """Return the panel of changed pixels: bool (S, S)."""
-    size = len(changed)
-    return {"kind": "changed", "title": title, "note": note, "size": size, "mask": _bytes(changed)}
-
-
-def map_panel(title: str, values: np.ndarray, size: int, cell: int, note="") -> dict:
-    """Return the panel of a map with values from 0 to 1.
-
-    Args:
-        title: title of the panel
-        values: float (h, w)
         size: pixels per side of the image
-        cell: pixels per side of a value of the map
-        note: text below the title
+        maps: classes (S, S) of a network, and confidence, the probability of the predicted class × 255; None
+            as long as they are not known; mask (S, S) of the changed pixels; values (h, w) of a map × 255
     """
-    panel = {"kind": "map", "title": title, "note": note, "size": size, "cell": cell, "width": len(values[0])}
-    return panel | {"values": _bytes((values * 255).round())}
+    known = {name: _bytes(values) for name, values in maps.items() if values is not None}
+    return {"kind": kind, "title": title, "note": note, "size": size} | known
 
 
 def thumb(text: str, image: np.ndarray) -> dict:
@@ -148,7 +122,7 @@ class Board(anywidget.AnyWidget):
         marks: {wrong, missed, found, changed: colour}
         pictures: [{size, image: RGB, truth: ids, if known}], one for each size of a panel
         heading: title of the image and the text below it
-        panels: see the functions above; the image and its ground truth come before them
+        panels: see `panel`; the image and its ground truth come before them
         view: position in VIEWS
         only: 0, or 1 + id of the only class to show
         strength: opacity of the overlay, 0 to 1
@@ -198,30 +172,21 @@ class Board(anywidget.AnyWidget):
             **traits,
         )
 
-    def show(
-        self,
-        images: dict[int, np.ndarray],
-        labels: dict[int, np.ndarray],
-        panels: list[dict],
-        title: str = "Image",
-        note: str = "",
-    ) -> None:
+    def show(self, scene: Scene, sizes: Iterable[int], panels: list[dict]) -> None:
         """Show another image with its panels.
 
         Args:
-            images: {pixels per side: uint8 (S, S, 3)}
-            labels: {pixels per side: uint8 (S, S)}; empty without ground truth
-            panels: see the functions above
-            title: title of the image
-            note: text below the title
+            scene: the image
+            sizes: pixels per side of the panels
+            panels: see `panel`
         """
         pictures = [
-            {"size": size, "image": _bytes(image)}
-            | ({"truth": _bytes(labels[size])} if size in labels else {})
-            for size, image in images.items()
+            {"size": size, "image": _bytes(scene.images[size])}
+            | ({"truth": _bytes(scene.labels[size])} if scene.labels else {})
+            for size in sizes
         ]
         with self.hold_sync():
-            self.pictures, self.panels, self.heading = pictures, panels, [title, note]
+            self.pictures, self.panels, self.heading = pictures, panels, [scene.title, scene.name]
 
     def listen(self, turns: Turns, take: Callable[[str, bytes], None] | None = None) -> None:
         """Reply to the browser's messages when it is their turn, so that the browser sees delays.

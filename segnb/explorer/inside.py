@@ -125,17 +125,14 @@ class Inside:
                 now = await compute(partial(evaluate.predict, run, image, skips, gated))
                 changed = now.classes != whole.classes
                 share = percent(changed.mean())
-                panels += [
-                    self.panel("Switched off", now),
-                    board.changed_panel("Changed pixels", changed, share),
-                ]
+                panels.append(self.panel("Switched off", now))
+                panels.append(board.panel("changed", "Changed pixels", share, size, mask=changed))
                 text = f"Without {', '.join(parts)}, the class changes for {share} of the pixels."
                 before, after = self.scores(whole), self.scores(now)
                 text += f" Before: {before}. After: {after}." if before else ""
             panels += self.maps(now, size)
-            labels = {size: scene.labels[size]} if scene.labels else {}
             self.board.said = text
-            self.board.show({size: image}, labels, panels, scene.title, scene.name)
+            self.board.show(scene, [size], panels)
         self.board.busy = ""
 
     def maps(self, prediction: evaluate.Prediction, size: int) -> list[dict]:
@@ -146,12 +143,14 @@ class Inside:
             values = maps[self.kind.value if per_class else 0]
             title = f"Gate {level}" + (f", {self.classes.names[self.kind.value]}" if per_class else "")
             note = f"mean {values.mean():.2f} ± {values.std():.2f}"
-            panels.append(board.map_panel(title, values, size, 2 ** (level - 1), note))
+            cells = {"cell": 2 ** (level - 1), "width": len(values[0])}  # pixels per cell, cells per row
+            panels.append(board.panel("map", title, note, size, values=(255 * values).round()) | cells)
         return panels
 
     def panel(self, title: str, prediction: evaluate.Prediction) -> dict:
         """Return the panel of a prediction."""
-        return board.network_panel(title, prediction.classes, prediction.confidence, self.scores(prediction))
+        maps = {"classes": prediction.classes, "confidence": prediction.confidence}
+        return board.panel("network", title, self.scores(prediction), len(prediction.classes), **maps)
 
     def scores(self, prediction: evaluate.Prediction) -> str:
         """Print the scores of a prediction on this image alone; "" without labelled pixels."""

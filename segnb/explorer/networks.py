@@ -270,7 +270,7 @@ class Networks:
         """Show what is known of the image."""
         scene, point = self.state.scene, self.board.point
         panels = [self.panel(title, run) for title, run in self.ticked.items()]
-        self.board.show(scene.images, scene.labels, panels, scene.title, scene.name)
+        self.board.show(scene, scene.images, panels)
         known = [item for item in self.ticked.items() if point and item[1] in scene.known]
         values = {title: scene.at(run, *point).round(4).tolist() for title, run in known}
         self.board.answers = {"point": point, "values": values}
@@ -284,4 +284,5 @@ class Networks:
         if scene.number is not None:
             classes = self.album.predicted(run)[scene.number] if self.album.has_read(run) else None
             note = f"{percent(self.album.wrong([run])[scene.number])} wrong"
-        return board.network_panel(title, classes, confidence, note, run.recipe.size)
+        maps = {"classes": classes, "confidence": confidence}
+        return board.panel("network", title, note, run.recipe.size, **maps)

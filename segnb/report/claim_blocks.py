@@ -19,7 +19,7 @@ from segnb.claims.ledger import SENTENCES
 from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, half_widths, listed, p_cell, signed, with_unit
-from segnb.models.registry import VARIANTS
+from segnb.models.registry import label
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
 from segnb.report.html import address, fill
@@ -261,10 +261,7 @@ def _compared(claim: Verdict) -> list[tuple[str, list[str]]]:
     """List metric and networks of each comparison, for the links from the claim to figures that show them."""
     if not claim.contrasts:  # decided from the study's own numbers, so figures name the claim itself
         return [(claim.id, [])]
-    return [
-        (part.metric, [VARIANTS[name].label if name in VARIANTS else name for name in part.networks])
-        for part in claim.contrasts
-    ]
+    return [(part.metric, list(map(label, part.networks))) for part in claim.contrasts]
 
 
 def render(template: str, **values) -> HTML:

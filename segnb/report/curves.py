@@ -5,6 +5,7 @@ result of a function is empty if the files that it needs do not exist.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from segnb.metrics import boundaries, objects
 from segnb.metrics.confusion import class_iou, mean_iou, ratio
 from segnb.models.registry import VARIANTS, label
 from segnb.stats.bootstrap import interval
-from segnb.study.study import Run, Study, by_variant, of_family
+from segnb.study.study import Run, Study, by_variant
 
 # Upper ends of the area bins of `size_curves`: the limits of small, medium and large, and twice each limit.
 SIZE_BINS = tuple(end * times for end in objects.AREAS for times in (1, 2))
@@ -65,15 +66,10 @@ def trimap_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
     curves = {}
     for network, group, files in _groups(runs, "boundary"):
         sums = [{name: arrays[name] for name in names} for arrays in files]
-        curve = with_interval(group, sums, boundaries.trimap)
-        curves[network] = curve.set_axis(_bins_in_words(files[0]["trimap_edges"]))
+        ends = pairwise(files[0]["trimap_edges"])
+        bins = [f"{low:g}–{high:g}" if np.isfinite(high) else f"{low:g}+" for low, high in ends]
+        curves[network] = with_interval(group, sums, boundaries.trimap).set_axis(bins)
     return curves
-
-
-def _bins_in_words(edges: np.ndarray) -> list[str]:
-    """Name half-open bins of distances: (0, 1, 3, inf) -> 0–1, 1–3, 3+."""
-    pairs = zip(edges[:-1], edges[1:], strict=True)
-    return [f"{low:g}–{high:g}" if np.isfinite(high) else f"{low:g}+" for low, high in pairs]
 
 
 def size_curves(runs: list[Run]) -> dict[str, pd.DataFrame]:
@@ -139,16 +135,15 @@ def class_gains(runs: list[Run], plus: str, minus: str) -> pd.DataFrame:
 
 
 def stride_bounds(study: Study, runs: list[Run]) -> pd.DataFrame:
-    """Return the scores of FCNs and the best possible score at their stride.
+    """Return the scores of runs of FCNs and the best possible score at their stride.
 
     Returns:
         Columns stride, miou (mean over seeds), low, high (interval), bound (mIoU of perfect scores on the
-        grid of the stride, see `boundaries.stride_bound`), indexed by label; empty without FCNs.
+        grid of the stride, see `boundaries.stride_bound`), indexed by label; empty without runs.
     """
-    fcns = of_family(runs, "fcn")
-    if not fcns:
+    if not runs:
         return pd.DataFrame()
-    table = scores(fcns)
+    table = scores(runs)
     strides = [VARIANTS[name].config.stride for name in table.index]
     labels = np.asarray(study.split("test", study.recipe("fcn").size).labels)
     bounds = {
@@ -205,10 +200,8 @@ def shifted_street(study: Study, scores: dict[str, pd.DataFrame]) -> dict[str, n
     """Return the first test scene under each condition of `shifted_scores`, {kind: uint8 (S, S, 3)}."""
     kinds = list(next(iter(scores.values())).index) if scores else []
     size = study.recipe("unet").size
-    splits = {
-        kind: study.split("test", size) if kind == "clean" else study.shifted(kind, size) for kind in kinds
-    }
-    return {kind: np.asarray(split.images[0]) for kind, split in splits.items() if split is not None}
+    splits = [study.split("test", size) if kind == "clean" else study.shifted(kind, size) for kind in kinds]
+    return {kind: np.asarray(split.images[0]) for kind, split in zip(kinds, splits, strict=True)}
 
 
 def gate_maps(runs: list[Run], by_class: bool = False) -> tuple[dict[str, dict], dict[str, np.ndarray]]:

@@ -5,9 +5,8 @@ from these colours to show errors, a single class, or one image over another, so
 are indistinguishable there. JupyterLab shows the images alone.
 """
 
-from typing import NamedTuple
-
 import numpy as np
+import pandas as pd
 from IPython.display import HTML
 from PIL import Image
 
@@ -25,16 +24,6 @@ from segnb.study.study import Run
 # The networks of `glance`, whose predictions differ most to the eye.
 GLANCE = "FCN32s_vgg16_finetune", "FCN8s_vgg16_finetune", "UNet_NoSkip_256", "UNet_Standard_256"
 SHOWN = 8  # images of `matrix`; with 13 networks at 224 px they take about half a megabyte
-
-
-class Cell(NamedTuple):
-    """One image of the matrix."""
-
-    source: str
-    alt: str
-    label: str = ""
-    wrong: float = np.nan  # share of wrong pixels, 0 to 1
-    miou: float = np.nan
 
 
 def matrix(predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> HTML | None:
@@ -143,17 +132,10 @@ def _matrix(
         lead: First sentence of the caption; by default, which network has the fewest wrong pixels.
     """
     maps = (arrays[name] for arrays in predictions.values() for name in ("labels", "predictions"))
-    key = {
-        "classes": [
-            {"id": i, "name": classes.names[i], "colour": classes.colours[i]} for i in classes.seen(*maps)
-        ],
-        "marks": {"wrong": WRONG, "missed": MISSED, "found": FOUND},
-    }
+    seen = [{"id": i, "name": classes.names[i], "colour": classes.colours[i]} for i in classes.seen(*maps)]
+    marks = {"wrong": WRONG, "missed": MISSED, "found": FOUND}
     rows = [_row(i, why, predictions, classes) for i, why in images.items()]
-    wrong: dict[str, list[float]] = {}
-    for cell in (cell for row in rows[:unfolded] for cell in row["guesses"] if not np.isnan(cell.miou)):
-        wrong.setdefault(cell.label, []).append(cell.wrong)
-    means = {network: float(np.mean(shares)) for network, shares in wrong.items()}
+    wrong = pd.DataFrame({cell["label"]: cell["wrong"] for cell in row["guesses"]} for row in rows[:unfolded])
     return HTML(
         fill(
             "matrix.html.j2",
@@ -161,22 +143,23 @@ def _matrix(
             unfolded=unfolded,
             more=more,
             name=name,
-            finding=fewest_wrong(means),
+            finding=fewest_wrong(wrong.mean().dropna()),
             rule=rule,
-            classes=key["classes"],
+            classes=seen,
             percent=percent,
             lead=lead,
-            key=to_json(key),
+            key=to_json({"classes": seen, "marks": marks}),
         )
     )
 
 
 def _row(i: int, why: str, predictions: dict[str, dict[str, np.ndarray]], classes: ClassMap) -> dict:
-    """Return test image i with its cells.
+    """Return test image i with its cells, each with source and alt of an image.
 
     Returns:
         name; why it was chosen, "" for no reason of its own; photo; truths, one per image size of the
-        networks, the largest first; guesses, one per network.
+        networks, the largest first; guesses, one per network, with label, miou and wrong, the share of wrong
+        pixels, 0 to 1; both are NaN without labelled pixels.
     """
     by_size: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # image and ground truth
     guesses = []
@@ -184,14 +167,15 @@ def _row(i: int, why: str, predictions: dict[str, dict[str, np.ndarray]], classe
         name = arrays["names"][i]
         image, truth, guess = (arrays[key][i] for key in ("images", "labels", "predictions"))
         by_size.setdefault(len(truth), (image, truth))
-        wrong = wrong_share(truth, guess)
-        score = image_miou(truth, guess, len(classes))
-        share = "no label" if np.isnan(score) else f"{percent(wrong)} wrong"
-        alt = f"Prediction of {network} on {name}: {share}"
-        guesses.append(Cell(painted(guess, classes), alt, network, wrong, score))
+        miou = image_miou(truth, guess, len(classes))
+        wrong = np.nan if np.isnan(miou) else wrong_share(truth, guess)
+        share = "no label" if np.isnan(miou) else f"{percent(wrong)} wrong"
+        cell = {"source": painted(guess, classes), "alt": f"Prediction of {network} on {name}: {share}"}
+        guesses.append(cell | {"label": network, "wrong": wrong, "miou": miou})
     maps = [by_size[size] for size in sorted(by_size, reverse=True)]
-    photo = Cell(embedded(Image.fromarray(maps[0][0])), f"Image {name}, without prediction")
-    truths = [Cell(painted(truth, classes), f"Ground truth of {name}") for _, truth in maps]
+    source = embedded(Image.fromarray(maps[0][0]))
+    photo = {"source": source, "alt": f"Image {name}, without prediction"}
+    truths = [{"source": painted(truth, classes), "alt": f"Ground truth of {name}"} for _, truth in maps]
     return {"name": str(name), "why": why, "photo": photo, "truths": truths, "guesses": guesses}
 
 

@@ -91,8 +91,6 @@ def trace(network: nn.Module, *shapes: tuple[int, ...], whole: bool, **settings)
             for reader in by:  # a block that reads several parts concatenates them
                 parts[reader] = replace(parts[reader], reads=parts[name].reads)
             del parts[name]
-        elif parts[name].kind == "input" and not by:
-            del parts[name]
     return parts
 
 

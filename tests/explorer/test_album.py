@@ -62,7 +62,7 @@ def test_networks_of_two_sizes_are_compared_at_the_larger(album, runs):
 
 def test_images_with_a_class_are_all_that_show_it(album):
     car = STREET.id("Car")
-    shares = np.array([(album.scene(i).labels[SIZE] == car).mean() for i in range(len(album))])
+    shares = np.array([(album.scene(i).labels[SIZE] == car).mean() for i in range(len(album.names))])
     found = album.with_class(car)
     assert {i for _, i in found} == set(np.flatnonzero(shares)) and len(found) > 10
     listed = [shares[i] for _, i in found]
@@ -74,7 +74,7 @@ def test_data_that_have_changed_leave_the_images_that_runs_kept(study, runs, mon
     settled = study.settings | {"data": study.settings["data"] | {"digest": "0" * 16}}
     monkeypatch.setattr(Study, "settings", settled)
     album = Album(runs)
-    assert len(album) == 24 and album.note.startswith(
+    assert len(album.names) == 24 and album.note.startswith(
         "Only the 24 images that the runs stored are available: "
     )
     assert album.note.endswith(".") and not album.note.endswith("..")

@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from segnb.explorer import board
+from segnb.explorer.album import Scene
 from segnb.labels import STREET
 
 
@@ -15,15 +16,16 @@ def test_the_board_is_sent_pictures_and_panels_together():
     sent = []
     shown.send_state = lambda key=None: sent.append(set(key))
     panels = [
-        board.network_panel("A", labels, labels, "note"),
-        board.changed_panel("B", labels > 0),
-        board.map_panel("C", np.full((2, 2), 0.5), 4, 2),
+        board.panel("network", "A", "note", 4, classes=labels, confidence=None),
+        board.panel("changed", "B", "", 4, mask=labels > 0),
+        board.panel("map", "C", "", 4, values=np.full((2, 2), 127.0)),
     ]
-    shown.show({4: image}, {4: labels}, panels)
+    shown.show(Scene("", {4: image}, {4: labels}, number=0), [4], panels)
     assert sent == [{"pictures", "panels"}]
     assert shown.pictures[0]["truth"] == labels.tobytes() and len(shown.pictures[0]["image"]) == 48
-    assert shown.panels[1]["mask"] == b"\1" * 16 and shown.panels[2]["values"] == b"\x80" * 4
-    shown.show({4: image}, {}, panels[:1])
+    assert shown.panels[0]["classes"] == labels.tobytes() and "confidence" not in shown.panels[0]
+    assert shown.panels[1]["mask"] == b"\1" * 16 and shown.panels[2]["values"] == b"\x7f" * 4
+    shown.show(Scene("", {4: image}, number=0), [4], panels[:1])
     assert "truth" not in shown.pictures[0]
 
 

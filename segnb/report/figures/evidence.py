@@ -39,38 +39,36 @@ from segnb.report.figures.style import (
 TALL = 3.1  # inches of an axis with its labels
 
 
-def _by_family(
+def _named_curves(
     curves: dict[str, pd.DataFrame], measured: str, x_label: str = "", x: str | None = None
 ) -> Picture:
-    """Draw curves with error bars, an axis per family, with the networks' names right of the last points.
+    """Draw curves of a family with error bars, and the networks' names right of the last points.
 
     Args:
-        curves: see `network_points`; curves of a family have the same rows
-        measured: label of the y axes
-        x_label: label of the lowest x axis
+        curves: see `network_points`; all have the same rows
+        measured: label of the y axis
+        x_label: label of the x axis
         x: column of the x positions, on a logarithmic scale; None for the order of the rows
     """
-    families = findings.by_family(curves)
-    fig = Picture(height=TALL * len(families))
-    axes = grid(fig, len(families), 1)
-    for ax, (family, labels) in zip(axes, families.items(), strict=True):
-        group = {label: curves[label] for label in labels}
-        first = group[labels[0]]
-        ends = network_points(ax, group, 0 if x else 0.3 / len(group), x, lines=True, size=5.5)
-        ax.margins(x=0.04)
-        values = pd.concat(group.values())[["value", "low", "high"]].to_numpy()
-        low, high = np.nanmin(values), np.nanmax(values)
-        room = 0.05 * (high - low) or 0.05
-        ax.set_ylim(low - room, high + room)
-        if x:
-            plain_log(ax, "x")
-            _name_sizes(ax, first.attrs["ends"])
-        else:
-            ax.set_xticks(range(len(first)), first.index)
-        name_ends(ax, ends, TALL - 0.8)
-        images = ", images of {0}×{0} px".format(first.attrs["size"]) if x else ""
-        ax.set(title=family.removesuffix("s") + images, ylabel=measured)  # "FCN", "U-Net"
-    axes[-1].set_xlabel(x_label)
+    fig = Picture(height=TALL)
+    ax = fig.subplots()
+    first = next(iter(curves.values()))
+    ends = network_points(ax, curves, 0 if x else 0.3 / len(curves), x, lines=True, size=5.5)
+    ax.margins(x=0.04)
+    values = pd.concat(curves.values())[["value", "low", "high"]].to_numpy()
+    low, high = np.nanmin(values), np.nanmax(values)
+    room = 0.05 * (high - low) or 0.05
+    ax.set_ylim(low - room, high + room)
+    (title,) = findings.by_family(curves)
+    title = title.removesuffix("s")  # "FCN", "U-Net"
+    if x:
+        plain_log(ax, "x")
+        _name_sizes(ax, first.attrs["ends"])
+        title += ", images of {0}×{0} px".format(first.attrs["size"])
+    else:
+        ax.set_xticks(range(len(first)), first.index)
+    name_ends(ax, ends, TALL - 0.8)
+    ax.set(title=title, xlabel=x_label, ylabel=measured)
     return fig
 
 
@@ -81,7 +79,7 @@ def _numbers(curves: dict[str, pd.DataFrame], which: int) -> str:
 @figure
 def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
     """Draw pixel accuracy against the distance to the nearest edge; `segnb.report.curves.trimap_curves`."""
-    fig = _by_family(
+    fig = _named_curves(
         curves, "share of correct pixels (1 is all)", "distance to the nearest edge of the ground truth (px)"
     )
     finding = findings.widest_gap(curves, "pixel accuracy", lambda px: f"at {px} px from an edge")
@@ -97,24 +95,17 @@ def trimap(curves: dict[str, pd.DataFrame]) -> Picture:
 @figure
 def sizes(curves: dict[str, pd.DataFrame]) -> Picture:
     """Draw the recall of objects against their size; `segnb.report.curves.size_curves`."""
-    fig = _by_family(curves, "recall of objects (1 is all)", "area of the object (px, log scale)", "area")
+    fig = _named_curves(curves, "recall of objects (1 is all)", "area of the object (px, log scale)", "area")
+    facts = next(iter(curves.values())).attrs
     by_area = {label: curve.set_index("area") for label, curve in curves.items()}
     finding = findings.widest_gap(by_area, "recall", lambda area: f"for objects of about {area:,.0f} px")
     return fig.described(
         f"Recall of objects against their size. Smallest: {_numbers(curves, 0)}. Largest:"
         f" {_numbers(curves, -1)}.",
         f"{finding} Dashed lines mark where small, medium and large objects begin, at the cell areas of"
-        f" strides 8, 16 and 32: {_ends(curves)}.{error_bars(curves.values())}",
+        f" strides 8, 16 and 32: {listed([f'{area:,}' for area in facts['ends']])} px in images of"
+        f" {facts['size']}×{facts['size']} px.{error_bars(curves.values())}",
     ).shows(curves, *(f"recall:{size}" for size in SIZES))
-
-
-def _ends(curves: dict[str, pd.DataFrame]) -> str:
-    """List the areas from which an object is small, medium and large, for each size of the images."""
-    ends = {curve.attrs["size"]: curve.attrs["ends"] for curve in curves.values()}
-    return ", and ".join(
-        f"{listed([f'{area:,}' for area in areas])} px in images of {size}×{size} px"
-        for size, areas in ends.items()
-    )
 
 
 def _name_sizes(ax, ends: list[int]) -> None:
@@ -133,7 +124,7 @@ def _name_sizes(ax, ends: list[int]) -> None:
 @figure
 def sight(curves: dict[str, pd.DataFrame]) -> Picture:
     """Draw the recall of objects against their visible share; `segnb.report.curves.sight_curves`."""
-    fig = _by_family(curves, "recall of objects (1 is all)")
+    fig = _named_curves(curves, "recall of objects (1 is all)")
     finding = findings.widest_gap(curves, "recall", lambda words: f"for objects that are {words}")
     return fig.described(
         f"Recall of objects against their visible share. Mostly hidden: {_numbers(curves, 0)}. In full sight:"

@@ -71,31 +71,26 @@ def tied_in_time(table: pd.DataFrame, timed: str, least: bool = True) -> list[st
 
 
 def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[object], str]) -> str:
-    """Say at which position the networks of each family differ most, and from which value to which.
+    """Say at which position the networks of a family differ most, and from which value to which.
 
     Args:
-        curves: {label: frame with a column value}, all of a family with the same index
+        curves: {label: frame with a column value}, all with the same index
         metric: name of the values, which are from 0 to 1
         where: words for a position of the index
     """
-    sentences = []
-    for family, labels in by_family(curves).items():
-        values = pd.DataFrame({label: curves[label]["value"] for label in labels})
-        if values.shape[1] == 1:
-            (label,), line = values.columns, values.iloc[:, 0]
-            low, high = f"{line.min():.2f}", f"{line.max():.2f}"
-            text = f"the {metric} of {label} is {low} {where(line.idxmin())}"
-            sentences.append(sentence(text + (f" and {high} {where(line.idxmax())}" if low != high else "")))
-            continue
-        family = f"two {family}" if values.shape[1] == 2 else family  # perhaps not all of the report
-        row = values.loc[(values.max(axis=1) - values.min(axis=1)).idxmax()].dropna()
-        low, high = f"{row.min():.2f}", f"{row.max():.2f}"
-        if low == high:
-            sentences.append(sentence(f"the {metric} of the {family} differs by less than 0.01 everywhere"))
-            continue
-        span = " to ".join(extremes(row, 2))
-        sentences.append(sentence(f"the {metric} of the {family} differs most {where(row.name)}: {span}"))
-    return " ".join(sentences)
+    values = pd.DataFrame({label: curve["value"] for label, curve in curves.items()})
+    if values.shape[1] == 1:
+        (label,), line = values.columns, values.iloc[:, 0]
+        low, high = f"{line.min():.2f}", f"{line.max():.2f}"
+        text = f"the {metric} of {label} is {low} {where(line.idxmin())}"
+        return sentence(text + (f" and {high} {where(line.idxmax())}" if low != high else ""))
+    (family,) = by_family(curves)
+    family = f"two {family}" if values.shape[1] == 2 else family  # perhaps not all of the report
+    row = values.loc[(values.max(axis=1) - values.min(axis=1)).idxmax()].dropna()
+    span = extremes(row, 2)
+    if len(span) == 1:
+        return sentence(f"the {metric} of the {family} differs by less than 0.01 everywhere")
+    return sentence(f"the {metric} of the {family} differs most {where(row.name)}: {' to '.join(span)}")
 
 
 def same_signs(by_seed: Iterable[Sequence[float]], of: str) -> str:
@@ -201,8 +196,7 @@ def layer_words(name: str, short: bool = False) -> str:
 
 
 def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
-    """Give the value of one comparison of a claim, or the places of the intervals of several."""
-    parts = [part for part in parts if part.estimate is not None]
+    """Give the value of one measured comparison of a claim, or the places of the intervals of several."""
     differences = [part for part in parts if part.minus]
     if len(parts) == 1:
         return sentence(f"the {'difference' if differences else 'level'} is {effect(parts[0])}")
@@ -214,8 +208,6 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
         unbounded = f"the difference is above zero in {above} of {len(differences)} comparisons"
         return sentence(places or unbounded)
     levels = [part for part in parts if part.unit == parts[0].unit]
-    if not levels:
-        return ""
     levels.sort(key=lambda part: part.scale * part.estimate)
     lowest, highest = (replace(level, low=None, high=None) for level in (levels[0], levels[-1]))
     ends = f"the levels are {signed(lowest.estimate, lowest)} to {effect(highest)}"

@@ -183,10 +183,7 @@ def shifts(scores: dict[str, pd.DataFrame], images: dict[str, np.ndarray]) -> Pi
     fig = Picture(height=sum(heights))
     top, bottom = fig.subfigures(2, 1, height_ratios=heights)
     for ax, kind in zip(top.subplots(1, len(kinds)), kinds, strict=True):
-        if kind in images:
-            panel(ax, images[kind], kind)
-        else:
-            ax.set_axis_off()
+        panel(ax, images[kind], kind)
     ax = bottom.subplots()
     ends = network_points(ax, scores, 0.11)
     for place in np.arange(len(kinds) - 1) + 0.5:

@@ -216,14 +216,11 @@ def class_shares(pixels: pd.DataFrame, images: pd.DataFrame) -> Picture:
 
 
 def least_alike(pixels: pd.DataFrame) -> str:
-    """Say for which class the ratio of the sources is largest; with one source, which class is most common.
+    """Say for which class the ratio of the sources is largest.
 
     pixels: share of pixels, a row per class, a column per source
     """
     shares = pixels[(pixels > 0).any(axis=1)]
-    if shares.shape[1] == 1:
-        line = shares.iloc[:, 0]
-        return sentence(f"{line.idxmax()} covers most pixels, {percent(line.max())}")
     row = shares.loc[(shares.max(axis=1) / shares.min(axis=1)).idxmax()]  # infinite if a source has none
     span = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
     return sentence(f"the ratio of the sources is largest for {row.name}: {' and '.join(span)}")

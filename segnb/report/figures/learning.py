@@ -18,8 +18,9 @@ def _mean_over_seeds(histories: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([history.iloc[:last] for history in histories]).groupby("epoch").mean()
 
 
-def _drawn(histories: dict[str, list[pd.DataFrame]], means: dict[str, pd.DataFrame]) -> Picture:
+def _drawn(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     """Draw the range of the seeds as a band and their mean as a line; a curve may end before others."""
+    means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
     many = len(histories) > 1
     tall = max(2.2, inches_of_names(histories)) if many else 2.2
     fig = Picture(height=2 * tall + (1.0 if many else 1.3))
@@ -66,8 +67,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
         histories: {label: [history of each seed]}; a history has a row per epoch, at least one, and the
             columns of `segnb.training.loop.fit`
     """
-    means = {label: _mean_over_seeds(seeds) for label, seeds in histories.items()}
-    fig = _drawn(histories, means)
+    fig = _drawn(histories)
     texts = []
     for label, seeds in histories.items():
         best = np.mean([history["val_miou"].max() for history in seeds])
@@ -94,11 +94,10 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
 @figure
 def study_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     """Draw the study's own learning curves, from `segnb.audit.scores.learning_curves`."""
-    means = {label: seeds[0].set_index("epoch") for label, seeds in histories.items()}
-    best = [f"{label} {mean.val_miou.max():.3f} in {len(mean)} epochs" for label, mean in means.items()]
+    best = [f"{name} {run.val_miou.max():.3f} in {len(run)} epochs" for name, (run,) in histories.items()]
     families = {BY_LABEL[label].family for label in histories}
     missing = [label for label in BY_LABEL if BY_LABEL[label].family in families and label not in histories]
-    fig = _drawn(histories, means)
+    fig = _drawn(histories)
     fig.axes[2].set_ylabel("mIoU by the study's metric")
     return fig.described(
         "The study's learning curves of loss and mIoU, training next to validation. Best validation mIoU by"
@@ -142,16 +141,12 @@ class LiveCurves:
         self.epochs = epochs
         self.printed = 0
         self.watched = in_jupyter()
-        self.handle = None
 
     def update(self, rows: list[dict]) -> None:
         """Show the history up to now: one dict per epoch, as `segnb.training.loop.fit` passes it."""
         if self.watched and rows:
             data, metadata = learning_curves({"this run": [pd.DataFrame(rows)]}).bundle(drawing=False)
-            if self.handle is None:
-                self.handle = display(data, metadata=metadata, raw=True, display_id=True)
-            else:
-                self.handle.update(data, metadata=metadata, raw=True)
+            display(data, metadata=metadata, raw=True, display_id="live curves", update=self.printed > 0)
         for row in rows[self.printed :]:
             print(
                 f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"

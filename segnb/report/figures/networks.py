@@ -6,6 +6,7 @@ right; it shows whole networks. A **flow** goes from top to bottom; it shows a b
 
 import re
 from collections.abc import Callable
+from os.path import commonprefix
 
 from matplotlib.patches import FancyBboxPatch
 
@@ -251,10 +252,8 @@ def panels(family: str, study: Study) -> list[Panel]:
             panel = Panel(variant.label, parts, ladder)
             same = next((other for other in drawn if other.marks == panel.marks), None)
             if same:
-                words = zip(same.title.split(), panel.title.split(), strict=False)
-                same.title = (
-                    " ".join(a.strip(",") for a, b in words if a.strip(",") == b.strip(",")) or same.title
-                )
+                words = [title.replace(",", "").split() for title in (same.title, panel.title)]
+                same.title = " ".join(commonprefix(words)) or same.title
             elif panel.marks - set().union(*(other.marks for other in drawn)):
                 drawn.append(panel)
     for kind, block in BLOCKS.items() if family == "unet" else ():

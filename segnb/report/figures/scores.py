@@ -123,7 +123,7 @@ def _published(study: pd.DataFrame) -> str:
 
 @figure
 def class_scores(iou: pd.DataFrame) -> Picture:
-    """Draw a heat map of test IoU: a row per class (and the mean), a column per network.
+    """Draw a heat map of test IoU: a row per class, and the last row for their mean, a column per network.
 
     iou: NaN if no test image shows the class
     """
@@ -153,11 +153,10 @@ def class_scores(iou: pd.DataFrame) -> Picture:
     ax.tick_params("y", rotation=0)
     ax.set(xlabel="", ylabel="")
     ax.grid(False)
-    if "mIoU" in iou.index:
-        mean = iou.index.get_loc("mIoU")
-        ax.axhline(mean, color=INK, lw=1.2)
-        for text in ax.texts:
-            text.set_weight("bold" if text.get_position()[1] > mean else "normal")
+    mean = len(iou) - 1
+    ax.axhline(mean, color=INK, lw=1.2)
+    for text in ax.texts:
+        text.set_weight("bold" if text.get_position()[1] > mean else "normal")
     best = iou.max(axis=1)
     values = ", ".join(f"{name} {value:.3f}" for name, value in best.items() if not np.isnan(value))
     absent = ", ".join(name for name, value in best.items() if np.isnan(value))

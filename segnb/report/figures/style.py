@@ -125,13 +125,12 @@ class Picture(Figure):
         for text in self.findobj(Text):
             fonts = fonts_with(frozenset(map(ord, text.get_text())) - USUAL)
             text.set_fontfamily([*dict.fromkeys([*text.get_fontfamily(), *fonts])])
-        dpi = self.dpi
         FigureCanvasAgg(self)  # its text has the sizes of a PNG
         self.dpi = DPI * SCALE
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", NO_GLYPH)  # no font has the letter
             draw()
-        self.dpi = dpi
+        self.dpi = DPI
         self.set_layout_engine("none")
 
     def png(self) -> bytes:
@@ -148,7 +147,7 @@ class Picture(Figure):
     def svg(self) -> str:
         """Return the figure as an SVG; equal figures give equal text."""
         self._lay_out(lambda: self.get_layout_engine().execute(self))
-        return drawing(self, DPI)
+        return drawing(self)
 
     @property
     def turns(self) -> bool:

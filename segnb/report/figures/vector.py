@@ -23,16 +23,14 @@ FONTS = "DejaVu Sans,Verdana,sans-serif"
 COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C", Path.CLOSEPOLY: "Z"}
 
 
-def drawing(figure: Figure, dpi: float) -> str:
-    """Return a figure, whose layout is complete, as an SVG. Equal figures give equal text.
+def drawing(figure: Figure) -> str:
+    """Return a figure, whose layout is complete, as an SVG of `figure.dpi` CSS pixels per inch.
 
-    dpi: CSS pixels per inch
+    Equal figures give equal text.
     """
-    before, figure.dpi = figure.dpi, dpi
-    width, height = (round(inches * dpi) for inches in figure.get_size_inches())
-    renderer = _Renderer(width, height, dpi)
+    width, height = (round(inches * figure.dpi) for inches in figure.get_size_inches())
+    renderer = _Renderer(width, height, figure.dpi)
     figure.draw(renderer)
-    figure.dpi = before
     return renderer.page()
 
 
@@ -128,12 +126,8 @@ class _Renderer(RendererBase):
         length = f" textLength='{_short(width)}'" if len(s) > 1 and known else ""
         self._parts.append(f"<text{self._classed(style)} {place}{length}{turn}>{words}</text>")
 
-    def draw_image(self, gc, x, y, im, transform=None):
-        high, wide = im.shape[:2]
-        box = Bbox([[0, 0], [wide, high]])
-        if transform is not None:
-            box = Bbox((Affine2D().scale(1 / wide, 1 / high) + transform).transform(box.get_points()))
-        self._place(gc, im, box.translated(x, y))
+    def draw_image(self, gc, x, y, im, transform):
+        self._place(gc, im, Bbox(transform.transform([[0, 0], [1, 1]])).translated(x, y))
 
     def draw_quad_mesh(
         self, gc, transform, wide, high, coordinates, offsets, offset_transform, faces, antialiased, edges
@@ -152,9 +146,8 @@ class _Renderer(RendererBase):
 
     def _place(self, gc, pixels: np.ndarray, box: Bbox) -> None:
         """Draw an image, the first pixel of which is at the first corner of the box."""
-        rows = slice(None, None, -1) if box.y1 > box.y0 else slice(None)
-        columns = slice(None) if box.x1 > box.x0 else slice(None, None, -1)
-        pixels = pixels[rows, columns]
+        if box.y1 > box.y0:
+            pixels = pixels[::-1]
         if (pixels[..., 3] == 255).all():
             pixels = pixels[..., :3]
         size = f"x='{_short(box.xmin, 2)}' y='{_short(self.height - box.ymax, 2)}'"
@@ -188,10 +181,9 @@ class _Renderer(RendererBase):
         if gc.get_linewidth():
             style += self._paint("stroke", gc.get_rgb(), gc.get_forced_alpha())
             style += f"stroke-width:{self._points(gc.get_linewidth())};"
-            offset, dashes = gc.get_dashes()
+            _, dashes = gc.get_dashes()
             if dashes is not None:
                 style += f"stroke-dasharray:{','.join(map(self._points, dashes))};"
-                style += f"stroke-dashoffset:{self._points(offset)};" if offset else ""
             if gc.get_joinstyle() != "round":
                 style += f"stroke-linejoin:{gc.get_joinstyle()};"
             if gc.get_capstyle() != "butt":

@@ -6,6 +6,7 @@ A notebook controls its rendering as follows:
   optional
 - `segnb.report.figures.style.show` adds an SVG, which the page shows instead of the image, and the caption as
   an output of its own, which the page drops
+- the page drops stderr, which has progress bars and warnings of libraries; the log of the step has it
 """
 
 import base64
@@ -23,7 +24,7 @@ from PIL import Image
 from traitlets.config import Config
 
 from segnb.errors import SegnbError
-from segnb.report.html import FOLDER, SVG, address, embedded
+from segnb.report.html import FOLDER, SVG, address
 
 # The best form of an output first. Widgets are not in it: they need a kernel, so their image or text is used.
 FORMS = ("text/html", "text/markdown", "image/png", "text/plain")
@@ -31,9 +32,6 @@ FORMS = ("text/html", "text/markdown", "image/png", "text/plain")
 # nbconvert writes this if an image has no description.
 NO_ALT = "No description has been provided for this image"
 
-PROGRESS = re.compile(r"\d+%\|.*|.*\b(it/s|s/it)\b.*|\s*")
-WARNED = re.compile(r".*:\d+: \w*Warning: ")  # as Python prints it
-PLACE = re.compile(r"(?<![\w./:])(~|[A-Za-z]:)?[/\\][\w.+@ -]+[/\\]\S")  # a path of this machine
 FORBIDDEN = ("script", "link", "iframe", "object", "embed", "base", "form", "meta")
 LOADS = re.compile(r"@import|url\((?!\s*[\"']?\s*(data:|#))", re.IGNORECASE)
 
@@ -88,20 +86,6 @@ def _merged(paths: list[Path]) -> NotebookNode:
     return merged
 
 
-def _messages(text: str) -> str:
-    """Return the lines of stderr without progress bars and without warnings of libraries.
-
-    Such warnings contain paths of this machine; the step's log has them.
-    """
-    lines, public = [], True
-    for line in re.split(r"[\r\n]+", text):
-        if not line[:1].isspace():  # an indented line belongs to the line before, as the code of a warning
-            public = not (WARNED.match(line) or PLACE.search(line))
-        if public and not PROGRESS.fullmatch(line):
-            lines.append(line)
-    return "\n".join(lines)
-
-
 def render(paths: list[Path]) -> BeautifulSoup:
     """Render notebooks as HTML, one article each.
 
@@ -118,10 +102,9 @@ def render(paths: list[Path]) -> BeautifulSoup:
                 "remove_input_tags": {"remove_input"},
             },
         ),
-        preprocessors=[_compact_pictures],
+        preprocessors=[_describe_pictures],
         template_name="segnb",
         extra_template_basedirs=[str(FOLDER.parent)],
-        filters={"messages": _messages},
         embed_images=True,
         exclude_anchor_links=True,
     )
@@ -158,22 +141,11 @@ def _problem(tag: Tag) -> str:
     return ""
 
 
-WORTH_IT = 20_000  # bytes; smaller images stay unchanged
+def _describe_pictures(nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+    """Give each image of a notebook's outputs its address and its size.
 
-
-def compact(png: bytes) -> str:
-    """Return the address of a PNG; as WebP (`segnb.report.html.webp`) if it is large."""
-    if len(png) < WORTH_IT:
-        return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    with Image.open(io.BytesIO(png)) as picture:
-        return embedded(picture)
-
-
-def _compact_pictures(nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-    """Give each image of a notebook's outputs its smallest form and its size.
-
-    Figures are SVGs; other images are WebP files. Sizes are in CSS pixels, so that the page does not jump
-    while images are decoded. Every image has to be available as PNG.
+    Sizes are in CSS pixels, so that the page does not jump while images are decoded. Every image has to be
+    available as PNG.
     """
     for cell in nb.cells:
         for output in cell.get("outputs", []):
@@ -181,18 +153,14 @@ def _compact_pictures(nb: NotebookNode, resources: dict) -> tuple[NotebookNode, 
             picture = next((form for form in data if form.startswith("image/")), "")
             if picture and not any(form in data for form in FORMS if form != "text/plain"):
                 raise SegnbError(f"{place}: image as {picture} (expected image/png). Display it as PNG.")
+            if "image/png" not in data:
+                continue
+            png = "".join(data["image/png"].split())
             try:
-                _shrink(data, output.get("metadata", {}))
-            except (OSError, ValueError, SyntaxError):  # of Pillow and of base64
+                width, height = Image.open(io.BytesIO(base64.b64decode(png))).size
+            except (OSError, ValueError):  # of Pillow and of base64
                 raise SegnbError(f"{place}: damaged image. Execute the notebook again.") from None
+            source = address(data[SVG]) if SVG in data else f"data:image/png;base64,{png}"
+            shown = {"width": width, "height": height, "alt": "", "caption": "", "source": source}
+            output.metadata["image/png"] = shown | output.metadata.get("image/png", {})
     return nb, resources
-
-
-def _shrink(data: dict, metadata: dict) -> None:
-    if "image/png" in data:
-        png = base64.b64decode(data["image/png"])
-        with Image.open(io.BytesIO(png)) as picture:
-            width, height = picture.size
-        shown = {"width": width, "height": height, "alt": "", "caption": ""}
-        shown |= metadata.get("image/png", {})
-        metadata["image/png"] = shown | {"source": address(data[SVG]) if SVG in data else compact(png)}

@@ -128,7 +128,7 @@ def curves(names: list[str], index, **columns) -> dict[str, pd.DataFrame]:
 
 
 def by_size(ends: list[int], area: list[float] | None = None) -> dict[str, pd.DataFrame]:
-    frames = curves(MANY, range(6), area=area or AREA)
+    frames = curves(FCN, range(6), area=area or AREA)
     for frame in frames.values():
         frame.attrs |= {"ends": ends, "size": 224}
     return frames
@@ -162,6 +162,7 @@ GUESSES = {"U-Net": all_labels, "Attention residual U-Net, strided gate": np.rol
 BINS = ["0–1", "1–2", "2–3", "3–5", "5–8", "8–13", "13–21", "21+"]
 AREA = [20, 45, 100, 250, 600, 3000]
 KINDS = ["clean", "fog", "night", "noise", "occlusion"]
+STREETS = dict.fromkeys(KINDS, images[0])
 
 
 def histories(seeds: int, final: float = 0.5) -> dict[int, pd.DataFrame]:

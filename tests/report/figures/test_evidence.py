@@ -14,10 +14,11 @@ from segnb.report.figures.evidence import (
     stride_bounds,
     trimap,
 )
-from tests.report.figures.made_up import BINS, LONG, MANY, UNET, by_size, curve, curves, histories, unknown
+from tests.report.figures.made_up import BINS, FCN, LONG, UNET, by_size, curve, curves, histories, unknown
 
 FIGURES = {
-    "trimap": lambda: trimap(curves(MANY, BINS)),
+    "trimap": lambda: trimap(curves(FCN, BINS)),
+    "trimap of U-Nets": lambda: trimap(curves(UNET, BINS)),
     "trimap of one": lambda: trimap(curves(["U-Net"], BINS)),
     "sizes": lambda: sizes(by_size([64, 256, 1024])),
     "sizes without room": lambda: sizes(by_size([21, 22, 9000])),
@@ -28,7 +29,7 @@ FIGURES = {
     "stride_bounds": lambda: stride_bounds(
         pd.DataFrame(
             {"stride": 32, "miou": 0.3, "low": 0.28, "high": 0.32, "bound": [0.5, 0.5, 0.7, 0.7, 0.85, 0.85]},
-            index=MANY[:6],
+            index=FCN,
         )
     ),
     "convergence": lambda: convergence({"U-Net": histories(3), "U-Net, no skips": histories(3, 0.3)}, 0.9),
@@ -38,14 +39,14 @@ FIGURES = {
     "gradients": lambda: gradients(
         curves(["U-Net", "U-Net, no skips"], [f"down{k}.block.{j}" for k in range(1, 5) for j in (0, 3)])
     ),
-    "trimap without": lambda: trimap(unknown(curves(MANY, BINS))),
+    "trimap without": lambda: trimap(unknown(curves(FCN, BINS))),
     "sight of one": lambda: sight(curves(["U-Net"], ["hidden", "partly", "all"])),
     "gains of long names": lambda: gain_by_class(curve(LONG.names, -0.2, 0.03), UNET[-1], UNET[-2], LONG),
     "a network beyond its bound": lambda: stride_bounds(
-        pd.DataFrame({"miou": 0.7, "low": 0.65, "high": 0.75, "bound": 0.5}, index=MANY[:2])
+        pd.DataFrame({"miou": 0.7, "low": 0.65, "high": 0.75, "bound": 0.5}, index=FCN[:2])
     ),
     "one bound": lambda: stride_bounds(
-        pd.DataFrame({"miou": 0.3, "low": np.nan, "high": np.nan, "bound": 0.5}, index=MANY[:1])
+        pd.DataFrame({"miou": 0.3, "low": np.nan, "high": np.nan, "bound": 0.5}, index=FCN[:1])
     ),
     "gradients of one": lambda: gradients(curves(["U-Net"], ["down1", "down2"])),
     "gradients of a narrow range": lambda: gradients({"U-Net": curve(["down1", "down2"], 0.0021, 0.005)}),

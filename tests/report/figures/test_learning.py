@@ -49,21 +49,13 @@ def test_live_curves_print_each_epoch_once(capsys, monkeypatch):
 
 def test_live_curves_redraw_in_place_where_a_person_watches(capsys, monkeypatch):
     shown = []
-
-    class Handle:
-        def update(self, data, **how):
-            shown.append(how)
-
-    def display(data, **how):
-        shown.append(how)
-        return Handle()
-
     monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
-    monkeypatch.setattr(learning, "display", display)
+    monkeypatch.setattr(learning, "display", lambda data, **how: shown.append(how))
     live = LiveCurves(2)
     for epoch in (1, 2):
         live.update(history(2).to_dict("records")[:epoch])
-    assert [how.get("display_id") for how in shown] == [True, None]
+    assert [how["update"] for how in shown] == [False, True]
+    assert shown[0]["display_id"] == shown[1]["display_id"]
     assert all(how["metadata"]["image/png"]["alt"] for how in shown)
     assert len(capsys.readouterr().out.splitlines()) == 2
 

@@ -41,6 +41,7 @@ from tests.report.figures.made_up import (
     KINDS,
     MANY,
     SIGHT,
+    STREETS,
     UNET,
     curves,
     history,
@@ -249,8 +250,8 @@ def test_a_figure_is_in_the_style(name, monkeypatch):
     [
         ("learning: curves of all", MANY),
         ("scores: cost_quality", MANY),
-        ("evidence: trimap", MANY),
-        ("evidence: sizes", MANY),
+        ("evidence: trimap", FCN),
+        ("evidence: sizes", FCN),
         ("evidence: sight", UNET),
         ("gates: shifts of all", UNET),
         ("gates: worth of four", GATED),
@@ -269,9 +270,9 @@ def test_every_network_is_drawn_and_named(name, labels, monkeypatch):
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda attrs: trimap(with_attrs(curves(MANY, BINS), attrs)),
+        lambda attrs: trimap(with_attrs(curves(FCN, BINS), attrs)),
         lambda attrs: sight(with_attrs(curves(UNET, ["a", "b", "c"]), attrs)),
-        lambda attrs: shifts(with_attrs(curves(UNET, KINDS), attrs), {}),
+        lambda attrs: shifts(with_attrs(curves(UNET, KINDS), attrs), STREETS),
         lambda attrs: worth(with_attrs(worths(GATED), attrs)),
         lambda attrs: score_bars(*with_attrs({"": scores(MANY, 3)}, attrs).values(), study_scores()),
         lambda attrs: cost_quality(*with_attrs({"": scores(MANY, 3)}, attrs).values()),

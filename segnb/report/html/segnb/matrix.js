@@ -13,7 +13,7 @@ const pixels = (image, size) => {
 
 const rgb = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 
-// A label map at the size of its image; `resized` scales it with nearest neighbours.
+// A label map at the size of its image.
 const map = (image, ids) => {
   const size = image.naturalWidth;
   const data = pixels(image, size);
@@ -22,17 +22,6 @@ const map = (image, ids) => {
     labels[i] = ids.get((data[4 * i] << 16) | (data[4 * i + 1] << 8) | data[4 * i + 2]) ?? -1;  // -1: void
   }
   return { size, labels };
-};
-
-const resized = ({ size, labels }, to) => {
-  if (size === to) return labels;
-  const out = new Int16Array(to * to);
-  for (let i = 0; i < out.length; i += 1) {
-    const y = Math.floor(((Math.floor(i / to) + 0.5) * size) / to);
-    const x = Math.floor((((i % to) + 0.5) * size) / to);
-    out[i] = labels[y * size + x];
-  }
-  return out;
 };
 
 // The photograph in light grey with colours over it: `colour` maps a pixel's index to [r, g, b] or nothing.
@@ -89,10 +78,8 @@ for (const matrix of document.querySelectorAll(".matrix")) {
   };
 
   const paint = ({ truths, guesses }, { photo, maps }, errors, only) => {
-    const truthAt = (size) => {
-      const own = truths.map((image) => maps.get(image));
-      return resized(own.find((truth) => truth.size === size) || own[0], size);
-    };
+    // image_matrix.py writes the ground truth at every size of the predictions.
+    const truthAt = (size) => truths.map((image) => maps.get(image)).find((truth) => truth.size === size).labels;
     for (const image of [...truths, ...guesses.map((guess) => guess.image)]) {
       const { size, labels } = maps.get(image);
       const judged = errors && !truths.includes(image);

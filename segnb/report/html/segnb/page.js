@@ -64,9 +64,8 @@ if (cells.length) {
   fold.before(code);
 }
 
-// --- folded parts: a link into one opens it, and printing opens all claims; without this script a click does ---
+// --- folded parts: a link into one opens it; without this script a click does ---
 
-const claims = [...document.querySelectorAll("details.claim")];
 const reveal = () => {
   const place = location.hash && document.getElementById(location.hash.slice(1));
   let opened = false;
@@ -81,15 +80,9 @@ document.addEventListener("click", (event) => {
   if (link && link.hash === location.hash) reveal();  // the hash does not change, so no event follows
 });
 reveal();
-let folded = [];
-addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details:is(.claim, .more):not([open])")];
-  for (const block of folded) block.open = true;
-});
-addEventListener("afterprint", () => { for (const block of folded) block.open = false; });
 
 for (const chapter of document.querySelectorAll("article")) {
-  const here = claims.filter((claim) => chapter.contains(claim));
+  const here = [...chapter.querySelectorAll("details.claim")];
   if (here.length < 2) continue;
   const all = () => here.every((claim) => claim.open);
   const button = press("", "", () => {

@@ -20,10 +20,7 @@ const titled = (image) => {
 // On narrow screens, page.css makes figures wider than their cards, so the keyboard must be able to scroll them.
 const narrow = matchMedia("(max-width: 48rem)");
 const reach = () => {
-  for (const figure of figures.keys()) {
-    if (narrow.matches) figure.querySelector(".card").tabIndex = 0;
-    else figure.querySelector(".card").removeAttribute("tabindex");
-  }
+  for (const figure of figures.keys()) figure.querySelector(".card").tabIndex = narrow.matches ? 0 : -1;
 };
 narrow.addEventListener("change", reach);
 reach();

@@ -1,19 +1,7 @@
 // --- the cells of a table ---
 
-// The rows with spans filled in, so that each line has one cell per column.
-const filled = (rows) => {
-  const lines = rows.map(() => []);
-  rows.forEach((row, y) => {
-    let x = 0;
-    for (const cell of row.cells) {
-      while (lines[y][x]) x += 1;
-      for (let down = y; down < Math.min(y + cell.rowSpan, rows.length); down += 1) {
-        for (let right = x; right < x + cell.colSpan; right += 1) lines[down][right] = cell;
-      }
-    }
-  });
-  return lines;
-};
+// The cells of each row, a cell that spans columns once per column.
+const filled = (rows) => rows.map((row) => [...row.cells].flatMap((cell) => Array(cell.colSpan).fill(cell)));
 
 const words = (cell) => {
   const copy = cell.cloneNode(true);
@@ -32,12 +20,11 @@ const field = (text) => {
 };
 
 const csv = (table) => {
-  const head = filled(table.tHead ? [...table.tHead.rows] : []);
-  const columns = head.length ? head[0].map((_, x) => [...new Set(head.map((line) => line[x]))]) : [];
+  const head = filled([...table.tHead.rows]);
+  const columns = head[0].map((_, x) => [...new Set(head.map((line) => line[x]))]);
+  const titles = columns.map((cells) => cells.map(words).filter(Boolean).join(" / "));
   const grouped = table.querySelector("tbody .group") !== null;
-  const lines = columns.length
-    ? [[...(grouped ? ["Group"] : []), ...columns.map((cells) => cells.map(words).filter(Boolean).join(" / "))]]
-    : [];
+  const lines = [grouped ? ["Group", ...titles] : titles];
   let group = "";
   for (const line of filled(bodyRows(table))) {
     if (line[0].parentElement.classList.contains("group")) { group = words(line[0]); continue; }
@@ -54,7 +41,7 @@ for (const [table, name] of tables) {
   table.parentElement.after(make("p", { className: "tools" }, download));
 }
 
-// --- sorting: ascending, descending, original; groups stay together and a row of means stays last ---
+// --- sorting: ascending, descending, original; groups stay together and the mIoU of classes stays last ---
 
 const NUMBER = /^[<>≤≥≈~×+±[(\s]*([−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?![\d.:-])(?=$|[\s%×(±,;–…\]]|[a-zA-Zµ]{1,3}\b)/;
 const MISSING = /^(|[–—-]|nan|n\/a|none|no value|not (measured|measurable)\b.*)$/i;
@@ -95,7 +82,7 @@ const sortable = (table) => {
   const original = [...table.tBodies].map((body) => [...body.rows]);
   const rows = original.flat();
   const data = rows.filter((row) => !row.classList.contains("group"));
-  if (!table.tHead || data.length < 2 || table.querySelector("tbody [rowspan]:not([rowspan='1'])")) return;
+  if (data.length < 2 || table.querySelector("tbody [rowspan]:not([rowspan='1'])")) return;
 
   // Claims are sorted across groups, because their numbers name the group; page.css hides its heading.
   const across = table.classList.contains("verdicts");
@@ -103,10 +90,8 @@ const sortable = (table) => {
     const lines = filled(rows);
     (across && sign ? [original.flat()] : original).forEach((before, place) => {
       const head = before.filter((row) => !data.includes(row));
-      const last = before.at(-1);
-      // In a table of one claim, a last row "mIoU" is a comparison like the others.
-      const mean = data.length === rows.length ? /^(mean\b|mIoU$)/i : /^mean\b/i;
-      const foot = last && mean.test(words(last.cells[0])) ? [last] : [];
+      // In a table with groups, such as that of a claim, mIoU is a row like the others.
+      const foot = before.slice(-1).filter((row) => data.length === rows.length && words(row.cells[0]) === "mIoU");
       const moved = before.filter((row) => !head.includes(row) && !foot.includes(row));
       if (sign) {
         const own = (row) => lines[rows.indexOf(row)];

@@ -46,4 +46,4 @@ const open = (className, label, from, ...content) => {
 const named = (selector, place) =>
   new Map([...document.querySelectorAll(selector)].map((tag) => [tag, tag.closest(place).id]));
 const figures = named("main figure.picture", "[id]");
-const tables = named("main .table table", ".table");  // the id of the table itself is that of pandas
+const tables = named("main .table table:has(thead)", ".table");  // the id of the table itself is that of pandas
