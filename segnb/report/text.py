@@ -14,7 +14,7 @@ from segnb.claims.verdicts import StudyVerdicts
 from segnb.claims.wording import counted, sentence
 from segnb.labels import STREET, ClassMap
 from segnb.models.registry import FAMILIES, VARIANTS, label, parse_variants
-from segnb.presets import preset
+from segnb.presets import Preset, preset
 from segnb.storage.files import in_markdown
 from segnb.study.study import Run, Study, by_variant, of_family
 
@@ -170,8 +170,25 @@ def _smaller(study: Study) -> str:
         f" {counted(here.unet.epochs, 'epoch')} at {here.unet.size}×{here.unet.size} px. The study trained on"
         f" {paper.train:,} images: FCNs for {paper.fcn.epochs} epochs at {paper.fcn.size}×{paper.fcn.size}"
         f" px, U-Nets of width {paper.unet.width} for up to {paper.unet.epochs} epochs at"
-        f" {paper.unet.size}×{paper.unet.size} px. With the study's settings, results may differ for classes"
-        " that are slow to learn or small in the image."
+        f" {paper.unet.size}×{paper.unet.size} px.{_recipe(here)} With the study's settings, results may"
+        " differ for classes that are slow to learn or small in the image."
+    )
+
+
+def _recipe(here: Preset) -> str:
+    """Name the rates, batches and flips of a smaller preset and of the study; "" for the preset `paper`."""
+
+    def of(which: Preset, field: str) -> str:
+        fcn, unet = getattr(which.fcn, field), getattr(which.unet, field)
+        return f"{fcn:g}" if fcn == unet else f"{fcn:g} (FCNs) and {unet:g} (U-Nets)"
+
+    paper = preset("paper")
+    if here.fcn.schedule == paper.fcn.schedule:
+        return ""
+    return (
+        f" Here, the learning rate rises to {of(here, 'learning_rate')} and falls again, batches have"
+        f" {of(here, 'batch_size')} images, and half of the images are mirrored. In the study, the rate is"
+        f" {of(paper, 'learning_rate')} throughout, and batches have {of(paper, 'batch_size')} images."
     )
 
 

@@ -75,6 +75,9 @@ FRAME = pd.DataFrame(
 )
 
 
+KEY = [{"label": "FCN <8s>", "colour": "#112233", "marker": "o", "frozen": True}]
+
+
 @pytest.fixture(scope="module")
 def chapters(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("chapters")
@@ -96,7 +99,7 @@ def chapters(tmp_path_factory) -> list[Path]:
     fcn = save(
         folder / "fcn.ipynb",
         "# FCN\n\n## The curves",
-        code("draw()", picture(alt='Curves of "two" networks', caption="Loss & mIoU")),
+        code("draw()", picture(alt='Curves of "two" networks', caption="Loss & mIoU", key=KEY)),
         "## Same heading\n\n### Deeper",
         code("styled", html(styled)),
         code("frame", html(FRAME.to_html())),
@@ -151,7 +154,10 @@ def test_pictures_have_alt_size_and_caption(page: BeautifulSoup) -> None:
     assert image["alt"] == 'Curves of "two" networks'
     assert (image["width"], image["height"]) == ("40", "30")
     assert image["src"].startswith("data:image/png;base64,") and "\n" not in image["src"]
-    assert image.find_parent("figure").figcaption.get_text() == "Figure 1. Loss & mIoU"
+    figure = image.find_parent("figure")
+    assert figure.figcaption.get_text() == "Figure 1. Loss & mIoU"
+    (name,) = figure.find_all("li")  # which a phone shows
+    assert name.get_text() == "FCN <8s>" and name.i["style"] == "border-top: 3px dashed #112233"
 
 
 def test_ids_are_unique_and_anchors_land(page: BeautifulSoup) -> None:

@@ -89,6 +89,7 @@ class Picture(Figure):
     Attributes:
         name: name of the function that draws it, with which the report makes its anchor
         class_colours: whether it shows the colours of classes, which are the same everywhere
+        key: labels of the networks that are named right of it, where a phone does not show them
         alt: text for a reader who cannot see the figure: its content with the main numbers
         caption: text below the figure: the main finding, how to read the figure, its error bars, n
     """
@@ -97,6 +98,7 @@ class Picture(Figure):
     alt = ""
     caption = ""
     class_colours = False
+    key: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
 
@@ -161,7 +163,8 @@ class Picture(Figure):
         width, height = (round(inches * DPI) for inches in self.get_size_inches())
         described = {"alt": self.alt, "caption": self.caption, "width": width, "height": height}
         evidence = about(self.name, self.networks, self.metrics)
-        return described | {"about": evidence, "turns": self.turns}
+        key = [{"label": label} | style_of(label)._asdict() for label in self.key]
+        return described | {"about": evidence, "turns": self.turns, "key": key}
 
     def bundle(self, drawing: bool = True) -> tuple[dict, dict]:
         """Return data and metadata as notebooks store them.

@@ -54,6 +54,8 @@ def test_names_stand_as_high_as_their_lines_end_and_in_their_order():
     (ax,) = fig.axes
     heights = [box.get_window_extent().intervaly.mean() for box in ax.texts if box.get_text()]
     assert len(heights) == len(UNET) and heights == sorted(heights)
+    key = fig.description["key"]  # which a phone shows below the figure
+    assert [network["label"] for network in key] == list(UNET) and not any(n["frozen"] for n in key)
     lines = [line for line in ax.lines if line.get_transform() == ax.transData]
     ends_at = [ax.transData.transform(line.get_xydata()[-1])[1] for line in lines]
     assert np.abs(np.subtract(heights, ends_at)).max() < 25  # pixels, of about 230
