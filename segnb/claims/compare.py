@@ -72,7 +72,7 @@ class Agreement(NamedTuple):
     opposite:  claims of `both` that one study supports and the other refutes
     decided:   claims of `both` that the first study decides by trained networks, not by counting
     confirmed: claims of `decided` with the same verdict in the second study
-    open:      claims of `decided` that the second study does not decide
+    open:      claims of `decided` that the second study neither supports nor refutes
     gained:    claims of `both` that only the second study decides
     compared:  comparisons with an error in both studies
     beyond:    comparisons that differ by more than chance
@@ -170,7 +170,7 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
         "The table counts the claims that both studies test alike and that trained networks decide here, and"
         " the effects of all claims. A study agrees if no verdict is opposite and no effect differs by more"
         " than chance. If it shares seeds, it shows that runs can be repeated, not what other seeds give."
-        " Fewer seeds or test images alone leave more claims open.",
+        " Open means neither supported nor refuted; fewer seeds or test images alone leave more claims open.",
     ]
 
 
@@ -197,7 +197,7 @@ def _on_other_data(found: Agreement) -> str:
 
 
 def in_words(found: Agreement, a: str = "A", b: str = "B") -> str:
-    """Say which verdicts of one study another confirms, leaves open or contradicts.
+    """Say which verdicts of one study another confirms, does not decide or contradicts.
 
     Args:
         found: the agreement of the two
@@ -206,13 +206,12 @@ def in_words(found: Agreement, a: str = "A", b: str = "B") -> str:
     """
     n = len(found.differently)
     more = f" {counted(n, 'more claim')} cannot be compared, because the tests differ." if n else ""
-    opposite = f"contradicts {listed(found.opposite) or 'none'}"
-    gained = f" It decides {listed(found.gained)}, which {a} leaves open." if found.gained else ""
-    still_open = f" ({listed(found.open)})" if found.open else ""
+    gained = f" It decides {listed(found.gained)}, which {a} does not decide." if found.gained else ""
+    undecided = f" ({listed(found.open)})" if found.open else ""
     return (
         f"Of the {counted(len(found.both), 'claim')} that both test alike, {a} decides {len(found.decided)}"
-        f" by trained networks. Of these, {b} confirms {len(found.confirmed)}, leaves"
-        f" {len(found.open)} open{still_open} and {opposite}.{gained}{more}"
+        f" by trained networks. Of these, {b} confirms {len(found.confirmed)} and does not decide"
+        f" {len(found.open)}{undecided}. It contradicts {listed(found.opposite) or 'none'}.{gained}{more}"
     )
 
 

@@ -52,7 +52,7 @@ def on_claim(verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts]
         return ""
     subject, effects = TOPICS[name]
     elsewhere = "".join(_on_other_data(claim, verdicts, other) for other in others)
-    images = in_markdown(origin(verdicts.data))
+    images = in_markdown(origin(verdicts.data)).replace(". ", ".\u00a0")  # not the end of the conclusion
     return f"{_conclusion(subject, claim, images)} {_effects(effects, claim)}{elsewhere}{_settle(claim)}"
 
 

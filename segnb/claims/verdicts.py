@@ -22,10 +22,11 @@ RULES = {
     "equal": "A claim that nothing changes is supported if the interval of every deciding comparison lies"
     " within ±margin. It is refuted if one of these intervals lies outside. Finding no difference is not"
     " enough: a study that is too small finds none.",
-    "family": "The level of the intervals is chosen so that on average at most 5% of the supported and"
-    " refuted claims are decided wrongly. If R of the m tested claims of a family are decided, the level is"
-    " 1 − 0.05 R/m (Benjamini and Yekutieli 2005). If several comparisons decide a claim, one of them"
-    " refutes it only after a correction for their number, which widens its interval.",
+    "family": "The level of the intervals is chosen so that, if tests are fixed before results, on average at"
+    " most 5% of the supported and refuted claims are decided wrongly. If R of the m tested claims of a"
+    " family are decided, the level is 1 − 0.05 R/m (Benjamini and Yekutieli 2005). If several"
+    " comparisons decide a claim, one of them refutes it only after a correction for their number, which"
+    " widens its interval.",
     "counted": "Counted numbers (parameters, operations, bytes, reported scores) have no error and need no"
     " interval. Times are shown in addition and do not decide.",
     "floor": "A claim on a share that would be inconclusive is not measurable at this size if there is no"

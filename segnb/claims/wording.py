@@ -12,7 +12,7 @@ from segnb.presets import preset
 from segnb.stats import decisions
 from segnb.study.study import Study
 
-AFFORDABLE = 20  # seeds; segnb names no larger number in a sentence and prints no command for it
+AFFORDABLE = 20  # seeds; sentences name no exact number above it, and segnb prints no command for it
 FURTHER = range(4)  # decimals beyond those of the unit
 DIGITS = {"px": 2, "decades": 2, "": 3}  # decimals by unit; 1 for all other units
 
@@ -89,13 +89,13 @@ def levels(verdicts: StudyVerdicts) -> str:
     if not verdicts.levels:
         return "All confidence intervals are at 95%."
     by_family = [
-        f"{percent(level)} (claims {family.replace(', ours', ', our hypotheses')})"
+        f"{percent(level)} (claims {family.replace(', ours', ', our null hypotheses')})"
         for family, level in verdicts.levels.items()
     ]
     return (
         f"Confidence intervals are at {listed(by_family)}."
         " If tests are fixed before results, on average at most 5% of the supported and refuted claims are"
-        " decided wrongly; docs/methods.md lists the tests that were not."
+        " decided wrongly. Many tests were changed with results known; docs/methods.md of segnb lists them."
     )
 
 

@@ -176,20 +176,26 @@ def _smaller(study: Study) -> str:
 
 
 def _recipe(here: Preset) -> str:
-    """Name the rates, batches and flips of a smaller preset and of the study; "" for the preset `paper`."""
+    """Name the learning rates, batches and flips that differ from the study's; "" if none does."""
+    paper, sentences = preset("paper"), []
 
     def of(which: Preset, field: str) -> str:
         fcn, unet = getattr(which.fcn, field), getattr(which.unet, field)
         return f"{fcn:g}" if fcn == unet else f"{fcn:g} (FCNs) and {unet:g} (U-Nets)"
 
-    paper = preset("paper")
-    if here.fcn.schedule == paper.fcn.schedule:
-        return ""
-    return (
-        f" Here, the learning rate rises to {of(here, 'learning_rate')} and falls again, batches have"
-        f" {of(here, 'batch_size')} images, and half of the images are mirrored. In the study, the rate is"
-        f" {of(paper, 'learning_rate')} throughout, and batches have {of(paper, 'batch_size')} images."
-    )
+    rates = "rises to {} and falls again" if here.fcn.schedule == "one-cycle" else "is {}"
+    rate, own = rates.format(of(here, "learning_rate")), of(paper, "learning_rate")
+    if rate != f"is {own}":
+        sentences.append(
+            f" The learning rate {rate}, with {here.fcn.backbone_learning_rate:g} for fine-tuned backbones;"
+            f" in the study, it is {own} throughout."
+        )
+    if (here.fcn.batch_size, here.unet.batch_size) != (paper.fcn.batch_size, paper.unet.batch_size):
+        batches = of(here, "batch_size"), of(paper, "batch_size")
+        sentences.append(" Batches have {} images, in the study {}.".format(*batches))
+    if here.fcn.mirror:
+        sentences.append(" Half of the images are flipped horizontally, in the study none.")
+    return "".join(sentences)
 
 
 def trained_on(study: Study) -> str:
@@ -226,12 +232,13 @@ def backbone(study: Study) -> str:
         return ""
     hed = source == "hed"
     edges = (
-        " They were last trained to detect edges, which may help at the boundaries of objects." if hed else ""
+        " They were last trained to detect edges, which may favour finer strides: FCN-16s and FCN-8s add the"
+        " outputs of layers that learned edges."
     )
     return (
         f"The FCN backbones start with other weights ({source}{'; Xie and Tu 2015' * hed}) than the study's"
         " (ImageNet classification). This changes the scores of all six FCNs and the gain from fine-tuning."
-        f"{edges}"
+        f"{edges * hed}"
     )
 
 

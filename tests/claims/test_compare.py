@@ -132,8 +132,8 @@ def test_verdicts_that_the_other_study_confirms_leaves_open_or_adds_are_named():
     assert found.decided == ["U1", "U2", "U3"] and found.confirmed == ["U1"] and found.open == ["U2"]
     assert found.opposite == ["U3"] and found.gained == ["U4"]
     assert compare.in_words(found, "mine", "this") == (
-        "Of the 6 claims that both test alike, mine decides 3 by trained networks. Of these, this confirms 1,"
-        " leaves 1 open (U2) and contradicts U3. It decides U4, which mine leaves open."
+        "Of the 6 claims that both test alike, mine decides 3 by trained networks. Of these, this confirms 1"
+        " and does not decide 1 (U2). It contradicts U3. It decides U4, which mine does not decide."
     )
 
 

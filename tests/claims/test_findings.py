@@ -140,6 +140,14 @@ def test_an_undecided_finding_says_what_would_settle_it(changes, end):
     assert said(decided("U9", "inconclusive", **changes))[0].endswith(end)
 
 
+def test_the_name_of_a_folder_does_not_end_the_conclusion():
+    folder = verdicts().data | {"origin": "the folder Dr. Smith", "name": "smith"}
+    (text,) = findings.findings(replace(verdicts(decided("U1", "supported")), data=folder))
+    assert findings.emphasised(text).startswith(
+        "**Skip connections raise mIoU on the folder Dr.\u00a0Smith, as the study claims.** With"
+    )
+
+
 def test_a_finding_gives_the_effects_on_other_data():
     photographs = {"name": "camvid", "origin": "the folder camvid", "digest": "1"}
     one = decided("U1", "supported")

@@ -82,9 +82,11 @@ def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     text = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
     assert "(preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02)" in text
     alike = "Of the 2 claims that both test alike, this study decides 2 by trained networks."
-    assert f"decides 3 claims. {alike} Of these, it confirms 1, leaves 0 open and contradicts F1." in text
-    left = "leaves 1 open (F1) and contradicts none."
-    assert f"decides 1 claim. {alike} Of these, it confirms 1, {left}" in text
+    assert (
+        f"decides 3 claims. {alike} Of these, it confirms 1 and does not decide 0. It contradicts F1." in text
+    )
+    left = "does not decide 1 (F1). It contradicts none."
+    assert f"decides 1 claim. {alike} Of these, it confirms 1 and {left}" in text
     assert "Holm" not in text
     assert claim_blocks.saved_sentence(verdicts(), []) == ""
     older = claim_blocks.saved_sentence(verdicts(), [verdicts(schema=1)])

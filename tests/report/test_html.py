@@ -75,6 +75,8 @@ FRAME = pd.DataFrame(
 )
 
 
+# A PNG whose header is whole, but whose pixels are missing.
+CUT = base64.b64encode(base64.b64decode(picture().data["image/png"])[:-30]).decode()
 KEY = [{"label": "FCN <8s>", "colour": "#112233", "marker": "o", "frozen": True}]
 
 
@@ -334,7 +336,7 @@ def test_one_notebook_as_a_page_links_back(chapters: list[Path], tmp_path: Path)
         (display({"image/svg+xml": "<svg/>"}), ".* Display it as PNG"),
         *[
             (display({"image/png": data}), "damaged image. Execute the notebook again")
-            for data in ("", "A", "AAAA")
+            for data in ("", "A", "AAAA", CUT)
         ],
         (new_output("error", ename="ValueError", evalue="no\nway", traceback=[]),
          "ValueError: no. Fix the cell"),

@@ -348,8 +348,19 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
     )
     for words in (
         "The study trained on 1,600 images",
-        "the learning rate rises to 0.002 (FCNs) and 0.004 (U-Nets) and falls again, batches have 4 images",
-        "In the study, the rate is 0.0001 throughout, and batches have 8 images.",
+        "The learning rate rises to 0.002 (FCNs) and 0.004 (U-Nets) and falls again, with 0.0001 for"
+        " fine-tuned backbones; in the study, it is 0.0001 throughout. Batches have 4 images, in the study 8."
+        " Half of the images are flipped horizontally, in the study none.",
     ):
         assert any(words in sentence for sentence in sentences) == smaller
     assert sentences[-1] == "These claims are not measured, for a reason given with each: F1."
+
+
+def test_limits_name_only_settings_that_differ_from_the_study():
+    from segnb.presets import preset
+
+    assert text._recipe(preset("paper")) == "" and "Batches" not in text._recipe(preset("standard"))
+    assert text._recipe(preset("paper").override(learning_rate=1e-3)) == (
+        " The learning rate is 0.001, with 0.0001 for fine-tuned backbones; in the study, it is 0.0001"
+        " throughout."
+    )

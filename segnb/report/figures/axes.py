@@ -78,7 +78,7 @@ def name_ends(ax, ends: dict[str, tuple[float, float]], inches: float) -> None:
     last = {label: to_axes.transform(end) for label, end in ends.items() if np.isfinite(end[1])}
     if not last:
         return
-    ax.figure.key = tuple(last)
+    ax.get_figure(root=True).key = tuple(last)
     names = {label: wrapped(label, ROOM) for label in last}
     heights = [LINE * (name.count("\n") + 1.1) / inches for name in names.values()]
     places = spread([y for _, y in last.values()], heights)

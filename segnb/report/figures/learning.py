@@ -146,7 +146,9 @@ class LiveCurves:
         """Show the history up to now: one dict per epoch, as `segnb.training.loop.fit` passes it."""
         if self.watched and rows:
             data, metadata = learning_curves({"this run": [pd.DataFrame(rows)]}).bundle(drawing=False)
-            display(data, metadata=metadata, raw=True, display_id="live curves", update=self.printed > 0)
+            display(
+                data, metadata=metadata, raw=True, display_id=f"curves {id(self)}", update=self.printed > 0
+            )
         for row in rows[self.printed :]:
             print(
                 f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"

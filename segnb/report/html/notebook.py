@@ -157,10 +157,12 @@ def _describe_pictures(nb: NotebookNode, resources: dict) -> tuple[NotebookNode,
                 continue
             png = "".join(data["image/png"].split())
             try:
-                width, height = Image.open(io.BytesIO(base64.b64decode(png))).size
-            except (OSError, ValueError):  # of Pillow and of base64
+                picture = Image.open(io.BytesIO(base64.b64decode(png)))
+                width, height = picture.size
+                picture.verify()
+            except (OSError, SyntaxError, ValueError):  # of Pillow and of base64
                 raise SegnbError(f"{place}: damaged image. Execute the notebook again.") from None
             source = address(data[SVG]) if SVG in data else f"data:image/png;base64,{png}"
-            shown = {"width": width, "height": height, "alt": "", "caption": "", "source": source}
-            output.metadata["image/png"] = shown | output.metadata.get("image/png", {})
+            shown = {"width": width, "height": height, "alt": "", "caption": ""}
+            output.metadata["image/png"] = shown | output.metadata.get("image/png", {}) | {"source": source}
     return nb, resources

@@ -56,6 +56,8 @@ def test_names_stand_as_high_as_their_lines_end_and_in_their_order():
     assert len(heights) == len(UNET) and heights == sorted(heights)
     key = fig.description["key"]  # which a phone shows below the figure
     assert [network["label"] for network in key] == list(UNET) and not any(n["frozen"] for n in key)
+    within = test_gates.FIGURES["shifts of all"]()  # its lines are in a part of the figure
+    assert [network["label"] for network in within.description["key"]] == list(UNET)
     lines = [line for line in ax.lines if line.get_transform() == ax.transData]
     ends_at = [ax.transData.transform(line.get_xydata()[-1])[1] for line in lines]
     assert np.abs(np.subtract(heights, ends_at)).max() < 25  # pixels, of about 230

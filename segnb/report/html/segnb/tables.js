@@ -82,7 +82,7 @@ const sortable = (table) => {
   const original = [...table.tBodies].map((body) => [...body.rows]);
   const rows = original.flat();
   const data = rows.filter((row) => !row.classList.contains("group"));
-  if (data.length < 2 || table.querySelector("tbody [rowspan]:not([rowspan='1'])")) return;
+  if (data.length < 2) return;
 
   // Claims are sorted across groups, because their numbers name the group; page.css hides its heading.
   const across = table.classList.contains("verdicts");
