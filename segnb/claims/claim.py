@@ -163,7 +163,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the study, or a hypothesis of ours, and the comparisons that decide it.
+    """A sentence of the study, or a null hypothesis of ours, and the comparisons that decide it.
 
     section:  of the ledger, see `segnb.claims.ledger.SECTIONS`
     kind:     ">", every deciding comparison lies above its threshold; "≈", each lies within ±margin (the
@@ -172,9 +172,9 @@ class Claim:
               "none", not measured here
     measured: the metrics and the comparisons that decide; for kind "none", the reason why nothing is measured
     caveat:   a sentence that follows the verdict "supported"
-    origin:   "stated" by the study, "implied" by a statement, or "ours": a hypothesis that it does not state
+    origin:   "stated" by the study, "implied" by a statement, or "ours": a null hypothesis that it does not state
     quote, place: the study's own words, with " … " between places, and their places in the study; from
-              `study.toml`, which lists the claims that test a sentence; "" for a hypothesis of ours
+              `study.toml`, which lists the claims that test a sentence; "" for a null hypothesis of ours
     """
 
     id: str
@@ -198,7 +198,7 @@ class Claim:
     def corrected_with(self) -> str:
         """The group of claims that are corrected for multiple tests, and counted, together.
 
-        Our own hypotheses form separate groups, so that they cannot change a verdict on the study.
+        Our null hypotheses form separate groups, so that they cannot change a verdict on the study.
         """
         return f"{self.family}, ours" if self.origin == "ours" else self.family
 

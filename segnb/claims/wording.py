@@ -187,7 +187,7 @@ def by_word(claims: Iterable[Verdict]) -> str:
 
 
 def counts(verdicts: StudyVerdicts) -> str:
-    """Count the claims of the study by verdict, then our hypotheses."""
+    """Count the claims of the study by verdict, then our null hypotheses."""
     sentences = []
     for name, ours in (("claims of the study", False), ("null hypotheses of ours", True)):
         claims = [claim for claim in verdicts.claims if (claim.origin == "ours") == ours]
