@@ -172,7 +172,7 @@ class Claim:
               "none", not measured here
     measured: the metrics and the comparisons that decide; for kind "none", the reason why nothing is measured
     caveat:   a sentence that follows the verdict "supported"
-    origin:   "stated" by the study, "implied" by a statement, or "ours": a null hypothesis that it does not state
+    origin:   "stated" by the study, "implied" by a statement, or "ours": a null hypothesis of segnb
     quote, place: the study's own words, with " … " between places, and their places in the study; from
               `study.toml`, which lists the claims that test a sentence; "" for a null hypothesis of ours
     """
