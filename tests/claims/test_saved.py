@@ -87,7 +87,7 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     written, short = read_json(at_home / "claims.json"), read_json(at_home / "results" / "quick-streets.json")
     assert short == saved.trimmed(verdicts)
     assert saved.as_dict(saved.from_dict(written)) == written
-    assert levels(saved.from_dict(short)) == levels(verdicts) and "our hypotheses" in levels(verdicts)
+    assert levels(saved.from_dict(short)) == levels(verdicts) and "our null hypotheses" in levels(verdicts)
     assert [claim.origin for claim in saved.from_dict(short).claims] == [c.origin for c in verdicts.claims]
     page = (at_home / "docs" / "claims.md").read_text()
     assert page.startswith(
