@@ -150,7 +150,7 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
         if not found.compared or len(found.both) < len(found.differently) or other.preset != verdicts.preset:
             continue
         shared = not {*other.seeds}.isdisjoint(verdicts.seeds)
-        if other.data["name"] != verdicts.data["name"]:
+        if verdicts.on_other_data(other):
             result = _on_other_data(found)
         elif other.machine != verdicts.machine or not shared:
             result = ("agrees" if found.agree else "does not agree") + ", but shares seeds" * shared

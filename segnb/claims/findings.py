@@ -190,7 +190,7 @@ def _effects(sentences: str, claim: Verdict) -> str:
 def _on_other_data(claim: Verdict, verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
     """Give the effects of the same comparisons on other data; "" for the same data, or if one is missing."""
     its = other.by_id.get(claim.id)
-    if its is None or other.preset != verdicts.preset or other.data["name"] == verdicts.data["name"]:
+    if its is None or not verdicts.on_other_data(other):
         return ""
     twins = [counterpart(contrast, its) for contrast in claim.deciding]
     if None in twins:

@@ -227,9 +227,8 @@ def table(verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = 
         name: of the file
         others: Other studies. Those of other data have a column each, with their verdicts by the same tests.
     """
-    own = verdicts.preset, verdicts.data["name"]
-    elsewhere = [s for s in others if s.preset == own[0] and s.data["name"] != own[1]]
-    elsewhere = list({s.data["name"]: s for s in reversed(elsewhere)}.values())  # the most decided of each
+    elsewhere = {s.data["name"]: s for s in reversed(others) if verdicts.on_other_data(s)}
+    elsewhere = list(elsewhere.values())  # the most decided study of each data set
     rows = []
     for claim in verdicts.claims:
         decisive = claim.decisive_contrast  # formatted again, because older files have another style

@@ -264,6 +264,10 @@ class StudyVerdicts:
         """Return whether both rest on common runs: they are of one study and have a seed in common."""
         return self.study == other.study and not {*self.seeds}.isdisjoint(other.seeds)
 
+    def on_other_data(self, other: "StudyVerdicts") -> bool:
+        """Return whether the other study has the same preset and other data."""
+        return self.preset == other.preset and self.data["name"] != other.data["name"]
+
     def count(self, *words: str) -> int:
         """Count the claims with one of these verdicts."""
         return sum(claim.word in words for claim in self.claims)
