@@ -23,7 +23,7 @@ from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
 from segnb.stats.effect import standard_error
-from segnb.storage.files import in_markdown, markdown_table
+from segnb.storage.files import in_markdown
 from segnb.study.provenance import unlike
 
 NAMED = 5  # differences or claims that a sentence names
@@ -135,7 +135,7 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
 
 
 def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[str]:
-    """Tabulate how far other studies of the preset agree: of other data, machines or seeds.
+    """List how far other studies of the preset agree: of other data, machines or seeds.
 
     Args:
         verdicts: the study whose findings are shown
@@ -144,7 +144,7 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
     Returns:
         Lines of Markdown; none if no study can be compared.
     """
-    rows = []
+    items = []
     for other in others:
         found = agreement(verdicts, other)
         if not found.compared or len(found.both) < len(found.differently) or other.preset != verdicts.preset:
@@ -156,21 +156,21 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
             result = ("agrees" if found.agree else "does not agree") + ", but shares seeds" * shared
         else:
             continue
-        counts = [str(len(ids)) for ids in (found.decided, found.confirmed, found.open)]
-        effects = f"{len(found.beyond)} of {found.compared}"
-        rows.append([_described(verdicts, other), result, *counts, listed(found.opposite) or "0", effects])
-    if not rows:
+        items.append(
+            f"- {_described(verdicts, other)}: {result}. Of {counted(len(found.decided), 'verdict')}, it"
+            f" confirms {len(found.confirmed)}, leaves {len(found.open)} open and contradicts"
+            f" {listed(found.opposite) or 'none'}. {_beyond(found)}."
+        )
+    if not items:
         return []
-    head = ["what differs", "result", "decided here", "same verdict there", "open there", "opposite there"]
     return [
-        "How far other studies agree:",
+        "How far other studies agree, in verdicts on trained networks that both reach by the same test:",
         "",
-        markdown_table([*head, "effects that differ by more than chance"], rows),
+        *items,
         "",
-        "The table counts the claims that both studies test alike and that trained networks decide here, and"
-        " the effects of all claims. A study agrees if no verdict is opposite and no effect differs by more"
-        " than chance. If it shares seeds, it shows that runs can be repeated, not what other seeds give."
-        " Open means neither supported nor refuted; fewer seeds or test images alone leave more claims open.",
+        "A study agrees if it contradicts no verdict and no comparison differs by more than chance. If it"
+        " shares seeds, that shows that runs can be repeated, not what other seeds give. Fewer seeds or test"
+        " images alone leave more verdicts open.",
     ]
 
 
@@ -185,7 +185,8 @@ def _described(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
     parts += ["other backbone weights"] if verdicts.weights != other.weights else []
     mine, its = _families(verdicts), _families(other)
     parts += [f"{listed(its)} only"] if its and its != mine else []
-    return ", ".join([*parts, f"seed{'s' * (len(other.seeds) > 1)} {span(other.seeds)}"])
+    name = ", ".join([*parts, f"seed{'s' * (len(other.seeds) > 1)} {span(other.seeds)}"])
+    return name[0].upper() + name[1:]
 
 
 def _on_other_data(found: Agreement) -> str:
@@ -218,7 +219,7 @@ def in_words(found: Agreement, a: str = "A", b: str = "B") -> str:
 def _beyond(found: Agreement) -> str:
     beyond = len(found.beyond) or "none"
     verb = "differs" if beyond in (1, "none") else "differ"
-    return f"Of {found.compared} comparisons, {beyond} {verb} by more than chance"
+    return f"Of {counted(found.compared, 'comparison')}, {beyond} {verb} by more than chance"
 
 
 def _families(verdicts: StudyVerdicts) -> list[str]:

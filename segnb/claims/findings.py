@@ -1,6 +1,7 @@
 """Five findings of a study in plain sentences, for README.md and the first page of the report."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from segnb.audit import scores
 from segnb.claims.claim import Claim, Contrast
@@ -8,62 +9,58 @@ from segnb.claims.compare import counterpart, elsewhere
 from segnb.claims.ledger import LEDGER
 from segnb.claims.related_studies import origin
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, source
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
-from segnb.claims.wording import by_word, counted, counts, effect, listed, outlook, printed, score
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, MeasuredContrast, StudyVerdicts, Verdict
+from segnb.claims.wording import by_word, counts, effect, listed, outlook, printed, score, span
 from segnb.models.registry import label
-from segnb.storage.files import between, in_markdown
+from segnb.storage.files import between, in_markdown, markdown_table
 
 MARKS = "<!-- findings -->", "<!-- /findings -->"  # around the findings of one study in README.md
 EXPECTED = "FCN8s_vgg16_finetune", "UNet_Standard_256"  # their scores stand in README.md
-# Claim: its subject, and sentences with a place for the effect of each deciding comparison, in their order.
-TOPICS = {
-    "U1": ("skip connections", "With them, the mIoU of a U-Net changes by {}"),
-    "F1": (
-        "finer strides",
-        "From FCN-32s to FCN-16s, mIoU changes by {} with a frozen backbone and by {} with a fine-tuned"
-        " backbone. From FCN-16s to FCN-8s, it changes by {} and {}",
-    ),
-    "U7": ("residual blocks", "With them, the mIoU of a U-Net changes by {}"),
-    "U9": (
-        "attention gates",
-        "With them, the mIoU of a U-Net changes by {} and that of a residual U-Net by {}",
-    ),
+TOPICS = {  # claims about a difference in mIoU
+    "U1": "skip connections",
+    "F1": "finer strides",
+    "U7": "residual blocks",
+    "U9": "attention gates",
 }
 
 
-def findings(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> list[str]:
+class Finding(NamedTuple):
+    """A conclusion without its full stop, the claim that it is about, and more sentences ("" for none)."""
+
+    conclusion: str
+    claim: str
+    rest: str
+
+    def __str__(self) -> str:
+        """Return the finding in Markdown."""
+        return f"**{self.conclusion}** (claim {self.claim}). {self.rest}".strip()
+
+
+def findings(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> list[Finding]:
     """Return up to five findings: reported scores, skips, strides, residual blocks and attention gates.
 
-    The first sentence of a finding is its conclusion. A finding without evaluated networks is left out.
+    A finding without evaluated networks is left out.
 
     Args:
         verdicts: of the study that is shown
-        others: other studies; of those with other data, each finding gives the effects, too
+        others: other studies; of those with other data, each finding gives the verdict, too
     """
-    claims = verdicts.by_id
-    sentences = [_reported_scores(claims)] if "M1" in claims else []
-    return sentences + list(filter(None, (on_claim(verdicts, name, others) for name in TOPICS)))
+    reported = [_reported_scores(verdicts.by_id)] if "M1" in verdicts.by_id else []
+    return reported + [_finding(claim, verdicts, others) for claim in _measured(verdicts)]
 
 
-def on_claim(verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = ()) -> str:
-    """Return the finding on a claim of TOPICS; "" for other claims, or without evaluated networks."""
-    claim = verdicts.by_id.get(name) if name in TOPICS else None
-    if claim is None or claim.word == "not measured":
-        return ""
-    subject, effects = TOPICS[name]
-    elsewhere = "".join(_on_other_data(claim, verdicts, other) for other in others)
-    images = in_markdown(origin(verdicts.data)).replace(". ", ".\u00a0")  # not the end of the conclusion
-    return f"{_conclusion(subject, claim, images)} {_effects(effects, claim)}{elsewhere}{_settle(claim)}"
+def in_sections(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> str:
+    """Return the findings as a Markdown list, with the differences in mIoU as a table below."""
+    bullets = "\n".join(f"- {finding}" for finding in findings(verdicts, others))
+    table = _differences(_measured(verdicts), verdicts, others)
+    intro = "The differences in mIoU behind these findings, with confidence intervals (CI):"
+    return "\n\n".join([bullets, intro, table] if table else [bullets])
 
 
-def emphasised(finding: str) -> str:
-    """Return a finding in Markdown with its conclusion, the first sentence, in bold; "" for none."""
-    return "**{}.** {}".format(*finding.split(". ", 1)) if finding else ""
-
-
-def bullets(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> list[str]:
-    """Return the findings as items of a Markdown list, with their conclusions in bold."""
-    return [f"- {emphasised(finding)}" for finding in findings(verdicts, others)]
+def on_claim(verdicts: StudyVerdicts, name: str) -> str:
+    """Return the finding on a claim with its differences, in Markdown; "" for none."""
+    claims = [claim for claim in _measured(verdicts) if claim.id == name]
+    return "".join(f"{_finding(claim, verdicts)}\n\n{_differences([claim], verdicts)}" for claim in claims)
 
 
 def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = ()) -> str:
@@ -78,7 +75,7 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     Raises:
         SegnbError: if README.md has no marks.
     """
-    lines = [*bullets(verdicts, others), "", *elsewhere(verdicts, others)]
+    lines = [in_sections(verdicts, others), "", *elsewhere(verdicts, others)]
     note = older_tests(verdicts)
     if verdicts.schema < StudyVerdicts.schema:
         note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
@@ -121,22 +118,21 @@ def _scores(verdicts: StudyVerdicts) -> str:
     )
 
 
-def _reported_scores(claims: dict[str, Verdict]) -> str:
+def _reported_scores(claims: dict[str, Verdict]) -> Finding:
     """Return the finding on the study's own numbers, which needs no runs."""
     table = scores.published_scores()
     reported, mean = (
         f"{table[column].min():.3f} to {table[column].max():.3f}" for column in ("as_published", "miou")
     )
     conclusion = {
-        "supported": "The study's headline scores are right.",
-        "refuted": "The study's headline scores are wrong.",
+        "supported": "The study's headline scores are right",
+        "refuted": "The study's headline scores are wrong",
     }
-    undecided = "It is not decided whether the study's headline scores are right."
+    undecided = "It is not decided whether the study's headline scores are right"
     sentences = [
-        conclusion.get(claims["M1"].word, undecided),
         "The study passed label maps to a metric that expects one-hot masks.",
         f"It reports mIoU of {reported} for its {len(table)} networks. The mean of its own class IoUs,"
-        f" read off its bar charts to ±{scores.READING_ERROR}, is {mean} (claim M1).",
+        f" read off its bar charts to ±{scores.READING_ERROR}, is {mean}.",
     ]
     if "M2" in claims and claims["M2"].word in conclusion:
         swaps = scores.swaps(table)
@@ -144,7 +140,19 @@ def _reported_scores(claims: dict[str, Verdict]) -> str:
         sentences.append(
             f"Ranked by this mean, {listed(pairs) or 'no network overtakes another'} (claim M2)."
         )
-    return " ".join(sentences)
+    return Finding(conclusion.get(claims["M1"].word, undecided), "M1", " ".join(sentences))
+
+
+def _measured(verdicts: StudyVerdicts) -> list[Verdict]:
+    """Return the claims of TOPICS whose networks are evaluated."""
+    claims = [verdicts.by_id[name] for name in TOPICS if name in verdicts.by_id]
+    return [claim for claim in claims if claim.word != "not measured"]
+
+
+def _finding(claim: Verdict, verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> Finding:
+    conclusion = _conclusion(TOPICS[claim.id], claim, in_markdown(origin(verdicts.data)))
+    sentences = [_on_other_data(claim, other) for other in others if verdicts.on_other_data(other)]
+    return Finding(conclusion, claim.id, " ".join(filter(None, [*sentences, _settle(claim)])))
 
 
 def _conclusion(subject: str, claim: Verdict, images: str) -> str:
@@ -156,7 +164,7 @@ def _conclusion(subject: str, claim: Verdict, images: str) -> str:
     if claim.word not in DECIDED:
         state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
         denies = ", which the study denies" if at_most else ""
-        return f"It is {state} whether {subject} {change}{denies}."
+        return f"It is {state} whether {subject} {change}{denies}"
     if claim.origin == "ours":
         agrees = (
             "as our null hypothesis says" if claim.word == "supported" else "contrary to our null hypothesis"
@@ -172,46 +180,44 @@ def _conclusion(subject: str, claim: Verdict, images: str) -> str:
     else:
         verb = "raise mIoU" if claim.decisive_contrast.estimate > 0 else "lower mIoU"
     verb = verb.replace("mIoU", f"mIoU on {images}")
-    return f"{subject.capitalize()} {verb}, {agrees}."
+    return f"{subject.capitalize()} {verb}, {agrees}"
 
 
-def _effects(sentences: str, claim: Verdict) -> str:
-    """Return the effect and interval of each comparison, with the number of seeds and the claim."""
-    values = [
-        "an unknown amount" if contrast.estimate is None else effect(contrast, named=True, level=not i)
-        for i, contrast in enumerate(claim.deciding)
-    ]
-    seeds = counted(claim.seeds, "seed")
-    return (
-        f"{sentences.format(*values)}, from {seeds} per network (claim {claim.id}).{_own(LEDGER[claim.id])}"
-    )
-
-
-def _on_other_data(claim: Verdict, verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
-    """Give the effects of the same comparisons on other data; "" for the same data, or if one is missing."""
+def _on_other_data(claim: Verdict, other: StudyVerdicts) -> str:
+    """Give the verdict on other data; "" if a comparison is missing there."""
     its = other.by_id.get(claim.id)
-    if its is None or not verdicts.on_other_data(other):
+    if its is None or None in [counterpart(contrast, its) for contrast in claim.deciding]:
         return ""
-    twins = [counterpart(contrast, its) for contrast in claim.deciding]
-    if None in twins:
-        return ""
-    still_open = claim.word in DECIDED and its.word not in DECIDED
-    values = listed([effect(twin, named=True) for twin in twins])
-    return (
-        f" With {in_markdown(origin(other.data))}, the effect{'s are' if len(twins) > 1 else ' is'} {values}"
-        f"{', and the claim is not decided' if still_open else ''}."
-    )
+    thing, too = "null hypothesis" if claim.origin == "ours" else "claim", ", too" * (its.word == claim.word)
+    return f"With {in_markdown(origin(other.data))}, the {thing} is {its.word}{too}."
 
 
-def _own(claim: Claim) -> str:
-    """Give the study's own differences, which its author can compare; "" without any."""
-    own = [(part, printed(100 * value, 1, sign=True)) for part, value in in_study(claim) if part.decides]
-    if not own:
-        return ""
-    if len(own) == sum(part.decides for part in claim.contrasts):  # in the order of the effects before
-        return f" The study's own class IoUs give {listed([value for _, value in own])} points."
-    named = [f"{value} points ({part.label})" for part, value in own]
-    return f" The study's own class IoUs give {listed(named)}."
+def _differences(
+    claims: Sequence[Verdict], verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()
+) -> str:
+    """Tabulate the deciding comparisons of claims, here, on other data and in the study; "" for none."""
+    shown = [verdicts, *(other for other in others if verdicts.on_other_data(other))]
+    rows = []
+    for claim in claims:
+        its = [study.by_id.get(claim.id) for study in shown]
+        own = {part.label: printed(100 * value, 1, sign=True) for part, value in in_study(LEDGER[claim.id])}
+        for contrast in claim.deciding:
+            cells = [_cell(counterpart(contrast, one) if one else None) for one in its]
+            published = own.get(contrast.label)
+            rows.append([claim.id, contrast.label, *cells, f"{published} points" if published else "–"])
+    heads = [f"{in_markdown(origin(study.data))}, {_seeds(claims, study)}" for study in shown]
+    head = ["claim", "difference", *heads, "the study's own class IoUs, 1 run"]
+    return markdown_table(head, rows) if rows else ""
+
+
+def _cell(contrast: MeasuredContrast | None) -> str:
+    return effect(contrast, named=True, level=True) if contrast else "–"
+
+
+def _seeds(claims: Sequence[Verdict], study: StudyVerdicts) -> str:
+    """State the number of seeds per network behind a study's verdicts on claims."""
+    seeds = sorted({study.by_id[claim.id].seeds for claim in claims if claim.id in study.by_id} - {0})
+    return f"{span(seeds)} seed{'' if seeds == [1] else 's'}" if seeds else "not measured"
 
 
 def in_study(claim: Claim) -> list[tuple[Contrast, float]]:
@@ -230,7 +236,5 @@ def _settle(claim: Verdict) -> str:
     if claim.word != "inconclusive":
         return ""
     if claim.seeds == 1:
-        return (
-            " One seed cannot decide the claim: its interval covers test images only. Train at least three."
-        )
-    return f" {outlook(claim)}" if claim.power else ""
+        return "One seed cannot decide the claim: its interval covers test images only. Train at least three."
+    return outlook(claim) if claim.power else ""

@@ -6,7 +6,7 @@ from IPython.display import display
 
 from segnb.claims.decide import decide
 from segnb.claims.effects import Effects
-from segnb.claims.findings import emphasised, on_claim
+from segnb.claims.findings import on_claim
 from segnb.claims.saved import of_runs, saved_studies
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.errors import SegnbError
@@ -66,5 +66,5 @@ class Chapter:
         """
         for name in names:
             claim = self.verdicts.by_id[name]
-            say(emphasised(on_claim(self.verdicts, name)))
+            say(on_claim(self.verdicts, name))
             display(block(claim, pictures(claim, self.effects), self.saved))

@@ -8,7 +8,7 @@ import numpy as np
 from IPython.display import HTML
 
 from segnb.claims.compare import elsewhere, same_test
-from segnb.claims.findings import bullets
+from segnb.claims.findings import in_sections
 from segnb.claims.saved import older_tests
 from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
@@ -43,7 +43,7 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
         )
     note = "" if lead is verdicts else older_tests(lead)
     others = [verdicts, *saved]
-    return "\n".join([intro + note, "", *map(link, bullets(lead, others)), "", *elsewhere(lead, others)])
+    return "\n".join([intro + note, "", link(in_sections(lead, others)), "", *elsewhere(lead, others)])
 
 
 def _link(claim: re.Match) -> str:

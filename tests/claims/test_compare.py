@@ -1,5 +1,6 @@
 """Two studies: verdicts that differ, and effects that differ by more than chance."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -85,21 +86,26 @@ def test_chance_alone_rarely_makes_studies_disagree():
 
 
 def rows(*studies) -> list[list[str]]:
-    """Return the cells of the table that compares the first study with the others."""
-    lines = "\n".join(compare.elsewhere(studies[0], studies)).splitlines()
-    return [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+    """Return name, result and numbers of each item of the list that compares the first study with others."""
+    item = (
+        r"- (.*): (.*?)\. Of (\d+) verdicts?, it confirms (\d+), leaves (\d+) open and contradicts (.*)\."
+        r" Of (\d+) comparisons?, (\w+) differs? by more than chance\."
+    )
+    items = [line for line in compare.elsewhere(studies[0], studies) if line.startswith("- ")]
+    found = [list(re.fullmatch(item, line).groups()) for line in items]
+    return [[*cells, f"{beyond.replace('none', '0')} of {count}"] for *cells, count, beyond in found]
 
 
 def test_other_machines_are_compared_if_preset_and_data_are_the_same():
     mine = study(0.03, 0.02)
     other = replace(study(0.04, 0.01), machine="GPU, fp32")
-    counts = ["2", "2", "0", "0", "0 of 2"]
+    counts = ["2", "2", "0", "none", "0 of 2"]
     assert rows(mine, mine, other) == [["GPU, fp32, seeds 0 to 2", "agrees, but shares seeds", *counts]]
     apart = replace(other, seeds=[3, 5, 6])
     assert rows(mine, apart) == [["GPU, fp32, seeds 3, 5 and 6", "agrees", *counts]]
     assert compare.elsewhere(mine, [replace(other, preset="paper"), replace(mine, seeds=[0])]) == []
     differs = replace(study(0.3, 0.2), machine="GPU, fp32")
-    assert rows(mine, differs)[0][1:] == ["does not agree, but shares seeds", "2", "2", "0", "0", "2 of 2"]
+    assert rows(mine, differs)[0][1:] == ["does not agree, but shares seeds", "2", "2", "0", "none", "2 of 2"]
     ((name, *_),) = rows(mine, replace(other, weights="random"))
     assert name == "GPU, fp32, other backbone weights, seeds 0 to 2"
     earlier = replace(other, data=mine.data | {"digest": "earlier"}, weights="random")
@@ -110,7 +116,7 @@ def test_other_machines_are_compared_if_preset_and_data_are_the_same():
 def test_other_seeds_of_the_same_machine_are_compared_if_they_share_none():
     mine = study(0.03, 0.02)
     others = [replace(mine, seeds=[2, 3]), replace(mine, seeds=[3, 4, 5])]
-    assert rows(mine, mine, *others) == [["seeds 3 to 5", "agrees", "2", "2", "0", "0", "0 of 2"]]
+    assert rows(mine, mine, *others) == [["Seeds 3 to 5", "agrees", "2", "2", "0", "none", "0 of 2"]]
     assert rows(mine, replace(study(0.3, 0.2), seeds=[4]))[0][1] == "does not agree"
 
 
@@ -118,7 +124,7 @@ def test_a_study_with_other_tests_of_most_claims_is_left_out():
     mine = study(0.03, 0.02, 0.01)
     changed = [replace(claim, kind="≈") for claim in mine.claims]
     half = replace(mine, claims=(changed[0], *mine.claims[1:]), seeds=[3])
-    assert rows(mine, half) == [["seed 3", "agrees", "2", "2", "0", "0", "0 of 3"]]
+    assert rows(mine, half) == [["Seed 3", "agrees", "2", "2", "0", "none", "0 of 3"]]
     assert compare.elsewhere(mine, [replace(half, claims=(*changed[:2], mine.claims[2]))]) == []
 
 
@@ -154,7 +160,7 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     photographs |= {"counts": {"train": 8, "test": 5}}
     lead = examples.verdicts(claim("F1", "refuted"), claim("U1"))
     other = replace(lead, claims=(claim("F1"), claim("U1", "inconclusive")), data=photographs)
-    name = "photographs (CamVid), 5 test images, seeds 0 to 2"
+    name = "Photographs (CamVid), 5 test images, seeds 0 to 2"
     turned = "some verdicts are reversed"
     assert rows(lead, other, lead) == [[name, turned, "2", "0", "1", "F1", "0 of 1"]]
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
@@ -170,8 +176,8 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     tested_differently = claim("F1", contrasts=(part(metric="iou:Car"),))
     fcns = replace(other, claims=(tested_differently, far), networks=["FCN8s_vgg16_freeze"])
     sizes = "effects have other sizes"
-    fcns_only = "photographs (CamVid), 5 test images, FCNs only, seeds 0 to 2"
-    assert rows(lead, fcns) == [[fcns_only, sizes, "1", "1", "0", "0", "1 of 1"]]
+    fcns_only = "Photographs (CamVid), 5 test images, FCNs only, seeds 0 to 2"
+    assert rows(lead, fcns) == [[fcns_only, sizes, "1", "1", "0", "none", "1 of 1"]]
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
     listed = compare.differences(lead, replace(other, claims=(tested_differently, claim("U1", "refuted"))))[1]
     assert "F1   refuted -> supported (by different tests): " in listed

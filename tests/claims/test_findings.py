@@ -1,6 +1,5 @@
 """Findings in sentences: every sign and verdict, files of both schemas, and networks that are missing."""
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -12,13 +11,11 @@ from tests.claims.examples import UNTOLD, claim, part, verdicts
 from tests.conftest import CHECKOUT
 
 TRAINED = list(findings.TOPICS)
-SUBJECTS = {name: subject for name, (subject, _) in findings.TOPICS.items()}
-
 HERE = "on rendered street scenes"
 OURS = "contrary to our null hypothesis"
 ABOVE = "per network for a chance of 80% to refute the claim."
 GATES = (
-    f"Attention gates raise mIoU {HERE} by more than 1 point in at least one network, contrary to the study."
+    f"Attention gates raise mIoU {HERE} by more than 1 point in at least one network, contrary to the study"
 )
 
 
@@ -43,8 +40,14 @@ def audit(name: str, word: str) -> Verdict:
     return claim(name, word, kind="audit", origin="ours", **UNTOLD)
 
 
-def said(*claims: Verdict, **changes) -> list[str]:
+def said(*claims: Verdict, **changes) -> list[findings.Finding]:
     return findings.findings(verdicts(*claims, **changes))
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a Markdown table's body."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -54,54 +57,54 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
     one = decided(name, word, sign)
     sentences = said(one)
     if word == "not measured":
-        assert sentences == []
+        assert sentences == [] and findings.on_claim(verdicts(one), name) == ""
         return
-    (text,) = sentences
-    conclusion, rest = text.split(". ", 1)
-    subject = SUBJECTS[name]
+    (finding,) = sentences
+    subject = findings.TOPICS[name]
     if word in ("inconclusive", UNMEASURABLE):
         state = UNMEASURABLE if word == UNMEASURABLE else "not decided"
-        assert conclusion.startswith(f"It is {state} whether {subject} ")
+        assert finding.conclusion.startswith(f"It is {state} whether {subject} ")
     else:
-        assert conclusion.startswith(f"{subject.capitalize()} ") and "not decided" not in text
-    first = "+3.1 points (97.5% CI 0.4 to 5.8)" if sign > 0 else "−3.1 points (97.5% CI −5.8 to −0.4)"
-    again = re.sub(r"97\.5% CI ", "", first)
-    assert rest.count(first) == 1 and rest.count(again) == len(one.deciding) - 1
-    assert f", from 3 seeds per network (claim {name})." in rest
-    assert ("it takes about 4 seeds per network" in rest) == (word == "inconclusive")
-    assert text.endswith(".") and "{" not in text and "None" not in text and ".." not in text
+        assert finding.conclusion.startswith(f"{subject.capitalize()} ") and "not decided" not in str(finding)
+    assert ("it takes about 4 seeds per network" in finding.rest) == (word == "inconclusive")
+    text = findings.on_claim(verdicts(one), name)
+    assert text.startswith(f"**{finding.conclusion}** (claim {name}).")
+    assert "{" not in text and "None" not in text and ".." not in text and "  " not in text
+    shown = "+3.1 points (97.5% CI 0.4 to 5.8)" if sign > 0 else "−3.1 points (97.5% CI −5.8 to −0.4)"
+    assert [row[:3] for row in rows(text)] == [[name, part.label, shown] for part in one.deciding]
+    assert "| rendered street scenes, 3 seeds |" in text
 
 
 @pytest.mark.parametrize(
     ("name", "word", "sign", "conclusion"),
     [
-        ("U1", "supported", 1, "Skip connections raise mIoU on rendered street scenes, as the study claims."),
+        ("U1", "supported", 1, "Skip connections raise mIoU on rendered street scenes, as the study claims"),
         (
             "U1",
             "refuted",
             -1,
-            "Skip connections lower mIoU on rendered street scenes, contrary to the study.",
+            "Skip connections lower mIoU on rendered street scenes, contrary to the study",
         ),
-        ("F1", "supported", 1, "Finer strides raise mIoU on rendered street scenes, as the study claims."),
+        ("F1", "supported", 1, "Finer strides raise mIoU on rendered street scenes, as the study claims"),
         (
             "F1",
             "refuted",
             -1,
-            "Finer strides do not always raise mIoU on rendered street scenes, contrary to the study.",
+            "Finer strides do not always raise mIoU on rendered street scenes, contrary to the study",
         ),
         (
             "U7",
             "supported",
             -1,
-            f"Residual blocks change mIoU {HERE} by less than 1 point, as our null hypothesis says.",
+            f"Residual blocks change mIoU {HERE} by less than 1 point, as our null hypothesis says",
         ),
-        ("U7", "refuted", 1, f"Residual blocks raise mIoU on rendered street scenes, {OURS}."),
-        ("U7", "refuted", -1, f"Residual blocks lower mIoU on rendered street scenes, {OURS}."),
+        ("U7", "refuted", 1, f"Residual blocks raise mIoU on rendered street scenes, {OURS}"),
+        ("U7", "refuted", -1, f"Residual blocks lower mIoU on rendered street scenes, {OURS}"),
         (
             "U9",
             "supported",
             -1,
-            f"Attention gates do not raise mIoU {HERE} by more than 1 point, as the study claims.",
+            f"Attention gates do not raise mIoU {HERE} by more than 1 point, as the study claims",
         ),
         ("U9", "refuted", 1, GATES),
         (
@@ -109,13 +112,13 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
             "inconclusive",
             1,
             "It is not decided whether attention gates raise mIoU by more than 1 point, which the study"
-            " denies.",
+            " denies",
         ),
     ],
 )
 def test_conclusions(name, word, sign, conclusion):
     one = replace(decided(name, word, sign), origin=LEDGER[name].origin)
-    assert said(one)[0].startswith(f"{conclusion} ")
+    assert said(one)[0].conclusion == conclusion
 
 
 @pytest.mark.parametrize(
@@ -133,54 +136,54 @@ def test_conclusions(name, word, sign, conclusion):
             {"seeds": 1, "seeds_needed": None, "power": {}},
             "its interval covers test images only. Train at least three.",
         ),
-        ({"seeds_needed": None, "power": {}}, "points (Attention residual U-Net − Residual U-Net)."),
+        ({"seeds_needed": None, "power": {}}, ""),
     ],
 )
 def test_an_undecided_finding_says_what_would_settle_it(changes, end):
-    assert said(decided("U9", "inconclusive", **changes))[0].endswith(end)
+    rest = said(decided("U9", "inconclusive", **changes))[0].rest
+    assert rest.endswith(end) and bool(rest) == bool(end)
 
 
-def test_the_name_of_a_folder_does_not_end_the_conclusion():
+def test_a_conclusion_names_the_folder_of_the_images():
     folder = verdicts().data | {"origin": "the folder Dr. Smith", "name": "smith"}
-    (text,) = findings.findings(replace(verdicts(decided("U1", "supported")), data=folder))
-    assert findings.emphasised(text).startswith(
-        "**Skip connections raise mIoU on the folder Dr.\u00a0Smith, as the study claims.** With"
-    )
+    (finding,) = findings.findings(replace(verdicts(decided("U1", "supported")), data=folder))
+    assert finding.conclusion == "Skip connections raise mIoU on the folder Dr. Smith, as the study claims"
 
 
-def test_a_finding_gives_the_effects_on_other_data():
-    photographs = {"name": "camvid", "origin": "the folder camvid", "digest": "1"}
+def test_a_finding_gives_verdict_and_effects_on_other_data():
     one = decided("U1", "supported")
-    lead, other = verdicts(one), verdicts(replace(one, word="inconclusive"))
-    (text,) = findings.findings(lead, [lead, replace(other, data=lead.data | photographs)])
-    shown = (
-        " With photographs (CamVid), the effect is +3.1 points (0.4 to 5.8), and the claim is not decided."
-    )
-    assert text.endswith(shown)
-    assert "photographs" not in findings.findings(lead, [other])[0]
+    lead = verdicts(one, decided("U7", "refuted"))
+
+    def elsewhere(*claims, **changes):
+        photographs = {"name": "camvid", "origin": "the folder camvid", "digest": "1"}
+        return replace(verdicts(*claims, **changes), data=lead.data | photographs)
+
+    other = elsewhere(replace(one, word="inconclusive"), decided("U7", "refuted", -1))
+    skips, residual = findings.findings(lead, [lead, other])
+    assert skips.rest == "With photographs (CamVid), the claim is inconclusive."
+    assert residual.rest == "With photographs (CamVid), the claim is refuted, too."
+    text = findings.in_sections(lead, [lead, other])
+    here, there = "+3.1 points (97.5% CI 0.4 to 5.8)", "−3.1 points (97.5% CI −5.8 to −0.4)"
+    assert "| rendered street scenes, 3 seeds | photographs (CamVid), 3 seeds |" in text
+    assert [row[2:4] for row in rows(text)] == [[here, here], [here, there]]
+
+    same = verdicts(*other.claims)
+    assert "photographs" not in findings.in_sections(lead, [same])
     gone = replace(one, contrasts=(replace(one.contrasts[0], estimate=None),))
-    assert (
-        "photographs"
-        not in findings.findings(lead, [replace(verdicts(gone), data=lead.data | photographs)])[0]
-    )
-    (text,) = findings.findings(
-        verdicts(decided("F1", "supported")),
-        [replace(verdicts(decided("F1", "supported")), data=lead.data | photographs)],
-    )
-    assert text.count("With photographs (CamVid), the effects are ") == 1 and "not decided" not in text
+    assert findings.findings(lead, [elsewhere(gone)])[0].rest == ""
+    assert [row[3] for row in rows(findings.in_sections(lead, [elsewhere(gone)]))] == ["–", "–"]
 
 
 @pytest.mark.parametrize("first", WORDS)
 @pytest.mark.parametrize("second", WORDS)
 def test_the_study_s_own_numbers_need_no_runs(first, second):
-    (text,) = said(audit("M1", first), audit("M2", second))
+    ((conclusion, about, text),) = said(audit("M1", first), audit("M2", second))
     expected = {
-        "supported": "The study's headline scores are right.",
-        "refuted": "The study's headline scores are wrong.",
+        "supported": "The study's headline scores are right",
+        "refuted": "The study's headline scores are wrong",
     }
-    assert text.startswith(
-        expected.get(first, "It is not decided whether the study's headline scores are right.")
-    )
+    undecided = "It is not decided whether the study's headline scores are right"
+    assert (conclusion, about) == (expected.get(first, undecided), "M1")
     assert "reports mIoU of 0.789 to 0.974 for its 10 networks" in text and "0.855" in text
     overtakes = (
         "FCN-32s fine-tuned overtakes FCN-8s frozen and FCN-32s frozen overtakes U-Net, no skips (claim M2)"
@@ -191,25 +194,29 @@ def test_the_study_s_own_numbers_need_no_runs(first, second):
 @pytest.mark.parametrize(
     ("name", "own"),
     [
-        ("U1", "give +47.0 points."),
-        ("F1", "give +1.2, +6.0, +2.2 and +2.0 points."),
-        ("U7", "give −0.4 points."),
-        ("U9", "give −1.8 points (Attention residual U-Net − Residual U-Net)."),
+        ("U1", ["+47.0 points"]),
+        ("F1", ["+1.2 points", "+6.0 points", "+2.2 points", "+2.0 points"]),
+        ("U7", ["−0.4 points"]),
+        ("U9", ["–", "−1.8 points"]),
     ],
 )
-def test_a_finding_gives_the_study_s_own_differences(name, own):
-    assert f"(claim {name}). The study's own class IoUs {own}" in said(decided(name, "supported", 1))[0]
+def test_the_table_gives_the_study_s_own_differences(name, own):
+    text = findings.on_claim(verdicts(decided(name, "supported", 1)), name)
+    assert [row[-1] for row in rows(text)] == own
 
 
 def test_the_finding_on_one_claim_is_that_of_the_list():
     both = verdicts(decided("U1", "supported", 1), decided("U7", "refuted", 1), claim("U2"))
-    alone = [findings.on_claim(both, name) for name in ("U1", "U7")]
-    assert alone == findings.findings(both)
-    assert findings.bullets(both) == [f"- {findings.emphasised(text)}" for text in alone]
-    assert findings.emphasised(alone[0]).startswith(
-        "**Skip connections raise mIoU on rendered street scenes, as the study claims.** With"
-    )
-    assert findings.on_claim(both, "U2") == findings.on_claim(both, "F1") == findings.emphasised("") == ""
+    texts = [str(finding) for finding in findings.findings(both)]
+    assert [findings.on_claim(both, name).split("\n")[0] for name in ("U1", "U7")] == texts
+    assert findings.in_sections(both).startswith("\n".join(f"- {text}" for text in texts) + "\n\n")
+    assert findings.on_claim(both, "U2") == findings.on_claim(both, "F1") == ""
+
+
+def test_the_table_names_other_numbers_of_seeds():
+    text = findings.in_sections(verdicts(decided("U1", "supported"), decided("U7", "refuted", seeds=2)))
+    assert "| rendered street scenes, 2 and 3 seeds |" in text
+    assert "1 seed |" in findings.on_claim(verdicts(decided("U1", "inconclusive", seeds=1)), "U1")
 
 
 def test_levels_of_one_network_and_counted_claims_are_named():
@@ -228,15 +235,15 @@ def test_levels_of_one_network_and_counted_claims_are_named():
 def test_a_refuted_claim_with_missing_networks_says_so():
     whole = decided("F1", "refuted", -1)
     gone = replace(whole.contrasts[-1], estimate=None, low=None, high=None, missing="not trained")
-    (text,) = said(replace(whole, contrasts=(*whole.contrasts[:-1], gone)))
-    assert "and an unknown amount, from 3 seeds" in text
+    both = verdicts(replace(whole, contrasts=(*whole.contrasts[:-1], gone)))
+    assert rows(findings.on_claim(both, "F1"))[-1][2] == "–"
 
 
 @pytest.mark.parametrize("name", ["quick-streets", "quick-streets-h100", "quick-camvid"])
 def test_files_of_the_older_rule_have_findings_and_name_the_rule(name):
     study = saved.read(CHECKOUT / "results" / f"{name}.json")
     texts = findings.findings(study)
-    assert len(texts) == 5 and all("points (" in text for text in texts[1:])
+    assert len(texts) == 5 and len(rows(findings.in_sections(study))) >= 4
     page = findings.in_readme(" ".join(findings.MARKS), study, f"{name}.json")
     assert ("The verdicts follow an older rule" in page) == (study.schema == 1)
     assert (

@@ -109,7 +109,7 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     readme = (at_home / "README.md").read_text()
     assert f"U-Net {printed} ([all networks" in readme
     assert readme.startswith("Before\n<!-- findings -->\nOf 57 claims of the study, ")
-    assert "\n\n- **The study's headline scores are wrong.** The " in readme
+    assert "\n\n- **The study's headline scores are wrong** (claim M1). The " in readme
     assert f"To repeat it, run `{verdicts.command}`.\n" in readme
     assert readme.endswith("<!-- /findings -->\nAfter\n") and "\nold\n" not in readme
     assert readme.count("\n- **") == 5 and all(f"(claim {name})" in readme for name in findings.TOPICS)
@@ -123,11 +123,11 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
     saved.write(other, results / "other.json")
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
-    assert "| agrees, but shares seeds |" in page.read_text()
+    assert ": agrees, but shares seeds. Of " in page.read_text()
     (results / "mine.json").unlink()
     (results / "other.json").rename(results / "mine.json")
     assert main(["claims", "--study", study.name, "--publish", "mine"]) == 0
-    assert "another machine" not in page.read_text()
+    assert "nother machine" not in page.read_text()
     better = tuple(replace(claim, word="supported") for claim in verdicts.claims)
     saved.write(replace(other, claims=better), results / "better.json")
     capsys.readouterr()
@@ -136,7 +136,7 @@ def test_the_pages_show_the_study_that_decides_most_and_never_the_one_that_is_re
     assert updated == "updated: results/again.json, docs/performance.md, docs/claims.md, README.md"
     assert "unchanged, because quick-streets-1 decides more" in because
     assert "From `results/better.json`" in page.read_text()
-    assert f"| {verdicts.machine}, seeds 0 to 2 | " in page.read_text()
+    assert f"{verdicts.machine[1:]}, seeds 0 to 2: " in page.read_text()
     assert saved.read(results / "again.json").study == verdicts.study
     listed = shown_in((at_home / "docs" / "claims.md").read_text(), saved.STUDIES).splitlines()
     names = [line.split("`")[1] for line in listed[2:]]

@@ -124,7 +124,7 @@ def test_with_one_seed_the_reference_study_leads():
     text = first_page.abstract(one, [reference])
     assert "One seed cannot decide" in text and "those of the reference study (preset quick" in text
     assert (
-        "- **Skip connections raise mIoU on rendered street scenes, as the study claims.** " in text
+        "- **Skip connections raise mIoU on rendered street scenes, as the study claims** " in text
         and "([claim U1](unet.ipynb#claim-U1))" in text
     )
     own = first_page.abstract(reference, [reference])
