@@ -187,13 +187,19 @@ def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
 def recipes(study: Study) -> Styler | None:
     """Compare how networks are trained here and in the study."""
     columns = {}
+    paper = preset("paper")
+    places = {
+        "here": (study.preset, study.settings["data"]["counts"]["train"]),
+        "in the study": (paper, paper.train),
+    }
     for family in ("FCN", "U-Net"):
-        for place, chosen in {"here": study.preset, "in the study": preset("paper")}.items():
+        for place, (chosen, images) in places.items():
             fcn = family == "FCN"
             recipe = chosen.fcn if fcn else chosen.unet
             channels = f"{64 * recipe.width} in the head" if fcn else f"{recipe.width} at the first level"
             backbone = f"{recipe.backbone_learning_rate:g}" if fcn else None
             columns[f"{family}, {place}"] = {
+                "training images": f"{images:,}",
                 "image side, px": f"{recipe.size}",
                 "channels": channels,
                 "epochs": f"{recipe.epochs}" if recipe.patience is None else f"at most {recipe.epochs}",

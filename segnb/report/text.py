@@ -14,7 +14,7 @@ from segnb.claims.verdicts import StudyVerdicts
 from segnb.claims.wording import counted, sentence
 from segnb.labels import STREET, ClassMap
 from segnb.models.registry import FAMILIES, VARIANTS, label, parse_variants
-from segnb.presets import Preset, preset
+from segnb.presets import preset
 from segnb.storage.files import in_markdown
 from segnb.study.study import Run, Study, by_variant, of_family
 
@@ -159,43 +159,20 @@ def _seeds(runs: list[Run]) -> str:
 
 
 def _smaller(study: Study) -> str:
-    """Compare a preset with the study's recipe; "" for that recipe itself."""
-    paper = preset("paper")
-    here, images = study.preset, study.settings["data"]["counts"]["train"]
-    if (here.fcn, here.unet, images) == (paper.fcn, paper.unet, paper.train):
+    """Point to the settings that differ from the study's; "" for its own preset."""
+    if not _differs(study):
         return ""
     return (
-        f"The networks learned from {images:,} images: FCNs for {counted(here.fcn.epochs, 'epoch')} at"
-        f" {here.fcn.size}×{here.fcn.size} px, U-Nets of width {here.unet.width} for"
-        f" {counted(here.unet.epochs, 'epoch')} at {here.unet.size}×{here.unet.size} px. The study trained on"
-        f" {paper.train:,} images: FCNs for {paper.fcn.epochs} epochs at {paper.fcn.size}×{paper.fcn.size}"
-        f" px, U-Nets of width {paper.unet.width} for up to {paper.unet.epochs} epochs at"
-        f" {paper.unet.size}×{paper.unet.size} px.{_recipe(here)} With the study's settings, results may"
-        " differ for classes that are slow to learn or small in the image."
+        "The networks are not trained as in the study; [the table](#table-recipes) compares numbers and sizes"
+        " of images, channels, epochs, learning rates, batches and flips. With the study's settings, results"
+        " may differ, above all for classes that are slow to learn or small in the image."
     )
 
 
-def _recipe(here: Preset) -> str:
-    """Name the learning rates, batches and flips that differ from the study's; "" if none does."""
-    paper, sentences = preset("paper"), []
-
-    def of(which: Preset, field: str) -> str:
-        fcn, unet = getattr(which.fcn, field), getattr(which.unet, field)
-        return f"{fcn:g}" if fcn == unet else f"{fcn:g} (FCNs) and {unet:g} (U-Nets)"
-
-    rates = "rises to {} and falls again" if here.fcn.schedule == "one-cycle" else "is {}"
-    rate, own = rates.format(of(here, "learning_rate")), of(paper, "learning_rate")
-    if rate != f"is {own}":
-        sentences.append(
-            f" The learning rate {rate}, with {here.fcn.backbone_learning_rate:g} for fine-tuned backbones;"
-            f" in the study, it is {own} throughout."
-        )
-    if (here.fcn.batch_size, here.unet.batch_size) != (paper.fcn.batch_size, paper.unet.batch_size):
-        batches = of(here, "batch_size"), of(paper, "batch_size")
-        sentences.append(" Batches have {} images, in the study {}.".format(*batches))
-    if here.fcn.mirror:
-        sentences.append(" Half of the images are flipped horizontally, in the study none.")
-    return "".join(sentences)
+def _differs(study: Study) -> bool:
+    here, paper = study.preset, preset("paper")
+    images = study.settings["data"]["counts"]["train"]
+    return (here.fcn, here.unet, images) != (paper.fcn, paper.unet, paper.train)
 
 
 def trained_on(study: Study) -> str:
@@ -212,7 +189,7 @@ def trained_on(study: Study) -> str:
     )
     return (
         f"In this report, networks learn from {data['counts']['train']:,} images"
-        f" ({in_markdown(origin(data))}), {sizes}." + smaller * bool(_smaller(study))
+        f" ({in_markdown(origin(data))}), {sizes}." + smaller * _differs(study)
     )
 
 

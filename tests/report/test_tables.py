@@ -41,9 +41,11 @@ def test_names_are_drawn_as_they_are_and_never_as_formulas(name):
 
 
 def test_recipes_are_next_to_those_of_the_study():
-    frame = tables.recipes(SimpleNamespace(preset=PRESETS["quick"])).data
+    settings = {"data": {"counts": {"train": 200}}}
+    frame = tables.recipes(SimpleNamespace(preset=PRESETS["quick"], settings=settings)).data
     families, sides = ("FCN", "U-Net"), ("here", "in the study")
     assert frame.columns.tolist() == [f"{a}, {b}" for a in families for b in sides]
+    assert frame.loc["training images"].tolist() == ["200", "1,600"] * 2
     assert frame.loc["image side, px"].tolist() == ["224", "224", "128", "256"]
     assert frame.loc["channels"].tolist() == [
         "256 in the head",

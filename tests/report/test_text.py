@@ -15,6 +15,7 @@ from segnb.audit.scores import published, published_shares, study_scores
 from segnb.evaluation import scores
 from segnb.labels import LABEL_SETS, STREET, ClassMap
 from segnb.models.registry import VARIANTS, label
+from segnb.presets import preset
 from segnb.report import tables, text
 from segnb.report.figures.evidence import stride_bounds
 from segnb.report.figures.scores import score_bars
@@ -328,14 +329,19 @@ def test_families_of_different_sizes_are_compared_with_a_caveat(fcn, unet, varia
     assert words in caveat and bool(words) == bool(caveat)
 
 
-@pytest.mark.parametrize(("preset", "smaller"), [("quick", True), ("paper", False)])
-def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
-    from segnb.presets import PRESETS
-
+@pytest.mark.parametrize(
+    ("chosen", "smaller"),
+    [
+        (preset("quick"), True),
+        (preset("paper"), False),
+        (preset("paper").override(learning_rate=1e-3), True),
+    ],
+)
+def test_limits_name_what_a_study_lacks(tmp_path, chosen, smaller):
     study = make_study(tmp_path, 1, variants=["UNet_Standard_256"], images=4)
     settings = study.settings
-    counts = settings["data"]["counts"] | {"train": PRESETS[preset].train}
-    changed = {"preset": PRESETS[preset].as_dict(), "data": settings["data"] | {"counts": counts}}
+    counts = settings["data"]["counts"] | {"train": chosen.train}
+    changed = {"preset": chosen.as_dict(), "data": settings["data"] | {"counts": counts}}
     write_json(study.path / "study.json", settings | changed | {"warnings": ["Beware."]})
     study = Study(study.path)
     ledger = verdicts(claim("F1", "not measured"), claim("U1"))
@@ -346,21 +352,6 @@ def test_limits_name_what_a_study_lacks(tmp_path, preset, smaller):
         "cover both, unless a claim says otherwise. If a network has only one seed, no claim"
         in text.limits(study, mixed, ledger)[1]
     )
-    for words in (
-        "The study trained on 1,600 images",
-        "The learning rate rises to 0.002 (FCNs) and 0.004 (U-Nets) and falls again, with 0.0001 for"
-        " fine-tuned backbones; in the study, it is 0.0001 throughout. Batches have 4 images, in the study 8."
-        " Half of the images are flipped horizontally, in the study none.",
-    ):
-        assert any(words in sentence for sentence in sentences) == smaller
+    assert any("as in the study; [the table](#table-recipes)" in one for one in sentences) == smaller
+    assert ("[Limitations]" in text.trained_on(study)) == smaller
     assert sentences[-1] == "These claims are not measured, for a reason given with each: F1."
-
-
-def test_limits_name_only_settings_that_differ_from_the_study():
-    from segnb.presets import preset
-
-    assert text._recipe(preset("paper")) == "" and "Batches" not in text._recipe(preset("standard"))
-    assert text._recipe(preset("paper").override(learning_rate=1e-3)) == (
-        " The learning rate is 0.001, with 0.0001 for fine-tuned backbones; in the study, it is 0.0001"
-        " throughout."
-    )
