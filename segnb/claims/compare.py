@@ -164,13 +164,12 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
     if not items:
         return []
     return [
-        "How far other studies agree, in verdicts on trained networks that both reach by the same test:",
+        "Do other studies agree, in verdicts on trained networks that both studies reach by the same test?",
         "",
         *items,
         "",
-        "A study agrees if it contradicts no verdict and no comparison differs by more than chance. If it"
-        " shares seeds, that shows that runs can be repeated, not what other seeds give. Fewer seeds or test"
-        " images alone leave more verdicts open.",
+        "A study agrees if it contradicts no verdict and if no comparison differs by more than chance. If it"
+        " shares seeds, that shows only that runs can be repeated.",
     ]
 
 
@@ -194,7 +193,7 @@ def _on_other_data(found: Agreement) -> str:
     if found.beyond:
         most = 2 * len(found.smaller) > found.compared
         results.append("most effects are smaller" if most else "effects have other sizes")
-    return "; ".join(results) or "agrees"
+    return f"does not agree: {'; '.join(results)}" if results else "agrees"
 
 
 def in_words(found: Agreement, a: str = "A", b: str = "B") -> str:

@@ -11,7 +11,7 @@ from segnb.claims.related_studies import origin
 from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import by_word, counts, effect, listed, outlook, printed, score, span
-from segnb.models.registry import label
+from segnb.models.registry import VARIANTS, label
 from segnb.storage.files import between, in_markdown, markdown_table
 
 MARKS = "<!-- findings -->", "<!-- /findings -->"  # around the findings of one study in README.md
@@ -95,8 +95,8 @@ def caveats(verdicts: StudyVerdicts) -> list[str]:
         refuted = [claim.id for claim in levels if claim.word == "refuted"]
         names = f" ({listed(refuted)})" if refuted else ""
         sentences.append(
-            "Longer training may change verdicts on the score of one network, such as a recall: of these,"
-            f" {by_word(levels)}{names}."
+            "Longer training may change any verdict on trained networks, above all those on the score of one"
+            f" network, such as a recall: {by_word(levels)}{names}."
         )
     if exact:
         sentences.append(
@@ -111,11 +111,18 @@ def _scores(verdicts: StudyVerdicts) -> str:
     known = [name for name in EXPECTED if name in verdicts.scores]
     if not known:
         return ""
-    scored = listed([f"{label(name)} {score(verdicts.scores[name]['miou'])}" for name in known])
+    scored = listed(
+        [f"{label(name)} {score(verdicts.scores[name]['miou'])}{_at(name, verdicts)}" for name in known]
+    )
     return (
         f" Test mIoU, mean ± standard deviation over seeds: {scored}"
         f" ([all networks, with times]({PERFORMANCE_PAGE}#scores-and-times))."
     )
+
+
+def _at(network: str, verdicts: StudyVerdicts) -> str:
+    """State the image size of a network; "" in files of older versions."""
+    return f" at {verdicts.settings[VARIANTS[network].family]['size']} px" if verdicts.settings else ""
 
 
 def _reported_scores(claims: dict[str, Verdict]) -> Finding:

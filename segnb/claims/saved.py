@@ -285,9 +285,8 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
     for name, verdicts in (references(studies) | studies).items():  # the most decided study first
         rows = []
         for network, row in verdicts.scores.items():
-            timed = (
-                [f"{row['minutes']:.1f}", f"{row['memory_mib']:.0f} MiB"] if "minutes" in row else ["–", "–"]
-            )
+            minutes = f"{row['minutes']:.1f}" if row.get("minutes", 1) >= 0.05 else "< 0.1"
+            timed = [minutes, f"{row['memory_mib']:.0f} MiB"] if "minutes" in row else ["–", "–"]
             rows.append([label(network), score(row["miou"]), *timed])
         if rows:
             data = in_markdown(origin(verdicts.data))

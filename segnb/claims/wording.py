@@ -291,8 +291,8 @@ def outlook(claim: Verdict) -> str:
     """State the seeds with which an inconclusive claim has a chance of 80% of a verdict, and that verdict."""
     if not claim.images_suffice:
         return (
-            "If the effect stays the same, it is too close to its limit for more seeds alone to decide the"
-            " claim: that takes more test images, too."
+            "If the effect stays the same, more seeds alone cannot decide the claim. It needs more test"
+            " images, too."
         )
     leads = [claim.lead(contrast) for contrast in claim.deciding if contrast.estimate is not None]
     support = min(leads, default=0) > 0

@@ -185,7 +185,7 @@ def trained_on(study: Study) -> str:
     smaller = (
         f" The study took {paper.train:,} images, {paper.fcn.epochs} epochs for FCNs, up to"
         f" {paper.unet.epochs} for U-Nets, and larger networks;"
-        " [Limitations](methods.ipynb#Limitations) lists the differences."
+        " [the table](methods.ipynb#table-recipes) compares all settings."
     )
     return (
         f"In this report, networks learn from {data['counts']['train']:,} images"

@@ -88,7 +88,7 @@ def test_chance_alone_rarely_makes_studies_disagree():
 def rows(*studies) -> list[list[str]]:
     """Return name, result and numbers of each item of the list that compares the first study with others."""
     item = (
-        r"- (.*): (.*?)\. Of (\d+) verdicts?, it confirms (\d+), leaves (\d+) open and contradicts (.*)\."
+        r"- (.*?): (.*?)\. Of (\d+) verdicts?, it confirms (\d+), leaves (\d+) open and contradicts (.*)\."
         r" Of (\d+) comparisons?, (\w+) differs? by more than chance\."
     )
     items = [line for line in compare.elsewhere(studies[0], studies) if line.startswith("- ")]
@@ -161,7 +161,7 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     lead = examples.verdicts(claim("F1", "refuted"), claim("U1"))
     other = replace(lead, claims=(claim("F1"), claim("U1", "inconclusive")), data=photographs)
     name = "Photographs (CamVid), 5 test images, seeds 0 to 2"
-    turned = "some verdicts are reversed"
+    turned = "does not agree: some verdicts are reversed"
     assert rows(lead, other, lead) == [[name, turned, "2", "0", "1", "F1", "0 of 1"]]
     assert compare.elsewhere(lead, [replace(other, data=lead.data)]) == []
 
@@ -175,7 +175,7 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     far = claim("U1", contrasts=(part(estimate=0.5),))
     tested_differently = claim("F1", contrasts=(part(metric="iou:Car"),))
     fcns = replace(other, claims=(tested_differently, far), networks=["FCN8s_vgg16_freeze"])
-    sizes = "effects have other sizes"
+    sizes = "does not agree: effects have other sizes"
     fcns_only = "Photographs (CamVid), 5 test images, FCNs only, seeds 0 to 2"
     assert rows(lead, fcns) == [[fcns_only, sizes, "1", "1", "0", "none", "1 of 1"]]
     assert compare.elsewhere(lead, [replace(other, claims=(tested_differently,))]) == []
@@ -183,8 +183,8 @@ def test_opposite_verdicts_and_other_effects_on_other_data_are_said():
     assert "F1   refuted -> supported (by different tests): " in listed
     assert "U1   supported -> refuted: " in listed
     turned = replace(other, claims=(claim("F1"), far))
-    assert rows(lead, turned)[0][1] == f"some verdicts are reversed; {sizes}"
+    assert rows(lead, turned)[0][1] == "does not agree: some verdicts are reversed; effects have other sizes"
 
     smaller = replace(other, claims=(claim("U1", contrasts=(part(estimate=-0.01),)),), networks=lead.networks)
     sized = replace(lead, claims=(far,))
-    assert rows(sized, smaller)[0][1] == "most effects are smaller"
+    assert rows(sized, smaller)[0][1] == "does not agree: most effects are smaller"

@@ -129,8 +129,8 @@ def test_conclusions(name, word, sign, conclusion):
         ({"seeds_needed": None}, f"it takes more than 1,000 seeds {ABOVE}"),
         (
             {"seeds_needed": None, "images_suffice": False},
-            "If the effect stays the same, it is too close to its limit for more seeds alone to decide the"
-            " claim: that takes more test images, too.",
+            "If the effect stays the same, more seeds alone cannot decide the claim. It needs more test"
+            " images, too.",
         ),
         (
             {"seeds": 1, "seeds_needed": None, "power": {}},
@@ -225,8 +225,8 @@ def test_levels_of_one_network_and_counted_claims_are_named():
     exact = claim("F7", contrasts=(part("FCN-8s, fine-tuned − frozen", metric="parameters"),))
     open_level = replace(level, id="F4", word="inconclusive")
     assert findings.caveats(verdicts(level, limit, exact, open_level)) == [
-        "Longer training may change verdicts on the score of one network, such as a recall: of these, 1 is"
-        " refuted (F2).",
+        "Longer training may change any verdict on trained networks, above all those on the score of"
+        " one network, such as a recall: 1 is refuted (F2).",
         "F7 is decided by counting parameters, operations or bytes.",
     ]
     assert findings.caveats(verdicts(limit, open_level)) == []

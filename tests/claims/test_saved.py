@@ -107,7 +107,7 @@ def test_the_command_prints_writes_and_publishes(at_home, study, verdicts, capsy
     printed = f"{np.mean(mious):.3f} ± {np.std(mious, ddof=1):.3f}"
     assert len(mious) == 3 and f"\n| U-Net | {printed} |" in performance
     readme = (at_home / "README.md").read_text()
-    assert f"U-Net {printed} ([all networks" in readme
+    assert f"U-Net {printed} at {verdicts.settings['unet']['size']} px ([all networks" in readme
     assert readme.startswith("Before\n<!-- findings -->\nOf 57 claims of the study, ")
     assert "\n\n- **The study's headline scores are wrong** (claim M1). The " in readme
     assert f"To repeat it, run `{verdicts.command}`.\n" in readme

@@ -353,5 +353,5 @@ def test_limits_name_what_a_study_lacks(tmp_path, chosen, smaller):
         in text.limits(study, mixed, ledger)[1]
     )
     assert any("as in the study; [the table](#table-recipes)" in one for one in sentences) == smaller
-    assert ("[Limitations]" in text.trained_on(study)) == smaller
+    assert ("compares all settings" in text.trained_on(study)) == smaller
     assert sentences[-1] == "These claims are not measured, for a reason given with each: F1."
