@@ -13,7 +13,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from textwrap import fill
 from typing import NamedTuple
 
@@ -339,3 +339,6 @@ def percent(share: float, digits: int = 1) -> str:
     if 0 < share < 1 and printed in (0, 100):
         return f">{100 - step:.{digits}f}%" if printed else f"<{step:.{digits}f}%"
     return f"{100 * share:.{digits}f}%"
+
+
+whole_percent = partial(percent, digits=0)
