@@ -56,10 +56,6 @@ def _named_curves(
     first = next(iter(curves.values()))
     ends = network_points(ax, curves, 0 if x else 0.3 / len(curves), x, lines=True, size=5.5)
     ax.margins(x=0.04)
-    values = pd.concat(curves.values())[["value", "low", "high"]].to_numpy()
-    low, high = np.nanmin(values), np.nanmax(values)
-    room = 0.05 * (high - low) or 0.05
-    ax.set_ylim(low - room, high + room)
     (title,) = findings.by_family(curves)
     title = title.removesuffix("s")  # "FCN", "U-Net"
     if x:

@@ -46,8 +46,6 @@ def _drawn(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     for ax in axes[1]:
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
-    if max(len(h) for seeds in histories.values() for h in seeds) == 1:
-        axes[0, 0].set_xlim(0.5, 1.5)
     if many:
         for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
             lines = {label: mean[column].dropna() for label, mean in means.items()}
