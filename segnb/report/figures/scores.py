@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from segnb.claims.wording import listed, sentence
+from segnb.claims.wording import sentence
 from segnb.report.figures.axes import (
     inches_of_names,
     name_ends,
@@ -65,7 +65,11 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame) -> Picture:
         reading += " Hatched bars are networks with a frozen backbone."
     if several:
         reading += " Dots are single seeds, and each bar is their mean."
-    theirs = _published(study)
+    theirs = (
+        " Diamonds are the study's values on its own images, with the mean of its class IoUs as mIoU; where a"
+        " bar has none, the study published no value. Do not compare them with the scores of this report;"
+        " “The study's reported scores” says why."
+    )
     return fig.described(
         f"Bars of test mIoU with 95% confidence intervals and of test loss. mIoU: {'; '.join(values)}."
         f"{theirs}",
@@ -93,24 +97,6 @@ def highest(scores: pd.DataFrame) -> str:
                 text += f"; their intervals {'' if second.high >= best.low else 'do not '}overlap"
         sentences.append(sentence(text))
     return " ".join(sentences)
-
-
-def _published(study: pd.DataFrame) -> str:
-    """Say which values are the study's, and which it did not publish; begins with a space."""
-    words = {"miou": "mIoU", "loss": "loss"}
-    missing = {word: list(study.index[study[column].isna()]) for column, word in words.items()}
-    texts = [
-        f"the {word} of {'any network here' if len(labels) == len(study) else listed(labels)}"
-        for word, labels in missing.items()
-        if labels
-    ]
-    marked = bool(study[list(words)].notna().any(axis=None))
-    return (
-        " Diamonds are the study's values on its own images, with the mean of its class IoUs as mIoU. Do not"
-        " compare them with the scores of this report; “The study's reported scores” says why."
-        * marked
-        + f" Not published by the study: {' and '.join(texts)}." * bool(texts)
-    )
 
 
 @figure
