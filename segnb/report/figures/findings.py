@@ -8,13 +8,12 @@ sentence says which of them overlap or exclude zero.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from segnb.claims.verdicts import MeasuredContrast
-from segnb.claims.wording import counted, effect, every, listed, printed, sentence, signed
+from segnb.claims.wording import counted, effect, every, listed, printed, sentence, signed, with_unit
 from segnb.models import registry
 from segnb.report.figures.style import BY_LABEL
 
@@ -184,12 +183,9 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
         return sentence(places or unbounded)
     levels = [part for part in parts if part.unit == parts[0].unit]
     levels.sort(key=lambda part: part.scale * part.estimate)
-    lowest, highest = (replace(level, low=None, high=None) for level in (levels[0], levels[-1]))
-    ends = f"the levels are {signed(lowest.estimate, lowest)} to {effect(highest)}"
-    if effect(lowest) == effect(highest):
-        which = f"{every(len(levels))} levels are" if len(levels) > 1 else "the level is"
-        ends = f"{which} {effect(lowest)}"
-    return sentence("; ".join(filter(None, (ends, places))))
+    ends = dict.fromkeys(signed(level.estimate, level) for level in (levels[0], levels[-1]))
+    text = f"the levels are {with_unit(' to '.join(ends), levels[0].unit)}"
+    return sentence("; ".join(filter(None, (text, places))))
 
 
 def has_band(part: MeasuredContrast, kind: str) -> bool:
