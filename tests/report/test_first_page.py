@@ -115,14 +115,14 @@ def test_reference_studies_are_marks_in_the_same_row():
     assert marks == {shapes["diamond"]: "bad", shapes["triangle"]: "good"}
     named = "a circle is reference study 2 and a triangle is reference study 3."
     assert named in " ".join(page.data.split())
-    assert "a diamond is the reference study." in first_page.overview(verdicts(), [other]).data
+    assert "a diamond is reference study 1." in first_page.overview(verdicts(), [other]).data
 
 
 def test_with_one_seed_the_reference_study_leads():
     one = verdicts(*(replace(each, seeds=1, word="inconclusive") for each in (claim("U1"), claim("M1"))))
     reference = verdicts(claim("U1"), claim("M1", "refuted", kind="audit", contrasts=(), decisive=None))
     text = first_page.abstract(one, [reference])
-    assert "One seed cannot decide" in text and "those of the reference study (preset quick" in text
+    assert "One seed cannot decide" in text and "those of reference study 1 (preset quick" in text
     assert (
         "- **Skip connections raise mIoU on rendered street scenes, as the study claims** " in text
         and "([claim U1](unet.ipynb#claim-U1))" in text
