@@ -100,8 +100,8 @@ def test_marks_without_interval_beyond_the_scale_and_without_any_number():
         )
     )
     assert shown["F8"].rect and not shown["F8"].select("line.interval")
-    assert shown["U1"].select_one("path.good") and not shown["U1"].circle
-    assert float(shown["M1"].rect["x"]) < 100 and "bad" in shown["M1"].rect["class"]
+    assert shown["U1"].select_one(".good > path") and not shown["U1"].circle
+    assert float(shown["M1"].rect["x"]) < 100 and "bad" in shown["M1"].rect.parent["class"]
     for name in ("F23", "F12"):  # half of the evidence is no verdict, and has no mark
         assert shown[name].select_one("text").get_text() == "not measured"
 
