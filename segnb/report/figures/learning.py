@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from segnb.claims.wording import sentence
 from segnb.report.figures.axes import inches_of_names, legend_of_networks, name_ends, plain_log
 from segnb.report.figures.findings import names
-from segnb.report.figures.style import BY_LABEL, Picture, figure, style_of
+from segnb.report.figures.style import Picture, figure, style_of
 from segnb.runtime.processes import in_jupyter
 
 
@@ -93,8 +93,6 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
 def study_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     """Draw the study's own learning curves, from `segnb.audit.scores.learning_curves`."""
     best = [f"{name} {run.val_miou.max():.3f} in {len(run)} epochs" for name, (run,) in histories.items()]
-    families = {BY_LABEL[label].family for label in histories}
-    missing = [label for label in BY_LABEL if BY_LABEL[label].family in families and label not in histories]
     fig = _drawn(histories)
     fig.axes[2].set_ylabel("mIoU by the study's metric")
     return fig.described(
@@ -103,7 +101,7 @@ def study_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
         f"In the study, {best_epochs(histories)}. These are the study's own curves, read off its"
         " charts to about ±0.002. Its mIoU is by another metric than ours (“The study's reported scores”"
         " explains it), so compare shapes and losses, not mIoU. A line is interpolated, or ends, where"
-        " another line hides it." + f" Not published by the study: {'; '.join(missing)}." * bool(missing),
+        " another line hides it.",
     )
 
 
