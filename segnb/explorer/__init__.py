@@ -27,11 +27,11 @@ from segnb.metrics import confusion
 from segnb.models import registry
 from segnb.report.figures.images import (
     coloured,
-    fewest_wrong,
     marked,
     mistaken,
     predictions,
     side_by_side,
+    wrong_pixels,
     wrong_share,
 )
 from segnb.report.figures.style import MISSED, WRONG, Picture, percent
@@ -128,7 +128,7 @@ def overview(album: Album, scene: Scene) -> Picture:
     fig = side_by_side(panels, album.classes.seen(truth), album.classes, {"wrong": WRONG})
     return fig.described(
         f"{scene.name}, its ground truth, and the errors of each network. Wrong pixels: {values}.",
-        f"{fewest_wrong(shares)} Red pixels are wrong. {scene.name} is the test image of median difficulty,"
+        f"{wrong_pixels(shares)} Red pixels are wrong. {scene.name} is the test image of median difficulty,"
         " by the mean share of wrong pixels over all networks. With a running kernel, the explorer replaces"
         " this figure.",
     )

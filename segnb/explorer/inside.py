@@ -78,14 +78,9 @@ class Inside:
         board.hide(self.kind, VARIANTS[self.run.value.variant].gate != "class")
 
     def switch(self, to: dict[str, bool]) -> None:
-        """Set all switches of a kind, such as {"skip": False}, and draw once."""
-        self.held = True
+        """Set all switches of a kind, such as {"skip": False}; the last drawing cancels the others."""
         for (kind, _), control in self.switches.items():
             control.value = to.get(kind, control.value)
-        self.held = False
-        self.draw()
-
-    held = False
 
     def off(self, kind: str) -> list[int]:
         """Return the levels of the network's skips or gates that are switched off."""
@@ -93,8 +88,6 @@ class Inside:
 
     def draw(self, _=None) -> None:
         """Show the network with and without the parts that are off."""
-        if self.held:
-            return
         skips = self.off("skip")
         for level in self.levels("gate"):  # a gate has no effect on a skip that is off
             self.switches["gate", level].disabled = level in skips

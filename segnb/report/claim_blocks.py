@@ -45,19 +45,16 @@ def power(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> str:
     One seed shows no spread, so the estimate then comes from the first of the saved studies.
     """
     sources = {"stay the same": verdicts}
-    sources |= {f"are as in {in_sentence(place, saved)}": study for place, study in enumerate(saved, start=1)}
+    sources |= {f"are as in {reference(number)}": study for number, study in enumerate(saved, start=1)}
     known = ((condition, study) for condition, study in sources.items() if study.decided)
     condition, source = next(known, ("", verdicts))
     more = {n: number for n, number in source.decided.items() if int(n) > len(verdicts.seeds)}
     if not more:
         return ""
-    total = f"of the {len(source.claims)} claims"
-    known = source is verdicts and len(verdicts.seeds) > 1
-    now = f"{len(verdicts.seeds)} seeds decide {verdicts.count(*DECIDED)} {total}. " if known else ""
     (seeds, number), *others = more.items()
-    numbers = [f"{seeds} seeds would decide about {number:.0f}{'' if known else f' {total}'}"]
+    numbers = [f"{seeds} seeds would decide about {number:.0f} of the {len(source.claims)} claims"]
     numbers += [f"{seeds} seeds about {number:.0f}" for seeds, number in others]
-    return f"{now}If effects and spreads {condition}, {listed(numbers)}."
+    return f"If effects and spreads {condition}, {listed(numbers)}."
 
 
 def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
@@ -67,12 +64,12 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
     items, older = [], []
     for number, study in enumerate(saved, start=1):
         if study.schema < StudyVerdicts.schema:
-            older.append(in_sentence(number, saved))
+            older.append(reference(number))
         decided, found = study.count(*DECIDED), agreement(verdicts, study)
         hidden = "; shown in the claim blocks only" if number > COLUMNS else ""
         compared = f" {in_words(found, 'this study', 'it')}" if found.both else ""
         items.append(
-            f"- *{reference_name(number, saved)}* ({described(study)}{hidden}) decides"
+            f"- *{reference(number).capitalize()}* ({described(study)}{hidden}) decides"
             f" {counted(decided, 'claim')}.{compared}"
         )
     text = "Reference studies are finished studies that come with segnb."
@@ -85,14 +82,9 @@ def saved_sentence(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> s
     return "\n".join([text, "", *items])
 
 
-def in_sentence(number: int, saved: Sequence[StudyVerdicts]) -> str:
+def reference(number: int) -> str:
     """Name a reference study within a sentence."""
-    return f"reference study {number}" if len(saved) > 1 else "the reference study"
-
-
-def reference_name(number: int, saved: Sequence[StudyVerdicts]) -> str:
-    """Name a reference study, with its number if there are several."""
-    return f"Reference study {number}" if len(saved) > 1 else "Reference study"
+    return f"reference study {number}"
 
 
 def described(verdicts: StudyVerdicts) -> str:
@@ -197,7 +189,7 @@ def verdict_table(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) 
         groups=by_family(verdicts),
         count=len(verdicts.claims),
         several=verdicts.several_seeds,
-        saved={reference_name(number, saved): _words(verdicts, study) for number, study in columns},
+        saved={reference(number).capitalize(): _words(verdicts, study) for number, study in columns},
         levels=wording.levels(verdicts),
     )
 
@@ -235,7 +227,7 @@ def block(
         other = study.by_id.get(claim.id)
         if other and other.word != "not measured" and (claim.contrasts or other.word != claim.word):
             older = ", older rule" if study.schema < StudyVerdicts.schema else ""
-            references.append((reference_name(number, saved) + older, other))
+            references.append((reference(number).capitalize() + older, other))
     return render(
         "claim.html.j2",
         claim=claim,

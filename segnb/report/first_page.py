@@ -13,7 +13,7 @@ from segnb.claims.saved import older_tests
 from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import effect, listed
 from segnb.models import registry
-from segnb.report.claim_blocks import CHAPTERS, by_family, described, in_sentence, render
+from segnb.report.claim_blocks import CHAPTERS, by_family, described, reference, render
 from segnb.study.study import Run, by_variant, of_family
 
 HALF = 5.0  # of the figure's width, in halves of an interval; marks beyond it are triangles
@@ -38,7 +38,7 @@ def abstract(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts]) -> str:
     else:
         intro = (
             f"One seed cannot decide a claim about a network. The findings below are those of"
-            f" {in_sentence(1, saved)} ({described(lead)}); [the figure](#fig-overview) shows this"
+            f" {reference(1)} ({described(lead)}); [the figure](#fig-overview) shows this"
             " report's numbers next to them."
         )
     note = "" if lead is verdicts else older_tests(lead)
@@ -55,7 +55,7 @@ def _link(claim: re.Match) -> str:
 def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HTML:
     """Show all claims in one figure: a row per claim with its interval and the first reference studies."""
     shown = dict(zip(SHAPES, saved, strict=False))
-    names = [f"a {shape} is {in_sentence(number, saved)}" for number, shape in enumerate(shown, start=1)]
+    names = [f"a {shape} is {reference(number)}" for number, shape in enumerate(shown, start=1)]
 
     def row(claim: Verdict) -> dict:
         others = {shape: study.by_id.get(claim.id) for shape, study in shown.items()}

@@ -14,7 +14,7 @@ from segnb.claims.wording import counted, listed
 from segnb.evaluation.scores import image_miou, image_mious, predictions_on, typical_and_worst
 from segnb.labels import ClassMap
 from segnb.models.registry import label
-from segnb.report.figures.images import evenly, fewest_wrong, wrong_share
+from segnb.report.figures.images import evenly, wrong_pixels, wrong_share
 from segnb.report.figures.style import FOUND, MISSED, WRONG, percent
 from segnb.report.html import embedded, fill
 from segnb.report.text import sizes_caveat
@@ -143,7 +143,7 @@ def _matrix(
             unfolded=unfolded,
             more=more,
             name=name,
-            finding=fewest_wrong(wrong.mean().dropna()),
+            finding=wrong_pixels(wrong.mean().dropna()),
             rule=rule,
             classes=seen,
             percent=percent,

@@ -47,28 +47,21 @@ def identifiers(runs: list[Run]) -> Styler | None:
 
 
 def table(runs: list[Run]) -> Styler | None:
-    """Show `differences` as a table of the report; None without differences."""
-    rows = differences(runs)
-    return tables.table(
-        "provenance",
-        rows,
-        f"The runs differ in {counted(len(rows), 'fact')}. Each value is followed by"
-        " its runs. Settings, data, backbone weights and training code are the same in all runs.",
-    )
+    """Show the facts that differ between runs, each value with its runs; None without differences.
 
-
-def differences(runs: list[Run]) -> pd.DataFrame:
-    """Tabulate the facts that differ between runs; facts that a run does not know do not count.
-
-    Returns:
-        One row per fact (index); the column "runs" has each value with its runs.
+    Facts that a run does not know do not count.
     """
     rows = {
-        fact: "; ".join(f"{value}: {_named(group, len(runs))}" for value, group in values.items())
+        fact: {"runs": "; ".join(f"{value}: {_named(group, len(runs))}" for value, group in values.items())}
         for fact, values in _by_value(runs).items()
         if len(values) > 1
     }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["runs"])
+    return tables.table(
+        "provenance",
+        pd.DataFrame.from_dict(rows, orient="index"),
+        f"The runs differ in {counted(len(rows), 'fact')}. Each value is followed by"
+        " its runs. Settings, data, backbone weights and training code are the same in all runs.",
+    )
 
 
 def _by_value(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:

@@ -161,7 +161,7 @@ def test_pictures_stand_in_for_both_parts(state):
     fig = overview(state.album, state.first)
     wrong = state.album.wrong(state.runs[:1])[state.first.number]
     assert f"U-Net {100 * wrong:.1f}%" in fig.alt and state.first.name in fig.alt
-    assert fig.caption.startswith("The share of wrong pixels ranges from ")
+    assert fig.caption.startswith("The share of wrong pixels is ")
     assert len(fig.axes) >= 5 and fig.png()
     taken = taken_apart(state.album, state.first, state.parted_first)
     assert "Attention U-Net, seed 0" in taken.alt and "Gate 4: mean" in taken.alt and taken.png()

@@ -100,8 +100,8 @@ def test_marks_without_interval_beyond_the_scale_and_without_any_number():
         )
     )
     assert shown["F8"].rect and not shown["F8"].select("line.interval")
-    assert shown["U1"].select_one("path.good") and not shown["U1"].circle
-    assert float(shown["M1"].rect["x"]) < 100 and "bad" in shown["M1"].rect["class"]
+    assert shown["U1"].select_one(".good > path") and not shown["U1"].circle
+    assert float(shown["M1"].rect["x"]) < 100 and "bad" in shown["M1"].rect.parent["class"]
     for name in ("F23", "F12"):  # half of the evidence is no verdict, and has no mark
         assert shown[name].select_one("text").get_text() == "not measured"
 
@@ -115,14 +115,14 @@ def test_reference_studies_are_marks_in_the_same_row():
     assert marks == {shapes["diamond"]: "bad", shapes["triangle"]: "good"}
     named = "a circle is reference study 2 and a triangle is reference study 3."
     assert named in " ".join(page.data.split())
-    assert "a diamond is the reference study." in first_page.overview(verdicts(), [other]).data
+    assert "a diamond is reference study 1." in first_page.overview(verdicts(), [other]).data
 
 
 def test_with_one_seed_the_reference_study_leads():
     one = verdicts(*(replace(each, seeds=1, word="inconclusive") for each in (claim("U1"), claim("M1"))))
     reference = verdicts(claim("U1"), claim("M1", "refuted", kind="audit", contrasts=(), decisive=None))
     text = first_page.abstract(one, [reference])
-    assert "One seed cannot decide" in text and "those of the reference study (preset quick" in text
+    assert "One seed cannot decide" in text and "those of reference study 1 (preset quick" in text
     assert (
         "- **Skip connections raise mIoU on rendered street scenes, as the study claims** " in text
         and "([claim U1](unet.ipynb#claim-U1))" in text

@@ -412,7 +412,7 @@ def test_a_matrix_is_a_figure_with_a_number(tmp_path: Path) -> None:
     predictions = {"names": np.array(["7"]), "images": photos, "labels": maps, "predictions": maps}
     page = report_of(tmp_path, code("m", html(matrix({"U-Net": predictions}, STREET).data)))
     figure = page.select_one("figure.matrix")
-    assert figure.figcaption.get_text().startswith("Figure 1. U-Net predicts the wrong class for 0.0%")
+    assert figure.figcaption.get_text().startswith("Figure 1. The share of wrong pixels is 0.0% (U-Net).")
     assert not page.main.find("style")
     assert json.loads(figure["data-key"])["classes"][0]["name"] == "Unlabeled"
 

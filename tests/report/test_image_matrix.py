@@ -69,7 +69,7 @@ def test_a_group_per_image_with_a_picture_per_network(page: BeautifulSoup, netwo
     )
     (folded,) = page.select("details")
     assert folded.select(".case") == cases[2:] and folded.summary.get_text() == f"{SHOWN - 2} more images"
-    assert words(page.figcaption).startswith("The share of wrong pixels ranges from ")
+    assert words(page.figcaption).startswith("The share of wrong pixels is ")
     assert "evenly spaced over the 20 stored test images" in words(page.figcaption)
 
 

@@ -16,7 +16,7 @@ from segnb import cli
 from segnb.claims import compare, saved
 from segnb.claims.decide import decide
 from segnb.errors import SegnbError
-from segnb.report.provenance import _facts, differences, identifiers, sentence, table
+from segnb.report.provenance import _facts, identifiers, sentence, table
 from segnb.storage.files import write_json
 from segnb.study import provenance
 from segnb.study.study import Run
@@ -235,7 +235,7 @@ def write(run: Run, **changes) -> None:
 
 def test_runs_alike_are_one_sentence_and_no_table(study):
     runs = study.measured()
-    assert differences(runs).empty and table(runs) is None
+    assert table(runs) is None
     told = sentence(runs)
     assert told.startswith(f"Study `{runs[0].study.name}` on data set `")
     assert "4 runs, started on 2026-11-20. All runs have in common: " in told
@@ -260,7 +260,7 @@ def test_what_differs_is_in_the_table_with_its_runs_and_markup_is_text(study):
         started="2026-11-22T10:00:00+0000",
     )
     runs = study.measured()
-    rows = differences(runs)["runs"]
+    rows = table(runs).data["runs"]
     assert set(rows.index) == {
         "commit",
         "uncommitted changes",
@@ -284,7 +284,7 @@ def test_what_differs_is_in_the_table_with_its_runs_and_markup_is_text(study):
 def test_a_run_without_git_hides_no_difference(study):
     write(study.run("UNet_Standard_256", 0), commit=None, dirty=None, changed_files=None, diff_sha256=None)
     runs = study.measured()
-    rows = differences(runs)["runs"]
+    rows = table(runs).data["runs"]
     assert list(rows.index) == ["commit"] and "not known: UNet_Standard_256 seed 0" in rows["commit"]
     assert "uncommitted changes" not in sentence(runs)
 

@@ -11,7 +11,7 @@ from matplotlib.transforms import offset_copy
 
 from segnb.claims.effects import Effects
 from segnb.claims.verdicts import MeasuredContrast, Verdict
-from segnb.claims.wording import counted, effect, full_name, signed
+from segnb.claims.wording import counted, effect, full_name, signed, with_unit
 from segnb.claims.wording import percent as level_in_percent
 from segnb.labels import ClassMap
 from segnb.models.registry import label
@@ -281,21 +281,20 @@ def examples(
         name = f"{why}: {gain}\n{short(row['name'], 20)}"
         drawn.append((name, [pictures[i], labels[i], *(guess[i] for guess in guesses.values())]))
         shares.append([percent(wrong_share(labels[i], guess[i])) for guess in guesses.values()])
-        difference = effect(replace(part, estimate=row.difference, low=None, high=None))
-        texts.append(f"{why} {difference} in {row['name']}, {' and '.join(shares[-1])} wrong")
+        texts.append(f"{why} {with_unit(gain, part.unit)} in {row['name']}, {' and '.join(shares[-1])} wrong")
     titles = [wrapped(title, 19) for title in ("Image", "Ground truth", *guesses)]
     fig, axes = picture_rows(drawn, titles, 0.45 + inches_of_classes(seen, classes), classes=classes)
     for ax, share in zip(axes[:, 2:].flat, np.ravel(shares), strict=True):
         ax.set_xlabel(f"{share} wrong", labelpad=3)
     legend_of_classes(fig, seen, classes)
     first, second = guesses
-    smallest, largest = (rows.difference[why] for why in ("smallest", "largest"))
-    ends = signed(smallest, part), effect(replace(part, estimate=largest, low=None, high=None))
+    ends = " to ".join(signed(rows.difference[why], part) for why in ("smallest", "largest"))
     return fig.described(
         f"Three test images with ground truth and the predictions of {first} and {second}. Difference:"
         f" {'; '.join(texts)}.",
         f"Of {rows.attrs.get('images', len(labels))} test images with a value, those with the smallest,"
-        f" median and largest difference ({full_name(part)}): {' to '.join(ends)}. n: 3 images, seed {seed}.",
+        f" median and largest difference ({full_name(part)}): {with_unit(ends, part.unit)}. n: 3 images,"
+        f" seed {seed}.",
     )
 
 

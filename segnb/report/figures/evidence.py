@@ -33,6 +33,7 @@ from segnb.report.figures.style import (
     percent,
     row_names,
     style_of,
+    whole_percent,
     wrapped,
 )
 
@@ -55,10 +56,6 @@ def _named_curves(
     first = next(iter(curves.values()))
     ends = network_points(ax, curves, 0 if x else 0.3 / len(curves), x, lines=True, size=5.5)
     ax.margins(x=0.04)
-    values = pd.concat(curves.values())[["value", "low", "high"]].to_numpy()
-    low, high = np.nanmin(values), np.nanmax(values)
-    room = 0.05 * (high - low) or 0.05
-    ax.set_ylim(low - room, high + room)
     (title,) = findings.by_family(curves)
     title = title.removesuffix("s")  # "FCN", "U-Net"
     if x:
@@ -176,11 +173,13 @@ def stride_bounds(frame: pd.DataFrame) -> Picture:
     ax.set(xlim=(0, 1.25 * ends.max() or 1), xlabel="test mIoU (1 is perfect)")
     ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     values = "; ".join(f"{label} {text}" for label, text in zip(frame.index, texts, strict=True))
+    reached = findings.extremes(frame["miou"] / frame["bound"], whole_percent)
     return fig.described(
         f"Test mIoU of each FCN within the mIoU of a perfect prediction at its stride: {values}.",
-        f"{findings.share_of_bound(frame)} Grey bars are that prediction: the true share of each class per"
-        " cell of the stride's grid, upsampled bilinearly. A network can exceed its grey bar, because its"
-        " upsampling learns. If it ends far below, something other than the stride limits it."
+        f"The networks reach {reached} of the mIoU of a perfect prediction at the same stride. Grey bars are"
+        " that prediction: the true share of each class per cell of the stride's grid, upsampled bilinearly."
+        " A network can exceed its grey bar, because its upsampling learns. If it ends far below, something"
+        " other than the stride limits it."
         f"{error_bars([frame])}",
     ).shows(frame.index, "miou", "ceiling:*")
 

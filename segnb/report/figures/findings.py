@@ -1,32 +1,30 @@
 """First sentences of captions: what a figure shows, with numbers computed from the data that it draws.
 
-Values are compared as they are printed: names whose printed values are equal share a place. No sentence calls
-a difference significant. Where a figure has intervals, its sentence says which of them overlap or exclude
-zero.
+Values are compared as they are printed: names whose printed values are equal share a place, as in
+"0.10 (A and B) to 0.30 (C)". No sentence calls a difference significant. Where a figure has intervals, its
+sentence says which of them overlap or exclude zero.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from segnb.claims.verdicts import MeasuredContrast
-from segnb.claims.wording import counted, effect, every, listed, printed, sentence, signed
+from segnb.claims.wording import counted, effect, every, listed, printed, sentence, signed, with_unit
 from segnb.models import registry
-from segnb.report.figures.style import BY_LABEL, percent
+from segnb.report.figures.style import BY_LABEL
 
 MOST_NAMES = 3  # that a sentence lists; more are counted
+Show = Callable[[float], str]  # prints a value
 
 
-def names(values: pd.Series, target: float, digits: int, thing: str = "networks") -> tuple[str, bool]:
-    """Return the names of the values that print like `target`, and whether there are several."""
-    equal = list(values.index[np.isclose(values.round(digits), round(target, digits))])
-    if 1 < len(equal) == len(values) > 2:
-        return f"all {len(equal)} {thing}", True
-    return few(equal, thing), len(equal) > 1
+def names(values: pd.Series, target: float, show: Show = "{:.3f}".format, thing: str = "networks") -> str:
+    """Return the names of the values that print like `target`."""
+    equal = [name for name, value in values.items() if show(value) == show(target)]
+    return f"all {len(equal)} {thing}" if len(equal) == len(values) > 2 else few(equal, thing)
 
 
 def few(names: list[str], thing: str = "networks") -> str:
@@ -34,17 +32,15 @@ def few(names: list[str], thing: str = "networks") -> str:
     return listed(names) if len(names) <= MOST_NAMES else f"{len(names)} {thing}"
 
 
-def extremes(
-    values: pd.Series, digits: int, show: Callable[[float], str] = "{:.2f}".format, thing: str = "networks"
-) -> list[str]:
-    """Print the lowest and the highest value with their names, as in "0.10 (A)"; once if they print alike."""
-    texts = (f"{show(end)} ({names(values, end, digits, thing)[0]})" for end in (values.min(), values.max()))
-    return list(dict.fromkeys(texts))
+def extremes(values: pd.Series, show: Show = "{:.2f}".format, thing: str = "networks") -> str:
+    """Print the lowest and the highest value with their names, "0.10 (A) to 0.30 (B)"; once if equal."""
+    texts = (f"{show(end)} ({names(values, end, show, thing)})" for end in (values.min(), values.max()))
+    return " to ".join(dict.fromkeys(texts))
 
 
-def points(difference: float, sign: str = "+") -> str:
-    """Print a difference of shares in points, with its sign; a level, with sign "", has only a minus."""
-    return printed(100 * difference, 1, bool(sign))
+def points(difference: float, sign: bool = True) -> str:
+    """Print a difference of shares in points, with its sign; without `sign`, as of a level, only a minus."""
+    return printed(100 * difference, 1, sign)
 
 
 def by_family(labels: Iterable[str]) -> dict[str, list[str]]:
@@ -80,17 +76,14 @@ def widest_gap(curves: dict[str, pd.DataFrame], metric: str, where: Callable[[ob
     """
     values = pd.DataFrame({label: curve["value"] for label, curve in curves.items()})
     if values.shape[1] == 1:
-        (label,), line = values.columns, values.iloc[:, 0]
-        low, high = f"{line.min():.2f}", f"{line.max():.2f}"
-        text = f"the {metric} of {label} is {low} {where(line.idxmin())}"
-        return sentence(text + (f" and {high} {where(line.idxmax())}" if low != high else ""))
+        line = values.iloc[:, 0].rename(where)
+        return sentence(f"the {metric} of {values.columns[0]} is {extremes(line, thing='positions')}")
     (family,) = by_family(curves)
     family = f"two {family}" if values.shape[1] == 2 else family  # perhaps not all of the report
     row = values.loc[(values.max(axis=1) - values.min(axis=1)).idxmax()].dropna()
-    span = extremes(row, 2)
-    if len(span) == 1:
+    if f"{row.min():.2f}" == f"{row.max():.2f}":
         return sentence(f"the {metric} of the {family} differs by less than 0.01 everywhere")
-    return sentence(f"the {metric} of the {family} differs most {where(row.name)}: {' to '.join(span)}")
+    return sentence(f"the {metric} of the {family} differs most {where(row.name)}: {extremes(row)}")
 
 
 def same_signs(by_seed: Iterable[Sequence[float]], of: str) -> str:
@@ -122,20 +115,6 @@ def class_gain(frame: pd.DataFrame, plus: str, minus: str) -> str:
     return sentence(text + same_signs(frame["by_seed"], "differences"))
 
 
-def share_of_bound(frame: pd.DataFrame) -> str:
-    """Say which shares of the bounds of their strides the networks reach.
-
-    frame: indexed by label; columns miou and bound
-    """
-    shares = frame.miou / frame.bound
-    span = extremes(shares, 2, lambda share: percent(share, 0))
-    of = "of the mIoU of a perfect prediction at the same stride"
-    if len(span) > 1:
-        return sentence(f"the networks reach {' to '.join(span)} {of}")
-    label, several = names(shares, shares.max(), 2)
-    return sentence(f"{label} {'reach' if several else 'reaches'} {percent(shares.max(), 0)} {of}")
-
-
 def first_at_goal(epochs: dict[str, Sequence[float]]) -> str:
     """Say which network is first at the goal with most seeds, and at which epoch the networks are on average.
 
@@ -146,12 +125,10 @@ def first_at_goal(epochs: dict[str, Sequence[float]]) -> str:
     mean = f"; the mean epoch is {listed(means)}"
     earliest = table.eq(table.min(axis=1), axis=0)
     wins = earliest[earliest.sum(axis=1) == 1].sum()
-    label, several = names(wins, wins.max(), 0)
-    if several:
+    if wins.nunique() == 1:
         return sentence(f"no network is at the dashed line first with more seeds than another{mean}")
-    return sentence(
-        f"{label} is at the dashed line first with {wins.max()} of {counted(len(table), 'seed')}{mean}"
-    )
+    most = f"{wins.max()} of {counted(len(table), 'seed')}"
+    return sentence(f"{wins.idxmax()} is at the dashed line first with {most}{mean}")
 
 
 def strongest_layer(ratios: dict[str, pd.DataFrame]) -> str:
@@ -161,11 +138,8 @@ def strongest_layer(ratios: dict[str, pd.DataFrame]) -> str:
     """
     values = pd.DataFrame({label: frame["value"] for label, frame in ratios.items()})
     if values.shape[1] == 1:
-        line = values.iloc[:, 0]
-        return sentence(
-            f"the ratio of {values.columns[0]} is smallest in {layer_words(line.idxmin())}, {line.min():.2g},"
-            f" and largest in {layer_words(line.idxmax())}, {line.max():.2g}"
-        )
+        line = values.iloc[:, 0].rename(layer_words)
+        return sentence(f"the ratio of {values.columns[0]} is {extremes(line, '{:.2g}'.format, 'layers')}")
     row = values.loc[(values.max(axis=1) / values.min(axis=1)).idxmax()].dropna()
     high, low = f"{row.max():.2g}", f"{row.min():.2g}"
     times = float(high) / float(low)  # of the printed values, so that a reader finds the same
@@ -209,12 +183,9 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
         return sentence(places or unbounded)
     levels = [part for part in parts if part.unit == parts[0].unit]
     levels.sort(key=lambda part: part.scale * part.estimate)
-    lowest, highest = (replace(level, low=None, high=None) for level in (levels[0], levels[-1]))
-    ends = f"the levels are {signed(lowest.estimate, lowest)} to {effect(highest)}"
-    if effect(lowest) == effect(highest):
-        which = f"{every(len(levels))} levels are" if len(levels) > 1 else "the level is"
-        ends = f"{which} {effect(lowest)}"
-    return sentence("; ".join(filter(None, (ends, places))))
+    ends = dict.fromkeys(signed(level.estimate, level) for level in (levels[0], levels[-1]))
+    text = f"the levels are {with_unit(' to '.join(ends), levels[0].unit)}"
+    return sentence("; ".join(filter(None, (text, places))))
 
 
 def has_band(part: MeasuredContrast, kind: str) -> bool:

@@ -1,5 +1,6 @@
 """Figures of attention gates: their maps, the mIoU lost without them, scores under shifted conditions."""
 
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -18,12 +19,13 @@ from segnb.report.figures.axes import (
     picture_rows,
     scale_below,
 )
-from segnb.report.figures.findings import extremes, names, points, same_signs
+from segnb.report.figures.findings import extremes, points, same_signs
 from segnb.report.figures.images import OPEN, evenly, marked
 from segnb.report.figures.style import FAINT, INK, SMALL, WIDTH, Picture, error_bars, figure, short, wrapped
 
 SCALE = {"cmap": OPEN, "vmin": 0, "vmax": 1}
 VALUE = "gate value (0 is closed, 1 is open)"
+LOSS = partial(points, sign=False)  # prints a level
 
 
 def _levels(gates: dict[str, np.ndarray], i: int) -> list[np.ndarray]:
@@ -61,18 +63,12 @@ def attention(gates: dict[str, dict[str, np.ndarray]], saved: dict[str, np.ndarr
     return fig.described(
         f"Maps of the attention gates per level, finest first, for {len(rows)} pairs of image and network."
         f" {'; '.join(texts)}.",
-        f"{openness(means)} A gate lets the skip through where its map is bright and blocks it"
-        " where the map is dark. Below each map are its mean and standard deviation (±); a gate with the same"
-        f" value everywhere selects nothing. n: {counted(len(rows) // len(gates), 'image')}, evenly spaced"
-        " over the stored images, and the first seed of each network.",
+        f"The mean of a map is {extremes(pd.Series(means), thing='maps')}. A gate lets the skip through where"
+        " its map is bright and blocks it where the map is dark. Below each map are its mean and standard"
+        " deviation (±); a gate with the same value everywhere selects nothing. n:"
+        f" {counted(len(rows) // len(gates), 'image')}, evenly spaced over the stored images, and the first"
+        " seed of each network.",
     ).shows(gates, "gate_*", "let_through")
-
-
-def openness(means: dict[str, float]) -> str:
-    """Say which map is bright most and which least: {label, level and image: mean of a map, 0 to 1}."""
-    span = extremes(pd.Series(means, dtype=float), 2, thing="maps")
-    start = "the means of the maps range from" if len(span) > 1 else "the mean of the map is"
-    return sentence(f"{start} {' to '.join(span)}")
 
 
 @figure
@@ -143,10 +139,7 @@ def worth(levels: dict[str, pd.DataFrame]) -> Picture:
     right.set_xticks(range(len(names) - 1), [name.replace(" ", "\n") for name in names[:-1]])
     right.set(title="variation within an image", ylabel="standard deviation", ylim=(0, 1.1 * top or 1))
     legend_of_networks(fig, levels)
-    values = "; ".join(
-        f"{label} {', '.join(points(value, '') for value in frame['value'])}"
-        for label, frame in levels.items()
-    )
+    values = "; ".join(f"{label} {', '.join(map(LOSS, frame['value']))}" for label, frame in levels.items())
     return fig.described(
         "Points of mIoU lost if the gate of a level, or of all levels, is replaced by its mean over the"
         f" image: {values}.",
@@ -162,11 +155,9 @@ def gate_losses(levels: dict[str, pd.DataFrame]) -> str:
     levels: {label: frame indexed by level, columns value, by_seed: mIoU lost without the gate}
     """
     cells = pd.concat({label: frame[["value", "by_seed"]] for label, frame in levels.items()})
-    losses, agreement = cells["value"], same_signs(cells["by_seed"], "losses")
-    return sentence(
-        f"the largest loss is {points(losses.max(), '')} points of mIoU ({', '.join(losses.idxmax())})"
-        f" and the smallest {points(losses.min(), '')} ({', '.join(losses.idxmin())}){agreement}"
-    )
+    losses = cells["value"].set_axis(map(", ".join, cells.index))
+    agreement = same_signs(cells["by_seed"], "losses")
+    return sentence(f"the loss in points of mIoU is {extremes(losses, LOSS, 'gates')}{agreement}")
 
 
 @figure
@@ -217,7 +208,4 @@ def largest_drop(scores: dict[str, pd.DataFrame]) -> str:
     row = drops.loc[kind]
     if row.mean() <= 0:
         return "On average, mIoU falls under no condition."
-    low, high = (points(value, "") for value in (row.min(), row.max()))
-    most = f"{high} points ({names(row, row.max(), 3)[0]})"
-    span = most if low == high else f"{low} ({names(row, row.min(), 3)[0]}) to {most}"
-    return sentence(f"{kind} costs most: mIoU falls by {span}")
+    return sentence(f"{kind} costs most points of mIoU: {extremes(row, LOSS)}")

@@ -1,7 +1,5 @@
 """Figures of the data: images with their labels, classes, and the share and position of each class."""
 
-from collections.abc import Sequence
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -30,6 +28,7 @@ from segnb.report.figures.style import (
     percent,
     row_names,
     short,
+    whole_percent,
     wrapped,
 )
 
@@ -122,7 +121,7 @@ def class_masks(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> Pic
 
 
 def largest_class(labels: np.ndarray, classes: ClassMap, images: str) -> str:
-    """Say how many classes the images show and which covers most of their pixels.
+    """Say how many classes the images show and which has the largest share of their pixels.
 
     Args:
         labels: uint8 label maps
@@ -132,10 +131,10 @@ def largest_class(labels: np.ndarray, classes: ClassMap, images: str) -> str:
     if not counts.any():
         return ""
     shares = pd.Series(counts / labels.size, classes.names)
-    label, several = names(shares, shares.max(), 3, "classes")
-    cover = f"{label} {'cover' if several else 'covers'} most, {percent(shares.max())} of the pixels"
+    largest = f"{percent(shares.max())} ({names(shares, shares.max(), percent, 'classes')})"
     show = "shows" if images.startswith(("this", "1 ")) else "show"
-    return sentence(f"{images} {show} {(counts > 0).sum()} of {len(classes)} classes; {cover}")
+    seen = f"{images} {show} {(counts > 0).sum()} of {len(classes)} classes"
+    return sentence(f"{seen}; the largest share of the pixels is {largest}")
 
 
 @figure
@@ -155,28 +154,12 @@ def class_places(heat: np.ndarray, classes: ClassMap) -> Picture:
             centres[name] = (share.sum(1) @ (np.arange(len(share)) + 0.5)) / share.sum() / len(share)
     words = "share of images with the class here, relative to its maximum"
     scale_below(fig, axes, axes[0].images[0], words)
+    heights = extremes(pd.Series(centres, dtype=float), whole_percent, "classes")
     return fig.described(
         "Heat maps of the position of each class in the image. Mean distance from the top edge, relative to"
-        f" the image height: {', '.join(f'{name} {percent(down, 0)}' for name, down in centres.items())}.",
-        f"{heights(centres)} Bright pixels are where the class is most frequent; each map has"
-        " its own scale, and its maximum is printed in it.",
-    )
-
-
-def heights(centres: dict[str, float]) -> str:
-    """Say which class is highest and which lowest: {name: mean distance from the top edge, 0 to 1}."""
-    values = pd.Series(centres)
-    if len(values) == 1:
-        return sentence(
-            f"{values.index[0]} is on average {percent(values.iloc[0], 0)} of the image height below the top"
-        )
-    (high, several), (low, _) = (names(values, end, 2, "classes") for end in (values.min(), values.max()))
-    if percent(values.min(), 0) == percent(values.max(), 0):
-        return sentence(f"{high} are on average {percent(values.min(), 0)} of the image height below the top")
-    verb = "are" if several else "is"
-    return sentence(
-        f"{high} {verb} highest in the image, on average {percent(values.min(), 0)} of the height below the"
-        f" top, and {low} lowest, {percent(values.max(), 0)}"
+        f" the image height: {', '.join(f'{name} {whole_percent(down)}' for name, down in centres.items())}.",
+        f"The mean distance from the top edge is {heights} of the image height. Bright pixels are where the"
+        " class is most frequent; each map has its own scale, and its maximum is printed in it.",
     )
 
 
@@ -269,30 +252,15 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sam
     return fig.described(
         f"{label}: {counted(len(rows), 'image')} with ground truth, prediction and errors. Wrong pixels:"
         f" {values}.",
-        f"{wrong_pixels(label, shares)} Red pixels have another class than the ground truth,"
-        f" and the number above is their share of the labelled pixels. n: {sample}.",
+        f"{wrong_pixels(pd.Series(shares, saved['names']), 'images')} Red pixels have another class than the"
+        f" ground truth, and the number above is their share of the labelled pixels. n: {sample}.",
     )
 
 
-def wrong_pixels(label: str, shares: Sequence[float]) -> str:
-    """Say which share of the pixels is wrong; shares are 0 to 1, one per image."""
-    span = dict.fromkeys(percent(value) for value in (min(shares), max(shares)))
-    per = "of the pixels of each image" if len(shares) > 1 else "of the pixels of this image"
-    return sentence(f"{label} predicts the wrong class for {' to '.join(span)} {per}")
-
-
-def fewest_wrong(shares: dict[str, float]) -> str:
-    """Say which networks have the fewest and the most wrong pixels, {label: share, 0 to 1}."""
+def wrong_pixels(shares: dict[str, float] | pd.Series, thing: str = "networks") -> str:
+    """Say which networks, or images, have the fewest and the most wrong pixels: shares, 0 to 1, by name."""
     values = pd.Series(shares, dtype=float)
-    if values.empty:
-        return ""
-    if len(values) == 1:
-        return sentence(
-            f"{values.index[0]} predicts the wrong class for {percent(values.iloc[0])} of the pixels"
-        )
-    span = extremes(values, 3, percent)
-    verb = "ranges from" if len(span) > 1 else "is"
-    return sentence(f"the share of wrong pixels {verb} {' to '.join(span)}")
+    return "" if values.empty else f"The share of wrong pixels is {extremes(values, percent, thing)}."
 
 
 def marked(image: np.ndarray, where: np.ndarray, colour: str = WRONG) -> np.ndarray:

@@ -5,10 +5,10 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 
-from segnb.claims.wording import every, sentence
+from segnb.claims.wording import sentence
 from segnb.report.figures.axes import inches_of_names, legend_of_networks, name_ends, plain_log
 from segnb.report.figures.findings import names
-from segnb.report.figures.style import BY_LABEL, Picture, figure, style_of
+from segnb.report.figures.style import Picture, figure, style_of
 from segnb.runtime.processes import in_jupyter
 
 
@@ -46,8 +46,6 @@ def _drawn(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     for ax in axes[1]:
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
-    if max(len(h) for seeds in histories.values() for h in seeds) == 1:
-        axes[0, 0].set_xlim(0.5, 1.5)
     if many:
         for ax, column in zip(axes[:, 1], ("val_loss", "val_miou"), strict=True):
             lines = {label: mean[column].dropna() for label, mean in means.items()}
@@ -78,7 +76,7 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     return fig.described(
         "Learning curves of loss and mIoU, training next to validation. Best validation mIoU"
         f"{' (mean over seeds)' if several else ''}: {'; '.join(texts)}.",
-        f"{best_epochs(histories)} A curve that still rises at its end could improve with more"
+        f"{sentence(best_epochs(histories))} A curve that still rises at its end could improve with more"
         " epochs; a validation loss that rises again shows overfitting. Training scores are computed while"
         " the weights change, validation scores after each epoch."
         + (
@@ -95,22 +93,20 @@ def learning_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
 def study_curves(histories: dict[str, list[pd.DataFrame]]) -> Picture:
     """Draw the study's own learning curves, from `segnb.audit.scores.learning_curves`."""
     best = [f"{name} {run.val_miou.max():.3f} in {len(run)} epochs" for name, (run,) in histories.items()]
-    families = {BY_LABEL[label].family for label in histories}
-    missing = [label for label in BY_LABEL if BY_LABEL[label].family in families and label not in histories]
     fig = _drawn(histories)
     fig.axes[2].set_ylabel("mIoU by the study's metric")
     return fig.described(
         "The study's learning curves of loss and mIoU, training next to validation. Best validation mIoU by"
         f" the study's metric: {'; '.join(best)}.",
-        f"In the study, {best_epochs(histories)} These are the study's own curves, read off its"
+        f"In the study, {best_epochs(histories)}. These are the study's own curves, read off its"
         " charts to about ±0.002. Its mIoU is by another metric than ours (“The study's reported scores”"
         " explains it), so compare shapes and losses, not mIoU. A line is interpolated, or ends, where"
-        " another line hides it." + f" Not published by the study: {'; '.join(missing)}." * bool(missing),
+        " another line hides it.",
     )
 
 
 def best_epochs(histories: dict[str, list[pd.DataFrame]]) -> str:
-    """Say which network has the highest validation mIoU, and how many runs are best in their last epoch.
+    """Say, as half a sentence, where the validation mIoU is highest and how many runs are best at their end.
 
     histories: {label: a history per run, with the columns epoch and val_miou}
     """
@@ -119,18 +115,12 @@ def best_epochs(histories: dict[str, list[pd.DataFrame]]) -> str:
     each = [line for runs in lines.values() for line in runs]
     if len(each) == 1:
         last = f"epoch {each[0].idxmax()} of {each[0].index[-1]}"
-        return sentence(f"{best.index[0]} has its highest validation mIoU, {best.max():.3f}, after {last}")
-    label, several = names(best, best.max(), 3)
-    verb = "have" if several else "has"
-    if len(best) > 1 and f"{best.min():.3f}" == f"{best.max():.3f}":
-        label, verb = f"{every(len(best))} networks", "have the same"
-    else:
-        verb = f"{verb} the"
-    mean = " (mean over seeds)" if len(each) > len(best) else ""
+        return f"{best.index[0]} has its highest validation mIoU, {best.max():.3f}, after {last}"
+    mean = ", mean over seeds," if len(each) > len(best) else ""
     rising = sum(line.idxmax() == line.index[-1] for line in each)
-    return sentence(
-        f"{label} {verb} highest validation mIoU, {best.max():.3f}{mean};"
-        f" {rising} of {len(each)} runs {'is' if rising == 1 else 'are'} best after the last epoch"
+    return (
+        f"the highest validation mIoU{mean} is {best.max():.3f} ({names(best, best.max())}); {rising} of"
+        f" {len(each)} runs {'is' if rising == 1 else 'are'} best after the last epoch"
     )
 
 

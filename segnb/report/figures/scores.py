@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from segnb.claims.wording import every, listed, sentence
+from segnb.claims.wording import sentence
 from segnb.report.figures.axes import (
     inches_of_names,
     name_ends,
@@ -15,7 +15,7 @@ from segnb.report.figures.axes import (
     network_points,
     single_runs,
 )
-from segnb.report.figures.findings import MOST_NAMES, by_family, few, names, points, tied_in_time
+from segnb.report.figures.findings import by_family, extremes, few, names, points, tied_in_time
 from segnb.report.figures.style import (
     INK,
     SMALL,
@@ -65,7 +65,11 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame) -> Picture:
         reading += " Hatched bars are networks with a frozen backbone."
     if several:
         reading += " Dots are single seeds, and each bar is their mean."
-    theirs = _published(study)
+    theirs = (
+        " Diamonds are the study's values on its own images, with the mean of its class IoUs as mIoU; where a"
+        " bar has none, the study published no value. Do not compare them with the scores of this report;"
+        " “The study's reported scores” says why."
+    )
     return fig.described(
         f"Bars of test mIoU with 95% confidence intervals and of test loss. mIoU: {'; '.join(values)}."
         f"{theirs}",
@@ -84,41 +88,15 @@ def highest(scores: pd.DataFrame) -> str:
     sentences = []
     for family, labels in groups.items():
         rows = scores.loc[labels].sort_values("miou", ascending=False, kind="stable")
-        best, value = rows.iloc[0], f"{rows.miou.max():.3f}"
-        label, several = names(rows.miou, best.miou, 3)
-        of = f"of the {family}, " if len(groups) > 1 else ""
-        if len(rows) == 1:
-            text = f"{label} has an mIoU of {value}"
-        elif f"{rows.miou.min():.3f}" == value:
-            text = f"the {len(rows)} {family} have the same mIoU, {value}"
-        elif several:
-            text = f"{of}{label} have the highest mIoU, {value}"
-        else:
-            second = rows.iloc[1]
-            lead = points(round(best.miou, 3) - round(second.miou, 3)).lstrip("+")  # as printed
-            text = f"{of}{label} has the highest mIoU, {value}, {lead} points above {second.name}"
+        best, second = rows.iloc[0], rows.iloc[:2].iloc[-1]  # the same if there is only one
+        of = f" of the {family}" if len(groups) > 1 else ""
+        text = f"the highest mIoU{of} is {best.miou:.3f} ({names(rows.miou, best.miou)})"
+        if lead := round(best.miou, 3) - round(second.miou, 3):  # as printed
+            text += f", {points(lead, sign=False)} points above {second.name}"
             if np.isfinite([best.low, second.high]).all():
                 text += f"; their intervals {'' if second.high >= best.low else 'do not '}overlap"
         sentences.append(sentence(text))
     return " ".join(sentences)
-
-
-def _published(study: pd.DataFrame) -> str:
-    """Say which values are the study's, and which it did not publish; begins with a space."""
-    words = {"miou": "mIoU", "loss": "loss"}
-    missing = {word: list(study.index[study[column].isna()]) for column, word in words.items()}
-    texts = [
-        f"the {word} of {'any network here' if len(labels) == len(study) else listed(labels)}"
-        for word, labels in missing.items()
-        if labels
-    ]
-    marked = bool(study[list(words)].notna().any(axis=None))
-    return (
-        " Diamonds are the study's values on its own images, with the mean of its class IoUs as mIoU. Do not"
-        " compare them with the scores of this report; “The study's reported scores” says why."
-        * marked
-        + f" Not published by the study: {' and '.join(texts)}." * bool(texts)
-    )
 
 
 @figure
@@ -160,35 +138,15 @@ def class_scores(iou: pd.DataFrame) -> Picture:
     best = iou.max(axis=1)
     values = ", ".join(f"{name} {value:.3f}" for name, value in best.items() if not np.isnan(value))
     absent = ", ".join(name for name, value in best.items() if np.isnan(value))
+    span = extremes(best.iloc[:-1].dropna(), thing="classes")
     return fig.described(
         f"Heat map of test IoU per class for {'; '.join(iou.columns)}. Best IoU of each class: {values}."
         + (f" Not in the test images: {absent}." if absent else ""),
-        f"{hardest_classes(iou)} Darker cells are better: compare networks along a row and classes"
-        " down a column."
+        f"The best IoU of a class is {span}. Darker cells are better: compare networks along a row and"
+        " classes down a column."
         + (" A dash marks a class that no test image shows." if absent else "")
         + f" The heat map has no error bars.{sample([iou])}",
     ).shows(iou.columns, "iou:*", "miou:thin", "miou:thin-others", "best:classes")
-
-
-def hardest_classes(iou: pd.DataFrame) -> str:
-    """Say on which classes every network scores 0, or which class has the lowest best IoU.
-
-    iou: a row per class, a column per network; a row "mIoU" is left out
-    """
-    best = iou.drop(index="mIoU", errors="ignore").max(axis=1).dropna()
-    several = iou.shape[1] > 1
-    nothing = list(best.index[best.round(2) == 0])
-    if nothing:
-        which = f" ({listed(nothing)})" if len(nothing) <= MOST_NAMES else ""
-        who = f"{every(iou.shape[1])} networks have" if several else f"{iou.columns[0]} has"
-        return sentence(f"{who} an IoU of 0.00 for {len(nothing)} of {len(best)} classes{which}")
-    whose = "the best IoU of any network" if several else f"the IoU of {iou.columns[0]}"
-    low, high = (names(best, value, 2, "classes")[0] for value in (best.min(), best.max()))
-    if f"{best.min():.2f}" == f"{best.max():.2f}":
-        return sentence(f"{whose} is {best.max():.2f} for {low}")
-    return sentence(
-        f"{whose} is lowest for {low}, {best.min():.2f}, and highest for {high}, {best.max():.2f}"
-    )
 
 
 @figure
@@ -237,21 +195,9 @@ def cost(table: pd.DataFrame) -> str:
     table: indexed by label; columns miou, predict_seconds, predict_samples
     """
     milliseconds = 1e3 * table.predict_seconds
-    best, several = names(table.miou, table.miou.max(), 3)
-    fastest, many = names(milliseconds, milliseconds.min(), 1)
-    tied = tied_in_time(table, "predict")
-    score, fast = f"{table.miou.max():.3f}", f"{milliseconds.min():.1f} ms"
-    if len(table) == 1:
-        return sentence(f"{best} has an mIoU of {score} and predicts an image in {fast}")
-    takes = "" if several or many else f", and takes {milliseconds[best]:.1f} ms to predict an image"
+    best, tied = table.miou.max(), tied_in_time(table, "predict")
+    least = f"{milliseconds.min():.1f} ms ({names(milliseconds, milliseconds.min(), '{:.1f}'.format)})"
+    speed = f"the least time to predict an image is {least}"
     if len(tied) > 1:
-        return sentence(
-            f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes}; no network is clearly"
-            f" fastest, because the rounds of timing of {few(tied)} overlap"
-        )
-    if best == fastest and not several:
-        return sentence(f"{best} has the highest mIoU, {score}, and predicts an image fastest, in {fast}")
-    return sentence(
-        f"{best} {'have' if several else 'has'} the highest mIoU, {score}{takes};"
-        f" {fastest} {'predict an image in' if many else 'needs the least time,'} {fast}"
-    )
+        speed = f"no network is clearly fastest, because the rounds of timing of {few(tied)} overlap"
+    return sentence(f"the highest mIoU is {best:.3f} ({names(table.miou, best)}); {speed}")

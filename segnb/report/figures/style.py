@@ -11,9 +11,9 @@ import html
 import io
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from textwrap import fill
 from typing import NamedTuple
 
@@ -138,12 +138,7 @@ class Picture(Figure):
     def png(self) -> bytes:
         """Return the figure as a PNG of SCALE image pixels per CSS pixel."""
         file = io.BytesIO()
-
-        def draw() -> None:
-            file.seek(0)
-            self.canvas.print_png(file)
-
-        self._lay_out(draw)
+        self._lay_out(lambda: self.canvas.print_png(file))
         return file.getvalue()
 
     def svg(self) -> str:
@@ -267,12 +262,11 @@ def marks(classes: ClassMap, i: int) -> dict:
     }
 
 
-def sample(frames: Iterable[pd.DataFrame]) -> str:
+def sample(frames: Collection[pd.DataFrame]) -> str:
     """Say how many images and seeds a figure rests on, as a sentence for a caption that begins with a space.
 
     frames: `attrs` may have "images" and "seeds", or columns of these names; "" if none has
     """
-    frames = list(frames)
     numbers = []
     for key, thing in (("images", "test image"), ("seeds", "seed")):
         counts = sorted({n for frame in frames for n in frame.get(key, [frame.attrs.get(key)]) if n})
@@ -282,7 +276,7 @@ def sample(frames: Iterable[pd.DataFrame]) -> str:
     return f" n: {', '.join(numbers)}." if numbers else ""
 
 
-def intervals(frames: Iterable[pd.DataFrame]) -> str:
+def intervals(frames: Collection[pd.DataFrame]) -> str:
     """Say what the error bars of a figure contain; begins with a space.
 
     frames: columns low and high, the interval over test images; NaN for a single image
@@ -292,9 +286,8 @@ def intervals(frames: Iterable[pd.DataFrame]) -> str:
     return " There are no error bars, because a single test image gives no interval."
 
 
-def error_bars(frames: Iterable[pd.DataFrame]) -> str:
+def error_bars(frames: Collection[pd.DataFrame]) -> str:
     """Say what the error bars of a figure contain, and n; see `intervals` and `sample`."""
-    frames = list(frames)
     return intervals(frames) + sample(frames)
 
 
@@ -339,3 +332,6 @@ def percent(share: float, digits: int = 1) -> str:
     if 0 < share < 1 and printed in (0, 100):
         return f">{100 - step:.{digits}f}%" if printed else f"<{step:.{digits}f}%"
     return f"{100 * share:.{digits}f}%"
+
+
+whole_percent = partial(percent, digits=0)

@@ -4,7 +4,6 @@ import base64
 import io
 import re
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -35,22 +34,6 @@ def unbroken(text: str) -> Markup:
     return Markup("").join(piece for pair in zip(plain, [*pieces, ""], strict=True) for piece in pair)
 
 
-@cache  # which keeps the compiled templates
-def shell() -> jinja2.Environment:
-    """Return the environment that loads the templates, with the filters that they use."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals["about"] = about
-    environment.filters |= {"unbroken": unbroken, "line": one_line}
-    return environment
-
-
-def fill(template: str, **values) -> str:
-    """Fill a template with values."""
-    return shell().get_template(template).render(values)
-
-
 def about(name: str, networks: Iterable[str] = (), metrics: Iterable[str] = ()) -> str:
     """Describe a figure or table for `segnb.report.html.anchors`: its attribute `data-about`, as JSON.
 
@@ -61,6 +44,18 @@ def about(name: str, networks: Iterable[str] = (), metrics: Iterable[str] = ()) 
             stands for any text, or ids of claims without comparisons.
     """
     return to_json({"name": name, "networks": list(networks), "metrics": list(metrics)})
+
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+TEMPLATES.globals["about"] = about
+TEMPLATES.filters |= {"unbroken": unbroken, "line": one_line}
+
+
+def fill(template: str, **values) -> str:
+    """Fill a template with values."""
+    return TEMPLATES.get_template(template).render(values)
 
 
 def webp(picture: Image.Image) -> bytes:
