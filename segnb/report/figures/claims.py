@@ -292,9 +292,9 @@ def examples(
     return fig.described(
         f"Three test images with ground truth and the predictions of {first} and {second}. Difference:"
         f" {'; '.join(texts)}.",
-        f"Of {rows.attrs.get('images', len(labels))} test images with a value, those with the smallest,"
-        f" median and largest difference ({full_name(part)}): {with_unit(ends, part.unit)}. n: 3 images,"
-        f" seed {seed}.",
+        f"The difference ({full_name(part)}) is {with_unit(ends, part.unit)} in these three images, which"
+        f" have the smallest, median and largest of the {rows.attrs.get('images', len(labels))} test images"
+        f" in which it can be computed. n: 3 images, seed {seed}.",
     )
 
 

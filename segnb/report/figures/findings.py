@@ -173,9 +173,10 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
     """Give the value of one measured comparison of a claim, or the places of the intervals of several."""
     differences = [part for part in parts if part.minus]
     if len(parts) == 1:
-        return sentence(f"the {'difference' if differences else 'level'} is {effect(parts[0])}")
-    limited = [part for part in parts if part.minus or part.threshold or part.decides]  # others are levels
-    deciding = "deciding " if len(limited) < len(parts) and all(part.decides for part in limited) else ""
+        return sentence(f"the {'difference' if differences else 'value'} is {effect(parts[0])}")
+    decide = [part for part in parts if part.decides]
+    limited = decide or [part for part in parts if part.minus or part.threshold]  # others have no limit
+    deciding = "deciding " if decide and len(decide) < len(parts) else ""
     places = _intervals([_place(part, kind) for part in limited if part.low is not None], deciding)
     if differences:
         above = sum(part.scale * part.estimate > 0 for part in differences)
@@ -184,7 +185,7 @@ def comparisons(parts: list[MeasuredContrast], kind: str) -> str:
     levels = [part for part in parts if part.unit == parts[0].unit]
     levels.sort(key=lambda part: part.scale * part.estimate)
     ends = dict.fromkeys(signed(level.estimate, level) for level in (levels[0], levels[-1]))
-    text = f"the levels are {with_unit(' to '.join(ends), levels[0].unit)}"
+    text = f"the values are {with_unit(' to '.join(ends), levels[0].unit)}"
     return sentence("; ".join(filter(None, (text, places))))
 
 

@@ -127,5 +127,8 @@ def test_the_caption_leaves_out_what_all_figures_of_claims_share():
 def test_examples_say_how_they_were_picked():
     fig = FIGURES["examples"]()
     assert "largest +10.0 points of mIoU in test 0003, 0.0%" in fig.alt
-    assert ": −8.0 to +10.0 points of mIoU." in fig.caption
-    assert "Of 6 test images with a value, those with the smallest" in fig.caption and "seed 0" in fig.caption
+    assert ") is −8.0 to +10.0 points of mIoU in these three images, " in fig.caption
+    assert (
+        "the smallest, median and largest of the 6 test images in which it can be computed" in fig.caption
+        and "seed 0" in fig.caption
+    )

@@ -443,7 +443,7 @@ LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
     ("parts", "expected"),
     [
         ([UP], "The difference is +3.1 points of mIoU (0.4 to 5.8)."),
-        ([part(**LEVEL)], "The level is 3.1 points of mIoU."),
+        ([part(**LEVEL)], "The value is 3.1 points of mIoU."),
         (
             [UP, UP, OPEN, DOWN],
             "Of 4 intervals, 2 are above zero, 1 is on both sides of zero and 1 is below zero.",
@@ -453,11 +453,11 @@ LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
         ([DOWN, DOWN], "Both intervals are below zero."),
         (
             [part(**LEVEL), part(**LEVEL, estimate=0.5)],
-            "The levels are 3.1 to 50.0 points of mIoU.",
+            "The values are 3.1 to 50.0 points of mIoU.",
         ),
         (
             [part(**LIMIT, low=0.1, high=0.2), part(**LIMIT, estimate=0.5, low=0.06, high=0.9)],
-            "The levels are 3.1 to 50.0 points of mIoU; both intervals are above the limit.",
+            "The values are 3.1 to 50.0 points of mIoU; both intervals are above the limit.",
         ),
         (
             [COUNTED, part(low=None, high=None, estimate=-0.1)],
@@ -468,6 +468,11 @@ LIMIT = {"label": "U-Net", "minus": (), "threshold": 0.05}
         (
             [UP, DOWN, part(**SHOWN), part(**SHOWN)],
             "Of 2 deciding intervals, 1 is above zero and 1 is below zero.",
+        ),
+        # A difference next to deciding limits is not counted either.
+        (
+            [part(**LIMIT, low=0.1, high=0.2), part(decides=False)],
+            "The deciding interval is above the limit.",
         ),
         # A claim of "at most" is printed as the negative.
         (
