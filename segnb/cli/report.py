@@ -12,11 +12,9 @@ from pathlib import Path
 from segnb.cli import add_command, add_options
 from segnb.errors import SegnbError
 from segnb.evaluation.scores import ranking
-from segnb.models.pretrained import SOURCES
 from segnb.models.registry import parse_variants
 from segnb.params import ReportParams, StudyParams, parse_seeds
 from segnb.pipeline import resources
-from segnb.presets import preset
 from segnb.report.text import counted
 from segnb.runtime import processes, warm
 from segnb.storage import root, runs_folder
@@ -68,7 +66,6 @@ def report(options: argparse.Namespace) -> int:
     params = StudyParams.from_attributes(options)
     if options.offline:
         os.environ["SEGNB_OFFLINE"] = "1"
-    _announce(params, options.offline)
     study = create_study(params)
     seeds = seeds or list(range(study.preset.seeds))
     budget = resources.budget(study, variants, options.jobs)
@@ -143,21 +140,6 @@ def _run_engine(arguments: list[str], begin: Callable[[], None] = lambda: None) 
             raise
         finally:
             processes.stop(process, GRACE)
-
-
-def _announce(params: StudyParams, offline: bool) -> None:
-    """Print the download that is about to begin."""
-    weights = params.weights or preset(params.preset).weights
-    if weights == "random":
-        return
-    if offline:
-        without = "; the backbone is random if no weights are on this machine" if weights == "auto" else ""
-        print(f"offline: nothing is downloaded{without}")
-        return
-    names = list(SOURCES) if weights == "auto" else [n for n in SOURCES if n == weights.removesuffix("+fc6")]
-    if names and all(SOURCES[name].state() == "not fetched" for name in names):
-        source = SOURCES[names[0]]
-        print(f"backbone weights: {names[0]} (downloading {source.megabytes} MB), {source.what}")
 
 
 def _describe(study: Study, variants: list[str], seeds: list[int], jobs: int) -> None:
