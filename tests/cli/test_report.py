@@ -60,7 +60,7 @@ def test_what_diverges_is_told_once_and_left_out_and_what_fails_fails(
 ):
     calls = []
 
-    def engine(arguments: list[str], begin=None) -> int:
+    def engine(arguments: list[str], lock: int) -> int:
         calls.append(arguments)
         if diverges:
             open_study().run("UNet_NoSkip_256", 0).diverge(1, "the training diverged in epoch 1 of 1")
