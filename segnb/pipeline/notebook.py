@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -201,7 +200,6 @@ class Kernel(AsyncKernelManager):
 @contextmanager
 def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
     """Start a kernel; at the end of the block, end it and every process that it started."""
-    _allow_files()
     # Paths of sockets must be short, and the temporary folder of a batch job may have a long one.
     too_long = len(tempfile.gettempdir()) > SOCKET - len("/segnb-12345678/kernel-ipc-5")
     place = "/tmp" if too_long else None  # noqa: S108 (in a folder of its own that other users cannot read)
@@ -223,14 +221,6 @@ def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
             if process:
                 stop(process, GRACE)
             run_sync(manager.cleanup_resources)()
-
-
-def _allow_files() -> None:
-    """Let this process and its kernel have 1024 open files, including sockets, or as many as they may."""
-    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    target = 1024 if most == resource.RLIM_INFINITY else min(1024, most)
-    if allowed != resource.RLIM_INFINITY and allowed < target:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (target, most))
 
 
 # -- messages --------------------------------------------------------------------------------------------

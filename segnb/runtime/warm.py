@@ -13,7 +13,6 @@ Without this process, steps load the modules themselves.
 import atexit
 import json
 import os
-import resource
 import runpy
 import selectors
 import socket
@@ -103,7 +102,6 @@ def _become(step: socket.socket, outputs: list[int], request: dict) -> list[str]
     sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)
     sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.chdir(request["folder"])
-    resource.setrlimit(resource.RLIMIT_NOFILE, tuple(request["files"]))
     os.environ.clear()
     os.environ.update(request["environment"] | {STEP: " ".join(request["arguments"])})
 
