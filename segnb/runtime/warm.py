@@ -26,8 +26,6 @@ from typing import NoReturn
 
 from segnb.runtime.processes import EVERY, STEP, WARM, end_all, environment, kill_below, load, stop
 
-WAITING = 128  # steps that may connect at the same time
-
 
 @contextmanager
 def started(modules: Sequence[str]) -> Iterator[None]:
@@ -41,7 +39,7 @@ def started(modules: Sequence[str]) -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory(prefix="segnb-") as folder, socket.socket(socket.AF_UNIX) as requests:
         requests.bind(address := f"{folder}/warm")
-        requests.listen(WAITING)
+        requests.listen()
         number = requests.fileno()
         process = subprocess.Popen(
             [sys.executable, "-m", "segnb.runtime.warm", str(os.getpid()), str(number), *modules],
