@@ -59,7 +59,7 @@ SMALL = {"mem_mb": 3 * 1024, "runtime": 60}
 
 def training(study: Study, variant: str) -> dict[str, int]:
     """Return the resources of training one run with train.ipynb, like all others as in SMALL."""
-    recipe, counts = _recipe(study, variant), study.settings["data"]["counts"]
+    recipe, counts = study.recipe(VARIANTS[variant].family), study.settings["data"]["counts"]
     images = recipe.epochs * (counts["train"] + counts["val"])
     return _need(_run_mib(study, variant), images * _step(recipe, variant) / _pace(study.machine))
 
@@ -71,7 +71,7 @@ def testing(study: Study, variant: str) -> dict[str, int]:
 
 def costing(study: Study, variants: list[str]) -> dict[str, int]:
     """Return those of `segnb cost`: about forty training steps of each network, one after the other."""
-    recipes = {variant: _recipe(study, variant) for variant in variants}
+    recipes = {variant: study.recipe(VARIANTS[variant].family) for variant in variants}
     operations = sum(40 * r.batch_size * _step(r, variant) for variant, r in recipes.items())
     return _need(max(_run_mib(study, variant) for variant in variants), operations / _pace(study.machine))
 
@@ -106,12 +106,8 @@ def _parameters(recipe: Recipe, family: str) -> float:
     return 33e6 * width**2 if family == "unet" else 15e6 + 104e6 * width
 
 
-def _recipe(study: Study, variant: str) -> Recipe:
-    return study.preset.recipe(VARIANTS[variant].family)
-
-
 def _run_mib(study: Study, variant: str) -> int:
-    recipe, family = _recipe(study, variant), VARIANTS[variant].family
+    recipe = study.recipe(family := VARIANTS[variant].family)
     fixed = PROCESSES + math.ceil(CHECKPOINT * _parameters(recipe, family) / 2**20)
     if study.machine.device == "cuda":
         return fixed + CUDA

@@ -144,7 +144,7 @@ def look(name: str = "latest") -> Grid:
     requested = set(product(rows, request["seeds"])) or begun
     variants = list(dict.fromkeys([*rows, *sorted(variant for variant, _ in begun)]))
     seeds = sorted({seed for _, seed in requested | begun})
-    recipes = {family: study.preset.recipe(family) for family in ("fcn", "unet")}
+    recipes = {family: study.recipe(family) for family in ("fcn", "unet")}
     runs, seconds, started = {}, {}, {}
     for key in product(variants, seeds):
         if key in requested | begun:

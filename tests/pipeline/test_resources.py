@@ -42,7 +42,7 @@ def study(name="quick", machine=CPU, **counts):
     """What the estimates read of a study."""
     chosen = preset(name)
     seen = {"train": chosen.train, "val": chosen.val, "test": chosen.test} | counts
-    return SimpleNamespace(preset=chosen, machine=machine, settings={"data": {"counts": seen}})
+    return SimpleNamespace(recipe=chosen.recipe, machine=machine, settings={"data": {"counts": seen}})
 
 
 @pytest.mark.parametrize(("name", "variant"), MEASURED)
@@ -67,7 +67,7 @@ def test_time_on_a_gpu_is_on_the_safe_side_and_memory_is_about_what_was_measured
 @pytest.mark.parametrize("variant", ["ClassAttentionResidualUNet_256", "FCN32s_vgg16_finetune"])
 def test_a_run_has_memory_for_a_checkpoint(machine, variant):
     asked, family = study("paper", machine), VARIANTS[variant].family
-    recipe = asked.preset.recipe(family)
+    recipe = asked.recipe(family)
     with torch.device("meta"):
         network = build(variant, 13, recipe.width)
     checkpoint = 3 * 4 * sum(parameter.numel() for parameter in network.parameters()) / 2**20
