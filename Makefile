@@ -111,15 +111,11 @@ clean-all: clean  ## also remove trained runs and .venv
 	python3 -c "import sys; sys.exit(sys.version_info < (3, 11) and 'segnb: python3 is too old (expected Python 3.11 or newer)')"
 	python3 -m venv .venv
 
-.venv/.installed: .venv/bin/python pyproject.toml
+.venv/.installed-dev: EXTRA := [dev]
+.venv/.installed .venv/.installed-dev: .venv/bin/python pyproject.toml
 	@echo "installing pinned packages into .venv (a few minutes, up to 6 GB)"
-	"$(PY)" -m pip install --quiet --editable .
-	@touch $@
-
-.venv/.installed-dev: .venv/bin/python pyproject.toml
-	@echo "installing pinned packages, including those for tests, into .venv (a few minutes, up to 6 GB)"
-	"$(PY)" -m pip install --quiet --editable '.[dev]'
-	@touch $@ .venv/.installed
+	"$(PY)" -m pip install --quiet --editable '.$(EXTRA)'
+	@touch .venv/.installed $@
 
 install-dev:
 	@"$(PY)" -c "import axe_playwright_python, bs4, html5lib, hypothesis, importlinter, nbstripout, pip_audit, playwright" 2>/dev/null \
