@@ -101,7 +101,7 @@ lab: $(RUN_READY)  ## open JupyterLab in notebooks/, with the kernel "segnb" for
 	@"$(PY)" -m jupyterlab --notebook-dir notebooks
 
 clean:  ## remove the report, caches and rendered scenes; trained runs stay
-	rm -rf report cache .snakemake .pytest_cache .ruff_cache runs/*/chapters runs/*/data-*.json runs/*/scenes-*.json
+	rm -rf report cache .snakemake .pytest_cache .ruff_cache runs/*/chapters runs/*/data-* runs/*/scenes-*
 	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +
 
 clean-all: clean  ## also remove trained runs and .venv

@@ -16,7 +16,6 @@ from segnb.models.pretrained import SOURCES, fetch
 from segnb.params import ReportParams
 from segnb.runtime import pool
 from segnb.storage import feature_folder
-from segnb.storage.files import write_json
 from segnb.study.study import open_study
 from segnb.training import feature_cache
 
@@ -51,7 +50,6 @@ def add_commands(commands) -> None:
     parser = add_command(commands, arrays)
     add_options(parser, ReportParams, "study")
     parser.add_argument("--size", type=int, required=True, help="pixels per side")
-    parser.add_argument("--done", help="file to write when everything is cached")
     parser.add_argument(
         "--evaluation",
         action="store_true",
@@ -154,8 +152,6 @@ def arrays(options: argparse.Namespace) -> None:
             counts[kind] = len(scenes) if scenes else 0
     else:
         counts = {name: len(study.split(name, options.size)) for name in ("train", "val", "test")}
-    if options.done:
-        write_json(Path(options.done), counts)
     print(f"{study.settings['data']['name']} at {options.size} px: {counts}")
 
 

@@ -16,7 +16,7 @@ from segnb.errors import SegnbError
 from segnb.runtime import processes
 from segnb.runtime.pool import PROCESSES
 from segnb.runtime.processes import STEP, Terminated
-from segnb.storage.files import read_json, write_json
+from segnb.storage.files import write_json
 from segnb.study.study import Study
 from tests.conftest import CHECKOUT, make_project
 from tests.synthetic_study import SIZE, make_study
@@ -37,15 +37,15 @@ def test_arrays_caches_the_splits_or_what_evaluation_reads(tmp_path, monkeypatch
     monkeypatch.setenv("SEGNB_ROOT", str(project := make_project(tmp_path / "project")))
     monkeypatch.setenv(PROCESSES, "")
     make_study(project, 0, images=2)
-    made, done = [], tmp_path / "done.json"
+    made = []
     monkeypatch.setattr(Study, "split", lambda study, name, size: made.append(name) or [1])
     monkeypatch.setattr(Study, "visibility", lambda study, size: made.append("visibility") or [[1, 2]])
     monkeypatch.setattr(Study, "shifted", lambda study, kind, size: made.append(kind))
-    arguments = ["arrays", "--study", "latest", "--size", str(SIZE), "--done", str(done)]
+    arguments = ["arrays", "--study", "latest", "--size", str(SIZE)]
     assert main(arguments) == 0 and made == ["train", "val", "test"]
     made.clear()
     assert main([*arguments, "--evaluation", "--processes", "3"]) == 0 and made == ["visibility", *KINDS]
-    assert read_json(done) == {"visibility": 2, **dict.fromkeys(KINDS, 0)}
+    assert str({"visibility": 2, **dict.fromkeys(KINDS, 0)}) in capsys.readouterr().out
     made.clear()
     assert main([*arguments, "--size", "32"]) == 1 and not made
     assert f"invalid size 32 (expected {SIZE})" in capsys.readouterr().err

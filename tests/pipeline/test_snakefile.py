@@ -36,7 +36,7 @@ def finished(tmp_path_factory) -> Path:
         for path in project.rglob("*"):
             os.utime(path, (BEGIN, BEGIN))
         runs = [study.run(variant, 0) for variant in VARIANTS]
-        made = [study.path / f"{kind}-{size}.json" for kind in ("data", "scenes") for size in study.sizes()]
+        made = [study.path / f"{kind}-{size}.done" for kind in ("data", "scenes") for size in study.sizes()]
         made += [run.path / "train.ipynb" for run in runs]
         made += [path for run in runs for path in run.path.glob("*.npz")]
         made += [study.cost_path, study.claims_path]
@@ -126,7 +126,7 @@ def test_another_set_of_files_than_snakemake_noted_repeats_no_evaluation(finishe
 
 def test_evaluation_asks_for_its_test_scenes_and_training_does_not(finished):
     (study,) = map(Study, (finished / "runs").iterdir())
-    marks = [study.path / f"scenes-{size}.json" for size in study.sizes()]
+    marks = [study.path / f"scenes-{size}.done" for size in study.sizes()]
     ages = [mark.stat().st_mtime for mark in marks]
     for mark in marks:
         mark.unlink()
