@@ -287,4 +287,4 @@ rule scenes:
     message:
         "scenes: test scenes of {wildcards.size} px per side for evaluation"
     shell:
-        "{segnb} arrays --study {params.study:q} --size {wildcards.size} --evaluation --processes {threads}"
+        "SEGNB_PROCESSES={threads} {segnb} arrays --study {params.study:q} --size {wildcards.size} --evaluation"

@@ -1,7 +1,6 @@
 """`segnb data`, `arrays`, `weights` and `cache`: data sets, backbone weights and cached features."""
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
 from segnb.models.pretrained import SOURCES, fetch
 from segnb.params import ReportParams
-from segnb.runtime import pool
 from segnb.storage import feature_folder
 from segnb.study.study import open_study
 from segnb.training import feature_cache
@@ -54,9 +52,6 @@ def add_commands(commands) -> None:
         "--evaluation",
         action="store_true",
         help="cache what only evaluation reads (visible shares, shifted scenes) instead of the splits",
-    )
-    parser.add_argument(
-        "--processes", type=int, help="processes that render (default: one per core)", metavar="N"
     )
     parser = add_command(commands, weights)
     parser.add_argument(
@@ -141,8 +136,6 @@ def arrays(options: argparse.Namespace) -> None:
     study = open_study(options.study)
     if options.size not in (sizes := study.sizes()):
         raise SegnbError(f"invalid size {options.size} (expected {' or '.join(map(str, sizes))})")
-    if options.processes:
-        os.environ[pool.PROCESSES] = str(options.processes)
     if options.evaluation:
         visible = study.visibility(options.size)
         counts = {"visibility": len(visible[0]) if visible else 0}

@@ -14,7 +14,6 @@ from segnb.cli import COMMANDS, add_command, main
 from segnb.data.shifts import KINDS
 from segnb.errors import SegnbError
 from segnb.runtime import processes
-from segnb.runtime.pool import PROCESSES
 from segnb.runtime.processes import STEP, Terminated
 from segnb.storage.files import write_json
 from segnb.study.study import Study
@@ -35,7 +34,6 @@ def test_help_lists_every_command(capsys):
 
 def test_arrays_caches_the_splits_or_what_evaluation_reads(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SEGNB_ROOT", str(project := make_project(tmp_path / "project")))
-    monkeypatch.setenv(PROCESSES, "")
     make_study(project, 0, images=2)
     made = []
     monkeypatch.setattr(Study, "split", lambda study, name, size: made.append(name) or [1])
@@ -44,7 +42,7 @@ def test_arrays_caches_the_splits_or_what_evaluation_reads(tmp_path, monkeypatch
     arguments = ["arrays", "--study", "latest", "--size", str(SIZE)]
     assert main(arguments) == 0 and made == ["train", "val", "test"]
     made.clear()
-    assert main([*arguments, "--evaluation", "--processes", "3"]) == 0 and made == ["visibility", *KINDS]
+    assert main([*arguments, "--evaluation"]) == 0 and made == ["visibility", *KINDS]
     assert str({"visibility": 2, **dict.fromkeys(KINDS, 0)}) in capsys.readouterr().out
     made.clear()
     assert main([*arguments, "--size", "32"]) == 1 and not made

@@ -14,6 +14,7 @@ import pytest
 from segnb.models.registry import VARIANTS as REGISTRY
 from segnb.pipeline import resources
 from segnb.report import CHAPTERS
+from segnb.runtime.pool import PROCESSES
 from segnb.study.study import Study
 from tests.conftest import CHECKOUT
 from tests.synthetic_study import make_study
@@ -163,7 +164,8 @@ def test_trainings_go_seed_by_seed_and_the_longest_of_a_seed_first(finished, tmp
     project = tmp_path / "project"
     shutil.copytree(finished, project)
     print_details(project)
-    plan = call(project, "--dry-run", "--forceall", variants="all", seeds="4,0,7").stdout
+    options = "--dry-run", "--forceall", "--printshellcmds"
+    plan = call(project, *options, variants="all", seeds="4,0,7").stdout
     jobs = re.findall(
         r"^rule train:\n.*?wildcards: variant=(\w+), seed=(\d+)\n.*?priority: (\d+)$", plan, re.M | re.S
     )
@@ -175,6 +177,7 @@ def test_trainings_go_seed_by_seed_and_the_longest_of_a_seed_first(finished, tmp
     assert order == [(seed, first) for seed in "047" for first in [True] * longest + [False] * rest]
     before = re.findall(r"^rule (?:data|scenes):\n.*?priority: (\d+)$", plan, re.M | re.S)
     assert before and min(map(int, before)) > max(int(job[2]) for job in jobs)
+    assert f"{PROCESSES}=1 exec " in plan  # scenes are rendered with the threads of a run
     chapters = re.findall(
         r"^rule chapter:\n.*?wildcards: chapter=(\w+)\n(?:    priority: (1)\n)?", plan, re.M | re.S
     )
