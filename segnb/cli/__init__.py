@@ -56,7 +56,6 @@ examples:
   segnb status                 show the progress of the latest study
 
 Run 'segnb COMMAND --help' for the options of a command."""
-WIDTH = 80  # columns of a command's description
 RUN = "folder of a run, STUDY/VARIANT/seedN, or latest (the run that finished last)"
 
 
@@ -194,7 +193,7 @@ def add_command(among, function: Callable, name: str = "", *, trouble: int = 1) 
 
 def _filled(paragraph: str) -> str:
     """Wrap a paragraph of help, but not a list, whose lines are indented."""
-    return paragraph if "\n  " in paragraph else textwrap.fill(paragraph, WIDTH)
+    return paragraph if "\n  " in paragraph else textwrap.fill(paragraph, 80)
 
 
 def add_options(parser, params: type[Params], *names: str) -> None:

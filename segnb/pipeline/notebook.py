@@ -42,7 +42,6 @@ START_SECONDS = 120  # until a kernel answers; it imports little, but perhaps fr
 OUTPUT_SECONDS = 60  # until the last output of a cell arrives
 GRACE = 3  # seconds between SIGTERM and SIGKILL for a kernel
 SOCKET = 100  # bytes of a socket's path; the limit of common systems is a few more
-TAIL = 10  # lines of the log that are printed
 # Messages of Python, NumPy and torch, on CPUs and GPUs, when memory runs out.
 NO_MEMORY = re.compile(
     r"MemoryError|OutOfMemoryError|out of memory|can't allocate memory|not enough memory|bad_alloc"
@@ -235,10 +234,10 @@ def _output(log: Path | None) -> AbstractContextManager[TextIO]:
 
 
 def tail(log: Path) -> str:
-    """Return the last lines of a log, indented and safe to print; "" without a log."""
+    """Return the last ten lines of a log, indented and safe to print; "" without a log."""
     with suppress(OSError):
         lines = strip_color(log.read_text("utf-8", "replace")).splitlines()
-        return "\n".join([f"    {one_line(line)}" for line in lines if line.strip()][-TAIL:])
+        return "\n".join([f"    {one_line(line)}" for line in lines if line.strip()][-10:])
     return ""
 
 

@@ -185,7 +185,6 @@ def budget(study: Study, variants: list[str], jobs: int | None = None) -> Budget
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SHARED = "SEGNB_RUNS_PER_GPU"  # set by `segnb report` to the number of runs per GPU
-PAUSE = 2.0  # seconds between two searches for a free GPU
 
 
 def available() -> list[str]:
@@ -234,7 +233,7 @@ def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnPro
         if not waiting:
             print("waiting for a GPU: all are in use by other runs", flush=True)
             waiting = True
-        time.sleep(PAUSE)
+        time.sleep(2)
 
 
 def _folder() -> Path:
