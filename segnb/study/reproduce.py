@@ -99,9 +99,7 @@ def _project(run: Run) -> Iterator[Path]:
         share_code(project, folder)
         (folder / "cache").symlink_to(project / "cache")
         (folder / "runs").mkdir()
-        settings = run.study.path.parent / "machine.json"
-        if settings.exists():
-            (folder / "runs" / "machine.json").write_bytes(settings.read_bytes())
+        (folder / "runs" / "machine.json").symlink_to(run.study.path.parent / "machine.json")
         with environment(ALLOCATOR | {"SEGNB_ROOT": str(folder), "SEGNB_OFFLINE": "1"}):
             yield folder
 
