@@ -110,8 +110,7 @@ def data_prepare(options: argparse.Namespace) -> None:
       segnb data prepare path/to/data path/to/copy --size 224
       segnb data prepare path/to/data path/to/copy --size 224 --by drives
     """
-    asked = {split: getattr(options, split) for split in SPLITS}
-    counts = {split: count for split, count in asked.items() if count is not None}
+    counts = {split: n for split in SPLITS if (n := getattr(options, split)) is not None}
     print(prepare.prepare(options.path, options.dest, options.size, options.seed, options.by, counts))
 
 
