@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 
 import psutil
@@ -177,10 +177,10 @@ def budget(study: Study, variants: list[str], jobs: int | None = None) -> Budget
         jobs: number of runs that the user wants; None: one per GPU, or as many as fill the cores
     """
     mib = available_mib()
-    count = (len(available()) or 1) if study.machine.device == "cuda" else 0
+    gpus = (len(available()) or 1) if study.machine.device == "cuda" else 0
     fitting = max(1, mib // min(_run_mib(study, variant) for variant in variants))
     filling = max(1, usable_cores() // study.machine.threads)
-    return Budget(min(jobs or min(filling, count or filling), fitting), mib, count)
+    return Budget(min(jobs or min(filling, gpus or filling), fitting), mib, gpus)
 
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -225,14 +225,12 @@ def claimed(machine: Machine | None) -> Iterator[str | None]:
 def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnProxy]:
     """Lock a free place on a GPU; GPUs without a run come first."""
     folder = _folder()
-    waiting = False
-    while True:
+    for tries in count():
         for place, gpu in product(range(places), gpus):
             with suppress(Timeout):
                 return gpu, locked(folder / f"{gpu}-{place}.lock", blocking=False)
-        if not waiting:
+        if not tries:
             print("waiting for a GPU: all are in use by other runs", flush=True)
-            waiting = True
         time.sleep(2)
 
 
