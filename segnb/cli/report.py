@@ -68,7 +68,7 @@ def report(options: argparse.Namespace) -> int:
     study = create_study(params)
     seeds = seeds or list(range(study.preset.seeds))
     budget = resources.budget(study, variants, options.jobs)
-    os.environ[resources.SHARED] = str(budget.runs_per_gpu)
+    os.environ[resources.JOBS] = str(budget.jobs)
     _describe(study, variants, seeds, budget.jobs)
     warnings = study.warnings
     for warning in warnings:

@@ -160,11 +160,6 @@ class Budget:
         cores = (self.jobs + bool(self.gpus)) * threads
         return ["--cores", str(cores), "--resources", *limits]
 
-    @property
-    def runs_per_gpu(self) -> int:
-        """Number of runs that share a GPU: one, unless JOBS exceeds the number of GPUs."""
-        return math.ceil(self.jobs / self.gpus) if self.gpus else 1
-
 
 def budget(study: Study, variants: list[str], jobs: int | None = None) -> Budget:
     """Return the number of runs in parallel, with its memory and GPUs.
@@ -184,7 +179,7 @@ def budget(study: Study, variants: list[str], jobs: int | None = None) -> Budget
 
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SHARED = "SEGNB_RUNS_PER_GPU"  # set by `segnb report` to the number of runs per GPU
+JOBS = "SEGNB_JOBS"  # set by `segnb report` to the number of runs in parallel
 
 
 def available() -> list[str]:
@@ -217,7 +212,8 @@ def claimed(machine: Machine | None) -> Iterator[str | None]:
     if not gpus:
         yield None
         return
-    gpu, lock = _wait_for_place(gpus, int(os.environ.get(SHARED, 1)))
+    places = math.ceil(int(os.environ.get(JOBS, 1)) / len(gpus))  # runs that share a GPU
+    gpu, lock = _wait_for_place(gpus, places)
     with lock, environment({VISIBLE: gpu}):
         yield gpu
 

@@ -22,7 +22,7 @@ def no_engine(project, monkeypatch):
     """No engine is started; `report` sets this variable, which is unset again."""
     engine = SimpleNamespace(Popen=lambda *_, **__: pytest.fail("started the engine"))
     monkeypatch.setattr(report, "subprocess", engine)
-    monkeypatch.setenv(resources.SHARED, "1")
+    monkeypatch.setenv(resources.JOBS, "1")
     monkeypatch.setattr(files, "PATIENCE", 0.2)
     (project / "runs").mkdir()
 

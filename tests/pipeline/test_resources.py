@@ -115,15 +115,13 @@ def test_runs_fill_the_cores_as_far_as_memory_goes(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize(
-    ("jobs", "expected"), [(None, (2, 1, "gpu=2")), (1, (1, 1, "gpu=1")), (5, (5, 3, "gpu=5"))]
-)
+@pytest.mark.parametrize(("jobs", "expected"), [(None, (2, "gpu=2")), (1, (1, "gpu=1")), (5, (5, "gpu=5"))])
 def test_a_gpu_has_one_run_unless_more_are_asked_for(monkeypatch, jobs, expected):
     monkeypatch.setattr(resources, "usable_cores", lambda: 64)
     monkeypatch.setattr(resources, "available_mib", lambda: 10**6)
     monkeypatch.setattr(resources, "available", lambda: ["0", "1"])
     found = budget(study("quick", CUDA), ["UNet_Standard_256"], jobs)
-    assert (found.jobs, found.runs_per_gpu, found.arguments(1)[-1]) == expected
+    assert (found.jobs, found.arguments(1)[-1]) == expected
     assert found.arguments(4)[:2] == ["--cores", str(4 * (found.jobs + 1))]  # for a step without a GPU
 
 
