@@ -101,7 +101,7 @@ lab: $(RUN_READY)  ## open JupyterLab in notebooks/, with the kernel "segnb" for
 	@"$(PY)" -m jupyterlab --notebook-dir notebooks
 
 clean:  ## remove the report, caches and rendered scenes; trained runs stay
-	rm -rf report cache .snakemake .pytest_cache .ruff_cache runs/*/chapters runs/*/data-*.json runs/*/scenes-*.json
+	rm -rf report cache .snakemake .pytest_cache .ruff_cache runs/*/chapters runs/*/data-* runs/*/scenes-*
 	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +
 
 clean-all: clean  ## also remove trained runs and .venv
@@ -111,15 +111,11 @@ clean-all: clean  ## also remove trained runs and .venv
 	python3 -c "import sys; sys.exit(sys.version_info < (3, 11) and 'segnb: python3 is too old (expected Python 3.11 or newer)')"
 	python3 -m venv .venv
 
-.venv/.installed: .venv/bin/python pyproject.toml
+.venv/.installed-dev: EXTRA := [dev]
+.venv/.installed .venv/.installed-dev: .venv/bin/python pyproject.toml
 	@echo "installing pinned packages into .venv (a few minutes, up to 6 GB)"
-	"$(PY)" -m pip install --quiet --editable .
-	@touch $@
-
-.venv/.installed-dev: .venv/bin/python pyproject.toml
-	@echo "installing pinned packages, including those for tests, into .venv (a few minutes, up to 6 GB)"
-	"$(PY)" -m pip install --quiet --editable '.[dev]'
-	@touch $@ .venv/.installed
+	"$(PY)" -m pip install --quiet --editable '.$(EXTRA)'
+	@touch .venv/.installed $@
 
 install-dev:
 	@"$(PY)" -c "import axe_playwright_python, bs4, html5lib, hypothesis, importlinter, nbstripout, pip_audit, playwright" 2>/dev/null \

@@ -86,7 +86,7 @@ def urgency(wildcards):
 
 def test_scenes(wildcards):
     """Return the file that marks the test scenes of a network's size as rendered."""
-    return ancient(f"{folder}/scenes-{study.recipe(VARIANTS[wildcards.variant].family).size}.json")
+    return ancient(f"{folder}/scenes-{study.recipe(VARIANTS[wildcards.variant].family).size}.done")
 
 
 # An evaluation is repeated if the digest of the code that it records is not today's. Times of files cannot tell,
@@ -211,7 +211,7 @@ rule measure:
 # not declared: Snakemake deletes declared outputs of a failed job, and the next try resumes from it.
 rule train:
     input:
-        data=ancient(expand(f"{folder}/data-{{size}}.json", size=study.sizes())),
+        data=ancient(expand(f"{folder}/data-{{size}}.done", size=study.sizes())),
     output:
         f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
     params:
@@ -258,7 +258,7 @@ rule cost:
 
 rule data:
     output:
-        f"{folder}/data-{{size}}.json",
+        touch(f"{folder}/data-{{size}}.done"),
     params:
         study=study.name,
     threads: every_core
@@ -268,15 +268,15 @@ rule data:
     message:
         "data: images of {wildcards.size} px per side"
     shell:
-        "{segnb} arrays --study {params.study:q} --size {wildcards.size} --done {output:q}"
+        "{segnb} arrays --study {params.study:q} --size {wildcards.size}"
 
 
 # Trainings do not wait for scenes that only evaluation needs. They are rendered next to trainings.
 rule scenes:
     input:
-        data=ancient(f"{folder}/data-{{size}}.json"),
+        data=ancient(f"{folder}/data-{{size}}.done"),
     output:
-        f"{folder}/scenes-{{size}}.json",
+        touch(f"{folder}/scenes-{{size}}.done"),
     params:
         study=study.name,
     threads: study.machine.threads
@@ -287,5 +287,4 @@ rule scenes:
     message:
         "scenes: test scenes of {wildcards.size} px per side for evaluation"
     shell:
-        "{segnb} arrays --study {params.study:q} --size {wildcards.size} --done {output:q}"
-        " --evaluation --processes {threads}"
+        "SEGNB_PROCESSES={threads} {segnb} arrays --study {params.study:q} --size {wildcards.size} --evaluation"

@@ -19,7 +19,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from segnb.data.batches import Split, shuffled
-from segnb.errors import SegnbError
 from segnb.models.build import build
 from segnb.models.fcn import FromFeatures
 from segnb.models.registry import VARIANTS
@@ -40,12 +39,8 @@ def network(name: str, recipe: Recipe) -> torch.nn.Module:
     """Build a network of the registry, or `SMP`."""
     if name in VARIANTS:
         return build(name, CLASSES, recipe.width)
-    try:
-        import segmentation_models_pytorch as smp
-    except ImportError:
-        raise SegnbError(
-            "segmentation_models_pytorch is missing. Install it with: pip install -e '.[bench]'"
-        ) from None
+    import segmentation_models_pytorch as smp  # `make bench` installs it
+
     return smp.Unet("vgg16", encoder_weights=None, classes=CLASSES)
 
 

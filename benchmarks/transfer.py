@@ -280,17 +280,10 @@ def measure(path: str, settings: Settings, machine: Machine, cache: Path) -> dic
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
         "results": {
-            arm: _entry(
-                _effect([one], streets.names["test"] if arm == "streets" else names), class_iou(one.sum(1))
-            )
+            arm: _entry([one], streets.names["test"] if arm == "streets" else names)
             for arm, one in confusions.items()
         }
-        | {
-            "gain": _entry(
-                _effect([confusions["tuned"], confusions["scratch"]], names),
-                class_iou(confusions["tuned"].sum(1)) - class_iou(confusions["scratch"].sum(1)),
-            )
-        },
+        | {"gain": _entry([confusions["tuned"], confusions["scratch"]], names)},
     }
 
 
@@ -302,12 +295,15 @@ def _effect(sides: list[np.ndarray], names: list[str]) -> Effect:
     return effect(values, draws, np.array([1.0, -1.0][: len(sides)]), images=count_blocks(names))
 
 
-def _entry(effect: Effect, classes: np.ndarray) -> dict:
-    """Return an effect and the IoUs (seeds, 13), NaN for a class that no frame shows, ready for JSON."""
+def _entry(sides: list[np.ndarray], names: list[str]) -> dict:
+    """Return the effect and the IoUs of the classes that a frame shows, ready for JSON; see `_effect`."""
+    miou = _effect(sides, names)
+    ious = [class_iou(side.sum(1)) for side in sides]  # (seeds, 13)
+    classes = ious[0] - sum(ious[1:])
     return {
-        "miou": effect.estimate,
-        "interval": effect.interval(),
-        "by_seed": effect.by_seed.tolist(),
+        "miou": miou.estimate,
+        "interval": miou.interval(),
+        "by_seed": miou.by_seed.tolist(),
         "classes": {
             name: float(value)
             for name, value in zip(STREET.names, classes.mean(0), strict=True)

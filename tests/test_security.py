@@ -231,8 +231,8 @@ def test_data_with_a_command_for_a_name_are_settled_prepared_and_run_nothing(tmp
     asked = {"preset": "smoke", "precision": "fp32", "weights": "random"}
     study = create_study(StudyParams.check(asked | {"data": str(data)}))
     wanted = ("variants=UNet_NoSkip_256", "seeds=0")
-    target = f"runs/{study.name}/data-64.json"
+    target = f"runs/{study.name}/data-64.done"
     done = snakemake(folder, target, "--config", f"study={study.name}", *wanted)  # through a real shell
     assert done.returncode == 0, done.stderr
-    assert read_json(folder / target)["train"] > 0
+    assert (folder / target).exists()
     assert not list(tmp_path.rglob("pwned"))

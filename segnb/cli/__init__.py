@@ -44,15 +44,7 @@ GROUPS = {
         "cache": ("data", "Show the size of cached features, or remove them"),
     },
 }
-COMMANDS = {name: module for group in GROUPS.values() for name, (module, _) in group.items()}
-SUMMARIES = {name: line for group in GROUPS.values() for name, (_, line) in group.items()}
-# Commands below another command.
-SUMMARIES |= {
-    "claims diff": "Compare the verdicts of two studies",
-    "data get": "Download a public data set, or list the available ones",
-    "data check": "Check every file of a data folder",
-    "data prepare": "Write a data folder again, split and at one size",
-}
+COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 
 DESCRIPTION = """\
 Test a student's report on semantic segmentation: train its networks, evaluate
@@ -64,7 +56,6 @@ examples:
   segnb status                 show the progress of the latest study
 
 Run 'segnb COMMAND --help' for the options of a command."""
-WIDTH = 80  # columns of a command's description
 RUN = "folder of a run, STUDY/VARIANT/seedN, or latest (the run that finished last)"
 
 
@@ -157,7 +148,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     name = next((word for word in arguments if not word.startswith("-")), "")
     if name in COMMANDS:
         commands = parser.add_subparsers(required=True, prog="segnb", help=argparse.SUPPRESS)
-        (module,) = processes.load([f"segnb.cli.{COMMANDS[name]}"])
+        (module,) = processes.load([f"segnb.cli.{COMMANDS[name][0]}"])
         module.add_commands(commands)
     else:
         parser.add_argument("COMMAND", choices=COMMANDS, help=argparse.SUPPRESS)
@@ -180,22 +171,19 @@ def _overview() -> str:
 def add_command(among, function: Callable, name: str = "", *, trouble: int = 1) -> argparse.ArgumentParser:
     """Add a command that calls `function` with its options.
 
-    Its help is the function's docstring, whose examples come last. It begins with the command's line in
-    SUMMARIES, because Python has no docstrings under -OO.
+    Its help is the function's docstring, whose examples come last.
 
     Args:
         among: subparsers to add it to
         name: of the command, if it is not the function's
         trouble: exit code after an error
     """
-    text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\nExamples:\n")
-    _, _, rest = text.partition("\n\n")
-    summary = SUMMARIES.get(function.__name__.replace("_", " ")) or SUMMARIES.get(name, "")
-    paragraphs = [f"{summary}.", *rest.split("\n\n")]
+    text, _, examples = (inspect.getdoc(function) or "").partition("\n\nExamples:\n")
+    paragraphs = text.split("\n\n")
     parser = among.add_parser(
         name or function.__name__,
-        help=summary,
-        description="\n\n".join(map(_filled, paragraphs)).strip(),
+        help=paragraphs[0].removesuffix("."),
+        description="\n\n".join(map(_filled, paragraphs)),
         epilog=examples and f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -205,7 +193,7 @@ def add_command(among, function: Callable, name: str = "", *, trouble: int = 1) 
 
 def _filled(paragraph: str) -> str:
     """Wrap a paragraph of help, but not a list, whose lines are indented."""
-    return paragraph if "\n  " in paragraph else textwrap.fill(paragraph, WIDTH)
+    return paragraph if "\n  " in paragraph else textwrap.fill(paragraph, 80)
 
 
 def add_options(parser, params: type[Params], *names: str) -> None:

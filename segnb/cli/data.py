@@ -1,7 +1,6 @@
 """`segnb data`, `arrays`, `weights` and `cache`: data sets, backbone weights and cached features."""
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -14,9 +13,7 @@ from segnb.data.tools import check, download, prepare
 from segnb.errors import SegnbError
 from segnb.models.pretrained import SOURCES, fetch
 from segnb.params import ReportParams
-from segnb.runtime import pool
 from segnb.storage import feature_folder
-from segnb.storage.files import write_json
 from segnb.study.study import open_study
 from segnb.training import feature_cache
 
@@ -51,14 +48,10 @@ def add_commands(commands) -> None:
     parser = add_command(commands, arrays)
     add_options(parser, ReportParams, "study")
     parser.add_argument("--size", type=int, required=True, help="pixels per side")
-    parser.add_argument("--done", help="file to write when everything is cached")
     parser.add_argument(
         "--evaluation",
         action="store_true",
         help="cache what only evaluation reads (visible shares, shifted scenes) instead of the splits",
-    )
-    parser.add_argument(
-        "--processes", type=int, help="processes that render (default: one per core)", metavar="N"
     )
     parser = add_command(commands, weights)
     parser.add_argument(
@@ -117,8 +110,7 @@ def data_prepare(options: argparse.Namespace) -> None:
       segnb data prepare path/to/data path/to/copy --size 224
       segnb data prepare path/to/data path/to/copy --size 224 --by drives
     """
-    asked = {split: getattr(options, split) for split in SPLITS}
-    counts = {split: count for split, count in asked.items() if count is not None}
+    counts = {split: n for split in SPLITS if (n := getattr(options, split)) is not None}
     print(prepare.prepare(options.path, options.dest, options.size, options.seed, options.by, counts))
 
 
@@ -143,8 +135,6 @@ def arrays(options: argparse.Namespace) -> None:
     study = open_study(options.study)
     if options.size not in (sizes := study.sizes()):
         raise SegnbError(f"invalid size {options.size} (expected {' or '.join(map(str, sizes))})")
-    if options.processes:
-        os.environ[pool.PROCESSES] = str(options.processes)
     if options.evaluation:
         visible = study.visibility(options.size)
         counts = {"visibility": len(visible[0]) if visible else 0}
@@ -154,8 +144,6 @@ def arrays(options: argparse.Namespace) -> None:
             counts[kind] = len(scenes) if scenes else 0
     else:
         counts = {name: len(study.split(name, options.size)) for name in ("train", "val", "test")}
-    if options.done:
-        write_json(Path(options.done), counts)
     print(f"{study.settings['data']['name']} at {options.size} px: {counts}")
 
 

@@ -6,17 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from segnb.cli import add_command, add_options
 from segnb.errors import SegnbError
 from segnb.evaluation.scores import ranking
-from segnb.models.pretrained import SOURCES
 from segnb.models.registry import parse_variants
 from segnb.params import ReportParams, StudyParams, parse_seeds
 from segnb.pipeline import resources
-from segnb.presets import preset
 from segnb.report.text import counted
 from segnb.runtime import processes, warm
 from segnb.storage import root, runs_folder
@@ -68,11 +65,10 @@ def report(options: argparse.Namespace) -> int:
     params = StudyParams.from_attributes(options)
     if options.offline:
         os.environ["SEGNB_OFFLINE"] = "1"
-    _announce(params, options.offline)
     study = create_study(params)
     seeds = seeds or list(range(study.preset.seeds))
     budget = resources.budget(study, variants, options.jobs)
-    os.environ[resources.SHARED] = str(budget.runs_per_gpu)
+    os.environ[resources.JOBS] = str(budget.jobs)
     _describe(study, variants, seeds, budget.jobs)
     warnings = study.warnings
     for warning in warnings:
@@ -90,12 +86,14 @@ def report(options: argparse.Namespace) -> int:
         f"variants={','.join(variants)}",
         f"seeds={','.join(map(str, seeds))}",
     ]
-    with warm.started(LOADED + modules()):
-        status = _run_engine(engine, lambda: study.ask(variants, seeds))
+    # Snakemake's own lock outlives a kill and has to be removed by hand; this one does not.
+    with held(runs_folder() / ".lock", "making a report") as lock, warm.started(LOADED + modules()):
+        study.ask(variants, seeds)
+        status = _run_engine(engine, lock)
         new = [warning for warning in study.warnings if warning not in warnings] if status else []
         if new:  # Runs diverged. All others are trained, and the second call leaves the diverged ones out.
             print(*(f"  warning: {warning}" for warning in new), sep="\n", flush=True)
-            status = _run_engine(engine)
+            status = _run_engine(engine, lock)
     if status:
         raise SegnbError(
             "the report is not finished: a step failed; the lines above name it and its log."
@@ -113,51 +111,29 @@ def modules() -> list[str]:
     return [".".join(file.relative_to(package.parent).with_suffix("").parts) for file in files]
 
 
-def _run_engine(arguments: list[str], begin: Callable[[], None] = lambda: None) -> int:
-    """Run Snakemake and return its exit code.
-
-    Only one Snakemake runs per project folder, and it ends with this process.
+def _run_engine(arguments: list[str], lock: int) -> int:
+    """Run Snakemake, which ends with this process, and return its exit code.
 
     Args:
         arguments: a module, which is snakemake, and its arguments
-        begin: called once the lock is held and nothing can refuse the report any more
-
-    Raises:
-        SegnbError: another report is being built in this folder.
+        lock: descriptor of the project's lock; Snakemake holds it too, because it outlives a killed parent by
+            a moment
     """
-    # Snakemake's own lock outlives a kill and has to be removed by hand; this one does not.
-    with held(runs_folder() / ".lock", "making a report") as lock:
-        begin()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), *arguments],
-            # Everything has been downloaded by now: no run waits for the network.
-            env=os.environ | {"SEGNB_OFFLINE": "1", processes.STEP: "1"},
-            pass_fds=[lock],  # Snakemake holds the lock too, because it outlives a killed parent by a moment
-            start_new_session=True,  # Ctrl-C does not reach it; it is stopped below
-        )
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # Halt it until its jobs have ended, or it would start others and print failures.
-            process.send_signal(signal.SIGSTOP)
-            raise
-        finally:
-            processes.stop(process, GRACE)
-
-
-def _announce(params: StudyParams, offline: bool) -> None:
-    """Print the download that is about to begin."""
-    weights = params.weights or preset(params.preset).weights
-    if weights == "random":
-        return
-    if offline:
-        without = "; the backbone is random if no weights are on this machine" if weights == "auto" else ""
-        print(f"offline: nothing is downloaded{without}")
-        return
-    names = list(SOURCES) if weights == "auto" else [n for n in SOURCES if n == weights.removesuffix("+fc6")]
-    if names and all(SOURCES[name].state() == "not fetched" for name in names):
-        source = SOURCES[names[0]]
-        print(f"backbone weights: {names[0]} (downloading {source.megabytes} MB), {source.what}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "segnb.runtime.processes", str(os.getpid()), *arguments],
+        # Everything has been downloaded by now: no run waits for the network.
+        env=os.environ | {"SEGNB_OFFLINE": "1", processes.STEP: "1"},
+        pass_fds=[lock],
+        start_new_session=True,  # Ctrl-C does not reach it; it is stopped below
+    )
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # Halt it until its jobs have ended, or it would start others and print failures.
+        process.send_signal(signal.SIGSTOP)
+        raise
+    finally:
+        processes.stop(process, GRACE)
 
 
 def _describe(study: Study, variants: list[str], seeds: list[int], jobs: int) -> None:

@@ -28,8 +28,7 @@ def add_commands(commands) -> None:
     )
     parser.add_argument("--log", type=Path, help="file for the notebook's output (default: stderr)")
     parser = add_command(commands, status)
-    parser.add_argument("name", nargs="?", metavar="STUDY", help="folder name under runs/ (default: latest)")
-    parser.add_argument("--study", default="latest", help="the same as STUDY")
+    parser.add_argument("study", nargs="?", default="latest", help="folder under runs/ (default: latest)")
     parser.add_argument("--json", action="store_true", help="print JSON, with all details")
 
 
@@ -81,6 +80,6 @@ def status(options: argparse.Namespace) -> int:
       segnb status --json       with all details, for programs
       watch segnb status        again every two seconds
     """
-    grid = look(options.name or options.study)
+    grid = look(options.study)
     print(grid.json() if options.json else text(grid))
     return int(bool(grid.of("failed", "diverged")))

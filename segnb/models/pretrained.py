@@ -103,6 +103,7 @@ def fetch_imagenet(file: Path) -> None:
     Raises:
         SegnbError: if the download fails.
     """
+    print("fetching VGG16 trained on ImageNet (528 MB) from torchvision's server", flush=True)
     fetch_file(_imagenet().url, IMAGENET_SHA256, file)
 
 

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -40,10 +39,7 @@ from segnb.storage.files import atomic
 
 CELL, MEMORY, DEATH, START = 3, 4, 5, 7  # exit codes
 START_SECONDS = 120  # until a kernel answers; it imports little, but perhaps from a busy network disk
-OUTPUT_SECONDS = 60  # until the last output of a cell arrives
 GRACE = 3  # seconds between SIGTERM and SIGKILL for a kernel
-SOCKET = 100  # bytes of a socket's path; the limit of common systems is a few more
-TAIL = 10  # lines of the log that are printed
 # Messages of Python, NumPy and torch, on CPUs and GPUs, when memory runs out.
 NO_MEMORY = re.compile(
     r"MemoryError|OutOfMemoryError|out of memory|can't allocate memory|not enough memory|bad_alloc"
@@ -108,7 +104,7 @@ def _execute(notebook: Path, part: Path, parameters: dict, output: TextIO) -> nb
                 kernel_name="python3",  # papermill requires a name; `manager` ignores it
                 language="python",
                 start_timeout=START_SECONDS,
-                iopub_timeout=OUTPUT_SECONDS,
+                iopub_timeout=60,  # seconds until the last output of a cell arrives
                 progress_bar=False,
                 stdout_file=output,
                 stderr_file=output,
@@ -201,9 +197,8 @@ class Kernel(AsyncKernelManager):
 @contextmanager
 def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
     """Start a kernel; at the end of the block, end it and every process that it started."""
-    _allow_files()
-    # Paths of sockets must be short, and the temporary folder of a batch job may have a long one.
-    too_long = len(tempfile.gettempdir()) > SOCKET - len("/segnb-12345678/kernel-ipc-5")
+    # A socket has a path of little more than 100 bytes, and the temporary folder of a batch job a long one.
+    too_long = len(tempfile.gettempdir()) > 100 - len("/segnb-12345678/kernel-ipc-5")
     place = "/tmp" if too_long else None  # noqa: S108 (in a folder of its own that other users cannot read)
     with tempfile.TemporaryDirectory(prefix="segnb-", dir=place) as sockets:
         manager = Kernel(transport="ipc", connection_file=f"{sockets}/kernel.json")
@@ -225,14 +220,6 @@ def _kernel(output: TextIO) -> Iterator[tuple[Kernel, subprocess.Popen]]:
             run_sync(manager.cleanup_resources)()
 
 
-def _allow_files() -> None:
-    """Let this process and its kernel have 1024 open files, including sockets, or as many as they may."""
-    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    target = 1024 if most == resource.RLIM_INFINITY else min(1024, most)
-    if allowed != resource.RLIM_INFINITY and allowed < target:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (target, most))
-
-
 # -- messages --------------------------------------------------------------------------------------------
 
 
@@ -245,10 +232,10 @@ def _output(log: Path | None) -> AbstractContextManager[TextIO]:
 
 
 def tail(log: Path) -> str:
-    """Return the last lines of a log, indented and safe to print; "" without a log."""
+    """Return the last ten lines of a log, indented and safe to print; "" without a log."""
     with suppress(OSError):
         lines = strip_color(log.read_text("utf-8", "replace")).splitlines()
-        return "\n".join([f"    {one_line(line)}" for line in lines if line.strip()][-TAIL:])
+        return "\n".join([f"    {one_line(line)}" for line in lines if line.strip()][-10:])
     return ""
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 
 import psutil
@@ -59,7 +59,7 @@ SMALL = {"mem_mb": 3 * 1024, "runtime": 60}
 
 def training(study: Study, variant: str) -> dict[str, int]:
     """Return the resources of training one run with train.ipynb, like all others as in SMALL."""
-    recipe, counts = _recipe(study, variant), study.settings["data"]["counts"]
+    recipe, counts = study.recipe(VARIANTS[variant].family), study.settings["data"]["counts"]
     images = recipe.epochs * (counts["train"] + counts["val"])
     return _need(_run_mib(study, variant), images * _step(recipe, variant) / _pace(study.machine))
 
@@ -71,7 +71,7 @@ def testing(study: Study, variant: str) -> dict[str, int]:
 
 def costing(study: Study, variants: list[str]) -> dict[str, int]:
     """Return those of `segnb cost`: about forty training steps of each network, one after the other."""
-    recipes = {variant: _recipe(study, variant) for variant in variants}
+    recipes = {variant: study.recipe(VARIANTS[variant].family) for variant in variants}
     operations = sum(40 * r.batch_size * _step(r, variant) for variant, r in recipes.items())
     return _need(max(_run_mib(study, variant) for variant in variants), operations / _pace(study.machine))
 
@@ -106,12 +106,8 @@ def _parameters(recipe: Recipe, family: str) -> float:
     return 33e6 * width**2 if family == "unet" else 15e6 + 104e6 * width
 
 
-def _recipe(study: Study, variant: str) -> Recipe:
-    return study.preset.recipe(VARIANTS[variant].family)
-
-
 def _run_mib(study: Study, variant: str) -> int:
-    recipe, family = _recipe(study, variant), VARIANTS[variant].family
+    recipe = study.recipe(family := VARIANTS[variant].family)
     fixed = PROCESSES + math.ceil(CHECKPOINT * _parameters(recipe, family) / 2**20)
     if study.machine.device == "cuda":
         return fixed + CUDA
@@ -164,11 +160,6 @@ class Budget:
         cores = (self.jobs + bool(self.gpus)) * threads
         return ["--cores", str(cores), "--resources", *limits]
 
-    @property
-    def runs_per_gpu(self) -> int:
-        """Number of runs that share a GPU: one, unless JOBS exceeds the number of GPUs."""
-        return math.ceil(self.jobs / self.gpus) if self.gpus else 1
-
 
 def budget(study: Study, variants: list[str], jobs: int | None = None) -> Budget:
     """Return the number of runs in parallel, with its memory and GPUs.
@@ -181,15 +172,14 @@ def budget(study: Study, variants: list[str], jobs: int | None = None) -> Budget
         jobs: number of runs that the user wants; None: one per GPU, or as many as fill the cores
     """
     mib = available_mib()
-    count = (len(available()) or 1) if study.machine.device == "cuda" else 0
+    gpus = (len(available()) or 1) if study.machine.device == "cuda" else 0
     fitting = max(1, mib // min(_run_mib(study, variant) for variant in variants))
     filling = max(1, usable_cores() // study.machine.threads)
-    return Budget(min(jobs or min(filling, count or filling), fitting), mib, count)
+    return Budget(min(jobs or min(filling, gpus or filling), fitting), mib, gpus)
 
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SHARED = "SEGNB_RUNS_PER_GPU"  # set by `segnb report` to the number of runs per GPU
-PAUSE = 2.0  # seconds between two searches for a free GPU
+JOBS = "SEGNB_JOBS"  # set by `segnb report` to the number of runs in parallel
 
 
 def available() -> list[str]:
@@ -222,7 +212,8 @@ def claimed(machine: Machine | None) -> Iterator[str | None]:
     if not gpus:
         yield None
         return
-    gpu, lock = _wait_for_place(gpus, int(os.environ.get(SHARED, 1)))
+    places = math.ceil(int(os.environ.get(JOBS, 1)) / len(gpus))  # runs that share a GPU
+    gpu, lock = _wait_for_place(gpus, places)
     with lock, environment({VISIBLE: gpu}):
         yield gpu
 
@@ -230,15 +221,13 @@ def claimed(machine: Machine | None) -> Iterator[str | None]:
 def _wait_for_place(gpus: list[str], places: int) -> tuple[str, AcquireReturnProxy]:
     """Lock a free place on a GPU; GPUs without a run come first."""
     folder = _folder()
-    waiting = False
-    while True:
+    for tries in count():
         for place, gpu in product(range(places), gpus):
             with suppress(Timeout):
                 return gpu, locked(folder / f"{gpu}-{place}.lock", blocking=False)
-        if not waiting:
+        if not tries:
             print("waiting for a GPU: all are in use by other runs", flush=True)
-            waiting = True
-        time.sleep(PAUSE)
+        time.sleep(2)
 
 
 def _folder() -> Path:

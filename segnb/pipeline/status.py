@@ -32,7 +32,6 @@ STATES = {  # of a run: sign, and words for it
     "diverged": ("↯", "diverged"),
     "waiting": ("·", "waiting"),
 }
-TAIL = 40  # lines of a log
 MOST_SEEDS = 12  # with one cell each; for more seeds, the table counts runs per state
 MOST_LISTED = 10  # runs of one state that have a line each
 
@@ -144,7 +143,7 @@ def look(name: str = "latest") -> Grid:
     requested = set(product(rows, request["seeds"])) or begun
     variants = list(dict.fromkeys([*rows, *sorted(variant for variant, _ in begun)]))
     seeds = sorted({seed for _, seed in requested | begun})
-    recipes = {family: study.preset.recipe(family) for family in ("fcn", "unet")}
+    recipes = {family: study.recipe(family) for family in ("fcn", "unet")}
     runs, seconds, started = {}, {}, {}
     for key in product(variants, seeds):
         if key in requested | begun:
@@ -201,7 +200,7 @@ def _closer(folder: Run, log: str | None) -> str:
     """Return the command that shows the end of a log or, without a log, the folder."""
     path, command = folder.path, ["ls", "-l"]
     if log and (root() / log).exists():
-        path, command = root() / log, ["tail", "-n", str(TAIL)]
+        path, command = root() / log, ["tail", "-n", "40"]
     near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return shlex.join([*command, str(near)])
 

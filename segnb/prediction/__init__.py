@@ -166,9 +166,6 @@ def resized(probabilities: Tensor, height: int, width: int) -> Iterator[tuple[sl
 # ---- ONNX, for programs without PyTorch -------------------------------------------------------------
 
 
-NEEDED = ("onnx", "onnxscript")  # packages of the extra "onnx"
-
-
 class Probabilities(nn.Module):
     """A network with normalisation and softmax: bytes (N, S, S, 3) -> probabilities (N, classes, S, S)."""
 
@@ -188,7 +185,7 @@ def export(run: Run, path: Path) -> None:
     """
     if path.suffix.lower() != ".onnx":
         raise SegnbError(f"{path}: unknown format (expected a name that ends in .onnx). Choose another name.")
-    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+    if missing := [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]:
         raise SegnbError(
             f"missing packages {' and '.join(missing)}. Run \"pip install -e '.[onnx]'\" in the checkout of"
             " segnb."

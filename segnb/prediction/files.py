@@ -34,8 +34,6 @@ from segnb.storage.files import atomic_path, read_json, to_json, write_json
 
 RECORD = "predictions.json"
 TEXT = "segnb"  # name of the text in a confidence file, JSON: `_facts` and the pixels per class
-STRENGTH = 0.5  # of the class colours in an overlay
-QUALITY = 90  # of the JPEG files of overlays
 LONGEST = 240  # bytes of a file name; file systems allow 255, and a temporary name is longer
 DEEPEST = 64  # levels of folders below an input
 
@@ -213,9 +211,9 @@ def _write(network: Network, picture: Image.Image, paths: dict[str, Path], facts
     paths["confidence"].unlink(missing_ok=True)  # of another image of this name, whose results end here
     if "colours" in paths:
         save_png(painted, paths["colours"])
-    overlay = Image.blend(picture, Image.fromarray(painted), STRENGTH)
+    overlay = Image.blend(picture, Image.fromarray(painted), 0.5)
     with atomic_path(paths["overlays"]) as part:
-        overlay.save(part, format="JPEG", quality=QUALITY)
+        overlay.save(part, format="JPEG", quality=90)
     save_png(classes, paths["masks"])
     save_png(confidence, paths["confidence"], {TEXT: to_json(facts | {"pixels": pixels.tolist()})})
     return pixels

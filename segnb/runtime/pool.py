@@ -70,17 +70,13 @@ def at_work(
 
 
 def _begin(parent: int) -> None:
-    end_with_parent(parent)  # or a worker would wait for jobs for ever after its parent was killed
-    one_thread()
+    """Begin a worker: it ends with its parent, and Embree uses a single thread in it.
 
-
-def one_thread() -> None:
-    """Keep Embree from starting one thread per core in each worker.
-
-    Its thread pool is as large as the number of cores that the process may use when it builds its first
+    Embree's thread pool is as large as the number of cores that the process may use when it builds its first
     scene, so this builds one with a single core allowed. NumPy needs nothing like it, because rendering does
     not use BLAS.
     """
+    end_with_parent(parent)  # or a worker would wait for jobs for ever after its parent was killed
     if hasattr(os, "sched_setaffinity"):
         cores = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(cores)})

@@ -9,7 +9,6 @@ steps, and kernels are started in this way.
 import gc
 import json
 import os
-import resource
 import runpy
 import signal
 import socket
@@ -201,12 +200,7 @@ def run_forked(arguments: list[str]) -> int | None:
         warm.connect(os.environ[WARM])
     except (KeyError, OSError):
         return None
-    request = {
-        "arguments": arguments,
-        "folder": os.getcwd(),
-        "files": resource.getrlimit(resource.RLIMIT_NOFILE),
-        "environment": dict(os.environ),
-    }
+    request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
     answers = warm.makefile()
     try:
         socket.send_fds(warm, [b" "], [0, 1, 2])

@@ -13,7 +13,6 @@ Without this process, steps load the modules themselves.
 import atexit
 import json
 import os
-import resource
 import runpy
 import selectors
 import socket
@@ -26,8 +25,6 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from segnb.runtime.processes import EVERY, STEP, WARM, end_all, environment, kill_below, load, stop
-
-WAITING = 128  # steps that may connect at the same time
 
 
 @contextmanager
@@ -42,7 +39,7 @@ def started(modules: Sequence[str]) -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory(prefix="segnb-") as folder, socket.socket(socket.AF_UNIX) as requests:
         requests.bind(address := f"{folder}/warm")
-        requests.listen(WAITING)
+        requests.listen()
         number = requests.fileno()
         process = subprocess.Popen(
             [sys.executable, "-m", "segnb.runtime.warm", str(os.getpid()), str(number), *modules],
@@ -103,7 +100,6 @@ def _become(step: socket.socket, outputs: list[int], request: dict) -> list[str]
     sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)
     sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.chdir(request["folder"])
-    resource.setrlimit(resource.RLIMIT_NOFILE, tuple(request["files"]))
     os.environ.clear()
     os.environ.update(request["environment"] | {STEP: " ".join(request["arguments"])})
 

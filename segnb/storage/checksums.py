@@ -98,7 +98,6 @@ def _plain(node: object) -> object:
 
 
 TIMEOUT = 15  # seconds without any data, after which the network counts as absent
-BLOCK = 2**20  # bytes per write
 
 
 def fetch_file(url: str, sha256: str, file: Path) -> None:
@@ -115,7 +114,7 @@ def fetch_file(url: str, sha256: str, file: Path) -> None:
     pooch.get_logger().setLevel("WARNING")  # its message repeats ours
     print(f"downloading {url}", flush=True)
     agent = {"User-Agent": f"segnb/{__version__}"}
-    downloader = pooch.HTTPDownloader(sys.stderr.isatty(), BLOCK, timeout=TIMEOUT, headers=agent)
+    downloader = pooch.HTTPDownloader(sys.stderr.isatty(), chunk_size=2**20, timeout=TIMEOUT, headers=agent)
     try:
         pooch.retrieve(url, f"sha256:{sha256}", file.name, file.parent, downloader=downloader)
     except ValueError:

@@ -31,8 +31,8 @@ from segnb.storage.checksums import sha256
 from segnb.storage.files import UNREADABLE, atomic, held, holder, read_json, sweep, write_json, write_text
 
 
-def _file(name: str) -> property:
-    """Make a property of `RunFolder`: the path of a file."""
+def file_named(name: str) -> property:
+    """Make a property of a study or run: the path of a file in its folder."""
     return property(lambda folder: folder.path / name)
 
 
@@ -42,23 +42,23 @@ class RunFolder:
 
     path: Path
 
-    last_path = _file("last.pt")
-    previous_path = _file("previous.pt")
-    model_path = _file("model.safetensors")
-    notebook_path = _file("train.ipynb")
-    lock_path = _file(".lock")
-    _failed_path = _file("failed.json")
-    provenance_path = _file("provenance.json")
-    history_path = _file("history.csv")
-    gradients_path = _file("gradients.csv")
-    confusion_path = _file("test_confusion.npz")
-    predictions_path = _file("predictions.npz")
-    predicted_path = _file("predicted.npz")
-    boundary_path = _file("boundary.npz")
-    objects_path = _file("objects.npz")
-    gates_path = _file("gates.npz")
-    ablation_path = _file("ablation.npz")
-    shifts_path = _file("shift_confusion.npz")
+    last_path = file_named("last.pt")
+    previous_path = file_named("previous.pt")
+    model_path = file_named("model.safetensors")
+    notebook_path = file_named("train.ipynb")
+    lock_path = file_named(".lock")
+    _failed_path = file_named("failed.json")
+    provenance_path = file_named("provenance.json")
+    history_path = file_named("history.csv")
+    gradients_path = file_named("gradients.csv")
+    confusion_path = file_named("test_confusion.npz")
+    predictions_path = file_named("predictions.npz")
+    predicted_path = file_named("predicted.npz")
+    boundary_path = file_named("boundary.npz")
+    objects_path = file_named("objects.npz")
+    gates_path = file_named("gates.npz")
+    ablation_path = file_named("ablation.npz")
+    shifts_path = file_named("shift_confusion.npz")
 
     @property
     def variant(self) -> str:

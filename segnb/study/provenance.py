@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOCK = CHECKOUT / "requirements.lock"
 
-# Facts of a machine in which runs of a study may differ.
-DESCRIPTIVE = ("device_name", "system", "torch")
-
 
 def software() -> str:
     """Return the versions of segnb, torch and Python, for the last cell of a notebook."""
@@ -142,11 +139,12 @@ def identity(settings: dict) -> dict:
     The value is None for settings that an old version did not record.
     """
     data, weights, machine = (settings.get(name) or {} for name in ("data", "weights", "machine"))
+    descriptive = ("device_name", "system", "torch")  # in which machines of a study may differ
     return {
         "data": data.get("digest"),
         "preset": settings.get("preset"),
         "weights": {name: weights.get(name) for name in ("source", "sha256")} if weights else None,
-        "machine": {name: value for name, value in machine.items() if name not in DESCRIPTIVE} or None,
+        "machine": {name: value for name, value in machine.items() if name not in descriptive} or None,
         "code": settings.get("code"),
         "versions": settings.get("versions"),
     }
@@ -254,9 +252,7 @@ def installed() -> dict[str, str | None]:
             versions[name] = None
             continue
         versions[name] = metadata["Version"]
-        requirements = metadata.get_all("Requires-Dist") or []
-        # Skip extras before parsing, which is slow: most lines are extras.
-        queue += _applicable([line for line in requirements if "extra" not in line.partition(";")[2]])
+        queue += _applicable(metadata.get_all("Requires-Dist") or [])  # none of extras
     del versions["segnb"]
     return dict(sorted(versions.items()))
 

@@ -20,7 +20,7 @@ from segnb.runtime.machine import ALLOCATOR
 from segnb.runtime.processes import environment
 from segnb.storage import root, share_code
 from segnb.storage.checksums import sha256
-from segnb.storage.files import read_json, write_json
+from segnb.storage.files import read_json, to_json
 from segnb.study.create import create_study
 from segnb.study.provenance import abridged, check, identity, in_turn, provenance, record, unlike
 from segnb.study.study import Run, Study
@@ -99,9 +99,7 @@ def _project(run: Run) -> Iterator[Path]:
         share_code(project, folder)
         (folder / "cache").symlink_to(project / "cache")
         (folder / "runs").mkdir()
-        settings = run.study.path.parent / "machine.json"
-        if settings.exists():
-            (folder / "runs" / "machine.json").write_bytes(settings.read_bytes())
+        (folder / "runs" / "machine.json").symlink_to(run.study.path.parent / "machine.json")
         with environment(ALLOCATOR | {"SEGNB_ROOT": str(folder), "SEGNB_OFFLINE": "1"}):
             yield folder
 
@@ -136,10 +134,9 @@ def _check_repeatable(run: Run, study: Study) -> None:
 
 def _execute(folder: Path, run: Run, params: RunParams, evaluated: bool) -> None:
     """Train and evaluate in that folder as the Snakefile does, or raise SegnbError with the reason."""
-    request = folder / "request.json"
-    write_json(request, params.model_dump() | {"study": run.study.name})
+    request = to_json(params.model_dump() | {"study": run.study.name})
     notebook = folder / "notebooks" / "train.ipynb"
-    steps = [["run", str(notebook), str(run.notebook_path), "-f", str(request)]]
+    steps = [["run", str(notebook), str(run.notebook_path), "-y", request]]
     steps += [["measure", str(run.path)]] if evaluated else []
     for step in steps:
         # It ends with this process, however that ends.

@@ -24,7 +24,7 @@ from segnb.presets import Preset, Recipe
 from segnb.runtime.machine import Machine
 from segnb.storage import cache_folder, iso_now, runs_folder
 from segnb.storage.files import read_json, write_json
-from segnb.storage.run_folder import RunFolder
+from segnb.storage.run_folder import RunFolder, file_named
 
 if TYPE_CHECKING:
     from segnb.data.batches import Split
@@ -42,6 +42,10 @@ class Study:
     """The folder of a study, whose runs share data, preset, machine settings, backbone weights and code."""
 
     path: Path
+
+    claims_path = file_named("claims.json")  # see `segnb.claims.decide`
+    cost_path = file_named("cost.json")
+    _asked_path = file_named("grid.json")
 
     @property
     def name(self) -> str:
@@ -133,13 +137,12 @@ class Study:
 
     def ask(self, variants: list[str], seeds: list[int]) -> None:
         """Record which runs a report asks for, for `segnb status`."""
-        write_json(self.path / "grid.json", {"variants": variants, "seeds": seeds, "when": iso_now()})
+        write_json(self._asked_path, {"variants": variants, "seeds": seeds, "when": iso_now()})
 
     @property
     def asked(self) -> dict | None:
         """Content of grid.json: variants, seeds and when (ISO time) of the last report, or None."""
-        path = self.path / "grid.json"
-        return read_json(path) if path.exists() else None
+        return read_json(self._asked_path) if self._asked_path.exists() else None
 
     def seeds(self) -> list[int]:
         """Return the seeds with at least one finished run."""
@@ -162,16 +165,6 @@ class Study:
     def measured(self, variants: str = "all", seeds: str | int = "all") -> list["Run"]:
         """Return the finished runs that have been evaluated, which a report can show."""
         return [run for run in self.finished(variants, seeds) if run.confusion_path.exists()]
-
-    @property
-    def claims_path(self) -> Path:
-        """Path of claims.json: every claim with its numbers and verdict, see `segnb.claims.decide`."""
-        return self.path / "claims.json"
-
-    @property
-    def cost_path(self) -> Path:
-        """Path of cost.json, see `cost`."""
-        return self.path / "cost.json"
 
     def cost(self) -> pd.DataFrame:
         """Return one row per variant, columns as in `segnb.evaluation.cost`; empty if not measured."""
@@ -207,7 +200,7 @@ def open_study(name: str = "latest") -> Study:
 
 def _last_use(study: Study) -> tuple[float, bool, float]:
     """Return the time of the last report (0: none), whether a run exists, and the creation time."""
-    grid, begun = study.path / "grid.json", any(study.path.glob("*/seed*"))
+    grid, begun = study._asked_path, any(study.path.glob("*/seed*"))
     created = (study.path / "study.json").stat().st_mtime
     return grid.stat().st_mtime if grid.exists() else 0, begun, created
 

@@ -22,7 +22,7 @@ def no_engine(project, monkeypatch):
     """No engine is started; `report` sets this variable, which is unset again."""
     engine = SimpleNamespace(Popen=lambda *_, **__: pytest.fail("started the engine"))
     monkeypatch.setattr(report, "subprocess", engine)
-    monkeypatch.setenv(resources.SHARED, "1")
+    monkeypatch.setenv(resources.JOBS, "1")
     monkeypatch.setattr(files, "PATIENCE", 0.2)
     (project / "runs").mkdir()
 
@@ -60,7 +60,7 @@ def test_what_diverges_is_told_once_and_left_out_and_what_fails_fails(
 ):
     calls = []
 
-    def engine(arguments: list[str], begin=None) -> int:
+    def engine(arguments: list[str], lock: int) -> int:
         calls.append(arguments)
         if diverges:
             open_study().run("UNet_NoSkip_256", 0).diverge(1, "the training diverged in epoch 1 of 1")

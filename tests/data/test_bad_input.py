@@ -129,7 +129,7 @@ def test_a_stream_gives_what_comes_before_the_broken_pair_and_a_cache_is_not_hal
 @pytest.fixture
 def report(project, capsys, monkeypatch) -> Callable[[str], str]:
     """Return what `segnb report --data DATA` prints on stderr when it fails before any training."""
-    monkeypatch.setattr(report_commands, "_run_engine", lambda command: pytest.fail("training would begin"))
+    monkeypatch.setattr(report_commands, "_run_engine", lambda *_: pytest.fail("training would begin"))
     monkeypatch.setenv("SEGNB_OFFLINE", "1")  # `report` sets it, too; here it is undone
     options = ["--preset", "smoke", "--weights", "random", "--precision", "fp32", "--offline", "--jobs", "1"]
 

@@ -119,8 +119,9 @@ def engine(tmp_path):
     report = subprocess.Popen(
         [
             *(sys.executable, "-c"),
-            "from segnb.cli import report\nfrom segnb.runtime import processes\n"
-            "with processes.stoppable():\n    report._run_engine(['engine'])",
+            "from segnb.cli.report import _run_engine, held, processes, runs_folder\n"
+            "with processes.stoppable(), held(runs_folder() / '.lock', 'making a report') as lock:\n"
+            "    _run_engine(['engine'], lock)",
         ],
         env=os.environ | {"SEGNB_ROOT": str(folder), "PYTHONPATH": f"{tmp_path}:{CHECKOUT}"},
         stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ GPU = Machine("cuda", "any", 1, "fp32")
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for name in (resources.VISIBLE, resources.SHARED, "SLURM_JOB_ID"):
+    for name in (resources.VISIBLE, resources.JOBS, "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / f"segnb-gpus-{os.getuid()}"
 
@@ -61,11 +61,11 @@ def test_a_run_sees_the_gpu_it_took_so_does_what_it_starts_and_afterwards_all_is
     assert os.environ[resources.VISIBLE] == "5,GPU-cc"
 
 
-@pytest.mark.parametrize(("shared", "taken"), [("1", TWO), ("2", [*TWO, *TWO])])
+@pytest.mark.parametrize(("jobs", "taken"), [("1", TWO), ("2", TWO), ("3", [*TWO, *TWO])])
 def test_runs_spread_over_gpus_before_they_share_one_and_one_too_many_waits(
-    two, monkeypatch, capsys, shared, taken
+    two, monkeypatch, capsys, jobs, taken
 ):
-    monkeypatch.setenv(resources.SHARED, shared)
+    monkeypatch.setenv(resources.JOBS, jobs)
     runs = [ExitStack() for _ in taken]
     assert [run.enter_context(claimed(GPU)) for run in runs] == taken
     monkeypatch.setattr(resources.time, "sleep", lambda seconds: runs[1].close())

@@ -261,18 +261,6 @@ def test_a_kernel_that_does_not_answer_is_not_waited_for_for_ever(tmp_path, monk
     assert failure.code == START and "did not start (Kernel didn't respond in 2 seconds)" in str(failure)
 
 
-@pytest.mark.parametrize(
-    ("limits", "raised"),
-    [((256, 524288), (1024, 524288)), ((256, -1), (1024, -1)), ((64, 200), (200, 200)), ((-1, -1), None)],
-)
-def test_what_the_system_lets_be_opened_is_allowed(monkeypatch, limits, raised):
-    done = []
-    monkeypatch.setattr(notebook.resource, "getrlimit", lambda kind: limits)
-    monkeypatch.setattr(notebook.resource, "setrlimit", lambda kind, limits: done.append(limits))
-    notebook._allow_files()
-    assert done == ([raised] if raised else [])
-
-
 def test_a_long_name_of_the_temporary_folder_leaves_room_for_sockets(tmp_path, monkeypatch):
     long = tmp_path / ("long" * 30)
     long.mkdir()

@@ -42,7 +42,7 @@ def study(name="quick", machine=CPU, **counts):
     """What the estimates read of a study."""
     chosen = preset(name)
     seen = {"train": chosen.train, "val": chosen.val, "test": chosen.test} | counts
-    return SimpleNamespace(preset=chosen, machine=machine, settings={"data": {"counts": seen}})
+    return SimpleNamespace(recipe=chosen.recipe, machine=machine, settings={"data": {"counts": seen}})
 
 
 @pytest.mark.parametrize(("name", "variant"), MEASURED)
@@ -67,7 +67,7 @@ def test_time_on_a_gpu_is_on_the_safe_side_and_memory_is_about_what_was_measured
 @pytest.mark.parametrize("variant", ["ClassAttentionResidualUNet_256", "FCN32s_vgg16_finetune"])
 def test_a_run_has_memory_for_a_checkpoint(machine, variant):
     asked, family = study("paper", machine), VARIANTS[variant].family
-    recipe = asked.preset.recipe(family)
+    recipe = asked.recipe(family)
     with torch.device("meta"):
         network = build(variant, 13, recipe.width)
     checkpoint = 3 * 4 * sum(parameter.numel() for parameter in network.parameters()) / 2**20
@@ -115,15 +115,13 @@ def test_runs_fill_the_cores_as_far_as_memory_goes(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize(
-    ("jobs", "expected"), [(None, (2, 1, "gpu=2")), (1, (1, 1, "gpu=1")), (5, (5, 3, "gpu=5"))]
-)
+@pytest.mark.parametrize(("jobs", "expected"), [(None, (2, "gpu=2")), (1, (1, "gpu=1")), (5, (5, "gpu=5"))])
 def test_a_gpu_has_one_run_unless_more_are_asked_for(monkeypatch, jobs, expected):
     monkeypatch.setattr(resources, "usable_cores", lambda: 64)
     monkeypatch.setattr(resources, "available_mib", lambda: 10**6)
     monkeypatch.setattr(resources, "available", lambda: ["0", "1"])
     found = budget(study("quick", CUDA), ["UNet_Standard_256"], jobs)
-    assert (found.jobs, found.runs_per_gpu, found.arguments(1)[-1]) == expected
+    assert (found.jobs, found.arguments(1)[-1]) == expected
     assert found.arguments(4)[:2] == ["--cores", str(4 * (found.jobs + 1))]  # for a step without a GPU
 
 

@@ -14,6 +14,7 @@ import pytest
 from segnb.models.registry import VARIANTS as REGISTRY
 from segnb.pipeline import resources
 from segnb.report import CHAPTERS
+from segnb.runtime.pool import PROCESSES
 from segnb.study.study import Study
 from tests.conftest import CHECKOUT
 from tests.synthetic_study import make_study
@@ -36,7 +37,7 @@ def finished(tmp_path_factory) -> Path:
         for path in project.rglob("*"):
             os.utime(path, (BEGIN, BEGIN))
         runs = [study.run(variant, 0) for variant in VARIANTS]
-        made = [study.path / f"{kind}-{size}.json" for kind in ("data", "scenes") for size in study.sizes()]
+        made = [study.path / f"{kind}-{size}.done" for kind in ("data", "scenes") for size in study.sizes()]
         made += [run.path / "train.ipynb" for run in runs]
         made += [path for run in runs for path in run.path.glob("*.npz")]
         made += [study.cost_path, study.claims_path]
@@ -126,7 +127,7 @@ def test_another_set_of_files_than_snakemake_noted_repeats_no_evaluation(finishe
 
 def test_evaluation_asks_for_its_test_scenes_and_training_does_not(finished):
     (study,) = map(Study, (finished / "runs").iterdir())
-    marks = [study.path / f"scenes-{size}.json" for size in study.sizes()]
+    marks = [study.path / f"scenes-{size}.done" for size in study.sizes()]
     ages = [mark.stat().st_mtime for mark in marks]
     for mark in marks:
         mark.unlink()
@@ -163,7 +164,8 @@ def test_trainings_go_seed_by_seed_and_the_longest_of_a_seed_first(finished, tmp
     project = tmp_path / "project"
     shutil.copytree(finished, project)
     print_details(project)
-    plan = call(project, "--dry-run", "--forceall", variants="all", seeds="4,0,7").stdout
+    options = "--dry-run", "--forceall", "--printshellcmds"
+    plan = call(project, *options, variants="all", seeds="4,0,7").stdout
     jobs = re.findall(
         r"^rule train:\n.*?wildcards: variant=(\w+), seed=(\d+)\n.*?priority: (\d+)$", plan, re.M | re.S
     )
@@ -175,6 +177,7 @@ def test_trainings_go_seed_by_seed_and_the_longest_of_a_seed_first(finished, tmp
     assert order == [(seed, first) for seed in "047" for first in [True] * longest + [False] * rest]
     before = re.findall(r"^rule (?:data|scenes):\n.*?priority: (\d+)$", plan, re.M | re.S)
     assert before and min(map(int, before)) > max(int(job[2]) for job in jobs)
+    assert f"{PROCESSES}=1 exec " in plan  # scenes are rendered with the threads of a run
     chapters = re.findall(
         r"^rule chapter:\n.*?wildcards: chapter=(\w+)\n(?:    priority: (1)\n)?", plan, re.M | re.S
     )

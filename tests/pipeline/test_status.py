@@ -314,7 +314,7 @@ def test_the_command_prints_and_its_code_says_whether_something_failed(study, ca
     study.run(NAMES[1], 1).diverge(1, "the training diverged in epoch 1")
     assert main(["status"]) == 1
     assert "9 runs: 3 done, 1 diverged, 5 waiting" in capsys.readouterr().out
-    assert main(["status", "--study", "nothing"]) == 1
+    assert main(["status", "nothing"]) == 1
     assert "unknown study 'nothing' (expected one of" in capsys.readouterr().err
 
 

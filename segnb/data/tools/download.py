@@ -192,10 +192,8 @@ def unpack(archive: Path, folder: Path, public: PublicSet) -> None:
                         " links). Delete the archive."
                     )
                 if (match := re.fullmatch(public.keep, path.as_posix())) and not member.is_dir():
-                    target = folder / match[1]
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with content.open(member) as source, open(target, "wb") as file:
-                        shutil.copyfileobj(source, file)  # stops at member.file_size and checks the CRC
+                    member.filename = match[1]
+                    content.extract(member, folder)  # stops at member.file_size and checks the CRC
     except (SegnbError, OSError):
         raise
     except Exception as error:  # zipfile documents no list of the errors that damage can cause
