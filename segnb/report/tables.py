@@ -5,6 +5,7 @@ Rows are named by the labels of networks.
 
 import html
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -186,20 +187,16 @@ def costs(cost: pd.DataFrame, names: list[str]) -> Styler | None:
 
 def recipes(study: Study) -> Styler | None:
     """Compare how networks are trained here and in the study."""
-    columns = {}
-    paper = preset("paper")
-    places = {
-        "here": (study.preset, study.settings["data"]["counts"]["train"]),
-        "in the study": (paper, paper.train),
-    }
+    columns, paper = {}, preset("paper")
+    here = replace(study.preset, train=study.settings["data"]["counts"]["train"])
     for family in ("FCN", "U-Net"):
-        for place, (chosen, images) in places.items():
+        for place, chosen in {"here": here, "in the study": paper}.items():
             fcn = family == "FCN"
             recipe = chosen.fcn if fcn else chosen.unet
             channels = f"{64 * recipe.width} in the head" if fcn else f"{recipe.width} at the first level"
             backbone = f"{recipe.backbone_learning_rate:g}" if fcn else None
             columns[f"{family}, {place}"] = {
-                "training images": f"{images:,}",
+                "training images": f"{chosen.train:,}",
                 "image side, px": f"{recipe.size}",
                 "channels": channels,
                 "epochs": f"{recipe.epochs}" if recipe.patience is None else f"at most {recipe.epochs}",
