@@ -101,7 +101,7 @@ lab: $(RUN_READY)  ## open JupyterLab in notebooks/, with the kernel "segnb" for
 	@"$(PY)" -m jupyterlab --notebook-dir notebooks
 
 clean:  ## remove the report, caches and rendered scenes; trained runs stay
-	rm -rf report cache .snakemake .pytest_cache .ruff_cache runs/*/chapters runs/*/data-* runs/*/scenes-*
+	rm -rf report cache .snakemake .pytest_cache .ruff_cache runs/*/chapters runs/*/data-*.json runs/*/scenes-*.json
 	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +
 
 clean-all: clean  ## also remove trained runs and .venv
@@ -111,6 +111,7 @@ clean-all: clean  ## also remove trained runs and .venv
 	python3 -c "import sys; sys.exit(sys.version_info < (3, 11) and 'segnb: python3 is too old (expected Python 3.11 or newer)')"
 	python3 -m venv .venv
 
+.venv/.installed: EXTRA :=
 .venv/.installed-dev: EXTRA := [dev]
 .venv/.installed .venv/.installed-dev: .venv/bin/python pyproject.toml
 	@echo "installing pinned packages into .venv (a few minutes, up to 6 GB)"

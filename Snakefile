@@ -84,9 +84,18 @@ def urgency(wildcards):
     return 2 * (len(seeds) - seeds.index(wildcards.seed)) + VARIANTS[wildcards.variant].trains_longest
 
 
+# If a mark of images is missing, such as after `make clean`, its rule runs for the runs that are not finished. Finished
+# runs ask for none, or they would all be repeated with it.
+def images(wildcards):
+    """Return the files that mark the images of every size as there; none for a trained run."""
+    done = study.run(wildcards.variant, int(wildcards.seed)).done
+    return [] if done else [ancient(f"{folder}/data-{size}.json") for size in study.sizes()]
+
+
 def test_scenes(wildcards):
-    """Return the file that marks the test scenes of a network's size as rendered."""
-    return ancient(f"{folder}/scenes-{study.recipe(VARIANTS[wildcards.variant].family).size}.done")
+    """Return the file that marks the test scenes of a network's size as rendered; none for an evaluated run."""
+    run, size = study.run(wildcards.variant, int(wildcards.seed)), study.recipe(VARIANTS[wildcards.variant].family).size
+    return [] if run in evaluated - outdated else [ancient(f"{folder}/scenes-{size}.json")]
 
 
 # An evaluation is repeated if the digest of the code that it records is not today's. Times of files cannot tell,
@@ -94,6 +103,7 @@ def test_scenes(wildcards):
 # Such runs therefore depend on a file that is new whenever Snakemake starts.
 new, today = f"{folder}/outdated", evaluation_digest()
 outdated = {run for run in study.finished() if evaluated_otherwise(run, today)}
+evaluated = {*study.measured()}
 if outdated:
     Path(new).write_text(str(time.time_ns()))  # a file with equal content would not count as new
 
@@ -211,7 +221,7 @@ rule measure:
 # not declared: Snakemake deletes declared outputs of a failed job, and the next try resumes from it.
 rule train:
     input:
-        data=ancient(expand(f"{folder}/data-{{size}}.done", size=study.sizes())),
+        images,
     output:
         f"{folder}/{{variant}}/seed{{seed}}/train.ipynb",
     params:
@@ -258,7 +268,7 @@ rule cost:
 
 rule data:
     output:
-        touch(f"{folder}/data-{{size}}.done"),
+        touch(f"{folder}/data-{{size}}.json"),
     params:
         study=study.name,
     threads: every_core
@@ -274,9 +284,9 @@ rule data:
 # Trainings do not wait for scenes that only evaluation needs. They are rendered next to trainings.
 rule scenes:
     input:
-        data=ancient(f"{folder}/data-{{size}}.done"),
+        data=ancient(f"{folder}/data-{{size}}.json"),
     output:
-        touch(f"{folder}/scenes-{{size}}.done"),
+        touch(f"{folder}/scenes-{{size}}.json"),
     params:
         study=study.name,
     threads: study.machine.threads

@@ -93,7 +93,7 @@ def test_make_help_prints_every_target_that_has_a_sentence():
 def test_make_clean_leaves_no_mark_of_data_that_it_removes(tmp_path):
     study = tmp_path / "runs" / "study"
     study.mkdir(parents=True)
-    for name in ("study.json", "cost.json", "data-64.done", "scenes-64.done"):
+    for name in ("study.json", "cost.json", "data-64.json", "scenes-64.json"):
         (study / name).touch()
     subprocess.run(
         ["make", "-f", CHECKOUT / "Makefile", "clean"], cwd=tmp_path, capture_output=True, check=True

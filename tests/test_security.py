@@ -231,7 +231,7 @@ def test_data_with_a_command_for_a_name_are_settled_prepared_and_run_nothing(tmp
     asked = {"preset": "smoke", "precision": "fp32", "weights": "random"}
     study = create_study(StudyParams.check(asked | {"data": str(data)}))
     wanted = ("variants=UNet_NoSkip_256", "seeds=0")
-    target = f"runs/{study.name}/data-64.done"
+    target = f"runs/{study.name}/data-64.json"
     done = snakemake(folder, target, "--config", f"study={study.name}", *wanted)  # through a real shell
     assert done.returncode == 0, done.stderr
     assert (folder / target).exists()

@@ -285,8 +285,10 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
     for name, verdicts in (references(studies) | studies).items():  # the most decided study first
         rows = []
         for network, row in verdicts.scores.items():
-            minutes = f"{row['minutes']:.1f}" if row.get("minutes", 1) >= 0.05 else "< 0.1"
-            timed = [minutes, f"{row['memory_mib']:.0f} MiB"] if "minutes" in row else ["–", "–"]
+            timed = ["–", "–"]
+            if "minutes" in row:
+                minutes = f"{row['minutes']:.1f}" if row["minutes"] >= 0.05 else "< 0.1"
+                timed = [minutes, f"{row['memory_mib']:.0f} MiB"]
             rows.append([label(network), score(row["miou"]), *timed])
         if rows:
             data = in_markdown(origin(verdicts.data))

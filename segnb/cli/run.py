@@ -28,7 +28,9 @@ def add_commands(commands) -> None:
     )
     parser.add_argument("--log", type=Path, help="file for the notebook's output (default: stderr)")
     parser = add_command(commands, status)
-    parser.add_argument("study", nargs="?", default="latest", help="folder under runs/ (default: latest)")
+    parser.add_argument(
+        "study", nargs="?", default="latest", metavar="STUDY", help="folder under runs/ (default: latest)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, with all details")
 
 

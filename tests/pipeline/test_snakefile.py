@@ -37,7 +37,7 @@ def finished(tmp_path_factory) -> Path:
         for path in project.rglob("*"):
             os.utime(path, (BEGIN, BEGIN))
         runs = [study.run(variant, 0) for variant in VARIANTS]
-        made = [study.path / f"{kind}-{size}.done" for kind in ("data", "scenes") for size in study.sizes()]
+        made = [study.path / f"{kind}-{size}.json" for kind in ("data", "scenes") for size in study.sizes()]
         made += [run.path / "train.ipynb" for run in runs]
         made += [path for run in runs for path in run.path.glob("*.npz")]
         made += [study.cost_path, study.claims_path]
@@ -127,7 +127,7 @@ def test_another_set_of_files_than_snakemake_noted_repeats_no_evaluation(finishe
 
 def test_evaluation_asks_for_its_test_scenes_and_training_does_not(finished):
     (study,) = map(Study, (finished / "runs").iterdir())
-    marks = [study.path / f"scenes-{size}.done" for size in study.sizes()]
+    marks = [study.path / f"scenes-{size}.json" for size in study.sizes()]
     ages = [mark.stat().st_mtime for mark in marks]
     for mark in marks:
         mark.unlink()
@@ -136,6 +136,20 @@ def test_evaluation_asks_for_its_test_scenes_and_training_does_not(finished):
     for mark, age in zip(marks, ages, strict=True):
         mark.touch()
         os.utime(mark, (age, age))
+
+
+def test_missing_marks_of_images_repeat_no_finished_run(finished, tmp_path):
+    """After `make clean`, one more seed trains and evaluates that seed only."""
+    project = tmp_path / "project"
+    shutil.copytree(finished, project)
+    engine(project, "--touch", "--forceall")  # notes that the chapters show one seed
+    marks = [mark for kind in ("data", "scenes") for mark in project.glob(f"runs/*/{kind}-*.json")]
+    for mark in marks:
+        mark.unlink()
+    plan = engine(project, "--dry-run", seeds="0,1")
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", plan, re.M))
+    assert len(marks) >= 2 and counts["data"] == counts["scenes"] == str(len(marks) // 2)
+    assert (counts["train"], counts["measure"]) == ("2", "2")  # a run of each network
 
 
 def test_networks_that_were_timed_before_are_timed_again_with_memory_for_them(finished, tmp_path):

@@ -288,7 +288,7 @@ def examples(
         ax.set_xlabel(f"{share} wrong", labelpad=3)
     legend_of_classes(fig, seen, classes)
     first, second = guesses
-    ends = " to ".join(signed(rows.difference[why], part) for why in ("smallest", "largest"))
+    ends = " to ".join(dict.fromkeys(signed(rows.difference[why], part) for why in ("smallest", "largest")))
     return fig.described(
         f"Three test images with ground truth and the predictions of {first} and {second}. Difference:"
         f" {'; '.join(texts)}.",

@@ -259,7 +259,7 @@ def predictions(saved: dict[str, np.ndarray], label: str, classes: ClassMap, sam
 
 def wrong_pixels(shares: dict[str, float] | pd.Series, thing: str = "networks") -> str:
     """Say which networks, or images, have the fewest and the most wrong pixels: shares, 0 to 1, by name."""
-    values = pd.Series(shares, dtype=float)
+    values = pd.Series(shares, dtype=float).dropna()  # NaN without labelled pixels
     return "" if values.empty else f"The share of wrong pixels is {extremes(values, percent, thing)}."
 
 

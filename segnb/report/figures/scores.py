@@ -65,7 +65,8 @@ def score_bars(scores: pd.DataFrame, study: pd.DataFrame) -> Picture:
         reading += " Hatched bars are networks with a frozen backbone."
     if several:
         reading += " Dots are single seeds, and each bar is their mean."
-    theirs = (
+    published = bool(study[["miou", "loss"]].notna().any(axis=None))
+    theirs = published * (
         " Diamonds are the study's values on its own images, with the mean of its class IoUs as mIoU; where a"
         " bar has none, the study published no value. Do not compare them with the scores of this report;"
         " “The study's reported scores” says why."

@@ -52,3 +52,4 @@ def test_bars_mark_the_values_of_the_study():
         assert list(marks.get_xdata()[:2]) == list(study[column][names[:2]]) or column == "loss"
         assert ax.get_xlim()[1] >= np.nan_to_num(marks.get_xdata()).max()
     assert "where a bar has none, the study published no value" in fig.caption
+    assert "Diamonds" not in score_bars(scores(names[2:], 3), study).caption
