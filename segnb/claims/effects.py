@@ -83,13 +83,6 @@ class Effects:
     def _names(self, side: str, seed: int) -> np.ndarray:
         return file_of(self._run(side, seed), "test")["names"]
 
-    def _weights(self, side: str, seed: int) -> np.ndarray:
-        """Return weights of the test images; the same images have the same weights in all studies."""
-        names = self._names(side, seed)
-        if len(names) < 2:
-            raise Missing("an interval needs at least two test images")
-        return weights_of(names)
-
     # ---- scores ----------------------------------------------------------------------------------------
 
     def _sides(self, contrast: Contrast) -> Iterator[tuple[str, float, tuple[str, ...]]]:
@@ -117,21 +110,23 @@ class Effects:
         """Compute a score, or return the reason why it is missing."""
         try:
             counts = self._counts(name, side, seed, rivals)
-            score = self._drawn(counts, side, seed) if drawn else Score(_value(counts))
+            if not isinstance(counts, ImageCounts):
+                score = Score(counts)
+            else:
+                score = self._drawn(counts, side, seed) if drawn else Score(counts.value())
         except Missing as reason:
             return str(reason)
         if all(np.isfinite(numbers).all() for numbers in score if numbers is not None):
             return score
         return f"{METRICS[name].words} of {label(_split(side)[1])} has no value on these test images"
 
-    def _drawn(self, counts: ImageCounts | float, side: str, seed: int) -> Score:
-        """Compute a score and its values under weightings of the images."""
-        if not isinstance(counts, ImageCounts):
-            return Score(counts)
-        images = count_blocks(self._names(side, seed), counts.contributing())
+    def _drawn(self, counts: ImageCounts, side: str, seed: int) -> Score:
+        """Compute a score and its values under weightings of the images, the same in all studies."""
+        names = self._names(side, seed)
+        images = count_blocks(names, counts.contributing())
         if images < 2:
             raise Missing("the images that count are too close in time for an interval")
-        draws = resample(counts.arrays, counts.reduce, self._weights(side, seed), self._sums)
+        draws = resample(counts.arrays, counts.reduce, weights_of(names), self._sums)
         return Score(counts.value(), draws, images)
 
     def prepare(self, contrasts: Iterable[Contrast]) -> None:
@@ -294,10 +289,6 @@ class Effects:
             return empty
         frame = pd.DataFrame({"name": names[0], "index": range(len(total)), "difference": total})
         return frame.dropna(ignore_index=True)
-
-
-def _value(counts: ImageCounts | float) -> float:
-    return counts.value() if isinstance(counts, ImageCounts) else counts
 
 
 def _split(side: str) -> tuple[str, str]:
