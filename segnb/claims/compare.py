@@ -106,7 +106,7 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     """Compute how far two studies agree, in verdicts on claims that they test alike and in comparisons."""
     both = [(mine, b.by_id[mine.id]) for mine in a.claims if mine.id in b.by_id]
     both = [(x, y) for x, y in both if _measured(x) and _measured(y)]
-    pairs = [(x, y) for x, y in both if same_test(x, y)]
+    pairs = [(x, y) for x, y in both if x.test == y.test]
     p: dict[str, float] = {}  # by the comparison's name; several claims may share one
     smaller = set()
     for x, y in both:
@@ -122,7 +122,7 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     decided = [(x, y) for x, y in pairs if x.word in DECIDED and x.trained]
     return Agreement(
         both=[x.id for x, _ in pairs],
-        differently=[x.id for x, y in both if not same_test(x, y)],
+        differently=[x.id for x, y in both if x.test != y.test],
         opposite=[x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
         decided=[x.id for x, _ in decided],
         confirmed=[x.id for x, y in decided if x.word == y.word],
@@ -226,11 +226,6 @@ def _families(verdicts: StudyVerdicts) -> list[str]:
     return [name for family, name in FAMILIES.items() if family in trained]
 
 
-def same_test(a: Verdict, b: Verdict) -> bool:
-    """Return whether two studies test a claim alike; older files contain tests of earlier versions."""
-    return a.test == b.test
-
-
 def counterpart(contrast: MeasuredContrast, claim: Verdict) -> MeasuredContrast | None:
     """Return the same comparison of another study's verdict, if it was measured there."""
     measured = (part for part in claim.deciding if part.estimate is not None)
@@ -279,7 +274,7 @@ def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:
     moved = [(mine, other) for mine, other in pairs if other and mine.word != other.word]
     alone = sorted(a.by_id.keys() ^ b.by_id.keys())
     for mine, other in moved:
-        by_test = "" if same_test(mine, other) else " (by different tests)"
+        by_test = "" if mine.test == other.test else " (by different tests)"
         lines.append(f"{mine.id:<4} {mine.word} -> {other.word}{by_test}: {mine.sentence}")
     if alone:
         lines.append(f"in only one of the two studies: {', '.join(alone)}")

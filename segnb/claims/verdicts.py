@@ -152,7 +152,10 @@ class Verdict(Claim):
 
     @property
     def test(self) -> tuple:
-        """What decides the claim: kind, margin, and the deciding comparisons with their limits."""
+        """What decides the claim: kind, margin, and the deciding comparisons with their limits.
+
+        Older files contain tests of earlier versions.
+        """
         parts = {(*contrast.identity, contrast.threshold) for contrast in self.deciding}
         return self.kind, self.margin, parts
 

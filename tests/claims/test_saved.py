@@ -161,7 +161,7 @@ def test_a_verdict_of_an_older_test_does_not_count_for_the_lead(verdicts):
     changed = replace(verdicts.by_id["F9"].deciding[0], threshold=0.0)  # only the limit
     claim = replace(verdicts.by_id["F9"], contrasts=(changed, *verdicts.by_id["F9"].contrasts[1:]))
     assert saved.retested(replace(verdicts, claims=(claim,))) == ["F9"]
-    assert not compare.same_test(claim, verdicts.by_id["F9"])
+    assert claim.test != verdicts.by_id["F9"].test
     assert list(saved.references({"a.json": older, "b.json": verdicts})) == ["b.json", "a.json"]
     page = saved.in_list("\n".join(saved.STUDIES), {"a.json": older, "b.json": verdicts})
     decided = f"{verdicts.count(*DECIDED)} of {len(LEDGER)} claims"
