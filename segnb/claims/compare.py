@@ -31,12 +31,12 @@ NAMED = 5  # differences or claims that a sentence names
 
 def unequal_settings(a: StudyVerdicts, b: StudyVerdicts) -> list[str]:
     """Return the differences of two studies in data and preset, in words."""
-    detailed = a.settings and b.settings  # missing in files of older versions
-    sides = []
-    for study, images in zip((a, b), _images(a, b), strict=True):
-        data = {"name": study.data["name"], "images": images}
-        sides.append({"data": data, "preset": study.settings if detailed else study.preset})
-    return unlike(*sides)
+    return unlike(
+        *(
+            {"data": {"name": study.data["name"], "images": images}, "preset": study.settings}
+            for study, images in zip((a, b), _images(a, b), strict=True)
+        )
+    )
 
 
 def _images(a: StudyVerdicts, b: StudyVerdicts) -> list:

@@ -79,8 +79,7 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     note = older_tests(verdicts)
     if verdicts.schema < StudyVerdicts.schema:
         note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
-    repeat = f" To repeat it, run `{verdicts.command}`." if verdicts.command else ""
-    about = source(verdicts, name) + _scores(verdicts) + note + repeat
+    about = source(verdicts, name) + _scores(verdicts) + note + f" To repeat it, run `{verdicts.command}`."
     first = " ".join([counts(verdicts), *caveats(verdicts)])
     return between(text, MARKS, "\n".join([first, "", *lines, "", about]))
 
@@ -111,18 +110,15 @@ def _scores(verdicts: StudyVerdicts) -> str:
     known = [name for name in EXPECTED if name in verdicts.scores]
     if not known:
         return ""
-    scored = listed(
-        [f"{label(name)} {score(verdicts.scores[name]['miou'])}{_at(name, verdicts)}" for name in known]
-    )
+    sizes = [verdicts.settings[VARIANTS[name].family]["size"] for name in known]
+    scored = [
+        f"{label(name)} {score(verdicts.scores[name]['miou'])} at {size} px"
+        for name, size in zip(known, sizes, strict=True)
+    ]
     return (
-        f" Test mIoU, mean ± standard deviation over seeds: {scored}"
+        f" Test mIoU, mean ± standard deviation over seeds: {listed(scored)}"
         f" ([all networks, with times]({PERFORMANCE_PAGE}#scores-and-times))."
     )
-
-
-def _at(network: str, verdicts: StudyVerdicts) -> str:
-    """State the image size of a network; "" in files of older versions."""
-    return f" at {verdicts.settings[VARIANTS[network].family]['size']} px" if verdicts.settings else ""
 
 
 def _reported_scores(claims: dict[str, Verdict]) -> Finding:

@@ -225,7 +225,8 @@ class StudyVerdicts:
     schema:   1 in older files: decided by Holm's correction, with 95% intervals that did not decide
     data:     name, origin, digest and counts, as in study.json; for rendered scenes also truth, a digest of
               the ground truth of the test images by size in pixels
-    settings: of the preset; None in files of older versions
+    settings: of the preset
+    command:  repeats the study
     scores:   by network: test mIoU of each seed (miou), estimated minutes of one training at the machine's
               timed speed (minutes), and memory of a training step (memory_mib); see `segnb.evaluation.cost`
     decided:  number of seeds, as text: expected number of decided claims; empty if unknown
@@ -241,8 +242,8 @@ class StudyVerdicts:
     machine: str
     weights: str = ""
     code: str = ""
-    settings: dict | None = None
-    command: str = ""
+    settings: dict
+    command: str
     rules: dict = field(default_factory=dict)
     scores: dict[str, dict] = field(default_factory=dict)
     decided: dict[str, float] = field(default_factory=dict)

@@ -298,6 +298,8 @@ OLD = {
     "machine": "a processor, fp32",
     "data": {"name": "streets", "origin": "streets", "digest": "0", "counts": {"train": 1, "test": 1}},
     "seeds": [0, 1, 2],
+    "settings": {"name": "quick"},
+    "command": "make report PRESET=quick SEEDS=0,1,2",
     "claims": [
         {
             "id": "F9",
