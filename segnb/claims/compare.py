@@ -16,7 +16,7 @@ from typing import NamedTuple
 from scipy.special import ndtri, stdtr
 
 from segnb.claims.related_studies import origin
-from segnb.claims.saved import HOLM, aligned, numbers
+from segnb.claims.saved import aligned, numbers
 from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, full_name, listed, span
 from segnb.errors import SegnbError
@@ -26,6 +26,12 @@ from segnb.stats.effect import standard_error
 from segnb.storage.files import in_markdown
 from segnb.study.provenance import unlike
 
+HOLM = (
+    "The verdicts follow an older rule: Holm's correction decided, not the 95% intervals, so an interval may"
+    " exclude a value that its verdict leaves open. The file does not contain the numbers needed to decide"
+    " again by the present rule. It has the claims and metrics of an earlier version, in which seconds still"
+    " decided."
+)
 NAMED = 5  # differences or claims that a sentence names
 
 

@@ -8,7 +8,7 @@ from segnb.claims.claim import Claim, Contrast
 from segnb.claims.compare import counterpart, elsewhere
 from segnb.claims.ledger import LEDGER
 from segnb.claims.related_studies import origin
-from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, source
+from segnb.claims.saved import PERFORMANCE_PAGE, older_tests, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import by_word, counts, effect, listed, outlook, printed, score, span
 from segnb.models.registry import VARIANTS, label
@@ -76,10 +76,8 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
         SegnbError: if README.md has no marks.
     """
     lines = [in_sections(verdicts, others), "", *elsewhere(verdicts, others)]
-    note = older_tests(verdicts)
-    if verdicts.schema < StudyVerdicts.schema:
-        note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
-    about = source(verdicts, name) + _scores(verdicts) + note + f" To repeat it, run `{verdicts.command}`."
+    about = source(verdicts, name) + _scores(verdicts) + older_tests(verdicts)
+    about += f" To repeat it, run `{verdicts.command}`."
     first = " ".join([counts(verdicts), *caveats(verdicts)])
     return between(text, MARKS, "\n".join([first, "", *lines, "", about]))
 

@@ -49,12 +49,6 @@ SAVED_CONTRAST = (
     " missing"
 ).split()
 OLDER = {"low95": "low", "high95": "high"}  # keys of schema 1
-HOLM = (
-    "The verdicts follow an older rule: Holm's correction decided, not the 95% intervals, so an interval may"
-    " exclude a value that its verdict leaves open. The file does not contain the numbers needed to decide"
-    " again by the present rule. It has the claims and metrics of an earlier version, in which seconds still"
-    " decided."
-)
 
 
 # ---- files -----------------------------------------------------------------------------------------------
@@ -241,10 +235,10 @@ def table(verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = 
         words = [twin.word if twin and claim.deciding and twin.test == claim.test else "–" for twin in twins]
         evidence = evidence.replace("|", r"\|")
         rows.append([claim.id, claim.sentence + ours, claim.word, *words, limit, evidence])
-    rule = HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts) + older_tests(verdicts)
     places = [f"with {in_markdown(origin(study.data))}" for study in elsewhere]
     headings = ["id", "claim", "verdict", *places, "must be", "evidence"]
-    return f"{source(verdicts, name)} {rule}\n\n{markdown_table(headings, rows)}"
+    about = f"{source(verdicts, name)} {levels(verdicts)}{older_tests(verdicts)}"
+    return f"{about}\n\n{markdown_table(headings, rows)}"
 
 
 def in_list(text: str, studies: dict[str, StudyVerdicts]) -> str:
