@@ -45,7 +45,7 @@ def findings(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> l
         verdicts: of the study that is shown
         others: other studies; of those with other data, each finding gives the verdict, too
     """
-    reported = [_reported_scores(verdicts.by_id)] if "M1" in verdicts.by_id else []
+    reported = [_reported_scores(claim.word) for claim in verdicts.claims if claim.id == "M1"]
     return reported + [_finding(claim, verdicts, others) for claim in _measured(verdicts)]
 
 
@@ -119,29 +119,23 @@ def _scores(verdicts: StudyVerdicts) -> str:
     )
 
 
-def _reported_scores(claims: dict[str, Verdict]) -> Finding:
-    """Return the finding on the study's own numbers, which needs no runs."""
+def _reported_scores(word: str) -> Finding:
+    """Return the finding on the study's own numbers, which needs no runs; `word` is the verdict on M1."""
     table = scores.published_scores()
     reported, mean = (
         f"{table[column].min():.3f} to {table[column].max():.3f}" for column in ("as_published", "miou")
     )
-    conclusion = {
-        "supported": "The study's headline scores are right",
-        "refuted": "The study's headline scores are wrong",
-    }
-    undecided = "It is not decided whether the study's headline scores are right"
-    sentences = [
-        "The study passed label maps to a metric that expects one-hot masks.",
-        f"It reports mIoU of {reported} for its {len(table)} networks. The mean of its own class IoUs,"
-        f" read off its bar charts to ±{scores.READING_ERROR}, is {mean}.",
+    pairs = [
+        f"{label(pair.below)} overtakes {label(pair.above)}" for pair in scores.swaps(table).itertuples()
     ]
-    if "M2" in claims and claims["M2"].word in conclusion:
-        swaps = scores.swaps(table)
-        pairs = [f"{label(pair.below)} overtakes {label(pair.above)}" for pair in swaps.itertuples()]
-        sentences.append(
-            f"Ranked by this mean, {listed(pairs) or 'no network overtakes another'} (claim M2)."
-        )
-    return Finding(conclusion.get(claims["M1"].word, undecided), "M1", " ".join(sentences))
+    return Finding(
+        f"The study's headline scores are {'right' if word == 'supported' else 'wrong'}",
+        "M1",
+        "The study passed label maps to a metric that expects one-hot masks."
+        f" It reports mIoU of {reported} for its {len(table)} networks. The mean of its own class IoUs,"
+        f" read off its bar charts to ±{scores.READING_ERROR}, is {mean}."
+        f" Ranked by this mean, {listed(pairs) or 'no network overtakes another'} (claim M2).",
+    )
 
 
 def _measured(verdicts: StudyVerdicts) -> list[Verdict]:

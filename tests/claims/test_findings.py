@@ -36,10 +36,6 @@ def decided(name: str, word: str, sign: int = 1, **changes) -> Verdict:
     return claim(name, word, **facts | changes)
 
 
-def audit(name: str, word: str) -> Verdict:
-    return claim(name, word, kind="audit", origin="ours", **UNTOLD)
-
-
 def said(*claims: Verdict, **changes) -> list[findings.Finding]:
     return findings.findings(verdicts(*claims, **changes))
 
@@ -174,21 +170,14 @@ def test_a_finding_gives_verdict_and_effects_on_other_data():
     assert [row[3] for row in rows(findings.in_sections(lead, [elsewhere(gone)]))] == ["–", "–"]
 
 
-@pytest.mark.parametrize("first", WORDS)
-@pytest.mark.parametrize("second", WORDS)
-def test_the_study_s_own_numbers_need_no_runs(first, second):
-    ((conclusion, about, text),) = said(audit("M1", first), audit("M2", second))
-    expected = {
-        "supported": "The study's headline scores are right",
-        "refuted": "The study's headline scores are wrong",
-    }
-    undecided = "It is not decided whether the study's headline scores are right"
-    assert (conclusion, about) == (expected.get(first, undecided), "M1")
+@pytest.mark.parametrize(("word", "judged"), [("supported", "right"), ("refuted", "wrong")])
+def test_the_study_s_own_numbers_need_no_runs(word, judged):
+    ((conclusion, about, text),) = said(claim("M1", word, kind="audit", origin="ours", **UNTOLD))
+    assert (conclusion, about) == (f"The study's headline scores are {judged}", "M1")
     assert "reports mIoU of 0.789 to 0.974 for its 10 networks" in text and "0.855" in text
-    overtakes = (
-        "FCN-32s fine-tuned overtakes FCN-8s frozen and FCN-32s frozen overtakes U-Net, no skips (claim M2)"
+    assert text.endswith(
+        "FCN-32s fine-tuned overtakes FCN-8s frozen and FCN-32s frozen overtakes U-Net, no skips (claim M2)."
     )
-    assert (overtakes in text) == (second in expected)
 
 
 @pytest.mark.parametrize(
