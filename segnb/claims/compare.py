@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from scipy.special import ndtri, stdtr
 
-from segnb.claims.related_studies import origin
 from segnb.claims.saved import aligned, numbers
 from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, full_name, listed, span
@@ -23,7 +22,6 @@ from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
 from segnb.stats.effect import standard_error
-from segnb.storage.files import in_markdown
 from segnb.study.provenance import unlike
 
 HOLM = (
@@ -183,7 +181,7 @@ def _described(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
     """Name what differs between the studies, and the seeds of the other."""
     parts, unequal = [], unequal_settings(verdicts, other)
     if other.data["name"] != verdicts.data["name"]:
-        parts += [in_markdown(origin(other.data)), f"{other.data['counts']['test']} test images"]
+        parts += [other.images, f"{other.data['counts']['test']} test images"]
         unequal = []
     parts += [other.machine] if other.machine != verdicts.machine else []
     parts += ["other images or settings"] if unequal else []

@@ -7,12 +7,11 @@ from segnb.audit import scores
 from segnb.claims.claim import Claim, Contrast
 from segnb.claims.compare import counterpart, elsewhere
 from segnb.claims.ledger import LEDGER
-from segnb.claims.related_studies import origin
 from segnb.claims.saved import PERFORMANCE_PAGE, older_tests, source
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import by_word, counts, effect, listed, outlook, printed, score, span
 from segnb.models.registry import VARIANTS, label
-from segnb.storage.files import between, in_markdown, markdown_table
+from segnb.storage.files import between, markdown_table
 
 MARKS = "<!-- findings -->", "<!-- /findings -->"  # around the findings of one study in README.md
 EXPECTED = "FCN8s_vgg16_finetune", "UNet_Standard_256"  # their scores stand in README.md
@@ -145,7 +144,7 @@ def _measured(verdicts: StudyVerdicts) -> list[Verdict]:
 
 
 def _finding(claim: Verdict, verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> Finding:
-    conclusion = _conclusion(TOPICS[claim.id], claim, in_markdown(origin(verdicts.data)))
+    conclusion = _conclusion(TOPICS[claim.id], claim, verdicts.images)
     sentences = [_on_other_data(claim, other) for other in others if verdicts.on_other_data(other)]
     return Finding(conclusion, claim.id, " ".join(filter(None, [*sentences, _settle(claim)])))
 
@@ -184,7 +183,7 @@ def _on_other_data(claim: Verdict, other: StudyVerdicts) -> str:
     if its is None or None in [counterpart(contrast, its) for contrast in claim.deciding]:
         return ""
     thing, too = "null hypothesis" if claim.origin == "ours" else "claim", ", too" * (its.word == claim.word)
-    return f"With {in_markdown(origin(other.data))}, the {thing} is {its.word}{too}."
+    return f"With {other.images}, the {thing} is {its.word}{too}."
 
 
 def _differences(
@@ -200,7 +199,7 @@ def _differences(
             cells = [_cell(counterpart(contrast, one) if one else None) for one in its]
             published = own.get(contrast.label)
             rows.append([claim.id, contrast.label, *cells, f"{published} points" if published else "–"])
-    heads = [f"{in_markdown(origin(study.data))}, {_seeds(claims, study)}" for study in shown]
+    heads = [f"{study.images}, {_seeds(claims, study)}" for study in shown]
     head = ["claim", "difference", *heads, "the study's own class IoUs, 1 run"]
     return markdown_table(head, rows) if rows else ""
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from segnb.claims.claim import FLOOR, Claim, Contrast
+from segnb.claims.related_studies import origin
 from segnb.stats.effect import Effect
+from segnb.storage.files import in_markdown
 
 UNMEASURABLE = "not measurable at this size"
 WORDS = ("supported", "refuted", "inconclusive", UNMEASURABLE, "not measured")
@@ -258,6 +260,11 @@ class StudyVerdicts:
     @property
     def by_id(self) -> dict[str, Verdict]:
         return {claim.id: claim for claim in self.claims}
+
+    @property
+    def images(self) -> str:
+        """The images of the study in Markdown, such as "photographs (CamVid)"."""
+        return in_markdown(origin(self.data))
 
     @property
     def several_seeds(self) -> bool:

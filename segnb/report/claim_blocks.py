@@ -16,14 +16,13 @@ from segnb.audit.scores import READING_ERROR
 from segnb.claims import findings, wording
 from segnb.claims.compare import agreement, counterpart, in_words, p_of_difference
 from segnb.claims.ledger import SENTENCES
-from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, half_widths, listed, p_cell, signed, with_unit
 from segnb.models.registry import label
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
 from segnb.report.html import address, fill
-from segnb.storage.files import in_markdown, to_json
+from segnb.storage.files import to_json
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
 OTHER_TEST = "another test"  # of an earlier version: its verdict says nothing about this one
@@ -90,7 +89,7 @@ def reference(number: int) -> str:
 def described(verdicts: StudyVerdicts) -> str:
     """Name the preset, data, seeds, machine and date of a study."""
     return (
-        f"preset {verdicts.preset}, {in_markdown(origin(verdicts.data))},"
+        f"preset {verdicts.preset}, {verdicts.images},"
         f" seed{'s' * (len(verdicts.seeds) > 1)} {', '.join(map(str, verdicts.seeds))}, {verdicts.machine},"
         f" {verdicts.date[:10]}"
     )
