@@ -136,22 +136,23 @@ def is_verdicts(entry: object) -> bool:
     return isinstance(entry, dict) and {"study", "claims", "data"} <= entry.keys()
 
 
-def saved_studies(folder: Path | None = None, without: StudyVerdicts | None = None) -> list[StudyVerdicts]:
-    """Read the saved verdicts of studies with several seeds, the most decided study first.
+def references(
+    studies: dict[str, StudyVerdicts], without: StudyVerdicts | None = None
+) -> dict[str, StudyVerdicts]:
+    """Return the studies with several seeds, but not of smoke, by file name, the most `settled` first.
 
     Args:
-        folder: see `stored`.
-        without: A study that is not a reference for itself.
+        studies: by file name, see `stored`
+        without: a study that is not a reference for itself
     """
-    found = references(stored(folder)).values()
-    return [study for study in found if without is None or not study.overlaps(without)]
-
-
-def references(studies: dict[str, StudyVerdicts]) -> dict[str, StudyVerdicts]:
-    """Return the studies with several seeds, but not of smoke, by file name, the most `settled` first."""
-    several = [(name, study) for name, study in studies.items() if len(study.seeds) > 1]
-    several = [(name, study) for name, study in several if study.preset != "smoke"]  # its scores mean nothing
-    return dict(sorted(several, key=lambda pair: (-settled(pair[1]), pair[0])))
+    several = {
+        name: study
+        for name, study in studies.items()
+        if len(study.seeds) > 1
+        and study.preset != "smoke"  # its scores mean nothing
+        and not (without and study.overlaps(without))
+    }
+    return dict(sorted(several.items(), key=lambda pair: (-settled(pair[1]), pair[0])))
 
 
 def settled(verdicts: StudyVerdicts) -> int:

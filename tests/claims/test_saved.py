@@ -267,7 +267,7 @@ def test_the_pages_show_the_verdicts_that_are_saved(page):
     name = re.search(r"From `results/([^`]+)`", shown_in(text, marks)).group(1)
     shown = [saved.read(CHECKOUT / "results" / name), name]
     if page != saved.PERFORMANCE_PAGE:
-        shown.append(saved.saved_studies(CHECKOUT / "results"))
+        shown.append(list(saved.references(saved.stored(CHECKOUT / "results")).values()))
     else:
         shown = [saved.stored(CHECKOUT / "results")]
     assert write(text, *shown) == text
@@ -285,9 +285,9 @@ def test_verdicts_on_other_data_by_the_same_tests_have_a_column(verdicts):
 
 
 def test_the_list_has_the_reference_studies_that_are_saved():
-    text = (CHECKOUT / saved.CLAIMS_PAGE).read_text()
-    assert saved.in_list(text, saved.stored(CHECKOUT / "results")) == text
-    assert shown_in(text, saved.STUDIES).count("\n") == len(saved.saved_studies(CHECKOUT / "results")) + 1
+    text, stored = (CHECKOUT / saved.CLAIMS_PAGE).read_text(), saved.stored(CHECKOUT / "results")
+    assert saved.in_list(text, stored) == text
+    assert shown_in(text, saved.STUDIES).count("\n") == len(saved.references(stored)) + 1
 
 
 OLD = {
