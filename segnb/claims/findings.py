@@ -8,7 +8,7 @@ from segnb.claims.claim import Claim, Contrast
 from segnb.claims.compare import counterpart, elsewhere
 from segnb.claims.ledger import LEDGER
 from segnb.claims.saved import PERFORMANCE_PAGE, older_tests, source
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, MeasuredContrast, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.claims.wording import by_word, counts, effect, listed, outlook, printed, score, span
 from segnb.models.registry import VARIANTS, label
 from segnb.storage.files import between, markdown_table
@@ -104,14 +104,13 @@ def caveats(verdicts: StudyVerdicts) -> list[str]:
 
 def _scores(verdicts: StudyVerdicts) -> str:
     """Return the scores of two networks, to expect of the preset; "" if they are not known."""
-    known = [name for name in EXPECTED if name in verdicts.scores]
-    if not known:
-        return ""
-    sizes = [verdicts.settings[VARIANTS[name].family]["size"] for name in known]
     scored = [
-        f"{label(name)} {score(verdicts.scores[name]['miou'])} at {size} px"
-        for name, size in zip(known, sizes, strict=True)
+        f"{label(name)} {score(row['miou'])} at {verdicts.settings[VARIANTS[name].family]['size']} px"
+        for name, row in verdicts.scores.items()
+        if name in EXPECTED
     ]
+    if not scored:
+        return ""
     return (
         f" Test mIoU, mean ± standard deviation over seeds: {listed(scored)}"
         f" ([all networks, with times]({PERFORMANCE_PAGE}#scores-and-times))."
@@ -194,18 +193,15 @@ def _differences(
     rows = []
     for claim in claims:
         its = [study.by_id.get(claim.id) for study in shown]
-        own = {part.label: printed(100 * value, 1, sign=True) for part, value in in_study(LEDGER[claim.id])}
+        own = in_study(LEDGER[claim.id])
+        own = {part.label: f"{printed(100 * value, 1, sign=True)} points" for part, value in own}
         for contrast in claim.deciding:
-            cells = [_cell(counterpart(contrast, one) if one else None) for one in its]
-            published = own.get(contrast.label)
-            rows.append([claim.id, contrast.label, *cells, f"{published} points" if published else "–"])
+            twins = [counterpart(contrast, one) if one else None for one in its]
+            cells = [effect(twin, named=True, level=True) if twin else "–" for twin in twins]
+            rows.append([claim.id, contrast.label, *cells, own.get(contrast.label, "–")])
     heads = [f"{study.images}, {_seeds(claims, study)}" for study in shown]
     head = ["claim", "difference", *heads, "the study's own class IoUs, 1 run"]
     return markdown_table(head, rows) if rows else ""
-
-
-def _cell(contrast: MeasuredContrast | None) -> str:
-    return effect(contrast, named=True, level=True) if contrast else "–"
 
 
 def _seeds(claims: Sequence[Verdict], study: StudyVerdicts) -> str:
@@ -219,10 +215,12 @@ def in_study(claim: Claim) -> list[tuple[Contrast, float]]:
 
     The value is the difference of means of its class IoUs, 0 to 1, before it is weighted.
     """
-    parts = [part for part in claim.contrasts if part.metric == "miou"]
-    miou = scores.published_scores().miou if parts else {}  # the file is read only for others
-    parts = [part for part in parts if {*part.networks} <= {*miou.keys()}]
-    return [(part, miou[[*part.plus]].sum() - miou[[*part.minus]].sum()) for part in parts]
+    miou = scores.published_scores().miou
+    return [
+        (part, miou[[*part.plus]].sum() - miou[[*part.minus]].sum())
+        for part in claim.contrasts
+        if part.metric == "miou" and {*part.networks} <= {*miou.index}
+    ]
 
 
 def _settle(claim: Verdict) -> str:
