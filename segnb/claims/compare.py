@@ -179,16 +179,17 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
 
 def _described(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
     """Name what differs between the studies, and the seeds of the other."""
-    parts, unequal = [], unequal_settings(verdicts, other)
-    if other.data["name"] != verdicts.data["name"]:
-        parts += [other.images, f"{other.data['counts']['test']} test images"]
-        unequal = []
-    parts += [other.machine] if other.machine != verdicts.machine else []
-    parts += ["other images or settings"] if unequal else []
-    parts += ["other backbone weights"] if verdicts.weights != other.weights else []
-    mine, its = _families(verdicts), _families(other)
-    parts += [f"{listed(its)} only"] if its and its != mine else []
-    name = ", ".join([*parts, f"seed{'s' * (len(other.seeds) > 1)} {span(other.seeds)}"])
+    other_data = other.data["name"] != verdicts.data["name"]
+    families = _families(other)
+    differences = {
+        f"{other.images}, {other.data['counts']['test']} test images": other_data,
+        other.machine: other.machine != verdicts.machine,
+        "other images or settings": not other_data and unequal_settings(verdicts, other),
+        "other backbone weights": other.weights != verdicts.weights,
+        f"{listed(families)} only": families and families != _families(verdicts),
+        f"seed{'s' * (len(other.seeds) > 1)} {span(other.seeds)}": True,
+    }
+    name = ", ".join(text for text, differs in differences.items() if differs)
     return name[0].upper() + name[1:]
 
 
