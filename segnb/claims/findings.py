@@ -8,7 +8,7 @@ from segnb.claims.claim import Claim, Contrast
 from segnb.claims.compare import counterpart, elsewhere
 from segnb.claims.ledger import LEDGER
 from segnb.claims.saved import PERFORMANCE_PAGE, older_tests, source
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
+from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import by_word, counts, effect, listed, outlook, printed, score, span
 from segnb.models.registry import VARIANTS, label
 from segnb.storage.files import between, markdown_table
@@ -155,9 +155,7 @@ def _conclusion(subject: str, claim: Verdict, images: str) -> str:
     limit = f" by more than {points}" if equal or at_most else ""
     change = f"{'change' if equal else 'raise'} mIoU{limit}"
     if claim.word not in DECIDED:
-        state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
-        denies = ", which the study denies" if at_most else ""
-        return f"It is {state} whether {subject} {change}{denies}"
+        return f"It is not decided whether {subject} {change}{', which the study denies' if at_most else ''}"
     if claim.origin == "ours":
         agrees = (
             "as our null hypothesis says" if claim.word == "supported" else "contrary to our null hypothesis"

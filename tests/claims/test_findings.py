@@ -47,7 +47,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", [word for word in WORDS if word != UNMEASURABLE])  # mIoU always has room
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_finding_for_every_verdict_and_sign(name, word, sign):
     one = decided(name, word, sign)
@@ -57,9 +57,8 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
         return
     (finding,) = sentences
     subject = findings.TOPICS[name]
-    if word in ("inconclusive", UNMEASURABLE):
-        state = UNMEASURABLE if word == UNMEASURABLE else "not decided"
-        assert finding.conclusion.startswith(f"It is {state} whether {subject} ")
+    if word == "inconclusive":
+        assert finding.conclusion.startswith(f"It is not decided whether {subject} ")
     else:
         assert finding.conclusion.startswith(f"{subject.capitalize()} ") and "not decided" not in str(finding)
     assert ("it takes about 4 seeds per network" in finding.rest) == (word == "inconclusive")
