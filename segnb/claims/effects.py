@@ -270,24 +270,20 @@ class Effects:
             without small objects, are left out. Empty if the metric has no images or the networks were
             evaluated on different images.
         """
-        empty = pd.DataFrame({"name": [], "index": [], "difference": []})
+        frame = pd.DataFrame({"name": [], "index": [], "difference": []})
         if contrast.metric in COSTS:
-            return empty
-        try:
+            return frame
+        with suppress(Missing):
             seeds, sides = self.seeds(contrast), list(self._sides(contrast))
-            names = [tuple(self._names(side, seeds[0])) for side, *_ in sides]
-            if len(set(names)) > 1:
-                return empty
-            total = np.zeros(len(names[0]))
-            for seed in seeds:
-                for side, coefficient, rivals in sides:
-                    counts = self._counts(contrast.metric, side, seed, rivals)
-                    if not isinstance(counts, ImageCounts):
-                        return empty
-                    total += coefficient * counts.by_image() / len(seeds)
-        except Missing:
-            return empty
-        frame = pd.DataFrame({"name": names[0], "index": range(len(total)), "difference": total})
+            names, *others = {tuple(self._names(side, seeds[0])) for side, *_ in sides}
+            terms = [
+                (coefficient, self._counts(contrast.metric, side, seed, rivals))
+                for seed in seeds
+                for side, coefficient, rivals in sides
+            ]
+            if not others and all(isinstance(counts, ImageCounts) for _, counts in terms):
+                total = sum(coefficient * counts.by_image() / len(seeds) for coefficient, counts in terms)
+                frame = pd.DataFrame({"name": names, "index": range(len(total)), "difference": total})
         return frame.dropna(ignore_index=True)
 
 
