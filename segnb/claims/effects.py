@@ -1,6 +1,5 @@
 """From a comparison in the ledger to its effect: runs, scores and standard error."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -44,7 +43,6 @@ class Effects:
         self._selection = variants, seeds
         self._runs: dict[str, dict[tuple[str, int], Run]] = {}
         self._scores: dict[tuple, Score | str] = {}  # or the reason why it is missing
-        self._sums: deque = deque(maxlen=8)  # of the last arrays, see `resample`
 
     # ---- runs ------------------------------------------------------------------------------------------
 
@@ -126,7 +124,7 @@ class Effects:
         images = count_blocks(names, counts.contributing())
         if images < 2:
             raise Missing("the images that count are too close in time for an interval")
-        draws = resample(counts.arrays, counts.reduce, weights_of(names), self._sums)
+        draws = resample(counts.arrays, counts.reduce, weights_of(names))
         return Score(counts.value(), draws, images)
 
     def prepare(self, contrasts: Iterable[Contrast]) -> None:
