@@ -119,14 +119,9 @@ def resample(
     parts = min(-(-size // AT_ONCE), len(weights))
     draws = []
     for part in np.array_split(weights, parts):
-        sums = {name: _sums(array, part) for name, array in counts.items()}
+        sums = {name: np.tensordot(part, array, 1) for name, array in counts.items()}
         draws.append(np.asarray(reduce(**sums), float))
     return np.concatenate(draws)
-
-
-def _sums(array: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weighted sums of an array over images, (B, ...)."""
-    return (weights @ array.reshape(len(array), -1)).reshape(len(weights), *array.shape[1:])
 
 
 def interval(
