@@ -156,15 +156,14 @@ def _conclusion(subject: str, claim: Verdict, images: str) -> str:
     change = f"{'change' if equal else 'raise'} mIoU{limit}"
     if claim.word not in DECIDED:
         return f"It is not decided whether {subject} {change}{', which the study denies' if at_most else ''}"
+    supported = claim.word == "supported"
     if claim.origin == "ours":
-        agrees = (
-            "as our null hypothesis says" if claim.word == "supported" else "contrary to our null hypothesis"
-        )
+        agrees = "as our null hypothesis says" if supported else "contrary to our null hypothesis"
     else:
-        agrees = "as the study claims" if claim.word == "supported" else "contrary to the study"
-    if claim.word == "supported" and equal:
+        agrees = "as the study claims" if supported else "contrary to the study"
+    if supported and equal:
         verb = f"change mIoU by less than {points}"
-    elif claim.word == "supported":
+    elif supported:
         verb = f"do not {change}" if at_most else change
     elif several:
         verb = f"{change} in at least one network" if limit else "do not always raise mIoU"
