@@ -1,8 +1,7 @@
 """The study's metric next to mIoU, on sixteen pixels that can be checked by hand and on our own runs."""
 
-from dataclasses import dataclass
-from functools import cached_property
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,61 +32,27 @@ GUESS = (
 # --- sixteen pixels ---
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """Rows of pixels, scored by the functions that score the runs.
 
-    Attributes:
-        truth: ground truth (rows, W), uint8 ids of STREET.
-        guess: prediction, of the same shape.
+    truth:        ground truth (rows, W), uint8 ids of STREET
+    guess:        prediction, of the same shape
+    pixels:       one line per pixel, from the upper left: row, truth and guess (ids), both_bits (their AND),
+                  any_bits (their OR)
+    sums:         sums of both_bits and any_bits per row of pixels, and their ratio
+    as_published: score by the study's metric
+    miou, accuracy: mIoU, and share of right pixels
+    ious:         IoU by name, of the classes in the ground truth
     """
 
     truth: np.ndarray
     guess: np.ndarray
-
-    def __len__(self) -> int:  # `figure` draws nothing for an empty argument
-        return self.truth.size
-
-    @cached_property
-    def pixels(self) -> pd.DataFrame:
-        """Table with one line per pixel, from the upper left.
-
-        Columns: row, truth and guess (ids), both_bits (their AND), any_bits (their OR).
-        """
-        columns = {"truth": self.truth, "guess": self.guess}
-        columns |= {"both_bits": self.truth & self.guess, "any_bits": self.truth | self.guess}
-        row = np.repeat(np.arange(len(self.truth)), self.truth.shape[1])
-        return pd.DataFrame({"row": row} | {name: ids.ravel().astype(int) for name, ids in columns.items()})
-
-    @cached_property
-    def sums(self) -> pd.DataFrame:
-        """Sums of both_bits and any_bits per row of pixels, and their ratio."""
-        sums = self.pixels.groupby("row")[["both_bits", "any_bits"]].sum()
-        return sums.assign(ratio=sums.both_bits / sums.any_bits)
-
-    @cached_property
-    def as_published(self) -> float:
-        """Score by the study's metric."""
-        return as_published_score(self.truth[None], self.guess[None], len(STREET))
-
-    @cached_property
-    def confusion(self) -> np.ndarray:
-        """Counts of the pixels (C, C), with one row per class of the ground truth."""
-        maps = (torch.from_numpy(ids[None]) for ids in (self.truth, self.guess))
-        return confusion(*maps, len(STREET)).numpy().sum(0)
-
-    @property
-    def miou(self) -> float:
-        return float(mean_iou(self.confusion))
-
-    @property
-    def accuracy(self) -> float:
-        return float(pixel_accuracy(self.confusion))
-
-    @property
-    def ious(self) -> pd.Series:
-        """IoU by name, of the classes in the ground truth."""
-        return pd.Series(class_iou(self.confusion), STREET.names).dropna()
+    pixels: pd.DataFrame
+    sums: pd.DataFrame
+    as_published: float
+    miou: float
+    accuracy: float
+    ious: pd.Series
 
 
 def bits(number: int) -> str:
@@ -98,7 +63,23 @@ def bits(number: int) -> str:
 def worked_example() -> Example:
     """Return two rows of pixels: common classes are right, and four classes of one pixel each are missed."""
     maps = ([[STREET.id(name) for name in row] for row in rows] for rows in (TRUTH, GUESS))
-    return Example(*(np.array(ids, np.uint8) for ids in maps))
+    truth, guess = (np.array(ids, np.uint8) for ids in maps)
+    columns = {"row": np.indices(truth.shape)[0], "truth": truth, "guess": guess}
+    columns |= {"both_bits": truth & guess, "any_bits": truth | guess}
+    pixels = pd.DataFrame({name: ids.ravel().astype(int) for name, ids in columns.items()})
+    sums = pixels.groupby("row")[["both_bits", "any_bits"]].sum()
+    batch = truth[None], guess[None]
+    counts = confusion(*map(torch.from_numpy, batch), len(STREET)).numpy().sum(0)  # (C, C)
+    return Example(
+        truth,
+        guess,
+        pixels,
+        sums=sums.assign(ratio=sums.both_bits / sums.any_bits),
+        as_published=as_published_score(*batch, len(STREET)),
+        miou=float(mean_iou(counts)),
+        accuracy=float(pixel_accuracy(counts)),
+        ious=pd.Series(class_iou(counts), STREET.names).dropna(),
+    )
 
 
 def example_sentence(example: Example) -> str:

@@ -133,7 +133,7 @@ def lyft_frames() -> pd.DataFrame:
 class Outcome(NamedTuple):
     """Verdict on an audit claim."""
 
-    word: str  # supported, refuted, inconclusive or not measured
+    word: str  # supported or refuted: the study's numbers leave nothing open
     reason: str  # with the numbers, without capital letter and full stop
 
 

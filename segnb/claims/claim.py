@@ -78,32 +78,20 @@ LIMITS = {
     ),
 }
 
-
+# Words that a threshold or margin of comparisons stands for: the condition as a clause, and the reason.
 MARGINS = {
-    "noticeably": Limit(
-        NOTICEABLE, False, "the gain is more than 2 points of mIoU", "Twice the margin of equality."
-    ),
-    "much clearer": Limit(
-        NOTICEABLE,
-        False,
+    "noticeably": ("the gain is more than 2 points of mIoU", "Twice the margin of equality."),
+    "much clearer": (
         "the gains differ by more than 2 points of mIoU",
         "As for “noticeably”; chosen after F10 had shown 1.6 points.",
     ),
-    "achieves thanks to, brings back": Limit(
-        POINT,
-        False,
+    "achieves thanks to, brings back": (
         "the loss without the part is more than 1 point of mIoU",
         "The same margin as for no improvement.",
     ),
-    "consistently": Limit(
-        0.50, False, "best on more than half of the images", "Best more often than not; chance is a third."
-    ),
-    "does not matter": Limit(
-        POINT, True, "scores differ by at most 1 point", "The same margin as for no improvement."
-    ),
-    "little overhead": Limit(
-        SHARE, True, "costs rise by at most a tenth", "A convention: it rarely needs another machine."
-    ),
+    "consistently": ("best on more than half of the images", "Best more often than not; chance is a third."),
+    "does not matter": ("scores differ by at most 1 point", "The same margin as for no improvement."),
+    "little overhead": ("costs rise by at most a tenth", "A convention: it rarely needs another machine."),
 }
 
 

@@ -15,22 +15,20 @@ def make_report(
 ) -> str:
     """Return the `make report` command of these seeds, with the other settings of the study."""
     request, own = study.settings["request"], study.settings["data"]["name"]
+    data = data or (own if study.is_rendered else f"path/to/{own}")
     words = {
         "PRESET": preset or study.preset.name,
-        "DATA": data or (own if study.is_rendered else f"path/to/{own}"),
+        "DATA": data if data != "streets" else "",  # the default
         "SEEDS": ",".join(map(str, seeds)),
+        "VARIANTS": ",".join(variants),
     }
-    if variants:
-        words["VARIANTS"] = ",".join(variants)
     auto = study.preset.weights == "auto" and request.get("weights") in (None, "auto")
     if auto and preset in ("", study.preset.name):  # on another machine, "auto" may find other weights
         request = request | {"weights": study.settings["weights"]["source"]}
     for key in ("epochs", "learning_rate", "backbone_learning_rate", "weights", "precision"):
         if request.get(key) and "/" not in str(request[key]):  # a path means nothing on another machine
             words[key.upper()] = str(request[key])
-    if words["DATA"] == "streets":
-        del words["DATA"]
-    return " ".join(["make report", *(f"{name}={word}" for name, word in words.items())])
+    return " ".join(["make report", *(f"{name}={word}" for name, word in words.items() if word)])
 
 
 def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
@@ -39,13 +37,13 @@ def what_decides(study: Study, claim: Verdict, seeds: list[int]) -> str:
         return "segnb claims"
     # The scores of smoke mean nothing.
     preset = "quick" if study.preset.name == "smoke" else study.preset.name
-    missing = [contrast for contrast in claim.deciding if contrast.missing]
-    if claim.word == "not measured" and any(contrast.metric not in COSTS for contrast in missing):
+    if claim.word == "not measured":
+        missing = [contrast for contrast in claim.deciding if contrast.missing]
+        if all(contrast.metric in COSTS for contrast in missing):
+            return f"segnb cost --study {study.name}"
         asked = seeds or range(study.preset.seeds)
         elsewhere = _of_related_studies(study, missing, asked, preset)
         return " && ".join(elsewhere or [make_report(study, asked, preset=preset)])
-    if claim.word == "not measured":
-        return f"segnb cost --study {study.name}"
     count = max(3, len(seeds) + 1) if claim.few_seeds else claim.seeds_needed
     if claim.word == "inconclusive" and count and count <= AFFORDABLE:
         elsewhere = _of_related_studies(study, claim.deciding, range(count), preset)

@@ -15,28 +15,32 @@ from typing import NamedTuple
 
 from scipy.special import ndtri, stdtr
 
-from segnb.claims.related_studies import origin
-from segnb.claims.saved import HOLM, aligned, numbers
+from segnb.claims.saved import aligned, numbers
 from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, full_name, listed, span
 from segnb.errors import SegnbError
 from segnb.models.registry import FAMILIES, VARIANTS
 from segnb.stats.decisions import level_of
 from segnb.stats.effect import standard_error
-from segnb.storage.files import in_markdown
 from segnb.study.provenance import unlike
 
+HOLM = (
+    "The verdicts follow an older rule: Holm's correction decided, not the 95% intervals, so an interval may"
+    " exclude a value that its verdict leaves open. The file does not contain the numbers needed to decide"
+    " again by the present rule. It has the claims and metrics of an earlier version, in which seconds still"
+    " decided."
+)
 NAMED = 5  # differences or claims that a sentence names
 
 
 def unequal_settings(a: StudyVerdicts, b: StudyVerdicts) -> list[str]:
     """Return the differences of two studies in data and preset, in words."""
-    detailed = a.settings and b.settings  # missing in files of older versions
-    sides = []
-    for study, images in zip((a, b), _images(a, b), strict=True):
-        data = {"name": study.data["name"], "images": images}
-        sides.append({"data": data, "preset": study.settings if detailed else study.preset})
-    return unlike(*sides)
+    return unlike(
+        *(
+            {"data": {"name": study.data["name"], "images": images}, "preset": study.settings}
+            for study, images in zip((a, b), _images(a, b), strict=True)
+        )
+    )
 
 
 def _images(a: StudyVerdicts, b: StudyVerdicts) -> list:
@@ -106,7 +110,7 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     """Compute how far two studies agree, in verdicts on claims that they test alike and in comparisons."""
     both = [(mine, b.by_id[mine.id]) for mine in a.claims if mine.id in b.by_id]
     both = [(x, y) for x, y in both if _measured(x) and _measured(y)]
-    pairs = [(x, y) for x, y in both if same_test(x, y)]
+    pairs = [(x, y) for x, y in both if x.test == y.test]
     p: dict[str, float] = {}  # by the comparison's name; several claims may share one
     smaller = set()
     for x, y in both:
@@ -122,7 +126,7 @@ def agreement(a: StudyVerdicts, b: StudyVerdicts) -> Agreement:
     decided = [(x, y) for x, y in pairs if x.word in DECIDED and x.trained]
     return Agreement(
         both=[x.id for x, _ in pairs],
-        differently=[x.id for x, y in both if not same_test(x, y)],
+        differently=[x.id for x, y in both if x.test != y.test],
         opposite=[x.id for x, y in pairs if {x.word, y.word} == {*DECIDED}],
         decided=[x.id for x, _ in decided],
         confirmed=[x.id for x, y in decided if x.word == y.word],
@@ -175,16 +179,17 @@ def elsewhere(verdicts: StudyVerdicts, others: Iterable[StudyVerdicts]) -> list[
 
 def _described(verdicts: StudyVerdicts, other: StudyVerdicts) -> str:
     """Name what differs between the studies, and the seeds of the other."""
-    parts, unequal = [], unequal_settings(verdicts, other)
-    if other.data["name"] != verdicts.data["name"]:
-        parts += [in_markdown(origin(other.data)), f"{other.data['counts']['test']} test images"]
-        unequal = []
-    parts += [other.machine] if other.machine != verdicts.machine else []
-    parts += ["other images or settings"] if unequal else []
-    parts += ["other backbone weights"] if verdicts.weights != other.weights else []
-    mine, its = _families(verdicts), _families(other)
-    parts += [f"{listed(its)} only"] if its and its != mine else []
-    name = ", ".join([*parts, f"seed{'s' * (len(other.seeds) > 1)} {span(other.seeds)}"])
+    other_data = other.data["name"] != verdicts.data["name"]
+    families = _families(other)
+    differences = {
+        f"{other.images}, {other.data['counts']['test']} test images": other_data,
+        other.machine: other.machine != verdicts.machine,
+        "other images or settings": not other_data and unequal_settings(verdicts, other),
+        "other backbone weights": other.weights != verdicts.weights,
+        f"{listed(families)} only": families and families != _families(verdicts),
+        f"seed{'s' * (len(other.seeds) > 1)} {span(other.seeds)}": True,
+    }
+    name = ", ".join(text for text, differs in differences.items() if differs)
     return name[0].upper() + name[1:]
 
 
@@ -224,11 +229,6 @@ def _beyond(found: Agreement) -> str:
 def _families(verdicts: StudyVerdicts) -> list[str]:
     trained = {VARIANTS[name].family for name in verdicts.networks if name in VARIANTS}
     return [name for family, name in FAMILIES.items() if family in trained]
-
-
-def same_test(a: Verdict, b: Verdict) -> bool:
-    """Return whether two studies test a claim alike; older files contain tests of earlier versions."""
-    return a.test == b.test
 
 
 def counterpart(contrast: MeasuredContrast, claim: Verdict) -> MeasuredContrast | None:
@@ -279,7 +279,7 @@ def differences(a: StudyVerdicts, b: StudyVerdicts) -> tuple[bool, str]:
     moved = [(mine, other) for mine, other in pairs if other and mine.word != other.word]
     alone = sorted(a.by_id.keys() ^ b.by_id.keys())
     for mine, other in moved:
-        by_test = "" if same_test(mine, other) else " (by different tests)"
+        by_test = "" if mine.test == other.test else " (by different tests)"
         lines.append(f"{mine.id:<4} {mine.word} -> {other.word}{by_test}: {mine.sentence}")
     if alone:
         lines.append(f"in only one of the two studies: {', '.join(alone)}")

@@ -1,6 +1,5 @@
 """From a comparison in the ledger to its effect: runs, scores and standard error."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -44,7 +43,6 @@ class Effects:
         self._selection = variants, seeds
         self._runs: dict[str, dict[tuple[str, int], Run]] = {}
         self._scores: dict[tuple, Score | str] = {}  # or the reason why it is missing
-        self._sums: deque = deque(maxlen=8)  # of the last arrays, see `resample`
 
     # ---- runs ------------------------------------------------------------------------------------------
 
@@ -83,13 +81,6 @@ class Effects:
     def _names(self, side: str, seed: int) -> np.ndarray:
         return file_of(self._run(side, seed), "test")["names"]
 
-    def _weights(self, side: str, seed: int) -> np.ndarray:
-        """Return weights of the test images; the same images have the same weights in all studies."""
-        names = self._names(side, seed)
-        if len(names) < 2:
-            raise Missing("an interval needs at least two test images")
-        return weights_of(names)
-
     # ---- scores ----------------------------------------------------------------------------------------
 
     def _sides(self, contrast: Contrast) -> Iterator[tuple[str, float, tuple[str, ...]]]:
@@ -108,31 +99,32 @@ class Effects:
         key = name, side, seed, rivals
         drawn = drawn or isinstance(self._scores.get((*key, True)), Score)  # computed with draws before
         if (*key, drawn) not in self._scores:
-            self._scores[*key, drawn] = self._computed(*key, drawn)
+            try:
+                self._scores[*key, drawn] = self._computed(*key, drawn)
+            except Missing as reason:
+                self._scores[*key, drawn] = str(reason)
         if isinstance(score := self._scores[*key, drawn], str):
             raise Missing(score)
         return score
 
-    def _computed(self, name: str, side: str, seed: int, rivals: tuple, drawn: bool) -> Score | str:
-        """Compute a score, or return the reason why it is missing."""
-        try:
-            counts = self._counts(name, side, seed, rivals)
-            score = self._drawn(counts, side, seed) if drawn else Score(_value(counts))
-        except Missing as reason:
-            return str(reason)
-        if all(np.isfinite(numbers).all() for numbers in score if numbers is not None):
-            return score
-        return f"{METRICS[name].words} of {label(_split(side)[1])} has no value on these test images"
-
-    def _drawn(self, counts: ImageCounts | float, side: str, seed: int) -> Score:
-        """Compute a score and its values under weightings of the images."""
+    def _computed(self, name: str, side: str, seed: int, rivals: tuple, drawn: bool) -> Score:
+        """Compute a score; see `score`. The same images have the same weights in all studies."""
+        counts = self._counts(name, side, seed, rivals)
         if not isinstance(counts, ImageCounts):
-            return Score(counts)
-        images = count_blocks(self._names(side, seed), counts.contributing())
-        if images < 2:
-            raise Missing("the images that count are too close in time for an interval")
-        draws = resample(counts.arrays, counts.reduce, self._weights(side, seed), self._sums)
-        return Score(counts.value(), draws, images)
+            score = Score(counts)
+        elif not drawn:
+            score = Score(counts.value())
+        else:
+            names = self._names(side, seed)
+            images = count_blocks(names, counts.contributing())
+            if images < 2:
+                raise Missing("the images that count are too close in time for an interval")
+            score = Score(counts.value(), resample(counts.arrays, counts.reduce, weights_of(names)), images)
+        if not all(np.isfinite(numbers).all() for numbers in score if numbers is not None):
+            raise Missing(
+                f"{METRICS[name].words} of {label(_split(side)[1])} has no value on these test images"
+            )
+        return score
 
     def prepare(self, contrasts: Iterable[Contrast]) -> None:
         """Compute the scores of comparisons run by run, so that each file of a run is read only once."""
@@ -275,29 +267,21 @@ class Effects:
             without small objects, are left out. Empty if the metric has no images or the networks were
             evaluated on different images.
         """
-        empty = pd.DataFrame({"name": [], "index": [], "difference": []})
+        frame = pd.DataFrame({"name": [], "index": [], "difference": []})
         if contrast.metric in COSTS:
-            return empty
-        try:
+            return frame
+        with suppress(Missing):
             seeds, sides = self.seeds(contrast), list(self._sides(contrast))
-            names = [tuple(self._names(side, seeds[0])) for side, *_ in sides]
-            if len(set(names)) > 1:
-                return empty
-            total = np.zeros(len(names[0]))
-            for seed in seeds:
-                for side, coefficient, rivals in sides:
-                    counts = self._counts(contrast.metric, side, seed, rivals)
-                    if not isinstance(counts, ImageCounts):
-                        return empty
-                    total += coefficient * counts.by_image() / len(seeds)
-        except Missing:
-            return empty
-        frame = pd.DataFrame({"name": names[0], "index": range(len(total)), "difference": total})
+            names, *others = {tuple(self._names(side, seeds[0])) for side, *_ in sides}
+            terms = [
+                (coefficient, self._counts(contrast.metric, side, seed, rivals))
+                for seed in seeds
+                for side, coefficient, rivals in sides
+            ]
+            if not others and all(isinstance(counts, ImageCounts) for _, counts in terms):
+                total = sum(coefficient * counts.by_image() / len(seeds) for coefficient, counts in terms)
+                frame = pd.DataFrame({"name": names, "index": range(len(total)), "difference": total})
         return frame.dropna(ignore_index=True)
-
-
-def _value(counts: ImageCounts | float) -> float:
-    return counts.value() if isinstance(counts, ImageCounts) else counts
 
 
 def _split(side: str) -> tuple[str, str]:

@@ -7,12 +7,11 @@ from segnb.audit import scores
 from segnb.claims.claim import Claim, Contrast
 from segnb.claims.compare import counterpart, elsewhere
 from segnb.claims.ledger import LEDGER
-from segnb.claims.related_studies import origin
-from segnb.claims.saved import CLAIMS_PAGE, PERFORMANCE_PAGE, older_tests, source
-from segnb.claims.verdicts import DECIDED, UNMEASURABLE, MeasuredContrast, StudyVerdicts, Verdict
+from segnb.claims.saved import PERFORMANCE_PAGE, older_tests, source
+from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import by_word, counts, effect, listed, outlook, printed, score, span
 from segnb.models.registry import VARIANTS, label
-from segnb.storage.files import between, in_markdown, markdown_table
+from segnb.storage.files import between, markdown_table
 
 MARKS = "<!-- findings -->", "<!-- /findings -->"  # around the findings of one study in README.md
 EXPECTED = "FCN8s_vgg16_finetune", "UNet_Standard_256"  # their scores stand in README.md
@@ -45,7 +44,7 @@ def findings(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> l
         verdicts: of the study that is shown
         others: other studies; of those with other data, each finding gives the verdict, too
     """
-    reported = [_reported_scores(verdicts.by_id)] if "M1" in verdicts.by_id else []
+    reported = [_reported_scores(claim.word) for claim in verdicts.claims if claim.id == "M1"]
     return reported + [_finding(claim, verdicts, others) for claim in _measured(verdicts)]
 
 
@@ -76,11 +75,8 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
         SegnbError: if README.md has no marks.
     """
     lines = [in_sections(verdicts, others), "", *elsewhere(verdicts, others)]
-    note = older_tests(verdicts)
-    if verdicts.schema < StudyVerdicts.schema:
-        note = f" The verdicts follow an older rule, which [the table of claims]({CLAIMS_PAGE}) explains."
-    repeat = f" To repeat it, run `{verdicts.command}`." if verdicts.command else ""
-    about = source(verdicts, name) + _scores(verdicts) + note + repeat
+    about = source(verdicts, name) + _scores(verdicts) + older_tests(verdicts)
+    about += f" To repeat it, run `{verdicts.command}`."
     first = " ".join([counts(verdicts), *caveats(verdicts)])
     return between(text, MARKS, "\n".join([first, "", *lines, "", about]))
 
@@ -108,46 +104,36 @@ def caveats(verdicts: StudyVerdicts) -> list[str]:
 
 def _scores(verdicts: StudyVerdicts) -> str:
     """Return the scores of two networks, to expect of the preset; "" if they are not known."""
-    known = [name for name in EXPECTED if name in verdicts.scores]
-    if not known:
+    scored = [
+        f"{label(name)} {score(row['miou'])} at {verdicts.settings[VARIANTS[name].family]['size']} px"
+        for name, row in verdicts.scores.items()
+        if name in EXPECTED
+    ]
+    if not scored:
         return ""
-    scored = listed(
-        [f"{label(name)} {score(verdicts.scores[name]['miou'])}{_at(name, verdicts)}" for name in known]
-    )
     return (
-        f" Test mIoU, mean ± standard deviation over seeds: {scored}"
+        f" Test mIoU, mean ± standard deviation over seeds: {listed(scored)}"
         f" ([all networks, with times]({PERFORMANCE_PAGE}#scores-and-times))."
     )
 
 
-def _at(network: str, verdicts: StudyVerdicts) -> str:
-    """State the image size of a network; "" in files of older versions."""
-    return f" at {verdicts.settings[VARIANTS[network].family]['size']} px" if verdicts.settings else ""
-
-
-def _reported_scores(claims: dict[str, Verdict]) -> Finding:
-    """Return the finding on the study's own numbers, which needs no runs."""
+def _reported_scores(word: str) -> Finding:
+    """Return the finding on the study's own numbers, which needs no runs; `word` is the verdict on M1."""
     table = scores.published_scores()
     reported, mean = (
         f"{table[column].min():.3f} to {table[column].max():.3f}" for column in ("as_published", "miou")
     )
-    conclusion = {
-        "supported": "The study's headline scores are right",
-        "refuted": "The study's headline scores are wrong",
-    }
-    undecided = "It is not decided whether the study's headline scores are right"
-    sentences = [
-        "The study passed label maps to a metric that expects one-hot masks.",
-        f"It reports mIoU of {reported} for its {len(table)} networks. The mean of its own class IoUs,"
-        f" read off its bar charts to ±{scores.READING_ERROR}, is {mean}.",
+    pairs = [
+        f"{label(pair.below)} overtakes {label(pair.above)}" for pair in scores.swaps(table).itertuples()
     ]
-    if "M2" in claims and claims["M2"].word in conclusion:
-        swaps = scores.swaps(table)
-        pairs = [f"{label(pair.below)} overtakes {label(pair.above)}" for pair in swaps.itertuples()]
-        sentences.append(
-            f"Ranked by this mean, {listed(pairs) or 'no network overtakes another'} (claim M2)."
-        )
-    return Finding(conclusion.get(claims["M1"].word, undecided), "M1", " ".join(sentences))
+    return Finding(
+        f"The study's headline scores are {'right' if word == 'supported' else 'wrong'}",
+        "M1",
+        "The study passed label maps to a metric that expects one-hot masks."
+        f" It reports mIoU of {reported} for its {len(table)} networks. The mean of its own class IoUs,"
+        f" read off its bar charts to ±{scores.READING_ERROR}, is {mean}."
+        f" Ranked by this mean, {listed(pairs) or 'no network overtakes another'} (claim M2).",
+    )
 
 
 def _measured(verdicts: StudyVerdicts) -> list[Verdict]:
@@ -157,7 +143,7 @@ def _measured(verdicts: StudyVerdicts) -> list[Verdict]:
 
 
 def _finding(claim: Verdict, verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> Finding:
-    conclusion = _conclusion(TOPICS[claim.id], claim, in_markdown(origin(verdicts.data)))
+    conclusion = _conclusion(TOPICS[claim.id], claim, verdicts.images)
     sentences = [_on_other_data(claim, other) for other in others if verdicts.on_other_data(other)]
     return Finding(conclusion, claim.id, " ".join(filter(None, [*sentences, _settle(claim)])))
 
@@ -169,18 +155,15 @@ def _conclusion(subject: str, claim: Verdict, images: str) -> str:
     limit = f" by more than {points}" if equal or at_most else ""
     change = f"{'change' if equal else 'raise'} mIoU{limit}"
     if claim.word not in DECIDED:
-        state = UNMEASURABLE if claim.word == UNMEASURABLE else "not decided"
-        denies = ", which the study denies" if at_most else ""
-        return f"It is {state} whether {subject} {change}{denies}"
+        return f"It is not decided whether {subject} {change}{', which the study denies' if at_most else ''}"
+    supported = claim.word == "supported"
     if claim.origin == "ours":
-        agrees = (
-            "as our null hypothesis says" if claim.word == "supported" else "contrary to our null hypothesis"
-        )
+        agrees = "as our null hypothesis says" if supported else "contrary to our null hypothesis"
     else:
-        agrees = "as the study claims" if claim.word == "supported" else "contrary to the study"
-    if claim.word == "supported" and equal:
+        agrees = "as the study claims" if supported else "contrary to the study"
+    if supported and equal:
         verb = f"change mIoU by less than {points}"
-    elif claim.word == "supported":
+    elif supported:
         verb = f"do not {change}" if at_most else change
     elif several:
         verb = f"{change} in at least one network" if limit else "do not always raise mIoU"
@@ -196,7 +179,7 @@ def _on_other_data(claim: Verdict, other: StudyVerdicts) -> str:
     if its is None or None in [counterpart(contrast, its) for contrast in claim.deciding]:
         return ""
     thing, too = "null hypothesis" if claim.origin == "ours" else "claim", ", too" * (its.word == claim.word)
-    return f"With {in_markdown(origin(other.data))}, the {thing} is {its.word}{too}."
+    return f"With {other.images}, the {thing} is {its.word}{too}."
 
 
 def _differences(
@@ -207,18 +190,15 @@ def _differences(
     rows = []
     for claim in claims:
         its = [study.by_id.get(claim.id) for study in shown]
-        own = {part.label: printed(100 * value, 1, sign=True) for part, value in in_study(LEDGER[claim.id])}
+        own = in_study(LEDGER[claim.id])
+        own = {part.label: f"{printed(100 * value, 1, sign=True)} points" for part, value in own}
         for contrast in claim.deciding:
-            cells = [_cell(counterpart(contrast, one) if one else None) for one in its]
-            published = own.get(contrast.label)
-            rows.append([claim.id, contrast.label, *cells, f"{published} points" if published else "–"])
-    heads = [f"{in_markdown(origin(study.data))}, {_seeds(claims, study)}" for study in shown]
+            twins = [counterpart(contrast, one) if one else None for one in its]
+            cells = [effect(twin, named=True, level=True) if twin else "–" for twin in twins]
+            rows.append([claim.id, contrast.label, *cells, own.get(contrast.label, "–")])
+    heads = [f"{study.images}, {_seeds(claims, study)}" for study in shown]
     head = ["claim", "difference", *heads, "the study's own class IoUs, 1 run"]
     return markdown_table(head, rows) if rows else ""
-
-
-def _cell(contrast: MeasuredContrast | None) -> str:
-    return effect(contrast, named=True, level=True) if contrast else "–"
 
 
 def _seeds(claims: Sequence[Verdict], study: StudyVerdicts) -> str:
@@ -232,10 +212,12 @@ def in_study(claim: Claim) -> list[tuple[Contrast, float]]:
 
     The value is the difference of means of its class IoUs, 0 to 1, before it is weighted.
     """
-    parts = [part for part in claim.contrasts if part.metric == "miou"]
-    miou = scores.published_scores().miou if parts else {}  # the file is read only for others
-    parts = [part for part in parts if {*part.networks} <= {*miou.keys()}]
-    return [(part, miou[[*part.plus]].sum() - miou[[*part.minus]].sum()) for part in parts]
+    miou = scores.published_scores().miou
+    return [
+        (part, miou[[*part.plus]].sum() - miou[[*part.minus]].sum())
+        for part in claim.contrasts
+        if part.metric == "miou" and {*part.networks} <= {*miou.index}
+    ]
 
 
 def _settle(claim: Verdict) -> str:

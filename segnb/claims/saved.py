@@ -11,7 +11,6 @@ from pathlib import Path
 
 from segnb.claims.ledger import LEDGER
 from segnb.claims.metrics import words_of
-from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, WORDS, MeasuredContrast, StudyVerdicts, Verdict
 from segnb.claims.wording import (
     counted,
@@ -30,7 +29,7 @@ from segnb.claims.wording import (
 from segnb.errors import SegnbError
 from segnb.models.registry import label
 from segnb.storage import root
-from segnb.storage.files import between, in_markdown, markdown_table, read_json, to_json, write_text
+from segnb.storage.files import between, markdown_table, read_json, to_json, write_text
 from segnb.study.study import Run, Study
 
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # around the table of one study in docs/claims.md
@@ -49,12 +48,6 @@ SAVED_CONTRAST = (
     " missing"
 ).split()
 OLDER = {"low95": "low", "high95": "high"}  # keys of schema 1
-HOLM = (
-    "The verdicts follow an older rule: Holm's correction decided, not the 95% intervals, so an interval may"
-    " exclude a value that its verdict leaves open. The file does not contain the numbers needed to decide"
-    " again by the present rule. It has the claims and metrics of an earlier version, in which seconds still"
-    " decided."
-)
 
 
 # ---- files -----------------------------------------------------------------------------------------------
@@ -143,22 +136,23 @@ def is_verdicts(entry: object) -> bool:
     return isinstance(entry, dict) and {"study", "claims", "data"} <= entry.keys()
 
 
-def saved_studies(folder: Path | None = None, without: StudyVerdicts | None = None) -> list[StudyVerdicts]:
-    """Read the saved verdicts of studies with several seeds, the most decided study first.
+def references(
+    studies: dict[str, StudyVerdicts], without: StudyVerdicts | None = None
+) -> dict[str, StudyVerdicts]:
+    """Return the studies with several seeds, but not of smoke, by file name, the most `settled` first.
 
     Args:
-        folder: see `stored`.
-        without: A study that is not a reference for itself.
+        studies: by file name, see `stored`
+        without: a study that is not a reference for itself
     """
-    found = references(stored(folder)).values()
-    return [study for study in found if without is None or not study.overlaps(without)]
-
-
-def references(studies: dict[str, StudyVerdicts]) -> dict[str, StudyVerdicts]:
-    """Return the studies with several seeds, but not of smoke, by file name, the most `settled` first."""
-    several = [(name, study) for name, study in studies.items() if len(study.seeds) > 1]
-    several = [(name, study) for name, study in several if study.preset != "smoke"]  # its scores mean nothing
-    return dict(sorted(several, key=lambda pair: (-settled(pair[1]), pair[0])))
+    several = {
+        name: study
+        for name, study in studies.items()
+        if len(study.seeds) > 1
+        and study.preset != "smoke"  # its scores mean nothing
+        and not (without and study.overlaps(without))
+    }
+    return dict(sorted(several.items(), key=lambda pair: (-settled(pair[1]), pair[0])))
 
 
 def settled(verdicts: StudyVerdicts) -> int:
@@ -199,10 +193,10 @@ def stored(folder: Path | None = None) -> dict[str, StudyVerdicts]:
 
 def source(verdicts: StudyVerdicts, name: str) -> str:
     """Describe the study behind results/<name>: preset, data, seeds, weights, machine and date."""
-    counts, images = verdicts.data["counts"], in_markdown(origin(verdicts.data))
+    counts = verdicts.data["counts"]
     return (
         f"From `results/{name}`: study `{verdicts.study}`, preset `{verdicts.preset}`,"
-        f" {images} ({counts['train']} training and {counts['test']} test images),"
+        f" {verdicts.images} ({counts['train']} training and {counts['test']} test images),"
         f" {counted(len(verdicts.seeds), 'seed')} per network ({span(verdicts.seeds)}),"
         f" backbone weights {verdicts.weights}, {verdicts.machine}; {verdicts.date}."
     )
@@ -241,10 +235,10 @@ def table(verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = 
         words = [twin.word if twin and claim.deciding and twin.test == claim.test else "–" for twin in twins]
         evidence = evidence.replace("|", r"\|")
         rows.append([claim.id, claim.sentence + ours, claim.word, *words, limit, evidence])
-    rule = HOLM if verdicts.schema < StudyVerdicts.schema else levels(verdicts) + older_tests(verdicts)
-    places = [f"with {in_markdown(origin(study.data))}" for study in elsewhere]
+    places = [f"with {study.images}" for study in elsewhere]
     headings = ["id", "claim", "verdict", *places, "must be", "evidence"]
-    return f"{source(verdicts, name)} {rule}\n\n{markdown_table(headings, rows)}"
+    about = f"{source(verdicts, name)} {levels(verdicts)}{older_tests(verdicts)}"
+    return f"{about}\n\n{markdown_table(headings, rows)}"
 
 
 def in_list(text: str, studies: dict[str, StudyVerdicts]) -> str:
@@ -260,13 +254,12 @@ def in_list(text: str, studies: dict[str, StudyVerdicts]) -> str:
     headings = ["file in `results/`", "images", "training / test", "machine", "networks", "seeds", "decided"]
     rows = []
     for name, verdicts in references(studies).items():
-        images = " / ".join(str(verdicts.data["counts"][split]) for split in ("train", "test"))
+        sizes = " / ".join(str(verdicts.data["counts"][split]) for split in ("train", "test"))
         counts = [str(len(verdicts.networks)), span(verdicts.seeds)]
         decided = f"{verdicts.count(*DECIDED)} of {len(verdicts.claims)} claims"
         if retested(verdicts):
             decided += f", {settled(verdicts)} by today's tests"
-        data = in_markdown(origin(verdicts.data))
-        rows.append([f"`{name}`", data, images, verdicts.machine, *counts, decided])
+        rows.append([f"`{name}`", verdicts.images, sizes, verdicts.machine, *counts, decided])
     return between(text, STUDIES, markdown_table(headings, rows), CLAIMS_PAGE)
 
 
@@ -291,9 +284,8 @@ def in_performance(text: str, studies: dict[str, StudyVerdicts]) -> str:
                 timed = [minutes, f"{row['memory_mib']:.0f} MiB"]
             rows.append([label(network), score(row["miou"]), *timed])
         if rows:
-            data = in_markdown(origin(verdicts.data))
-            parts += [f"### {verdicts.preset} on {data}, {verdicts.machine}", source(verdicts, name)]
-            parts.append(markdown_table(headings, rows))
+            heading = f"### {verdicts.preset} on {verdicts.images}, {verdicts.machine}"
+            parts += [heading, source(verdicts, name), markdown_table(headings, rows)]
     return between(text, SCORES, "\n\n".join(parts), PERFORMANCE_PAGE)
 
 

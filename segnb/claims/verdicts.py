@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from segnb.claims.claim import FLOOR, Claim, Contrast
+from segnb.claims.related_studies import origin
 from segnb.stats.effect import Effect
+from segnb.storage.files import in_markdown
 
 UNMEASURABLE = "not measurable at this size"
 WORDS = ("supported", "refuted", "inconclusive", UNMEASURABLE, "not measured")
@@ -152,7 +154,10 @@ class Verdict(Claim):
 
     @property
     def test(self) -> tuple:
-        """What decides the claim: kind, margin, and the deciding comparisons with their limits."""
+        """What decides the claim: kind, margin, and the deciding comparisons with their limits.
+
+        Older files contain tests of earlier versions.
+        """
         parts = {(*contrast.identity, contrast.threshold) for contrast in self.deciding}
         return self.kind, self.margin, parts
 
@@ -222,7 +227,8 @@ class StudyVerdicts:
     schema:   1 in older files: decided by Holm's correction, with 95% intervals that did not decide
     data:     name, origin, digest and counts, as in study.json; for rendered scenes also truth, a digest of
               the ground truth of the test images by size in pixels
-    settings: of the preset; None in files of older versions
+    settings: of the preset
+    command:  repeats the study
     scores:   by network: test mIoU of each seed (miou), estimated minutes of one training at the machine's
               timed speed (minutes), and memory of a training step (memory_mib); see `segnb.evaluation.cost`
     decided:  number of seeds, as text: expected number of decided claims; empty if unknown
@@ -238,8 +244,8 @@ class StudyVerdicts:
     machine: str
     weights: str = ""
     code: str = ""
-    settings: dict | None = None
-    command: str = ""
+    settings: dict
+    command: str
     rules: dict = field(default_factory=dict)
     scores: dict[str, dict] = field(default_factory=dict)
     decided: dict[str, float] = field(default_factory=dict)
@@ -254,6 +260,11 @@ class StudyVerdicts:
     @property
     def by_id(self) -> dict[str, Verdict]:
         return {claim.id: claim for claim in self.claims}
+
+    @property
+    def images(self) -> str:
+        """The images of the study in Markdown, such as "photographs (CamVid)"."""
+        return in_markdown(origin(self.data))
 
     @property
     def several_seeds(self) -> bool:

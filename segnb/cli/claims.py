@@ -69,11 +69,10 @@ def _publish(verdicts: StudyVerdicts, options: argparse.Namespace) -> None:
     if file.exists():
         saved.read(file)  # raises an error for a file with other contents, which stays
     stored = saved.stored() | {name: trimmed}  # without the study that this file contained before
-    references = saved.references(stored)
-    rivals = {file: study for file, study in references.items() if not study.overlaps(verdicts)}
+    rivals = saved.references(stored, without=verdicts)
     # If another study decides as many, the published one comes first.
     shown, lead = max(({name: trimmed} | rivals).items(), key=lambda pair: saved.settled(pair[1]))
-    others = [study for study in references.values() if not study.overlaps(lead)]
+    others = list(saved.references(stored, without=lead).values())
     new = {
         saved.PERFORMANCE_PAGE: lambda old: saved.in_performance(old, stored),
         saved.CLAIMS_PAGE: lambda old: saved.in_page(saved.in_list(old, stored), lead, shown, others),

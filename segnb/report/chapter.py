@@ -7,7 +7,7 @@ from IPython.display import display
 from segnb.claims.decide import decide
 from segnb.claims.effects import Effects
 from segnb.claims.findings import on_claim
-from segnb.claims.saved import of_runs, saved_studies
+from segnb.claims.saved import of_runs, references, stored
 from segnb.claims.verdicts import StudyVerdicts
 from segnb.errors import SegnbError
 from segnb.params import ReportParams, parse_seeds
@@ -51,13 +51,14 @@ class Chapter:
     def verdicts(self) -> StudyVerdicts:
         """The verdicts of claims.json, or computed ones if that file is about other networks or seeds."""
         variants, seeds = self.params.variants, self.params.seeds
-        stored = of_runs(self.study, self.study.measured(variants, seeds))
-        return stored or decide(self.study, variants, seeds)
+        written = of_runs(self.study, self.study.measured(variants, seeds))
+        return written or decide(self.study, variants, seeds)
 
     @cached_property
     def saved(self) -> list[StudyVerdicts]:
         """The reference studies. A study in results/ is its own reference only with one seed."""
-        return saved_studies(without=self.verdicts if self.verdicts.several_seeds else None)
+        own = self.verdicts if self.verdicts.several_seeds else None
+        return list(references(stored(), without=own).values())
 
     def show_claims(self, *names: str) -> None:
         """Display the named claims of the ledger in order, each as a block with its figures.

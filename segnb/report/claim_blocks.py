@@ -14,16 +14,15 @@ from IPython.display import HTML
 
 from segnb.audit.scores import READING_ERROR
 from segnb.claims import findings, wording
-from segnb.claims.compare import agreement, counterpart, in_words, p_of_difference, same_test
+from segnb.claims.compare import agreement, counterpart, in_words, p_of_difference
 from segnb.claims.ledger import SENTENCES
-from segnb.claims.related_studies import origin
 from segnb.claims.verdicts import DECIDED, UNMEASURABLE, StudyVerdicts, Verdict
 from segnb.claims.wording import counted, half_widths, listed, p_cell, signed, with_unit
 from segnb.models.registry import label
 from segnb.report.figures.claims import grouped
 from segnb.report.figures.style import Picture, percent
 from segnb.report.html import address, fill
-from segnb.storage.files import in_markdown, to_json
+from segnb.storage.files import to_json
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", UNMEASURABLE: "○", "not measured": "–"}
 OTHER_TEST = "another test"  # of an earlier version: its verdict says nothing about this one
@@ -90,7 +89,7 @@ def reference(number: int) -> str:
 def described(verdicts: StudyVerdicts) -> str:
     """Name the preset, data, seeds, machine and date of a study."""
     return (
-        f"preset {verdicts.preset}, {in_markdown(origin(verdicts.data))},"
+        f"preset {verdicts.preset}, {verdicts.images},"
         f" seed{'s' * (len(verdicts.seeds) > 1)} {', '.join(map(str, verdicts.seeds))}, {verdicts.machine},"
         f" {verdicts.date[:10]}"
     )
@@ -204,7 +203,7 @@ def _words(verdicts: StudyVerdicts, other: StudyVerdicts) -> dict[str, str]:
     """Return the verdicts of a reference study by claim."""
     pairs = [(claim, other.by_id[claim.id]) for claim in verdicts.claims if claim.id in other.by_id]
     return {
-        its.id: its.word if its.word == "not measured" or same_test(mine, its) else OTHER_TEST
+        its.id: its.word if its.word == "not measured" or mine.test == its.test else OTHER_TEST
         for mine, its in pairs
     }
 
@@ -258,7 +257,7 @@ def _compared(claim: Verdict) -> list[tuple[str, list[str]]]:
 
 def render(template: str, **values) -> HTML:
     """Fill a template with values and with what all templates of verdicts use."""
-    calls = (said, grouped, same_test, p_sentence, seeds_sentence, reference_reason, command_label, counted)
+    calls = (said, grouped, p_sentence, seeds_sentence, reference_reason, command_label, counted)
     shared = {"wording": wording, "symbols": SYMBOLS, "colours": COLOURS, "chapters": CHAPTERS}
     shared |= {call.__name__: call for call in calls}
     return HTML(fill(template, **shared, **values))

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from IPython.display import HTML
 
-from segnb.claims.compare import elsewhere, same_test
+from segnb.claims.compare import elsewhere
 from segnb.claims.findings import in_sections
 from segnb.claims.saved import older_tests
 from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
@@ -59,7 +59,7 @@ def overview(verdicts: StudyVerdicts, saved: Sequence[StudyVerdicts] = ()) -> HT
 
     def row(claim: Verdict) -> dict:
         others = {shape: study.by_id.get(claim.id) for shape, study in shown.items()}
-        alike = {shape: _mark(other) for shape, other in others.items() if other and same_test(claim, other)}
+        alike = {shape: _mark(other) for shape, other in others.items() if other and other.test == claim.test}
         marks = {shape: mark for shape, mark in alike.items() if mark}
         return {"claim": claim, "mark": _mark(claim), "references": marks}
 

@@ -222,8 +222,8 @@ def recipes(study: Study) -> Styler | None:
 
 def limits() -> Styler | None:
     """Show the limit that each absolute word of the study stands for, and why."""
-    words = (MARGINS | LIMITS).items()
-    rows = {f"“{word}”": {"limit": limit.claim, "reason": limit.why} for word, limit in words}
+    words = MARGINS | {word: (limit.claim, limit.why) for word, limit in LIMITS.items()}
+    rows = {f"“{word}”": {"limit": limit, "reason": why} for word, (limit, why) in words.items()}
     return table(
         "limits",
         pd.DataFrame.from_dict(rows, orient="index"),

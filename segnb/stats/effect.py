@@ -37,13 +37,8 @@ def standard_error(seed_part, seed_dof, image_part, image_dof):
 
 def moderated(own, own_dof: int, pooled, pooled_dof: int):
     """Return a variance moderated by the pool (Smyth 2004, section 3), and its degrees of freedom."""
-    dof = _with_pool(own_dof, pooled_dof)
+    dof = min(own_dof + LENT, pooled_dof)  # the pool cannot count more than the rest of the family
     return (own_dof * own + (dof - own_dof) * pooled) / dof, dof
-
-
-def _with_pool(own_dof: int, pooled_dof: int) -> int:
-    """Return the degrees of freedom of a moderated variance."""
-    return min(own_dof + LENT, pooled_dof)  # the pool cannot count more than the rest of the family
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ class Effect:
         One degree of freedom gives a variance of almost zero too often, and the images' degrees of freedom
         then hide it: intervals at 95% would contain the true effect in only 91% of cases.
         """
-        return _with_pool(self.seeds - 1, self.pooled_dof) < 2
+        return self.pooled_dof < 2
 
     @property
     def testable(self) -> bool:

@@ -85,6 +85,8 @@ def verdicts(*claims: Verdict, **changes) -> StudyVerdicts:
         "seeds": [0, 1, 2],
         "networks": ["UNet_Standard_256", "UNet_NoSkip_256"],
         "machine": "a processor, fp32",
+        "settings": {"name": "quick"},
+        "command": "make report PRESET=quick SEEDS=0,1,2",
         "rules": {"sentences": list(RULES.values())},
         "decided": {"3": 2.4, "5": 3.6, "10": 4.0},
         "claims": claims or CLAIMS,

@@ -12,6 +12,7 @@ from segnb.claims.effects import Effects
 from segnb.claims.related_studies import COMPANIONS
 from segnb.errors import SegnbError
 from segnb.metrics.confusion import mean_iou
+from segnb.stats.bootstrap import weights_of
 from segnb.storage.files import read_json, write_json
 from tests.claims.examples import total
 from tests.conftest import make_project
@@ -55,9 +56,9 @@ def test_a_companion_is_a_study_of_other_data(pair):
 def test_the_same_images_weigh_the_same_in_both(pair):
     study, cars = pair
     effects = Effects(study)
-    here, there = (effects._weights(side, 0) for side in (UNET, f"streets-car:{UNET}"))
+    here, there = (weights_of(effects._names(side, 0)) for side in (UNET, f"streets-car:{UNET}"))
     assert here is there
-    alone = Effects(make_other_names(cars))._weights(UNET, 0)
+    alone = weights_of(Effects(make_other_names(cars))._names(UNET, 0))
     assert not np.array_equal(alone, here)
 
 

@@ -161,7 +161,7 @@ def test_a_verdict_of_an_older_test_does_not_count_for_the_lead(verdicts):
     changed = replace(verdicts.by_id["F9"].deciding[0], threshold=0.0)  # only the limit
     claim = replace(verdicts.by_id["F9"], contrasts=(changed, *verdicts.by_id["F9"].contrasts[1:]))
     assert saved.retested(replace(verdicts, claims=(claim,))) == ["F9"]
-    assert not compare.same_test(claim, verdicts.by_id["F9"])
+    assert claim.test != verdicts.by_id["F9"].test
     assert list(saved.references({"a.json": older, "b.json": verdicts})) == ["b.json", "a.json"]
     page = saved.in_list("\n".join(saved.STUDIES), {"a.json": older, "b.json": verdicts})
     decided = f"{verdicts.count(*DECIDED)} of {len(LEDGER)} claims"
@@ -267,7 +267,7 @@ def test_the_pages_show_the_verdicts_that_are_saved(page):
     name = re.search(r"From `results/([^`]+)`", shown_in(text, marks)).group(1)
     shown = [saved.read(CHECKOUT / "results" / name), name]
     if page != saved.PERFORMANCE_PAGE:
-        shown.append(saved.saved_studies(CHECKOUT / "results"))
+        shown.append(list(saved.references(saved.stored(CHECKOUT / "results")).values()))
     else:
         shown = [saved.stored(CHECKOUT / "results")]
     assert write(text, *shown) == text
@@ -285,9 +285,9 @@ def test_verdicts_on_other_data_by_the_same_tests_have_a_column(verdicts):
 
 
 def test_the_list_has_the_reference_studies_that_are_saved():
-    text = (CHECKOUT / saved.CLAIMS_PAGE).read_text()
-    assert saved.in_list(text, saved.stored(CHECKOUT / "results")) == text
-    assert shown_in(text, saved.STUDIES).count("\n") == len(saved.saved_studies(CHECKOUT / "results")) + 1
+    text, stored = (CHECKOUT / saved.CLAIMS_PAGE).read_text(), saved.stored(CHECKOUT / "results")
+    assert saved.in_list(text, stored) == text
+    assert shown_in(text, saved.STUDIES).count("\n") == len(saved.references(stored)) + 1
 
 
 OLD = {
@@ -298,6 +298,8 @@ OLD = {
     "machine": "a processor, fp32",
     "data": {"name": "streets", "origin": "streets", "digest": "0", "counts": {"train": 1, "test": 1}},
     "seeds": [0, 1, 2],
+    "settings": {"name": "quick"},
+    "command": "make report PRESET=quick SEEDS=0,1,2",
     "claims": [
         {
             "id": "F9",
@@ -315,9 +317,10 @@ def test_a_file_of_an_older_version_is_read_and_told_apart(verdicts, tmp_path):
     old = saved.read(tmp_path / "old.json")
     part = old.by_id["F9"].contrasts[0]
     assert (part.low, part.high, part.level) == (0.08, 0.14, 0.95) and old.by_id["F9"].word == "inconclusive"
-    for text in (saved.table(old, "old.json"), compare.differences(old, verdicts)[1]):
-        assert "older rule: Holm's correction decided, not the 95% intervals" in text
-    assert "older rule" not in saved.table(verdicts, "new.json")
+    text = compare.differences(old, verdicts)[1]
+    assert "older rule: Holm's correction decided, not the 95% intervals" in text
+    assert "older rule" not in compare.differences(verdicts, verdicts)[1]
+    assert "The verdicts on F9 come from tests that segnb has replaced" in saved.table(old, "old.json")
 
 
 def test_a_saved_level_is_printed_and_placed_as_before(tmp_path):

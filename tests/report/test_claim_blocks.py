@@ -73,12 +73,13 @@ def test_saved_studies_are_told_apart_from_other_results(tmp_path):
     few = verdicts(claim("F1", "inconclusive"), claim("U1"), study="few")
     (tmp_path / "few.json").write_text(json.dumps(saved.as_dict(few)))
     (tmp_path / "many.json").write_text(json.dumps(saved.as_dict(verdicts(study="many"))))
-    others = saved.saved_studies(tmp_path)
-    assert [study.study for study in others] == ["many", "few"]
-    many, few = others
-    assert saved.saved_studies(tmp_path, without=many) == [few]
-    assert saved.saved_studies(tmp_path, without=replace(many, seeds=[2, 3])) == [few]
-    assert saved.saved_studies(tmp_path, without=replace(many, seeds=[3, 4])) == others
+    stored = saved.stored(tmp_path)
+    references = saved.references(stored)
+    assert list(references) == ["many.json", "few.json"]
+    others = many, few = tuple(references.values())
+    assert list(saved.references(stored, without=many)) == ["few.json"]
+    assert list(saved.references(stored, without=replace(many, seeds=[2, 3]))) == ["few.json"]
+    assert saved.references(stored, without=replace(many, seeds=[3, 4])) == references
     text = claim_blocks.saved_sentence(verdicts(claim("F1"), claim("U1")), others)
     assert "(preset quick, rendered street scenes, seeds 0, 1, 2, a processor, fp32, 2026-01-02)" in text
     alike = "Of the 2 claims that both test alike, this study decides 2 by trained networks."
