@@ -7,7 +7,7 @@ from segnb.audit import scores
 from segnb.claims.claim import Claim, Contrast
 from segnb.claims.compare import counterpart, elsewhere
 from segnb.claims.ledger import LEDGER
-from segnb.claims.saved import PERFORMANCE_PAGE, older_tests, source
+from segnb.claims.saved import PERFORMANCE_PAGE, of_other_data, older_tests, source
 from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
 from segnb.claims.wording import by_word, counts, effect, listed, outlook, printed, score, span
 from segnb.models.registry import VARIANTS, label
@@ -144,7 +144,7 @@ def _measured(verdicts: StudyVerdicts) -> list[Verdict]:
 
 def _finding(claim: Verdict, verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> Finding:
     conclusion = _conclusion(TOPICS[claim.id], claim, verdicts.images)
-    sentences = [_on_other_data(claim, other) for other in others if verdicts.on_other_data(other)]
+    sentences = [_on_other_data(claim, other) for other in of_other_data(verdicts, others)]
     return Finding(conclusion, claim.id, " ".join(filter(None, [*sentences, _settle(claim)])))
 
 
@@ -174,19 +174,19 @@ def _conclusion(subject: str, claim: Verdict, images: str) -> str:
 
 
 def _on_other_data(claim: Verdict, other: StudyVerdicts) -> str:
-    """Give the verdict on other data; "" if a comparison is missing there."""
+    """Give the verdict on other data; "" if it is missing there or comes from another test."""
     its = other.by_id.get(claim.id)
-    if its is None or None in [counterpart(contrast, its) for contrast in claim.deciding]:
+    if its is None or its.word == "not measured" or its.test != claim.test:
         return ""
-    thing, too = "null hypothesis" if claim.origin == "ours" else "claim", ", too" * (its.word == claim.word)
-    return f"With {other.images}, the {thing} is {its.word}{too}."
+    whose = "our null hypothesis" if claim.origin == "ours" else "the study's claim"
+    return f"With {other.images}, {whose} is {its.word}{', too' if its.word == claim.word else ''}."
 
 
 def _differences(
     claims: Sequence[Verdict], verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()
 ) -> str:
     """Tabulate the deciding comparisons of claims, here, on other data and in the study; "" for none."""
-    shown = [verdicts, *(other for other in others if verdicts.on_other_data(other))]
+    shown = [verdicts, *of_other_data(verdicts, others)]
     rows = []
     for claim in claims:
         its = [study.by_id.get(claim.id) for study in shown]

@@ -155,6 +155,12 @@ def references(
     return dict(sorted(several.items(), key=lambda pair: (-settled(pair[1]), pair[0])))
 
 
+def of_other_data(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts]) -> list[StudyVerdicts]:
+    """Return the study of each other data set with the same preset, the most `settled` one."""
+    there = sorted(filter(verdicts.on_other_data, others), key=settled)
+    return list({study.data["name"]: study for study in there}.values())
+
+
 def settled(verdicts: StudyVerdicts) -> int:
     """Count the claims that are decided as segnb tests them today."""
     older = retested(verdicts)
@@ -221,8 +227,7 @@ def table(verdicts: StudyVerdicts, name: str, others: Sequence[StudyVerdicts] = 
         name: of the file
         others: Other studies. Those of other data have a column each, with their verdicts by the same tests.
     """
-    elsewhere = {s.data["name"]: s for s in reversed(others) if verdicts.on_other_data(s)}
-    elsewhere = list(elsewhere.values())  # the most decided study of each data set
+    elsewhere = of_other_data(verdicts, others)
     rows = []
     for claim in verdicts.claims:
         decisive = claim.decisive_contrast  # formatted again, because older files have another style

@@ -155,16 +155,23 @@ def test_a_finding_gives_verdict_and_effects_on_other_data():
 
     other = elsewhere(replace(one, word="inconclusive"), decided("U7", "refuted", -1))
     skips, residual = findings.findings(lead, [lead, other])
-    assert skips.rest == "With photographs (CamVid), the claim is inconclusive."
-    assert residual.rest == "With photographs (CamVid), the claim is refuted, too."
+    assert skips.rest == "With photographs (CamVid), the study's claim is inconclusive."
+    assert residual.rest == "With photographs (CamVid), the study's claim is refuted, too."
     text = findings.in_sections(lead, [lead, other])
     here, there = "+3.1 points (97.5% CI 0.4 to 5.8)", "−3.1 points (97.5% CI −5.8 to −0.4)"
     assert "| rendered street scenes, 3 seeds | photographs (CamVid), 3 seeds |" in text
     assert [row[2:4] for row in rows(text)] == [[here, here], [here, there]]
 
+    single = replace(
+        other, claims=(replace(one, word="inconclusive"), decided("U7", "inconclusive", seeds=1))
+    )
+    assert findings.in_sections(lead, [single, other]) == text  # one study of each data set
+    changed = elsewhere(replace(one, contrasts=(replace(one.contrasts[0], threshold=0.02),)))
+    assert findings.findings(lead, [changed])[0].rest == ""  # another test
+
     same = verdicts(*other.claims)
     assert "photographs" not in findings.in_sections(lead, [same])
-    gone = replace(one, contrasts=(replace(one.contrasts[0], estimate=None),))
+    gone = replace(one, word="not measured", contrasts=(replace(one.contrasts[0], estimate=None),))
     assert findings.findings(lead, [elsewhere(gone)])[0].rest == ""
     assert [row[3] for row in rows(findings.in_sections(lead, [elsewhere(gone)]))] == ["–", "–"]
 
