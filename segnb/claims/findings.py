@@ -5,11 +5,22 @@ from typing import NamedTuple
 
 from segnb.audit import scores
 from segnb.claims.claim import Claim, Contrast
-from segnb.claims.compare import counterpart, elsewhere
+from segnb.claims.compare import agreement, counterpart, elsewhere
 from segnb.claims.ledger import LEDGER
 from segnb.claims.saved import PERFORMANCE_PAGE, of_other_data, older_tests, source
-from segnb.claims.verdicts import DECIDED, StudyVerdicts, Verdict
-from segnb.claims.wording import by_word, counts, effect, listed, outlook, printed, score, span
+from segnb.claims.verdicts import DECIDED, MeasuredContrast, StudyVerdicts, Verdict
+from segnb.claims.wording import (
+    by_word,
+    counts,
+    estimate,
+    interval,
+    listed,
+    outlook,
+    percent,
+    printed,
+    score,
+    span,
+)
 from segnb.models.registry import VARIANTS, label
 from segnb.storage.files import between, markdown_table
 
@@ -51,9 +62,7 @@ def findings(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> l
 def in_sections(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> str:
     """Return the findings as a Markdown list, with the differences in mIoU as a table below."""
     bullets = "\n".join(f"- {finding}" for finding in findings(verdicts, others))
-    table = _differences(_measured(verdicts), verdicts, others)
-    intro = "The differences in mIoU behind these findings, with confidence intervals (CI):"
-    return "\n\n".join([bullets, intro, table] if table else [bullets])
+    return "\n\n".join(filter(None, [bullets, _differences(_measured(verdicts), verdicts, others)]))
 
 
 def on_claim(verdicts: StudyVerdicts, name: str) -> str:
@@ -77,16 +86,22 @@ def in_readme(text: str, verdicts: StudyVerdicts, name: str, others: Sequence[St
     lines = [in_sections(verdicts, others), "", *elsewhere(verdicts, others)]
     about = source(verdicts, name) + _scores(verdicts) + older_tests(verdicts)
     about += f" To repeat it, run `{verdicts.command}`."
-    first = " ".join([counts(verdicts), *caveats(verdicts)])
+    first = " ".join([counts(verdicts), *caveats(verdicts, others)])
     return between(text, MARKS, "\n".join([first, "", *lines, "", about]))
 
 
-def caveats(verdicts: StudyVerdicts) -> list[str]:
-    """Say which verdicts longer training may change, and which are only counted."""
+def caveats(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> list[str]:
+    """Say which verdicts other data contradict, which longer training may change, and which are counted."""
     decided = [claim for claim in verdicts.claims if claim.word in DECIDED and claim.deciding]
     exact = [claim.id for claim in decided if not claim.tested]
     levels = [claim for claim in decided if claim.decisive_contrast and claim.decisive_contrast.is_level]
     sentences = []
+    for other in of_other_data(verdicts, others):
+        if opposite := agreement(verdicts, other).opposite:
+            plural = "s" if len(opposite) > 1 else ""
+            sentences.append(
+                f"With {other.images}, the verdict{plural} on {listed(opposite)} would be reversed."
+            )
     if levels:
         refuted = [claim.id for claim in levels if claim.word == "refuted"]
         names = f" ({listed(refuted)})" if refuted else ""
@@ -185,20 +200,32 @@ def _on_other_data(claim: Verdict, other: StudyVerdicts) -> str:
 def _differences(
     claims: Sequence[Verdict], verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()
 ) -> str:
-    """Tabulate the deciding comparisons of claims, here, on other data and in the study; "" for none."""
+    """Tabulate the deciding comparisons of claims, here, on other data and in the study; "" for none.
+
+    All are differences of mIoU, so that the sentence above the table gives their unit.
+    """
     shown = [verdicts, *of_other_data(verdicts, others)]
-    rows = []
+    rows, levels = [], set()
     for claim in claims:
         its = [study.by_id.get(claim.id) for study in shown]
-        own = in_study(LEDGER[claim.id])
-        own = {part.label: f"{printed(100 * value, 1, sign=True)} points" for part, value in own}
+        own = {part.label: printed(100 * value, 1, sign=True) for part, value in in_study(LEDGER[claim.id])}
         for contrast in claim.deciding:
             twins = [counterpart(contrast, one) if one else None for one in its]
-            cells = [effect(twin, named=True, level=True) if twin else "–" for twin in twins]
-            rows.append([claim.id, contrast.label, *cells, own.get(contrast.label, "–")])
+            levels |= {twin.level for twin in twins if twin and twin.low is not None}
+            rows.append([claim.id, contrast.label, *map(_cell, twins), own.get(contrast.label, "–")])
+    if not rows:
+        return ""
     heads = [f"{study.images}, {_seeds(claims, study)}" for study in shown]
-    head = ["claim", "difference", *heads, "the study's own class IoUs, 1 run"]
-    return markdown_table(head, rows) if rows else ""
+    head = ["claim", "difference", *heads, "the study's class IoUs, 1 run"]
+    level = " to ".join(dict.fromkeys(map(percent, (min(levels, default=0.95), max(levels, default=0.95)))))
+    return f"Differences in points of mIoU, with confidence intervals (CI) at {level}:\n\n" + markdown_table(
+        head, rows
+    )
+
+
+def _cell(contrast: MeasuredContrast | None) -> str:
+    ends = interval(contrast) if contrast else ""
+    return "–" if contrast is None else estimate(contrast) + (f" ({ends})" if ends else "")
 
 
 def _seeds(claims: Sequence[Verdict], study: StudyVerdicts) -> str:

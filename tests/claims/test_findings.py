@@ -65,9 +65,10 @@ def test_a_finding_for_every_verdict_and_sign(name, word, sign):
     text = findings.on_claim(verdicts(one), name)
     assert text.startswith(f"**{finding.conclusion}** (claim {name}).")
     assert "{" not in text and "None" not in text and ".." not in text and "  " not in text
-    shown = "+3.1 points (97.5% CI 0.4 to 5.8)" if sign > 0 else "−3.1 points (97.5% CI −5.8 to −0.4)"
+    shown = "+3.1 (0.4 to 5.8)" if sign > 0 else "−3.1 (−5.8 to −0.4)"
     assert [row[:3] for row in rows(text)] == [[name, part.label, shown] for part in one.deciding]
     assert "| rendered street scenes, 3 seeds |" in text
+    assert "\n\nDifferences in points of mIoU, with confidence intervals (CI) at 97.5%:\n\n| claim |" in text
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_a_finding_gives_verdict_and_effects_on_other_data():
     assert skips.rest == "With photographs (CamVid), the study's claim is inconclusive."
     assert residual.rest == "With photographs (CamVid), the study's claim is refuted, too."
     text = findings.in_sections(lead, [lead, other])
-    here, there = "+3.1 points (97.5% CI 0.4 to 5.8)", "−3.1 points (97.5% CI −5.8 to −0.4)"
+    here, there = "+3.1 (0.4 to 5.8)", "−3.1 (−5.8 to −0.4)"
     assert "| rendered street scenes, 3 seeds | photographs (CamVid), 3 seeds |" in text
     assert [row[2:4] for row in rows(text)] == [[here, here], [here, there]]
 
@@ -189,10 +190,10 @@ def test_the_study_s_own_numbers_need_no_runs(word, judged):
 @pytest.mark.parametrize(
     ("name", "own"),
     [
-        ("U1", ["+47.0 points"]),
-        ("F1", ["+1.2 points", "+6.0 points", "+2.2 points", "+2.0 points"]),
-        ("U7", ["−0.4 points"]),
-        ("U9", ["–", "−1.8 points"]),
+        ("U1", ["+47.0"]),
+        ("F1", ["+1.2", "+6.0", "+2.2", "+2.0"]),
+        ("U7", ["−0.4"]),
+        ("U9", ["–", "−1.8"]),
     ],
 )
 def test_the_table_gives_the_study_s_own_differences(name, own):
@@ -225,6 +226,14 @@ def test_levels_of_one_network_and_counted_claims_are_named():
         "F7 is decided by counting parameters, operations or bytes.",
     ]
     assert findings.caveats(verdicts(limit, open_level)) == []
+
+
+def test_verdicts_that_other_data_contradict_are_named_first():
+    lead = verdicts(claim("F3"), claim("F4"), claim("F7", contrasts=(part(metric="parameters"),)))
+    photographs = lead.data | {"name": "camvid", "origin": "the folder camvid"}
+    other = replace(lead, claims=(claim("F3", "refuted"), claim("F4")), data=photographs)
+    first, _ = findings.caveats(lead, [lead, other])
+    assert first == "With photographs (CamVid), the verdict on F3 would be reversed."
 
 
 def test_a_refuted_claim_with_missing_networks_says_so():
