@@ -84,18 +84,24 @@ def urgency(wildcards):
     return 2 * (len(seeds) - seeds.index(wildcards.seed)) + VARIANTS[wildcards.variant].trains_longest
 
 
-# If a mark of images is missing, such as after `make clean`, its rule runs for the runs that are not finished. Finished
-# runs ask for none, or they would all be repeated with it.
+def marks(paths, finished):
+    """Return the files that mark images as there. A finished run does not ask for a missing one.
+
+    Marks are missing after `make clean`, for example. Their rule then runs for new runs, and would repeat all others.
+    """
+    return [ancient(path) for path in paths if not finished or Path(path).exists()]
+
+
 def images(wildcards):
-    """Return the files that mark the images of every size as there; none for a trained run."""
+    """Return the files that mark the images of every size as there."""
     done = study.run(wildcards.variant, int(wildcards.seed)).done
-    return [] if done else [ancient(f"{folder}/data-{size}.json") for size in study.sizes()]
+    return marks([f"{folder}/data-{size}.json" for size in study.sizes()], done)
 
 
 def test_scenes(wildcards):
-    """Return the file that marks the test scenes of a network's size as rendered; none for an evaluated run."""
+    """Return the file that marks the test scenes of a network's size as rendered."""
     run, size = study.run(wildcards.variant, int(wildcards.seed)), study.recipe(VARIANTS[wildcards.variant].family).size
-    return [] if run in evaluated - outdated else [ancient(f"{folder}/scenes-{size}.json")]
+    return marks([f"{folder}/scenes-{size}.json"], run in evaluated - outdated)
 
 
 # An evaluation is repeated if the digest of the code that it records is not today's. Times of files cannot tell,
