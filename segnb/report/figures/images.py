@@ -205,7 +205,7 @@ def least_alike(pixels: pd.DataFrame) -> str:
     """
     shares = pixels[(pixels > 0).any(axis=1)]
     row = shares.loc[(shares.max(axis=1) / shares.min(axis=1)).idxmax()]  # infinite if a source has none
-    span = [f"{percent(row[source], 2)} of the pixels in {source}" for source in (row.idxmin(), row.idxmax())]
+    span = [f"{percent(row[source], 2)} of the pixels ({source})" for source in (row.idxmin(), row.idxmax())]
     return sentence(f"the ratio of the sources is largest for {row.name}: {' and '.join(span)}")
 
 

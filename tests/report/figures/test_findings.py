@@ -354,18 +354,18 @@ def test_the_largest_class(ids, shown, expected):
     [
         (
             {"train": [0.25, 0.5], "test": [0.5, 0.4]},
-            "The ratio of the sources is largest for Car: 25.00% of the pixels in train and 50.00% of the"
-            " pixels in test.",
+            "The ratio of the sources is largest for Car: 25.00% of the pixels (train) and 50.00% of the"
+            " pixels (test).",
         ),
         (
             {"train": [0.25, 0.5], "test": [0.25, 0.1]},
-            "The ratio of the sources is largest for Wall: 10.00% of the pixels in test and 50.00% of the"
-            " pixels in train.",
+            "The ratio of the sources is largest for Wall: 10.00% of the pixels (test) and 50.00% of the"
+            " pixels (train).",
         ),
         (
             {"train": [0.05, 0.95], "val": [0, 1], "test": [0.02, 0.98]},
-            "The ratio of the sources is largest for Car: 0.00% of the pixels in val and 5.00% of the"
-            " pixels in train.",
+            "The ratio of the sources is largest for Car: 0.00% of the pixels (val) and 5.00% of the"
+            " pixels (train).",
         ),
     ],
 )
