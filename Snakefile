@@ -101,7 +101,7 @@ def images(wildcards):
 def test_scenes(wildcards):
     """Return the file that marks the test scenes of a network's size as rendered."""
     run, size = study.run(wildcards.variant, int(wildcards.seed)), study.recipe(VARIANTS[wildcards.variant].family).size
-    return marks([f"{folder}/scenes-{size}.json"], run in evaluated - outdated)
+    return marks([f"{folder}/scenes-{size}.json"], run in evaluated)
 
 
 # An evaluation is repeated if the digest of the code that it records is not today's. Times of files cannot tell,
@@ -109,7 +109,7 @@ def test_scenes(wildcards):
 # Such runs therefore depend on a file that is new whenever Snakemake starts.
 new, today = f"{folder}/outdated", evaluation_digest()
 outdated = {run for run in study.finished() if evaluated_otherwise(run, today)}
-evaluated = {*study.measured()}
+evaluated = {*study.measured()} - outdated
 if outdated:
     Path(new).write_text(str(time.time_ns()))  # a file with equal content would not count as new
 

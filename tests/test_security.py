@@ -234,5 +234,5 @@ def test_data_with_a_command_for_a_name_are_settled_prepared_and_run_nothing(tmp
     target = f"runs/{study.name}/data-64.json"
     done = snakemake(folder, target, "--config", f"study={study.name}", *wanted)  # through a real shell
     assert done.returncode == 0, done.stderr
-    assert (folder / target).exists()
+    assert (folder / target).exists() and re.search(r"at 64 px: {'train': [1-9]", done.stdout + done.stderr)
     assert not list(tmp_path.rglob("pwned"))

@@ -56,7 +56,8 @@ def findings(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> l
         others: other studies; of those with other data, each finding gives the verdict, too
     """
     reported = [_reported_scores(claim.word) for claim in verdicts.claims if claim.id == "M1"]
-    return reported + [_finding(claim, verdicts, others) for claim in _measured(verdicts)]
+    there = of_other_data(verdicts, others)  # computed once for all claims
+    return reported + [_finding(claim, verdicts, there) for claim in _measured(verdicts)]
 
 
 def in_sections(verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> str:
@@ -159,7 +160,7 @@ def _measured(verdicts: StudyVerdicts) -> list[Verdict]:
 
 def _finding(claim: Verdict, verdicts: StudyVerdicts, others: Sequence[StudyVerdicts] = ()) -> Finding:
     conclusion = _conclusion(TOPICS[claim.id], claim, verdicts.images)
-    sentences = [_on_other_data(claim, other) for other in of_other_data(verdicts, others)]
+    sentences = [_on_other_data(claim, other) for other in others]
     return Finding(conclusion, claim.id, " ".join(filter(None, [*sentences, _settle(claim)])))
 
 
@@ -224,8 +225,10 @@ def _differences(
 
 
 def _cell(contrast: MeasuredContrast | None) -> str:
-    ends = interval(contrast) if contrast else ""
-    return "–" if contrast is None else estimate(contrast) + (f" ({ends})" if ends else "")
+    if contrast is None:
+        return "–"
+    ends = interval(contrast)
+    return estimate(contrast) + (f" ({ends})" if ends else "")
 
 
 def _seeds(claims: Sequence[Verdict], study: StudyVerdicts) -> str:
