@@ -1,5 +1,6 @@
 """From a comparison in the ledger to its effect: runs, scores and standard error."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -43,6 +44,7 @@ class Effects:
         self._selection = variants, seeds
         self._runs: dict[str, dict[tuple[str, int], Run]] = {}
         self._scores: dict[tuple, Score | str] = {}  # or the reason why it is missing
+        self._sums: deque = deque(maxlen=8)  # of the last arrays, see `resample`
 
     # ---- runs ------------------------------------------------------------------------------------------
 
@@ -99,32 +101,33 @@ class Effects:
         key = name, side, seed, rivals
         drawn = drawn or isinstance(self._scores.get((*key, True)), Score)  # computed with draws before
         if (*key, drawn) not in self._scores:
-            try:
-                self._scores[*key, drawn] = self._computed(*key, drawn)
-            except Missing as reason:
-                self._scores[*key, drawn] = str(reason)
+            self._scores[*key, drawn] = self._computed(*key, drawn)
         if isinstance(score := self._scores[*key, drawn], str):
             raise Missing(score)
         return score
 
-    def _computed(self, name: str, side: str, seed: int, rivals: tuple, drawn: bool) -> Score:
-        """Compute a score; see `score`. The same images have the same weights in all studies."""
-        counts = self._counts(name, side, seed, rivals)
-        if not isinstance(counts, ImageCounts):
-            score = Score(counts)
-        elif not drawn:
-            score = Score(counts.value())
-        else:
-            names = self._names(side, seed)
-            images = count_blocks(names, counts.contributing())
-            if images < 2:
-                raise Missing("the images that count are too close in time for an interval")
-            score = Score(counts.value(), resample(counts.arrays, counts.reduce, weights_of(names)), images)
-        if not all(np.isfinite(numbers).all() for numbers in score if numbers is not None):
-            raise Missing(
-                f"{METRICS[name].words} of {label(_split(side)[1])} has no value on these test images"
-            )
-        return score
+    def _computed(self, name: str, side: str, seed: int, rivals: tuple, drawn: bool) -> Score | str:
+        """Compute a score, or return the reason why it is missing."""
+        try:
+            counts = self._counts(name, side, seed, rivals)
+            if not isinstance(counts, ImageCounts):
+                score = Score(counts)
+            else:
+                score = self._drawn(counts, side, seed) if drawn else Score(counts.value())
+        except Missing as reason:
+            return str(reason)
+        if all(np.isfinite(numbers).all() for numbers in score if numbers is not None):
+            return score
+        return f"{METRICS[name].words} of {label(_split(side)[1])} has no value on these test images"
+
+    def _drawn(self, counts: ImageCounts, side: str, seed: int) -> Score:
+        """Compute a score and its values under weightings of the images, the same in all studies."""
+        names = self._names(side, seed)
+        images = count_blocks(names, counts.contributing())
+        if images < 2:
+            raise Missing("the images that count are too close in time for an interval")
+        draws = resample(counts.arrays, counts.reduce, weights_of(names), self._sums)
+        return Score(counts.value(), draws, images)
 
     def prepare(self, contrasts: Iterable[Contrast]) -> None:
         """Compute the scores of comparisons run by run, so that each file of a run is read only once."""

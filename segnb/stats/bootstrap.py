@@ -12,6 +12,7 @@ drives, the bootstrap therefore weights blocks of frames: whole drives, or, with
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -104,6 +105,7 @@ def resample(
     counts: dict[str, np.ndarray],
     reduce: Callable[..., np.ndarray],
     weights: np.ndarray,
+    last: deque[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> np.ndarray:
     """Compute a metric of one run under each weighting of the images.
 
@@ -111,6 +113,8 @@ def resample(
         counts: by name, the contribution of each image to the sums, (N, ...).
         reduce: takes sums over images by name, with leading axes, and returns the metric.
         weights: (B, N), see `image_weights`.
+        last: arrays with their sums in earlier calls with these weights, because many metrics sum the same
+            arrays; small sums of this call are added.
 
     Returns:
         The metric of each draw, (B, ...).
@@ -119,9 +123,20 @@ def resample(
     parts = min(-(-size // AT_ONCE), len(weights))
     draws = []
     for part in np.array_split(weights, parts):
-        sums = {name: np.tensordot(part, array, 1) for name, array in counts.items()}
+        sums = {name: _sums(array, part, last if parts == 1 else None) for name, array in counts.items()}
         draws.append(np.asarray(reduce(**sums), float))
     return np.concatenate(draws)
+
+
+def _sums(array: np.ndarray, weights: np.ndarray, last: deque[tuple[np.ndarray, np.ndarray]] | None):
+    """Return the weighted sums of an array over images, (B, ...), see `resample`."""
+    known = next((sums for same, sums in last or () if same is array), None)
+    if known is not None:
+        return known
+    sums = (weights @ array.reshape(len(array), -1)).reshape(len(weights), *array.shape[1:])
+    if last is not None and sums.size * (last.maxlen or 1) <= AT_ONCE:
+        last.append((array, sums))
+    return sums
 
 
 def interval(
